@@ -1,0 +1,55 @@
+"""The quickstart: one durable function of three steps.
+
+Run it with `ironflow dev app.py`, then place an order: `ironflow emit order.placed --data @order.json --wait`.
+"""
+
+from typing import Any
+
+import msgspec
+import services
+
+from ironflow import Retry, function
+
+
+class Item(msgspec.Struct):
+    sku: str
+    name: str
+    quantity: int
+    unit_price: int
+
+
+class Customer(msgspec.Struct):
+    id: str
+    name: str
+    email: str
+    country: str
+
+
+class Order(msgspec.Struct):
+    """An order as the shop sends it. Prices are in the currency's smallest unit, such as cents."""
+
+    id: str
+    customer: Customer
+    items: list[Item]
+    total: int
+    currency: str
+    card: str
+    placed_at: str
+
+
+@function("process-order", on="order.placed", retry=Retry(max_attempts=3, initial_delay="500ms"))
+async def process_order(ctx: Any, order: Order) -> dict[str, str]:
+    """Reserves the stock, charges the card and writes to the customer. A finished step is never run again."""
+    skus = {item.sku: item.quantity for item in order.items}
+    # A step may run again if a crash comes before its result is recorded: the key lets the other side notice.
+    key = ctx.run.id
+
+    run = ctx.step.run
+    reservation = await run("reserve-stock", services.reserve_stock, skus, key=key)
+    charge = await run("charge-card", services.charge_card, order.card, order.total, order.currency, key=key)
+    message = await run("send-confirmation", services.send_confirmation, order.customer.email, order.id, key=key)
+
+    return {"order": order.id, "reservation": reservation, "charge": charge, "message": message}
+
+
+functions = [process_order]

@@ -1,0 +1,32 @@
+"""Who asks, from where and when: what a handler knows of a request besides its fields."""
+
+from dataclasses import dataclass
+
+from ironflow.base.time import Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The asker. name: what audit and `emitted_by` record, such as `key:apikey_…`; empty when auth is off."""
+
+    name: str = ""
+    environment: str | None = None
+
+
+ANYONE = Principal()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request.
+
+    now: when it arrived, in milliseconds; handlers use it instead of a clock.
+    run_id: the run inside which the caller works (X-Ironflow-Run-ID), empty otherwise.
+    runtime: the caller's X-Ironflow-SDK, empty when it does not say.
+    """
+
+    environment: str
+    now: Millis
+    principal: Principal = ANYONE
+    run_id: str = ""
+    runtime: str = ""

@@ -1,0 +1,270 @@
+"""One tree of errors for server, SDK and CLI.
+
+A class's docstring is its message, its family decides HTTP status and Connect code, `code` is the
+word programs test for. The SDK raises the same class that the server raised.
+Source: protocol/rest.md 1.4 and 1.5, protocol/connectrpc.md 3, protocol/errors-and-defaults.md 1.
+"""
+
+from typing import Any, ClassVar
+
+
+class IronflowError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "UNKNOWN_ERROR"
+    connect: ClassVar[str] = "unknown"
+    status: ClassVar[int] = 500
+    retryable: bool = False
+    retry_after_s: float | None = None
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retryable: bool | None = None,
+        retry_after_s: float | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        self.message = message or " ".join((type(self).__doc__ or type(self).__name__).split())
+        if retryable is not None:
+            self.retryable = retryable
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
+        self.details = details or {}
+        super().__init__(self.message)
+
+
+# Families: one for each kind of answer.
+
+
+class InvalidArgument(IronflowError):
+    """The request is not valid."""
+
+    code, connect, status = "INVALID_ARGUMENT", "invalid_argument", 400
+
+
+class FailedPrecondition(IronflowError):
+    """The state of the thing asked for does not allow this."""
+
+    code, connect, status = "FAILED_PRECONDITION", "failed_precondition", 400
+
+
+class Unauthenticated(IronflowError):
+    """Credentials are missing, unknown, expired or revoked."""
+
+    code, connect, status = "UNAUTHENTICATED", "unauthenticated", 401
+
+
+class PermissionDenied(IronflowError):
+    """The credentials are known but do not allow this."""
+
+    code, connect, status = "UNAUTHORIZED", "permission_denied", 403
+
+
+class NotFound(IronflowError):
+    """There is no such thing."""
+
+    code, connect, status = "NOT_FOUND", "not_found", 404
+
+
+class MethodNotAllowed(IronflowError):
+    """The path exists, but not with this method."""
+
+    code, connect, status = "METHOD_NOT_ALLOWED", "unimplemented", 405
+
+
+class AlreadyExists(IronflowError):
+    """There is one already."""
+
+    code, connect, status = "ALREADY_EXISTS", "already_exists", 409
+
+
+class Aborted(IronflowError):
+    """Another writer came first."""
+
+    code, connect, status = "ABORTED", "aborted", 409
+
+
+class PreconditionFailed(IronflowError):
+    """The If-Match or If-None-Match condition does not hold."""
+
+    code, connect, status = "PRECONDITION_FAILED", "failed_precondition", 412
+
+
+class PayloadTooLarge(IronflowError):
+    """The payload is larger than this server accepts."""
+
+    code, connect, status = "PAYLOAD_TOO_LARGE", "invalid_argument", 413
+
+
+class UnsupportedMediaType(IronflowError):
+    """The body is in a format this route does not read."""
+
+    code, connect, status = "UNSUPPORTED_MEDIA_TYPE", "invalid_argument", 415
+
+
+class ResourceExhausted(IronflowError):
+    """A limit of this server is used up; try again later."""
+
+    code, connect, status, retryable = "RESOURCE_EXHAUSTED", "resource_exhausted", 429, True
+
+
+class Canceled(IronflowError):
+    """The caller went away."""
+
+    code, connect, status = "CANCELED", "canceled", 499
+
+
+class Internal(IronflowError):
+    """The server met an error of its own; its log has the details."""
+
+    code, connect, status = "INTERNAL_ERROR", "internal", 500
+
+
+class Unimplemented(IronflowError):
+    """This server does not offer that."""
+
+    code, connect, status = "UNIMPLEMENTED", "unimplemented", 501
+
+
+class Unavailable(IronflowError):
+    """The server cannot do this now; try again."""
+
+    code, connect, status, retryable = "UNAVAILABLE", "unavailable", 503, True
+
+
+class DeadlineExceeded(IronflowError):
+    """The deadline passed before the answer was ready."""
+
+    code, connect, status, retryable = "TIMEOUT", "deadline_exceeded", 504, True
+
+
+# What happens in user code and in the SDK around it.
+
+
+class StepError(IronflowError):
+    """A step failed."""
+
+    code, retryable = "STEP_FAILED", True
+
+    def __init__(self, message: str | None = None, *, step_id: str = "", step_name: str = "", **more: Any) -> None:
+        super().__init__(message, **more)
+        self.step_id = step_id
+        self.step_name = step_name
+
+
+class StepTimeoutError(StepError):
+    """A step ran longer than its timeout."""
+
+    code, retryable = "STEP_TIMEOUT", True
+
+
+class NonRetryableError(IronflowError):
+    """Raise this in a step or handler: the run fails at once, without another attempt."""
+
+    code = "NON_RETRYABLE"
+
+
+class RetryAfterError(IronflowError):
+    """Raise this to choose when the next attempt starts: `RetryAfterError("busy", after="30s")`."""
+
+    code, retryable = "RETRY_AFTER", True
+
+    def __init__(self, message: str | None = None, *, after: Any = 0, **more: Any) -> None:
+        from ironflow.base.duration import duration_ms
+
+        self.retry_after_ms = duration_ms(after, number_unit="s")
+        super().__init__(message, retry_after_s=self.retry_after_ms / 1000, **more)
+
+
+class InvokeError(IronflowError):
+    """An invoked function failed."""
+
+    code = "INVOKE_FAILED"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        function_id: str = "",
+        child_run_id: str = "",
+        cause: str = "",
+        **more: Any,
+    ) -> None:
+        super().__init__(message, **more)
+        self.function_id = function_id
+        self.child_run_id = child_run_id
+        self.cause = cause
+
+
+class ValidationError(InvalidArgument):
+    """A value does not have the shape that was declared for it."""
+
+    code = "VALIDATION_ERROR"
+
+
+class SerializationError(IronflowError):
+    """A value cannot be written as JSON."""
+
+    code = "SERIALIZATION_ERROR"
+
+
+class RunFailedError(IronflowError):
+    """The run failed."""
+
+    code = "RUN_FAILED"
+
+    def __init__(self, message: str | None = None, *, run_id: str = "", error: Any = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.run_id = run_id
+        self.error = error
+
+
+class RunCancelledError(RunFailedError):
+    """The run was cancelled."""
+
+    code = "RUN_CANCELLED"
+
+
+class ConnectionLost(IronflowError):
+    """The server cannot be reached."""
+
+    code, connect, status, retryable = "CONNECTION_LOST", "unavailable", 503, True
+
+
+class WorkerAuthError(Unauthenticated):
+    """The server refused this worker's credentials."""
+
+    code = "UNAUTHENTICATED"
+
+
+FAMILIES: dict[str, type[IronflowError]] = {
+    family.connect: family
+    for family in (
+        MethodNotAllowed,
+        Unimplemented,
+        FailedPrecondition,
+        InvalidArgument,
+        Unauthenticated,
+        PermissionDenied,
+        NotFound,
+        AlreadyExists,
+        Aborted,
+        ResourceExhausted,
+        Canceled,
+        Internal,
+        Unavailable,
+        DeadlineExceeded,
+        IronflowError,
+    )
+}
+FAMILIES["unimplemented"] = Unimplemented
+
+
+def error_classes(root: type[IronflowError] = IronflowError) -> dict[str, type[IronflowError]]:
+    """Every class of the tree below `root` by its `code`; the first one declared wins a shared code."""
+    found: dict[str, type[IronflowError]] = {root.code: root}
+    for child in root.__subclasses__():
+        for code, cls in error_classes(child).items():
+            found.setdefault(code, cls)
+    return found

@@ -1,0 +1,47 @@
+"""Ids: a prefix, then 26 characters that sort by time (48 bits of milliseconds, 80 bits of chance).
+
+Later ids of one process are always greater, also within a millisecond and when the clock is set back, so
+"newest first" is "greatest id first" and new rows go to the end of an index.
+Source of the prefixes: protocol/errors-and-defaults.md 3. Nobody parses an id.
+"""
+
+import os
+from collections.abc import Callable
+
+from ironflow.base.time import Clock
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_CHANCE_BITS = 80
+_STEP_BITS = 40
+
+
+class Ids:
+    """Makes ids from a clock and a source of chance; both are given so that tests repeat."""
+
+    def __init__(self, clock: Clock, chance: Callable[[int], bytes] = os.urandom) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._last = 0
+
+    def new(self, prefix: str) -> str:
+        """A new id such as `run_06DGK3…`: greater than every id this object made before."""
+        fresh = (self._clock.now() << _CHANCE_BITS) | int.from_bytes(self._chance(10), "big")
+        if fresh <= self._last:
+            fresh = self._last + 1 + int.from_bytes(self._chance(_STEP_BITS // 8), "big")
+        self._last = fresh
+        return f"{prefix}_{_text(fresh)}"
+
+    def token(self) -> str:
+        """128 bits that nobody can guess, as text safe in a URL."""
+        return self._chance(16).hex()
+
+
+def first_id_at(prefix: str, at_ms: int) -> str:
+    """The smallest id with `prefix` that could have been made at `at_ms`; bounds a search by time."""
+    return f"{prefix}_{_text(max(at_ms, 0) << _CHANCE_BITS)}"
+
+
+def _text(number: int) -> str:
+    pairs = _PAIRS
+    return "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])

@@ -1,0 +1,101 @@
+"""JSON as this program treats it: users' payloads are kept byte for byte, never decoded and written again.
+
+A payload is `Json` (msgspec.Raw): integers of any size, key order and spelling survive as sent.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ironflow.base.errors import InvalidArgument
+
+Json = msgspec.Raw
+
+NULL = msgspec.Raw(b"null")
+DEPTH_MAX = 200
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class InvalidJson(InvalidArgument):
+    """The text is not valid JSON."""
+
+    code = "INVALID_JSON"
+
+
+def null() -> Json:
+    """The payload of a message that has none."""
+    return NULL
+
+
+def read_json(text: bytes | str | msgspec.Raw) -> Any:
+    """The value that `text` stands for. Raises InvalidJson with the place of the fault."""
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise InvalidJson(str(fault)) from None
+    except RecursionError:
+        raise InvalidJson(f"the JSON is nested deeper than {DEPTH_MAX} levels") from None
+
+
+def write_json(value: Any) -> bytes:
+    """Compact JSON. NaN and infinities become null, as in JavaScript."""
+    return _encode(value)
+
+
+def write_json_text(value: Any) -> str:
+    return _encode(value).decode()
+
+
+def json_text(payload: Json | bytes | str | None) -> str | None:
+    """A payload as the text that the database keeps; None stays None."""
+    if payload is None or isinstance(payload, str):
+        return payload
+    return bytes(payload).decode()
+
+
+def to_json(text: str | None) -> Json | None:
+    """The database's text as a payload; None stays None."""
+    return None if text is None else msgspec.Raw(text.encode())
+
+
+def check_payload(payload: Json, what: str, bytes_max: int | None = None) -> Json:
+    """`payload` if it is sound JSON of bearable depth and size.
+
+    Raises InvalidJson or PayloadTooLarge naming `what`.
+    """
+    text = bytes(payload)
+    if bytes_max is not None and len(text) > bytes_max:
+        from ironflow.base.errors import PayloadTooLarge
+
+        raise PayloadTooLarge(f"{what} is {len(text)} bytes; this server accepts {bytes_max}. Store it elsewhere and send a reference.")
+    if text.count(b"[") + text.count(b"{") > DEPTH_MAX and depth(text) > DEPTH_MAX:
+        raise InvalidJson(f"{what} is nested deeper than {DEPTH_MAX} levels")
+    try:
+        _decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise InvalidJson(f"{what}: {fault}") from None
+    return payload
+
+
+def depth(text: bytes) -> int:
+    """How deep arrays and objects are nested in `text`, which need not be valid."""
+    deepest = level = 0
+    in_string = escaped = False
+    for byte in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in (0x5B, 0x7B):
+            level += 1
+            deepest = max(deepest, level)
+        elif byte in (0x5D, 0x7D):
+            level -= 1
+    return deepest

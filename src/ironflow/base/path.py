@@ -1,0 +1,40 @@
+"""Dotted paths into event data: `orderId`, `data.order.id`, `event.data.customerId`, `$.data.x` mean the same places.
+
+Source: protocol/step-semantics.md 5. Compiled once for each path; a number token indexes a list.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from ironflow.base.json import write_json_text
+
+MISSING: Any = object()
+
+
+@lru_cache(maxsize=4096)
+def compiled_path(path: str) -> Callable[[Any], Any]:
+    """A function from an event's data to the value at `path`; MISSING when there is none."""
+    rest = path.strip().removeprefix("$.").removeprefix("event.").removeprefix("data.")
+    tokens = tuple(rest.split(".")) if rest not in ("", "data", "$") else ()
+
+    def value_at(data: Any) -> Any:
+        for token in tokens:
+            if isinstance(data, dict):
+                data = data.get(token, MISSING)
+            elif isinstance(data, list) and token.isdigit() and int(token) < len(data):
+                data = data[int(token)]
+            else:
+                return MISSING
+        return data
+
+    return value_at
+
+
+def key_text(value: Any) -> str:
+    """A value found at a path as comparable text: scalars as people write them, MISSING and null as nothing."""
+    if value is MISSING or value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return write_json_text(value)

@@ -1,0 +1,252 @@
+"""Between wire and message: both key spellings in, the right one out.
+
+A reader is compiled once for each message. It decodes a body into raw slices by key, finds each field under any of
+its spellings and decodes only that slice, so users' payloads are never touched.
+Source: protocol/connectrpc.md 2, protocol/rest.md 1.3.
+"""
+
+import types
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from ironflow.base.errors import InvalidArgument
+from ironflow.base.fields import Field, WireEnum, fields_of
+from ironflow.base.json import NULL, InvalidJson, check_payload
+from ironflow.base.operation import Spelling
+from ironflow.base.time import parse_time, to_datetime
+
+Raw = msgspec.Raw
+_slices = msgspec.json.Decoder(dict[str, Raw]).decode
+_items = msgspec.json.Decoder(list[Raw]).decode
+_anything = msgspec.json.Decoder().decode
+
+
+def camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+class BadField(InvalidArgument):
+    """A field has the wrong type or an impossible value."""
+
+    code = "VALIDATION_ERROR"
+
+
+Read = Callable[[Raw], Any]
+
+
+class Reader:
+    """Reads one kind of message from JSON bytes and from texts (path, query and headers)."""
+
+    def __init__(self, message: type[msgspec.Struct]) -> None:
+        self.message = message
+        hints = get_type_hints(message, include_extras=True)
+        self._names: dict[str, str] = {}
+        self._read: dict[str, Read] = {}
+        self._hints = hints
+        for name, said in fields_of(message).items():
+            for spelled in _spellings(name, said):
+                self._names[spelled] = name
+            self._read[name] = _reading(hints[name])
+        self._required = [
+            name
+            for name, default, factory in _defaults(message)
+            if default is msgspec.NODEFAULT and factory is msgspec.NODEFAULT
+        ]
+
+    def fields_from(self, body: bytes | Raw) -> dict[str, Any]:
+        """Field values found in a JSON object; unknown keys and nulls are passed over.
+
+        Raises InvalidJson for what is not an object of valid JSON, BadField naming the field otherwise.
+        """
+        values: dict[str, Any] = {}
+        names, read = self._names, self._read
+        for key, text in slices_of(body).items():
+            name = names.get(key)
+            if name is None or (text == NULL and read[name] is not _payload):
+                continue
+            try:
+                values[name] = read[name](text)
+            except (msgspec.MsgspecError, ValueError, UnicodeDecodeError, RecursionError) as fault:
+                raise BadField(f"field {key!r}: {fault}") from None
+        return values
+
+    def field_from_text(self, name: str, text: str) -> tuple[str, Any] | None:
+        """A field from a path segment, query parameter or header: (attribute, value); None when unknown."""
+        attribute = self._names.get(name)
+        if attribute is None:
+            return None
+        try:
+            return attribute, _from_text(self._hints[attribute], text)
+        except (msgspec.MsgspecError, ValueError) as fault:
+            raise BadField(f"{name!r}: {fault}") from None
+
+    def knows(self, name: str) -> bool:
+        return name in self._names
+
+    def build(self, values: dict[str, Any]) -> msgspec.Struct:
+        """The message. Raises BadField naming a required field that is missing."""
+        for name in self._required:
+            if name not in values:
+                raise BadField(f"field {name!r} is missing from the request")
+        return self.message(**values)
+
+    def read(self, body: bytes | Raw) -> Any:
+        return self.build(self.fields_from(body))
+
+
+@cache
+def reader(message: type[msgspec.Struct]) -> Reader:
+    return Reader(message)
+
+
+def slices_of(body: bytes | Raw) -> dict[str, Raw]:
+    """A JSON object's members, undecoded. An empty body is an empty object."""
+    if not body:
+        return {}
+    try:
+        if not isinstance(body, Raw):
+            str(body, "utf-8")
+        return _slices(body)
+    except UnicodeDecodeError as fault:
+        raise InvalidJson(f"the body is not UTF-8: {fault}") from None
+    except msgspec.ValidationError as fault:
+        raise InvalidJson(f"the body is not a JSON object of fields: {fault}") from None
+    except msgspec.DecodeError as fault:
+        raise InvalidJson(f"the body is not valid JSON: {fault}") from None
+    except RecursionError:
+        raise InvalidJson("the body is nested too deeply") from None
+
+
+def _spellings(name: str, said: Field) -> list[str]:
+    names = [name, camel(name), *said.also]
+    if said.twin is not None:
+        names += [f"{name}_value", camel(f"{name}_value")]
+    return names
+
+
+def _defaults(message: type[msgspec.Struct]) -> list[tuple[str, Any, Any]]:
+    info = msgspec.structs.fields(message)
+    return [(each.name, each.default, each.default_factory) for each in info]
+
+
+def bare_type(hint: Any) -> Any:
+    """A type without `Annotated` and without `| None`."""
+    while True:
+        if get_origin(hint) is Annotated:
+            hint = get_args(hint)[0]
+        elif get_origin(hint) in (Union, types.UnionType):
+            kept = [each for each in get_args(hint) if each is not type(None)]
+            if len(kept) != 1:
+                return hint
+            hint = kept[0]
+        else:
+            return hint
+
+
+def _payload(text: Raw) -> Raw:
+    # The copy frees the request body, of which `text` is only a slice.
+    return check_payload(Raw(bytes(text)), "the payload")
+
+
+def _reading(hint: Any) -> Read:
+    kind = bare_type(hint)
+    if kind is Raw:
+        return _payload
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return lambda text: reader(kind).read(text)
+    if isinstance(kind, type) and issubclass(kind, WireEnum):
+        return lambda text: kind.accept(_anything(text))
+    if kind is datetime:
+        decode_text = msgspec.json.Decoder(str).decode
+        return lambda text: to_datetime(parse_time(decode_text(text)))
+    if get_origin(kind) is list:
+        (item,) = get_args(kind)
+        inner = bare_type(item)
+        if isinstance(inner, type) and issubclass(inner, (msgspec.Struct, WireEnum, Raw)):
+            read_item = _reading(item)
+            return lambda text: [read_item(each) for each in _items(text)]
+    if get_origin(kind) is dict and bare_type(get_args(kind)[1]) is Raw:
+        return lambda text: {key: _payload(each) for key, each in _slices(text).items()}
+    return msgspec.json.Decoder(hint, strict=False).decode
+
+
+def _from_text(hint: Any, text: str) -> Any:
+    kind = bare_type(hint)
+    if isinstance(kind, type) and issubclass(kind, WireEnum):
+        return kind.accept(text)
+    if kind is datetime:
+        return to_datetime(parse_time(text))
+    if kind is Raw:
+        return check_payload(Raw(text.encode()), "the payload")
+    if get_origin(kind) is list:
+        (item,) = get_args(kind)
+        return [_from_text(item, each) for each in text.split(",") if each]
+    return msgspec.convert(text, hint, strict=False)
+
+
+Write = Callable[[Any], Any]
+
+
+class Writer:
+    """Turns one kind of message into a dict with the keys and manners of one wire."""
+
+    def __init__(self, message: type[msgspec.Struct], spelling: Spelling, rpc: bool) -> None:
+        hints = get_type_hints(message, include_extras=True)
+        self._plan: list[tuple[str, tuple[str, ...], Write | None, bool]] = []
+        for name, said in fields_of(message).items():
+            if said.only is not None and (said.only == "rpc") is not rpc:
+                continue
+            keys = tuple({"snake": [name], "camel": [camel(name)], "both": [name, camel(name)]}[spelling])
+            write = _writing(hints[name], spelling, rpc, said)
+            self._plan.append((name, tuple(dict.fromkeys(keys)), write, rpc and said.twin is not None))
+
+    def write(self, message: msgspec.Struct) -> dict[str, Any]:
+        """A dict ready for JSON. Fields that are None are left out."""
+        out: dict[str, Any] = {}
+        for name, keys, write, twin in self._plan:
+            value = getattr(message, name)
+            if value is None:
+                continue
+            if write is not None:
+                value = write(value)
+            for key in keys:
+                out[key] = value
+            if twin and not bytes(value).lstrip().startswith(b"{"):
+                # Older JavaScript clients read only `x`, generated ones `xValue`: both get it.
+                out[keys[0] + "Value"] = value
+        return out
+
+
+@cache
+def writer(message: type[msgspec.Struct], spelling: Spelling = "snake", rpc: bool = False) -> Writer:
+    return Writer(message, spelling, rpc)
+
+
+def _writing(hint: Any, spelling: Spelling, rpc: bool, said: Field) -> Write | None:
+    kind = bare_type(hint)
+    if said.int64 and rpc:
+        return str
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        # The child's writer is looked up late, so that messages may contain themselves.
+        return lambda value: writer(kind, spelling, rpc).write(value)
+    if isinstance(kind, type) and issubclass(kind, WireEnum):
+        return lambda value: value.sent
+    if get_origin(kind) is list:
+        inner = _writing(get_args(kind)[0], spelling, rpc, Field())
+        return None if inner is None else lambda value: [inner(each) for each in value]
+    return None
+
+
+def message_to_json(
+    message: msgspec.Struct, spelling: Spelling = "snake", *, rpc: bool = False, only: Mapping[str, Any] | None = None
+) -> bytes:
+    """A message as compact JSON in `spelling`; `only` adds or replaces keys."""
+    out = writer(type(message), spelling, rpc).write(message)
+    if only:
+        out.update(only)
+    return msgspec.json.encode(out)

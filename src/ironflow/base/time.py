@@ -1,0 +1,53 @@
+"""Time: aware UTC datetimes in Python, integer milliseconds since 1970 in the database and in the engine."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from ironflow.base.errors import InvalidArgument
+
+Millis = int
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Clock(Protocol):
+    """Gives the time. The server has the system's; tests have one that moves when told."""
+
+    def now(self) -> Millis: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> Millis:
+        return time.time_ns() // 1_000_000
+
+
+class FixedClock:
+    """A clock for tests: it stands still until it is moved."""
+
+    def __init__(self, start: Millis = 1_767_225_600_000) -> None:
+        self.at = start
+
+    def now(self) -> Millis:
+        return self.at
+
+    def move(self, by_ms: int) -> None:
+        self.at += by_ms
+
+
+def to_datetime(at: Millis) -> datetime:
+    return _EPOCH + timedelta(milliseconds=at)
+
+
+def to_millis(at: datetime) -> Millis:
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def parse_time(text: str) -> Millis:
+    """RFC 3339 text with any offset; a time without an offset is read as UTC. Raises InvalidArgument."""
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00").replace("z", "+00:00"))
+    except ValueError:
+        raise InvalidArgument(f"{text!r} is not a time. Write RFC 3339, such as 2026-01-31T12:00:00Z.") from None
+    return to_millis(at if at.tzinfo else at.replace(tzinfo=UTC))

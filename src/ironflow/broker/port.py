@@ -1,0 +1,105 @@
+"""What a doorbell can do, and the local one that every node has."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+Ring = tuple[str, str]
+
+
+class Broker(Protocol):
+    """Carries rings. `key` narrows a topic: a waiter for (topic, key) wakes for that key only."""
+
+    def ring(self, rings: Iterable[Ring]) -> None:
+        """Wakes waiters here at once and on other nodes soon. Call it on the event loop."""
+        ...
+
+    def bell(self, topic: str, key: str = "") -> "Bell":
+        """A bell to wait on; use it as a context manager, so that it is taken down again."""
+        ...
+
+    def listen(self, topic: str, heard: Callable[[set[str]], None]) -> None:
+        """Calls `heard` with the keys that rang, on the event loop, at every ring of `topic`."""
+        ...
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Bell:
+    """Remembers that it was rung since the last wait, so a ring between looking and waiting is not lost."""
+
+    def __init__(self, hang: Callable[["Bell"], None], take_down: Callable[["Bell"], None]) -> None:
+        self._event = asyncio.Event()
+        self._hang, self._take_down = hang, take_down
+
+    def __enter__(self) -> "Bell":
+        self._hang(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._take_down(self)
+
+    def rung(self) -> None:
+        self._event.set()
+
+    async def wait(self, timeout_s: float | None) -> bool:
+        """Waits for a ring; False when `timeout_s` passed without one. Clears the bell."""
+        try:
+            if timeout_s is None:
+                await self._event.wait()
+            else:
+                async with asyncio.timeout(timeout_s):
+                    await self._event.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._event.clear()
+        return True
+
+
+class LocalBroker:
+    """Rings within one process."""
+
+    def __init__(self) -> None:
+        self._bells: dict[Ring, set[Bell]] = {}
+        self._listeners: dict[str, list[Callable[[set[str]], None]]] = {}
+
+    def ring(self, rings: Iterable[Ring]) -> None:
+        heard: dict[str, set[str]] = {}
+        for topic, key in rings:
+            if topic in self._listeners:
+                heard.setdefault(topic, set()).add(key)
+            for bell in self._bells.get((topic, key), ()):
+                bell.rung()
+            if key:
+                for bell in self._bells.get((topic, ""), ()):
+                    bell.rung()
+        for topic, keys in heard.items():
+            for listener in self._listeners[topic]:
+                listener(keys)
+
+    def bell(self, topic: str, key: str = "") -> Bell:
+        place = (topic, key)
+
+        def hang(bell: Bell) -> None:
+            self._bells.setdefault(place, set()).add(bell)
+
+        def take_down(bell: Bell) -> None:
+            bells = self._bells.get(place)
+            if bells is not None:
+                bells.discard(bell)
+                if not bells:
+                    del self._bells[place]
+
+        return Bell(hang, take_down)
+
+    def listen(self, topic: str, heard: Callable[[set[str]], None]) -> None:
+        self._listeners.setdefault(topic, []).append(heard)
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to stop."""

@@ -1,0 +1,290 @@
+"""`python -m ironflow.cli.demo`: real processes, 240 orders, one `kill -9`, and the numbers afterwards."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console, Group
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from ironflow.base.errors import DeadlineExceeded, IronflowError, NotFound, Unavailable
+from ironflow.base.json import Json
+from ironflow.base.time import to_millis
+from ironflow.cli.exits import Exit, UsageError
+from ironflow.cli.invocation import Cli
+from ironflow.cli.output import draw, facts, status_text, table
+from ironflow.cli.portrait import portrait
+from ironflow.cli.process import Child, interruptible, start_server
+from ironflow.cli.tally import CalledOutside, Recorded, Tally, recorded_steps, tally
+from ironflow.cli.times import span_text
+from ironflow.features.events import contract as events
+from ironflow.features.functions import contract as functions
+from ironflow.features.runs import contract as runs
+from ironflow.features.runs.contract import Run, RunStatus, Step
+
+app = App("ironflow-demo", help_format="plaintext")
+
+QUICKSTART = Path(__file__).parents[3] / "examples" / "quickstart"
+ENDED = [RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED]
+_KILL_AT = 0.4
+_LOOK_EVERY_S = 0.1
+_ENOUGH_S = 55.0
+_HOPELESS_CARD = "tok_processor_down"
+
+
+class _Order(msgspec.Struct):
+    id: str
+    card: str
+
+
+@dataclass(slots=True)
+class Scene:
+    """The processes and files of one demo."""
+
+    folder: Path
+    quickstart: Path
+    url: str
+    log: IO[bytes]
+    server: Child
+    cli: Cli
+    ends_at: float
+    workers: list[Child] = field(default_factory=list)
+    killed: list[int] = field(default_factory=list)
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "outside"
+
+    def start_worker(self) -> Child:
+        child = Child(
+            ["worker", "app.py:functions"],
+            folder=self.quickstart,
+            output=self.log,
+            environment={"IRONFLOW_SERVER_URL": self.url, "QUICKSTART_RECORDS": str(self.records)},
+        )
+        self.workers.append(child)
+        return child
+
+    def pause(self) -> None:
+        """Waits a moment. Raises DeadlineExceeded when the demo takes too long, Unavailable when a process died."""
+        if time.monotonic() > self.ends_at:
+            raise DeadlineExceeded(f"the demo was not done within {_ENOUGH_S:g} s.")
+        for name, child in (("server", self.server), ("worker", self.workers[-1])):
+            if child.exit_code is not None:
+                raise Unavailable(f"the {name} ended by itself with exit code {child.exit_code}.")
+        time.sleep(_LOOK_EVERY_S)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.stop()
+        self.cli.close()
+
+
+@app.default
+def demo(
+    *,
+    orders: int = 240,
+    folder: Path | None = None,
+    quickstart: Annotated[Path, Parameter(show_default=False)] = QUICKSTART,
+    lease: str = "2s",
+) -> Exit:
+    """Send orders through a durable function, kill its worker half-way, and show what became of them.
+
+    Args:
+        orders: How many of the quickstart's orders to send.
+        folder: Where the database and the logs go. Default: a new folder among the temporary files.
+        quickstart: The folder of the quickstart.
+        lease: How long a silent worker keeps its runs.
+    """
+    placed = read_orders(quickstart, orders)
+    place = folder or Path(tempfile.mkdtemp(prefix="ironflow-demo-"))
+    cli = Cli()
+    with ExitStack() as stack:
+        stack.enter_context(interruptible())
+        log = stack.enter_context((place / "processes.log").open("wb"))
+        try:
+            cli.say(f"Ironflow demo: {len(placed)} orders, three steps each, one kill -9 in the middle\n", "bold")
+            words = ["--dev", "--port", "0", "--db", str(place / "demo.db"), "--lease", lease]
+            server, url = start_server(words, output=log)
+            stack.callback(server.stop)
+            cli.say(f"server    {url}  pid {server.pid}")
+            scene = Scene(place, quickstart, url, log, server, Cli(url=url), time.monotonic() + _ENOUGH_S)
+            stack.callback(scene.close)
+            return _play(scene, cli, placed)
+        except IronflowError:
+            cli.say(f"The last lines of {place / 'processes.log'}:\n{_tail(place / 'processes.log')}", "dim")
+            raise
+
+
+def _play(scene: Scene, cli: Cli, placed: Mapping[str, tuple[Json, _Order]]) -> Exit:
+    worker = scene.start_worker()
+    cli.say(f"worker    pid {worker.pid}, {scene.quickstart.name}/app.py")
+    _await_function(scene)
+    with _progress(cli.err) as bars:
+        emitted = _emit_all(scene, placed, bars)
+        at_kill = _follow(scene, cli, len(placed), bars)
+    found = list(_all_runs(scene.cli))
+    steps = {run.id: scene.cli.ask(runs.steps, runs.GetRunSteps(run_id=run.id)).steps for run in found}
+    # A worker that still ran could write another line outside while they are counted.
+    scene.close()
+    counted = tally(
+        emitted,
+        found,
+        steps,
+        read_calls(scene.records),
+        recorded_at_kill=at_kill,
+        killed=scene.killed,
+        hopeless=sum(order.card == _HOPELESS_CARD for _, order in placed.values()),
+    )
+    slowest = max(found, key=_took_ms)
+    draw(cli.out, Group(Text(), report(counted, scene), Text(), _slowest(scene, slowest, steps[slowest.id])))
+    return Exit.FAILED if counted.wrong else Exit.OK
+
+
+def read_orders(quickstart: Path, limit: int) -> dict[str, tuple[Json, _Order]]:
+    """The first `limit` orders of the quickstart by id, each as it is written and decoded. Raises UsageError."""
+    try:
+        lines = (quickstart / "orders.jsonl").read_bytes().splitlines()
+    except OSError as fault:
+        raise UsageError(f"there is no quickstart in {quickstart}: {fault.strerror}. Run it from a checkout.") from None
+    decoded = [(Json(line), msgspec.json.decode(line, type=_Order)) for line in lines[:limit]]
+    return {order.id: (line, order) for line, order in decoded}
+
+
+def read_calls(records: Path) -> list[CalledOutside]:
+    """What the step bodies wrote outside; a line that a kill cut short is left out."""
+    decoder = msgspec.json.Decoder(CalledOutside)
+    lines = (records / "calls.jsonl").read_bytes().split(b"\n")
+    return [decoder.decode(line) for line in lines if line.endswith(b"}")]
+
+
+def _await_function(scene: Scene) -> None:
+    """Returns when the worker has registered the function: an order emitted before would start no run."""
+    while True:
+        try:
+            scene.cli.ask(functions.get, functions.GetFunction(id="process-order"))
+        except NotFound:
+            scene.pause()
+        else:
+            return
+
+
+def _emit_all(scene: Scene, placed: Mapping[str, tuple[Json, _Order]], bars: Progress) -> dict[str, Sequence[str]]:
+    """Emits every order; answers the ids of the runs each one started."""
+    bar = bars.add_task("orders emitted", total=len(placed))
+    emitted: dict[str, Sequence[str]] = {}
+    for order_id, (line, _) in placed.items():
+        sent = scene.cli.ask(events.emit, events.Emit(event="order.placed", data=line, idempotency_key=order_id))
+        emitted[order_id] = sent.run_ids
+        bars.advance(bar)
+    return emitted
+
+
+def _follow(scene: Scene, cli: Cli, total: int, bars: Progress) -> Recorded:
+    """Shows runs ending until all have; kills the worker on the way. Answers what was recorded when it was dead."""
+    bar = bars.add_task("runs ended", total=total)
+    at_kill: Recorded = frozenset()
+    while (ended := _count(scene.cli, ENDED)) < total:
+        bars.update(bar, completed=ended)
+        if not scene.killed and ended >= total * _KILL_AT:
+            at_kill = _kill_worker(scene, cli)
+        scene.pause()
+    bars.update(bar, completed=ended)
+    return at_kill
+
+
+def _kill_worker(scene: Scene, cli: Cli) -> Recorded:
+    """Kills the worker, asks the server what it has recorded, and starts another worker."""
+    victim = scene.workers[-1]
+    victim.kill()
+    scene.killed.append(victim.pid)
+    running = _count(scene.cli, [RunStatus.RUNNING])
+    steps = {run.id: scene.cli.ask(runs.steps, runs.GetRunSteps(run_id=run.id)).steps for run in _all_runs(scene.cli)}
+    successor = scene.start_worker()
+    cli.say(f"kill -9   pid {victim.pid} with {running} runs in its hands; pid {successor.pid} takes over")
+    return recorded_steps(steps)
+
+
+def _count(cli: Cli, statuses: list[RunStatus]) -> int:
+    return cli.ask(runs.list_, runs.ListRuns(statuses=statuses, limit=1)).total_count
+
+
+def _all_runs(cli: Cli) -> Iterator[Run]:
+    cursor = ""
+    while True:
+        page = cli.ask(runs.list_, runs.ListRuns(limit=200, cursor=cursor))
+        yield from page.runs
+        if not page.next_cursor:
+            return
+        cursor = page.next_cursor
+
+
+def report(counted: Tally, scene: Scene) -> Group:
+    """The numbers, and whether they are right."""
+    by_status = table(
+        ["STATUS", "RUNS"],
+        [[status_text(status), str(count)] for status, count in counted.statuses.items()],
+        right=["RUNS"],
+    )
+    steps = table(
+        ["STEPS", "", ""],
+        [
+            ["executed", str(counted.executed), "bodies started, counted outside"],
+            ["  recorded", str(counted.recorded), "results kept, one for each step"],
+            ["  refused", str(counted.refused), "failed outside, tried again"],
+            ["  cut short", str(counted.cut_short), "killed in the middle, run again"],
+            ["  unreported", str(counted.repeated), "finished, but killed before the result was recorded, run again"],
+        ],
+        right=[""],
+    )
+    if counted.wrong:
+        verdict = Text("\n".join(f"WRONG: {each}" for each in counted.wrong), style="bold red")
+    else:
+        verdict = Text("Every order has one run that ended, and no recorded step was executed again.", style="green")
+    return Group(by_status, Text(), steps, Text(), verdict)
+
+
+def _slowest(scene: Scene, run: Run, steps: list[Step]) -> Group:
+    database = scene.folder / "demo.db"
+    look = f"ironflow serve --dev --db {database}"
+    return Group(
+        Text(f"The slowest run took {span_text(_took_ms(run))}:\n", style="bold"),
+        portrait(run, steps, to_millis(run.ended_at or run.updated_at)),
+        Text(),
+        facts([("To look at it:", look), ("", f"ironflow run get {run.id}")]),
+    )
+
+
+def _took_ms(run: Run) -> int:
+    return to_millis(run.ended_at or run.updated_at) - to_millis(run.created_at)
+
+
+@contextmanager
+def _progress(terminal: Console) -> Iterator[Progress]:
+    columns = (TextColumn("{task.description:<15}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bars = Progress(*columns, console=terminal, disable=not terminal.is_terminal)
+    with bars:
+        yield bars
+
+
+def _tail(log: Path, lines: int = 20) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def main() -> None:
+    """Runs the demo and ends the process with its exit code."""
+    from ironflow.cli.app import guarded
+
+    sys.exit(guarded(lambda: app(result_action="return_value", exit_on_error=False, print_error=False), sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""`ironflow kv`: buckets of keys and values."""
+
+from contextlib import suppress
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from ironflow.base.duration import duration_ms, duration_text
+from ironflow.cli.exits import UsageError
+from ironflow.cli.invocation import Cli, Here
+from ironflow.cli.output import facts, status_text, table
+from ironflow.cli.payload import read_bytes
+from ironflow.cli.sizes import read_size, size_text
+from ironflow.cli.times import since_text, time_text
+from ironflow.features.kv import contract as kv
+from ironflow.features.kv.contract import Entry
+
+app = App("kv", help="Work with key-value buckets.")
+
+Bucket = Annotated[str, Parameter(help="The bucket's name.")]
+Key = Annotated[str, Parameter(help="The key, such as user:123.")]
+Limit = Annotated[int, Parameter(help="How many at most.")]
+Cursor = Annotated[str, Parameter(help="Continue after an earlier answer.")]
+_VALUE_SHOWN_MAX = 60
+
+
+@app.command
+def buckets(*, limit: Limit = 1000, cursor: Cursor = "", cli: Here) -> None:
+    """List the buckets."""
+    answer = cli.ask(kv.list_buckets, kv.ListBuckets(limit=limit, cursor=cursor))
+    cli.show(
+        answer,
+        lambda: table(
+            ["BUCKET", "KEYS", "SIZE", "HISTORY", "TTL", "LIMIT", "DESCRIPTION"],
+            (
+                [
+                    each.name,
+                    str(each.values),
+                    size_text(each.bytes),
+                    str(each.history),
+                    _ttl_text(each.ttl_seconds),
+                    size_text(each.max_bytes) if each.max_bytes else "",
+                    each.description,
+                ]
+                for each in answer.buckets
+            ),
+            right=["KEYS", "SIZE", "HISTORY"],
+        ),
+    )
+    _say_more(cli, answer.next_cursor)
+
+
+@app.command
+def create_bucket(
+    name: Bucket,
+    /,
+    *,
+    ttl: str = "0s",
+    history: int = 1,
+    max_value_size: str = "0",
+    max_bytes: str = "0",
+    description: str | None = None,
+    cli: Here,
+) -> None:
+    """Create a bucket.
+
+    Args:
+        ttl: Age at which a value vanishes, such as 7d; 0s keeps it for ever.
+        history: Revisions kept of each key, 1 to 64.
+        max_value_size: Largest value accepted, such as 64KiB; 0 for no limit of its own.
+        max_bytes: Size at which the bucket is full, such as 1GiB; 0 for no limit.
+        description: What the bucket is for.
+    """
+    answer = cli.ask(
+        kv.create_bucket,
+        kv.CreateBucket(
+            name=name,
+            description=description,
+            ttl_seconds=-(-duration_ms(ttl) // 1000),
+            max_value_size=read_size(max_value_size),
+            max_bytes=read_size(max_bytes),
+            history=history,
+        ),
+    )
+    cli.show(answer, lambda: f"created bucket {answer.name}")
+
+
+@app.command
+def delete_bucket(
+    name: Bucket, /, *, yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False, cli: Here
+) -> None:
+    """Delete a bucket with all its keys and their history.
+
+    Args:
+        yes: Do not ask.
+    """
+    if not yes:
+        found = cli.ask(kv.get_bucket, kv.NamedBucket(bucket=name))
+        keys = f"{found.values} {'key' if found.values == 1 else 'keys'}"
+        if not cli.confirm(f"Delete bucket {name} with its {keys}?"):
+            raise UsageError(f"bucket {name} is left as it is. Add --yes to delete it with its {keys}.")
+    cli.tell(kv.delete_bucket, kv.NamedBucket(bucket=name))
+    cli.show({"deleted": name}, lambda: f"deleted bucket {name}")
+
+
+@app.command
+def keys(bucket: Bucket, pattern: str = ">", /, *, limit: Limit = 1000, cursor: Cursor = "", cli: Here) -> None:
+    """List the keys of a bucket in order.
+
+    Args:
+        pattern: Which keys: * stands for one word between dots, > for the rest.
+    """
+    answer = cli.ask(kv.list_keys, kv.ListKeys(bucket=bucket, filter=pattern, limit=limit, cursor=cursor))
+    cli.show(answer, lambda: "\n".join(answer.keys)) if answer.keys or cli.json else cli.say("no keys", "dim")
+    _say_more(cli, answer.next_cursor)
+
+
+@app.command
+def get(bucket: Bucket, key: Key, /, *, revision: int | None = None, cli: Here) -> None:
+    """Write a key's value to standard output, byte for byte.
+
+    Args:
+        revision: That revision instead of the newest, while the history keeps it.
+    """
+    entry = cli.ask(kv.get, kv.GetKey(bucket=bucket, key=key, revision=revision))
+    if cli.json:
+        cli.show(_entry(entry), lambda: "")
+        return
+    cli.write(entry.value)
+    if cli.out.is_terminal and not entry.value.endswith(b"\n"):
+        cli.write(b"\n")
+
+
+@app.command
+def put(
+    bucket: Bucket,
+    key: Key,
+    value: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    create: Annotated[bool, Parameter(negative="")] = False,
+    if_revision: int | None = None,
+    cli: Here,
+) -> None:
+    """Store a value.
+
+    Args:
+        value: The value as text, @FILE for a file's content, - for standard input.
+        create: Only if the key does not exist.
+        if_revision: Only if the key is at this revision.
+    """
+    if create and if_revision is not None:
+        raise UsageError("--create and --if-revision exclude each other: a key that does not exist has no revision.")
+    answer = cli.ask(
+        kv.put,
+        kv.PutKey(
+            bucket=bucket,
+            key=key,
+            value=read_bytes(value, cli.stdin),
+            if_match=None if if_revision is None else str(if_revision),
+            if_none_match="*" if create else None,
+        ),
+    )
+    cli.show(answer, lambda: f"stored {key}, revision {answer.revision}")
+
+
+@app.command
+def delete(
+    bucket: Bucket,
+    key: Key,
+    /,
+    *,
+    purge: Annotated[bool, Parameter(negative="")] = False,
+    if_revision: int | None = None,
+    cli: Here,
+) -> None:
+    """Delete a key. Deleting what is not there is no error.
+
+    Args:
+        purge: Remove the key's history too.
+        if_revision: Only if the key is at this revision.
+    """
+    cli.tell(
+        kv.delete,
+        kv.DeleteKey(bucket=bucket, key=key, purge=purge, if_match=None if if_revision is None else str(if_revision)),
+    )
+    cli.show({"deleted": key, "purged": purge}, lambda: f"{'purged' if purge else 'deleted'} {key}")
+
+
+@app.command
+def history(bucket: Bucket, key: Key, /, *, limit: int = 64, cli: Here) -> None:
+    """List the kept revisions of a key, newest first.
+
+    Args:
+        limit: How many at most, 1 to 64.
+    """
+    answer = cli.ask(kv.get_history, kv.GetHistory(bucket=bucket, key=key, limit=limit))
+    now = cli.clock.now()
+    cli.show(
+        {"entries": [_entry(each) for each in answer.entries], "count": answer.count},
+        lambda: table(
+            ["REVISION", "OPERATION", "WHEN", "SIZE", "VALUE"],
+            (
+                [
+                    str(each.revision),
+                    status_text(each.operation),
+                    since_text(each.created_at, now),
+                    size_text(len(each.value)),
+                    _value_text(each.value),
+                ]
+                for each in answer.entries
+            ),
+            right=["REVISION", "SIZE"],
+        ),
+    )
+
+
+@app.command
+def info(bucket: Bucket, /, *, cli: Here) -> None:
+    """One bucket with its settings, the number of its keys and their size."""
+    answer = cli.ask(kv.get_bucket, kv.NamedBucket(bucket=bucket))
+    cli.show(
+        answer,
+        lambda: facts(
+            [
+                ("bucket", answer.name),
+                ("description", answer.description),
+                ("keys", str(answer.values)),
+                ("size", size_text(answer.bytes)),
+                ("full at", size_text(answer.max_bytes) if answer.max_bytes else None),
+                ("largest value", size_text(answer.max_value_size) if answer.max_value_size else None),
+                ("history", str(answer.history)),
+                ("ttl", _ttl_text(answer.ttl_seconds) or "never"),
+                ("created", time_text(answer.created_at)),
+            ]
+        ),
+    )
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    """As REST gives it, with the value as text beside its base64 when it is text."""
+    shown: dict[str, object] = msgspec.to_builtins(entry)
+    with suppress(UnicodeDecodeError):
+        shown["text"] = entry.value.decode()
+    return shown
+
+
+def _value_text(value: bytes) -> str:
+    try:
+        text = " ".join(value.decode().split())
+    except UnicodeDecodeError:
+        text = value[:_VALUE_SHOWN_MAX].hex(" ", 2)
+    return text if len(text) <= _VALUE_SHOWN_MAX else text[: _VALUE_SHOWN_MAX - 1] + "…"
+
+
+def _ttl_text(ttl_seconds: int | None) -> str:
+    return duration_text(ttl_seconds * 1000) if ttl_seconds else ""
+
+
+def _say_more(cli: Cli, cursor: str | None) -> None:
+    if cursor:
+        cli.say(f"There is more: --cursor {cursor}", "dim")

@@ -1,0 +1,77 @@
+"""Finds the functions a worker is to serve: `app:functions`, `app:greet`, `app`, `app.py`, `shop/app.py:functions`."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ironflow.cli.exits import UsageError
+from ironflow.sdk.function import FunctionDefinition
+
+
+def load_functions(target: str) -> list[FunctionDefinition]:
+    """The functions that `target` names: a list or one function of a module, or every function the module defines.
+
+    The folder of the file, or the working folder for a module, joins the import path, as it does for `python`.
+    Errors raised by the module's own code rise unchanged. Raises UsageError for what is not there.
+    """
+    place, _, name = target.partition(":")
+    module = _module(place)
+    if not name:
+        found = [value for value in vars(module).values() if isinstance(value, FunctionDefinition)]
+        if not found:
+            raise UsageError(f"{place} defines no function. Decorate one with @ironflow.function(...).")
+        return _once(found)
+    if not hasattr(module, name):
+        raise UsageError(f"{place} has no {name!r}. {_known(module)}")
+    value: Any = getattr(module, name)
+    listed: list[Any] = [value] if isinstance(value, FunctionDefinition) else list(value) if _iterable(value) else []
+    if not listed or not all(isinstance(each, FunctionDefinition) for each in listed):
+        raise UsageError(f"{target} is neither a function decorated with @ironflow.function nor a list of them.")
+    return _once(listed)
+
+
+def source_folder(target: str) -> Path:
+    """The folder whose changes concern `target`: the file's own, or the working folder for a module."""
+    place = Path(target.partition(":")[0])
+    return place.resolve().parent if place.suffix == ".py" else Path.cwd()
+
+
+def _module(place: str) -> ModuleType:
+    path = Path(place)
+    folder = source_folder(place)
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise UsageError(f"there is no file {place!r}.")
+        place = path.stem
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as fault:
+        # A module that the user's own code misses is the user's error and keeps its traceback.
+        if fault.name is not None and (place == fault.name or place.startswith(fault.name + ".")):
+            raise UsageError(
+                f"there is no module {place!r} here. Write MODULE:FUNCTIONS or a file such as app.py."
+            ) from None
+        raise
+
+
+def _once(found: Iterable[FunctionDefinition]) -> list[FunctionDefinition]:
+    by_id: dict[str, FunctionDefinition] = {}
+    for each in found:
+        if by_id.setdefault(each.id, each) is not each:
+            raise UsageError(f"two functions have the id {each.id!r}. An id names one function.")
+    return list(by_id.values())
+
+
+def _iterable(value: object) -> bool:
+    return isinstance(value, (list, tuple, set))
+
+
+def _known(module: ModuleType) -> str:
+    names = [name for name, value in vars(module).items() if isinstance(value, (FunctionDefinition, list))]
+    return f"It has {', '.join(names)}." if names else "It defines no function."

@@ -1,0 +1,72 @@
+"""Pictures of runs: a table of many, a page of one."""
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from ironflow.base.time import Millis, to_millis
+from ironflow.cli.output import facts, json_line, status_text, table
+from ironflow.cli.timeline import FINE, Signs, timeline, waiting_text
+from ironflow.cli.times import moment_text, since_text, span_text
+from ironflow.features.runs.contract import Run, Step
+
+_PAYLOAD_SHOWN_MAX = 400
+
+
+def runs_table(found: list[Run], now: Millis) -> RenderableType:
+    """Runs as rows."""
+    return table(
+        ["STATUS", "RUN", "FUNCTION", "EVENT", "ATTEMPT", "CREATED", "TOOK"],
+        (
+            [
+                status_text(each.status),
+                each.id,
+                each.function_id,
+                each.event_name or each.event_id,
+                f"{each.attempt}/{each.max_attempts}",
+                since_text(each.created_at, now),
+                _took(each, now),
+            ]
+            for each in found
+        ),
+        right=["ATTEMPT", "TOOK"],
+    )
+
+
+def portrait(run: Run, steps: list[Step], now: Millis, *, full: bool = False, signs: Signs = FINE) -> RenderableType:
+    """A run on one page. full: payloads are not cut."""
+    shown_max = None if full else _PAYLOAD_SHOWN_MAX
+    parts: list[RenderableType] = [
+        facts(
+            [
+                ("run", run.id),
+                ("status", status_text(run.status)),
+                ("waits for", Text(waiting_text(run, steps, now), style="yellow")),
+                ("function", f"{run.function_id}  version {run.function_version}"),
+                ("event", f"{run.event_name}  {run.event_id}" if run.event_name else run.event_id),
+                ("parent", run.parent_run_id),
+                ("attempt", f"{run.attempt} of {run.max_attempts}"),
+                ("worker", run.worker_id),
+                ("created", moment_text(run.created_at, now)),
+                ("took" if run.ended_at else "so far", _took(run, now)),
+                ("cancelled", run.cancellation_cause),
+                ("error", _error_text(run)),
+                ("input", json_line(run.input, shown_max)),
+                ("output", json_line(run.output, shown_max)),
+            ]
+        )
+    ]
+    if steps:
+        parts += [Text(), timeline(run, steps, now, signs)]
+    return Group(*parts)
+
+
+def _error_text(run: Run) -> Text | None:
+    if run.error is None:
+        return None
+    return Text(f"{run.error.code}: {run.error.message}" if run.error.code else run.error.message, style="red")
+
+
+def _took(run: Run, now: Millis) -> str:
+    if run.ended_at is not None:
+        return span_text(to_millis(run.ended_at) - to_millis(run.started_at or run.created_at))
+    return span_text(now - to_millis(run.started_at)) if run.started_at else ""

@@ -1,0 +1,26 @@
+"""When a failed attempt is tried again, and what happens when it is not."""
+
+from ironflow.base.time import Millis
+from ironflow.engine.model import ErrorValue, Policy
+
+# The longest delay that is computed; beyond it, powers of the factor would only overflow.
+_EXPONENT_MAX = 64
+
+
+def decide_retry_delay(policy: Policy, attempt: int, retry_after_ms: int | None) -> int:
+    """Milliseconds between the failure of `attempt` (from 1) and the next one.
+
+    min(initial * factor^(attempt-1), max); a positive retry_after_ms replaces the backoff, capped at max.
+    Source: protocol/step-semantics.md 10.
+    """
+    if retry_after_ms is not None and retry_after_ms > 0:
+        return min(retry_after_ms, policy.max_delay_ms)
+    backoff = policy.initial_delay_ms * policy.backoff_factor ** min(attempt - 1, _EXPONENT_MAX)
+    return int(min(backoff, policy.max_delay_ms))
+
+
+def decide_retry_at(policy: Policy, attempt: int, error: ErrorValue, now: Millis) -> Millis | None:
+    """When the next attempt starts; None when there is none: not retryable, or attempts used up."""
+    if not error.retryable or attempt >= policy.max_attempts:
+        return None
+    return now + decide_retry_delay(policy, attempt, error.retry_after_ms)

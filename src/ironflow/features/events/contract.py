@@ -1,0 +1,241 @@
+"""What can be asked of events. Source: protocol/rest.md 3, protocol/connectrpc.json, protocol/connectrpc.md 5.1."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound, PayloadTooLarge
+from ironflow.base.fields import Message, field
+from ironflow.base.json import Json, null
+from ironflow.base.operation import operation
+from ironflow.features.functions.contract import FunctionNotActive, FunctionNotFound
+from ironflow.features.runs.contract import RunResult, WireError
+
+
+class EventNotFound(NotFound):
+    """There is no event of that id in this environment."""
+
+    code = "EVENT_NOT_FOUND"
+
+
+class InvalidEvent(InvalidArgument):
+    """An event has a name of 1 to 256 characters without spaces, `*` or `>`, and a version of at least 1."""
+
+    code = "INVALID_EVENT"
+
+
+class EventTooLarge(PayloadTooLarge):
+    """The event's data is larger than this server accepts."""
+
+    code = "EVENT_TOO_LARGE"
+
+
+class CannotWait(FailedPrecondition):
+    """The answer of a debounced function cannot be waited for. Emit without waiting."""
+
+    code = "CANNOT_WAIT"
+
+
+class Emit(Message, kw_only=True):
+    """One event. Data is any JSON. The same idempotency_key within 7 days answers the first emit's ids again."""
+
+    event: Annotated[str, field(1, also=("name",))]
+    data: Annotated[Json, field(2, twin=6)] = msgspec.field(default_factory=null)
+    idempotency_key: Annotated[str, field(3)] = ""
+    metadata: Annotated[Json, field(4)] | None = None
+    version: Annotated[int, field(5)] = 1
+    namespace: str = "default"
+
+
+class NamespacedEmit(Message, kw_only=True):
+    event: Annotated[str, field(1, also=("name",))]
+    data: Annotated[Json, field(2, twin=7)] = msgspec.field(default_factory=null)
+    idempotency_key: Annotated[str, field(3)] = ""
+    metadata: Annotated[Json, field(4)] | None = None
+    namespace: Annotated[str, field(5)] = "default"
+    version: Annotated[int, field(6)] = 1
+
+
+class Emitted(Message, kw_only=True):
+    """The stored event and the runs it started. error: only in a batch, for an item that was not stored."""
+
+    run_ids: Annotated[list[str], field(1)] = []
+    event_id: Annotated[str, field(2)] = ""
+    error: Annotated[WireError, field(3)] | None = None
+
+
+class NamespacedEmitted(Message, kw_only=True):
+    run_ids: Annotated[list[str], field(1)] = []
+    event_id: Annotated[str, field(2)] = ""
+
+
+class EmitSync(Message, kw_only=True):
+    """timeout_ms: how long to wait for the runs; 0 means 30 s."""
+
+    event: Annotated[str, field(1, also=("name",))]
+    data: Annotated[Json, field(2, twin=6)] = msgspec.field(default_factory=null)
+    idempotency_key: Annotated[str, field(3)] = ""
+    timeout_ms: Annotated[int, field(4, ge=0)] = 0
+    metadata: Annotated[Json, field(5)] | None = None
+    version: Annotated[int, field(7)] = 1
+    namespace: str = "default"
+
+
+class SyncResults(Message, kw_only=True):
+    results: Annotated[list[RunResult], field(1)]
+    event_id: Annotated[str, field(2)]
+
+
+class EmitBatch(Message, kw_only=True):
+    # Raw items, so that one bad item is its own error and not the batch's.
+    events: Annotated[list[Json], field(1)]
+
+
+class BatchEmitted(Message, kw_only=True):
+    results: Annotated[list[Emitted], field(1)]
+
+
+class Invoke(Message, kw_only=True):
+    function_id: Annotated[str, field(1, also=("id",))]
+    data: Annotated[Json, field(2, twin=3)] = msgspec.field(default_factory=null)
+    idempotency_key: Annotated[str, field(4)] = ""
+
+
+class Invoked(Message, kw_only=True):
+    run_id: Annotated[str, field(1)]
+    event_id: Annotated[str, field(2)]
+
+
+class InvokeSync(Message, kw_only=True):
+    function_id: Annotated[str, field(1, also=("id",))]
+    data: Annotated[Json, field(2, twin=6)] = msgspec.field(default_factory=null)
+    timeout_ms: Annotated[int, field(3, ge=0)] = 0
+    idempotency_key: Annotated[str, field(4)] = ""
+    metadata: Annotated[Json, field(5)] | None = None
+
+
+class SyncResult(Message, kw_only=True):
+    result: Annotated[RunResult, field(1)]
+
+
+class Event(Message, kw_only=True):
+    """A recorded event. position: its place in the global order of the log."""
+
+    id: Annotated[str, field(1)]
+    name: Annotated[str, field(2)]
+    data: Annotated[Json, field(3, twin=12)]
+    idempotency_key: Annotated[str, field(4)] | None = None
+    source: Annotated[str, field(5)] = ""
+    timestamp: Annotated[datetime, field(6)]
+    metadata: Annotated[Json, field(7)] | None = None
+    version: Annotated[int, field(8)] = 1
+    emitted_by: Annotated[str, field(13)] | None = None
+    created_at: Annotated[datetime, field(None, only="rest")]
+    processed: Annotated[bool, field(None, only="rest")] = True
+    run_id: Annotated[str, field(None, only="rest")] | None = None
+    namespace: Annotated[str, field(None, only="rest")] = "default"
+    position: Annotated[int, field(None, only="rest")] = 0
+
+
+class GetEvent(Message, kw_only=True):
+    id: str
+
+
+class ListEvents(Message, kw_only=True):
+    """Newest first. cursor continues with older events, before with newer ones; use one of them.
+
+    names: comma list; a name may hold `*` and `>`. search: text within the data.
+    """
+
+    name: str = ""
+    names: list[str] = []
+    source: str = ""
+    search: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: Annotated[int, field(ge=1, le=1000)] = 20
+    cursor: str = ""
+    before: str = ""
+
+
+class Events(Message, kw_only=True):
+    events: list[Event]
+    count: int
+    limit: int
+    has_next: bool
+    has_prev: bool
+    next_cursor: str | None = None
+    prev_cursor: str | None = None
+    approx_total: int | None = None
+    approx_total_capped: bool | None = None
+
+
+class ListEventNames(Message, kw_only=True):
+    since: datetime | None = None
+    until: datetime | None = None
+    source: str = ""
+
+
+class NameCount(Message, kw_only=True):
+    name: str
+    count: int
+
+
+class EventNames(Message, kw_only=True):
+    names: list[NameCount]
+    scan_cap: int
+    scanned: int
+    truncated: bool
+
+
+emit = operation(
+    "events.emit", Emit, Emitted,
+    rest="POST /api/v1/events", rpc=("IronflowService/Emit", "IronflowService/Trigger"), spelling="both",
+    scope="events:emit", errors=(InvalidEvent, EventTooLarge),
+    doc="Records an event and starts a run of every function whose trigger matches; answers when both are durable.",
+)  # fmt: skip
+emit_namespaced = operation(
+    "events.emit_namespaced", NamespacedEmit, NamespacedEmitted,
+    rpc="PubSubService/Emit", scope="events:emit", errors=(InvalidEvent, EventTooLarge),
+    doc="As events.emit, with a namespace.",
+)  # fmt: skip
+emit_sync = operation(
+    "events.emit_sync", EmitSync, SyncResults,
+    rest="POST /api/v1/events/sync", rpc="IronflowService/TriggerSync", spelling="both",
+    scope="events:emit", errors=(InvalidEvent, EventTooLarge, CannotWait),
+    doc="As events.emit, then waits until every started run has ended or timeout_ms has passed.",
+)  # fmt: skip
+emit_batch = operation(
+    "events.emit_batch", EmitBatch, BatchEmitted,
+    rest="POST /api/v1/events/batch", rpc="IronflowService/TriggerBatch", spelling="both",
+    scope="events:emit", errors=(InvalidEvent,),
+    doc="Records all valid events in one transaction; a bad one carries its own error.",
+)  # fmt: skip
+invoke = operation(
+    "events.invoke", Invoke, Invoked,
+    rest="POST /api/v1/functions/{id...}/invoke", rpc="IronflowService/InvokeFunction", spelling="both", body_or="data",
+    scope="functions:invoke", errors=(FunctionNotFound, FunctionNotActive, EventTooLarge),
+    doc="Starts one run of one function, whatever its triggers.",
+)  # fmt: skip
+invoke_sync = operation(
+    "events.invoke_sync", InvokeSync, SyncResult,
+    rpc="IronflowService/InvokeFunctionSync", scope="functions:invoke", holds=True,
+    errors=(FunctionNotFound, FunctionNotActive, EventTooLarge),
+    doc="Starts one run of one function and waits for it.",
+)  # fmt: skip
+get = operation(
+    "events.get", GetEvent, Event,
+    rest="GET /api/v1/events/{id}", scope="events:read", errors=(EventNotFound,),
+    doc="One event by id.",
+)  # fmt: skip
+list_ = operation(
+    "events.list", ListEvents, Events,
+    rest="GET /api/v1/events", scope="events:read",
+    doc="Recorded events, newest first, with filters.",
+)  # fmt: skip
+names = operation(
+    "events.names", ListEventNames, EventNames,
+    rest="GET /api/v1/events/names", scope="events:read",
+    doc="The names seen among the newest events, with counts.",
+)  # fmt: skip

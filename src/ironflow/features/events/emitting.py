@@ -1,0 +1,146 @@
+"""The hot path of emit: events, runs and jobs of one commit, for all emits that wait for it."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ironflow.base.errors import IronflowError
+from ironflow.base.ids import Ids
+from ironflow.base.json import read_json
+from ironflow.base.path import compiled_path, key_text
+from ironflow.base.time import Millis
+from ironflow.engine import commands
+from ironflow.engine.decide import decide
+from ironflow.features.events import rules, store
+from ironflow.features.events.contract import CannotWait
+from ironflow.features.events.store import FirstAnswer
+from ironflow.features.functions.contract import FunctionNotActive, FunctionNotFound
+from ironflow.features.functions.index import FunctionIndex, Startable
+from ironflow.features.runs import ledger
+from ironflow.log.append import append
+from ironflow.log.record import Record
+from ironflow.storage.port import Tx
+
+
+class Emission(NamedTuple):
+    """An event to append and what it starts. function_id: only this one, whatever the triggers."""
+
+    record: Record
+    now: Millis
+    function_id: str = ""
+    waited_for: bool = False
+
+
+class Answer(NamedTuple):
+    event_id: str
+    run_ids: list[str]
+
+
+class Emitter:
+    """Applies emissions in a transaction. Made once: its `apply` is the function that commits gather items for."""
+
+    def __init__(self, index: FunctionIndex, ids: Ids) -> None:
+        self._index = index
+        self._ids = ids
+
+    def apply(self, tx: Tx, emissions: list[Emission]) -> list[Answer | IronflowError]:
+        """Appends the events and creates their runs; each emission gets its answer or its own refusal."""
+        self._index.refresh(tx)
+        first = self._first_answers(tx, emissions)
+        answers: list[Answer | IronflowError] = []
+        records: list[Record] = []
+        changes: list[ledger.Change] = []
+        new_keys: dict[tuple[str, str, str], FirstAnswer] = {}
+        refused: list[tuple[str, str, str]] = []
+        for emission in emissions:
+            place = _place(emission)
+            known = new_keys.get(place) or first.get(place) if place else None
+            if known is not None and rules.is_repeat(known.created_at, emission.now):
+                answers.append(Answer(known.event_id, known.run_ids))
+                continue
+            try:
+                functions = self._functions(emission)
+            except IronflowError as refusal:
+                answers.append(refusal)
+                if place:
+                    refused.append(place)
+                continue
+            run_ids: list[str] = []
+            for function in functions:
+                decision = decide(None, self._creation(emission.record, function), emission.now)
+                changes.append((None, decision))
+                run_ids.append(decision.run.id)
+            records.append(emission.record)
+            answers.append(Answer(emission.record.id, run_ids))
+            if place:
+                new_keys[place] = FirstAnswer(emission.record.id, run_ids, emission.now)
+        if new_keys:
+            store.save_answers(tx, new_keys)
+        if refused:
+            store.release_keys(tx, refused)
+        ledger.save(tx, changes)
+        # Last, because positions are held until the commit.
+        append(tx, records)
+        return answers
+
+    def _first_answers(
+        self, tx: Tx, emissions: list[Emission]
+    ) -> dict[tuple[str, str, str], FirstAnswer]:
+        places = [place for emission in emissions if (place := _place(emission)) is not None]
+        return store.first_answers(tx, list(dict.fromkeys(places))) if places else {}
+
+    def _functions(self, emission: Emission) -> list[Startable]:
+        record = emission.record
+        if emission.function_id:
+            function = self._index.get(record.environment, emission.function_id)
+            return [_invocable(function, emission.function_id, record.environment)]
+        decoded: list[Any] = []
+
+        def data() -> Any:
+            if not decoded:
+                decoded.append(read_json(record.data))
+            return decoded[0]
+
+        about = {"id": record.id, "source": record.source, "namespace": record.namespace}
+        if record.metadata is not None:
+            about["metadata"] = msgspec.json.decode(record.metadata)
+        found = self._index.started_by(record.environment, record.name, data, about)
+        if not found:
+            # Browser clients invoke a function by emitting its id.
+            named = self._index.get(record.environment, record.name)
+            found = [named] if named is not None and named.status == "active" else []
+        if emission.waited_for and any(function.debounced for function in found):
+            raise CannotWait()
+        return found
+
+    def _creation(self, record: Record, function: Startable) -> commands.Create:
+        actor_id = None
+        if function.actor_key:
+            actor_id = key_text(compiled_path(function.actor_key)(read_json(record.data))) or None
+        return commands.Create(
+            run_id=self._ids.new("run"),
+            environment=record.environment,
+            function_id=function.id,
+            function_version=function.version,
+            event_id=record.id,
+            event_name=record.name,
+            policy=function.policy,
+            actor_id=actor_id,
+        )
+
+
+def _place(emission: Emission) -> tuple[str, str, str] | None:
+    """Where the emission's idempotency key is remembered, None without a key."""
+    record = emission.record
+    if record.idempotency_key is None:
+        return None
+    scope = f"invoke:{emission.function_id}" if emission.function_id else "emit"
+    return (record.environment, scope, record.idempotency_key)
+
+
+def _invocable(function: Startable | None, function_id: str, environment: str) -> Startable:
+    if function is None:
+        raise FunctionNotFound(f"There is no function {function_id!r} in environment {environment!r}.")
+    if function.status != "active":
+        raise FunctionNotActive(f"Function {function_id!r} is {function.status}. Set its status to active first.")
+    return function

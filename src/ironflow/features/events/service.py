@@ -1,0 +1,228 @@
+"""What happens: emitting, waiting for what was started, and reading what was emitted."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from ironflow.base.call import Call
+from ironflow.base.errors import InvalidArgument, IronflowError
+from ironflow.base.ids import Ids
+from ironflow.base.json import NULL, Json
+from ironflow.base.pattern import is_pattern, matches
+from ironflow.base.spelling import reader
+from ironflow.base.time import to_datetime, to_millis
+from ironflow.features.events import contract, rules, store
+from ironflow.features.events.emitting import Answer, Emission, Emitter
+from ironflow.features.runs.contract import WireError
+from ironflow.features.runs.service import Runs
+from ironflow.log.read import records
+from ironflow.log.record import Record
+from ironflow.storage.port import Database, Tx
+
+WAIT_MS_DEFAULT = 30_000
+WAIT_MS_MAX = 600_000
+BATCH_MAX = 1_000
+NAMES_SCAN_MAX = 10_000
+# A client that waits exactly as long as it asks us to wait must get our answer before it gives up.
+ANSWER_EARLY_MS = 250
+
+
+class Events:
+    """The events room. data_bytes_max: the largest event data accepted."""
+
+    def __init__(self, db: Database, emitter: Emitter, runs: Runs, ids: Ids, data_bytes_max: int) -> None:
+        self._db = db
+        self._emitter_apply = emitter.apply
+        self._runs = runs
+        self._ids = ids
+        self._data_bytes_max = data_bytes_max
+
+    def handlers(self) -> dict[Any, Any]:
+        """The method of each operation."""
+        return {
+            contract.emit: self.emit,
+            contract.emit_namespaced: self.emit_namespaced,
+            contract.emit_sync: self.emit_sync,
+            contract.emit_batch: self.emit_batch,
+            contract.invoke: self.invoke,
+            contract.invoke_sync: self.invoke_sync,
+            contract.get: self.get,
+            contract.list_: self.list_,
+            contract.names: self.names,
+        }
+
+    async def emit(self, call: Call, request: contract.Emit) -> contract.Emitted:
+        answer = await self._apply(Emission(self._record(call, request), call.now))
+        return contract.Emitted(run_ids=answer.run_ids, event_id=answer.event_id)
+
+    async def emit_namespaced(
+        self, call: Call, request: contract.NamespacedEmit
+    ) -> contract.NamespacedEmitted:
+        answer = await self._apply(Emission(self._record(call, request), call.now))
+        return contract.NamespacedEmitted(run_ids=answer.run_ids, event_id=answer.event_id)
+
+    async def emit_sync(self, call: Call, request: contract.EmitSync) -> contract.SyncResults:
+        record = self._record(call, request)
+        answer = await self._apply(Emission(record, call.now, waited_for=True))
+        results = await self._runs.wait(answer.run_ids, wait_ms(request.timeout_ms))
+        return contract.SyncResults(results=results, event_id=answer.event_id)
+
+    async def emit_batch(self, call: Call, request: contract.EmitBatch) -> contract.BatchEmitted:
+        if len(request.events) > BATCH_MAX:
+            raise contract.InvalidEvent(f"The batch has {len(request.events)} events; {BATCH_MAX} is the limit.")
+        prepared: list[Emission | IronflowError] = []
+        for item in request.events:
+            try:
+                prepared.append(Emission(self._record(call, reader(contract.Emit).read(item)), call.now))
+            except IronflowError as refusal:
+                prepared.append(refusal)
+        valid = [each for each in prepared if isinstance(each, Emission)]
+        # One transaction for the whole batch: a storage failure fails all of it.
+        stored = iter(await self._db.write(lambda tx: self._emitter_apply(tx, valid)) if valid else ())
+        results = [each if isinstance(each, IronflowError) else next(stored) for each in prepared]
+        return contract.BatchEmitted(results=[_batch_item(each) for each in results])
+
+    async def invoke(self, call: Call, request: contract.Invoke) -> contract.Invoked:
+        answer = await self._invoke(call, request.function_id, request.data, None, request.idempotency_key)
+        return contract.Invoked(run_id=answer.run_ids[0], event_id=answer.event_id)
+
+    async def invoke_sync(self, call: Call, request: contract.InvokeSync) -> contract.SyncResult:
+        answer = await self._invoke(
+            call, request.function_id, request.data, request.metadata, request.idempotency_key
+        )
+        results = await self._runs.wait_or_cancel(answer.run_ids, wait_ms(request.timeout_ms), call)
+        return contract.SyncResult(result=results[0])
+
+    async def get(self, call: Call, request: contract.GetEvent) -> contract.Event:
+        found = (await self._db.peek(lambda tx: records(tx, [request.id]))).get(request.id)
+        if found is None or found.environment != call.environment:
+            raise contract.EventNotFound(f"There is no event {request.id!r} in environment {call.environment!r}.")
+        return event_message(found)
+
+    async def list_(self, call: Call, request: contract.ListEvents) -> contract.Events:
+        if request.cursor and request.before:
+            raise InvalidArgument("cursor and before exclude each other: one goes back in time, the other forward.")
+        backward = not request.before
+        filters: dict[str, Any] = {
+            "environment": call.environment,
+            "before": _position(request.cursor, 2**62),
+            "after": _position(request.before, 0),
+            "since": to_millis(request.since) if request.since else 0,
+            "until": to_millis(request.until) if request.until else 0,
+            "source": request.source,
+            "search": request.search,
+            "like": f"%{request.search}%",
+            # One more than asked tells whether there is a next page.
+            "limit": request.limit + 1,
+        }
+        wanted = [name for name in [request.name, *request.names] if name]
+
+        def look(tx: Tx) -> list[Record]:
+            names: list[str] | None = wanted or None
+            if any(is_pattern(name) for name in wanted):
+                known = store.distinct_names(tx, call.environment)
+                names = [name for name in known if any(matches(each, name) for each in wanted)]
+            return store.page(tx, backward, names, **filters)
+
+        found = await self._db.read(look)
+        more = len(found) > request.limit
+        page = found[: request.limit]
+        if not backward:
+            page.reverse()
+        older = more if backward else bool(page)
+        newer = bool(request.cursor) if backward else more
+        return contract.Events(
+            events=[event_message(record) for record in page],
+            count=len(page),
+            limit=request.limit,
+            has_next=older,
+            has_prev=newer,
+            next_cursor=str(page[-1].position) if page and older else None,
+            prev_cursor=str(page[0].position) if page and newer else None,
+        )
+
+    async def names(self, call: Call, request: contract.ListEventNames) -> contract.EventNames:
+        filters = {
+            "environment": call.environment,
+            "since": to_millis(request.since) if request.since else 0,
+            "until": to_millis(request.until) if request.until else 0,
+            "source": request.source,
+            "limit": NAMES_SCAN_MAX,
+        }
+        seen = await self._db.read(lambda tx: store.recent_names(tx, **filters))
+        counts: dict[str, int] = {}
+        for name in seen:
+            counts[name] = counts.get(name, 0) + 1
+        return contract.EventNames(
+            names=[contract.NameCount(name=name, count=counts[name]) for name in sorted(counts)],
+            scan_cap=NAMES_SCAN_MAX,
+            scanned=len(seen),
+            truncated=len(seen) == NAMES_SCAN_MAX,
+        )
+
+    async def _invoke(
+        self, call: Call, function_id: str, data: Json, metadata: Json | None, idempotency_key: str
+    ) -> Answer:
+        request = contract.Emit(
+            event=rules.INVOKED, data=data, metadata=metadata, idempotency_key=idempotency_key
+        )
+        record = replace(self._record(call, request), kind="invoke", source="invoke")
+        return await self._apply(Emission(record, call.now, function_id=function_id))
+
+    async def _apply(self, emission: Emission) -> Answer:
+        return await self._db.write_many(self._emitter_apply, emission)
+
+    def _record(self, call: Call, request: contract.Emit | contract.NamespacedEmit | contract.EmitSync) -> Record:
+        return rules.record_of(
+            event_id=self._ids.new("evt"),
+            environment=call.environment,
+            name=request.event,
+            data=request.data,
+            metadata=request.metadata,
+            version=request.version,
+            namespace=request.namespace or "default",
+            idempotency_key=request.idempotency_key,
+            run_id=call.run_id,
+            emitted_by=call.principal.name,
+            data_bytes_max=self._data_bytes_max,
+            now=call.now,
+        )
+
+
+def wait_ms(asked_ms: int) -> int:
+    """How long to wait for runs: 30 s unless asked otherwise, at most 10 minutes, answering a little early."""
+    whole = min(asked_ms or WAIT_MS_DEFAULT, WAIT_MS_MAX)
+    return max(whole - min(ANSWER_EARLY_MS, whole // 10), 0)
+
+
+def event_message(record: Record) -> contract.Event:
+    at = to_datetime(record.created_at)
+    return contract.Event(
+        id=record.id,
+        name=record.name,
+        data=Json(record.data.encode()) if record.data else NULL,
+        idempotency_key=record.idempotency_key,
+        source=record.source,
+        timestamp=at,
+        metadata=Json(record.metadata.encode()) if record.metadata else None,
+        version=record.version,
+        emitted_by=record.emitted_by,
+        created_at=at,
+        run_id=record.run_id,
+        namespace=record.namespace,
+        position=record.position,
+    )
+
+
+def _batch_item(result: Answer | IronflowError) -> contract.Emitted:
+    if isinstance(result, IronflowError):
+        return contract.Emitted(error=WireError(message=result.message, code=result.connect))
+    return contract.Emitted(run_ids=result.run_ids, event_id=result.event_id)
+
+
+def _position(cursor: str, default: int) -> int:
+    if not cursor:
+        return default
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise InvalidArgument(f"{cursor[:40]!r} is not a cursor of this list. Pass next_cursor as it was given.")
+    return int(cursor)

@@ -1,0 +1,1 @@
+"""The functions room: what is registered, with versions, triggers and status."""

@@ -1,0 +1,219 @@
+"""What can be asked of functions.
+
+Source of shapes and numbers: protocol/connectrpc.json, protocol/worker-rest.md 3, protocol/rest.md 4.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound
+from ironflow.base.fields import Message, WireEnum, field
+from ironflow.base.json import Json
+from ironflow.base.operation import operation
+
+
+class FunctionNotFound(NotFound):
+    """There is no function of that id in this environment. Register it, or start the worker that does."""
+
+    code = "FUNCTION_NOT_FOUND"
+
+
+class FunctionNotActive(FailedPrecondition):
+    """The function is paused or archived. Set its status to active first."""
+
+    code = "FUNCTION_NOT_ACTIVE"
+
+
+class InvalidFunction(InvalidArgument):
+    """The function's configuration is not valid."""
+
+    code = "INVALID_FUNCTION"
+
+
+class ExecutionMode(WireEnum):
+    PUSH = "push"
+    PULL = "pull"
+
+    @classmethod
+    def prefix(cls) -> str:
+        return "EXECUTION_MODE_"
+
+    @classmethod
+    def numbers(cls) -> dict[str, int]:
+        return {"push": 1, "pull": 2}
+
+
+class FunctionStatus(WireEnum):
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ARCHIVED = "archived"
+
+    @classmethod
+    def prefix(cls) -> str:
+        return "FUNCTION_STATUS_"
+
+    @classmethod
+    def numbers(cls) -> dict[str, int]:
+        return {"active": 1, "paused": 2, "archived": 3}
+
+
+class Trigger(Message, kw_only=True):
+    """Either `event` (a name or pattern, with an optional CEL `expression`) or `cron`."""
+
+    event: Annotated[str, field(1)] = ""
+    expression: Annotated[str, field(2)] = ""
+    cron: Annotated[str, field(3)] = ""
+    timezone: Annotated[str, field(None, also=("tz",))] = ""
+
+
+class RetryConfig(Message, kw_only=True):
+    """max_attempts counts the first one; 0 and absent mean the server's default. on_exhausted: `fail` or `pause`."""
+
+    max_attempts: Annotated[int, field(1, ge=0)] = 0
+    initial_delay_ms: Annotated[int, field(2, ge=0)] = 0
+    backoff_factor: Annotated[float, field(3, ge=0)] = 0
+    max_delay_ms: Annotated[int, field(4, ge=0)] = 0
+    on_exhausted: Annotated[str, field(5)] = ""
+
+
+class ConcurrencyConfig(Message, kw_only=True):
+    limit: Annotated[int, field(1, ge=0)] = 0
+    key: Annotated[str, field(2)] = ""
+
+
+class DebounceConfig(Message, kw_only=True):
+    period_ms: Annotated[int, field(1, ge=0)] = 0
+    key: Annotated[str, field(2)] = ""
+    max_wait_ms: Annotated[int, field(3, int64=True, ge=0)] = 0
+
+
+class ThrottleConfig(Message, kw_only=True):
+    limit: Annotated[int, field(1, ge=0)] = 0
+    period_ms: Annotated[int, field(2, ge=0)] = 0
+    key: Annotated[str, field(3)] = ""
+
+
+class CircuitBreakerConfig(Message, kw_only=True):
+    failure_threshold: Annotated[int, field(1, ge=0)] = 0
+    open_duration_ms: Annotated[int, field(2, ge=0)] = 0
+    max_open_duration_ms: Annotated[int, field(3, ge=0)] = 0
+
+
+class CancelOnSpec(Message, kw_only=True):
+    event: Annotated[str, field(1)] = ""
+    match: Annotated[str, field(2)] = ""
+
+
+class RegisterFunction(Message, kw_only=True):
+    id: Annotated[str, field(1)]
+    name: Annotated[str, field(2)] = ""
+    description: Annotated[str, field(3)] = ""
+    triggers: Annotated[list[Trigger], field(4)] = []
+    retry: Annotated[RetryConfig, field(5)] | None = None
+    timeout_ms: Annotated[int, field(6, ge=0)] = 0
+    concurrency: Annotated[ConcurrencyConfig, field(7)] | None = None
+    preferred_mode: Annotated[ExecutionMode | None, field(8)] = None
+    endpoint_url: Annotated[str, field(9)] = ""
+    actor_key: Annotated[str, field(10)] = ""
+    secrets: Annotated[list[str], field(11)] = []
+    recording: Annotated[bool, field(12)] = False
+    recording_retention: Annotated[str, field(13)] = ""
+    pause_behavior: Annotated[str, field(14)] = ""
+    metadata: Annotated[dict[str, Json], field(15)] = {}
+    change_reason: Annotated[str, field(16)] = ""
+    debounce: Annotated[DebounceConfig, field(17)] | None = None
+    compensate_on_cancel: Annotated[bool, field(18)] = False
+    cancel_on: Annotated[list[CancelOnSpec], field(19)] = []
+    recording_profile: Annotated[str, field(20)] = ""
+    circuit_breaker: Annotated[CircuitBreakerConfig, field(21)] | None = None
+    throttle: Annotated[ThrottleConfig, field(22)] | None = None
+
+
+class Function(Message, kw_only=True):
+    """A registered function. version rises when the configuration changes, not when it is registered again."""
+
+    id: Annotated[str, field(1)]
+    name: Annotated[str, field(2)]
+    description: Annotated[str, field(3)] = ""
+    triggers: Annotated[list[Trigger], field(4)] = []
+    retry: Annotated[RetryConfig, field(5)] | None = None
+    timeout_ms: Annotated[int, field(6)] = 0
+    concurrency: Annotated[ConcurrencyConfig, field(7)] | None = None
+    preferred_mode: Annotated[ExecutionMode, field(8)] = ExecutionMode.PULL
+    endpoint_url: Annotated[str, field(9)] = ""
+    actor_key: Annotated[str, field(10)] = ""
+    status: Annotated[FunctionStatus, field(11)] = FunctionStatus.ACTIVE
+    version: Annotated[int, field(12)] = 1
+    created_at: Annotated[datetime, field(13)]
+    updated_at: Annotated[datetime, field(14)]
+    recording: Annotated[bool, field(15)] = False
+    recording_retention: Annotated[str, field(16)] = ""
+    pause_behavior: Annotated[str, field(17)] = ""
+    metadata: Annotated[dict[str, Json], field(18)] = {}
+    debounce: Annotated[DebounceConfig, field(19)] | None = None
+    compensate_on_cancel: Annotated[bool, field(20)] = False
+    cancel_on: Annotated[list[CancelOnSpec], field(21)] = []
+    recording_profile: Annotated[str, field(22)] = ""
+    next_run: Annotated[datetime, field(23)] | None = None
+    circuit_breaker: Annotated[CircuitBreakerConfig, field(24)] | None = None
+    throttle: Annotated[ThrottleConfig, field(25)] | None = None
+    code_hash: str = ""
+
+
+class Registered(Message, kw_only=True):
+    function: Annotated[Function, field(1)]
+    created: Annotated[bool, field(2)]
+
+
+class GetFunction(Message, kw_only=True):
+    id: Annotated[str, field(1)]
+
+
+class ListFunctions(Message, kw_only=True):
+    status: Annotated[FunctionStatus | None, field(1)] = None
+    limit: Annotated[int, field(2, ge=0, le=1000)] = 0
+    cursor: Annotated[str, field(3)] = ""
+    name: Annotated[str, field(4)] = ""
+    mode: Annotated[str, field(5)] = ""
+    offset: Annotated[int, field(6, ge=0)] = 0
+
+
+class Functions(Message, kw_only=True):
+    functions: Annotated[list[Function], field(1)]
+    next_cursor: Annotated[str, field(2)] | None = None
+    total_count: Annotated[int, field(3)] = 0
+
+
+class UpdateFunctionStatus(Message, kw_only=True):
+    id: Annotated[str, field(1)]
+    status: Annotated[FunctionStatus, field(2)]
+
+
+register = operation(
+    "functions.register", RegisterFunction, Registered,
+    rpc="IronflowService/RegisterFunction", rest="POST /api/v1/functions", spelling="both",
+    scope="functions:write", errors=(InvalidFunction,),
+    doc="Creates or updates a function. Registering the same configuration again changes nothing.",
+)  # fmt: skip
+get = operation(
+    "functions.get", GetFunction, Function,
+    rpc="IronflowService/GetFunction", rest="GET /api/v1/functions/{id...}", spelling="both",
+    scope="functions:read", errors=(FunctionNotFound,),
+    doc="One function by id.",
+)  # fmt: skip
+list_ = operation(
+    "functions.list", ListFunctions, Functions,
+    rpc="IronflowService/ListFunctions", rest="GET /api/v1/functions", spelling="both", scope="functions:read",
+    doc="Functions by id. `name` matches a part of id or name, `mode` is push or pull.",
+)  # fmt: skip
+update_status = operation(
+    "functions.update_status", UpdateFunctionStatus, Function,
+    rpc="IronflowService/UpdateFunctionStatus", scope="functions:write", errors=(FunctionNotFound,),
+    doc="Sets a function active, paused (starts no new runs) or archived (hidden, starts none).",
+)  # fmt: skip
+delete = operation(
+    "functions.delete", GetFunction, None,
+    rpc="IronflowService/DeleteFunction", rest="DELETE /api/v1/functions/{id...}", scope="functions:write",
+    errors=(FunctionNotFound,),
+    doc="Forgets a function. Its runs and their history stay.",
+)  # fmt: skip

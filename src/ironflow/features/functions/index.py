@@ -1,0 +1,124 @@
+"""Which functions an event starts: kept in memory, brought up to date by comparing one number in the transaction.
+
+Looking up costs the same however many functions do not match: exact names are a dict, patterns are found by the
+literal text before their first wildcard.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ironflow.base.cel import Expression, expression
+from ironflow.base.pattern import compiled, is_pattern, literal_prefix
+from ironflow.engine.model import Policy
+from ironflow.features.functions import store
+from ironflow.features.functions.rules import FunctionRow, policy_of
+from ironflow.storage.port import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Startable:
+    """What the creation of a run needs to know of its function."""
+
+    environment: str
+    id: str
+    version: int
+    status: str
+    policy: Policy
+    debounced: bool
+    actor_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    function: Startable
+    pattern: str
+    expression: Expression | None
+
+
+class FunctionIndex:
+    """Functions by id, and by the events that start them."""
+
+    def __init__(self, defaults: Policy) -> None:
+        self._defaults = defaults
+        self._epoch = 0
+        self._functions: dict[tuple[str, str], Startable] = {}
+        self._rules: dict[tuple[str, str], list[_Rule]] = {}
+        self._exact: dict[tuple[str, str], list[_Rule]] = {}
+        self._patterns: dict[tuple[str, str], list[_Rule]] = {}
+
+    def refresh(self, tx: Tx) -> None:
+        """Takes over what has changed since the last time; one look-up when nothing has."""
+        epoch = store.epoch(tx)
+        if epoch == self._epoch:
+            return
+        for row in store.changed_since(tx, self._epoch):
+            self._replace(row)
+        self._epoch = epoch
+
+    def get(self, environment: str, function_id: str) -> Startable | None:
+        return self._functions.get((environment, function_id))
+
+    def count(self) -> int:
+        return len(self._functions)
+
+    def started_by(self, environment: str, name: str, data: Any, about: dict[str, Any]) -> list[Startable]:
+        """The active functions that an event starts, each once, by id.
+
+        data: the event's data, or a function that decodes it when an expression needs it.
+        """
+        found: dict[str, Startable] = {}
+        for rule in self._candidates(environment, name):
+            function = rule.function
+            if function.id in found or function.status != "active":
+                continue
+            if rule.expression is not None and not rule.expression.matches(data(), name=name, **about):
+                continue
+            found[function.id] = function
+        return [found[function_id] for function_id in sorted(found)] if len(found) > 1 else list(found.values())
+
+    def _candidates(self, environment: str, name: str) -> list[_Rule]:
+        rules = self._exact.get((environment, name), [])
+        if not self._patterns:
+            return rules
+        rules = list(rules)
+        end = -1
+        while True:
+            # Every prefix of the name that ends with a dot, the empty one first.
+            for rule in self._patterns.get((environment, name[: end + 1]), ()):
+                if compiled(rule.pattern).fullmatch(name):
+                    rules.append(rule)
+            end = name.find(".", end + 1)
+            if end < 0:
+                return rules
+
+    def _replace(self, row: FunctionRow) -> None:
+        place = (row.environment, row.id)
+        for rule in self._rules.pop(place, ()):
+            self._home(row.environment, rule.pattern).remove(rule)
+        self._functions.pop(place, None)
+        if row.status == "deleted":
+            return
+        function = Startable(
+            environment=row.environment,
+            id=row.id,
+            version=row.version,
+            status=row.status,
+            policy=policy_of(row.config, self._defaults),
+            debounced=row.config.debounce is not None,
+            actor_key=row.config.actor_key,
+        )
+        self._functions[place] = function
+        rules = [
+            _Rule(function, trigger.event, expression(trigger.expression) if trigger.expression else None)
+            for trigger in row.config.triggers
+            if trigger.event and not trigger.cron
+        ]
+        self._rules[place] = rules
+        for rule in rules:
+            self._home(row.environment, rule.pattern).append(rule)
+
+    def _home(self, environment: str, pattern: str) -> list[_Rule]:
+        if not is_pattern(pattern):
+            return self._exact.setdefault((environment, pattern), [])
+        prefix = literal_prefix(pattern)
+        return self._patterns.setdefault((environment, prefix[: prefix.rfind(".") + 1]), [])

@@ -1,0 +1,104 @@
+"""What happens: registering, listing and switching functions."""
+
+from dataclasses import replace
+from typing import Any
+
+from ironflow.base.call import Call
+from ironflow.features.functions import contract, rules, store
+from ironflow.features.functions.rules import FunctionRow
+from ironflow.storage.port import Database, Tx
+
+LIMIT_DEFAULT = 100
+
+
+class Functions:
+    """The functions room."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def handlers(self) -> dict[Any, Any]:
+        """The method of each operation."""
+        return {
+            contract.register: self.register,
+            contract.get: self.get,
+            contract.list_: self.list_,
+            contract.update_status: self.update_status,
+            contract.delete: self.delete,
+        }
+
+    async def register(self, call: Call, request: contract.RegisterFunction) -> contract.Registered:
+        config = rules.config_of(request)
+
+        def change(tx: Tx) -> tuple[FunctionRow, bool]:
+            known = store.function(tx, call.environment, request.id, to_change=True)
+            verdict = rules.decide_registration(known, config)
+            if verdict == "same" and known is not None:
+                return known, False
+            function = FunctionRow(
+                environment=call.environment,
+                id=request.id,
+                version=known.version + 1 if known else 1,
+                status=known.status if known and verdict == "updated" else "active",
+                config=config,
+                code_hash=rules.code_hash_of(config),
+                epoch=store.next_epoch(tx),
+                created_at=known.created_at if known else call.now,
+                updated_at=call.now,
+            )
+            store.save(tx, function)
+            store.add_version(tx, function, request.change_reason, call.principal.name, call.now)
+            tx.ring("functions")
+            return function, verdict == "created"
+
+        function, created = await self._db.write(change)
+        return contract.Registered(function=rules.function_message(function), created=created)
+
+    async def get(self, call: Call, request: contract.GetFunction) -> contract.Function:
+        function = await self._db.peek(lambda tx: store.function(tx, call.environment, request.id))
+        if function is None or function.status == "deleted":
+            raise _not_found(request.id, call.environment)
+        return rules.function_message(function)
+
+    async def list_(self, call: Call, request: contract.ListFunctions) -> contract.Functions:
+        limit = request.limit or LIMIT_DEFAULT
+        statuses = [request.status.value] if request.status else ["active", "paused", "archived"]
+
+        def look(tx: Tx) -> tuple[list[FunctionRow], int]:
+            return store.functions_after(
+                tx, call.environment, statuses, request.name, request.cursor, limit, request.offset
+            )
+
+        found, total = await self._db.read(look)
+        mode = request.mode.lower().removeprefix("execution_mode_")
+        shown = [function for function in found if not mode or function.config.preferred_mode == mode]
+        return contract.Functions(
+            functions=[rules.function_message(function) for function in shown],
+            next_cursor=found[-1].id if len(found) == limit else None,
+            total_count=total,
+        )
+
+    async def update_status(self, call: Call, request: contract.UpdateFunctionStatus) -> contract.Function:
+        return rules.function_message(await self._set_status(call, request.id, request.status.value))
+
+    async def delete(self, call: Call, request: contract.GetFunction) -> None:
+        await self._set_status(call, request.id, "deleted")
+
+    async def _set_status(self, call: Call, function_id: str, status: str) -> FunctionRow:
+        def change(tx: Tx) -> FunctionRow:
+            known = store.function(tx, call.environment, function_id, to_change=True)
+            if known is None or known.status == "deleted":
+                raise _not_found(function_id, call.environment)
+            function = replace(known, status=status, epoch=store.next_epoch(tx), updated_at=call.now)
+            store.save(tx, function)
+            tx.ring("functions")
+            return function
+
+        return await self._db.write(change)
+
+
+def _not_found(function_id: str, environment: str) -> contract.FunctionNotFound:
+    return contract.FunctionNotFound(
+        f"There is no function {function_id!r} in environment {environment!r}. "
+        "Register it, or start the worker that does."
+    )

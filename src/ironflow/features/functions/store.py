@@ -1,0 +1,101 @@
+"""What is remembered of functions: the current row of each and all its versions."""
+
+import msgspec
+
+from ironflow.base.time import Millis
+from ironflow.features.functions.rules import FunctionRow, read_config
+from ironflow.storage.port import Row, Tx
+
+_COLUMNS = "environment, id, version, status, config, code_hash, epoch, created_at, updated_at"
+
+NEXT_EPOCH = "UPDATE function_epoch SET epoch = epoch + 1 WHERE name = 'functions' RETURNING epoch"
+EPOCH = "SELECT epoch FROM function_epoch WHERE name = 'functions'"
+CHANGED_SINCE = f"SELECT {_COLUMNS} FROM functions WHERE epoch > :epoch ORDER BY epoch"
+ONE = f"SELECT {_COLUMNS} FROM functions WHERE environment = :environment AND id = :id"
+ONE_TO_CHANGE = ONE + " {for_update}"
+SAVE = f"""INSERT INTO functions ({_COLUMNS})
+VALUES (:environment, :id, :version, :status, :config, :code_hash, :epoch, :created_at, :updated_at)
+ON CONFLICT (environment, id) DO UPDATE SET version = excluded.version, status = excluded.status,
+ config = excluded.config, code_hash = excluded.code_hash, epoch = excluded.epoch, created_at = excluded.created_at,
+ updated_at = excluded.updated_at"""
+ADD_VERSION = """INSERT INTO function_versions
+(environment, id, version, config, code_hash, reason, actor, recorded_at)
+VALUES (:environment, :id, :version, :config, :code_hash, :reason, :actor, :now)"""
+_MATCHING = """FROM functions WHERE environment = :environment AND status IN {each:statuses}
+ AND (:name = '' OR id {ilike} :like OR config {ilike} :like)"""
+LIST = f"SELECT {_COLUMNS} {_MATCHING} AND id > :cursor ORDER BY id LIMIT :limit OFFSET :offset"
+COUNT = f"SELECT count(*) {_MATCHING}"
+
+
+def count(tx: Tx) -> int:
+    """Functions of all environments that are not deleted."""
+    row = tx.row("SELECT count(*) FROM functions WHERE status <> 'deleted'")
+    return row[0] if row else 0
+
+
+def next_epoch(tx: Tx) -> int:
+    """Counts a change of any function; whoever keeps functions in memory compares with it."""
+    row = tx.row(NEXT_EPOCH)
+    return row[0] if row else 0
+
+
+def epoch(tx: Tx) -> int:
+    row = tx.row(EPOCH)
+    return row[0] if row else 0
+
+
+def changed_since(tx: Tx, epoch: int) -> list[FunctionRow]:
+    return [_function(row) for row in tx.rows(CHANGED_SINCE, {"epoch": epoch})]
+
+
+def function(tx: Tx, environment: str, function_id: str, *, to_change: bool = False) -> FunctionRow | None:
+    row = tx.row(ONE_TO_CHANGE if to_change else ONE, {"environment": environment, "id": function_id})
+    return _function(row) if row else None
+
+
+def save(tx: Tx, function: FunctionRow) -> None:
+    tx.run(
+        SAVE,
+        {
+            "environment": function.environment,
+            "id": function.id,
+            "version": function.version,
+            "status": function.status,
+            "config": msgspec.json.encode(function.config).decode(),
+            "code_hash": function.code_hash,
+            "epoch": function.epoch,
+            "created_at": function.created_at,
+            "updated_at": function.updated_at,
+        },
+    )
+
+
+def add_version(tx: Tx, function: FunctionRow, reason: str, actor: str, now: Millis) -> None:
+    tx.run(
+        ADD_VERSION,
+        {
+            "environment": function.environment,
+            "id": function.id,
+            "version": function.version,
+            "config": msgspec.json.encode(function.config).decode(),
+            "code_hash": function.code_hash,
+            "reason": reason,
+            "actor": actor,
+            "now": now,
+        },
+    )
+
+
+def functions_after(
+    tx: Tx, environment: str, statuses: list[str], name: str, cursor: str, limit: int, offset: int
+) -> tuple[list[FunctionRow], int]:
+    """A page of functions by id, and how many match in all. name: part of the id or name."""
+    params = {"environment": environment, "statuses": statuses, "name": name, "like": f"%{name}%"}
+    page = {**params, "cursor": cursor, "limit": limit, "offset": offset}
+    rows = tx.rows(LIST, page)
+    count = tx.row(COUNT, params)
+    return [_function(row) for row in rows], count[0] if count else 0
+
+
+def _function(row: Row) -> FunctionRow:
+    return FunctionRow(*row[:4], read_config(row[4]), *row[5:])

@@ -1,0 +1,1 @@
+"""The jobs room: workers, and leave to make one attempt: claim, lease, fence, report."""

@@ -1,0 +1,58 @@
+"""What a worker is handed: the job, the event and the memo. Source: protocol/worker-rest.md 6, "Job assignment"."""
+
+import msgspec
+
+from ironflow.base.json import NULL, Json
+from ironflow.base.time import to_datetime
+from ironflow.engine.model import Run, Step
+from ironflow.features.jobs.contract import Assignment, CompletedStep, JobEvent
+from ironflow.features.runs import store as runs
+from ironflow.log.read import records
+from ironflow.log.record import Record
+from ironflow.storage.port import Tx
+
+
+def assignments(tx: Tx, claimed: list[Run]) -> list[Assignment]:
+    """The assignments of runs just claimed, with their events and recorded steps."""
+    events = records(tx, list({run.event_id for run in claimed}))
+    with_steps = [run.id for run in claimed if run.step_count]
+    memos = runs.completed_steps(tx, with_steps) if with_steps else {}
+    return [_assignment(run, events[run.event_id], memos.get(run.id, [])) for run in claimed]
+
+
+def _assignment(run: Run, event: Record, memo: list[Step]) -> Assignment:
+    lease = run.lease
+    if lease is None:
+        raise ValueError(f"run {run.id} is not claimed")
+    return Assignment(
+        job_id=lease.job_id,
+        run_id=run.id,
+        function_id=run.function_id,
+        attempt=run.attempt,
+        event=JobEvent(
+            id=event.id,
+            name=event.name,
+            data=Json(event.data.encode()),
+            timestamp=to_datetime(event.created_at),
+            version=event.version,
+            source=event.source or None,
+            idempotency_key=event.idempotency_key,
+            metadata=Json(event.metadata.encode()) if event.metadata else None,
+            emitted_by=event.emitted_by,
+        ),
+        completed_steps=[
+            CompletedStep(
+                step_id=step.step_id,
+                name=step.name,
+                output=msgspec.Raw(step.output.encode()) if step.output is not None else NULL,
+            )
+            for step in memo
+        ],
+        execution_seq=lease.execution_seq,
+        lease_token=lease.token,
+        step_sequence_base=lease.sequence_base,
+        max_attempts=run.policy.max_attempts,
+        on_exhausted=run.policy.on_exhausted,
+        lease_expires_at=to_datetime(lease.expires_at),
+        actor_id=run.actor_id,
+    )

@@ -1,0 +1,137 @@
+"""The desk where polls wait for jobs.
+
+A poll asks here; whenever a job becomes ready the desk hands out, in the very transaction that made it ready where
+the database allows. A poll whose client has gone gives its jobs back.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ironflow.base.ids import Ids
+from ironflow.base.time import Clock
+from ironflow.engine import commands
+from ironflow.engine.decide import decide
+from ironflow.engine.model import Run
+from ironflow.features.jobs import rules, store
+from ironflow.features.jobs.assignments import assignments
+from ironflow.features.jobs.contract import Assignment
+from ironflow.features.jobs.rules import Timing, WorkerRow
+from ironflow.features.runs import ledger
+from ironflow.storage.port import Database, StorageFailed, Tx
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Ask:
+    """A poll. fresh: nobody has looked for it yet. patient: it waits when there is nothing."""
+
+    worker: WorkerRow
+    available: int
+    acked: bool
+    patient: bool
+    answer: asyncio.Future[list[Assignment]]
+    fresh: bool = True
+    keys: set[str] = field(default_factory=set)
+
+
+class Desk:
+    """Polls that wait, and handing out."""
+
+    def __init__(self, db: Database, ids: Ids, clock: Clock, timing: Timing) -> None:
+        self._db = db
+        self._ids = ids
+        self._clock = clock
+        self._timing = timing
+        # In order of arrival, so that the longest waiting worker is served first.
+        self._asks: dict[Ask, None] = {}
+        self._giving_back: set[asyncio.Task[None]] = set()
+        db.join("jobs", self._hand_out)
+
+    async def ask(self, worker: WorkerRow, available: int, acked: bool, hold_s: float) -> list[Assignment]:
+        """Up to `available` jobs for the worker; waits up to `hold_s` seconds for the first one."""
+        ask = Ask(worker, available, acked, hold_s > 0, asyncio.get_running_loop().create_future())
+        ask.keys = {ledger.job_key(worker.environment, function_id) for function_id in worker.function_ids}
+        self._asks[ask] = None
+        # Under a key that no function has: only fresh asks are looked at.
+        self._db.ring("jobs", "?")
+        try:
+            async with asyncio.timeout(hold_s if hold_s > 0 else None):
+                return await ask.answer
+        except TimeoutError:
+            return []
+        finally:
+            self._asks.pop(ask, None)
+
+    def waiting(self) -> int:
+        return len(self._asks)
+
+    def _hand_out(self, tx: Tx, keys: set[str]) -> Callable[[], None] | None:
+        """Changes nothing here: it may be run again, or its transaction may fail. `answer` follows the commit."""
+        looked_at: list[tuple[Ask, list[Assignment]]] = []
+        for ask in self._asks:
+            if ask.fresh or keys & ask.keys or "" in keys:
+                jobs = self._claim(tx, ask)
+                if jobs or ask.fresh:
+                    looked_at.append((ask, jobs))
+        if not looked_at:
+            return None
+
+        def answer() -> None:
+            for ask, jobs in looked_at:
+                ask.fresh = False
+                if jobs or not ask.patient:
+                    if self._asks.pop(ask, "gone") is None and not ask.answer.done():
+                        ask.answer.set_result(jobs)
+                    elif jobs:
+                        self._give_back_soon(jobs)
+
+        return answer
+
+    def _claim(self, tx: Tx, ask: Ask) -> list[Assignment]:
+        worker = ask.worker
+        room = rules.decide_grant(worker.jobs_max, store.unfinished(tx, worker.id), ask.available)
+        run_ids = store.ready(tx, worker, room) if room else []
+        if not run_ids:
+            return []
+        now = self._clock.now()
+        claimed: list[Run] = []
+        changes: list[ledger.Change] = []
+        for run in ledger.load(tx, run_ids).values():
+            command = commands.Claim(
+                worker_id=worker.id,
+                job_id=rules.job_id(run.id, run.execution_seq + 1),
+                token=self._ids.token(),
+                acked=ask.acked,
+                lease_ms=self._timing.lease_ms,
+                reservation_ms=self._timing.reservation_ms,
+            )
+            decision = decide(run, command, now)
+            if decision.facts:
+                claimed.append(decision.run)
+                changes.append((run, decision))
+        ledger.save(tx, changes)
+        tx.ring("leases")
+        return assignments(tx, claimed)
+
+    def _give_back_soon(self, jobs: list[Assignment]) -> None:
+        task = asyncio.get_running_loop().create_task(self._give_back(jobs))
+        self._giving_back.add(task)
+        task.add_done_callback(self._giving_back.discard)
+
+    async def _give_back(self, jobs: list[Assignment]) -> None:
+        """The poll went away while its jobs were on the way to the disk."""
+        now = self._clock.now()
+
+        def change(tx: Tx) -> None:
+            runs = ledger.load(tx, [each.run_id for each in jobs])
+            asked = {each.run_id: commands.GiveBack(job_id=each.job_id) for each in jobs}
+            ledger.save(tx, [(run, decide(run, asked[run.id], now)) for run in runs.values()])
+
+        try:
+            await self._db.write(change)
+        except StorageFailed as fault:
+            # The reservation ends by itself a little later.
+            logger.warning("jobs could not be given back", extra={"jobs": len(jobs), "error": fault.message})

@@ -1,0 +1,73 @@
+"""What goes on by itself: lost leases go back into the queue, silent workers are forgotten."""
+
+from dataclasses import dataclass
+
+from ironflow.base.time import Millis
+from ironflow.engine import commands
+from ironflow.engine.decide import decide
+from ironflow.features.jobs import store
+from ironflow.features.jobs.rules import Timing
+from ironflow.features.runs import ledger
+from ironflow.storage.port import Database, Tx
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed:
+    """What one round did. more: the batch was full. next_at: when the next lease ends unless renewed."""
+
+    reclaimed: int
+    more: bool
+    next_at: Millis | None
+
+
+class ReclaimLeases:
+    """Ends leases whose time is over: by the function's timeout, or because their worker fell silent."""
+
+    name = "leases"
+    topic = "leases"
+    every_ms = 1_000
+
+    def __init__(self, db: Database, timing: Timing) -> None:
+        self._db = db
+        self._timing = timing
+
+    async def run_once(self, now: Millis) -> Reclaimed:
+        next_at = await self._db.peek(store.next_expiry)
+        if next_at is None or next_at > now:
+            return Reclaimed(0, more=False, next_at=next_at)
+        command = commands.LeaseExpired(losses_max=self._timing.losses_max)
+
+        def reclaim(tx: Tx) -> int:
+            run_ids = store.expired(tx, now, BATCH)
+            runs = ledger.load(tx, run_ids) if run_ids else {}
+            ledger.save(tx, [(run, decide(run, command, now)) for run in runs.values()])
+            return len(run_ids)
+
+        reclaimed = await self._db.write(reclaim)
+        next_at = await self._db.peek(store.next_expiry)
+        return Reclaimed(reclaimed, more=reclaimed == BATCH, next_at=next_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """What one round did."""
+
+    evicted: int
+    more: bool = False
+
+
+class EvictWorkers:
+    """Forgets workers that have not been heard of; they register again when they come back."""
+
+    name = "workers"
+    every_ms = 10_000
+
+    def __init__(self, db: Database, timing: Timing) -> None:
+        self._db = db
+        self._timing = timing
+
+    async def run_once(self, now: Millis) -> Evicted:
+        oldest = now - self._timing.evict_ms
+        return Evicted(await self._db.write(lambda tx: store.evict(tx, oldest)))

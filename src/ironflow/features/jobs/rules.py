@@ -1,0 +1,194 @@
+"""What is decided about workers and about reading their reports; pure. Leases and fences: `ironflow.engine.lease`."""
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from ironflow.base.errors import PayloadTooLarge
+from ironflow.base.json import json_text
+from ironflow.base.time import Millis, to_millis
+from ironflow.engine import commands
+from ironflow.engine.model import ErrorValue
+from ironflow.features.jobs.contract import InvalidReport, InvalidWorker, ReportedError, ReportedStep, UpdateJob, Yield
+
+ID_BYTES_MAX = 128
+STEPS_MAX = 500
+POLL_HOLD_S_MAX = 25.0
+_FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f*>/]")
+_UNSUPPORTED = {
+    "wait_for_event": "an event",
+    "invoke_function": "an invoked function",
+    "invoke_function_async": "an invoked function",
+}
+
+
+class OutputTooLarge(PayloadTooLarge):
+    """The output of a step or run is larger than this server accepts."""
+
+    code = "OUTPUT_TOO_LARGE"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker as it is kept."""
+
+    environment: str
+    id: str
+    hostname: str
+    function_ids: tuple[str, ...]
+    jobs_max: int
+    labels: dict[str, str]
+    sdk: str
+    runtime: str
+    transport: str
+    registered_at: Millis
+    seen_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long things last. lease_ms: without news of a held job. reservation_ms: between hand-out and ack.
+
+    evict_ms: a worker that has not been heard of for this long is forgotten.
+    losses_max: lost leases in a row, without a new step, after which a run fails.
+    """
+
+    lease_ms: int = 90_000
+    reservation_ms: int = 30_000
+    evict_ms: int = 120_000
+    losses_max: int = 10
+
+
+def check_worker_id(worker_id: str) -> None:
+    """Raises InvalidWorker."""
+    if not worker_id or len(worker_id.encode()) > ID_BYTES_MAX or _FORBIDDEN.search(worker_id):
+        raise InvalidWorker(
+            f"{worker_id[:60]!r} is no worker id: write 1 to {ID_BYTES_MAX} bytes without spaces, `/`, `*` or `>`."
+        )
+
+
+def decide_grant(jobs_max: int, unfinished: int, available: int) -> int:
+    """How many jobs a poll may take: what it asks for, never more than the worker's slots that hold no lease."""
+    return max(0, min(available, jobs_max - unfinished))
+
+
+def job_id(run_id: str, execution_seq: int) -> str:
+    """A job's id: new for every execution, and it leads back to its run."""
+    return f"job_{run_id.removeprefix('run_')}_{execution_seq}"
+
+
+def run_id_of(job_id: str) -> str:
+    """The run of a job id; for a text that is none of ours, an id that no run has."""
+    return f"run_{job_id.removeprefix('job_').rpartition('_')[0]}"
+
+
+def fence_of(request: UpdateJob) -> commands.Fence:
+    return commands.Fence(job_id=request.job, execution_seq=request.execution_seq, token=request.lease_token)
+
+
+def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Millis) -> commands.Report:
+    """The engine's command for a job update. Raises InvalidReport or OutputTooLarge saying what is wrong."""
+    kind = request.status
+    if kind not in ("progress", "completed", "failed", "yielded"):
+        raise InvalidReport(f"status is {kind[:40]!r}; it is progress, completed, failed or yielded.")
+    if kind == "progress" and len(request.steps) > STEPS_MAX:
+        raise InvalidReport(f"The checkpoint has {len(request.steps)} steps; {STEPS_MAX} is the limit.")
+    run_id = run_id_of(request.job)
+    return commands.Report(
+        fence=fence_of(request),
+        kind=kind,
+        lease_ms=lease_ms,
+        steps=tuple(_step(step, run_id, output_bytes_max) for step in request.steps),
+        step_offset=request.step_offset,
+        output=_payload(request.output, "The run's output", output_bytes_max),
+        error=_error(request.error) if kind == "failed" else None,
+        yielded=_yield(request.yielded, run_id) if kind == "yielded" else None,
+    )
+
+
+def _step(step: ReportedStep, run_id: str, output_bytes_max: int) -> commands.StepReport:
+    if step.status not in ("completed", "failed"):
+        raise InvalidReport(f"Step {step.id[:80]!r} has status {step.status[:40]!r}; it is completed or failed.")
+    if not step.id:
+        raise InvalidReport("A step has no id.")
+    completed = step.status == "completed"
+    return commands.StepReport(
+        step_id=step.id,
+        name=step.name or step_name(step.id, run_id),
+        type="compensate" if step.type == "compensate" else "invoke",
+        status="completed" if completed else "failed",
+        output=(_payload(step.output, f"The output of step {step.id!r}", output_bytes_max) or "null")
+        if completed
+        else None,
+        error=_error_text(step.error) if not completed else None,
+        started_at=to_millis(step.started_at) if step.started_at else None,
+        ended_at=to_millis(step.ended_at) if step.ended_at else None,
+        duration_ms=step.duration_ms,
+        compensation_for=step.compensation_for,
+    )
+
+
+def _payload(payload: msgspec.Raw | None, what: str, bytes_max: int) -> str | None:
+    text = json_text(payload)
+    if text is not None and len(text) > bytes_max // 4 and len(text.encode()) > bytes_max:
+        raise OutputTooLarge(
+            f"{what} is {len(text.encode())} bytes; this server accepts {bytes_max}. "
+            "Store it elsewhere and return a reference, or raise the server's limit."
+        )
+    return text
+
+
+def _error_text(error: msgspec.Raw | None) -> str:
+    """A step's error as it is kept: an object as sent; a text becomes an object with that message."""
+    text = json_text(error) or '{"message":"The step failed."}'
+    if text.lstrip().startswith("{"):
+        return text
+    return msgspec.json.encode(ErrorValue(message=text.strip().strip('"'))).decode()
+
+
+def _error(error: ReportedError | None) -> ErrorValue | None:
+    if error is None:
+        return None
+    after = error.retry_after_ms
+    # Negative and absurd hints are ignored. Source: behaviour.md 1, "Retry-after".
+    usable = after is not None and 0 < after < 2**53
+    return ErrorValue(
+        message=error.message,
+        code=error.code,
+        retryable=error.retryable,
+        stack=error.stack or "",
+        retry_after_ms=int(after) if usable and after is not None else None,
+    )
+
+
+def _yield(told: Yield | None, run_id: str) -> commands.YieldFor:
+    if told is None:
+        raise InvalidReport("status is yielded but there is no `yield`.")
+    if not told.step_id:
+        raise InvalidReport("The yield has no step_id.")
+    name = told.step_name or step_name(told.step_id, run_id)
+    if told.type == "sleep":
+        if told.until is None:
+            raise InvalidReport("A yield of type sleep has an `until`.")
+        return commands.Sleep(step_id=told.step_id, name=name, until=to_millis(told.until))
+    if told.type not in _UNSUPPORTED:
+        raise InvalidReport(f"A yield of type {told.type[:40]!r} is not known.")
+    return commands.Unsupported(step_id=told.step_id, what=_UNSUPPORTED[told.type])
+
+
+def step_name(step_id: str, run_id: str) -> str:
+    r"""The name within a step id: the part before the index, with `\:` and `\\` undone.
+
+    Source: protocol/step-semantics.md 1, "Name derivation for yields".
+    """
+    parts = [""]
+    characters = iter(step_id.removeprefix(f"{run_id}:"))
+    for character in characters:
+        if character == "\\":
+            parts[-1] += next(characters, "")
+        elif character == ":":
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts[-2] if len(parts) > 1 else parts[0]

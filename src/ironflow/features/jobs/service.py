@@ -1,0 +1,234 @@
+"""What happens between workers and the queue."""
+
+import asyncio
+import math
+from typing import Any, NamedTuple
+
+from ironflow.base.call import Call
+from ironflow.base.errors import IronflowError
+from ironflow.base.ids import Ids
+from ironflow.base.time import Clock, Millis, to_datetime
+from ironflow.engine import commands
+from ironflow.engine.decide import decide
+from ironflow.engine.errors import StaleExecution
+from ironflow.engine.model import Run
+from ironflow.engine.report import NO_SUCH_FUNCTION
+from ironflow.features.jobs import contract, rules, store
+from ironflow.features.jobs.desk import Desk
+from ironflow.features.jobs.rules import Timing, WorkerRow
+from ironflow.features.runs import ledger
+from ironflow.storage.port import Database, Tx
+
+# A worker's row is read again after this long, in case another node registered it anew.
+KNOWN_MS = 5_000
+# A poll is a sign of life; it is written down at most this often.
+SEEN_EVERY_MS = 10_000
+OK = contract.WorkerStatus(status="ok")
+
+
+class _Word(NamedTuple):
+    """A command of an execution, waiting for the next commit."""
+
+    run_id: str
+    command: commands.Report | commands.Ack
+    now: Millis
+
+
+class Jobs:
+    """The jobs room. output_bytes_max: the largest output of a step or run that is accepted."""
+
+    def __init__(self, db: Database, ids: Ids, clock: Clock, timing: Timing, output_bytes_max: int) -> None:
+        self._db = db
+        self._clock = clock
+        self._timing = timing
+        self._output_bytes_max = output_bytes_max
+        self.desk = Desk(db, ids, clock, timing)
+        self._known: dict[tuple[str, str], tuple[WorkerRow, Millis]] = {}
+        self._seen: dict[tuple[str, str], Millis] = {}
+        self._apply_words = self._apply
+
+    def handlers(self) -> dict[Any, Any]:
+        """The method of each operation."""
+        return {
+            contract.register: self.register,
+            contract.heartbeat: self.heartbeat,
+            contract.poll: self.poll,
+            contract.ack: self.ack,
+            contract.update: self.update,
+            contract.report: self.report,
+            contract.list_workers: self.list_workers,
+        }
+
+    async def register(self, call: Call, request: contract.RegisterWorker) -> contract.WorkerStatus:
+        rules.check_worker_id(request.worker)
+        if not request.function_ids:
+            raise contract.InvalidWorker(f"Worker {request.worker!r} lists no functions. Send function_ids.")
+        version = request.version or contract.WorkerVersion()
+        worker = WorkerRow(
+            environment=call.environment,
+            id=request.worker,
+            hostname=request.hostname,
+            function_ids=tuple(dict.fromkeys(request.function_ids)),
+            jobs_max=request.max_concurrent_jobs,
+            labels=request.labels,
+            sdk=version.sdk,
+            runtime=version.runtime,
+            transport="polling",
+            registered_at=call.now,
+            seen_at=call.now,
+        )
+        await self._db.write(lambda tx: store.save_worker(tx, worker))
+        place = (call.environment, worker.id)
+        self._known[place] = (worker, call.now)
+        self._seen[place] = call.now
+        return OK
+
+    async def heartbeat(self, call: Call, request: contract.Heartbeat) -> contract.WorkerStatus:
+        await self._worker(call, request.worker)
+        listed = {rules.run_id_of(job.job_id): job.job_id for job in request.jobs}
+
+        def change(tx: Tx) -> None:
+            store.mark_seen(tx, call.environment, request.worker, call.now)
+            runs = ledger.load(tx, list(listed)) if listed else {}
+            changes: list[ledger.Change] = []
+            for run in runs.values():
+                renew = commands.Renew(listed[run.id], request.worker, self._timing.lease_ms)
+                changes.append((run, decide(run, renew, call.now)))
+            ledger.save(tx, changes)
+
+        await self._db.write(change)
+        self._seen[call.environment, request.worker] = call.now
+        return OK
+
+    async def poll(self, call: Call, request: contract.PollJobs) -> contract.Assignments:
+        worker = await self._worker(call, request.worker)
+        await self._mark_seen(call, worker.id)
+        hold_s = min(request.wait, rules.POLL_HOLD_S_MAX)
+        jobs = await self.desk.ask(worker, request.available, request.acked, hold_s)
+        return contract.Assignments(jobs=jobs, held_s=math.ceil(hold_s) or None)
+
+    async def ack(self, call: Call, request: contract.AckJob) -> contract.WorkerStatus:
+        fence = commands.Fence(request.job, request.execution_seq, request.lease_token)
+        word = _Word(rules.run_id_of(request.job), commands.Ack(fence, self._timing.lease_ms), call.now)
+        await self._db.write_many(self._apply_words, word)
+        return OK
+
+    async def update(self, call: Call, request: contract.UpdateJob) -> contract.WorkerStatus:
+        await self._report(call, request)
+        return OK
+
+    async def report(self, call: Call, request: contract.Reports) -> contract.Verdicts:
+        # All of them reach the database in this turn of the loop and share one commit.
+        results = await asyncio.gather(
+            *(self._report(call, each) for each in request.reports), return_exceptions=True
+        )
+        verdicts: list[contract.Verdict] = []
+        for asked, result in zip(request.reports, results, strict=True):
+            if result is None:
+                verdicts.append(contract.Verdict(job_id=asked.job, status="ok"))
+            elif isinstance(result, IronflowError):
+                refused = contract.Verdict(job_id=asked.job, status="refused", error=result.code, message=result.message)
+                verdicts.append(refused)
+            else:
+                raise result
+        return contract.Verdicts(results=verdicts)
+
+    async def list_workers(self, call: Call, request: contract.ListWorkers) -> contract.Workers:
+        oldest = call.now - self._timing.evict_ms
+
+        def look(tx: Tx) -> tuple[list[WorkerRow], dict[str, int]]:
+            found = store.workers_after(tx, call.environment, request.cursor, request.limit, oldest)
+            return found, store.active_by_worker(tx)
+
+        found, active = await self._db.read(look)
+        workers = [_worker_message(each, active.get(each.id, 0)) for each in found]
+        more = found[-1].id if len(found) == request.limit else None
+        return contract.Workers(workers=workers, count=len(workers), next_cursor=more)
+
+    async def _report(self, call: Call, request: contract.UpdateJob) -> None:
+        command = rules.report_of(request, self._timing.lease_ms, self._output_bytes_max, call.now)
+        await self._db.write_many(self._apply_words, _Word(rules.run_id_of(request.job), command, call.now))
+
+    def _apply(self, tx: Tx, words: list[_Word]) -> list[IronflowError | None]:
+        """Acks and reports of one commit, in order; None or the refusal of each."""
+        runs = ledger.load(tx, [word.run_id for word in words], _steps_touched(words))
+        before = dict(runs)
+        changes: dict[str, ledger.Change] = {}
+        answers: list[IronflowError | None] = []
+        for word in words:
+            run = runs.get(word.run_id)
+            try:
+                if run is None:
+                    raise StaleExecution(f"Job {word.command.fence.job_id!r} belongs to no run here. Drop the job.")
+                decision = decide(run, self._informed(tx, run, word), word.now)
+            except IronflowError as refusal:
+                answers.append(refusal)
+                continue
+            answers.append(None)
+            runs[run.id] = decision.run
+            if run.id in changes:
+                # Two words on one run in one commit: the effects of both.
+                effects = (*changes[run.id][1].effects, *decision.effects)
+                decision = type(decision)(run=decision.run, facts=decision.facts, effects=effects)
+            changes[run.id] = (before[run.id], decision)
+        ledger.save(tx, list(changes.values()))
+        return answers
+
+    def _informed(self, tx: Tx, run: Run, word: _Word) -> commands.Command:
+        """The command, with what the engine must know of other workers to decide it."""
+        command = word.command
+        if not isinstance(command, commands.Report) or command.error is None or run.lease is None:
+            return command
+        if command.error.code != NO_SUCH_FUNCTION:
+            return command
+        oldest = word.now - self._timing.evict_ms
+        elsewhere = store.is_served_elsewhere(tx, run.environment, run.function_id, run.lease.worker_id, oldest)
+        return commands.Report(
+            fence=command.fence, kind=command.kind, lease_ms=command.lease_ms, error=command.error, elsewhere=elsewhere
+        )
+
+    async def _worker(self, call: Call, worker_id: str) -> WorkerRow:
+        place = (call.environment, worker_id)
+        known = self._known.get(place)
+        if known is not None and call.now - known[1] < KNOWN_MS:
+            return known[0]
+        worker = await self._db.peek(lambda tx: store.worker(tx, call.environment, worker_id))
+        if worker is None:
+            self._known.pop(place, None)
+            raise contract.WorkerNotFound(
+                f"There is no worker {worker_id[:140]!r} in environment {call.environment!r}. Register it again."
+            )
+        self._known[place] = (worker, call.now)
+        return worker
+
+    async def _mark_seen(self, call: Call, worker_id: str) -> None:
+        place = (call.environment, worker_id)
+        if call.now - self._seen.get(place, 0) >= SEEN_EVERY_MS:
+            self._seen[place] = call.now
+            await self._db.write(lambda tx: store.mark_seen(tx, call.environment, worker_id, call.now))
+
+
+def _steps_touched(words: list[_Word]) -> dict[str, set[str]]:
+    touched: dict[str, set[str]] = {}
+    for word in words:
+        if isinstance(word.command, commands.Report):
+            names = touched.setdefault(word.run_id, set())
+            names.update(step.step_id for step in word.command.steps)
+            if word.command.yielded is not None:
+                names.add(word.command.yielded.step_id)
+    return touched
+
+
+def _worker_message(worker: WorkerRow, active: int) -> contract.Worker:
+    return contract.Worker(
+        id=worker.id,
+        hostname=worker.hostname,
+        function_ids=list(worker.function_ids),
+        active_jobs=active,
+        max_concurrent=worker.jobs_max,
+        labels=worker.labels,
+        version=contract.WorkerVersion(sdk=worker.sdk, runtime=worker.runtime),
+        transport=worker.transport,
+        registered_at=to_datetime(worker.registered_at),
+        last_heartbeat=to_datetime(worker.seen_at),
+    )

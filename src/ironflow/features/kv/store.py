@@ -1,0 +1,191 @@
+"""What is remembered of buckets and entries."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from ironflow.base.time import Millis
+from ironflow.features.kv.rules import BucketRow, EntryRow
+from ironflow.storage.port import Tx
+
+_BUCKET = (
+    "name, description, ttl_ms, value_bytes_max, bytes_max, history, created_at, last_revision, bytes_stored"
+)
+_ENTRY = "key, revision, operation, size_bytes, created_at"
+
+INSERT_BUCKET = f"""INSERT INTO kv_buckets (environment, {_BUCKET})
+VALUES (:environment, :name, :description, :ttl_ms, :value_bytes_max, :bytes_max, :history, :created_at, 0, 0)
+ON CONFLICT (environment, name) DO NOTHING"""
+BUCKET = f"SELECT {_BUCKET} FROM kv_buckets WHERE environment = :environment AND name = :bucket"
+BUCKET_TO_WRITE = BUCKET + " {for_update}"
+BUCKETS_AFTER = f"""SELECT {_BUCKET} FROM kv_buckets
+WHERE environment = :environment AND name > :cursor ORDER BY name LIMIT :limit"""
+SAVE_BUCKET = """UPDATE kv_buckets SET last_revision = :last_revision, bytes_stored = :bytes_stored
+WHERE environment = :environment AND name = :bucket"""
+DELETE_BUCKET = "DELETE FROM kv_buckets WHERE environment = :environment AND name = :bucket"
+DELETE_BUCKET_ENTRIES = "DELETE FROM kv_entries WHERE environment = :environment AND bucket = :bucket"
+COUNT_VALUES = """SELECT count(*) FROM kv_entries
+WHERE environment = :environment AND bucket = :bucket AND newest = 1 AND operation = 'put' AND created_at > :oldest"""
+
+NEWEST = f"""SELECT {_ENTRY} FROM kv_entries
+WHERE environment = :environment AND bucket = :bucket AND key IN {{each:keys}} AND newest = 1"""
+VALUE = f"""SELECT {_ENTRY}, value FROM kv_entries
+WHERE environment = :environment AND bucket = :bucket AND key = :key AND newest = 1"""
+VALUE_AT = f"""SELECT {_ENTRY}, value FROM kv_entries
+WHERE environment = :environment AND bucket = :bucket AND key = :key AND revision = :revision"""
+HISTORY = f"""SELECT {_ENTRY}, value FROM kv_entries
+WHERE environment = :environment AND bucket = :bucket AND key = :key ORDER BY revision DESC LIMIT :limit"""
+KEYS_AFTER = """SELECT key FROM kv_entries
+WHERE environment = :environment AND bucket = :bucket AND newest = 1 AND operation = 'put' AND created_at > :oldest
+  AND key > :cursor AND key >= :first AND key < :last ORDER BY key LIMIT :limit"""
+
+UNMARK_NEWEST = """UPDATE kv_entries SET newest = 0
+WHERE environment = :environment AND bucket = :bucket AND key = :key AND revision = :revision"""
+DELETE_REVISION = """DELETE FROM kv_entries
+WHERE environment = :environment AND bucket = :bucket AND key = :key AND revision = :revision"""
+INSERT_ENTRY = """INSERT INTO kv_entries
+(environment, bucket, key, revision, operation, value, size_bytes, created_at, newest)
+VALUES (:environment, :bucket, :key, :revision, :operation, :value, :size_bytes, :created_at, 1)"""
+# The revisions of a key beyond the newest `history`.
+OLD_REVISIONS = f"""SELECT {_ENTRY} FROM kv_entries
+WHERE environment = :environment AND bucket = :bucket AND key = :key ORDER BY revision DESC LIMIT 64 OFFSET :history"""
+PURGE_KEY = """DELETE FROM kv_entries WHERE environment = :environment AND bucket = :bucket AND key = :key
+RETURNING size_bytes"""
+
+TTL_BUCKETS = "SELECT environment, name, ttl_ms FROM kv_buckets WHERE ttl_ms > 0 ORDER BY environment, name"
+EXPIRED = """SELECT key, revision, size_bytes FROM kv_entries
+WHERE environment = :environment AND bucket = :bucket AND created_at <= :oldest ORDER BY created_at LIMIT :limit"""
+
+
+def create_bucket(tx: Tx, environment: str, bucket: BucketRow) -> bool:
+    """Whether it was created; False when one of that name exists."""
+    params = {
+        "environment": environment,
+        "name": bucket.name,
+        "description": bucket.description,
+        "ttl_ms": bucket.ttl_ms,
+        "value_bytes_max": bucket.value_bytes_max,
+        "bytes_max": bucket.bytes_max,
+        "history": bucket.history,
+        "created_at": bucket.created_at,
+    }
+    return tx.run(INSERT_BUCKET, params) == 1
+
+
+def bucket(tx: Tx, environment: str, name: str, *, to_write: bool = False) -> BucketRow | None:
+    row = tx.row(BUCKET_TO_WRITE if to_write else BUCKET, {"environment": environment, "bucket": name})
+    return BucketRow(*row) if row else None
+
+
+def buckets_after(tx: Tx, environment: str, cursor: str, limit: int) -> list[BucketRow]:
+    params = {"environment": environment, "cursor": cursor, "limit": limit}
+    return [BucketRow(*row) for row in tx.rows(BUCKETS_AFTER, params)]
+
+
+def count_values(tx: Tx, environment: str, bucket: BucketRow, now: Millis) -> int:
+    row = tx.row(COUNT_VALUES, _place(environment, bucket.name, oldest=_oldest(bucket, now)))
+    return int(row[0]) if row else 0
+
+
+def delete_bucket(tx: Tx, environment: str, name: str) -> bool:
+    tx.run(DELETE_BUCKET_ENTRIES, _place(environment, name))
+    return tx.run(DELETE_BUCKET, _place(environment, name)) == 1
+
+
+def save_bucket(tx: Tx, environment: str, bucket: BucketRow) -> None:
+    place = _place(environment, bucket.name, last_revision=bucket.last_revision, bytes_stored=bucket.bytes_stored)
+    tx.run(SAVE_BUCKET, place)
+
+
+def newest_of(tx: Tx, environment: str, bucket: str, keys: Iterable[str]) -> dict[str, EntryRow]:
+    """The last entry of each key that has one, tombstones included."""
+    rows = tx.rows(NEWEST, _place(environment, bucket, keys=list(keys)))
+    return {row[0]: EntryRow(*row) for row in rows}
+
+
+def value(
+    tx: Tx, environment: str, bucket: str, key: str, revision: int | None = None
+) -> tuple[EntryRow, bytes] | None:
+    if revision is None:
+        row = tx.row(VALUE, _place(environment, bucket, key=key))
+    else:
+        row = tx.row(VALUE_AT, _place(environment, bucket, key=key, revision=revision))
+    return (EntryRow(*row[:5]), row[5] or b"") if row else None
+
+
+def history(tx: Tx, environment: str, bucket: str, key: str, limit: int) -> list[tuple[EntryRow, bytes]]:
+    rows = tx.rows(HISTORY, _place(environment, bucket, key=key, limit=limit))
+    return [(EntryRow(*row[:5]), row[5] or b"") for row in rows]
+
+
+def keys_after(
+    tx: Tx, environment: str, bucket: BucketRow, prefix: str, cursor: str, limit: int, now: Millis
+) -> list[str]:
+    """Live keys that begin with `prefix`, after `cursor`, in order of their bytes."""
+    bounds = {"first": prefix, "last": prefix + "\U0010ffff", "cursor": cursor, "limit": limit}
+    rows = tx.rows(KEYS_AFTER, _place(environment, bucket.name, oldest=_oldest(bucket, now), **bounds))
+    return [row[0] for row in rows]
+
+
+def add_entry(
+    tx: Tx, environment: str, bucket: BucketRow, entry: EntryRow, value: bytes | None, previous: EntryRow | None
+) -> int:
+    """Stores `entry` as the key's newest and drops revisions beyond the history; by how many bytes the bucket grew."""
+    grew = entry.size_bytes
+    if previous is not None:
+        gone = DELETE_REVISION if bucket.history == 1 else UNMARK_NEWEST
+        tx.run(gone, _place(environment, bucket.name, key=entry.key, revision=previous.revision))
+        grew -= previous.size_bytes if bucket.history == 1 else 0
+    tx.run(
+        INSERT_ENTRY,
+        _place(
+            environment,
+            bucket.name,
+            key=entry.key,
+            revision=entry.revision,
+            operation=entry.operation,
+            value=value,
+            size_bytes=entry.size_bytes,
+            created_at=entry.created_at,
+        ),
+    )
+    if previous is not None and bucket.history > 1:
+        grew -= _drop_old(tx, environment, bucket, entry.key)
+    return grew
+
+
+def _drop_old(tx: Tx, environment: str, bucket: BucketRow, key: str) -> int:
+    old = [EntryRow(*row) for row in tx.rows(OLD_REVISIONS, _place(environment, bucket.name, key=key, history=bucket.history))]
+    for entry in old:
+        tx.run(DELETE_REVISION, _place(environment, bucket.name, key=key, revision=entry.revision))
+    return sum(entry.size_bytes for entry in old)
+
+
+def purge_key(tx: Tx, environment: str, bucket: str, key: str) -> int:
+    """Removes a key with its history; how many bytes that freed."""
+    return sum(row[0] for row in tx.rows(PURGE_KEY, _place(environment, bucket, key=key)))
+
+
+def ttl_buckets(tx: Tx) -> list[tuple[str, str, int]]:
+    """(environment, name, ttl_ms) of every bucket whose entries expire."""
+    return [(row[0], row[1], row[2]) for row in tx.rows(TTL_BUCKETS)]
+
+
+def remove_expired(tx: Tx, environment: str, bucket: BucketRow, now: Millis, limit: int) -> int:
+    """Removes up to `limit` expired entries; how many."""
+    expired = tx.rows(EXPIRED, _place(environment, bucket.name, oldest=now - bucket.ttl_ms, limit=limit))
+    for key, revision, _ in expired:
+        tx.run(DELETE_REVISION, _place(environment, bucket.name, key=key, revision=revision))
+    if expired:
+        freed = sum(row[2] for row in expired)
+        save_bucket(tx, environment, replace(bucket, bytes_stored=bucket.bytes_stored - freed))
+    return len(expired)
+
+
+def _oldest(bucket: BucketRow, now: Millis) -> int:
+    """Entries made at or before this are expired; -1 when entries of the bucket never expire."""
+    return now - bucket.ttl_ms if bucket.ttl_ms else -1
+
+
+def _place(environment: str, bucket: str, **more: Any) -> dict[str, Any]:
+    return {"environment": environment, "bucket": bucket, **more}

@@ -1,0 +1,1 @@
+"""The runs room: what became of each event, step by step."""

@@ -1,0 +1,246 @@
+"""What can be asked of runs. Source: protocol/connectrpc.json, protocol/connectrpc.md 4 and 5.1, protocol/rest.md 4."""
+
+from datetime import datetime
+from typing import Annotated
+
+from ironflow.base.errors import NotFound
+from ironflow.base.fields import Message, WireEnum, field
+from ironflow.base.json import Json
+from ironflow.base.operation import operation
+from ironflow.engine.errors import RunEnded
+from ironflow.features.functions.contract import ExecutionMode
+
+
+class RunNotFound(NotFound):
+    """There is no run of that id in this environment."""
+
+    code = "RUN_NOT_FOUND"
+
+
+class RunStatus(WireEnum):
+    """What clients see. JSON calls a waiting run `paused` (with a pause_reason), binary keeps the number 8."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    WAITING = "waiting"
+
+    @classmethod
+    def prefix(cls) -> str:
+        return "RUN_STATUS_"
+
+    @classmethod
+    def numbers(cls) -> dict[str, int]:
+        return {"running": 2, "completed": 3, "failed": 4, "cancelled": 5, "paused": 6, "pending": 7, "waiting": 8}
+
+    @property
+    def sent(self) -> str:
+        return "paused" if self is RunStatus.WAITING else self.value
+
+    @classmethod
+    def accept(cls, given: object) -> "RunStatus | None":
+        if given in (1, "waiting_for_capacity", "RUN_STATUS_WAITING_FOR_CAPACITY"):
+            return cls.PENDING
+        return super().accept(given)  # type: ignore[return-value]
+
+    @property
+    def ended(self) -> bool:
+        return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class StepStatus(WireEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SLEEPING = "sleeping"
+    WAITING = "waiting"
+    TIMED_OUT = "timed_out"
+    RETRYING = "retrying"
+    DEAD = "dead"
+
+    @classmethod
+    def prefix(cls) -> str:
+        return "STEP_STATUS_"
+
+    @classmethod
+    def numbers(cls) -> dict[str, int]:
+        return {member.value: number for number, member in enumerate(cls, start=1)}
+
+
+class StepType(WireEnum):
+    INVOKE = "invoke"
+    SLEEP = "sleep"
+    WAIT_FOR_EVENT = "wait_for_event"
+    COMPENSATE = "compensate"
+    INVOKE_FUNCTION = "invoke_function"
+
+    @classmethod
+    def prefix(cls) -> str:
+        return "STEP_TYPE_"
+
+    @classmethod
+    def numbers(cls) -> dict[str, int]:
+        return {member.value: number for number, member in enumerate(cls, start=1)}
+
+
+class WireError(Message, kw_only=True):
+    """An error as data: why a run, a step or a batch item failed."""
+
+    message: Annotated[str, field(1)]
+    code: Annotated[str, field(2)] | None = None
+    stack: Annotated[str, field(3)] | None = None
+    retryable: Annotated[bool, field(4)] = False
+    details: Annotated[Json, field(5)] | None = None
+    retry_after_ms: Annotated[int, field(6, int64=True)] | None = None
+
+
+class Run(Message, kw_only=True):
+    """One run of a function. attempt counts from 1 within max_attempts; pause_reason: sleep, wait_event, injection."""
+
+    id: Annotated[str, field(1)]
+    function_id: Annotated[str, field(2)]
+    event_id: Annotated[str, field(3)]
+    execution_mode: Annotated[ExecutionMode, field(4)] | None = None
+    worker_id: Annotated[str, field(5)] | None = None
+    actor_id: Annotated[str, field(6)] | None = None
+    input: Annotated[Json, field(7, twin=22)] | None = None
+    output: Annotated[Json, field(8, twin=23)] | None = None
+    error: Annotated[WireError, field(9)] | None = None
+    status: Annotated[RunStatus, field(10)]
+    attempt: Annotated[int, field(11)]
+    max_attempts: Annotated[int, field(12)]
+    started_at: Annotated[datetime, field(13)] | None = None
+    ended_at: Annotated[datetime, field(14)] | None = None
+    created_at: Annotated[datetime, field(17)]
+    updated_at: Annotated[datetime, field(18)]
+    pause_requested: Annotated[bool, field(19)] = False
+    pause_reason: Annotated[str, field(20)] = ""
+    function_version: Annotated[int, field(21)] = 1
+    resume_from_step: Annotated[str, field(24)] | None = None
+    parent_run_id: Annotated[str, field(25)] | None = None
+    parent_step_id: Annotated[str, field(26)] | None = None
+    timeout_at: Annotated[datetime, field(27)] | None = None
+    environment_id: Annotated[str, field(28)] = "default"
+    version: Annotated[int, field(29)] = 1
+    claimed_by: Annotated[str, field(30)] | None = None
+    claimed_at: Annotated[datetime, field(31)] | None = None
+    cancellation_cause: Annotated[str, field(32)] | None = None
+    event_name: Annotated[str, field(34)] | None = None
+    # What the run is doing, in the engine's own word, and until when it waits for a time.
+    state: str | None = None
+    next_attempt_at: datetime | None = None
+
+
+class Step(Message, kw_only=True):
+    """One recorded step. id: the row's; step_id: the one the SDK computed; sequence: order within the run."""
+
+    id: Annotated[str, field(1)]
+    run_id: Annotated[str, field(2)]
+    step_id: Annotated[str, field(3)]
+    step_type: Annotated[StepType, field(4)]
+    sequence: Annotated[int, field(5)]
+    status: Annotated[StepStatus, field(6)]
+    input: Annotated[Json, field(7, twin=19)] | None = None
+    output: Annotated[Json, field(9, twin=20)] | None = None
+    error: Annotated[WireError, field(10)] | None = None
+    attempt: Annotated[int, field(11)] = 1
+    duration_ms: Annotated[int, field(12)] = 0
+    started_at: Annotated[datetime, field(13)] | None = None
+    ended_at: Annotated[datetime, field(14)] | None = None
+    original_output: Annotated[Json, field(15, twin=21)] | None = None
+    patched_at: Annotated[datetime, field(16)] | None = None
+    patched_by: Annotated[str, field(17)] | None = None
+    compensation_for: Annotated[str, field(18)] | None = None
+    duration_ms_full: Annotated[int, field(22, int64=True)] | None = None
+    sleep_until: Annotated[datetime, field(23)] | None = None
+    wait_event_name: Annotated[str, field(24)] | None = None
+    wait_timeout: Annotated[datetime, field(25)] | None = None
+    created_at: Annotated[datetime, field(26)] | None = None
+    updated_at: Annotated[datetime, field(27)] | None = None
+    stored_status: Annotated[str, field(29)] | None = None
+    child_run_id: Annotated[str, field(30)] | None = None
+    name: str = ""
+
+
+class RunResult(Message, kw_only=True):
+    """How a run ended, or where it was when the wait timed out."""
+
+    run_id: Annotated[str, field(1)]
+    function_id: Annotated[str, field(2)]
+    status: Annotated[RunStatus, field(3)]
+    output: Annotated[Json, field(4, twin=8)] | None = None
+    error: Annotated[WireError, field(5)] | None = None
+    duration_ms: Annotated[int, field(6)] = 0
+    wait_timed_out: Annotated[bool, field(7)] = False
+
+
+class GetRun(Message, kw_only=True):
+    id: Annotated[str, field(1)]
+
+
+class ListRuns(Message, kw_only=True):
+    """Newest first. limit 0 means 50; search looks in run, function and event ids and in event names."""
+
+    function_id: Annotated[str, field(1)] = ""
+    status: Annotated[RunStatus | None, field(2)] = None
+    since: Annotated[datetime, field(3)] | None = None
+    until: Annotated[datetime, field(4)] | None = None
+    limit: Annotated[int, field(5, ge=0, le=1000)] = 0
+    cursor: Annotated[str, field(6)] = ""
+    offset: Annotated[int, field(7, ge=0)] = 0
+    search: Annotated[str, field(8)] = ""
+    event_id: Annotated[str, field(9)] = ""
+    statuses: Annotated[list[RunStatus], field(10)] = []
+
+
+class Runs(Message, kw_only=True):
+    runs: Annotated[list[Run], field(1)]
+    next_cursor: Annotated[str, field(2)] | None = None
+    total_count: Annotated[int, field(3)] = 0
+
+
+class GetRunSteps(Message, kw_only=True):
+    """limit 0 means all of them, up to 10,000; cursor continues after that many."""
+
+    run_id: Annotated[str, field(1, also=("id",))]
+    limit: Annotated[int, field(ge=0, le=10_000)] = 0
+    cursor: str = ""
+
+
+class RunSteps(Message, kw_only=True):
+    steps: Annotated[list[Step], field(1)]
+    next_cursor: str | None = None
+
+
+class CancelRun(Message, kw_only=True):
+    id: Annotated[str, field(1)]
+    reason: Annotated[str, field(2)] = ""
+
+
+get = operation(
+    "runs.get", GetRun, Run,
+    rest="GET /api/v1/runs/{id}", rpc="IronflowService/GetRun", spelling="both",
+    scope="runs:read", errors=(RunNotFound,),
+    doc="One run.",
+)  # fmt: skip
+list_ = operation(
+    "runs.list", ListRuns, Runs,
+    rest="GET /api/v1/runs", rpc="IronflowService/ListRuns", spelling="both", scope="runs:read",
+    doc="Runs, newest first, with filters.",
+)  # fmt: skip
+steps = operation(
+    "runs.steps", GetRunSteps, RunSteps,
+    rest="GET /api/v1/runs/{id}/steps", rpc="IronflowService/GetRunSteps", spelling="both",
+    scope="runs:read", errors=(RunNotFound,),
+    doc="The recorded steps of a run by sequence.",
+)  # fmt: skip
+cancel = operation(
+    "runs.cancel", CancelRun, Run,
+    rest="POST /api/v1/runs/{id}/cancel", rpc="IronflowService/CancelRun", spelling="both",
+    scope="runs:cancel", errors=(RunNotFound, RunEnded),
+    doc="Ends a run as cancelled at once; a worker still busy with it is refused from now on.",
+)  # fmt: skip

@@ -1,0 +1,108 @@
+"""Runs and steps as clients see them."""
+
+from datetime import datetime
+
+import msgspec
+
+from ironflow.base.json import to_json
+from ironflow.base.time import Millis, to_datetime
+from ironflow.engine.model import ErrorValue, Run, Step
+from ironflow.features.runs import contract, rules
+from ironflow.features.runs.contract import StepStatus, StepType, WireError
+
+_decode_error = msgspec.json.Decoder(ErrorValue, strict=False).decode
+
+
+def run_message(run: Run, data: str | None) -> contract.Run:
+    """data: the event's data as JSON text, the run's input; None when the event is not kept any more."""
+    lease = run.lease
+    held = lease is not None and lease.state != "ready"
+    return contract.Run(
+        id=run.id,
+        function_id=run.function_id,
+        event_id=run.event_id,
+        worker_id=run.worker_id,
+        actor_id=run.actor_id,
+        input=to_json(data),
+        output=to_json(run.output),
+        error=error_message(run.error),
+        status=rules.shown_status(run.status, run.reason),
+        attempt=run.attempt,
+        max_attempts=run.policy.max_attempts,
+        started_at=_at(run.started_at),
+        ended_at=_at(run.ended_at),
+        created_at=to_datetime(run.created_at),
+        updated_at=to_datetime(run.updated_at),
+        pause_reason=rules.pause_reason(run),
+        function_version=run.function_version,
+        parent_run_id=run.parent_run_id,
+        parent_step_id=run.parent_step_id,
+        timeout_at=_at(lease.deadline_at or None) if lease is not None and held else None,
+        environment_id=run.environment,
+        version=run.version,
+        claimed_by=lease.worker_id if lease is not None and held else None,
+        cancellation_cause=run.cancellation_cause,
+        event_name=run.event_name,
+        state=f"{run.status}: {run.reason}" if run.reason else run.status,
+        next_attempt_at=_at(run.next_at),
+    )
+
+
+def result_message(run: Run, timed_out: bool) -> contract.RunResult:
+    return contract.RunResult(
+        run_id=run.id,
+        function_id=run.function_id,
+        status=rules.shown_status(run.status, run.reason),
+        output=to_json(run.output),
+        error=error_message(run.error) if run.status != "completed" else None,
+        duration_ms=max(0, (run.ended_at or run.updated_at) - run.created_at),
+        wait_timed_out=timed_out,
+    )
+
+
+def step_message(run: Run, step: Step) -> contract.Step:
+    status = StepStatus(step.status)
+    return contract.Step(
+        id=rules.step_row_id(run.id, step.number),
+        run_id=run.id,
+        step_id=step.step_id,
+        step_type=StepType(step.type),
+        sequence=step.sequence,
+        status=rules.shown_step_status(status, run),
+        output=to_json(step.output),
+        error=error_message(step.error),
+        attempt=step.attempt,
+        duration_ms=min(step.duration_ms or 0, 2**31 - 1),
+        duration_ms_full=step.duration_ms,
+        started_at=_at(step.started_at),
+        ended_at=_at(step.ended_at),
+        compensation_for=step.compensation_for,
+        sleep_until=_at(step.sleep_until),
+        created_at=to_datetime(step.created_at),
+        updated_at=to_datetime(step.updated_at),
+        stored_status=step.status,
+        name=step.name,
+    )
+
+
+def error_message(text: str | None) -> WireError | None:
+    """A recorded error; a worker may have sent an object of its own shape, or a text."""
+    if text is None:
+        return None
+    try:
+        error = _decode_error(text)
+    except msgspec.ValidationError:
+        return WireError(message=text)
+    return WireError(
+        message=error.message,
+        code=error.code or None,
+        stack=error.stack or None,
+        retryable=error.retryable,
+        retry_after_ms=error.retry_after_ms,
+    )
+
+
+def _at(at: Millis | None) -> datetime | None:
+    return None if at is None else to_datetime(at)
+
+

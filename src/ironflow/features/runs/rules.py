@@ -1,0 +1,65 @@
+"""What is decided about showing runs; pure. What runs do is decided in `ironflow.engine`."""
+
+from ironflow.base.errors import InvalidArgument
+from ironflow.engine.model import Run, Status
+from ironflow.features.runs.contract import RunStatus, StepStatus
+
+# What a client's word for a status means in the engine: (status, waiting runs too that have one of these reasons).
+_WAITING_AS_PAUSED = ("sleep", "wait_event", "invoke")
+
+
+def shown_status(status: Status, reason: str) -> RunStatus:
+    """The status that clients see. Source: protocol/connectrpc.md 4, "Run statuses"."""
+    if status == "waiting":
+        return RunStatus.PENDING if reason == "retry" else RunStatus.WAITING
+    return RunStatus(status)
+
+
+def shown_step_status(status: StepStatus, run: Run) -> StepStatus:
+    """A failed step is shown as retrying while another attempt of its run is to come."""
+    if status is StepStatus.FAILED and run.status == "waiting" and run.reason == "retry":
+        return StepStatus.RETRYING
+    return status
+
+
+def pause_reason(run: Run) -> str:
+    """`sleep`, `wait_event` or `injection`, or nothing; a run paused because its attempts are used up counts too."""
+    if run.status == "paused":
+        return "injection"
+    return run.reason if run.reason in ("sleep", "wait_event") else ""
+
+
+def status_filter(statuses: list[RunStatus]) -> list[tuple[Status, tuple[str, ...] | None]]:
+    """What to look for in the rows: (engine status, its reasons or None for any).
+
+    `paused` includes waiting runs, for that is how JSON shows them.
+    """
+    wanted: list[tuple[Status, tuple[str, ...] | None]] = []
+    for status in statuses:
+        match status:
+            case RunStatus.PENDING:
+                wanted += [("pending", None), ("waiting", ("retry",))]
+            case RunStatus.WAITING:
+                wanted += [("waiting", _WAITING_AS_PAUSED)]
+            case RunStatus.PAUSED:
+                wanted += [("paused", None), ("waiting", _WAITING_AS_PAUSED)]
+            case RunStatus.RUNNING:
+                wanted += [("running", None)]
+            case RunStatus.COMPLETED:
+                wanted += [("completed", None)]
+            case RunStatus.FAILED:
+                wanted += [("failed", None)]
+            case RunStatus.CANCELLED:
+                wanted += [("cancelled", None)]
+    return wanted
+
+
+def check_cursor(cursor: str, prefix: str) -> None:
+    """Raises InvalidArgument for a text that no list gave out."""
+    if cursor and (not cursor.startswith(prefix) or len(cursor) > 64 or not cursor.replace("_", "").isalnum()):
+        raise InvalidArgument(f"{cursor[:40]!r} is not a cursor of this list. Pass next_cursor as it was given.")
+
+
+def step_row_id(run_id: str, number: int) -> str:
+    """The row id of a step, made from its run and its number; nobody but us takes it apart."""
+    return f"step_{run_id.removeprefix('run_')}_{number}"

@@ -1,0 +1,137 @@
+"""What happens: reading, waiting for and cancelling runs."""
+
+import asyncio
+from typing import Any
+
+from ironflow.base.call import Call
+from ironflow.base.time import to_millis
+from ironflow.broker.port import Broker
+from ironflow.engine import commands
+from ironflow.engine.decide import decide
+from ironflow.engine.model import Run
+from ironflow.features.runs import contract, ledger, queries, rules, store
+from ironflow.features.runs.messages import result_message, run_message, step_message
+from ironflow.log.read import records
+from ironflow.storage.port import Database, Tx
+
+LIMIT_DEFAULT = 50
+STEPS_MAX = 10_000
+# Rings come at once on this node; this is how long a lost one can cost.
+LOOK_AGAIN_S = 1.0
+
+
+class Runs:
+    """The runs room."""
+
+    def __init__(self, db: Database, broker: Broker) -> None:
+        self._db = db
+        self._broker = broker
+
+    def handlers(self) -> dict[Any, Any]:
+        """The method of each operation."""
+        return {
+            contract.get: self.get,
+            contract.list_: self.list_,
+            contract.steps: self.steps,
+            contract.cancel: self.cancel,
+        }
+
+    async def get(self, call: Call, request: contract.GetRun) -> contract.Run:
+        def look(tx: Tx) -> contract.Run:
+            return _shown(tx, [_run(tx, call.environment, request.id)])[0]
+
+        return await self._db.peek(look)
+
+    async def list_(self, call: Call, request: contract.ListRuns) -> contract.Runs:
+        rules.check_cursor(request.cursor, "run_")
+        statuses = [*request.statuses, *([request.status] if request.status else [])]
+        wanted = queries.Filter(
+            environment=call.environment,
+            function_id=request.function_id,
+            event_id=request.event_id,
+            search=request.search,
+            since=to_millis(request.since) if request.since else 0,
+            until=to_millis(request.until) if request.until else 0,
+            states=tuple(rules.status_filter(statuses)),
+        )
+        limit = request.limit or LIMIT_DEFAULT
+
+        def look(tx: Tx) -> contract.Runs:
+            found = queries.page(tx, wanted, request.cursor, limit + 1, request.offset)
+            page = found[:limit]
+            return contract.Runs(
+                runs=_shown(tx, page),
+                next_cursor=page[-1].id if len(found) > limit else None,
+                total_count=queries.count(tx, wanted),
+            )
+
+        return await self._db.read(look)
+
+    async def steps(self, call: Call, request: contract.GetRunSteps) -> contract.RunSteps:
+        offset = int(request.cursor) if request.cursor.isascii() and request.cursor.isdigit() else 0
+        limit = request.limit or STEPS_MAX
+
+        def look(tx: Tx) -> contract.RunSteps:
+            run = _run(tx, call.environment, request.run_id)
+            found = store.steps_after(tx, run.id, offset, limit + 1)
+            return contract.RunSteps(
+                steps=[step_message(run, step) for step in found[:limit]],
+                next_cursor=str(offset + limit) if len(found) > limit else None,
+            )
+
+        return await self._db.read(look)
+
+    async def cancel(self, call: Call, request: contract.CancelRun) -> contract.Run:
+        def change(tx: Tx) -> contract.Run:
+            run = ledger.load(tx, [request.id]).get(request.id)
+            if run is None or run.environment != call.environment:
+                raise _not_found(request.id, call.environment)
+            decision = decide(run, commands.Cancel(cause=request.reason or "cancelled by request"), call.now)
+            ledger.save(tx, [(run, decision)])
+            return _shown(tx, [decision.run])[0]
+
+        return await self._db.write(change)
+
+    async def wait(self, run_ids: list[str], timeout_ms: int) -> list[contract.RunResult]:
+        """Waits until all runs have ended or the time is over; a result for each, in order."""
+        deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
+        return [await self._wait_one(run_id, deadline) for run_id in run_ids]
+
+    async def wait_or_cancel(self, run_ids: list[str], timeout_ms: int, call: Call) -> list[contract.RunResult]:
+        """As `wait`; when the caller goes away the runs are cancelled. Source: behaviour.md 3."""
+        try:
+            return await self.wait(run_ids, timeout_ms)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._db.write(lambda tx: _cancel_abandoned(tx, run_ids, call)))
+            raise
+
+    async def _wait_one(self, run_id: str, deadline: float) -> contract.RunResult:
+        with self._broker.bell("run_ended", run_id) as bell:
+            while True:
+                run = (await self._db.peek(lambda tx: store.look(tx, [run_id])))[run_id]
+                left = deadline - asyncio.get_running_loop().time()
+                if run.ended or left <= 0:
+                    return result_message(run, timed_out=not run.ended)
+                await bell.wait(min(left, LOOK_AGAIN_S))
+
+
+def _cancel_abandoned(tx: Tx, run_ids: list[str], call: Call) -> None:
+    runs = ledger.load(tx, run_ids)
+    command = commands.Cancel(cause="the caller that waited for it went away")
+    ledger.save(tx, [(run, decide(run, command, call.now)) for run in runs.values() if not run.ended])
+
+
+def _run(tx: Tx, environment: str, run_id: str) -> Run:
+    run = store.look(tx, [run_id]).get(run_id)
+    if run is None or run.environment != environment:
+        raise _not_found(run_id, environment)
+    return run
+
+
+def _not_found(run_id: str, environment: str) -> contract.RunNotFound:
+    return contract.RunNotFound(f"There is no run {run_id[:140]!r} in environment {environment!r}.")
+
+
+def _shown(tx: Tx, runs: list[Run]) -> list[contract.Run]:
+    events = records(tx, [run.event_id for run in runs])
+    return [run_message(run, events[run.event_id].data if run.event_id in events else None) for run in runs]

@@ -1,0 +1,183 @@
+"""What is remembered of runs: the run's row, its lease (the job row) and its steps.
+
+A row is the fold of the run's facts; it is only ever written from a decision.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from ironflow.base.ids import first_id_at
+from ironflow.engine.model import Lease, Policy, Run, Step
+from ironflow.storage.port import Row, Tx
+
+_RUN_FIELDS = tuple(name for name in Run.__struct_fields__ if name not in ("lease", "steps"))
+_LEASE_FIELDS = Lease.__struct_fields__
+_STEP_FIELDS = Step.__struct_fields__
+
+# What never changes once a run exists; the rest is written on every save.
+_FIXED = frozenset(
+    {
+        "id", "environment", "function_id", "function_version", "event_id", "event_name", "policy", "created_at",
+        "actor_id", "parent_run_id", "parent_step_id",
+    }
+)  # fmt: skip
+_CHANGING = tuple(name for name in _RUN_FIELDS if name not in _FIXED)
+
+RUN_COLUMNS = ", ".join(f"r.{name}" for name in _RUN_FIELDS)
+LEASE_COLUMNS = ", ".join(f"j.{name}" for name in _LEASE_FIELDS)
+STEP_COLUMNS = ", ".join(_STEP_FIELDS)
+
+
+def _values(names: Iterable[str]) -> str:
+    return ", ".join(f":{name}" for name in names)
+
+
+LOAD = f"""SELECT {RUN_COLUMNS}, {LEASE_COLUMNS} FROM runs r LEFT JOIN jobs j ON j.run_id = r.id
+WHERE r.id IN {{each:ids}} ORDER BY r.id"""
+LOAD_TO_CHANGE = LOAD + " {for_update_of:r}"
+INSERT_RUN = f"INSERT INTO runs ({', '.join(_RUN_FIELDS)}) VALUES ({_values(_RUN_FIELDS)})"
+UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{name} = :{name}' for name in _CHANGING)} WHERE id = :id"
+
+SAVE_LEASE = f"""INSERT INTO jobs (run_id, environment, function_id, {", ".join(_LEASE_FIELDS)})
+VALUES (:run_id, :environment, :function_id, {_values(_LEASE_FIELDS)})
+ON CONFLICT (run_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _LEASE_FIELDS)}"""
+DROP_LEASE = "DELETE FROM jobs WHERE run_id = :run_id"
+
+SOME_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
+WHERE run_id IN {{each:run_ids}} AND step_id IN {{each:step_ids}}"""
+COMPLETED_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
+WHERE run_id IN {{each:run_ids}} AND status = 'completed' ORDER BY run_id, sequence, number"""
+STEPS_AFTER = f"""SELECT {STEP_COLUMNS} FROM steps
+WHERE run_id = :run_id ORDER BY sequence, number LIMIT :limit OFFSET :offset"""
+SAVE_STEP = f"""INSERT INTO steps (run_id, {STEP_COLUMNS}) VALUES (:run_id, {_values(_STEP_FIELDS)})
+ON CONFLICT (run_id, step_id) DO UPDATE SET
+{", ".join(f"{name} = excluded.{name}" for name in _STEP_FIELDS if name != "step_id")}"""
+
+ENDED_BEFORE = """SELECT id FROM runs WHERE id < :newest AND ended_at < :oldest
+ AND status IN ('completed', 'failed', 'cancelled') ORDER BY id LIMIT :limit"""
+PURGE_STEPS = "DELETE FROM steps WHERE run_id IN {each:ids}"
+PURGE_RUNS = "DELETE FROM runs WHERE id IN {each:ids}"
+
+_encode_policy = msgspec.json.Encoder().encode
+_decode_policy = msgspec.json.Decoder(Policy).decode
+
+
+@lru_cache(maxsize=4096)
+def policy_text(policy: Policy) -> str:
+    return _encode_policy(policy).decode()
+
+
+@lru_cache(maxsize=4096)
+def policy_of(text: str) -> Policy:
+    return _decode_policy(text)
+
+
+_POLICY_AT = _RUN_FIELDS.index("policy")
+_STEP_COUNT_AT = _RUN_FIELDS.index("step_count")
+_RUN_WIDTH = len(_RUN_FIELDS)
+
+
+def run_of(row: Row, steps: dict[str, Step] | None = None) -> Run:
+    """A run from RUN_COLUMNS, with its lease when LEASE_COLUMNS follow."""
+    values: dict[str, Any] = dict(zip(_RUN_FIELDS, row, strict=False))
+    values["policy"] = policy_of(row[_POLICY_AT])
+    lease = None
+    if len(row) >= _RUN_WIDTH + len(_LEASE_FIELDS) and row[_RUN_WIDTH] is not None:
+        lease = Lease(*row[_RUN_WIDTH : _RUN_WIDTH + len(_LEASE_FIELDS)])
+    return Run(**values, lease=lease, steps=steps or {})
+
+
+def load(tx: Tx, ids: list[str], step_ids: dict[str, set[str]] | None = None) -> dict[str, Run]:
+    """Runs to change, by id, locked on PostgreSQL; missing ones are left out.
+
+    step_ids: for each run the steps that the decision will look at.
+    """
+    rows = tx.rows(LOAD_TO_CHANGE, {"ids": ids})
+    wanted = {}
+    if step_ids:
+        # A run without any step has none to look at.
+        wanted = {row[0]: names for row in rows if row[_STEP_COUNT_AT] and (names := step_ids.get(row[0]))}
+    steps = _some_steps(tx, wanted) if wanted else {}
+    return {row[0]: run_of(row, steps.get(row[0])) for row in rows}
+
+
+def look(tx: Tx, ids: list[str]) -> dict[str, Run]:
+    """Runs to read, by id, without steps."""
+    return {row[0]: run_of(row) for row in tx.rows(LOAD, {"ids": ids})}
+
+
+def _some_steps(tx: Tx, wanted: dict[str, set[str]]) -> dict[str, dict[str, Step]]:
+    names = [name for each in wanted.values() for name in each]
+    found: dict[str, dict[str, Step]] = {}
+    for row in tx.rows(SOME_STEPS, {"run_ids": list(wanted), "step_ids": names}):
+        found.setdefault(row[0], {})[row[1]] = Step(*row[1:])
+    return found
+
+
+def completed_steps(tx: Tx, run_ids: list[str]) -> dict[str, list[Step]]:
+    """The memo of each run, by sequence."""
+    found: dict[str, list[Step]] = {}
+    for row in tx.rows(COMPLETED_STEPS, {"run_ids": run_ids}):
+        found.setdefault(row[0], []).append(Step(*row[1:]))
+    return found
+
+
+def steps_after(tx: Tx, run_id: str, offset: int, limit: int) -> list[Step]:
+    """All recorded steps by sequence, `limit` of them after the first `offset`."""
+    rows = tx.rows(STEPS_AFTER, {"run_id": run_id, "offset": offset, "limit": limit})
+    return [Step(*row) for row in rows]
+
+
+def insert_runs(tx: Tx, runs: list[Run]) -> None:
+    tx.many(INSERT_RUN, [_run_params(run, _RUN_FIELDS) for run in runs])
+
+
+def update_runs(tx: Tx, runs: list[Run]) -> None:
+    names = (*_CHANGING, "id")
+    tx.many(UPDATE_RUN, [_run_params(run, names) for run in runs])
+
+
+def save_leases(tx: Tx, runs: list[Run]) -> None:
+    """Writes the leases of runs that have one."""
+    params: list[dict[str, Any]] = []
+    for run in runs:
+        lease = run.lease
+        if lease is not None:
+            row = {name: getattr(lease, name) for name in _LEASE_FIELDS}
+            params.append({"run_id": run.id, "environment": run.environment, "function_id": run.function_id, **row})
+    tx.many(SAVE_LEASE, params)
+
+
+def drop_leases(tx: Tx, run_ids: list[str]) -> None:
+    tx.many(DROP_LEASE, [{"run_id": run_id} for run_id in run_ids])
+
+
+def save_steps(tx: Tx, steps: list[tuple[str, Step]]) -> None:
+    """Writes steps, given with their run ids."""
+    tx.many(
+        SAVE_STEP,
+        [{"run_id": run_id, **{name: getattr(step, name) for name in _STEP_FIELDS}} for run_id, step in steps],
+    )
+
+
+def _run_params(run: Run, names: tuple[str, ...]) -> dict[str, Any]:
+    params = {name: getattr(run, name) for name in names}
+    if "policy" in params:
+        params["policy"] = policy_text(run.policy)
+    return params
+
+
+def purge_ended(tx: Tx, oldest: int, limit: int) -> int:
+    """Removes up to `limit` runs that ended before `oldest`, oldest first, with their steps; how many.
+
+    Ids sort by creation, and no run ends before it was created, so the search begins at the first run and stops at
+    `oldest`.
+    """
+    ids = [row[0] for row in tx.rows(ENDED_BEFORE, {"newest": first_id_at("run", oldest), "oldest": oldest, "limit": limit})]
+    if ids:
+        tx.run(PURGE_STEPS, {"ids": ids})
+        tx.run(PURGE_RUNS, {"ids": ids})
+    return len(ids)

@@ -1,0 +1,49 @@
+"""What is remembered of timers: one row for each time that a run waits for."""
+
+from typing import NamedTuple
+
+from ironflow.base.time import Millis
+from ironflow.storage.port import Tx
+
+
+class Timer(NamedTuple):
+    """kind: `sleep` or `retry`; step_id: the sleeping step, empty for a retry."""
+
+    run_id: str
+    kind: str
+    step_id: str
+    due_at: Millis
+
+
+SET = """INSERT INTO timers (run_id, kind, step_id, due_at) VALUES (:run_id, :kind, :step_id, :due_at)
+ON CONFLICT (run_id, kind, step_id) DO UPDATE SET due_at = excluded.due_at"""
+DROP = "DELETE FROM timers WHERE run_id = :run_id"
+DUE = """SELECT run_id, kind, step_id, due_at FROM timers
+WHERE due_at <= :now ORDER BY due_at LIMIT :limit {skip_locked}"""
+DELETE = "DELETE FROM timers WHERE run_id = :run_id AND kind = :kind AND step_id = :step_id"
+NEXT = "SELECT min(due_at) FROM timers"
+
+
+def set_timers(tx: Tx, timers: list[Timer]) -> None:
+    """Adds timers, or moves those that exist; rings `timers`."""
+    if timers:
+        tx.many(SET, [timer._asdict() for timer in timers])
+        tx.ring("timers")
+
+
+def drop_timers(tx: Tx, run_ids: list[str]) -> None:
+    if run_ids:
+        tx.many(DROP, [{"run_id": run_id} for run_id in run_ids])
+
+
+def take_due(tx: Tx, now: Millis, limit: int) -> list[Timer]:
+    """Removes up to `limit` due timers and returns them, earliest first. They come back if the transaction fails."""
+    due = [Timer(*row) for row in tx.rows(DUE, {"now": now, "limit": limit})]
+    tx.many(DELETE, [{"run_id": each.run_id, "kind": each.kind, "step_id": each.step_id} for each in due])
+    return due
+
+
+def next_due(tx: Tx) -> Millis | None:
+    """When the earliest timer is due, None without any."""
+    row = tx.row(NEXT)
+    return row[0] if row else None

@@ -1,0 +1,34 @@
+"""Appending. Positions are given in the order of commits, without gaps.
+
+The head of the log is one row; who takes positions from it holds that row until the commit. So a position is visible
+only when all smaller ones are, on PostgreSQL too, and a follower may trust "everything after my cursor".
+A transaction that fails gives its positions back. Take them as late in the transaction as you can.
+"""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from ironflow.log.record import Record
+from ironflow.storage.port import Tx
+
+TAKE_POSITIONS = "UPDATE log_head SET position = position + :count WHERE name = 'log' RETURNING position"
+INSERT = """INSERT INTO events
+(position, id, environment, kind, name, data, metadata, version, source, namespace, idempotency_key, run_id,
+ emitted_by, created_at)
+VALUES (:position, :id, :environment, :kind, :name, :data, :metadata, :version, :source, :namespace, :idempotency_key,
+ :run_id, :emitted_by, :created_at)"""
+
+
+def append(tx: Tx, records: Sequence[Record]) -> list[Record]:
+    """Appends in the order given; the records with their positions. Rings `log`."""
+    if not records:
+        return []
+    row = tx.row(TAKE_POSITIONS, {"count": len(records)})
+    if row is None:
+        raise LookupError("the log has no head; the database was not migrated")
+    first = row[0] - len(records) + 1
+    placed = [replace(record, position=first + place) for place, record in enumerate(records)]
+    tx.many(INSERT, [{name: getattr(record, name) for name in Record.__struct_fields__} for record in placed])
+    tx.ring("log")
+    return placed

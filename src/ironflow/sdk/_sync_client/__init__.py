@@ -1,0 +1,1 @@
+"""The client for scripts, made from the asynchronous one."""

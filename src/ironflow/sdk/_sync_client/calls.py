@@ -1,0 +1,62 @@
+# Made from ironflow/sdk/calls.py by ironflow.sdk.generate_sync: change that one and run it.
+"""Asking a server: one method for every operation, with retries, deadline and the headers that say who asks."""
+
+from time import sleep
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from ironflow.base.duration import Duration, duration_ms
+from ironflow.base.errors import IronflowError
+from ironflow.base.operation import Operation, Req, Res
+from ironflow.sdk import current
+from ironflow.sdk.caller import Caller
+from ironflow.sdk.retries import Retries, decide_repeat
+from ironflow.sdk.transport import Urllib3Transport, Transport
+from ironflow.sdk.wire import outgoing, read_answer
+
+
+class Calls:
+    """How operations are asked of one server. timeout: for a call with its retries, when it names none."""
+
+    def __init__(self, caller: Caller, timeout: Duration, retries: Retries, transport: Transport | None = None) -> None:
+        self.transport = transport or Urllib3Transport(caller.url)
+        self._headers = caller.headers()
+        self._timeout_s = duration_ms(timeout) / 1000
+        self._retries = retries
+
+    def call(self, operation: Operation[Req, Res], request: Req, *, timeout: Duration | None = None) -> Res:
+        """The server's answer to `request`.
+
+        timeout: for the whole call with its retries; None for the client's own.
+        Raises what the server raised; ConnectionLost and DeadlineExceeded when there was no answer.
+        """
+        out = outgoing(operation, request)
+        headers = self._headers | out.headers
+        if run_id := current.run_id.get():
+            headers["X-Ironflow-Run-ID"] = run_id
+        deadline = monotonic() + (self._timeout_s if timeout is None else duration_ms(timeout) / 1000)
+        attempt = 1
+        while True:
+            try:
+                answer = self.transport.request(
+                    out.method, out.path, headers, out.body, max(deadline - monotonic(), 0.001)
+                )
+                return read_answer(operation, answer)
+            except IronflowError as fault:
+                pause_s = decide_repeat(fault, attempt, out.safe, self._retries)
+                if pause_s is None or monotonic() + pause_s >= deadline:
+                    raise
+            sleep(pause_s)
+            attempt += 1
+
+    def pages(self, operation: Operation[Req, Res], request: Req, *, timeout: Duration | None = None) -> Iterator[Res]:
+        """Every page of a list: calls again with the answer's `next_cursor` until there is none."""
+        while True:
+            page: Any = self.call(operation, request, timeout=timeout)
+            yield page
+            if not page.next_cursor:
+                return
+            request = msgspec.structs.replace(request, cursor=page.next_cursor)

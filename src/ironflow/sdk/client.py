@@ -1,0 +1,179 @@
+"""The client: emit events, invoke functions, look at what happened.
+
+    async with ironflow.Client("http://localhost:9123") as client:
+        emitted = await client.emit("order.placed", {"id": 7})
+
+`ironflow.sync.Client` is made from this source by ironflow.sdk.generate_sync.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from ironflow.base.duration import Duration
+from ironflow.base.operation import Operation, Req, Res
+from ironflow.features.events import contract as events_contract
+from ironflow.features.events.contract import Invoked
+from ironflow.features.server_state import contract as server_contract
+from ironflow.features.server_state.contract import Capabilities, Health, Info, Nothing, Readiness
+from ironflow.sdk.caller import Caller
+from ironflow.sdk.calls import Calls
+from ironflow.sdk.outcomes import first_output, output_of, wait_times
+from ironflow.sdk.payload import batch_item, to_payload
+from ironflow.sdk.retries import Retries
+from ironflow.sdk.rooms.events import Events
+from ironflow.sdk.rooms.functions import Functions
+from ironflow.sdk.rooms.kv import Kv
+from ironflow.sdk.rooms.runs import Runs
+from ironflow.sdk.rooms.workers import Workers
+from ironflow.sdk.transport import AsyncTransport
+from ironflow.sdk.views import Emitted, RunResult, view
+
+
+class Client:
+    """A server's client. Close it, or use it as a context manager.
+
+    url, api_key, environment: None takes IRONFLOW_SERVER_URL, IRONFLOW_API_KEY, IRONFLOW_ENV, else the local server.
+    timeout: for each call with its retries. Inside a handler, what it emits is linked to the run.
+    Every method raises the error that the server raised, ConnectionLost or DeadlineExceeded.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        environment: str | None = None,
+        timeout: Duration = "30s",
+        retries: Retries | None = None,
+        transport: AsyncTransport | None = None,
+    ) -> None:
+        self._caller = Caller.found(url, api_key, environment)
+        self._calls = Calls(self._caller, timeout, retries or Retries(), transport)
+        self.runs = Runs(self._calls)
+        self.functions = Functions(self._calls)
+        self.events = Events(self._calls)
+        self.workers = Workers(self._calls)
+        self.kv = Kv(self._calls)
+
+    async def emit(
+        self,
+        name: str,
+        data: Any = None,
+        *,
+        idempotency_key: str = "",
+        version: int = 1,
+        metadata: Mapping[str, Any] | None = None,
+        namespace: str = "default",
+    ) -> Emitted:
+        """Records an event and starts the runs it triggers; answers when both are durable.
+
+        data: any JSON. idempotency_key: the same key within 7 days answers the first emit's ids again.
+        Raises InvalidEvent, EventTooLarge, SerializationError.
+        """
+        request = events_contract.Emit(
+            event=name,
+            data=to_payload(data, f"the data of event {name!r}"),
+            idempotency_key=idempotency_key,
+            version=version,
+            metadata=None if metadata is None else to_payload(metadata, "the metadata"),
+            namespace=namespace,
+        )
+        return view(Emitted, await self._calls.call(events_contract.emit, request))
+
+    async def emit_sync(
+        self,
+        name: str,
+        data: Any = None,
+        *,
+        timeout: Duration | None = None,
+        idempotency_key: str = "",
+        version: int = 1,
+        metadata: Mapping[str, Any] | None = None,
+        namespace: str = "default",
+    ) -> Any:
+        """As emit, then waits for the runs and answers the output of the first.
+
+        timeout: how long to wait for them; None for the server's default of 30 s.
+        Raises RunFailedError, RunCancelledError, NoRunStarted, or DeadlineExceeded when the run goes on.
+        """
+        timeout_ms, call_s = wait_times(timeout)
+        request = events_contract.EmitSync(
+            event=name,
+            data=to_payload(data, f"the data of event {name!r}"),
+            idempotency_key=idempotency_key,
+            timeout_ms=timeout_ms,
+            version=version,
+            metadata=None if metadata is None else to_payload(metadata, "the metadata"),
+            namespace=namespace,
+        )
+        found = await self._calls.call(events_contract.emit_sync, request, timeout=call_s)
+        return first_output([view(RunResult, each) for each in found.results], name, found.event_id)
+
+    async def emit_batch(self, events: Sequence[Mapping[str, Any]]) -> list[Emitted]:
+        """Records many events in one transaction; answers one result for each, in order.
+
+        events: mappings with `name` and, as in emit, `data`, `idempotency_key`, `version`, `metadata`, `namespace`.
+        A bad event does not stop the others: its result carries an `error`.
+        """
+        items = [batch_item(event, place) for place, event in enumerate(events)]
+        found = await self._calls.call(events_contract.emit_batch, events_contract.EmitBatch(events=items))
+        return [view(Emitted, each) for each in found.results]
+
+    async def invoke(self, function_id: str, data: Any = None, *, idempotency_key: str = "") -> Invoked:
+        """Starts one run of one function, whatever its triggers. Raises FunctionNotFound, FunctionNotActive."""
+        request = events_contract.Invoke(
+            function_id=function_id,
+            data=to_payload(data, f"the input of {function_id!r}"),
+            idempotency_key=idempotency_key,
+        )
+        return await self._calls.call(events_contract.invoke, request)
+
+    async def invoke_sync(
+        self, function_id: str, data: Any = None, *, timeout: Duration | None = None, idempotency_key: str = ""
+    ) -> Any:
+        """As invoke, then waits for the run and answers its output.
+
+        Raises RunFailedError, RunCancelledError, or DeadlineExceeded when the run goes on after `timeout`.
+        """
+        timeout_ms, call_s = wait_times(timeout)
+        request = events_contract.InvokeSync(
+            function_id=function_id,
+            data=to_payload(data, f"the input of {function_id!r}"),
+            timeout_ms=timeout_ms,
+            idempotency_key=idempotency_key,
+        )
+        found = await self._calls.call(events_contract.invoke_sync, request, timeout=call_s)
+        return output_of(view(RunResult, found.result))
+
+    async def health(self) -> Health:
+        """Whether the server's process is alive."""
+        return await self._calls.call(server_contract.health, Nothing())
+
+    async def ready(self) -> Readiness:
+        """Whether the server can do its work now: `issues` is empty when it can."""
+        return await self._calls.call(server_contract.ready, Nothing())
+
+    async def capabilities(self) -> Capabilities:
+        """What the server offers."""
+        return await self._calls.call(server_contract.capabilities, Nothing())
+
+    async def info(self) -> Info:
+        """Version, age and size of the server."""
+        return await self._calls.call(server_contract.info, Nothing())
+
+    async def call(self, operation: Operation[Req, Res], request: Req, *, timeout: Duration | None = None) -> Res:
+        """Any operation of a contract; payloads in its messages are JSON as sent."""
+        return await self._calls.call(operation, request, timeout=timeout)
+
+    async def close(self) -> None:
+        """Closes the connections. The client opens new ones if it is used again."""
+        await self._calls.transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._caller.url}>"

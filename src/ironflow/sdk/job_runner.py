@@ -1,0 +1,153 @@
+"""Running jobs: from the moment a worker has one until the server has taken its last report."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import datetime
+
+from ironflow.base.errors import IronflowError
+from ironflow.sdk.assignment import Assignment
+from ironflow.sdk.execution import Execution
+from ironflow.sdk.function import FunctionDefinition
+from ironflow.sdk.held_job import HeldJob
+from ironflow.sdk.pace import Pace
+from ironflow.sdk.report import Failed, Outcome, RunFailure
+from ironflow.sdk.reporter import APPLIED, Fate, Reporter, Verdict
+from ironflow.sdk.worker_protocol import WorkerProtocol
+
+logger = logging.getLogger("ironflow.worker")
+
+
+class JobRunner:
+    """The jobs that a worker holds. reporter and acked follow what the server can do.
+
+    acked: jobs come with their leases running. fault: completed with the error that must end the worker.
+    """
+
+    def __init__(
+        self,
+        functions: dict[str, FunctionDefinition],
+        protocol: WorkerProtocol,
+        reporter: Reporter,
+        pace: Pace,
+        slots: int,
+        environment: str,
+    ) -> None:
+        self.reporter = reporter
+        self.acked = False
+        self._functions = functions
+        self._protocol = protocol
+        self._pace = pace
+        self._slots = slots
+        self._environment = environment
+        self._held: dict[str, HeldJob] = {}
+        self._freed = asyncio.Event()
+
+    @property
+    def active(self) -> int:
+        return len(self._held)
+
+    def leased(self) -> list[tuple[str, datetime]]:
+        """(job id, when it was taken) of the jobs whose leases are to be renewed."""
+        return [(held.job.job_id, held.started_at) for held in self._held.values() if held.leased]
+
+    async def free_slots(self) -> int:
+        """How many more jobs may run, once that is at least one."""
+        while len(self._held) >= self._slots:
+            self._freed.clear()
+            await self._freed.wait()
+        return self._slots - len(self._held)
+
+    def take(self, job: Assignment) -> None:
+        held = HeldJob(job, self.reporter, self._pace, self._lost)
+        self._held[job.job_id] = held
+        held.task = asyncio.create_task(self._work(held))
+        held.task.add_done_callback(_tell_surprise)
+
+    async def _work(self, held: HeldJob) -> None:
+        job = held.job
+        try:
+            function = self._functions.get(job.function_id)
+            if function is None:
+                await self._finish(held, _no_such_function(job))
+                return
+            if not self.acked:
+                await self._protocol.ack(job)
+            held.leased = True
+            outcome = await held.run(Execution(function, job, environment=self._environment, on_recorded=held.recorded))
+            if not held.dropped:
+                await held.checkpoints_done()
+                await self._finish(held, outcome)
+        except IronflowError as fault:
+            # The lease was not granted: the job is another's now, or is given out again. A refused key ends the
+            # worker at its next poll.
+            _tell("job dropped", held, fault)
+        finally:
+            held.close()
+            del self._held[job.job_id]
+            self._freed.set()
+
+    async def _finish(self, held: HeldJob, outcome: Outcome) -> None:
+        verdict = await self._send_final(held, outcome)
+        for with_steps in (True, False):
+            if verdict.fate is not Fate.REFUSED or verdict.fault is None:
+                break
+            # Otherwise the run would be given out again and again, to end here each time.
+            failure = RunFailure(message=verdict.fault.message, code=verdict.fault.code, retryable=False)
+            _tell("report refused", held, verdict.fault)
+            verdict = await self._send_final(held, Failed(failure), with_steps)
+        if verdict is not APPLIED:
+            _tell("report not applied", held, verdict.fault)
+
+    async def _send_final(self, held: HeldJob, outcome: Outcome, with_steps: bool = True) -> Verdict:
+        return await self.reporter.send(held.job.job_id, held.final(outcome, with_steps), final=True)
+
+    def _lost(self, held: HeldJob) -> None:
+        _tell("job lost", held, None)
+        held.drop()
+
+    # The end.
+
+    async def finished(self, timeout_s: float) -> bool:
+        """Waits until no job is left; False when some are after `timeout_s`."""
+        running = self._running()
+        if running:
+            await asyncio.wait(running, timeout=timeout_s)
+        return not self._held
+
+    async def give_up(self) -> None:
+        """Cancels what still runs and reports the steps it made, within a bounded time."""
+        left = list(self._held.values())
+        logger.warning("handlers cancelled", extra={"jobs": len(left)})
+        await self.drop_all()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.flush):
+                await asyncio.gather(*(held.send_checkpoint() for held in left), return_exceptions=True)
+
+    async def drop_all(self) -> None:
+        """Cancels every handler; nothing is reported."""
+        running = self._running()
+        for held in list(self._held.values()):
+            held.drop()
+        if running:
+            await asyncio.wait(running)
+
+    def _running(self) -> "list[asyncio.Task[None]]":
+        # A handler may be what ends the worker; it cannot wait for itself.
+        this = asyncio.current_task()
+        return [held.task for held in self._held.values() if held.task is not None and held.task is not this]
+
+
+def _no_such_function(job: Assignment) -> Failed:
+    message = f"this worker has no function {job.function_id!r}"
+    return Failed(RunFailure(message=message, code="FUNCTION_NOT_FOUND", retryable=False))
+
+
+def _tell(what: str, held: HeldJob, fault: IronflowError | None) -> None:
+    fields = {"run_id": held.job.run_id, "job_id": held.job.job_id, "attempt": held.job.attempt}
+    logger.warning(what, extra=fields if fault is None else {**fields, "fault": fault.message})
+
+
+def _tell_surprise(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (surprise := task.exception()) is not None:
+        logger.error("job broke", exc_info=surprise)

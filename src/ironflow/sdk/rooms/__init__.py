@@ -1,0 +1,1 @@
+"""The rooms of the client, each the operations of one contract."""

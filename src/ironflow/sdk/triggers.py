@@ -1,0 +1,75 @@
+"""What starts a function's runs: event names or patterns, with an expression, and times.
+
+Source: protocol/worker-rest.md 3. A trigger has either an event or a cron expression.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ironflow.base.cron import InvalidCron, check_cron
+from ironflow.base.pattern import InvalidPattern, compiled
+from ironflow.features.functions.contract import InvalidFunction, Trigger
+from ironflow.sdk.controls import check
+
+_KEYS = ("event", "expression", "cron", "timezone", "tz")
+
+Names = str | Sequence[str]
+
+
+def triggers_of(
+    on: Names | None, cron: Names | None, tz: str, when: str, triggers: Sequence[Mapping[str, Any] | Trigger] | None
+) -> list[Trigger]:
+    """The triggers that `@function` describes, in short form, as dicts, or both.
+
+    Without any, the function runs only when it is invoked. Raises InvalidFunction.
+    """
+    events, crons = _several(on), _several(cron)
+    check(not when or bool(events), "when= is an expression over an event; there is no on=.")
+    check(not tz or bool(crons), "tz= is the time zone of cron=; there is no cron=.")
+    found = [Trigger(event=event, expression=when) for event in events]
+    found += [Trigger(cron=each, timezone=tz) for each in crons]
+    found += [each if isinstance(each, Trigger) else _trigger(each) for each in triggers or ()]
+    for place, trigger in enumerate(found):
+        _check_trigger(trigger, place)
+    return found
+
+
+def _several(given: Names | None) -> list[str]:
+    if given is None:
+        return []
+    names = [given] if isinstance(given, str) else list(given)
+    for name in names:
+        sound = isinstance(name, str) and name.strip() != ""
+        check(sound, f"a trigger is {name!r}; write an event name or a cron expression.")
+    return [name.strip() for name in names]
+
+
+def _trigger(given: Mapping[str, Any]) -> Trigger:
+    unknown = sorted(given.keys() - set(_KEYS))
+    check(not unknown, f"a trigger has no {', '.join(unknown)}; it has event, expression, cron and tz.")
+    texts = {key: value for key, value in given.items() if value is not None}
+    for key, value in texts.items():
+        check(isinstance(value, str), f"a trigger's {key} is {value!r}; write text.")
+    return Trigger(
+        event=texts.get("event", "").strip(),
+        expression=texts.get("expression", ""),
+        cron=texts.get("cron", "").strip(),
+        timezone=texts.get("timezone") or texts.get("tz", ""),
+    )
+
+
+def _check_trigger(trigger: Trigger, place: int) -> None:
+    which = f"trigger {place}"
+    check(bool(trigger.event or trigger.cron), f"{which} has neither an event nor a cron expression.")
+    check(not (trigger.event and trigger.cron), f"{which} has an event and a cron expression; make it two triggers.")
+    if trigger.event:
+        try:
+            compiled(trigger.event)
+        except InvalidPattern as fault:
+            raise InvalidFunction(f"{which}: {fault}") from fault
+        return
+    check(not trigger.expression, f"{which} has an expression but no event; nothing could be asked of a time.")
+    try:
+        check_cron(trigger.cron, trigger.timezone)
+    except InvalidCron as fault:
+        raise InvalidFunction(f"{which}: {fault}") from fault

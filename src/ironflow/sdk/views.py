@@ -1,0 +1,221 @@
+"""What the client answers with, where a contract's message holds payloads: the same fields, payloads as plain values.
+
+A view has exactly its message's field names; a test holds them together.
+"""
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from ironflow.features.functions.contract import (
+    CancelOnSpec,
+    CircuitBreakerConfig,
+    ConcurrencyConfig,
+    DebounceConfig,
+    ExecutionMode,
+    FunctionStatus,
+    RetryConfig,
+    ThrottleConfig,
+    Trigger,
+)
+from ironflow.features.runs.contract import RunStatus, StepStatus, StepType
+from ironflow.sdk.payload import from_payload
+
+
+class View(msgspec.Struct, kw_only=True, frozen=True):
+    """Base of the views."""
+
+
+class Failure(View, kw_only=True, frozen=True):
+    """Why a run, a step or an item of a batch failed."""
+
+    message: str
+    code: str | None = None
+    stack: str | None = None
+    retryable: bool = False
+    details: Any = None
+    retry_after_ms: int | None = None
+
+
+class Run(View, kw_only=True, frozen=True):
+    """One run of a function. attempt counts from 1 within max_attempts; state is the engine's own word for status."""
+
+    id: str
+    function_id: str
+    event_id: str
+    execution_mode: ExecutionMode | None = None
+    worker_id: str | None = None
+    actor_id: str | None = None
+    input: Any = None
+    output: Any = None
+    error: Failure | None = None
+    status: RunStatus
+    attempt: int
+    max_attempts: int
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+    pause_requested: bool = False
+    pause_reason: str = ""
+    function_version: int = 1
+    resume_from_step: str | None = None
+    parent_run_id: str | None = None
+    parent_step_id: str | None = None
+    timeout_at: datetime | None = None
+    environment_id: str = "default"
+    version: int = 1
+    claimed_by: str | None = None
+    claimed_at: datetime | None = None
+    cancellation_cause: str | None = None
+    event_name: str | None = None
+    state: str | None = None
+    next_attempt_at: datetime | None = None
+
+
+class Step(View, kw_only=True, frozen=True):
+    """One recorded step of a run; sequence is its order within the run."""
+
+    id: str
+    run_id: str
+    step_id: str
+    step_type: StepType
+    sequence: int
+    status: StepStatus
+    input: Any = None
+    output: Any = None
+    error: Failure | None = None
+    attempt: int = 1
+    duration_ms: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    original_output: Any = None
+    patched_at: datetime | None = None
+    patched_by: str | None = None
+    compensation_for: str | None = None
+    duration_ms_full: int | None = None
+    sleep_until: datetime | None = None
+    wait_event_name: str | None = None
+    wait_timeout: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    stored_status: str | None = None
+    child_run_id: str | None = None
+    name: str = ""
+
+
+class RunResult(View, kw_only=True, frozen=True):
+    """How a run ended, or where it was when the wait timed out."""
+
+    run_id: str
+    function_id: str
+    status: RunStatus
+    output: Any = None
+    error: Failure | None = None
+    duration_ms: int = 0
+    wait_timed_out: bool = False
+
+
+class Event(View, kw_only=True, frozen=True):
+    """A recorded event. position: its place in the global order of the log."""
+
+    id: str
+    name: str
+    data: Any
+    idempotency_key: str | None = None
+    source: str = ""
+    timestamp: datetime
+    metadata: Any = None
+    version: int = 1
+    emitted_by: str | None = None
+    created_at: datetime
+    processed: bool = True
+    run_id: str | None = None
+    namespace: str = "default"
+    position: int = 0
+
+
+class Function(View, kw_only=True, frozen=True):
+    """A registered function. version rises when its configuration changes."""
+
+    id: str
+    name: str
+    description: str = ""
+    triggers: list[Trigger] = []
+    retry: RetryConfig | None = None
+    timeout_ms: int = 0
+    concurrency: ConcurrencyConfig | None = None
+    preferred_mode: ExecutionMode = ExecutionMode.PULL
+    endpoint_url: str = ""
+    actor_key: str = ""
+    status: FunctionStatus = FunctionStatus.ACTIVE
+    version: int = 1
+    created_at: datetime
+    updated_at: datetime
+    recording: bool = False
+    recording_retention: str = ""
+    pause_behavior: str = ""
+    metadata: dict[str, Any] = {}
+    debounce: DebounceConfig | None = None
+    compensate_on_cancel: bool = False
+    cancel_on: list[CancelOnSpec] = []
+    recording_profile: str = ""
+    next_run: datetime | None = None
+    circuit_breaker: CircuitBreakerConfig | None = None
+    throttle: ThrottleConfig | None = None
+    code_hash: str = ""
+
+
+class Registered(View, kw_only=True, frozen=True):
+    """A function as the server keeps it; created: whether it is new there."""
+
+    function: Function
+    created: bool
+
+
+class Emitted(View, kw_only=True, frozen=True):
+    """A stored event and the runs that it started. error: only in a batch, for an item that was not stored."""
+
+    run_ids: list[str] = []
+    event_id: str = ""
+    error: Failure | None = None
+
+
+class Entry(View, kw_only=True, frozen=True):
+    """One revision of a key. operation: `put` or `delete`; value: the stored bytes, empty on delete."""
+
+    key: str
+    value: bytes
+    revision: int
+    created_at: datetime
+    operation: str
+
+    def text(self) -> str:
+        """The value as text. Raises UnicodeDecodeError when it is none."""
+        return self.value.decode()
+
+    def json(self) -> Any:
+        """The value that the stored JSON stands for. Raises msgspec.DecodeError when it is none."""
+        return msgspec.json.decode(self.value)
+
+
+V = TypeVar("V", bound=View)
+
+
+def view(kind: type[V], message: msgspec.Struct) -> V:
+    """`message` as its view: payloads decoded, messages within turned into the views that `kind` says."""
+    values = {name: getattr(message, name) for name in kind.__struct_fields__}
+    for name, value in values.items():
+        if isinstance(value, msgspec.Raw):
+            values[name] = from_payload(value)
+        elif name in _INNER and value is not None:
+            values[name] = view(_INNER[name], value)
+        elif isinstance(value, dict):
+            values[name] = {
+                key: from_payload(each) if isinstance(each, msgspec.Raw) else each for key, each in value.items()
+            }
+    return kind(**values)
+
+
+_INNER: dict[str, type[View]] = {"error": Failure, "function": Function}

@@ -1,0 +1,282 @@
+"""The worker: asks a server for jobs, runs them, and ends in good order.
+
+Source: protocol/worker-rest.md. With a server that offers acked polls and batched reports it uses those; the plain
+protocol is the same conversation with a request for each thing said.
+"""
+
+import asyncio
+import logging
+import platform
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+from ironflow.base.duration import Duration, duration_ms
+from ironflow.base.errors import InvalidArgument, IronflowError, NotFound, WorkerAuthError
+from ironflow.base.version import VERSION
+from ironflow.features.functions.contract import InvalidFunction
+from ironflow.sdk.caller import Caller
+from ironflow.sdk.function import FunctionDefinition
+from ironflow.sdk.job_runner import JobRunner
+from ironflow.sdk.pace import Backoff, Pace, is_transient
+from ironflow.sdk.reporter import BatchReporter, PlainReporter
+from ironflow.sdk.transport import AiohttpTransport, AsyncTransport
+from ironflow.sdk.worker_protocol import ACKED_POLLS, BATCH_REPORTS, WorkerProtocol
+
+logger = logging.getLogger("ironflow.worker")
+
+
+class Worker:
+    """Runs functions for a server until it is asked to stop.
+
+        Worker(functions=[process_order]).run()
+
+    url, api_key, environment: None takes IRONFLOW_SERVER_URL, IRONFLOW_API_KEY, IRONFLOW_ENV, else the local server.
+    max_concurrent_jobs: how many handlers run at a time. worker_id: None makes one up. labels: shown in lists.
+    pace: how often it asks and tries again. plain_protocol: use nothing beyond protocol/worker-rest.md.
+    Raises InvalidFunction for functions that cannot be run, InvalidArgument.
+    """
+
+    def __init__(
+        self,
+        functions: Sequence[FunctionDefinition],
+        *,
+        url: str | None = None,
+        api_key: str | None = None,
+        environment: str | None = None,
+        worker_id: str | None = None,
+        max_concurrent_jobs: int = 10,
+        labels: Mapping[str, str] | None = None,
+        pace: Pace | None = None,
+        plain_protocol: bool = False,
+        transport: AsyncTransport | None = None,
+    ) -> None:
+        if max_concurrent_jobs < 1:
+            raise InvalidArgument(f"max_concurrent_jobs is {max_concurrent_jobs!r}; a worker runs at least one.")
+        self.functions = _by_id(functions)
+        self.worker_id = worker_id or f"worker-{uuid.uuid4().hex}"
+        self._caller = Caller.found(url, api_key, environment)
+        self._pace = pace or Pace()
+        self._plain_only = plain_protocol
+        self._transport = transport or AiohttpTransport(self._caller.url)
+        self._protocol = WorkerProtocol(self._transport, self._caller, self.worker_id, self._pace)
+        self._plain = PlainReporter(self._protocol, self._pace)
+        self._jobs = JobRunner(
+            self.functions, self._protocol, self._plain, self._pace, max_concurrent_jobs, self._caller.environment
+        )
+        self._card = {
+            "hostname": socket.gethostname(),
+            "function_ids": list(self.functions),
+            "max_concurrent_jobs": max_concurrent_jobs,
+            "labels": dict(labels or {}),
+            "version": {"sdk": VERSION, "runtime": f"python-{platform.python_version()}"},
+        }
+        self._registered = False
+        self._draining = False
+        self._ready = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._fault: BaseException | None = None
+        self._taking: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
+
+    @property
+    def active_jobs(self) -> int:
+        return self._jobs.active
+
+    def run(self) -> None:
+        """Serves until a signal: the first SIGINT or SIGTERM drains, the second stops at once. Raises as serve."""
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner, suppress(KeyboardInterrupt):
+            runner.run(self._serve_until_signal())
+
+    async def start(self) -> None:
+        """Registers and begins to take jobs; returns when the server knows the worker.
+
+        Keeps trying while the server cannot be reached. Raises WorkerAuthError, or what the server says to a function
+        that it does not accept.
+        """
+        if self._taking is None:
+            self._taking = self._task(self._take_jobs())
+            self._beating = self._task(self._beat())
+        await self._ready.wait()
+        if self._fault is not None:
+            await self.stop()
+            raise self._fault
+
+    async def serve(self) -> None:
+        """Starts and works until drain or stop is called. Raises as start, also when its key is refused later."""
+        try:
+            await self.start()
+            await self._ended.wait()
+        finally:
+            await self.stop()
+        if self._fault is not None:
+            raise self._fault
+
+    async def drain(self, timeout: Duration | None = None) -> None:
+        """Takes no more jobs, waits for those that run, then ends.
+
+        timeout: None takes the pace's. Handlers that take longer are cancelled; the steps they made are reported, and
+        another worker goes on from there.
+        """
+        self._draining = True
+        await _gone(self._taking)
+        if not await self._jobs.finished(self._pace.drain if timeout is None else duration_ms(timeout) / 1000):
+            await self._jobs.give_up()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Ends at once: handlers are cancelled, their jobs go to other workers when their leases end."""
+        self._draining = True
+        await self._jobs.drop_all()
+        await _gone(self._taking)
+        await _gone(self._beating)
+        await self._transport.close()
+        self._ready.set()
+        self._ended.set()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.drain()
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.worker_id} of {self._caller.url} for {', '.join(self.functions)}>"
+
+    # Talking to the server.
+
+    async def _take_jobs(self) -> None:
+        backoff = Backoff(self._pace)
+        while True:
+            try:
+                if not self._registered:
+                    await self._register()
+                polled = await self._protocol.poll(await self._jobs.free_slots(), self._jobs.acked)
+            except WorkerAuthError:
+                raise
+            except IronflowError as fault:
+                await asyncio.sleep(self._pause_after(fault, backoff))
+                continue
+            backoff.succeeded()
+            for job in polled.jobs:
+                self._jobs.take(job)
+            for fault in polled.faults:
+                logger.error("job cannot be read", extra={"worker_id": self.worker_id, "fault": fault})
+            if polled.pause_s:
+                await asyncio.sleep(polled.pause_s)
+
+    def _pause_after(self, fault: IronflowError, backoff: Backoff) -> float:
+        """Seconds to rest after a failed registration or poll. Raises `fault` when no rest will mend it."""
+        first = not backoff.failing
+        pause_s = backoff.next_pause(fault)
+        if self._registered and isinstance(fault, NotFound):
+            # Running jobs go on: their fences decide whether they may still report.
+            self._registered = False
+            return 0.0 if first else pause_s
+        if not self._registered and not is_transient(fault):
+            raise fault
+        if first:
+            logger.warning("server does not answer", extra={"worker_id": self.worker_id, "fault": fault.message})
+        return pause_s
+
+    async def _register(self) -> None:
+        features = frozenset[str]() if self._plain_only else await self._protocol.features()
+        self._jobs.acked = ACKED_POLLS in features
+        if BATCH_REPORTS not in features:
+            self._jobs.reporter = self._plain
+        elif self._jobs.reporter is self._plain:
+            self._jobs.reporter = BatchReporter(self._protocol, self._pace)
+        for function in self.functions.values():
+            await self._protocol.register_function(function)
+        await self._protocol.register(self._card)
+        self._registered = True
+        self._ready.set()
+        logger.info("worker registered", extra={"worker_id": self.worker_id, "functions": list(self.functions)})
+
+    async def _beat(self) -> None:
+        """Keeps the worker and the leases of its jobs alive, also while it drains."""
+        while True:
+            await asyncio.sleep(self._pace.heartbeat)
+            if not self._registered:
+                continue
+            try:
+                await self._protocol.heartbeat(self._jobs.leased())
+            except WorkerAuthError:
+                raise
+            except NotFound:
+                self._registered = False
+            except IronflowError as fault:
+                logger.warning("heartbeat failed", extra={"worker_id": self.worker_id, "fault": fault.message})
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """A task whose failure ends the worker."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def _task_ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._fault = self._fault or fault
+            self._ready.set()
+            self._ended.set()
+
+    # Signals.
+
+    async def _serve_until_signal(self) -> None:
+        ends: set[asyncio.Task[None]] = set()
+
+        def on_signal() -> None:
+            first = not self._draining
+            logger.info("draining" if first else "stopping", extra={"jobs": self.active_jobs})
+            ends.add(asyncio.create_task(self.drain() if first else self.stop()))
+
+        _on_signals(on_signal)
+        await self.serve()
+        if ends:
+            await asyncio.wait(ends)
+
+
+def _by_id(functions: Sequence[FunctionDefinition]) -> dict[str, FunctionDefinition]:
+    """Raises InvalidFunction for what is no function, twice the same id, or a data type that cannot be read."""
+    found: dict[str, FunctionDefinition] = {}
+    for function in functions:
+        if not isinstance(function, FunctionDefinition):
+            raise InvalidFunction(f"{function!r} is no function. Write @function(...) above its handler.")
+        if function.id in found:
+            raise InvalidFunction(f"two functions are called {function.id!r}.")
+        _ = function.read_data
+        found[function.id] = function
+    if not found:
+        raise InvalidFunction("a worker needs at least one function.")
+    return found
+
+
+async def _gone(task: "asyncio.Task[None] | None") -> None:
+    """Cancels a task and waits until it has ended."""
+    if task is not None and task is not asyncio.current_task():
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _on_signals(act: Callable[[], None]) -> None:
+    """Calls `act` for SIGINT and SIGTERM, where the platform and the thread allow it."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(each, act)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

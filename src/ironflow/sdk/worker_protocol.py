@@ -1,0 +1,133 @@
+"""What a polling worker says to the server and hears back: protocol/worker-rest.md, one method for each request.
+
+Every method raises WorkerAuthError when the server refuses the worker's key, and otherwise the server's error.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from ironflow.base.errors import Aborted, AlreadyExists, IronflowError, WorkerAuthError
+from ironflow.base.operation import Operation, Req, Res
+from ironflow.features.functions import contract as functions_contract
+from ironflow.features.functions.contract import ExecutionMode
+from ironflow.features.jobs import contract as jobs_contract
+from ironflow.features.server_state import contract as server_contract
+from ironflow.features.server_state.contract import Nothing
+from ironflow.sdk.assignment import Assignment, read_jobs
+from ironflow.sdk.caller import Caller
+from ironflow.sdk.function import FunctionDefinition
+from ironflow.sdk.pace import Pace
+from ironflow.sdk.payload import Raw
+from ironflow.sdk.transport import Answer, AsyncTransport
+from ironflow.sdk.wire import error_in, outgoing, read_answer
+
+ACKED_POLLS, BATCH_REPORTS = "acked-polls", "batch-reports"
+
+_encode = msgspec.json.encode
+_JSON = {"Content-Type": "application/json"}
+_REFUSED_KEY = (401, 403)
+
+
+class Polled(NamedTuple):
+    """Jobs, faults of those that could not be read, and how long to rest before asking again."""
+
+    jobs: list[Assignment]
+    faults: list[str]
+    pause_s: float
+
+
+class WorkerProtocol:
+    """One worker's side of the conversation."""
+
+    def __init__(self, transport: AsyncTransport, caller: Caller, worker_id: str, pace: Pace) -> None:
+        self._transport = transport
+        self._headers = caller.headers()
+        self._pace = pace
+        self._worker_id = worker_id
+        self._path = f"/api/v1/workers/{quote(worker_id, safe='')}"
+
+    async def features(self) -> frozenset[str]:
+        """What the server can do beyond the plain protocol; nothing when it does not say."""
+        try:
+            answer = await self._ask(server_contract.capabilities, Nothing())
+        except IronflowError as fault:
+            if fault.retryable:
+                raise
+            return frozenset()
+        return frozenset(answer.features)
+
+    async def register_function(self, function: FunctionDefinition) -> None:
+        request = function.registration(ExecutionMode.PULL)
+        await self._ask(functions_contract.register, request)
+
+    async def register(self, worker: Mapping[str, Any]) -> None:
+        await self._send("POST", "/register", _encode({"worker_id": self._worker_id, **worker}))
+
+    async def heartbeat(self, jobs: Sequence[tuple[str, datetime]]) -> None:
+        """jobs: (job id, when it was started); exactly their leases are renewed. Raises NotFound: register again."""
+        held = [{"job_id": job_id, "started_at": started_at} for job_id, started_at in jobs]
+        body = {"worker_id": self._worker_id, "active_jobs": len(held), "jobs": held}
+        await self._send("POST", "/heartbeat", _encode(body))
+
+    async def poll(self, available: int, acked: bool) -> Polled:
+        """Up to `available` jobs. acked: they come with their leases running. Raises NotFound: register again."""
+        wait = self._pace.poll_wait
+        tail = f"/jobs?available={available}&wait={wait}{'&acked=true' if acked else ''}"
+        answer = await self._send("GET", tail, None, wait + self._pace.poll_margin)
+        if answer.status != 204:
+            return Polled(*read_jobs(answer.body), 0.0)
+        held_s = answer.headers.get("Ironflow-Poll-Wait", "")
+        return Polled([], [], 0.0 if held_s.isdigit() and int(held_s) > 0 else self._pace.empty_pause)
+
+    async def ack(self, job: Assignment) -> None:
+        """Starts the lease. Raises StaleExecution or another error: the job is not to be run."""
+        body = {"run_id": job.run_id, "execution_seq": job.execution_seq, "lease_token": job.lease_token}
+        await self._send("PUT", f"{self._job(job.job_id)}/ack", _encode(body))
+
+    async def update(self, job_id: str, update: Raw) -> None:
+        """One report. Raises Aborted when the lease is lost."""
+        await self._send("PUT", self._job(job_id), bytes(update))
+
+    async def report(self, updates: Sequence[Raw]) -> dict[str, IronflowError | None]:
+        """Several reports of different jobs: for each job id, None or why its report was not applied."""
+        answer = await self._send("POST", "/reports", _encode({"reports": updates}))
+        verdicts = read_answer(jobs_contract.report, answer).results
+        return {each.job_id: _fault(each) for each in verdicts}
+
+    def _job(self, job_id: str) -> str:
+        return f"/jobs/{quote(job_id, safe='')}"
+
+    async def _ask(self, operation: Operation[Req, Res], request: Req) -> Res:
+        out = outgoing(operation, request, "rpc" if operation.rpc and operation.request.__struct_fields__ else "rest")
+        answer = await self._request(out.method, out.path, self._headers | out.headers, out.body, self._pace.request)
+        return read_answer(operation, answer)
+
+    async def _send(self, method: str, tail: str, body: bytes | None, timeout_s: float | None = None) -> Answer:
+        headers = self._headers if body is None else self._headers | _JSON
+        return await self._request(method, self._path + tail, headers, body, timeout_s or self._pace.request)
+
+    async def _request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
+    ) -> Answer:
+        answer = await self._transport.request(method, path, headers, body, timeout_s)
+        if answer.status in _REFUSED_KEY:
+            raise WorkerAuthError(f"The server refused this worker's API key: {error_in(answer).message}")
+        if answer.status >= 300:
+            raise error_in(answer)
+        return answer
+
+
+def is_stale(fault: IronflowError) -> bool:
+    """Whether the execution is no longer this worker's. Source: protocol/worker-rest.md 8, all its 409s."""
+    return isinstance(fault, Aborted | AlreadyExists)
+
+
+def _fault(verdict: jobs_contract.Verdict) -> IronflowError | None:
+    if verdict.error is None:
+        return None
+    body = _encode({"message": verdict.message or verdict.error, "code": verdict.error})
+    return error_in(Answer(400, {}, body))

@@ -1,0 +1,144 @@
+"""The house: rooms, wires and loops of one server, put together. No process, port or signal here; tests build it too."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ironflow.base.ids import Ids
+from ironflow.base.time import Clock, SystemClock
+from ironflow.broker.port import Broker, LocalBroker
+from ironflow.dispatch import Dispatch
+from ironflow.engine.model import Policy
+from ironflow.features.events.emitting import Emitter
+from ironflow.features.events.loops import ForgetKeys
+from ironflow.features.events.service import Events
+from ironflow.features.functions.index import FunctionIndex
+from ironflow.features.functions.service import Functions
+from ironflow.features.functions.store import count as count_functions
+from ironflow.features.jobs import store as jobs_store
+from ironflow.features.jobs.loops import EvictWorkers, ReclaimLeases
+from ironflow.features.jobs.rules import Timing
+from ironflow.features.jobs.service import Jobs
+from ironflow.features.kv.loops import Expire
+from ironflow.features.kv.service import KeyValue
+from ironflow.features.runs import ledger
+from ironflow.features.runs.loops import PurgeRuns
+from ironflow.features.runs.queries import count_active
+from ironflow.features.runs.service import Runs
+from ironflow.features.server_state.service import About, ServerState
+from ironflow.features.timers.loops import FireTimers
+from ironflow.server.loops import Loop, Loops
+from ironflow.server.metrics import Metrics
+from ironflow.server.settings import Settings
+from ironflow.storage.open import is_postgres, open_database
+from ironflow.storage.port import Database
+from ironflow.transports.connectrpc import PREFIX, Connect
+from ironflow.transports.context import CallContext
+from ironflow.transports.http import App
+from ironflow.transports.openapi import OpenApi
+from ironflow.transports.rest import Rest
+
+NO_AUTH = "Authentication is not enforced by this version; keep the port private."
+
+
+@dataclass(slots=True)
+class House:
+    """A server without its port: `app` is the ASGI application."""
+
+    settings: Settings
+    clock: Clock
+    db: Database
+    broker: Broker
+    dispatch: Dispatch
+    app: App
+    loops: Loops
+    all_loops: list[Loop]
+
+    def start_loops(self) -> None:
+        self.loops.start(self.all_loops)
+
+    async def close(self) -> None:
+        await self.loops.close()
+        await self.db.close()
+        await self.broker.close()
+
+
+async def build(
+    settings: Settings, clock: Clock | None = None, chance: Callable[[int], bytes] = os.urandom
+) -> House:
+    """Opens the database and puts everything together. Raises CannotOpen and its kinds."""
+    clock = clock or SystemClock()
+    ids = Ids(clock, chance)
+    broker = _broker(settings, ids)
+    db = await open_database(settings.db, broker, clock.now())
+    await broker.start()
+    timing = Timing(
+        lease_ms=settings.lease_ms,
+        reservation_ms=settings.reservation_ms,
+        evict_ms=settings.worker_evict_ms,
+        losses_max=settings.lease_losses_max,
+    )
+    index = FunctionIndex(_policy(settings))
+    runs = Runs(db, broker)
+    jobs = Jobs(db, ids, clock, timing, settings.output_bytes_max)
+    loops = Loops(clock, broker)
+    about = About(
+        started_at=clock.now(),
+        auth_required=False,
+        warnings=() if settings.dev else (NO_AUTH,),
+        counters={
+            "function_count": count_functions,
+            "active_runs": count_active,
+            "connected_workers": lambda tx: jobs_store.count_live(tx, clock.now() - timing.evict_ms),
+        },
+        loops_failing=lambda: loops.failing,
+    )
+    rooms = [
+        ServerState(db, about),
+        KeyValue(db),
+        Functions(db),
+        Events(db, Emitter(index, ids), runs, ids, settings.event_bytes_max),
+        runs,
+        jobs,
+    ]
+    dispatch = Dispatch()
+    for room in rooms:
+        dispatch.bind(room.handlers())
+    context = CallContext(clock)
+    app = App(
+        [
+            (PREFIX, Connect(dispatch, context)),
+            ("/metrics", Metrics(db, dispatch.counts, jobs.desk.waiting)),
+            ("/api/v1/openapi.json", OpenApi(dispatch.operations)),
+            ("/", Rest(dispatch, context)),
+        ],
+        settings.body_bytes_max,
+    )
+    all_loops: list[Loop] = [
+        FireTimers(db, ledger.wake_due),
+        ReclaimLeases(db, timing),
+        EvictWorkers(db, timing),
+        Expire(db),
+        ForgetKeys(db),
+        PurgeRuns(db, settings.run_retention_days),
+    ]
+    return House(settings, clock, db, broker, dispatch, app, loops, all_loops)
+
+
+def _broker(settings: Settings, ids: Ids) -> Broker:
+    if not is_postgres(settings.db):
+        return LocalBroker()
+    from ironflow.broker.postgres import PostgresBroker
+
+    return PostgresBroker(settings.db, settings.node or ids.new("node"))
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        max_attempts=settings.max_attempts,
+        initial_delay_ms=settings.initial_delay_ms,
+        backoff_factor=settings.backoff_factor,
+        max_delay_ms=settings.max_delay_ms,
+        on_exhausted=settings.on_exhausted,
+        timeout_ms=settings.function_timeout_ms,
+    )

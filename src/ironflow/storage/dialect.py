@@ -1,0 +1,69 @@
+"""Where the two databases differ, by name and with the reason.
+
+SQL is written once: `{name}` is a fragment, `{each:ids}` a fragment with a parameter's name in it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class _Named:
+    """A fragment with a name in it: `{each:ids}` puts `ids` where NAME stands."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __format__(self, name: str) -> str:
+        return self._text.replace("NAME", name)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Named fragments of one database."""
+
+    name: str
+    fragments: dict[str, Any]
+    _filled: dict[str, str] = field(default_factory=dict)
+
+    def fill(self, sql: str) -> str:
+        """`sql` with its fragments filled in; remembered, for statements are constants."""
+        filled = self._filled.get(sql)
+        if filled is None:
+            filled = self._filled[sql] = sql.format_map(self.fragments) if "{" in sql else sql
+        return filled
+
+
+SQLITE = Dialect(
+    "sqlite",
+    {
+        # SQLite has no array parameters; a list arrives as JSON text.
+        "each": _Named("(SELECT value FROM json_each(:NAME))"),
+        # One writer: nothing to skip, nothing to lock.
+        "skip_locked": "",
+        "for_update": "",
+        "for_update_of": _Named(""),
+        # The log's position is the row's own number, without a second index.
+        "position_key": "INTEGER PRIMARY KEY",
+        "blob": "BLOB",
+        # Both compare text by bytes.
+        "text": "TEXT",
+        # LIKE that ignores case: SQLite's does for ASCII.
+        "ilike": "LIKE",
+    },
+)
+
+POSTGRES = Dialect(
+    "postgres",
+    {
+        "each": _Named("(SELECT unnest(CAST(:NAME AS text[])))"),
+        # Several nodes claim at once: each takes what no other is taking.
+        "skip_locked": "FOR UPDATE SKIP LOCKED",
+        "for_update": "FOR UPDATE",
+        # Of one table of a join; the side that may be missing cannot be locked.
+        "for_update_of": _Named("FOR UPDATE OF NAME"),
+        "position_key": "BIGINT PRIMARY KEY",
+        "blob": "BYTEA",
+        "text": 'TEXT COLLATE "C"',
+        "ilike": "ILIKE",
+    },
+)

@@ -1,0 +1,351 @@
+"""SQLite: one writer with group commit, readers beside it.
+
+Statements of a batch run on the event loop, only COMMIT (with its fsync) runs in a thread: a writer thread would
+retake the GIL after every statement and starve under load. Whatever arrives during a commit is the next batch.
+Measured in benchmarks/storage.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from ironflow.base.errors import IronflowError
+from ironflow.base.json import write_json_text
+from ironflow.base.time import Millis
+from ironflow.broker.port import Broker, Ring
+from ironflow.storage.dialect import SQLITE
+from ironflow.storage.migrate import migrate
+from ironflow.storage.port import Batch, CannotOpen, DatabaseLocked, Item, Joiner, NotADatabase, Params, Row
+from ironflow.storage.port import StorageFailed, Tx
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+APPLICATION_ID = 0x1F10
+# More than this in one batch would keep the loop from answering; the rest goes into the next.
+BATCH_MAX = 512
+
+Done = Callable[[], None]
+
+
+class SqliteTx:
+    """A transaction on one connection; collects what to ring after the commit."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self.rings: list[Ring] = []
+
+    def rows(self, sql: str, params: Params | None = None) -> list[Row]:
+        return self._execute(sql, params).fetchall()
+
+    def row(self, sql: str, params: Params | None = None) -> Row | None:
+        return self._execute(sql, params).fetchone()
+
+    def run(self, sql: str, params: Params | None = None) -> int:
+        self._execute(sql, params)
+        return self._connection.changes()
+
+    def many(self, sql: str, params: Sequence[Params]) -> None:
+        self._connection.executemany(SQLITE.fill(sql), params)
+
+    def ring(self, topic: str, key: str = "") -> None:
+        self.rings.append((topic, key))
+
+    def _execute(self, sql: str, params: Params | None) -> apsw.Cursor:
+        if params is None:
+            return self._connection.execute(SQLITE.fill(sql))
+        for name, value in params.items():
+            if isinstance(value, list):
+                params = {**params, name: write_json_text(value)}
+        return self._connection.execute(SQLITE.fill(sql), params)
+
+
+class SqliteDatabase:
+    """The `Database` port on one SQLite file. Open it with `open_sqlite`."""
+
+    name = "sqlite"
+
+    def __init__(self, path: Path, lock_fd: int, writer: apsw.Connection, broker: Broker) -> None:
+        self._path = path
+        self._lock_fd = lock_fd
+        self._writer = writer
+        self._broker = broker
+        self._peeker = _connect(path, readonly=True)
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="sqlite-read", initializer=self._open_reader)
+        self._reader = threading.local()
+        self._reader_connections: list[apsw.Connection] = []
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[tuple[Callable[[Tx], Any], asyncio.Future[Any]]] = []
+        self._waiting_many: dict[Any, list[tuple[Any, asyncio.Future[Any]]]] = {}
+        self._joiners: dict[str, Joiner] = {}
+        self._rings: list[Ring] = []
+        self._busy = False
+        self._closed = False
+
+    async def write(self, fn: Callable[[Tx], T]) -> T:
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._waiting.append((fn, future))
+        self._kick()
+        return await future
+
+    async def write_many(self, fn: Batch[Item, T], item: Item) -> T:
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._waiting_many.setdefault(fn, []).append((item, future))
+        self._kick()
+        return await future
+
+    async def read(self, fn: Callable[[Tx], T]) -> T:
+        return await self._loop.run_in_executor(self._readers, self._read_in_thread, fn)
+
+    async def peek(self, fn: Callable[[Tx], T]) -> T:
+        return _snapshot(self._peeker, fn)
+
+    def join(self, topic: str, joiner: Joiner) -> None:
+        self._joiners[topic] = joiner
+
+    def ring(self, topic: str, key: str = "") -> None:
+        self._rings.append((topic, key))
+        self._kick()
+
+    async def close(self) -> None:
+        while self._busy or self._waiting or self._waiting_many:
+            await asyncio.sleep(0.001)
+        self._closed = True
+        self._committer.shutdown()
+        self._readers.shutdown()
+        for connection in (*self._reader_connections, self._peeker, self._writer):
+            connection.close()
+        os.close(self._lock_fd)
+
+    # One batch: run on the loop, commit in the thread, answer on the loop.
+
+    def _kick(self) -> None:
+        if self._closed:
+            raise StorageFailed("The server is shutting down.")
+        if not self._busy:
+            self._busy = True
+            # Soon, not now: everything this turn of the loop brings shares the commit.
+            self._loop.call_soon(self._run_batch)
+
+    def _run_batch(self) -> None:
+        singles, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+        groups: dict[Any, list[tuple[Any, asyncio.Future[Any]]]] = {}
+        for fn, members in list(self._waiting_many.items()):
+            groups[fn] = members[:BATCH_MAX]
+            if len(members) > BATCH_MAX:
+                self._waiting_many[fn] = members[BATCH_MAX:]
+            else:
+                del self._waiting_many[fn]
+        rings, self._rings = self._rings, []
+        done: list[Done] = []
+        waiting = [future for _, future in singles]
+        waiting += [future for members in groups.values() for _, future in members]
+        changes = self._writer.total_changes()
+        try:
+            # `with self._writer` below is a savepoint within this transaction.
+            self._writer.execute("BEGIN IMMEDIATE")
+            for fn, future in singles:
+                rings += self._run_single(fn, future, done)
+            for fn, members in groups.items():
+                rings += self._run_group(fn, members, done)
+            rings += self._run_joiners(rings, done)
+        except apsw.Error as fault:
+            self._undo(fault, waiting)
+            return
+        if self._writer.total_changes() == changes:
+            # Nothing to make durable: refusals, repetitions, polls that found nothing.
+            self._writer.execute("ROLLBACK")
+            self._finish(done, rings)
+            return
+        committing = self._loop.run_in_executor(self._committer, self._commit)
+        committing.add_done_callback(lambda outcome: self._answer(outcome, waiting, done, rings))
+
+    def _run_single(self, fn: Callable[[Tx], Any], future: asyncio.Future[Any], done: list[Done]) -> list[Ring]:
+        tx = SqliteTx(self._writer)
+        try:
+            with self._writer:
+                result = fn(tx)
+        except BaseException as fault:
+            done.append(_rejecter(future, self._own_fault(fault)))
+            return []
+        done.append(_resolver(future, result))
+        return tx.rings
+
+    def _run_group(
+        self, fn: Batch[Any, Any], members: list[tuple[Any, asyncio.Future[Any]]], done: list[Done]
+    ) -> list[Ring]:
+        tx = SqliteTx(self._writer)
+        try:
+            with self._writer:
+                results = fn(tx, [item for item, _ in members])
+        except BaseException as fault:
+            own = self._own_fault(fault)
+            if len(members) == 1:
+                done.append(_rejecter(members[0][1], own))
+                return []
+            # One of them broke the function for all: each alone, so that the failure is its own.
+            return [ring for member in members for ring in self._run_group(fn, [member], done)]
+        for (_, future), result in zip(members, results, strict=True):
+            done.append(
+                _rejecter(future, result) if isinstance(result, IronflowError) else _resolver(future, result)
+            )
+        return tx.rings
+
+    def _run_joiners(self, rung: list[Ring], done: list[Done]) -> list[Ring]:
+        rings: list[Ring] = []
+        for topic, joiner in self._joiners.items():
+            keys = {key for name, key in rung if name == topic}
+            if not keys:
+                continue
+            tx = SqliteTx(self._writer)
+            with self._writer:
+                after = joiner(tx, keys)
+            if after is not None:
+                done.append(after)
+            rings += tx.rings
+        return rings
+
+    def _own_fault(self, fault: BaseException) -> BaseException:
+        """What the caller is told. Raises when SQLite gave up the whole transaction (disk full, I/O error)."""
+        if not self._writer.in_transaction:
+            raise fault
+        return _as_storage_error(fault) if isinstance(fault, apsw.Error) else fault
+
+    def _commit(self) -> None:
+        self._writer.execute("COMMIT")
+
+    def _answer(
+        self, outcome: asyncio.Future[None], waiting: list[asyncio.Future[Any]], done: list[Done], rings: list[Ring]
+    ) -> None:
+        fault = outcome.exception()
+        if fault is not None:
+            self._undo(fault, waiting)
+            return
+        self._finish(done, rings)
+
+    def _undo(self, fault: BaseException, waiting: list[asyncio.Future[Any]]) -> None:
+        logger.error("commit failed", extra={"error": str(fault), "transactions": len(waiting)})
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+        error = _as_storage_error(fault)
+        for future in waiting:
+            _rejecter(future, error)()
+        self._finish([], [])
+
+    def _finish(self, done: list[Done], rings: list[Ring]) -> None:
+        for each in done:
+            each()
+        self._busy = False
+        if rings:
+            self._broker.ring(dict.fromkeys(rings))
+        if self._waiting or self._waiting_many or self._rings:
+            self._kick()
+
+    # Reading
+
+    def _open_reader(self) -> None:
+        self._reader.connection = _connect(self._path, readonly=True)
+        self._reader_connections.append(self._reader.connection)
+
+    def _read_in_thread(self, fn: Callable[[Tx], T]) -> T:
+        return _snapshot(self._reader.connection, fn)
+
+
+def _as_storage_error(fault: BaseException) -> StorageFailed:
+    return StorageFailed(f"The database could not store this: {fault}. Nothing was changed; try again.")
+
+
+def _snapshot(connection: apsw.Connection, fn: Callable[[Tx], T]) -> T:
+    try:
+        connection.execute("BEGIN")
+        try:
+            return fn(SqliteTx(connection))
+        finally:
+            connection.execute("ROLLBACK")
+    except apsw.Error as fault:
+        raise StorageFailed(f"The database could not be read: {fault}. Try again.") from fault
+
+
+def _resolver(future: asyncio.Future[Any], result: Any) -> Done:
+    def resolve() -> None:
+        if not future.done():
+            future.set_result(result)
+
+    return resolve
+
+
+def _rejecter(future: asyncio.Future[Any], fault: BaseException) -> Done:
+    def reject() -> None:
+        if not future.done():
+            future.set_exception(fault)
+
+    return reject
+
+
+
+
+def _connect(path: Path, readonly: bool) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
+    connection = apsw.Connection(str(path), flags=flags, statementcachesize=512)
+    connection.set_busy_timeout(5000)
+    connection.pragma("cache_size", -32_000)
+    connection.pragma("temp_store", "memory")
+    return connection
+
+
+async def open_sqlite(path: Path, broker: Broker, now: Millis) -> SqliteDatabase:
+    """Opens (or makes) the file, brings its schema up to date and keeps it locked until closed.
+
+    Raises CannotOpen, DatabaseLocked, NotADatabase or DatabaseTooNew; then nothing has been written.
+    """
+    lock_fd = _lock(path)
+    try:
+        writer = _connect(path, readonly=False)
+        _check_ours(writer, path)
+        writer.pragma("journal_mode", "wal")
+        writer.pragma("synchronous", "full")
+        writer.pragma("application_id", APPLICATION_ID)
+
+        def transaction(fn: Callable[[Tx], int]) -> int:
+            with writer:
+                return fn(SqliteTx(writer))
+
+        migrate(transaction, now)
+        return SqliteDatabase(path, lock_fd, writer, broker)
+    except apsw.NotADBError:
+        os.close(lock_fd)
+        raise NotADatabase(f"{path} is not a SQLite database. Give --db another path.") from None
+    except apsw.Error as fault:
+        os.close(lock_fd)
+        raise CannotOpen(f"{path} cannot be opened: {fault}. Check the disk and the file's permissions.") from None
+    except BaseException:
+        os.close(lock_fd)
+        raise
+
+
+def _lock(path: Path) -> int:
+    try:
+        lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as fault:
+        raise CannotOpen(f"{path} cannot be opened: {fault.strerror}. Check the path and its permissions.") from None
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock_fd)
+        raise DatabaseLocked(f"{path} is in use by another server. Stop that one, or give --db another path.") from None
+    return lock_fd
+
+
+def _check_ours(connection: apsw.Connection, path: Path) -> None:
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if connection.pragma("application_id") != APPLICATION_ID and tables and tables[0] > 0:
+        raise NotADatabase(f"{path} is a SQLite database of another program. Give --db another path.")

@@ -1,0 +1,44 @@
+"""From request headers to a Call: environment, principal, run. Source: protocol/rest.md 1.1."""
+
+import re
+from collections.abc import Mapping
+
+from ironflow.base.call import ANYONE, Call
+from ironflow.base.errors import InvalidArgument
+from ironflow.base.time import Clock
+
+DEFAULT_ENVIRONMENT = "default"
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+
+
+class InvalidEnvironment(InvalidArgument):
+    """An environment's name is 1 to 128 letters, digits, `_`, `-` or `.`."""
+
+    code = "INVALID_ENVIRONMENT"
+
+
+class CallContext:
+    """Makes a Call from headers; the clock is given."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def call_of(self, headers: Mapping[str, str]) -> Call:
+        """Raises InvalidEnvironment."""
+        named = headers.get("x-ironflow-environment") or headers.get("x-ironflow-environment-id")
+        return Call(
+            environment=environment_of(named),
+            now=self._clock.now(),
+            principal=ANYONE,
+            run_id=headers.get("x-ironflow-run-id", ""),
+            runtime=headers.get("x-ironflow-sdk", ""),
+        )
+
+
+def environment_of(named: str | None) -> str:
+    """The environment meant by a header's text; absent, `default` and `env_default` are the default one."""
+    if not named or named in (DEFAULT_ENVIRONMENT, "env_default"):
+        return DEFAULT_ENVIRONMENT
+    if not _NAME.fullmatch(named):
+        raise InvalidEnvironment(f"{named[:60]!r} is no environment name: write letters, digits, `_`, `-` or `.`.")
+    return named

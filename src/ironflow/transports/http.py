@@ -1,0 +1,148 @@
+"""The ASGI application: reads a request, hands it to a wire, sends the answer. CORS and body limits live here."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ironflow.base.errors import Canceled, DeadlineExceeded, IronflowError, PayloadTooLarge
+
+logger = logging.getLogger(__name__)
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+JSON = b"application/json"
+# A client that sends nothing for this long while it owes us a body is given up.
+BODY_IDLE_S = 30.0
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request with its body read. headers: lower-case names; path: percent-encoding undone."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    receive: Receive
+
+    def query_pairs(self) -> list[tuple[str, str]]:
+        return parse_qsl(self.query, keep_blank_values=True) if self.query else []
+
+    async def until_gone(self) -> None:
+        """Returns when the client has closed the connection."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+
+@dataclass(slots=True)
+class Response:
+    status: int
+    body: bytes = b""
+    content_type: bytes = JSON
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+Wire = Callable[[Request], Awaitable[Response]]
+
+_PREFLIGHT = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
+    (
+        b"access-control-allow-headers",
+        b"Authorization, Content-Type, Connect-Protocol-Version, Connect-Timeout-Ms, Connect-Content-Encoding, "
+        b"Connect-Accept-Encoding, X-Ironflow-Environment, X-Ironflow-Environment-ID, X-Ironflow-Run-ID, "
+        b"X-Ironflow-SDK, X-Ironflow-Api-Key, If-Match, If-None-Match, Idempotency-Key, X-User-Agent",
+    ),
+    (b"access-control-max-age", b"7200"),
+]
+_CORS = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*")]
+
+
+class App:
+    """Routes a request to the first wire whose prefix its path has; the last wire takes what is left."""
+
+    def __init__(self, wires: list[tuple[str, Wire]], body_bytes_max: int) -> None:
+        self._wires = wires
+        self._body_bytes_max = body_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1011, "reason": "This server does not offer sockets yet."})
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["method"] == "OPTIONS":
+            await _send(send, Response(204, headers=list(_PREFLIGHT)))
+            return
+        path: str = scope["path"]
+        wire = next(wire for prefix, wire in self._wires if path.startswith(prefix))
+        request = Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, b"", receive)
+        try:
+            request.body = await self._body(receive)
+            response = await wire(request)
+        except Canceled:
+            return
+        except IronflowError as error:
+            from ironflow.transports.rest import error_response
+
+            response = error_response(error)
+        if "origin" in headers:
+            response.headers = [*response.headers, *_CORS]
+        if scope["method"] == "HEAD":
+            response.body = b""
+        await _send(send, response)
+
+    async def _body(self, receive: Receive) -> bytes:
+        """The whole body. Raises PayloadTooLarge, DeadlineExceeded for a stalled sender, Canceled for one that left."""
+        message = await _within(BODY_IDLE_S, receive)
+        if message["type"] == "http.request" and not message.get("more_body"):
+            return message.get("body", b"")
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise Canceled()
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._body_bytes_max:
+                raise PayloadTooLarge(f"The request body is larger than {self._body_bytes_max} bytes.")
+            parts.append(part)
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await _within(BODY_IDLE_S, receive)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+
+async def _within(seconds: float, receive: Receive) -> Mapping[str, Any]:
+    try:
+        async with asyncio.timeout(seconds):
+            return await receive()
+    except TimeoutError:
+        raise DeadlineExceeded(f"The request body did not arrive: nothing came for {seconds:g} s.") from None
+
+
+async def _send(send: Send, response: Response) -> None:
+    headers = [*response.headers]
+    if response.body or response.status not in (204, 304):
+        headers.append((b"content-type", response.content_type))
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

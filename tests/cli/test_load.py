@@ -1,0 +1,79 @@
+"""What `ironflow worker` and `ironflow dev` are pointed at."""
+
+import pytest
+
+from ironflow.cli.exits import UsageError
+from ironflow.cli.load import load_functions, source_folder
+
+SHOP = """
+from ironflow import function
+
+@function("greet", on="visitor.arrived")
+async def greet(ctx): ...
+
+@function("bill", on="order.placed")
+async def bill(ctx): ...
+
+functions = [greet]
+number = 7
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "ids"),
+    [
+        ("shop:functions", ["greet"]),
+        ("shop:bill", ["bill"]),
+        ("shop", ["greet", "bill"]),
+        ("shop.py", ["greet", "bill"]),
+        ("shop.py:functions", ["greet"]),
+        ("inner/store.py", ["greet", "bill"]),
+        ("inner.store", ["greet", "bill"]),
+    ],
+)
+def test_functions_are_found_by_module_file_list_or_name(folder, target, ids):
+    (folder / "shop.py").write_text(SHOP)
+    (folder / "inner").mkdir()
+    (folder / "inner" / "store.py").write_text(SHOP)
+
+    assert [each.id for each in load_functions(target)] == ids
+
+
+@pytest.mark.parametrize(
+    ("target", "complaint"),
+    [
+        ("nowhere:functions", "there is no module 'nowhere'"),
+        ("nowhere.py", "there is no file 'nowhere.py'"),
+        ("shop:missing", "shop has no 'missing'. It has greet, bill, functions."),
+        ("shop:number", "shop:number is neither a function"),
+        ("empty", "empty defines no function"),
+        ("empty:functions", "It defines no function"),
+        ("twins", "two functions have the id 'greet'"),
+    ],
+)
+def test_what_is_not_there_is_told_by_name(folder, target, complaint):
+    (folder / "shop.py").write_text(SHOP)
+    (folder / "empty.py").write_text("")
+    (folder / "twins.py").write_text(SHOP.replace("bill", "greet").replace("def greet", "def twin", 1))
+
+    with pytest.raises(UsageError) as refused:
+        load_functions(target)
+
+    assert complaint in refused.value.message
+
+
+def test_a_module_that_the_users_code_misses_is_the_users_own_error(folder):
+    (folder / "shop.py").write_text("import no_such_package\n")
+
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        load_functions("shop")
+
+
+def test_a_file_may_import_what_lies_beside_it(folder):
+    (folder / "shop").mkdir()
+    (folder / "shop" / "prices.py").write_text("PRICE = 7\n")
+    (folder / "shop" / "app.py").write_text("import prices\n" + SHOP)
+
+    assert [each.id for each in load_functions("shop/app.py:functions")] == ["greet"]
+    assert source_folder("shop/app.py:functions") == (folder / "shop").resolve()
+    assert source_folder("shop.app:functions") == folder

@@ -1,0 +1,91 @@
+"""What every test can ask for: a fresh database of either kind, and the servers outside of ours.
+
+Tests that need a server which is not there are skipped and counted at the end.
+IRONFLOW_TEST_REQUIRE=postgres,nats makes a missing one a failure of the session instead.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.support.services import SERVICES, Service, find_nats, find_postgres, fresh_database, sweep
+
+# Time is what the machine has left, not a property of the code.
+settings.register_profile("house", deadline=None, print_blob=True)
+settings.load_profile("house")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return
+    for name in filter(None, os.environ.get("IRONFLOW_TEST_REQUIRE", "").split(",")):
+        if name not in SERVICES:
+            raise pytest.UsageError(f"IRONFLOW_TEST_REQUIRE names {name!r}; it knows {', '.join(SERVICES)}")
+        service = SERVICES[name]()
+        if service.url is None:
+            raise pytest.UsageError(
+                f"IRONFLOW_TEST_REQUIRE asks for {service.name}, which was not found ({service.fault}). "
+                f"To go on, {service.help}."
+            )
+
+
+def pytest_report_header() -> list[str]:
+    found = [find() for find in SERVICES.values()]
+    return [f"{service.name}: {service.url or 'not found, its tests will be skipped'}" for service in found]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    server = find_postgres().url
+    if server is not None and not hasattr(session.config, "workerinput"):
+        sweep(server)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in SERVICES:
+            if f"{name}_url" in getattr(item, "fixturenames", ()):
+                item.add_marker(name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    for find in SERVICES.values():
+        service = find()
+        count = sum(_reason(service) in reason for reason in skipped)
+        if count:
+            terminalreporter.section(f"tests skipped for want of {service.name}: {count}", yellow=True)
+            terminalreporter.line(f"To run them, {service.help}.")
+
+
+def _reason(service: Service) -> str:
+    return f"{service.name} was not found"
+
+
+def _url(service: Service) -> str:
+    if service.url is None:
+        pytest.skip(_reason(service))
+    return service.url
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """The address of a new, empty PostgreSQL database, gone after the test."""
+    with fresh_database(_url(find_postgres())) as address:
+        yield address
+
+
+@pytest.fixture
+def nats_url() -> str:
+    """The address of a NATS server with JetStream. Other tests use it at the same time: take names of your own."""
+    return _url(find_nats())
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """What `--db` takes: a new SQLite file, then a new PostgreSQL database; the test runs once on each."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")
+    return str(tmp_path / "ironflow.db")
