@@ -6,13 +6,14 @@ Source: behaviour.md 7; DESIGN.md 2 on the library.
 """
 
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, cast
 
 from ironflow.base.errors import InvalidArgument
 
 EXPRESSION_CHARS_MAX = 4096
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _VARIABLES = ("data", "event", "metadata")
+_TEXTS = ("name", "id", "source", "namespace", "eventNamespace")
 
 
 class InvalidExpression(InvalidArgument):
@@ -33,10 +34,14 @@ class Expression:
 
         data: the event's data, decoded. about: name, id, source, namespace (texts) and metadata (an object).
         """
-        event = {"data": data, **about}
-        values = {"name": "", "id": "", "source": "", "namespace": "", "eventNamespace": "", **about, "metadata": {}}
-        values.update(event=event, data=data, metadata=about.get("metadata") or {})
-        values["eventNamespace"] = values["namespace"]
+        values: dict[str, Any] = {
+            **dict.fromkeys(_TEXTS, ""),
+            **about,
+            "data": data,
+            "event": {"data": data, **about},
+            "metadata": about.get("metadata") or {},
+            "eventNamespace": about.get("namespace", ""),
+        }
         try:
             return self._evaluate(values)
         except RuntimeError:
@@ -56,9 +61,9 @@ class Expression:
 def _within_int64(value: Any) -> Any:
     """Integers that CEL cannot hold as doubles; comparing with them is then as exact as a double."""
     if isinstance(value, dict):
-        return {key: _within_int64(each) for key, each in value.items()}
+        return {key: _within_int64(each) for key, each in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_within_int64(each) for each in value]
+        return [_within_int64(each) for each in cast("list[Any]", value)]
     if isinstance(value, int) and not _INT64_MIN <= value <= _INT64_MAX:
         return float(value)
     return value
@@ -67,10 +72,10 @@ def _within_int64(value: Any) -> Any:
 @cache
 def _environment() -> Any:
     # Imported late: it is a large library and most programs that import ironflow never need it.
-    from cel_expr_python import cel
+    from cel_expr_python import cel  # pyright: ignore[reportMissingTypeStubs]
 
-    texts = dict.fromkeys(("name", "id", "source", "namespace", "eventNamespace"), cel.Type.STRING)
-    return cel.NewEnv(variables={**texts, **dict.fromkeys(_VARIABLES, cel.Type.DYN)})
+    variables = {**dict.fromkeys(_TEXTS, cel.Type.STRING), **dict.fromkeys(_VARIABLES, cel.Type.DYN)}
+    return cel.NewEnv(variables=variables)
 
 
 @lru_cache(maxsize=4096)

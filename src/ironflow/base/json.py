@@ -69,7 +69,9 @@ def check_payload(payload: Json, what: str, bytes_max: int | None = None) -> Jso
     if bytes_max is not None and len(text) > bytes_max:
         from ironflow.base.errors import PayloadTooLarge
 
-        raise PayloadTooLarge(f"{what} is {len(text)} bytes; this server accepts {bytes_max}. Store it elsewhere and send a reference.")
+        raise PayloadTooLarge(
+            f"{what} is {len(text)} bytes; this server accepts {bytes_max}. Store it elsewhere and send a reference."
+        )
     if text.count(b"[") + text.count(b"{") > DEPTH_MAX and depth(text) > DEPTH_MAX:
         raise InvalidJson(f"{what} is nested deeper than {DEPTH_MAX} levels")
     try:

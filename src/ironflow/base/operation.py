@@ -12,7 +12,7 @@ The wire's odd manners are words here, not branches in handlers.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import msgspec
 
@@ -65,8 +65,8 @@ class Operation(Generic[Req, Res]):
     body: str | None = None
     body_is: Literal["bytes", "json"] = "json"
     body_or: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    response_headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    response_headers: Mapping[str, str] = field(default_factory=dict[str, str])
     empty_when: str | None = None
     holds: bool = False
     status_from: Callable[[Any], int] | None = None
@@ -79,10 +79,11 @@ class Operation(Generic[Req, Res]):
         return f"<operation {self.name}>"
 
 
+@overload
 def operation(
     name: str,
     request: type[Req],
-    response: type[Res] | None,
+    response: None,
     *,
     rest: str | tuple[str, ...] = (),
     rpc: str | tuple[str, ...] = (),
@@ -90,7 +91,36 @@ def operation(
     doc: str,
     errors: tuple[type[IronflowError], ...] = (),
     **manners: Any,
-) -> Operation[Req, Res]:
+) -> Operation[Req, None]: ...
+
+
+@overload
+def operation(
+    name: str,
+    request: type[Req],
+    response: type[Res],
+    *,
+    rest: str | tuple[str, ...] = (),
+    rpc: str | tuple[str, ...] = (),
+    scope: str,
+    doc: str,
+    errors: tuple[type[IronflowError], ...] = (),
+    **manners: Any,
+) -> Operation[Req, Res]: ...
+
+
+def operation(
+    name: str,
+    request: type[Any],
+    response: type[Any] | None,
+    *,
+    rest: str | tuple[str, ...] = (),
+    rpc: str | tuple[str, ...] = (),
+    scope: str,
+    doc: str,
+    errors: tuple[type[IronflowError], ...] = (),
+    **manners: Any,
+) -> Operation[Any, Any]:
     """Declares an operation.
 
     rest: `METHOD /path` or several.

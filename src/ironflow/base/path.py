@@ -5,7 +5,7 @@ Source: protocol/step-semantics.md 5. Compiled once for each path; a number toke
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from ironflow.base.json import write_json_text
 
@@ -21,9 +21,9 @@ def compiled_path(path: str) -> Callable[[Any], Any]:
     def value_at(data: Any) -> Any:
         for token in tokens:
             if isinstance(data, dict):
-                data = data.get(token, MISSING)
-            elif isinstance(data, list) and token.isdigit() and int(token) < len(data):
-                data = data[int(token)]
+                data = cast("dict[str, Any]", data).get(token, MISSING)
+            elif isinstance(data, list) and token.isdigit() and int(token) < len(items := cast("list[Any]", data)):
+                data = items[int(token)]
             else:
                 return MISSING
         return data

@@ -34,7 +34,9 @@ def compiled(pattern: str) -> re.Pattern[str]:
         elif token == "*":
             parts.append(r"[^.]+")
         else:
-            parts.append(".*".join(re.escape(piece) for piece in token.split("*")) if "*" in token else re.escape(token))
+            parts.append(
+                ".*".join(re.escape(piece) for piece in token.split("*")) if "*" in token else re.escape(token)
+            )
     return re.compile(r"\.".join(parts), re.DOTALL)
 
 

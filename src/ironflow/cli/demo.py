@@ -235,15 +235,15 @@ def report(counted: Tally, scene: Scene) -> Group:
         right=["RUNS"],
     )
     steps = table(
-        ["STEPS", "", ""],
+        ["STEPS", "TIMES", ""],
         [
-            ["executed", str(counted.executed), "bodies started, counted outside"],
-            ["  recorded", str(counted.recorded), "results kept, one for each step"],
-            ["  refused", str(counted.refused), "failed outside, tried again"],
-            ["  cut short", str(counted.cut_short), "killed in the middle, run again"],
-            ["  unreported", str(counted.repeated), "finished, but killed before the result was recorded, run again"],
+            ["executed", str(counted.executed), "bodies that started, counted outside"],
+            ["  recorded", str(counted.recorded), "whose result is kept, one for each step"],
+            ["  refused", str(counted.refused), "that failed and were tried again"],
+            ["  cut short", str(counted.cut_short), "that the kill ended half-way; run again"],
+            ["  unreported", str(counted.repeated), "that finished, but the kill came before the report; run again"],
         ],
-        right=[""],
+        right=["TIMES"],
     )
     if counted.wrong:
         verdict = Text("\n".join(f"WRONG: {each}" for each in counted.wrong), style="bold red")

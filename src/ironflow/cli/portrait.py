@@ -10,6 +10,7 @@ from ironflow.cli.times import moment_text, since_text, span_text
 from ironflow.features.runs.contract import Run, Step
 
 _PAYLOAD_SHOWN_MAX = 400
+_WAIT_SHOWN_MS = 100
 
 
 def runs_table(found: list[Run], now: Millis) -> RenderableType:
@@ -47,7 +48,7 @@ def portrait(run: Run, steps: list[Step], now: Millis, *, full: bool = False, si
                 ("attempt", f"{run.attempt} of {run.max_attempts}"),
                 ("worker", run.worker_id),
                 ("created", moment_text(run.created_at, now)),
-                ("took" if run.ended_at else "so far", _took(run, now)),
+                ("took" if run.ended_at else "so far", _took(run, now) + _waited(run)),
                 ("cancelled", run.cancellation_cause),
                 ("error", _error_text(run)),
                 ("input", json_line(run.input, shown_max)),
@@ -70,3 +71,9 @@ def _took(run: Run, now: Millis) -> str:
     if run.ended_at is not None:
         return span_text(to_millis(run.ended_at) - to_millis(run.started_at or run.created_at))
     return span_text(now - to_millis(run.started_at)) if run.started_at else ""
+
+
+def _waited(run: Run) -> str:
+    """How long the run waited for a worker, when that is worth saying."""
+    waited_ms = to_millis(run.started_at) - to_millis(run.created_at) if run.started_at else 0
+    return f", after {span_text(waited_ms)} of waiting for a worker" if waited_ms >= _WAIT_SHOWN_MS else ""

@@ -56,11 +56,8 @@ def worker(
     from ironflow.server.logs import set_up_logs
 
     set_up_logs(log_level, log_format)
-    found = load_functions(functions)
-    for each in found:
-        cli.say(f"serving {each.id}", "dim")
     Worker(
-        functions=found,
+        functions=load_functions(functions),
         url=cli.url,
         api_key=cli.api_key,
         environment=cli.environment,

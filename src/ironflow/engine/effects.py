@@ -1,4 +1,4 @@
-"""What follows from a decision besides the run itself: rows written in the same transaction. Nothing leaves the process.
+"""What follows from a decision besides the run itself: rows of the same transaction. Nothing leaves the process.
 
 The job row is not among them: it is the run's lease, saved with the run.
 """

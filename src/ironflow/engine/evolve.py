@@ -111,9 +111,7 @@ def _with_steps(run: Run, fact: facts.StepsRecorded) -> Run:
 
 
 def _queued(run: Run, fact: facts.Fact) -> Run:
-    return replace(
-        run, status="pending", reason="", next_at=None, lease=Lease(state="ready", ready_at=fact.at)
-    )
+    return replace(run, status="pending", reason="", next_at=None, lease=Lease(state="ready", ready_at=fact.at))
 
 
 def _ended(run: Run, fact: facts.Fact, status: str, **more: object) -> Run:

@@ -52,7 +52,7 @@ class Steps:
             if asyncio.iscoroutine(fn):
                 fn.close()
             raise ValidationError(
-                f"step {name!r} was given {fn!r}. Give it a function and its arguments: step.run({name!r}, fetch, url)."
+                f"step {name!r} was given {fn!r}. Give it a function and its arguments: run({name!r}, fetch, url)."
             )
         step_id = self._next_id(name)
         memo = self._execution.memo(step_id)

@@ -1,4 +1,4 @@
-"""The house: rooms, wires and loops of one server, put together. No process, port or signal here; tests build it too."""
+"""The house: rooms, wires and loops of one server, put together. No process, port or signal; tests build it too."""
 
 import os
 from collections.abc import Callable
@@ -63,9 +63,7 @@ class House:
         await self.broker.close()
 
 
-async def build(
-    settings: Settings, clock: Clock | None = None, chance: Callable[[int], bytes] = os.urandom
-) -> House:
+async def build(settings: Settings, clock: Clock | None = None, chance: Callable[[int], bytes] = os.urandom) -> House:
     """Opens the database and puts everything together. Raises CannotOpen and its kinds."""
     clock = clock or SystemClock()
     ids = Ids(clock, chance)

@@ -43,7 +43,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
         listening.close()
         reason = getattr(fault, "strerror", None) or str(fault)
         raise CannotListen(
-            f"{host}:{port} cannot be used: {reason}. Is another server running? Choose another --port (0 takes a free one)."
+            f"{host}:{port} cannot be used: {reason}. Is another server running? "
+            "Choose another --port (0 takes a free one)."
         ) from None
     return listening
 

@@ -38,7 +38,12 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update({name: value if isinstance(value, int | float | bool) else str(value) for name, value in _fields(record).items()})
+        line.update(
+            {
+                name: value if isinstance(value, int | float | bool) else str(value)
+                for name, value in _fields(record).items()
+            }
+        )
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return write_json_text(line)

@@ -56,7 +56,9 @@ class _Numbers(Collector):
         for status, count in self._runs.items():
             runs.add_metric([status], count)
         yield runs
-        ready = GaugeMetricFamily("ironflow_jobs_ready", "Jobs no worker has taken.", labels=["environment", "function_id"])
+        ready = GaugeMetricFamily(
+            "ironflow_jobs_ready", "Jobs no worker has taken.", labels=["environment", "function_id"]
+        )
         for environment, function_id, count in self._queue:
             ready.add_metric([environment, function_id], count)
         yield ready

@@ -75,11 +75,16 @@ async def _until_stopped(house: House, server: HttpServer, started: Started | No
     await server.serve(accepting)
 
 
+def _say_address(address: str) -> None:
+    sys.stdout.write(write_json_text({"address": address}) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """`python -m ironflow.server.run`: for tests; prints one JSON line with the address when it serves."""
     from ironflow.server.settings import load_settings
 
-    serve(load_settings(), lambda address: print(write_json_text({"address": address}), flush=True))
+    serve(load_settings(), _say_address)
 
 
 if __name__ == "__main__":

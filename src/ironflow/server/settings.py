@@ -56,7 +56,12 @@ class Settings:
 
 
 # Names that operators know, besides IRONFLOW_ + the setting's own name.
-_ALIASES = {"IRONFLOW_DATABASE_URL": "db", "IRONFLOW_NODE_ID": "node", "LOG_LEVEL": "log_level", "LOG_FORMAT": "log_format"}
+_ALIASES = {
+    "IRONFLOW_DATABASE_URL": "db",
+    "IRONFLOW_NODE_ID": "node",
+    "LOG_LEVEL": "log_level",
+    "LOG_FORMAT": "log_format",
+}
 _FILE_KEYS = {
     "port": "port",
     "host": "host",
@@ -82,9 +87,7 @@ _FILE_KEYS = {
 _LEAST = {"port": 0, "lease_ms": 100, "reservation_ms": 100, "max_attempts": 1, "lease_losses_max": 1}
 
 
-def load_settings(
-    file: Path | None = None, environ: Mapping[str, str] | None = None, **given: Any
-) -> Settings:
+def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
     """Defaults, then the file, then the environment, then `given` (None means not given). Raises InvalidSettings."""
     settings = Settings()
     if file is not None:
@@ -125,7 +128,11 @@ def _value(kind: Any, value: Any) -> Any:
 
 def _kind_text(kind: Any) -> str:
     choices = getattr(kind, "__args__", None)
-    return " or ".join(choices) if choices else {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
+    return (
+        " or ".join(choices)
+        if choices
+        else {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
+    )
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
@@ -151,7 +158,9 @@ def _from_file(file: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path, value in _leaves(document.get("spec") or {}):
         if path not in _FILE_KEYS:
-            raise InvalidSettings(f"{file} has spec.{path}, which is no setting. Known: {', '.join(sorted(_FILE_KEYS))}.")
+            raise InvalidSettings(
+                f"{file} has spec.{path}, which is no setting. Known: {', '.join(sorted(_FILE_KEYS))}."
+            )
         found[_FILE_KEYS[path]] = value
     return found
 

@@ -16,6 +16,7 @@ Params = dict[str, Any]
 T = TypeVar("T")
 Item = TypeVar("Item")
 
+
 class Tx(Protocol):
     """A transaction. SQL has named parameters (`:name`) and dialect fragments (`{skip_locked}`)."""
 

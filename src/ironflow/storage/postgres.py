@@ -59,7 +59,7 @@ class PostgresTx:
     def many(self, sql: str, params: Sequence[Params]) -> None:
         if params:
             with self._connection.cursor() as cursor:
-                cursor.executemany(pyformat(sql), params)
+                cursor.executemany(pyformat(sql), params)  # pyright: ignore[reportArgumentType]
 
     def ring(self, topic: str, key: str = "") -> None:
         self.rings.append((topic, key))
@@ -149,7 +149,7 @@ class PostgresDatabase:
         items = [item for item, _ in members]
         try:
             results, rings = await self._in_thread(lambda: self._transact(lambda tx: fn(tx, items)))
-        except BaseException as fault:
+        except BaseException as fault:  # noqa: BLE001 - it is the caller's, who gets it
             if len(members) == 1:
                 if not members[0][1].done():
                     members[0][1].set_exception(fault)

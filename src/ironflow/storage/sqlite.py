@@ -23,8 +23,18 @@ from ironflow.base.time import Millis
 from ironflow.broker.port import Broker, Ring
 from ironflow.storage.dialect import SQLITE
 from ironflow.storage.migrate import migrate
-from ironflow.storage.port import Batch, CannotOpen, DatabaseLocked, Item, Joiner, NotADatabase, Params, Row
-from ironflow.storage.port import StorageFailed, Tx
+from ironflow.storage.port import (
+    Batch,
+    CannotOpen,
+    DatabaseLocked,
+    Item,
+    Joiner,
+    NotADatabase,
+    Params,
+    Row,
+    StorageFailed,
+    Tx,
+)
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -90,6 +100,8 @@ class SqliteDatabase:
         self._rings: list[Ring] = []
         self._busy = False
         self._closed = False
+        # Set while closing: done when the last batch has been answered.
+        self._idle: asyncio.Future[None] | None = None
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
         future: asyncio.Future[T] = self._loop.create_future()
@@ -117,9 +129,10 @@ class SqliteDatabase:
         self._kick()
 
     async def close(self) -> None:
-        while self._busy or self._waiting or self._waiting_many:
-            await asyncio.sleep(0.001)
         self._closed = True
+        if self._busy:
+            self._idle = self._loop.create_future()
+            await self._idle
         self._committer.shutdown()
         self._readers.shutdown()
         for connection in (*self._reader_connections, self._peeker, self._writer):
@@ -132,9 +145,12 @@ class SqliteDatabase:
         if self._closed:
             raise StorageFailed("The server is shutting down.")
         if not self._busy:
-            self._busy = True
-            # Soon, not now: everything this turn of the loop brings shares the commit.
-            self._loop.call_soon(self._run_batch)
+            self._start_batch()
+
+    def _start_batch(self) -> None:
+        self._busy = True
+        # Soon, not now: everything this turn of the loop brings shares the commit.
+        self._loop.call_soon(self._run_batch)
 
     def _run_batch(self) -> None:
         singles, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
@@ -151,7 +167,6 @@ class SqliteDatabase:
         waiting += [future for members in groups.values() for _, future in members]
         changes = self._writer.total_changes()
         try:
-            # `with self._writer` below is a savepoint within this transaction.
             self._writer.execute("BEGIN IMMEDIATE")
             for fn, future in singles:
                 rings += self._run_single(fn, future, done)
@@ -172,9 +187,8 @@ class SqliteDatabase:
     def _run_single(self, fn: Callable[[Tx], Any], future: asyncio.Future[Any], done: list[Done]) -> list[Ring]:
         tx = SqliteTx(self._writer)
         try:
-            with self._writer:
-                result = fn(tx)
-        except BaseException as fault:
+            result = self._in_savepoint(lambda: fn(tx))
+        except BaseException as fault:  # noqa: BLE001 - it is the caller's, who gets it
             done.append(_rejecter(future, self._own_fault(fault)))
             return []
         done.append(_resolver(future, result))
@@ -185,9 +199,8 @@ class SqliteDatabase:
     ) -> list[Ring]:
         tx = SqliteTx(self._writer)
         try:
-            with self._writer:
-                results = fn(tx, [item for item, _ in members])
-        except BaseException as fault:
+            results = self._in_savepoint(lambda: fn(tx, [item for item, _ in members]))
+        except BaseException as fault:  # noqa: BLE001 - it is the caller's, who gets it
             own = self._own_fault(fault)
             if len(members) == 1:
                 done.append(_rejecter(members[0][1], own))
@@ -195,9 +208,7 @@ class SqliteDatabase:
             # One of them broke the function for all: each alone, so that the failure is its own.
             return [ring for member in members for ring in self._run_group(fn, [member], done)]
         for (_, future), result in zip(members, results, strict=True):
-            done.append(
-                _rejecter(future, result) if isinstance(result, IronflowError) else _resolver(future, result)
-            )
+            done.append(_rejecter(future, result) if isinstance(result, IronflowError) else _resolver(future, result))
         return tx.rings
 
     def _run_joiners(self, rung: list[Ring], done: list[Done]) -> list[Ring]:
@@ -207,12 +218,25 @@ class SqliteDatabase:
             if not keys:
                 continue
             tx = SqliteTx(self._writer)
-            with self._writer:
-                after = joiner(tx, keys)
+            after = self._in_savepoint(lambda joiner=joiner, tx=tx, keys=keys: joiner(tx, keys))
             if after is not None:
                 done.append(after)
             rings += tx.rings
         return rings
+
+    def _in_savepoint(self, work: Callable[[], T]) -> T:
+        """Undoes what `work` did when it raises."""
+        connection = self._writer
+        connection.execute("SAVEPOINT one")
+        try:
+            result = work()
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK TO one")
+                connection.execute("RELEASE one")
+            raise
+        connection.execute("RELEASE one")
+        return result
 
     def _own_fault(self, fault: BaseException) -> BaseException:
         """What the caller is told. Raises when SQLite gave up the whole transaction (disk full, I/O error)."""
@@ -248,7 +272,9 @@ class SqliteDatabase:
         if rings:
             self._broker.ring(dict.fromkeys(rings))
         if self._waiting or self._waiting_many or self._rings:
-            self._kick()
+            self._start_batch()
+        elif self._idle is not None:
+            self._idle.set_result(None)
 
     # Reading
 
@@ -291,8 +317,6 @@ def _rejecter(future: asyncio.Future[Any], fault: BaseException) -> Done:
     return reject
 
 
-
-
 def _connect(path: Path, readonly: bool) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
     connection = apsw.Connection(str(path), flags=flags, statementcachesize=512)
@@ -316,8 +340,14 @@ async def open_sqlite(path: Path, broker: Broker, now: Millis) -> SqliteDatabase
         writer.pragma("application_id", APPLICATION_ID)
 
         def transaction(fn: Callable[[Tx], int]) -> int:
-            with writer:
-                return fn(SqliteTx(writer))
+            writer.execute("BEGIN IMMEDIATE")
+            try:
+                result = fn(SqliteTx(writer))
+            except BaseException:
+                writer.execute("ROLLBACK")
+                raise
+            writer.execute("COMMIT")
+            return result
 
         migrate(transaction, now)
         return SqliteDatabase(path, lock_fd, writer, broker)

@@ -50,9 +50,7 @@ class Connect:
     def __init__(self, dispatch: Dispatch, context: CallContext) -> None:
         self._dispatch = dispatch
         self._context = context
-        self._operations = {
-            PREFIX + name: operation for operation in dispatch.operations for name in operation.rpc
-        }
+        self._operations = {PREFIX + name: operation for operation in dispatch.operations for name in operation.rpc}
 
     async def __call__(self, request: Request) -> Response:
         try:

@@ -55,9 +55,11 @@ _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
     (
         b"access-control-allow-headers",
-        b"Authorization, Content-Type, Connect-Protocol-Version, Connect-Timeout-Ms, Connect-Content-Encoding, "
-        b"Connect-Accept-Encoding, X-Ironflow-Environment, X-Ironflow-Environment-ID, X-Ironflow-Run-ID, "
-        b"X-Ironflow-SDK, X-Ironflow-Api-Key, If-Match, If-None-Match, Idempotency-Key, X-User-Agent",
+        (
+            b"Authorization, Content-Type, Connect-Protocol-Version, Connect-Timeout-Ms, Connect-Content-Encoding, "
+            b"Connect-Accept-Encoding, X-Ironflow-Environment, X-Ironflow-Environment-ID, X-Ironflow-Run-ID, "
+            b"X-Ironflow-SDK, X-Ironflow-Api-Key, If-Match, If-None-Match, Idempotency-Key, X-User-Agent"
+        ),
     ),
     (b"access-control-max-age", b"7200"),
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ironflow.base.errors import IronflowError, MethodNotAllowed, NotFound
-from ironflow.base.operation import Operation, Route
+from ironflow.base.operation import Operation
 from ironflow.base.spelling import BadField, Reader, message_to_json, reader, slices_of
 from ironflow.dispatch import Dispatch
 from ironflow.transports.context import CallContext
@@ -47,7 +47,9 @@ class Rest:
             allowed = self._router.methods_of(request.path)
             if allowed:
                 raise MethodNotAllowed(f"{request.path} does not take {request.method}; it takes {', '.join(allowed)}.")
-            raise RouteNotFound(f"There is no {request.path!r} here. The operations are listed at /api/v1/openapi.json.")
+            raise RouteNotFound(
+                f"There is no {request.path!r} here. The operations are listed at /api/v1/openapi.json."
+            )
         operation, path_values = found
         call = self._context.call_of(request.headers)
         message = read_request(operation, path_values, request)
@@ -157,5 +159,3 @@ def error_response(error: IronflowError) -> Response:
     if error.details:
         body["details"] = error.details
     return Response(error.status, msgspec.json.encode(body), headers=headers)
-
-

@@ -42,9 +42,7 @@ class Router(Generic[T]):
         """The methods that the path takes; empty when there is no such path."""
         methods = {method for method, exact in self._exact if exact == path}
         methods.update(
-            method
-            for method, shapes in self._shaped.items()
-            if any(shape.fullmatch(path) for _, shape, _ in shapes)
+            method for method, shapes in self._shaped.items() if any(shape.fullmatch(path) for _, shape, _ in shapes)
         )
         return sorted(methods)
 

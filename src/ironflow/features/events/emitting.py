@@ -83,9 +83,7 @@ class Emitter:
         append(tx, records)
         return answers
 
-    def _first_answers(
-        self, tx: Tx, emissions: list[Emission]
-    ) -> dict[tuple[str, str, str], FirstAnswer]:
+    def _first_answers(self, tx: Tx, emissions: list[Emission]) -> dict[tuple[str, str, str], FirstAnswer]:
         places = [place for emission in emissions if (place := _place(emission)) is not None]
         return store.first_answers(tx, list(dict.fromkeys(places))) if places else {}
 

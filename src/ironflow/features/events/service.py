@@ -55,9 +55,7 @@ class Events:
         answer = await self._apply(Emission(self._record(call, request), call.now))
         return contract.Emitted(run_ids=answer.run_ids, event_id=answer.event_id)
 
-    async def emit_namespaced(
-        self, call: Call, request: contract.NamespacedEmit
-    ) -> contract.NamespacedEmitted:
+    async def emit_namespaced(self, call: Call, request: contract.NamespacedEmit) -> contract.NamespacedEmitted:
         answer = await self._apply(Emission(self._record(call, request), call.now))
         return contract.NamespacedEmitted(run_ids=answer.run_ids, event_id=answer.event_id)
 
@@ -87,9 +85,7 @@ class Events:
         return contract.Invoked(run_id=answer.run_ids[0], event_id=answer.event_id)
 
     async def invoke_sync(self, call: Call, request: contract.InvokeSync) -> contract.SyncResult:
-        answer = await self._invoke(
-            call, request.function_id, request.data, request.metadata, request.idempotency_key
-        )
+        answer = await self._invoke(call, request.function_id, request.data, request.metadata, request.idempotency_key)
         results = await self._runs.wait_or_cancel(answer.run_ids, wait_ms(request.timeout_ms), call)
         return contract.SyncResult(result=results[0])
 
@@ -163,9 +159,7 @@ class Events:
     async def _invoke(
         self, call: Call, function_id: str, data: Json, metadata: Json | None, idempotency_key: str
     ) -> Answer:
-        request = contract.Emit(
-            event=rules.INVOKED, data=data, metadata=metadata, idempotency_key=idempotency_key
-        )
+        request = contract.Emit(event=rules.INVOKED, data=data, metadata=metadata, idempotency_key=idempotency_key)
         record = replace(self._record(call, request), kind="invoke", source="invoke")
         return await self._apply(Emission(record, call.now, function_id=function_id))
 

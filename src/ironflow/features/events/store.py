@@ -29,7 +29,8 @@ HOLD_KEY = """INSERT INTO idempotency_keys (environment, scope, key, event_id, r
 VALUES (:environment, :scope, :key, '', '[]', 0) ON CONFLICT (environment, scope, key) DO NOTHING"""
 RELEASE_KEY = """DELETE FROM idempotency_keys
 WHERE environment = :environment AND scope = :scope AND key = :key AND created_at = 0"""
-DELETE_OLD_KEYS = """DELETE FROM idempotency_keys WHERE created_at > 0 AND created_at <= :oldest AND (environment, scope, key) IN
+DELETE_OLD_KEYS = """DELETE FROM idempotency_keys
+WHERE created_at > 0 AND created_at <= :oldest AND (environment, scope, key) IN
 (SELECT environment, scope, key FROM idempotency_keys WHERE created_at > 0 AND created_at <= :oldest
  ORDER BY created_at LIMIT :limit)"""
 

@@ -95,7 +95,9 @@ def config_of(request: RegisterFunction) -> Config:
     _check_retry(request.retry)
     if request.debounce is not None and request.debounce.period_ms:
         if request.debounce.period_ms < DEBOUNCE_MS_MIN:
-            raise InvalidFunction(f"debounce.period_ms is {request.debounce.period_ms}; {DEBOUNCE_MS_MIN} is the least.")
+            raise InvalidFunction(
+                f"debounce.period_ms is {request.debounce.period_ms}; {DEBOUNCE_MS_MIN} is the least."
+            )
         if request.debounce.max_wait_ms and request.debounce.max_wait_ms < request.debounce.period_ms:
             raise InvalidFunction("debounce.max_wait_ms is less than debounce.period_ms.")
     mode = request.preferred_mode or (ExecutionMode.PUSH if request.endpoint_url else ExecutionMode.PULL)
@@ -179,7 +181,9 @@ def code_hash_of(config: Config) -> str:
 def function_message(row: FunctionRow) -> Function:
     """The function as clients see it."""
     config = row.config
-    shown = {name: value for name, value in asdict(config).items() if name not in ("secrets", "preferred_mode", "metadata")}
+    shown = {
+        name: value for name, value in asdict(config).items() if name not in ("secrets", "preferred_mode", "metadata")
+    }
     function = msgspec.convert(
         {"id": row.id, "created_at": to_datetime(row.created_at), "updated_at": to_datetime(row.updated_at), **shown},
         Function,

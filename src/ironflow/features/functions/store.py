@@ -98,4 +98,4 @@ def functions_after(
 
 
 def _function(row: Row) -> FunctionRow:
-    return FunctionRow(*row[:4], read_config(row[4]), *row[5:])
+    return FunctionRow(row[0], row[1], row[2], row[3], read_config(row[4]), row[5], row[6], row[7], row[8])

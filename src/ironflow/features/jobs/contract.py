@@ -60,7 +60,7 @@ class Heartbeat(Message, kw_only=True):
 
 
 class PollJobs(Message, kw_only=True):
-    """wait: seconds to hold an empty poll, at most 25. acked: jobs come with an active lease, no ack is needed (ours)."""
+    """wait: seconds to hold an empty poll, at most 25. acked: jobs come with a lease that has begun (ours)."""
 
     worker: str
     available: Annotated[int, field(ge=0)] = 1

@@ -119,15 +119,15 @@ class Jobs:
 
     async def report(self, call: Call, request: contract.Reports) -> contract.Verdicts:
         # All of them reach the database in this turn of the loop and share one commit.
-        results = await asyncio.gather(
-            *(self._report(call, each) for each in request.reports), return_exceptions=True
-        )
+        results = await asyncio.gather(*(self._report(call, each) for each in request.reports), return_exceptions=True)
         verdicts: list[contract.Verdict] = []
         for asked, result in zip(request.reports, results, strict=True):
             if result is None:
                 verdicts.append(contract.Verdict(job_id=asked.job, status="ok"))
             elif isinstance(result, IronflowError):
-                refused = contract.Verdict(job_id=asked.job, status="refused", error=result.code, message=result.message)
+                refused = contract.Verdict(
+                    job_id=asked.job, status="refused", error=result.code, message=result.message
+                )
                 verdicts.append(refused)
             else:
                 raise result

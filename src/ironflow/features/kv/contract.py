@@ -3,8 +3,14 @@
 from datetime import datetime
 from typing import Annotated
 
-from ironflow.base.errors import AlreadyExists, InvalidArgument, NotFound, PayloadTooLarge, PreconditionFailed
-from ironflow.base.errors import ResourceExhausted
+from ironflow.base.errors import (
+    AlreadyExists,
+    InvalidArgument,
+    NotFound,
+    PayloadTooLarge,
+    PreconditionFailed,
+    ResourceExhausted,
+)
 from ironflow.base.fields import Message, field
 from ironflow.base.operation import operation
 

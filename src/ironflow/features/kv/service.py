@@ -159,9 +159,7 @@ def _apply_writes(tx: Tx, writes: list[_Write]) -> list[int | IronflowError]:
     return [0 if answer is None else answer for answer in answers]
 
 
-def _apply_write(
-    tx: Tx, bucket: BucketRow, newest: dict[str, EntryRow], write: _Write
-) -> tuple[BucketRow, int]:
+def _apply_write(tx: Tx, bucket: BucketRow, newest: dict[str, EntryRow], write: _Write) -> tuple[BucketRow, int]:
     previous = newest.get(write.key)
     if write.value is None:
         entry = rules.decide_delete(bucket, previous, write.key, write.condition, write.now)

@@ -8,9 +8,7 @@ from ironflow.base.time import Millis
 from ironflow.features.kv.rules import BucketRow, EntryRow
 from ironflow.storage.port import Tx
 
-_BUCKET = (
-    "name, description, ttl_ms, value_bytes_max, bytes_max, history, created_at, last_revision, bytes_stored"
-)
+_BUCKET = "name, description, ttl_ms, value_bytes_max, bytes_max, history, created_at, last_revision, bytes_stored"
 _ENTRY = "key, revision, operation, size_bytes, created_at"
 
 INSERT_BUCKET = f"""INSERT INTO kv_buckets (environment, {_BUCKET})
@@ -155,7 +153,10 @@ def add_entry(
 
 
 def _drop_old(tx: Tx, environment: str, bucket: BucketRow, key: str) -> int:
-    old = [EntryRow(*row) for row in tx.rows(OLD_REVISIONS, _place(environment, bucket.name, key=key, history=bucket.history))]
+    old = [
+        EntryRow(*row)
+        for row in tx.rows(OLD_REVISIONS, _place(environment, bucket.name, key=key, history=bucket.history))
+    ]
     for entry in old:
         tx.run(DELETE_REVISION, _place(environment, bucket.name, key=key, revision=entry.revision))
     return sum(entry.size_bytes for entry in old)

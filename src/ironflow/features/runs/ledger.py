@@ -1,7 +1,7 @@
 """Where decisions become rows: the only way by which runs change.
 
-    runs = ledger.load(tx, ids, step_ids)
-    ledger.save(tx, [(run, decide(run, command, now)) ...])
+runs = ledger.load(tx, ids, step_ids)
+ledger.save(tx, [(run, decide(run, command, now)) ...])
 """
 
 from collections.abc import Sequence

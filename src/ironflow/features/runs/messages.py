@@ -104,5 +104,3 @@ def error_message(text: str | None) -> WireError | None:
 
 def _at(at: Millis | None) -> datetime | None:
     return None if at is None else to_datetime(at)
-
-

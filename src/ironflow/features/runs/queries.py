@@ -67,7 +67,9 @@ def _where(wanted: Filter) -> tuple[str, Params]:
         parts.append("r.id < :until")
         params["until"] = first_id_at("run", wanted.until)
     if wanted.search:
-        parts.append("(r.id = :search OR r.event_id = :search OR r.function_id {ilike} :like OR r.event_name {ilike} :like)")
+        parts.append(
+            "(r.id = :search OR r.event_id = :search OR r.function_id {ilike} :like OR r.event_name {ilike} :like)"
+        )
         params |= {"search": wanted.search, "like": f"%{wanted.search}%"}
     if wanted.states:
         states: list[str] = []

@@ -4,8 +4,21 @@ from ironflow.base.errors import InvalidArgument
 from ironflow.engine.model import Run, Status
 from ironflow.features.runs.contract import RunStatus, StepStatus
 
-# What a client's word for a status means in the engine: (status, waiting runs too that have one of these reasons).
+# What a client's word for a status means in the engine: a status, and its reasons when not any will do.
+StateFilter = tuple[Status, tuple[str, ...] | None]
+
 _WAITING_AS_PAUSED = ("sleep", "wait_event", "invoke")
+
+
+_STATES: dict[RunStatus, tuple[StateFilter, ...]] = {
+    RunStatus.PENDING: (("pending", None), ("waiting", ("retry",))),
+    RunStatus.RUNNING: (("running", None),),
+    RunStatus.WAITING: (("waiting", _WAITING_AS_PAUSED),),
+    RunStatus.PAUSED: (("paused", None), ("waiting", _WAITING_AS_PAUSED)),
+    RunStatus.COMPLETED: (("completed", None),),
+    RunStatus.FAILED: (("failed", None),),
+    RunStatus.CANCELLED: (("cancelled", None),),
+}
 
 
 def shown_status(status: Status, reason: str) -> RunStatus:
@@ -29,28 +42,14 @@ def pause_reason(run: Run) -> str:
     return run.reason if run.reason in ("sleep", "wait_event") else ""
 
 
-def status_filter(statuses: list[RunStatus]) -> list[tuple[Status, tuple[str, ...] | None]]:
+def status_filter(statuses: list[RunStatus]) -> list[StateFilter]:
     """What to look for in the rows: (engine status, its reasons or None for any).
 
     `paused` includes waiting runs, for that is how JSON shows them.
     """
-    wanted: list[tuple[Status, tuple[str, ...] | None]] = []
+    wanted: list[StateFilter] = []
     for status in statuses:
-        match status:
-            case RunStatus.PENDING:
-                wanted += [("pending", None), ("waiting", ("retry",))]
-            case RunStatus.WAITING:
-                wanted += [("waiting", _WAITING_AS_PAUSED)]
-            case RunStatus.PAUSED:
-                wanted += [("paused", None), ("waiting", _WAITING_AS_PAUSED)]
-            case RunStatus.RUNNING:
-                wanted += [("running", None)]
-            case RunStatus.COMPLETED:
-                wanted += [("completed", None)]
-            case RunStatus.FAILED:
-                wanted += [("failed", None)]
-            case RunStatus.CANCELLED:
-                wanted += [("cancelled", None)]
+        wanted.extend(_STATES[status])
     return wanted
 
 

@@ -176,7 +176,10 @@ def purge_ended(tx: Tx, oldest: int, limit: int) -> int:
     Ids sort by creation, and no run ends before it was created, so the search begins at the first run and stops at
     `oldest`.
     """
-    ids = [row[0] for row in tx.rows(ENDED_BEFORE, {"newest": first_id_at("run", oldest), "oldest": oldest, "limit": limit})]
+    ids = [
+        row[0]
+        for row in tx.rows(ENDED_BEFORE, {"newest": first_id_at("run", oldest), "oldest": oldest, "limit": limit})
+    ]
     if ids:
         tx.run(PURGE_STEPS, {"ids": ids})
         tx.run(PURGE_RUNS, {"ids": ids})

@@ -53,6 +53,10 @@ class Info(Message, kw_only=True):
     database: str = ""
 
 
+def _ready_status(answer: Readiness) -> int:
+    return 503 if answer.issues else 200
+
+
 health = operation(
     "server.health", Nothing, Health, rest="GET /health", scope="public",
     doc="Whether the process is alive.",
@@ -62,7 +66,7 @@ rpc_health = operation(
     doc="Health of the server's parts.",
 )  # fmt: skip
 ready = operation(
-    "server.ready", Nothing, Readiness, rest="GET /ready", scope="public", status_from=lambda answer: 503 if answer.issues else 200,
+    "server.ready", Nothing, Readiness, rest="GET /ready", scope="public", status_from=_ready_status,
     doc="Whether the server can do its work now; 503 when it cannot.",
 )  # fmt: skip
 capabilities = operation(
