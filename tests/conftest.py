@@ -5,13 +5,15 @@ IRONFLOW_TEST_REQUIRE=postgres,nats makes a missing one a failure of the session
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.support.house import open_house
 from tests.support.services import SERVICES, Service, find_nats, find_postgres, fresh_database, sweep
+from tests.support.work import Work
 
 # Time is what the machine has left, not a property of the code.
 settings.register_profile("house", deadline=None, print_blob=True)
@@ -89,3 +91,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgres":
         return request.getfixturevalue("postgres_url")
     return str(tmp_path / "ironflow.db")
+
+
+@pytest.fixture
+async def house(database_url: str) -> AsyncIterator[Work]:
+    """A whole server in this process, on either database, with a clock that the test moves: tests/support/."""
+    async with open_house(Work, database_url) as opened:
+        yield opened

@@ -10,34 +10,72 @@ from typing import TYPE_CHECKING
 from ironflow.base.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from ironflow.base.errors import IronflowError, NonRetryableError, RetryAfterError
+    from ironflow import errors, sync, worker
+    from ironflow.base.errors import (
+        InvokeError,
+        IronflowError,
+        NonRetryableError,
+        RetryAfterError,
+        RunCancelledError,
+        RunFailedError,
+        StepError,
+        StepTimeoutError,
+    )
     from ironflow.sdk.client import Client
-    from ironflow.sdk.function import Concurrency, Retry, function
+    from ironflow.sdk.context import Context
+    from ironflow.sdk.controls import CancelOn, CircuitBreaker, Concurrency, Debounce, Retry, Throttle
+    from ironflow.sdk.event import Event
+    from ironflow.sdk.function import function
 
 _HOMES = {
-    "Client": "ironflow.sdk.client",
-    "Concurrency": "ironflow.sdk.function",
-    "Retry": "ironflow.sdk.controls",
-    "function": "ironflow.sdk.function",
-    "IronflowError": "ironflow.base.errors",
-    "NonRetryableError": "ironflow.base.errors",
-    "RetryAfterError": "ironflow.base.errors",
+    "ironflow.base.errors": (
+        "InvokeError",
+        "IronflowError",
+        "NonRetryableError",
+        "RetryAfterError",
+        "RunCancelledError",
+        "RunFailedError",
+        "StepError",
+        "StepTimeoutError",
+    ),
+    "ironflow.sdk.client": ("Client",),
+    "ironflow.sdk.context": ("Context",),
+    "ironflow.sdk.controls": ("CancelOn", "CircuitBreaker", "Concurrency", "Debounce", "Retry", "Throttle"),
+    "ironflow.sdk.event": ("Event",),
+    "ironflow.sdk.function": ("function",),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = ("errors", "sync", "worker")
 
 __all__ = [
+    "CancelOn",
+    "CircuitBreaker",
     "Client",
     "Concurrency",
+    "Context",
+    "Debounce",
+    "Event",
+    "InvokeError",
     "IronflowError",
     "NonRetryableError",
     "Retry",
     "RetryAfterError",
+    "RunCancelledError",
+    "RunFailedError",
+    "StepError",
+    "StepTimeoutError",
+    "Throttle",
     "__version__",
+    "errors",
     "function",
+    "sync",
+    "worker",
 ]
 
 
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'ironflow' has no attribute {name!r}")
-    return getattr(import_module(home), name)
+    if name in _MODULES:
+        return import_module(f"ironflow.{name}")
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'ironflow' has no attribute {name!r}")

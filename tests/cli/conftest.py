@@ -1,10 +1,78 @@
-"""What tests of the command line share."""
+"""What tests of the command line share: a working folder, and one real server with one real worker."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import pytest
+
+from ironflow.cli.app import run_command
+from ironflow.cli.process import Child, start_server
+from ironflow.sync import Client
+from tests.support.waiting import eventually
+
+FUNCTIONS = '''
+"""Functions for the tests of the command line."""
+
+from ironflow import NonRetryableError, Retry, function
+
+tried = set()
+
+
+@function("greet", on="visitor.arrived", description="Says hello.")
+async def greet(ctx, visitor: dict):
+    name = await ctx.step.run("look up", str.title, visitor["name"])
+    return await ctx.step.run("compose", lambda: {"said": f"Hello {name}"})
+
+
+@function("fail", on="visitor.refused", retry=Retry(max_attempts=1))
+async def fail(ctx):
+    def refuse():
+        raise NonRetryableError("the door is shut")
+
+    await ctx.step.run("knock", refuse)
+
+
+@function("stumble", on="visitor.stumbled", retry=Retry(max_attempts=3, initial_delay="20ms"))
+async def stumble(ctx):
+    def step():
+        if ctx.run.id not in tried:
+            tried.add(ctx.run.id)
+            raise RuntimeError("a stone")
+        return "through"
+
+    return await ctx.step.run("walk", step)
+
+
+@function("rest", on="visitor.tired")
+async def rest(ctx):
+    await ctx.step.sleep("a nap", "10m")
+
+
+@function("add")
+async def add(ctx, numbers: list[int]):
+    return sum(numbers)
+
+
+functions = [greet, fail, stumble, rest, add]
+'''
+
+
+class Heard(NamedTuple):
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> object:
+        return msgspec.json.decode(self.out)
+
+
+Run = Callable[..., Heard]
 
 
 @pytest.fixture
@@ -16,3 +84,45 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     for name in set(sys.modules) - before:
         del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server in a process of its own, on a new SQLite file."""
+    place = tmp_path_factory.mktemp("server")
+    with (place / "log").open("wb") as log:
+        process, url = start_server(["--dev", "--port", "0", "--db", str(place / "test.db")], output=log)
+        try:
+            yield url
+        finally:
+            process.stop()
+
+
+@pytest.fixture(scope="session")
+def worker(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server's address once a worker has registered FUNCTIONS with it."""
+    place = tmp_path_factory.mktemp("worker")
+    (place / "visitors.py").write_text(FUNCTIONS)
+    with (place / "log").open("wb") as log:
+        process = Child(
+            ["worker", "visitors:functions"], folder=place, output=log, environment={"IRONFLOW_SERVER_URL": server}
+        )
+        try:
+            with Client(server) as client:
+                eventually(lambda: {"greet", "add"} <= {each.id for each in client.functions.list()})
+            yield server
+        finally:
+            process.stop()
+
+
+@pytest.fixture
+def ironflow(server: str, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command against the server."""
+
+    def run(*words: str) -> Heard:
+        capsys.readouterr()
+        code = run_command([*words, "--url", server])
+        out, err = capsys.readouterr()
+        return Heard(code, out, err)
+
+    return run

@@ -1,4 +1,4 @@
-"""The tree works for a stranger: nothing in it names a machine, an index of packages or a place to download from."""
+"""The tree works for a stranger: it names no machine and no place to download from, and its links lead somewhere."""
 
 import re
 import subprocess
@@ -81,3 +81,9 @@ def test_the_tools_lock_holds_the_same_versions_as_the_runtime_lock():
 def test_shell_scripts_are_executable():
     scripts = [path for path in files() if path.read_bytes()[:20].startswith(b"#!") and path.suffix in ("", ".sh")]
     assert [path.relative_to(ROOT) for path in scripts if not path.stat().st_mode & 0o100] == []
+
+
+@pytest.mark.parametrize("page", [path for path in files() if path.suffix == ".md"], ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path):
+    links = re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []

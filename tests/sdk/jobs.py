@@ -63,6 +63,11 @@ def an_execution(
     return Execution(definition, a_job(**job), clock=clock or FixedClock(), environment="test")
 
 
+def as_sent(message: msgspec.Struct) -> Any:
+    """A part of a report as plain values, as it travels."""
+    return msgspec.json.decode(msgspec.json.encode(message))
+
+
 def outputs(execution: Execution) -> dict[str, Any]:
     """Step id: output, of the steps that this execution ran and that succeeded."""
     return {row.id: msgspec.json.decode(row.output) for row in execution.rows if isinstance(row.output, Raw)}

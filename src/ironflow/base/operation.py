@@ -40,6 +40,7 @@ class Operation(Generic[Req, Res]):
     response: None answers 204 on REST and `{}` on RPC.
     scope: the permission it needs, `noun:verb`; `public` needs none.
     spelling: the key spelling of REST answers (`both` sends each key twice).
+    rpc_spelling: the same for Connect JSON.
     success: REST status of an answer.
     body: the request field that receives the raw request body; None when the body is a JSON object of fields.
     body_is: with `body`: `bytes` takes whatever was sent, `json` a JSON value.
@@ -61,6 +62,7 @@ class Operation(Generic[Req, Res]):
     doc: str
     streaming: Streaming = "unary"
     spelling: Spelling = "snake"
+    rpc_spelling: Spelling = "camel"
     success: int = 200
     body: str | None = None
     body_is: Literal["bytes", "json"] = "json"

@@ -38,3 +38,8 @@ def key_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return write_json_text(value)
+
+
+def value_text(value: Any) -> str:
+    """A value as things are found by it: empty for MISSING, which nothing matches, else `=` and its text."""
+    return "" if value is MISSING else f"={key_text(value)}"

@@ -41,7 +41,8 @@ def to_datetime(at: Millis) -> datetime:
 
 
 def to_millis(at: datetime) -> Millis:
-    return (at - _EPOCH) // timedelta(milliseconds=1)
+    since = at - _EPOCH
+    return since.days * 86_400_000 + since.seconds * 1_000 + since.microseconds // 1_000
 
 
 def parse_time(text: str) -> Millis:

@@ -47,6 +47,7 @@ app = App(
     help="Durable workflows, recorded for ever.",
     help_format="plaintext",
     version=VERSION,
+    suppress_keyboard_interrupt=False,
     help_epilogue="Every option and the exit codes: docs/reference/cli.md",
     default_parameter=Parameter(negative=(), show_default=default_text),
 )

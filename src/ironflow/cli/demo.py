@@ -11,26 +11,23 @@ from typing import IO, Annotated
 
 import msgspec
 from cyclopts import App, Parameter
-from rich.console import Console, Group
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from ironflow.base.errors import DeadlineExceeded, IronflowError, NotFound, Unavailable
 from ironflow.base.json import Json
-from ironflow.base.time import to_millis
+from ironflow.cli.demo_report import report
 from ironflow.cli.exits import Exit, UsageError
 from ironflow.cli.invocation import Cli
-from ironflow.cli.output import draw, facts, status_text, table
-from ironflow.cli.portrait import portrait
+from ironflow.cli.output import draw
 from ironflow.cli.process import Child, interruptible, start_server
-from ironflow.cli.tally import CalledOutside, Recorded, Tally, recorded_steps, tally
-from ironflow.cli.times import span_text
+from ironflow.cli.tally import CalledOutside, Recorded, outlived, recorded_steps, tally
 from ironflow.features.events import contract as events
 from ironflow.features.functions import contract as functions
 from ironflow.features.runs import contract as runs
-from ironflow.features.runs.contract import Run, RunStatus, Step
+from ironflow.features.runs.contract import Run, RunStatus
 
-app = App("ironflow-demo", help_format="plaintext")
+app = App("ironflow-demo", help_format="plaintext", version_flags=(), suppress_keyboard_interrupt=False)
 
 QUICKSTART = Path(__file__).parents[3] / "examples" / "quickstart"
 ENDED = [RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED]
@@ -135,17 +132,17 @@ def _play(scene: Scene, cli: Cli, placed: Mapping[str, tuple[Json, _Order]]) -> 
     steps = {run.id: scene.cli.ask(runs.steps, runs.GetRunSteps(run_id=run.id)).steps for run in found}
     # A worker that still ran could write another line outside while they are counted.
     scene.close()
+    calls = read_calls(scene.records)
     counted = tally(
         emitted,
         found,
         steps,
-        read_calls(scene.records),
+        calls,
         recorded_at_kill=at_kill,
         killed=scene.killed,
         hopeless=sum(order.card == _HOPELESS_CARD for _, order in placed.values()),
     )
-    slowest = max(found, key=_took_ms)
-    draw(cli.out, Group(Text(), report(counted, scene), Text(), _slowest(scene, slowest, steps[slowest.id])))
+    draw(cli.out, report(counted, found, steps, outlived(calls, scene.killed), scene.folder / "demo.db"))
     return Exit.FAILED if counted.wrong else Exit.OK
 
 
@@ -225,46 +222,6 @@ def _all_runs(cli: Cli) -> Iterator[Run]:
         if not page.next_cursor:
             return
         cursor = page.next_cursor
-
-
-def report(counted: Tally, scene: Scene) -> Group:
-    """The numbers, and whether they are right."""
-    by_status = table(
-        ["STATUS", "RUNS"],
-        [[status_text(status), str(count)] for status, count in counted.statuses.items()],
-        right=["RUNS"],
-    )
-    steps = table(
-        ["STEPS", "TIMES", ""],
-        [
-            ["executed", str(counted.executed), "bodies that started, counted outside"],
-            ["  recorded", str(counted.recorded), "whose result is kept, one for each step"],
-            ["  refused", str(counted.refused), "that failed and were tried again"],
-            ["  cut short", str(counted.cut_short), "that the kill ended half-way; run again"],
-            ["  unreported", str(counted.repeated), "that finished, but the kill came before the report; run again"],
-        ],
-        right=["TIMES"],
-    )
-    if counted.wrong:
-        verdict = Text("\n".join(f"WRONG: {each}" for each in counted.wrong), style="bold red")
-    else:
-        verdict = Text("Every order has one run that ended, and no recorded step was executed again.", style="green")
-    return Group(by_status, Text(), steps, Text(), verdict)
-
-
-def _slowest(scene: Scene, run: Run, steps: list[Step]) -> Group:
-    database = scene.folder / "demo.db"
-    look = f"ironflow serve --dev --db {database}"
-    return Group(
-        Text(f"The slowest run took {span_text(_took_ms(run))}:\n", style="bold"),
-        portrait(run, steps, to_millis(run.ended_at or run.updated_at)),
-        Text(),
-        facts([("To look at it:", look), ("", f"ironflow run get {run.id}")]),
-    )
-
-
-def _took_ms(run: Run) -> int:
-    return to_millis(run.ended_at or run.updated_at) - to_millis(run.created_at)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from ironflow.cli.timeline import FINE, Signs, timeline, waiting_text
 from ironflow.cli.times import moment_text, since_text, span_text
 from ironflow.features.runs.contract import Run, Step
 
-_PAYLOAD_SHOWN_MAX = 400
+_PAYLOAD_SHOWN_MAX = 240
 _WAIT_SHOWN_MS = 100
 
 

@@ -122,3 +122,9 @@ def _finished_twice(calls: Sequence[CalledOutside], killed: Collection[int]) -> 
         if call.what == "finished"
     )
     return [f"{step} of {run}" for (run, step, _), count in ends.items() if count > 1]
+
+
+def outlived(calls: Sequence[CalledOutside], killed: Collection[int]) -> str | None:
+    """A run that one of the killed workers was at and another worker finished; None when there is none."""
+    begun = {call.run for call in calls if call.worker in killed}
+    return next((call.run for call in calls if call.run in begun and call.worker not in killed), None)

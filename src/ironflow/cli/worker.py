@@ -1,5 +1,6 @@
 """`ironflow worker`: serves functions without a main program."""
 
+import sys
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -52,10 +53,12 @@ def worker(
         return
 
     from ironflow.cli.load import load_functions
+    from ironflow.cli.tracebacks import show_users_frames
     from ironflow.sdk.worker import Worker
     from ironflow.server.logs import set_up_logs
 
     set_up_logs(log_level, log_format)
+    sys.excepthook = show_users_frames
     Worker(
         functions=load_functions(functions),
         url=cli.url,

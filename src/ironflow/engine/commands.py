@@ -13,6 +13,8 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class Create(Command, frozen=True, kw_only=True):
+    """slot_key: the concurrency slot it needs, None without a limit. start_at: not before, None for at once."""
+
     run_id: str
     environment: str
     function_id: str
@@ -23,10 +25,19 @@ class Create(Command, frozen=True, kw_only=True):
     actor_id: str | None = None
     parent_run_id: str | None = None
     parent_step_id: str | None = None
+    slot_key: str | None = None
+    holds_slot: bool = True
+    watched: bool = False
+    recorded: bool = False
+    start_at: Millis | None = None
+
+
+class Admit(Command, frozen=True):
+    """A slot of the run's concurrency key is free."""
 
 
 class Claim(Command, frozen=True):
-    """A worker takes the ready job. acked: it begins at once, without an ack of its own."""
+    """A worker takes the ready job. acked: it begins at once, without an ack. log_position: the log's head."""
 
     worker_id: str
     job_id: str
@@ -34,6 +45,7 @@ class Claim(Command, frozen=True):
     acked: bool
     lease_ms: int
     reservation_ms: int
+    log_position: int = 0
 
 
 class GiveBack(Command, frozen=True):
@@ -86,14 +98,41 @@ class Sleep(msgspec.Struct, frozen=True):
     until: Millis
 
 
-class Unsupported(msgspec.Struct, frozen=True):
-    """The execution yields for something that this server does not do."""
+class WaitForEvent(msgspec.Struct, frozen=True):
+    """The execution yields until an event comes.
+
+    event: a name or pattern. path, value: what its data must hold (empty path: no matter). expression: CEL, or empty.
+    payload: kept as the step's input. found: a matching event that came since the execution began, as JSON text.
+    """
 
     step_id: str
-    what: str
+    name: str
+    event: str
+    path: str
+    value: str
+    expression: str
+    timeout_ms: int
+    payload: str | None = None
+    found: str | None = None
 
 
-YieldFor = Sleep | Unsupported
+class Invoke(msgspec.Struct, frozen=True):
+    """The execution yields for another function.
+
+    asynchronous: only for its start. child_run_id: the id the child will have. refusal: why it cannot start, or empty.
+    """
+
+    step_id: str
+    name: str
+    function_id: str
+    input: str
+    timeout_ms: int
+    asynchronous: bool
+    child_run_id: str = ""
+    refusal: str = ""
+
+
+YieldFor = Sleep | WaitForEvent | Invoke
 
 
 class Report(Command, frozen=True, kw_only=True):
@@ -123,6 +162,40 @@ class RetryDue(Command, frozen=True):
     """The delay before the next attempt is over."""
 
 
+class StartDue(Command, frozen=True):
+    """A run that had to wait for its start may start."""
+
+
+class EventCame(Command, frozen=True):
+    """An event that a waiting step matches; `event` as the JSON text that the step returns."""
+
+    step_id: str
+    event: str
+
+
+class WaitTimedOut(Command, frozen=True):
+    """No event came in time."""
+
+    step_id: str
+
+
+class ChildEnded(Command, frozen=True):
+    """The run that a step waits for has ended. error: why it failed, as text; None when it completed."""
+
+    step_id: str
+    child_run_id: str
+    function_id: str
+    output: str | None
+    error: str | None
+
+
+class InvokeTimedOut(Command, frozen=True):
+    """The invoked function did not end in time; it goes on by itself."""
+
+    step_id: str
+    function_id: str
+
+
 class LeaseExpired(Command, frozen=True):
     """Nobody renewed the lease. losses_max: lost leases in a row, without a new step, after which the run fails."""
 
@@ -131,3 +204,31 @@ class LeaseExpired(Command, frozen=True):
 
 class Cancel(Command, frozen=True):
     cause: str
+
+
+class Pause(Command, frozen=True):
+    """Hold the run at the next step boundary."""
+
+
+class Resume(Command, frozen=True):
+    """Goes on from where it stopped, or from a step. from_sequence: that step's, None to keep all steps."""
+
+    from_step: str = ""
+    from_sequence: int | None = None
+
+
+class Inject(Command, frozen=True):
+    """Replaces the output (JSON text) of a finished step of a paused run."""
+
+    step_id: str
+    output: str
+    reason: str
+
+
+class Patch(Command, frozen=True):
+    """Replaces the output (JSON text) of a step. by: who asks."""
+
+    step_id: str
+    output: str
+    reason: str
+    by: str

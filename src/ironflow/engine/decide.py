@@ -6,15 +6,30 @@ import msgspec
 
 from ironflow.base.time import Millis
 from ironflow.engine import commands
-from ironflow.engine.effects import DropTimers, Effect
-from ironflow.engine.errors import RunEnded
+from ironflow.engine.control import decide_cancel, decide_inject, decide_patch, decide_pause, decide_resume
+from ironflow.engine.effects import Effect, SetTimer
 from ironflow.engine.evolve import fold
-from ironflow.engine.facts import Fact, RunCancelled, RunCreated
-from ironflow.engine.lease import decide_ack, decide_claim, decide_give_back, decide_lease_expired, decide_renewal
+from ironflow.engine.facts import Fact, RunCreated
+from ironflow.engine.lease import (
+    decide_ack,
+    decide_admission,
+    decide_claim,
+    decide_give_back,
+    decide_lease_expired,
+    decide_renewal,
+)
 from ironflow.engine.model import Run
 from ironflow.engine.outcome import Outcome
 from ironflow.engine.report import decide_report
-from ironflow.engine.wake import decide_retry_start, decide_sleep_over
+from ironflow.engine.wake import (
+    decide_child_ended,
+    decide_event_came,
+    decide_invoke_timed_out,
+    decide_retry_start,
+    decide_sleep_over,
+    decide_start,
+    decide_wait_timed_out,
+)
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -28,7 +43,8 @@ class Decision(msgspec.Struct, frozen=True):
 def decide(run: Run | None, command: commands.Command, now: Millis) -> Decision:
     """What follows from `command` at `now`; `run` is None only for Create.
 
-    Raises StaleExecution for a report whose fence is not the run's, RunEnded where the run has to be alive.
+    Raises the errors of `ironflow.engine.errors`: StaleExecution for a report whose fence is not the run's, and others
+    where the run's state does not allow the command.
     """
     outcome = _outcome(run, command, now)
     # A decision without facts leaves the very same run, so callers can tell by identity.
@@ -58,14 +74,42 @@ def _outcome(run: Run | None, command: commands.Command, now: Millis) -> Outcome
             return decide_retry_start(run, now)
         case commands.LeaseExpired():
             return decide_lease_expired(run, command, now)
+        case commands.StartDue():
+            return decide_start(run, now)
+        case commands.EventCame():
+            return decide_event_came(run, command, now)
+        case commands.WaitTimedOut():
+            return decide_wait_timed_out(run, command, now)
+        case commands.ChildEnded():
+            return decide_child_ended(run, command, now)
+        case commands.InvokeTimedOut():
+            return decide_invoke_timed_out(run, command, now)
+        case commands.Admit():
+            return decide_admission(run, now)
+        case _:
+            return _controlled(run, command, now)
+
+
+def _controlled(run: Run, command: commands.Command, now: Millis) -> Outcome:
+    """Commands that people give."""
+    match command:
         case commands.Cancel():
             return decide_cancel(run, command, now)
+        case commands.Pause():
+            return decide_pause(run, now)
+        case commands.Resume():
+            return decide_resume(run, command, now)
+        case commands.Inject():
+            return decide_inject(run, command, now)
+        case commands.Patch():
+            return decide_patch(run, command, now)
         case _:
             raise ValueError(f"unknown command {type(command).__name__}")
 
 
 def decide_creation(command: commands.Create, now: Millis) -> Outcome:
-    """A new run, ready to be claimed."""
+    """A new run: ready for a worker, queued for a slot, or waiting for the time when it may start."""
+    start_at = command.start_at if command.start_at is not None and command.start_at > now else None
     return Outcome(
         (
             RunCreated(
@@ -80,16 +124,12 @@ def decide_creation(command: commands.Create, now: Millis) -> Outcome:
                 actor_id=command.actor_id,
                 parent_run_id=command.parent_run_id,
                 parent_step_id=command.parent_step_id,
+                slot_key=command.slot_key,
+                holds_slot=command.holds_slot,
+                watched=command.watched,
+                recorded=command.recorded,
+                start_at=start_at,
             ),
-        )
+        ),
+        (SetTimer(kind="start", due_at=start_at),) if start_at is not None else (),
     )
-
-
-def decide_cancel(run: Run, command: commands.Cancel, now: Millis) -> Outcome:
-    """A run that has not ended ends now; its lease and timers go with it. Raises RunEnded.
-
-    Source: protocol/step-semantics.md 11, "Cancel".
-    """
-    if run.ended:
-        raise RunEnded(f"Run {run.id} has ended already: it is {run.status}.")
-    return Outcome((RunCancelled(at=now, cause=command.cause),), (DropTimers(),))

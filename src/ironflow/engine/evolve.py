@@ -1,11 +1,12 @@
 """What a run is after a fact. The only place that changes a run; state at any moment is a fold of facts by it."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from msgspec.structs import replace
 
 from ironflow.engine import facts
-from ironflow.engine.model import Lease, Run
+from ironflow.engine.model import Lease, Run, Status, Step
 
 
 def evolve(run: Run | None, fact: facts.Fact) -> Run:
@@ -27,28 +28,35 @@ def fold(run: Run | None, happened: Iterable[facts.Fact]) -> Run:
 
 
 def _created(fact: facts.RunCreated) -> Run:
-    return Run(
+    run = Run(
         id=fact.run_id,
         environment=fact.environment,
         function_id=fact.function_id,
         function_version=fact.function_version,
         event_id=fact.event_id,
         event_name=fact.event_name,
-        status="pending",
+        status="waiting",
+        reason="throttle",
+        next_at=fact.start_at,
         policy=fact.policy,
         created_at=fact.at,
         updated_at=fact.at,
         actor_id=fact.actor_id,
         parent_run_id=fact.parent_run_id,
         parent_step_id=fact.parent_step_id,
-        lease=Lease(state="ready", ready_at=fact.at),
+        slot_key=fact.slot_key,
+        holds_slot=fact.holds_slot,
+        watched=fact.watched,
+        recorded=fact.recorded,
     )
+    return run if fact.start_at is not None else _queued(run, fact)
 
 
 def _changed(run: Run, fact: facts.Fact) -> Run:
     match fact:
-        case facts.StepsRecorded():
-            return _with_steps(run, fact)
+        case facts.StepsRecorded(steps=steps):
+            # A lease that brought something new was not lost for nothing.
+            return replace(_with_steps(run, steps), losses=0)
         case facts.Leased(lease=lease):
             return replace(
                 run,
@@ -68,51 +76,98 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
             return _ended(run, fact, "cancelled", cancellation_cause=cause)
         case facts.LeaseRenewed(lease=lease):
             return replace(run, lease=lease)
-        case facts.Waiting(reason=reason, until=until, report=report):
-            return replace(run, status="waiting", reason=reason, next_at=until, lease=None, last_report=report)
+        case facts.Admitted():
+            return run if run.lease is None else replace(run, lease=replace(run.lease, state="ready"))
         case facts.Woken():
             return _queued(run, fact)
-        case facts.AttemptFailed(error=error, retry_at=retry_at, report=report):
-            return replace(
-                run, status="waiting", reason="retry", next_at=retry_at, lease=None, error=error, last_report=report
-            )
         case facts.RetryStarted(attempt=attempt):
             return replace(_queued(run, fact), attempt=attempt)
         case facts.LeaseLost(losses=losses):
             return replace(_queued(run, fact), losses=losses)
         case facts.JobReturned(avoid=avoid):
+            # It keeps its slot: nobody has begun.
             return replace(run, status="pending", lease=Lease(state="ready", ready_at=fact.at, avoid=avoid))
+        case _:
+            return _held_up(run, fact)
+
+
+def _held_up(run: Run, fact: facts.Fact) -> Run:
+    """Facts that make a run wait, pause or go on, and those that people bring about."""
+    match fact:
+        case facts.Waiting(reason=reason, until=until, step_id=step_id, report=report):
+            return replace(
+                run,
+                status="waiting",
+                reason=reason,
+                next_at=until,
+                open_step=step_id,
+                lease=None,
+                last_report=report,
+            )
+        case facts.AttemptFailed(error=error, retry_at=retry_at, report=report):
+            return replace(
+                run, status="waiting", reason="retry", next_at=retry_at, lease=None, error=error, last_report=report
+            )
+        case facts.PauseRequested():
+            return replace(run, pause_requested=True)
         case facts.RunPaused(reason=reason, error=error, report=report):
             return replace(
                 run,
                 status="paused",
                 reason=reason,
+                paused_from=run.reason if run.status == "waiting" else "",
+                pause_requested=False,
                 next_at=None,
                 lease=None,
                 error=run.error if error is None else error,
-                last_report=report,
+                last_report=report or run.last_report,
             )
+        case facts.RunResumed(attempt=attempt):
+            resumed = _queued(run, fact)
+            return replace(resumed, attempt=attempt, error=None, ended_at=None, losses=0, pause_requested=False)
+        case facts.StepInjected(step=step) | facts.StepPatched(step=step):
+            return _with_steps(run, (step,))
+        case facts.StepsDropped(from_sequence=first):
+            return replace(run, steps={name: step for name, step in run.steps.items() if step.sequence < first})
         case _:
             raise ValueError(f"a run cannot have {type(fact).__name__} happen to it")
 
 
-def _with_steps(run: Run, fact: facts.StepsRecorded) -> Run:
+def _with_steps(run: Run, changed: tuple[Step, ...]) -> Run:
     steps = dict(run.steps)
-    for step in fact.steps:
+    for step in changed:
         steps[step.step_id] = step
     return replace(
         run,
         steps=steps,
-        step_count=max(run.step_count, max(step.number for step in fact.steps) + 1),
-        next_sequence=max(run.next_sequence, max(step.sequence for step in fact.steps) + 1),
-        # A lease that brought something new was not lost for nothing.
-        losses=0,
+        step_count=max(run.step_count, max(step.number for step in changed) + 1),
+        next_sequence=max(run.next_sequence, max(step.sequence for step in changed) + 1),
     )
 
 
 def _queued(run: Run, fact: facts.Fact) -> Run:
-    return replace(run, status="pending", reason="", next_at=None, lease=Lease(state="ready", ready_at=fact.at))
+    state = "ready" if run.slot_key is None else "queued"
+    return replace(
+        run,
+        status="pending",
+        reason="",
+        paused_from="",
+        open_step=None,
+        next_at=None,
+        lease=Lease(state=state, ready_at=fact.at),
+    )
 
 
-def _ended(run: Run, fact: facts.Fact, status: str, **more: object) -> Run:
-    return replace(run, status=status, reason="", next_at=None, lease=None, ended_at=fact.at, **more)
+def _ended(run: Run, fact: facts.Fact, status: Status, **more: Any) -> Run:
+    return replace(
+        run,
+        status=status,
+        reason="",
+        paused_from="",
+        open_step=None,
+        pause_requested=False,
+        next_at=None,
+        lease=None,
+        ended_at=fact.at,
+        **more,
+    )

@@ -13,6 +13,8 @@ class Fact(msgspec.Struct, frozen=True, tag=True):
 
 
 class RunCreated(Fact, frozen=True, tag="run.created", kw_only=True):
+    """start_at: when it may start, None for at once."""
+
     run_id: str
     environment: str
     function_id: str
@@ -23,6 +25,15 @@ class RunCreated(Fact, frozen=True, tag="run.created", kw_only=True):
     actor_id: str | None = None
     parent_run_id: str | None = None
     parent_step_id: str | None = None
+    slot_key: str | None = None
+    holds_slot: bool = True
+    watched: bool = False
+    recorded: bool = False
+    start_at: Millis | None = None
+
+
+class Admitted(Fact, frozen=True, tag="run.admitted"):
+    """A slot of its concurrency key is its own; it waits for a worker now."""
 
 
 class Leased(Fact, frozen=True, tag="execution.leased"):
@@ -50,9 +61,29 @@ class JobReturned(Fact, frozen=True, tag="execution.returned"):
 
 
 class StepsRecorded(Fact, frozen=True, tag="steps.recorded"):
-    """Steps new or changed."""
+    """Steps new or changed by an execution, or by what it waited for."""
 
     steps: tuple[Step, ...]
+
+
+class StepInjected(Fact, frozen=True, tag="step.injected"):
+    """A person replaced the output of a finished step of a paused run."""
+
+    step: Step
+    reason: str
+
+
+class StepPatched(Fact, frozen=True, tag="step.patched"):
+    """A person replaced the output of a step."""
+
+    step: Step
+    reason: str
+
+
+class StepsDropped(Fact, frozen=True, tag="steps.dropped"):
+    """Steps from this sequence on are forgotten; they run again."""
+
+    from_sequence: int
 
 
 class Waiting(Fact, frozen=True, tag="run.waiting"):
@@ -60,6 +91,7 @@ class Waiting(Fact, frozen=True, tag="run.waiting"):
 
     reason: Reason
     until: Millis | None
+    step_id: str
     report: str
 
 
@@ -81,10 +113,23 @@ class RetryStarted(Fact, frozen=True, tag="attempt.started"):
     attempt: int
 
 
+class PauseRequested(Fact, frozen=True, tag="run.pause_requested"):
+    """The run will pause at the next step boundary."""
+
+
 class RunPaused(Fact, frozen=True, tag="run.paused"):
+    """report: token and status of the update that brought it, empty when none did."""
+
     reason: Reason
     error: str | None
     report: str
+
+
+class RunResumed(Fact, frozen=True, tag="run.resumed"):
+    """attempt: the one that goes on; 1 where the budget is fresh. from_step: as it was asked for."""
+
+    attempt: int
+    from_step: str
 
 
 class RunCompleted(Fact, frozen=True, tag="run.completed"):
@@ -99,3 +144,32 @@ class RunFailed(Fact, frozen=True, tag="run.failed"):
 
 class RunCancelled(Fact, frozen=True, tag="run.cancelled"):
     cause: str
+
+
+AnyFact = (
+    RunCreated
+    | Admitted
+    | Leased
+    | LeaseRenewed
+    | LeaseLost
+    | JobReturned
+    | StepsRecorded
+    | StepInjected
+    | StepPatched
+    | StepsDropped
+    | Waiting
+    | Woken
+    | AttemptFailed
+    | RetryStarted
+    | PauseRequested
+    | RunPaused
+    | RunResumed
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+)
+
+
+def tag_of(fact: Fact) -> str:
+    """The word for this kind of fact, such as `run.created`."""
+    return str(type(fact).__struct_config__.tag)

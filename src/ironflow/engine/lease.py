@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from ironflow.base.time import Millis
 from ironflow.engine import commands
+from ironflow.engine.control import paused_at_boundary
 from ironflow.engine.errors import StaleExecution
-from ironflow.engine.facts import JobReturned, Leased, LeaseLost, LeaseRenewed, RunFailed
+from ironflow.engine.facts import Admitted, JobReturned, Leased, LeaseLost, LeaseRenewed, RunFailed
 from ironflow.engine.failure import decide_failure
 from ironflow.engine.model import ErrorValue, Lease, Run, error_text
 from ironflow.engine.outcome import NOTHING, Outcome
@@ -19,7 +20,7 @@ def check_fence(run: Run, fence: commands.Fence) -> Lease:
     lease = run.lease
     if (
         lease is None
-        or lease.state == "ready"
+        or not lease.live
         or lease.job_id != fence.job_id
         or lease.token != fence.token
         or lease.execution_seq != fence.execution_seq
@@ -28,6 +29,13 @@ def check_fence(run: Run, fence: commands.Fence) -> Lease:
             f"Job {fence.job_id} is not the live execution of run {run.id}, which is {run.status}. Drop the job."
         )
     return lease
+
+
+def decide_admission(run: Run, now: Millis) -> Outcome:
+    """A queued run gets a slot; nothing for one that does not wait for any."""
+    if run.lease is None or run.lease.state != "queued":
+        return NOTHING
+    return Outcome((Admitted(at=now),))
 
 
 def decide_claim(run: Run, command: commands.Claim, now: Millis) -> Outcome:
@@ -43,6 +51,7 @@ def decide_claim(run: Run, command: commands.Claim, now: Millis) -> Outcome:
         worker_id=command.worker_id,
         expires_at=now + command.reservation_ms,
         sequence_base=run.next_sequence,
+        log_position=command.log_position,
     )
     if command.acked:
         lease = _begun(run, lease, command.lease_ms, now)
@@ -69,7 +78,7 @@ def decide_renewal(run: Run, command: commands.Renew, now: Millis) -> Outcome:
 
 def decide_give_back(run: Run, command: commands.GiveBack, now: Millis) -> Outcome:
     """The job goes back into the queue, if that execution is still the live one."""
-    if run.lease is None or run.lease.job_id != command.job_id:
+    if run.lease is None or not run.lease.live or run.lease.job_id != command.job_id:
         return NOTHING
     return Outcome((JobReturned(at=now, avoid=""),))
 
@@ -79,6 +88,11 @@ def renewed(lease: Lease, lease_ms: int, now: Millis) -> Lease:
     return replace(lease, expires_at=min(now + lease_ms, lease.deadline_at))
 
 
+def heard(run: Run, lease: Lease, lease_ms: int, now: Millis) -> Lease:
+    """The lease after a checkpoint: renewed, or begun when the checkpoint came without an ack before it."""
+    return _begun(run, lease, lease_ms, now) if lease.state == "reserved" else renewed(lease, lease_ms, now)
+
+
 def decide_lease_expired(run: Run, command: commands.LeaseExpired, now: Millis) -> Outcome:
     """The function's timeout is a failure by policy; a lost lease is a new place in the queue, same attempt.
 
@@ -86,8 +100,10 @@ def decide_lease_expired(run: Run, command: commands.LeaseExpired, now: Millis) 
     Source: protocol/worker-rest.md 9.
     """
     lease = run.lease
-    if lease is None or lease.state == "ready" or lease.expires_at > now:
+    if lease is None or not lease.live or lease.expires_at > now:
         return NOTHING
+    if run.pause_requested:
+        return Outcome((paused_at_boundary(now, ""),))
     if lease.state == "reserved":
         # Nobody began; the job goes to whoever asks next.
         return Outcome((JobReturned(at=now, avoid=""),))

@@ -15,9 +15,10 @@ Status = Literal["pending", "running", "waiting", "paused", "completed", "failed
 ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 
 # Why a run waits or is paused; empty otherwise.
-Reason = Literal["", "sleep", "wait_event", "invoke", "retry", "injection", "exhausted"]
+Reason = Literal["", "sleep", "wait_event", "invoke", "retry", "throttle", "injection", "exhausted"]
 
-LeaseState = Literal["ready", "reserved", "held"]
+# queued: waits for a slot of its concurrency key. ready: waits for a worker.
+LeaseState = Literal["queued", "ready", "reserved", "held"]
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -35,11 +36,12 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """Leave to make one execution: waiting for a worker (`ready`), handed out (`reserved`) or begun (`held`).
+    """Leave to make one execution: `queued` for a slot, `ready` for a worker, handed out (`reserved`), begun (`held`).
 
     ready_at: when it came into the queue. token, execution_seq: the fence. expires_at: when it is lost unless
     renewed, never after deadline_at, the end of the function's timeout. sequence_base: the first free step sequence
-    when it was handed out. avoid: a worker that said it lacks the function.
+    when it was handed out. log_position: the log's head then; a wait looks back to it. avoid: a worker that said it
+    lacks the function.
     """
 
     state: LeaseState
@@ -51,7 +53,13 @@ class Lease(msgspec.Struct, frozen=True):
     expires_at: Millis = 0
     deadline_at: Millis = 0
     sequence_base: int = 0
+    log_position: int = 0
     avoid: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Whether a worker has it."""
+        return self.state in ("reserved", "held")
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -77,6 +85,14 @@ class Step(msgspec.Struct, frozen=True):
     duration_ms: int | None = None
     compensation_for: str | None = None
     sleep_until: Millis | None = None
+    input: str | None = None
+    wait_event: str | None = None
+    wait_until: Millis | None = None
+    child_run_id: str | None = None
+    original_output: str | None = None
+    patched_at: Millis | None = None
+    patched_by: str | None = None
+    injected: bool = False
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -85,6 +101,9 @@ class Run(msgspec.Struct, frozen=True):
     steps: those that were loaded for the decision at hand, by step id; step_count and next_sequence speak of all.
     last_report: token and status of the last update that ended an execution, so that its repetition is recognised.
     losses: leases lost one after another without any new step. next_at: when a waiting run goes on, if by time.
+    open_step: the step that a waiting run waits in. paused_from: what a paused run waited for when it was paused.
+    slot_key: the concurrency slot it needs, None when its function has no limit. holds_slot: also while paused.
+    watched: events may cancel it. recorded: its facts are kept.
     """
 
     id: str
@@ -115,6 +134,13 @@ class Run(msgspec.Struct, frozen=True):
     parent_run_id: str | None = None
     parent_step_id: str | None = None
     last_report: str = ""
+    open_step: str | None = None
+    pause_requested: bool = False
+    paused_from: Reason = ""
+    slot_key: str | None = None
+    holds_slot: bool = True
+    watched: bool = False
+    recorded: bool = False
     lease: Lease | None = None
     steps: dict[str, Step] = {}
 

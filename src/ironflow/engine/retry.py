@@ -3,9 +3,6 @@
 from ironflow.base.time import Millis
 from ironflow.engine.model import ErrorValue, Policy
 
-# The longest delay that is computed; beyond it, powers of the factor would only overflow.
-_EXPONENT_MAX = 64
-
 
 def decide_retry_delay(policy: Policy, attempt: int, retry_after_ms: int | None) -> int:
     """Milliseconds between the failure of `attempt` (from 1) and the next one.
@@ -15,7 +12,11 @@ def decide_retry_delay(policy: Policy, attempt: int, retry_after_ms: int | None)
     """
     if retry_after_ms is not None and retry_after_ms > 0:
         return min(retry_after_ms, policy.max_delay_ms)
-    backoff = policy.initial_delay_ms * policy.backoff_factor ** min(attempt - 1, _EXPONENT_MAX)
+    try:
+        backoff = policy.initial_delay_ms * policy.backoff_factor ** (attempt - 1)
+    except OverflowError:
+        # A power that no float can hold is beyond every maximum.
+        return policy.max_delay_ms
     return int(min(backoff, policy.max_delay_ms))
 
 

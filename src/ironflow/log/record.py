@@ -6,8 +6,8 @@ import msgspec
 
 from ironflow.base.time import Millis
 
-# event: emitted by users. invoke: the input of a directly started run; starts nothing else.
-Kind = Literal["event", "invoke"]
+# event: emitted by users. invoke: the input of a directly started run; starts nothing else. topic: a published message.
+Kind = Literal["event", "invoke", "topic"]
 
 
 class Record(msgspec.Struct, frozen=True):

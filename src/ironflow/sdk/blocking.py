@@ -1,12 +1,18 @@
 """`ctx.step` for handlers that are plain functions: the same steps, waited for in the handler's thread."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from ironflow.base.duration import Duration
-from ironflow.sdk.steps import Steps
+from ironflow.sdk.branches import OnError
+from ironflow.sdk.event import Event
+from ironflow.sdk.function import FunctionDefinition
+from ironflow.sdk.invoking import Child
+from ironflow.sdk.steps import INVOKE_DEFAULT, WAIT_DEFAULT, Item, Steps, mapped
+from ironflow.sdk.threads import in_thread
 
 T = TypeVar("T")
 
@@ -31,6 +37,64 @@ class BlockingSteps:
     def sleep_until(self, name: str, when: datetime | str) -> None:
         """As Steps.sleep_until."""
         self._wait(self._steps.sleep_until(name, when))
+
+    def wait_for_event(
+        self,
+        name: str,
+        *,
+        event: str,
+        match: str | None = None,
+        match_value: str | None = None,
+        payload: Any = None,
+        timeout: Duration = WAIT_DEFAULT,
+    ) -> Event:
+        """As Steps.wait_for_event."""
+        return self._wait(
+            self._steps.wait_for_event(
+                name, event=event, match=match, match_value=match_value, payload=payload, timeout=timeout
+            )
+        )
+
+    def invoke(
+        self, function: "str | FunctionDefinition", input: Any = None, *, timeout: Duration = INVOKE_DEFAULT
+    ) -> Any:
+        """As Steps.invoke."""
+        return self._wait(self._steps.invoke(function, input, timeout=timeout))
+
+    def invoke_async(self, function: "str | FunctionDefinition", input: Any = None) -> Child:
+        """As Steps.invoke_async."""
+        return self._wait(self._steps.invoke_async(function, input))
+
+    def parallel(
+        self,
+        name: str,
+        branches: Sequence[Callable[["BlockingSteps"], Any]],
+        *,
+        concurrency: int | None = None,
+        on_error: OnError = "fail_fast",
+    ) -> list[Any]:
+        """As Steps.parallel; each branch runs in a thread."""
+        blocking = [partial(self._in_thread, branch) for branch in branches]
+        return self._wait(self._steps.parallel(name, blocking, concurrency=concurrency, on_error=on_error))
+
+    def map(
+        self,
+        name: str,
+        items: Iterable[Item],
+        fn: Callable[[Item, "BlockingSteps", int], Any],
+        *,
+        concurrency: int | None = None,
+        on_error: OnError = "fail_fast",
+    ) -> list[Any]:
+        """As Steps.map; each item's branch runs in a thread."""
+        return self.parallel(name, mapped(items, fn), concurrency=concurrency, on_error=on_error)
+
+    def compensate(self, step_name: str, fn: Callable[[], Any]) -> None:
+        """As Steps.compensate."""
+        self._steps.compensate(step_name, fn)
+
+    async def _in_thread(self, branch: Callable[["BlockingSteps"], Any], steps: Steps) -> Any:
+        return await in_thread(branch, BlockingSteps(steps, self._loop))
 
     def _wait(self, step: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(step, self._loop).result()

@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 from ironflow.base.errors import NonRetryableError
-from ironflow.sdk.assignment import JobEvent
-from ironflow.sdk.payload import Read, from_payload
+from ironflow.sdk.event import Event
 from ironflow.sdk.steps import Steps
 
 logger = logging.getLogger("ironflow.function")
@@ -19,36 +17,6 @@ class SecretMissing(NonRetryableError):
     """The function was given no secret of that name. Store it, and name it in the function's secrets=."""
 
     code = "SECRET_MISSING"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """The event that started the run. version: of its schema, from 1; emitted_by: the run or key that emitted it."""
-
-    id: str
-    name: str
-    data: Any
-    timestamp: datetime
-    version: int = 1
-    source: str | None = None
-    idempotency_key: str | None = None
-    metadata: Mapping[str, Any] | None = None
-    emitted_by: str | None = None
-
-    @classmethod
-    def of(cls, event: JobEvent, read: Read = from_payload) -> "Event":
-        """The event of a job, its data read by `read`, which may raise ValidationError."""
-        return cls(
-            id=event.id,
-            name=event.name,
-            data=read(event.data),
-            timestamp=event.timestamp,
-            version=event.version,
-            source=event.source,
-            idempotency_key=event.idempotency_key,
-            metadata=event.metadata,
-            emitted_by=event.emitted_by or event.emitted_by_camel,
-        )
 
 
 @dataclass(frozen=True, slots=True)

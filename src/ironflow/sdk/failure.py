@@ -3,6 +3,7 @@
 Source: protocol/step-semantics.md 10, the Python column: what is not known to be final is tried again.
 """
 
+import os
 import traceback
 
 from msgspec import UNSET
@@ -12,6 +13,7 @@ from ironflow.sdk.report import RunFailure, StepFailure
 
 PLAIN_CODE = "ERROR"
 _STACK_CHARS_MAX = 8192
+_OURS = os.path.dirname(__file__)
 
 
 def run_failure(error: BaseException) -> RunFailure:
@@ -32,8 +34,11 @@ def run_failure(error: BaseException) -> RunFailure:
 
 def step_failure(error: BaseException) -> StepFailure:
     """An exception as a step's error."""
-    retryable = error.retryable if isinstance(error, IronflowError) else True
-    return StepFailure(message=message_of(error), retryable=retryable, stack=stack_of(error))
+    return StepFailure(message=message_of(error), retryable=is_retryable(error), stack=stack_of(error))
+
+
+def is_retryable(error: BaseException) -> bool:
+    return error.retryable if isinstance(error, IronflowError) else True
 
 
 def step_error(error: BaseException, step_id: str, step_name: str) -> StepError:
@@ -49,5 +54,12 @@ def message_of(error: BaseException) -> str:
 
 
 def stack_of(error: BaseException) -> str:
-    """The traceback as text; of a long one the end, where the cause of it all stands."""
-    return "".join(traceback.format_exception(error))[-_STACK_CHARS_MAX:]
+    """The traceback as text, without the SDK's own frames; of a long one the end, where it was raised."""
+    told = traceback.TracebackException.from_exception(error)
+    link: traceback.TracebackException | None = told
+    while link is not None:
+        link.stack = traceback.StackSummary.from_list(
+            each for each in link.stack if not each.filename.startswith(_OURS)
+        )
+        link = link.__cause__ or link.__context__
+    return "".join(told.format())[-_STACK_CHARS_MAX:]

@@ -38,7 +38,38 @@ class Sleep(Struct, kw_only=True, tag_field="type", tag="sleep"):
     until: datetime
 
 
-YieldedStep = Sleep
+class EventFilter(Struct, kw_only=True):
+    """match: a path or an expression; match_value: what is at the path; payload: shown to whoever is to answer."""
+
+    event: str
+    timeout: str
+    match: str | UnsetType = UNSET
+    match_value: str | UnsetType = UNSET
+    payload: Raw | UnsetType = UNSET
+
+
+class WaitForEvent(Struct, kw_only=True, tag_field="type", tag="wait_for_event"):
+    step_id: str
+    step_name: str
+    event_filter: EventFilter
+
+
+class InvokeFunction(Struct, kw_only=True, tag_field="type", tag="invoke_function"):
+    step_id: str
+    step_name: str
+    function_id: str
+    input: Raw
+    invoke_timeout_ms: int
+
+
+class InvokeFunctionAsync(Struct, kw_only=True, tag_field="type", tag="invoke_function_async"):
+    step_id: str
+    step_name: str
+    function_id: str
+    input: Raw
+
+
+YieldedStep = Sleep | WaitForEvent | InvokeFunction | InvokeFunctionAsync
 
 
 class RunFailure(Struct, kw_only=True):

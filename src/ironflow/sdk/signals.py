@@ -18,3 +18,12 @@ class Yield(BaseException):
 
 class Stopped(asyncio.CancelledError):
     """This execution is over: its handler has ended, or its lease is lost. Nothing more is run for it."""
+
+
+def first_yield(group: BaseExceptionGroup[BaseException]) -> Yield | None:
+    """The first wait among exceptions that were raised together, at whatever depth."""
+    for each in group.exceptions:
+        found = first_yield(each) if isinstance(each, BaseExceptionGroup) else each
+        if isinstance(found, Yield):
+            return found
+    return None

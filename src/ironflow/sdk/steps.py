@@ -1,17 +1,25 @@
 """`ctx.step`: the steps of a durable function. A finished step is never run again; its recorded result comes back.
 
-Source: protocol/step-semantics.md 3 and 4.
+Source: protocol/step-semantics.md 3 to 9.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from msgspec import UNSET
 
 from ironflow.base.duration import Duration, InvalidDuration, duration_ms
 from ironflow.base.errors import InvalidArgument, ValidationError
 from ironflow.base.time import parse_time, to_datetime, to_millis
-from ironflow.sdk.report import Sleep
+from ironflow.sdk.branches import OnError, run_branches
+from ironflow.sdk.event import Event, awaited_event
+from ironflow.sdk.function import FunctionDefinition
+from ironflow.sdk.invoking import Child, output_of
+from ironflow.sdk.payload import NOTHING, to_payload
+from ironflow.sdk.report import EventFilter, InvokeFunction, InvokeFunctionAsync, Sleep, WaitForEvent
 from ironflow.sdk.results import result_reader
 from ironflow.sdk.stepids import Scope
 
@@ -19,6 +27,10 @@ if TYPE_CHECKING:
     from ironflow.sdk.execution import Execution
 
 T = TypeVar("T")
+Item = TypeVar("Item")
+
+WAIT_DEFAULT = "7d"
+INVOKE_DEFAULT = "30s"
 
 
 class Steps:
@@ -55,11 +67,11 @@ class Steps:
                 f"step {name!r} was given {fn!r}. Give it a function and its arguments: run({name!r}, fetch, url)."
             )
         step_id = self._next_id(name)
-        memo = self._execution.memo(step_id)
+        memo = self._execution.completed(step_id)
         if memo is not None:
             return result_reader(fn)(memo.output)
         timeout_s = None if timeout is None else duration_ms(timeout) / 1000
-        return await self._execution.perform(step_id, name, fn, args, kwargs, timeout_s)
+        return await self._execution.bodies.step(step_id, name, fn, args, kwargs, timeout_s)
 
     async def sleep(self, name: str, duration: Duration) -> None:
         """Rests without keeping a worker busy. duration: seconds, timedelta or text such as `10m`; more than nothing.
@@ -67,12 +79,10 @@ class Steps:
         Raises InvalidDuration.
         """
         step_id = self._next_id(name)
-        length_ms = duration_ms(duration)
-        if length_ms == 0:
-            raise InvalidDuration(f"step {name!r} sleeps for {duration!r}; write a duration longer than nothing.")
-        if self._execution.memo(step_id) is None:
+        length_ms = _positive_ms(duration, f"step {name!r} sleeps for")
+        if self._execution.completed(step_id) is None:
             until = to_datetime(self._execution.now() + length_ms)
-            self._execution.leave(Sleep(step_id=step_id, step_name=name, until=until))
+            raise self._execution.leaving(Sleep(step_id=step_id, step_name=name, until=until))
 
     async def sleep_until(self, name: str, when: datetime | str) -> None:
         """Rests until a moment. when: an aware datetime or RFC 3339 text.
@@ -82,17 +92,145 @@ class Steps:
         """
         step_id = self._next_id(name)
         until = _moment(when, name)
-        if self._execution.memo(step_id) is not None:
+        if self._execution.completed(step_id) is not None:
             return
         if until < self._execution.job.event.timestamp:
             raise ValueError(f"step {name!r} sleeps until {until.isoformat()}, which was before the run began.")
-        self._execution.leave(Sleep(step_id=step_id, step_name=name, until=until))
+        raise self._execution.leaving(Sleep(step_id=step_id, step_name=name, until=until))
+
+    async def wait_for_event(
+        self,
+        name: str,
+        *,
+        event: str,
+        match: str | None = None,
+        match_value: str | None = None,
+        payload: Any = None,
+        timeout: Duration = WAIT_DEFAULT,
+    ) -> Event:
+        """Rests until an event called `event` is emitted, and gives it.
+
+        match: a path whose value must be that of the run's own event, or `match_value`; or a CEL expression.
+        payload: kept with the wait, for whoever is to answer. When `timeout` passes first, the run fails.
+        Raises ValidationError, InvalidDuration, SerializationError.
+        """
+        step_id = self._next_id(name)
+        if not event.strip():
+            raise ValidationError(f"step {name!r} waits for an event without a name.")
+        timeout_ms = _positive_ms(timeout, f"step {name!r} waits for")
+        memo = self._execution.completed(step_id)
+        if memo is not None and memo.output != NOTHING:
+            return awaited_event(memo.output)
+        waited = EventFilter(
+            event=event.strip(),
+            timeout=timeout.strip() if isinstance(timeout, str) else f"{timeout_ms}ms",
+            match=match or UNSET,
+            match_value=UNSET if match_value is None else match_value,
+            payload=UNSET if payload is None else to_payload(payload, f"the payload of step {name!r}"),
+        )
+        raise self._execution.leaving(WaitForEvent(step_id=step_id, step_name=name, event_filter=waited))
+
+    async def invoke(
+        self, function: "str | FunctionDefinition", input: Any = None, *, timeout: Duration = INVOKE_DEFAULT
+    ) -> Any:
+        """Runs another function and gives its output.
+
+        Raises InvokeError when it failed, could not be started, or took longer than `timeout`; SerializationError.
+        """
+        function_id = function if isinstance(function, str) else function.id
+        step_id = self._next_id(function_id)
+        done = self._execution.ended(step_id)
+        if done is not None:
+            return output_of(done, function_id)
+        timeout_ms = _positive_ms(timeout, f"{function_id!r} is waited for")
+        raise self._execution.leaving(
+            InvokeFunction(
+                step_id=step_id,
+                step_name=function_id,
+                function_id=function_id,
+                input=to_payload(input, f"the input of {function_id!r}"),
+                invoke_timeout_ms=timeout_ms,
+            )
+        )
+
+    async def invoke_async(self, function: "str | FunctionDefinition", input: Any = None) -> Child:
+        """Starts another function and goes on. Raises InvokeError when it cannot be started, SerializationError."""
+        function_id = function if isinstance(function, str) else function.id
+        step_id = self._next_id(function_id)
+        done = self._execution.ended(step_id)
+        if done is not None:
+            return Child(output_of(done, function_id)["run_id"])
+        raise self._execution.leaving(
+            InvokeFunctionAsync(
+                step_id=step_id,
+                step_name=function_id,
+                function_id=function_id,
+                input=to_payload(input, f"the input of {function_id!r}"),
+            )
+        )
+
+    async def parallel(
+        self,
+        name: str,
+        branches: Sequence[Callable[["Steps"], Any]],
+        *,
+        concurrency: int | None = None,
+        on_error: OnError = "fail_fast",
+    ) -> list[Any]:
+        """Runs branches side by side and gives their results in order. Each uses the steps that it is given.
+
+        concurrency: how many at a time, None for all. on_error: `fail_fast` raises the first branch's error, `collect`
+        puts exceptions in the place of results.
+        """
+        self._check_name(name)
+        return await run_branches(
+            [partial(branch, Steps(self._execution, self._scope.branch(name, i))) for i, branch in enumerate(branches)],
+            concurrency,
+            on_error,
+            on_loop=True,
+        )
+
+    async def map(
+        self,
+        name: str,
+        items: Iterable[Item],
+        fn: Callable[[Item, "Steps", int], Any],
+        *,
+        concurrency: int | None = None,
+        on_error: OnError = "fail_fast",
+    ) -> list[Any]:
+        """As parallel, with a branch `fn(item, steps, index)` for each item."""
+        return await self.parallel(name, mapped(items, fn), concurrency=concurrency, on_error=on_error)
+
+    def compensate(self, step_name: str, fn: Callable[[], Any]) -> None:
+        """Says how to undo a step: `fn` runs, as a step, if the run fails for good later. The newest runs first."""
+        self._check_name(step_name)
+        self._execution.compensations.add(step_name, fn)
 
     def _next_id(self, name: str) -> str:
+        self._check_name(name)
+        return self._scope.next_id(name)
+
+    def _check_name(self, name: str) -> None:
         if not isinstance(name, str) or not name:
             raise ValidationError(f"a step is called {name!r}; give it a name.")
         self._execution.check_open()
-        return self._scope.next_id(name)
+
+
+def mapped(items: Iterable[Item], fn: Callable[[Item, Any, int], Any]) -> list[Callable[[Any], Any]]:
+    """A branch for each item, waiting to be given its steps."""
+    return [partial(_mapped_item, fn, item, index) for index, item in enumerate(items)]
+
+
+def _mapped_item(fn: Callable[[Item, Any, int], Any], item: Item, index: int, steps: Any) -> Any:
+    return fn(item, steps, index)
+
+
+def _positive_ms(span: Duration, what: str) -> int:
+    length_ms = duration_ms(span)
+    if length_ms == 0:
+        raise InvalidDuration(f"{what} {span!r}; write a duration longer than nothing.")
+    return length_ms
 
 
 def _moment(when: datetime | str, name: str) -> datetime:

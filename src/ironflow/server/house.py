@@ -9,6 +9,7 @@ from ironflow.base.time import Clock, SystemClock
 from ironflow.broker.port import Broker, LocalBroker
 from ironflow.dispatch import Dispatch
 from ironflow.engine.model import Policy
+from ironflow.features.controls.service import Controls
 from ironflow.features.events.emitting import Emitter
 from ironflow.features.events.loops import ForgetKeys
 from ironflow.features.events.service import Events
@@ -16,12 +17,14 @@ from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.functions.service import Functions
 from ironflow.features.functions.store import count as count_functions
 from ironflow.features.jobs import store as jobs_store
+from ironflow.features.jobs.informing import Informer
 from ironflow.features.jobs.loops import EvictWorkers, ReclaimLeases
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.jobs.service import Jobs
 from ironflow.features.kv.loops import Expire
 from ironflow.features.kv.service import KeyValue
-from ironflow.features.runs import ledger
+from ironflow.features.pubsub.service import PubSub
+from ironflow.features.runs.ledger import Ledger
 from ironflow.features.runs.loops import PurgeRuns
 from ironflow.features.runs.queries import count_active
 from ironflow.features.runs.service import Runs
@@ -77,8 +80,10 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         losses_max=settings.lease_losses_max,
     )
     index = FunctionIndex(_policy(settings))
-    runs = Runs(db, broker)
-    jobs = Jobs(db, ids, clock, timing, settings.output_bytes_max)
+    ledger = Ledger(index, ids)
+    runs = Runs(db, broker, ledger)
+    informer = Informer(index, ids, timing)
+    jobs = Jobs(db, ledger, informer, ids, clock, timing, settings.output_bytes_max)
     loops = Loops(clock, broker)
     about = About(
         started_at=clock.now(),
@@ -95,9 +100,11 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         ServerState(db, about),
         KeyValue(db),
         Functions(db),
-        Events(db, Emitter(index, ids), runs, ids, settings.event_bytes_max),
+        Events(db, Emitter(index, ledger, ids), runs, ids, settings.event_bytes_max),
         runs,
         jobs,
+        Controls(db, ledger, timing.evict_ms),
+        PubSub(db, ids, settings.event_bytes_max),
     ]
     dispatch = Dispatch()
     for room in rooms:
@@ -114,7 +121,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     )
     all_loops: list[Loop] = [
         FireTimers(db, ledger.wake_due),
-        ReclaimLeases(db, timing),
+        ReclaimLeases(db, ledger, timing),
         EvictWorkers(db, timing),
         Expire(db),
         ForgetKeys(db),

@@ -73,7 +73,7 @@ class Connect:
 
 
 def rpc_body(operation: Operation[Any, Any], answer: Any) -> bytes:
-    return b"{}" if answer is None else message_to_json(answer, "camel", rpc=True)
+    return b"{}" if answer is None else message_to_json(answer, operation.rpc_spelling, rpc=True)
 
 
 def deadline_of(headers: dict[str, str]) -> float | None:

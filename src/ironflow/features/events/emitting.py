@@ -7,16 +7,14 @@ import msgspec
 from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.json import read_json
-from ironflow.base.path import compiled_path, key_text
 from ironflow.base.time import Millis
-from ironflow.engine import commands
-from ironflow.engine.decide import decide
 from ironflow.features.events import rules, store
 from ironflow.features.events.contract import CannotWait
 from ironflow.features.events.store import FirstAnswer
 from ironflow.features.functions.contract import FunctionNotActive, FunctionNotFound
 from ironflow.features.functions.index import FunctionIndex, Startable
-from ironflow.features.runs import ledger
+from ironflow.features.runs.creation import Creation, creation
+from ironflow.features.runs.ledger import Ledger
 from ironflow.log.append import append
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
@@ -39,8 +37,9 @@ class Answer(NamedTuple):
 class Emitter:
     """Applies emissions in a transaction. Made once: its `apply` is the function that commits gather items for."""
 
-    def __init__(self, index: FunctionIndex, ids: Ids) -> None:
+    def __init__(self, index: FunctionIndex, ledger: Ledger, ids: Ids) -> None:
         self._index = index
+        self._ledger = ledger
         self._ids = ids
 
     def apply(self, tx: Tx, emissions: list[Emission]) -> list[Answer | IronflowError]:
@@ -49,7 +48,7 @@ class Emitter:
         first = self._first_answers(tx, emissions)
         answers: list[Answer | IronflowError] = []
         records: list[Record] = []
-        changes: list[ledger.Change] = []
+        creations: list[Creation] = []
         new_keys: dict[tuple[str, str, str], FirstAnswer] = {}
         refused: list[tuple[str, str, str]] = []
         for emission in emissions:
@@ -67,9 +66,9 @@ class Emitter:
                 continue
             run_ids: list[str] = []
             for function in functions:
-                decision = decide(None, self._creation(emission.record, function), emission.now)
-                changes.append((None, decision))
-                run_ids.append(decision.run.id)
+                created = creation(self._ids.new("run"), function, emission.record)
+                creations.append(created)
+                run_ids.append(created.command.run_id)
             records.append(emission.record)
             answers.append(Answer(emission.record.id, run_ids))
             if place:
@@ -78,9 +77,14 @@ class Emitter:
             store.save_answers(tx, new_keys)
         if refused:
             store.release_keys(tx, refused)
-        ledger.save(tx, changes)
-        # Last, because positions are held until the commit.
-        append(tx, records)
+        if not records:
+            return answers
+        now = records[-1].created_at
+        if creations:
+            self._ledger.create(tx, creations, now)
+        # Late, because positions are held until the commit; before matching, so that no wait registers in between.
+        placed = append(tx, records)
+        self._ledger.events_came(tx, [record for record in placed if record.kind == "event"], now)
         return answers
 
     def _first_answers(self, tx: Tx, emissions: list[Emission]) -> dict[tuple[str, str, str], FirstAnswer]:
@@ -107,24 +111,9 @@ class Emitter:
             # Browser clients invoke a function by emitting its id.
             named = self._index.get(record.environment, record.name)
             found = [named] if named is not None and named.status == "active" else []
-        if emission.waited_for and any(function.debounced for function in found):
+        if emission.waited_for and any(function.debounce for function in found):
             raise CannotWait()
         return found
-
-    def _creation(self, record: Record, function: Startable) -> commands.Create:
-        actor_id = None
-        if function.actor_key:
-            actor_id = key_text(compiled_path(function.actor_key)(read_json(record.data))) or None
-        return commands.Create(
-            run_id=self._ids.new("run"),
-            environment=record.environment,
-            function_id=function.id,
-            function_version=function.version,
-            event_id=record.id,
-            event_name=record.name,
-            policy=function.policy,
-            actor_id=actor_id,
-        )
 
 
 def _place(emission: Emission) -> tuple[str, str, str] | None:

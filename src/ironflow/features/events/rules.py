@@ -11,8 +11,6 @@ from ironflow.log.record import Record
 NAME_CHARS_MAX = 256
 KEY_BYTES_MAX = 255
 NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-# What a run's event is called when the run was started directly. Source: protocol/step-semantics.md 6.
-INVOKED = "ironflow/function.invoked"
 DEDUP_WINDOW_MS = 7 * 24 * 3600 * 1000
 
 _FORBIDDEN_IN_NAME = re.compile(r"[\s\x00-\x1f\x7f*>]")

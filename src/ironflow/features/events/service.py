@@ -14,6 +14,7 @@ from ironflow.base.time import to_datetime, to_millis
 from ironflow.features.events import contract, rules, store
 from ironflow.features.events.emitting import Answer, Emission, Emitter
 from ironflow.features.runs.contract import WireError
+from ironflow.features.runs.ledger import INVOKED
 from ironflow.features.runs.service import Runs
 from ironflow.log.read import records
 from ironflow.log.record import Record
@@ -159,7 +160,7 @@ class Events:
     async def _invoke(
         self, call: Call, function_id: str, data: Json, metadata: Json | None, idempotency_key: str
     ) -> Answer:
-        request = contract.Emit(event=rules.INVOKED, data=data, metadata=metadata, idempotency_key=idempotency_key)
+        request = contract.Emit(event=INVOKED, data=data, metadata=metadata, idempotency_key=idempotency_key)
         record = replace(self._record(call, request), kind="invoke", source="invoke")
         return await self._apply(Emission(record, call.now, function_id=function_id))
 

@@ -11,6 +11,7 @@ from ironflow.base.cel import Expression, expression
 from ironflow.base.pattern import compiled, is_pattern, literal_prefix
 from ironflow.engine.model import Policy
 from ironflow.features.functions import store
+from ironflow.features.functions.contract import CancelOnSpec, DebounceConfig, ThrottleConfig
 from ironflow.features.functions.rules import FunctionRow, policy_of
 from ironflow.storage.port import Tx
 
@@ -24,8 +25,20 @@ class Startable:
     version: int
     status: str
     policy: Policy
-    debounced: bool
-    actor_key: str
+    has_triggers: bool = False
+    actor_key: str = ""
+    concurrency_limit: int = 0
+    concurrency_key: str = ""
+    holds_slot: bool = True
+    recorded: bool = False
+    cancel_on: tuple[CancelOnSpec, ...] = ()
+    throttle: ThrottleConfig | None = None
+    debounce: DebounceConfig | None = None
+
+    @property
+    def slot_limit(self) -> int:
+        """How many of its runs, with the same slot key, may run at a time; 0 for any number."""
+        return 1 if self.actor_key else self.concurrency_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +117,15 @@ class FunctionIndex:
             version=row.version,
             status=row.status,
             policy=policy_of(row.config, self._defaults),
-            debounced=row.config.debounce is not None,
+            has_triggers=bool(row.config.triggers),
             actor_key=row.config.actor_key,
+            concurrency_limit=row.config.concurrency.limit if row.config.concurrency else 0,
+            concurrency_key=row.config.concurrency.key if row.config.concurrency else "",
+            holds_slot=row.config.pause_behavior != "release",
+            recorded=row.config.recording,
+            cancel_on=tuple(spec for spec in row.config.cancel_on if spec.event and spec.match),
+            throttle=row.config.throttle if row.config.throttle and row.config.throttle.limit else None,
+            debounce=row.config.debounce if row.config.debounce and row.config.debounce.period_ms else None,
         )
         self._functions[place] = function
         rules = [

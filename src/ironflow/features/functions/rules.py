@@ -14,12 +14,17 @@ from ironflow.base.pattern import compiled, is_pattern
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine.model import Policy
 from ironflow.features.functions.contract import (
+    CancelOnSpec,
+    CircuitBreakerConfig,
+    ConcurrencyConfig,
+    DebounceConfig,
     ExecutionMode,
     Function,
     FunctionStatus,
     InvalidFunction,
     RegisterFunction,
     RetryConfig,
+    ThrottleConfig,
     Trigger,
 )
 
@@ -38,7 +43,7 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True):
     triggers: list[Trigger] = []
     retry: RetryConfig | None = None
     timeout_ms: int = 0
-    concurrency: dict[str, object] | None = None
+    concurrency: ConcurrencyConfig | None = None
     preferred_mode: str = "pull"
     endpoint_url: str = ""
     actor_key: str = ""
@@ -48,10 +53,10 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True):
     recording_profile: str = ""
     pause_behavior: str = ""
     metadata: dict[str, object] = {}
-    debounce: dict[str, object] | None = None
-    throttle: dict[str, object] | None = None
-    circuit_breaker: dict[str, object] | None = None
-    cancel_on: list[dict[str, object]] = []
+    debounce: DebounceConfig | None = None
+    throttle: ThrottleConfig | None = None
+    circuit_breaker: CircuitBreakerConfig | None = None
+    cancel_on: list[CancelOnSpec] = []
     compensate_on_cancel: bool = False
 
 
@@ -109,7 +114,7 @@ def config_of(request: RegisterFunction) -> Config:
         triggers=request.triggers,
         retry=request.retry,
         timeout_ms=request.timeout_ms,
-        concurrency=asdict(request.concurrency) if request.concurrency else None,
+        concurrency=request.concurrency,
         preferred_mode=mode.value,
         endpoint_url=request.endpoint_url,
         actor_key=request.actor_key,
@@ -119,10 +124,10 @@ def config_of(request: RegisterFunction) -> Config:
         recording_profile=request.recording_profile,
         pause_behavior=request.pause_behavior,
         metadata=dict(request.metadata),
-        debounce=asdict(request.debounce) if request.debounce else None,
-        throttle=asdict(request.throttle) if request.throttle else None,
-        circuit_breaker=asdict(request.circuit_breaker) if request.circuit_breaker else None,
-        cancel_on=[asdict(spec) for spec in request.cancel_on],
+        debounce=request.debounce,
+        throttle=request.throttle,
+        circuit_breaker=request.circuit_breaker,
+        cancel_on=request.cancel_on,
         compensate_on_cancel=request.compensate_on_cancel,
     )
     text = msgspec.json.encode(config)

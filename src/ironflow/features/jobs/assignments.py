@@ -1,8 +1,6 @@
 """What a worker is handed: the job, the event and the memo. Source: protocol/worker-rest.md 6, "Job assignment"."""
 
-import msgspec
-
-from ironflow.base.json import NULL, Json
+from ironflow.base.json import NULL, Json, to_json
 from ironflow.base.time import to_datetime
 from ironflow.engine.model import Run, Step
 from ironflow.features.jobs.contract import Assignment, CompletedStep, JobEvent
@@ -11,12 +9,17 @@ from ironflow.log.read import records
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
+# This runtime takes every row for a success. Source: protocol/worker-rest.md 6.
+SEES_NO_FAILURES = "node-"
 
-def assignments(tx: Tx, claimed: list[Run]) -> list[Assignment]:
-    """The assignments of runs just claimed, with their events and recorded steps."""
+
+def assignments(tx: Tx, claimed: list[Run], runtime: str) -> list[Assignment]:
+    """The assignments of runs just claimed, with their events and recorded steps. runtime: the worker's."""
     events = records(tx, list({run.event_id for run in claimed}))
     with_steps = [run.id for run in claimed if run.step_count]
-    memos = runs.completed_steps(tx, with_steps) if with_steps else {}
+    memos = runs.memo(tx, with_steps) if with_steps else {}
+    if runtime.startswith(SEES_NO_FAILURES):
+        memos = {run_id: [step for step in memo if step.status == "completed"] for run_id, memo in memos.items()}
     return [_assignment(run, events[run.event_id], memos.get(run.id, [])) for run in claimed]
 
 
@@ -44,7 +47,9 @@ def _assignment(run: Run, event: Record, memo: list[Step]) -> Assignment:
             CompletedStep(
                 step_id=step.step_id,
                 name=step.name,
-                output=msgspec.Raw(step.output.encode()) if step.output is not None else NULL,
+                output=to_json(step.output) or NULL,
+                status="failed" if step.status == "failed" else None,
+                error=to_json(step.error) if step.status == "failed" else None,
             )
             for step in memo
         ],

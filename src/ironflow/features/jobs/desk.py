@@ -18,7 +18,8 @@ from ironflow.features.jobs import rules, store
 from ironflow.features.jobs.assignments import assignments
 from ironflow.features.jobs.contract import Assignment
 from ironflow.features.jobs.rules import Timing, WorkerRow
-from ironflow.features.runs import ledger
+from ironflow.features.runs.ledger import Change, Ledger, job_key
+from ironflow.log.read import head
 from ironflow.storage.port import Database, StorageFailed, Tx
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,9 @@ class Ask:
 class Desk:
     """Polls that wait, and handing out."""
 
-    def __init__(self, db: Database, ids: Ids, clock: Clock, timing: Timing) -> None:
+    def __init__(self, db: Database, ledger: Ledger, ids: Ids, clock: Clock, timing: Timing) -> None:
         self._db = db
+        self._ledger = ledger
         self._ids = ids
         self._clock = clock
         self._timing = timing
@@ -53,7 +55,7 @@ class Desk:
     async def ask(self, worker: WorkerRow, available: int, acked: bool, hold_s: float) -> list[Assignment]:
         """Up to `available` jobs for the worker; waits up to `hold_s` seconds for the first one."""
         ask = Ask(worker, available, acked, hold_s > 0, asyncio.get_running_loop().create_future())
-        ask.keys = {ledger.job_key(worker.environment, function_id) for function_id in worker.function_ids}
+        ask.keys = {job_key(worker.environment, function_id) for function_id in worker.function_ids}
         self._asks[ask] = None
         # Under a key that no function has: only fresh asks are looked at.
         self._db.ring("jobs", "?")
@@ -97,9 +99,10 @@ class Desk:
         if not run_ids:
             return []
         now = self._clock.now()
+        log_position = head(tx)
         claimed: list[Run] = []
-        changes: list[ledger.Change] = []
-        for run in ledger.load(tx, run_ids).values():
+        changes: list[Change] = []
+        for run in self._ledger.load(tx, run_ids).values():
             command = commands.Claim(
                 worker_id=worker.id,
                 job_id=rules.job_id(run.id, run.execution_seq + 1),
@@ -107,14 +110,15 @@ class Desk:
                 acked=ask.acked,
                 lease_ms=self._timing.lease_ms,
                 reservation_ms=self._timing.reservation_ms,
+                log_position=log_position,
             )
             decision = decide(run, command, now)
             if decision.facts:
                 claimed.append(decision.run)
                 changes.append((run, decision))
-        ledger.save(tx, changes)
+        self._ledger.save(tx, changes, now)
         tx.ring("leases")
-        return assignments(tx, claimed)
+        return assignments(tx, claimed, worker.runtime)
 
     def _give_back_soon(self, jobs: list[Assignment]) -> None:
         task = asyncio.get_running_loop().create_task(self._give_back(jobs))
@@ -126,9 +130,9 @@ class Desk:
         now = self._clock.now()
 
         def change(tx: Tx) -> None:
-            runs = ledger.load(tx, [each.run_id for each in jobs])
+            runs = self._ledger.load(tx, [each.run_id for each in jobs])
             asked = {each.run_id: commands.GiveBack(job_id=each.job_id) for each in jobs}
-            ledger.save(tx, [(run, decide(run, asked[run.id], now)) for run in runs.values()])
+            self._ledger.save(tx, [(run, decide(run, asked[run.id], now)) for run in runs.values()], now)
 
         try:
             await self._db.write(change)

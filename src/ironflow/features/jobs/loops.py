@@ -7,7 +7,7 @@ from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.features.jobs import store
 from ironflow.features.jobs.rules import Timing
-from ironflow.features.runs import ledger
+from ironflow.features.runs.ledger import Ledger
 from ironflow.storage.port import Database, Tx
 
 BATCH = 500
@@ -29,8 +29,9 @@ class ReclaimLeases:
     topic = "leases"
     every_ms = 1_000
 
-    def __init__(self, db: Database, timing: Timing) -> None:
+    def __init__(self, db: Database, ledger: Ledger, timing: Timing) -> None:
         self._db = db
+        self._ledger = ledger
         self._timing = timing
 
     async def run_once(self, now: Millis) -> Reclaimed:
@@ -41,8 +42,8 @@ class ReclaimLeases:
 
         def reclaim(tx: Tx) -> int:
             run_ids = store.expired(tx, now, BATCH)
-            runs = ledger.load(tx, run_ids) if run_ids else {}
-            ledger.save(tx, [(run, decide(run, command, now)) for run in runs.values()])
+            runs = self._ledger.load(tx, run_ids) if run_ids else {}
+            self._ledger.save(tx, [(run, decide(run, command, now)) for run in runs.values()], now)
             return len(run_ids)
 
         reclaimed = await self._db.write(reclaim)

@@ -2,11 +2,17 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from ironflow.base.errors import PayloadTooLarge
+from ironflow.base.cel import expression
+from ironflow.base.duration import duration_ms
+from ironflow.base.errors import IronflowError, PayloadTooLarge
 from ironflow.base.json import json_text
+from ironflow.base.path import compiled_path, value_text
+from ironflow.base.pattern import compiled
 from ironflow.base.time import Millis, to_millis
 from ironflow.engine import commands
 from ironflow.engine.model import ErrorValue
@@ -16,11 +22,10 @@ ID_BYTES_MAX = 128
 STEPS_MAX = 500
 POLL_HOLD_S_MAX = 25.0
 _FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f*>/]")
-_UNSUPPORTED = {
-    "wait_for_event": "an event",
-    "invoke_function": "an invoked function",
-    "invoke_function_async": "an invoked function",
-}
+# How far back into a log of matching events a wait looks at a time.
+WAIT_MS_DEFAULT = 7 * 24 * 3600 * 1000
+# What makes a `match` an expression rather than a path.
+_OPERATORS = re.compile(r"[=<>!&|()\[\]'\"+*/?\s]")
 
 
 class OutputTooLarge(PayloadTooLarge):
@@ -168,13 +173,62 @@ def _yield(told: Yield | None, run_id: str) -> commands.YieldFor:
     if not told.step_id:
         raise InvalidReport("The yield has no step_id.")
     name = told.step_name or step_name(told.step_id, run_id)
-    if told.type == "sleep":
-        if told.until is None:
-            raise InvalidReport("A yield of type sleep has an `until`.")
-        return commands.Sleep(step_id=told.step_id, name=name, until=to_millis(told.until))
-    if told.type not in _UNSUPPORTED:
-        raise InvalidReport(f"A yield of type {told.type[:40]!r} is not known.")
-    return commands.Unsupported(step_id=told.step_id, what=_UNSUPPORTED[told.type])
+    match told.type:
+        case "sleep":
+            if told.until is None:
+                raise InvalidReport("A yield of type sleep has an `until`.")
+            return commands.Sleep(step_id=told.step_id, name=name, until=to_millis(told.until))
+        case "wait_for_event":
+            return _wait(told, name)
+        case "invoke_function" | "invoke_function_async":
+            if not told.function_id:
+                raise InvalidReport(f"A yield of type {told.type} has a function_id.")
+            return commands.Invoke(
+                step_id=told.step_id,
+                name=name,
+                function_id=told.function_id,
+                input=json_text(told.input) or "null",
+                timeout_ms=told.invoke_timeout_ms,
+                asynchronous=told.type == "invoke_function_async",
+            )
+        case _:
+            raise InvalidReport(f"A yield of type {told.type[:40]!r} is not known.")
+
+
+def _wait(told: Yield, name: str) -> commands.WaitForEvent:
+    """A wait whose `match` is a path; its value is the triggering event's unless told. With an operator it is CEL."""
+    wanted = told.event_filter
+    if wanted is None or not wanted.event.strip():
+        raise InvalidReport("A yield of type wait_for_event has an event_filter with an event.")
+    is_expression = bool(_OPERATORS.search(wanted.match))
+    try:
+        compiled(wanted.event.strip())
+        if is_expression:
+            expression(wanted.match)
+        timeout_ms = duration_ms(wanted.timeout, number_unit="ms") if wanted.timeout else WAIT_MS_DEFAULT
+    except IronflowError as fault:
+        raise InvalidReport(f"event_filter: {fault.message}") from None
+    value = "" if wanted.match_value is None else value_text(wanted.match_value)
+    return commands.WaitForEvent(
+        step_id=told.step_id,
+        name=name,
+        event=wanted.event.strip(),
+        path="" if is_expression else wanted.match,
+        value=value,
+        expression=wanted.match if is_expression else "",
+        timeout_ms=timeout_ms,
+        payload=json_text(wanted.payload),
+    )
+
+
+def with_trigger_value(wait: commands.WaitForEvent, data: Any) -> commands.WaitForEvent:
+    """The wait with the value that the run's own event has at its path, where none was told.
+
+    Source: protocol/step-semantics.md 5, "Match semantics", 3.
+    """
+    if not wait.path or wait.value:
+        return wait
+    return replace(wait, value=value_text(compiled_path(wait.path)(data)))
 
 
 def step_name(step_id: str, run_id: str) -> str:

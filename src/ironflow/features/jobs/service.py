@@ -11,12 +11,11 @@ from ironflow.base.time import Clock, Millis, to_datetime
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.errors import StaleExecution
-from ironflow.engine.model import Run
-from ironflow.engine.report import NO_SUCH_FUNCTION
 from ironflow.features.jobs import contract, rules, store
 from ironflow.features.jobs.desk import Desk
+from ironflow.features.jobs.informing import Informer
 from ironflow.features.jobs.rules import Timing, WorkerRow
-from ironflow.features.runs import ledger
+from ironflow.features.runs.ledger import Change, Ledger
 from ironflow.storage.port import Database, Tx
 
 # A worker's row is read again after this long, in case another node registered it anew.
@@ -35,14 +34,17 @@ class _Word(NamedTuple):
 
 
 class Jobs:
-    """The jobs room. output_bytes_max: the largest output of a step or run that is accepted."""
+    """The jobs room. bytes_max: the largest output of a step or run that is accepted."""
 
-    def __init__(self, db: Database, ids: Ids, clock: Clock, timing: Timing, output_bytes_max: int) -> None:
+    def __init__(
+        self, db: Database, ledger: Ledger, informer: Informer, ids: Ids, clock: Clock, timing: Timing, bytes_max: int
+    ) -> None:
         self._db = db
-        self._clock = clock
+        self._ledger = ledger
+        self._informer = informer
         self._timing = timing
-        self._output_bytes_max = output_bytes_max
-        self.desk = Desk(db, ids, clock, timing)
+        self._output_bytes_max = bytes_max
+        self.desk = Desk(db, ledger, ids, clock, timing)
         self._known: dict[tuple[str, str], tuple[WorkerRow, Millis]] = {}
         self._seen: dict[tuple[str, str], Millis] = {}
         self._apply_words = self._apply
@@ -89,12 +91,12 @@ class Jobs:
 
         def change(tx: Tx) -> None:
             store.mark_seen(tx, call.environment, request.worker, call.now)
-            runs = ledger.load(tx, list(listed)) if listed else {}
-            changes: list[ledger.Change] = []
+            runs = self._ledger.load(tx, list(listed)) if listed else {}
+            changes: list[Change] = []
             for run in runs.values():
                 renew = commands.Renew(listed[run.id], request.worker, self._timing.lease_ms)
                 changes.append((run, decide(run, renew, call.now)))
-            ledger.save(tx, changes)
+            self._ledger.save(tx, changes, call.now)
 
         await self._db.write(change)
         self._seen[call.environment, request.worker] = call.now
@@ -151,16 +153,16 @@ class Jobs:
 
     def _apply(self, tx: Tx, words: list[_Word]) -> list[IronflowError | None]:
         """Acks and reports of one commit, in order; None or the refusal of each."""
-        runs = ledger.load(tx, [word.run_id for word in words], _steps_touched(words))
+        runs = self._ledger.load(tx, [word.run_id for word in words], _steps_touched(words))
         before = dict(runs)
-        changes: dict[str, ledger.Change] = {}
+        changes: dict[str, Change] = {}
         answers: list[IronflowError | None] = []
         for word in words:
             run = runs.get(word.run_id)
             try:
                 if run is None:
                     raise StaleExecution(f"Job {word.command.fence.job_id!r} belongs to no run here. Drop the job.")
-                decision = decide(run, self._informed(tx, run, word), word.now)
+                decision = decide(run, self._informer.informed(tx, run, word.command, word.now), word.now)
             except IronflowError as refusal:
                 answers.append(refusal)
                 continue
@@ -171,21 +173,9 @@ class Jobs:
                 effects = (*changes[run.id][1].effects, *decision.effects)
                 decision = type(decision)(run=decision.run, facts=decision.facts, effects=effects)
             changes[run.id] = (before[run.id], decision)
-        ledger.save(tx, list(changes.values()))
+        if changes:
+            self._ledger.save(tx, list(changes.values()), words[-1].now)
         return answers
-
-    def _informed(self, tx: Tx, run: Run, word: _Word) -> commands.Command:
-        """The command, with what the engine must know of other workers to decide it."""
-        command = word.command
-        if not isinstance(command, commands.Report) or command.error is None or run.lease is None:
-            return command
-        if command.error.code != NO_SUCH_FUNCTION:
-            return command
-        oldest = word.now - self._timing.evict_ms
-        elsewhere = store.is_served_elsewhere(tx, run.environment, run.function_id, run.lease.worker_id, oldest)
-        return commands.Report(
-            fence=command.fence, kind=command.kind, lease_ms=command.lease_ms, error=command.error, elsewhere=elsewhere
-        )
 
     async def _worker(self, call: Call, worker_id: str) -> WorkerRow:
         place = (call.environment, worker_id)

@@ -13,11 +13,11 @@ READY = """SELECT ready_at, run_id FROM jobs
 WHERE environment = :environment AND function_id = :function_id AND state = 'ready' AND avoid <> :worker
 ORDER BY ready_at, run_id LIMIT :limit {skip_locked}"""
 FUNCTIONS_READY = """SELECT DISTINCT function_id FROM jobs WHERE environment = :environment AND state = 'ready'"""
-UNFINISHED = "SELECT count(*) FROM jobs WHERE worker_id = :worker AND state <> 'ready'"
-EXPIRED = """SELECT run_id FROM jobs WHERE state <> 'ready' AND expires_at <= :now
+UNFINISHED = "SELECT count(*) FROM jobs WHERE worker_id = :worker AND worker_id <> ''"
+EXPIRED = """SELECT run_id FROM jobs WHERE expires_at > 0 AND expires_at <= :now
 ORDER BY expires_at LIMIT :limit {skip_locked}"""
-NEXT_EXPIRY = "SELECT min(expires_at) FROM jobs WHERE state <> 'ready'"
-ACTIVE = "SELECT worker_id, count(*) FROM jobs WHERE state <> 'ready' GROUP BY worker_id"
+NEXT_EXPIRY = "SELECT min(expires_at) FROM jobs WHERE expires_at > 0"
+ACTIVE = "SELECT worker_id, count(*) FROM jobs WHERE worker_id <> '' GROUP BY worker_id"
 QUEUE = "SELECT environment, function_id, count(*) FROM jobs WHERE state = 'ready' GROUP BY environment, function_id"
 
 _COLUMNS = "environment, id, hostname, function_ids, jobs_max, labels, sdk, runtime, transport, registered_at, seen_at"
@@ -113,6 +113,12 @@ def is_served_elsewhere(tx: Tx, environment: str, function_id: str, worker_id: s
     """Whether a live worker other than this one lists the function."""
     rows = tx.rows(ALL_LIVE, {"environment": environment, "oldest": oldest})
     return any(function_id in each.function_ids and each.id != worker_id for each in map(_worker, rows))
+
+
+def is_served(tx: Tx, environment: str, function_id: str, oldest: Millis) -> bool:
+    """Whether any live worker lists the function."""
+    rows = tx.rows(ALL_LIVE, {"environment": environment, "oldest": oldest})
+    return any(function_id in each.function_ids for each in map(_worker, rows))
 
 
 def count_live(tx: Tx, oldest: Millis) -> int:

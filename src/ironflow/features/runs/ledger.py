@@ -1,74 +1,47 @@
 """Where decisions become rows: the only way by which runs change.
 
-runs = ledger.load(tx, ids, step_ids)
-ledger.save(tx, [(run, decide(run, command, now)) ...])
+    runs = ledger.load(tx, ids, step_ids)
+    ledger.save(tx, [(run, decide(run, command, now)) ...], now)
+
+What a change brings about in other runs (a child starts, a parent goes on, a slot is free) follows in the same
+transaction.
 """
 
 from collections.abc import Sequence
 
-from ironflow.base.time import Millis
+from ironflow.base.ids import Ids
+from ironflow.base.json import read_json, write_json_text
+from ironflow.base.time import Millis, to_datetime
 from ironflow.engine import commands
 from ironflow.engine.decide import Decision, decide
-from ironflow.engine.effects import DropTimers, SetTimer
+from ironflow.engine.effects import (
+    AddWait,
+    CancelChild,
+    DropSteps,
+    DropTimer,
+    DropTimers,
+    DropWait,
+    Effect,
+    SetTimer,
+    StartChild,
+)
+from ironflow.engine.facts import Fact
 from ironflow.engine.model import Run, Step
-from ironflow.features.runs import store
+from ironflow.features.functions.index import FunctionIndex
+from ironflow.features.runs import slots, store, waits
+from ironflow.features.runs.creation import Creation, Lineage, creation
+from ironflow.features.runs.slots import Place
+from ironflow.features.runs.waits import Wait
 from ironflow.features.timers import store as timers
 from ironflow.features.timers.store import Timer
+from ironflow.log.append import append
+from ironflow.log.record import Record
 from ironflow.storage.port import Tx
-
-load = store.load
 
 Change = tuple[Run | None, Decision]
 
-
-def save(tx: Tx, changes: Sequence[Change]) -> None:
-    """Writes what the decisions say, one statement for each table.
-
-    Rings `jobs` with its function when a run became claimable and `run_ended` with the run's id when it ended.
-    """
-    fresh: list[Run] = []
-    changed: list[Run] = []
-    leases: list[Run] = []
-    without_lease: list[str] = []
-    steps: list[tuple[str, Step]] = []
-    new_timers: list[Timer] = []
-    no_timers: list[str] = []
-    for before, decision in changes:
-        after = decision.run
-        if after is before:
-            continue
-        (fresh if before is None else changed).append(after)
-        lease_before = before.lease if before is not None else None
-        if after.lease is None:
-            if lease_before is not None:
-                without_lease.append(after.id)
-        elif after.lease != lease_before:
-            leases.append(after)
-            if after.lease.state == "ready":
-                tx.ring("jobs", job_key(after.environment, after.function_id))
-        known = before.steps if before is not None else {}
-        if after.steps is not known:
-            steps += [(after.id, step) for step in after.steps.values() if known.get(step.step_id) is not step]
-        for effect in decision.effects:
-            match effect:
-                case SetTimer(kind=kind, due_at=due_at, step_id=step_id):
-                    new_timers.append(Timer(after.id, kind, step_id, due_at))
-                case DropTimers():
-                    no_timers.append(after.id)
-        if after.ended:
-            tx.ring("run_ended", after.id)
-    if fresh:
-        store.insert_runs(tx, fresh)
-    if changed:
-        store.update_runs(tx, changed)
-    if leases:
-        store.save_leases(tx, leases)
-    if without_lease:
-        store.drop_leases(tx, without_lease)
-    if steps:
-        store.save_steps(tx, steps)
-    timers.set_timers(tx, new_timers)
-    timers.drop_timers(tx, no_timers)
+# What an invoked run's event is called. Source: protocol/step-semantics.md 6.
+INVOKED = "ironflow/function.invoked"
 
 
 def job_key(environment: str, function_id: str) -> str:
@@ -76,20 +49,280 @@ def job_key(environment: str, function_id: str) -> str:
     return f"{environment}/{function_id}"
 
 
-def wake_due(tx: Tx, due: list[Timer], now: Millis) -> None:
-    """What due timers do: sleeping steps are completed, retries start."""
-    step_ids: dict[str, set[str]] = {}
-    for timer in due:
-        step_ids.setdefault(timer.run_id, set()).add(timer.step_id)
-    runs = load(tx, list(step_ids), step_ids)
-    changes: dict[str, Change] = {}
-    for timer in due:
-        run = runs.get(timer.run_id)
-        if run is None:
-            continue
-        command = commands.RetryDue() if timer.kind == "retry" else commands.SleepOver(step_id=timer.step_id)
-        before = changes[run.id][0] if run.id in changes else run
-        decision = decide(runs[run.id], command, now)
-        runs[run.id] = decision.run
-        changes[run.id] = (before, decision)
-    save(tx, list(changes.values()))
+class Ledger:
+    """Loads runs and saves what was decided about them."""
+
+    def __init__(self, index: FunctionIndex, ids: Ids) -> None:
+        self._index = index
+        self._ids = ids
+
+    load = staticmethod(store.load)
+
+    def create(self, tx: Tx, creations: list[Creation], now: Millis) -> list[Run]:
+        """New runs, with the events that cancel them."""
+        changes: list[Change] = [(None, decide(None, each.command, now)) for each in creations]
+        self.save(tx, changes, now)
+        watches = [watch for each in creations for watch in each.watches]
+        if watches:
+            waits.add(tx, watches)
+        return [decision.run for _, decision in changes]
+
+    def save(self, tx: Tx, changes: Sequence[Change], now: Millis) -> None:
+        """Writes what the decisions say, one statement for each table, and what follows from it.
+
+        Rings `jobs` with its function when a run became claimable and `run_ended` with the run's id when it ended.
+        """
+        places = _write(tx, changes)
+        for before, decision in changes:
+            run = decision.run
+            if run is before:
+                continue
+            for effect in decision.effects:
+                self._follow(tx, run, effect, now)
+            if run.ended and run.parent_run_id is not None and run.parent_step_id is not None:
+                self._tell_parent(tx, run, now)
+        for place in places:
+            self.admit(tx, place, now)
+
+    def admit(self, tx: Tx, place: Place, now: Millis) -> int:
+        """Gives free slots of a place to those that wait longest; to how many."""
+        function = self._index.get(place.environment, place.function_id)
+        admitted = slots.next_admitted(tx, place, function.slot_limit if function else 0)
+        if admitted:
+            runs = store.load(tx, admitted)
+            _write(tx, [(run, decide(run, commands.Admit(), now)) for run in runs.values()])
+        return len(admitted)
+
+    def events_came(self, tx: Tx, records: list[Record], now: Millis) -> None:
+        """Events just appended reach the runs that wait for them or are cancelled by them."""
+        for record, wait in waits.matching(tx, records):
+            run = store.load(tx, [wait.run_id], {wait.run_id: {wait.step_id}}).get(wait.run_id)
+            if run is None or run.ended:
+                continue
+            if wait.kind == "cancel":
+                run = self.load_whole(tx, run)
+                decision = decide(run, commands.Cancel(cause="cancel-on-event"), now)
+            else:
+                decision = decide(run, commands.EventCame(step_id=wait.step_id, event=event_text(record)), now)
+            self.save(tx, [(run, decision)], now)
+
+    def load_whole(self, tx: Tx, run: Run) -> Run:
+        """The run with the step that it waits in, if any."""
+        if run.open_step is None:
+            return run
+        return store.load(tx, [run.id], {run.id: {run.open_step}})[run.id]
+
+    def wake_due(self, tx: Tx, due: list[Timer], now: Millis) -> None:
+        """What due timers do: sleeps end, retries start, waits time out."""
+        step_ids: dict[str, set[str]] = {}
+        for timer in due:
+            step_ids.setdefault(timer.run_id, set()).add(timer.step_id)
+        runs = store.load(tx, list(step_ids), step_ids)
+        changes: dict[str, Change] = {}
+        for timer in due:
+            run = runs.get(timer.run_id)
+            if run is None:
+                continue
+            decision = decide(run, _due_command(run, timer), now)
+            before, effects = run, decision.effects
+            if run.id in changes:
+                before = changes[run.id][0] or run
+                effects = (*changes[run.id][1].effects, *effects)
+            runs[run.id] = decision.run
+            changes[run.id] = (before, Decision(run=decision.run, facts=decision.facts, effects=effects))
+        self.save(tx, list(changes.values()), now)
+
+    def _follow(self, tx: Tx, run: Run, effect: Effect, now: Millis) -> None:
+        match effect:
+            case StartChild():
+                self._start_child(tx, run, effect, now)
+            case CancelChild(run_id=run_id, cause=cause):
+                child = store.load(tx, [run_id]).get(run_id)
+                if child is not None and not child.ended:
+                    child = self.load_whole(tx, child)
+                    self.save(tx, [(child, decide(child, commands.Cancel(cause=cause), now))], now)
+            case _:
+                # Rows of this run, written by `_write`.
+                return
+
+    def _start_child(self, tx: Tx, run: Run, start: StartChild, now: Millis) -> None:
+        function = self._index.get(run.environment, start.function_id)
+        if function is None:
+            raise LookupError(f"function {start.function_id!r} was there a moment ago")
+        event = Record(
+            id=self._ids.new("evt"),
+            environment=run.environment,
+            kind="invoke",
+            name=INVOKED,
+            data=start.input,
+            source="invoke",
+            run_id=run.id,
+            created_at=now,
+        )
+        self.create(tx, [creation(start.run_id, function, event, Lineage(run.id, start.step_id))], now)
+        append(tx, [event])
+
+    def _tell_parent(self, tx: Tx, child: Run, now: Millis) -> None:
+        """The step that waits for this child takes over its result."""
+        parent_id, step_id = child.parent_run_id or "", child.parent_step_id or ""
+        parent = store.load(tx, [parent_id], {parent_id: {step_id}}).get(parent_id)
+        if parent is None or parent.ended:
+            return
+        command = commands.ChildEnded(
+            step_id=step_id,
+            child_run_id=child.id,
+            function_id=child.function_id,
+            output=child.output,
+            error=None if child.status == "completed" else _cause(child),
+        )
+        self.save(tx, [(parent, decide(parent, command, now))], now)
+
+
+def _cause(child: Run) -> str:
+    """Why a child did not complete, in its own words."""
+    if child.status == "cancelled":
+        return f"cancelled: {child.cancellation_cause}"
+    error = read_json(child.error) if child.error else None
+    return str(error.get("message", "")) if isinstance(error, dict) else "failed"
+
+
+def _due_command(run: Run, timer: Timer) -> commands.Command:
+    match timer.kind:
+        case "sleep":
+            return commands.SleepOver(step_id=timer.step_id)
+        case "wait":
+            return commands.WaitTimedOut(step_id=timer.step_id)
+        case "invoke":
+            step = run.steps.get(timer.step_id)
+            return commands.InvokeTimedOut(step_id=timer.step_id, function_id=step.name if step else "")
+        case "start":
+            return commands.StartDue()
+        case _:
+            return commands.RetryDue()
+
+
+def event_text(record: Record) -> str:
+    """An event as a waiting step returns it. Source: protocol/step-semantics.md 5, "Result"."""
+    about = {
+        "id": record.id,
+        "name": record.name,
+        "version": record.version,
+        "timestamp": to_datetime(record.created_at),
+        "source": record.source or None,
+        "idempotencyKey": record.idempotency_key,
+        "emittedBy": record.emitted_by,
+    }
+    text = write_json_text({name: value for name, value in about.items() if value is not None})
+    metadata = f',"metadata":{record.metadata}' if record.metadata else ""
+    # The data goes in as it was sent, byte for byte.
+    return f'{text[:-1]},"data":{record.data}{metadata}}}'
+
+
+def _write(tx: Tx, changes: Sequence[Change]) -> list[Place]:
+    """Rows of the changes themselves; the places whose slots may have become free or wanted."""
+    rows = _Rows()
+    for before, decision in changes:
+        if decision.run is not before:
+            rows.add(before, decision)
+    rows.write(tx)
+    return list(rows.places)
+
+
+class _Rows:
+    """What one save writes, gathered by table."""
+
+    def __init__(self) -> None:
+        self.fresh: list[Run] = []
+        self.changed: list[Run] = []
+        self.leases: list[Run] = []
+        self.without_lease: list[str] = []
+        self.steps: list[tuple[str, Step]] = []
+        self.facts: list[tuple[str, int, Fact]] = []
+        self.timers: list[Timer] = []
+        self.waits: list[Wait] = []
+        self.effects: list[tuple[Run, Effect]] = []
+        self.ended: list[Run] = []
+        self.claimable: list[Run] = []
+        self.places: dict[Place, None] = {}
+
+    def add(self, before: Run | None, decision: Decision) -> None:
+        after = decision.run
+        (self.fresh if before is None else self.changed).append(after)
+        self._add_lease(before.lease if before is not None else None, after)
+        known = before.steps if before is not None else {}
+        if after.steps is not known:
+            self.steps += [(after.id, step) for step in after.steps.values() if known.get(step.step_id) is not step]
+        if after.recorded:
+            first = after.version - len(decision.facts) + 1
+            self.facts += [(after.id, first + place, fact) for place, fact in enumerate(decision.facts)]
+        for effect in decision.effects:
+            match effect:
+                case SetTimer(kind=kind, due_at=due_at, step_id=step_id):
+                    self.timers.append(Timer(after.id, kind, step_id, due_at))
+                case AddWait():
+                    self.waits.append(_wait(after, effect))
+                case _:
+                    self.effects.append((after, effect))
+        if after.ended:
+            self.ended.append(after)
+
+    def _add_lease(self, before: object, after: Run) -> None:
+        if after.lease is None:
+            if before is not None:
+                self.without_lease.append(after.id)
+        elif after.lease != before:
+            self.leases.append(after)
+            if after.lease.state == "ready":
+                self.claimable.append(after)
+        if after.slot_key is not None and (after.lease is None or after.lease.state == "queued"):
+            self.places[Place(after.environment, after.function_id, after.slot_key)] = None
+
+    def write(self, tx: Tx) -> None:
+        # Rows that are taken away first: a step may wait again under the same id.
+        for run, effect in self.effects:
+            _take_away(tx, run.id, effect)
+        if self.fresh:
+            store.insert_runs(tx, self.fresh)
+        if self.changed:
+            store.update_runs(tx, self.changed)
+        if self.leases:
+            store.save_leases(tx, self.leases)
+        if self.without_lease:
+            store.drop_leases(tx, self.without_lease)
+        if self.steps:
+            store.save_steps(tx, self.steps)
+        if self.facts:
+            store.add_facts(tx, self.facts)
+        if self.waits:
+            waits.add(tx, self.waits)
+        timers.set_timers(tx, self.timers)
+        # A failed run may be resumed; then it can be cancelled again.
+        watched = [run.id for run in self.ended if run.watched and run.status != "failed"]
+        if watched:
+            waits.drop_all(tx, watched)
+        for run in self.claimable:
+            tx.ring("jobs", job_key(run.environment, run.function_id))
+        for run in self.ended:
+            tx.ring("run_ended", run.id)
+
+
+def _wait(run: Run, effect: AddWait) -> Wait:
+    return Wait(
+        run.id, "wait", effect.step_id, run.environment, effect.event, effect.path, effect.value, effect.expression
+    )
+
+
+def _take_away(tx: Tx, run_id: str, effect: Effect) -> None:
+    match effect:
+        case DropTimer(kind=kind, step_id=step_id):
+            timers.drop_timer(tx, run_id, kind, step_id)
+        case DropWait(step_id=step_id):
+            waits.drop(tx, [(run_id, step_id)])
+        case DropTimers():
+            timers.drop_timers(tx, [run_id])
+            waits.drop_waits(tx, run_id)
+        case DropSteps(from_sequence=from_sequence):
+            store.drop_steps(tx, run_id, from_sequence)
+        case _:
+            # Not rows of this run: `Ledger` follows it.
+            return

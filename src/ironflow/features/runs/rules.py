@@ -62,3 +62,17 @@ def check_cursor(cursor: str, prefix: str) -> None:
 def step_row_id(run_id: str, number: int) -> str:
     """The row id of a step, made from its run and its number; nobody but us takes it apart."""
     return f"step_{run_id.removeprefix('run_')}_{number}"
+
+
+def step_number(run_id: str, row_id: str) -> int:
+    """The number in a step's row id; -1 for a text that is no row id of this run."""
+    prefix = f"step_{run_id.removeprefix('run_')}_"
+    number = row_id.removeprefix(prefix)
+    return int(number) if row_id.startswith(prefix) and number.isascii() and number.isdigit() else -1
+
+
+def run_id_of_step(row_id: str) -> str:
+    """The run of a step's row id or of an SDK step id; for another text, an id that no run has."""
+    if row_id.startswith("step_"):
+        return f"run_{row_id.removeprefix('step_').rpartition('_')[0]}"
+    return row_id.partition(":")[0]

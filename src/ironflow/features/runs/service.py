@@ -9,7 +9,8 @@ from ironflow.broker.port import Broker
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.model import Run
-from ironflow.features.runs import contract, ledger, queries, rules, store
+from ironflow.features.runs import contract, queries, rules, store
+from ironflow.features.runs.ledger import Ledger
 from ironflow.features.runs.messages import result_message, run_message, step_message
 from ironflow.log.read import records
 from ironflow.storage.port import Database, Tx
@@ -23,8 +24,9 @@ LOOK_AGAIN_S = 1.0
 class Runs:
     """The runs room."""
 
-    def __init__(self, db: Database, broker: Broker) -> None:
+    def __init__(self, db: Database, broker: Broker, ledger: Ledger) -> None:
         self._db = db
+        self._ledger = ledger
         self._broker = broker
 
     def handlers(self) -> dict[Any, Any]:
@@ -38,7 +40,7 @@ class Runs:
 
     async def get(self, call: Call, request: contract.GetRun) -> contract.Run:
         def look(tx: Tx) -> contract.Run:
-            return _shown(tx, [_run(tx, call.environment, request.id)])[0]
+            return shown(tx, [_run(tx, call.environment, request.id)])[0]
 
         return await self._db.peek(look)
 
@@ -60,7 +62,7 @@ class Runs:
             found = queries.page(tx, wanted, request.cursor, limit + 1, request.offset)
             page = found[:limit]
             return contract.Runs(
-                runs=_shown(tx, page),
+                runs=shown(tx, page),
                 next_cursor=page[-1].id if len(found) > limit else None,
                 total_count=queries.count(tx, wanted),
             )
@@ -83,12 +85,13 @@ class Runs:
 
     async def cancel(self, call: Call, request: contract.CancelRun) -> contract.Run:
         def change(tx: Tx) -> contract.Run:
-            run = ledger.load(tx, [request.id]).get(request.id)
+            run = self._ledger.load(tx, [request.id]).get(request.id)
             if run is None or run.environment != call.environment:
                 raise _not_found(request.id, call.environment)
+            run = self._ledger.load_whole(tx, run)
             decision = decide(run, commands.Cancel(cause=request.reason or "cancelled by request"), call.now)
-            ledger.save(tx, [(run, decision)])
-            return _shown(tx, [decision.run])[0]
+            self._ledger.save(tx, [(run, decision)], call.now)
+            return shown(tx, [decision.run])[0]
 
         return await self._db.write(change)
 
@@ -102,7 +105,7 @@ class Runs:
         try:
             return await self.wait(run_ids, timeout_ms)
         except asyncio.CancelledError:
-            await asyncio.shield(self._db.write(lambda tx: _cancel_abandoned(tx, run_ids, call)))
+            await asyncio.shield(self._db.write(lambda tx: self._cancel_abandoned(tx, run_ids, call)))
             raise
 
     async def _wait_one(self, run_id: str, deadline: float) -> contract.RunResult:
@@ -114,11 +117,12 @@ class Runs:
                     return result_message(run, timed_out=not run.ended)
                 await bell.wait(min(left, LOOK_AGAIN_S))
 
-
-def _cancel_abandoned(tx: Tx, run_ids: list[str], call: Call) -> None:
-    runs = ledger.load(tx, run_ids)
-    command = commands.Cancel(cause="the caller that waited for it went away")
-    ledger.save(tx, [(run, decide(run, command, call.now)) for run in runs.values() if not run.ended])
+    def _cancel_abandoned(self, tx: Tx, run_ids: list[str], call: Call) -> None:
+        command = commands.Cancel(cause="the caller that waited for it went away")
+        for run in self._ledger.load(tx, run_ids).values():
+            if not run.ended:
+                whole = self._ledger.load_whole(tx, run)
+                self._ledger.save(tx, [(whole, decide(whole, command, call.now))], call.now)
 
 
 def _run(tx: Tx, environment: str, run_id: str) -> Run:
@@ -132,6 +136,7 @@ def _not_found(run_id: str, environment: str) -> contract.RunNotFound:
     return contract.RunNotFound(f"There is no run {run_id[:140]!r} in environment {environment!r}.")
 
 
-def _shown(tx: Tx, runs: list[Run]) -> list[contract.Run]:
+def shown(tx: Tx, runs: list[Run]) -> list[contract.Run]:
+    """Runs as clients see them, with their events' data."""
     events = records(tx, [run.event_id for run in runs])
     return [run_message(run, events[run.event_id].data if run.event_id in events else None) for run in runs]

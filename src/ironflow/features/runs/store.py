@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from ironflow.base.ids import first_id_at
+from ironflow.engine.facts import AnyFact, Fact, tag_of
 from ironflow.engine.model import Lease, Policy, Run, Step
+from ironflow.features.runs import rules
 from ironflow.storage.port import Row, Tx
 
 _RUN_FIELDS = tuple(name for name in Run.__struct_fields__ if name not in ("lease", "steps"))
@@ -21,7 +23,7 @@ _STEP_FIELDS = Step.__struct_fields__
 _FIXED = frozenset(
     {
         "id", "environment", "function_id", "function_version", "event_id", "event_name", "policy", "created_at",
-        "actor_id", "parent_run_id", "parent_step_id",
+        "actor_id", "parent_run_id", "parent_step_id", "slot_key", "holds_slot", "watched", "recorded",
     }
 )  # fmt: skip
 _CHANGING = tuple(name for name in _RUN_FIELDS if name not in _FIXED)
@@ -41,15 +43,22 @@ LOAD_TO_CHANGE = LOAD + " {for_update_of:r}"
 INSERT_RUN = f"INSERT INTO runs ({', '.join(_RUN_FIELDS)}) VALUES ({_values(_RUN_FIELDS)})"
 UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{name} = :{name}' for name in _CHANGING)} WHERE id = :id"
 
-SAVE_LEASE = f"""INSERT INTO jobs (run_id, environment, function_id, {", ".join(_LEASE_FIELDS)})
-VALUES (:run_id, :environment, :function_id, {_values(_LEASE_FIELDS)})
+SAVE_LEASE = f"""INSERT INTO jobs (run_id, environment, function_id, slot_key, {", ".join(_LEASE_FIELDS)})
+VALUES (:run_id, :environment, :function_id, :slot_key, {_values(_LEASE_FIELDS)})
 ON CONFLICT (run_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _LEASE_FIELDS)}"""
 DROP_LEASE = "DELETE FROM jobs WHERE run_id = :run_id"
 
 SOME_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
 WHERE run_id IN {{each:run_ids}} AND step_id IN {{each:step_ids}}"""
-COMPLETED_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
-WHERE run_id IN {{each:run_ids}} AND status = 'completed' ORDER BY run_id, sequence, number"""
+# What a handler is replayed over: finished steps, and invoked functions that failed.
+MEMO = f"""SELECT run_id, {STEP_COLUMNS} FROM steps WHERE run_id IN {{each:run_ids}}
+ AND (status = 'completed' OR (type = 'invoke_function' AND status = 'failed')) ORDER BY run_id, sequence, number"""
+FIND_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
+WHERE run_id = :run_id AND (step_id = :step_id OR name = :step_id OR number = :number) ORDER BY sequence, number"""
+DROP_STEPS = "DELETE FROM steps WHERE run_id = :run_id AND sequence >= :from_sequence"
+ADD_FACT = """INSERT INTO facts (run_id, version, at, kind, body) VALUES (:run_id, :version, :at, :kind, :body)"""
+FACTS = "SELECT body FROM facts WHERE run_id = :run_id ORDER BY version"
+CHILDREN = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.parent_run_id = :run_id ORDER BY r.id LIMIT :limit"
 STEPS_AFTER = f"""SELECT {STEP_COLUMNS} FROM steps
 WHERE run_id = :run_id ORDER BY sequence, number LIMIT :limit OFFSET :offset"""
 SAVE_STEP = f"""INSERT INTO steps (run_id, {STEP_COLUMNS}) VALUES (:run_id, {_values(_STEP_FIELDS)})
@@ -59,8 +68,12 @@ ON CONFLICT (run_id, step_id) DO UPDATE SET
 ENDED_BEFORE = """SELECT id FROM runs WHERE id < :newest AND ended_at < :oldest
  AND status IN ('completed', 'failed', 'cancelled') ORDER BY id LIMIT :limit"""
 PURGE_STEPS = "DELETE FROM steps WHERE run_id IN {each:ids}"
+PURGE_WAITS = "DELETE FROM waits WHERE run_id IN {each:ids}"
+PURGE_FACTS = "DELETE FROM facts WHERE run_id IN {each:ids}"
 PURGE_RUNS = "DELETE FROM runs WHERE id IN {each:ids}"
 
+_encode_fact = msgspec.json.Encoder().encode
+_decode_fact = msgspec.json.Decoder(AnyFact).decode
 _encode_policy = msgspec.json.Encoder().encode
 _decode_policy = msgspec.json.Decoder(Policy).decode
 
@@ -117,10 +130,10 @@ def _some_steps(tx: Tx, wanted: dict[str, set[str]]) -> dict[str, dict[str, Step
     return found
 
 
-def completed_steps(tx: Tx, run_ids: list[str]) -> dict[str, list[Step]]:
-    """The memo of each run, by sequence."""
+def memo(tx: Tx, run_ids: list[str]) -> dict[str, list[Step]]:
+    """The finished steps of each run, by sequence."""
     found: dict[str, list[Step]] = {}
-    for row in tx.rows(COMPLETED_STEPS, {"run_ids": run_ids}):
+    for row in tx.rows(MEMO, {"run_ids": run_ids}):
         found.setdefault(row[0], []).append(Step(*row[1:]))
     return found
 
@@ -146,8 +159,13 @@ def save_leases(tx: Tx, runs: list[Run]) -> None:
     for run in runs:
         lease = run.lease
         if lease is not None:
-            row = {name: getattr(lease, name) for name in _LEASE_FIELDS}
-            params.append({"run_id": run.id, "environment": run.environment, "function_id": run.function_id, **row})
+            place = {
+                "run_id": run.id,
+                "environment": run.environment,
+                "function_id": run.function_id,
+                "slot_key": run.slot_key,
+            }
+            params.append({**place, **{name: getattr(lease, name) for name in _LEASE_FIELDS}})
     tx.many(SAVE_LEASE, params)
 
 
@@ -159,14 +177,51 @@ def save_steps(tx: Tx, steps: list[tuple[str, Step]]) -> None:
     """Writes steps, given with their run ids."""
     tx.many(
         SAVE_STEP,
-        [{"run_id": run_id, **{name: getattr(step, name) for name in _STEP_FIELDS}} for run_id, step in steps],
+        [
+            {"run_id": run_id, **{name: getattr(step, name) for name in _STEP_FIELDS}, "injected": int(step.injected)}
+            for run_id, step in steps
+        ],
     )
+
+
+def find_steps(tx: Tx, run_id: str, named: str) -> list[Step]:
+    """Steps that a person may mean by `named`: the SDK's step id, a name, or the row id."""
+    number = rules.step_number(run_id, named)
+    rows = tx.rows(FIND_STEPS, {"run_id": run_id, "step_id": named, "number": number})
+    return [Step(*row[1:]) for row in rows]
+
+
+def drop_steps(tx: Tx, run_id: str, from_sequence: int) -> None:
+    tx.run(DROP_STEPS, {"run_id": run_id, "from_sequence": from_sequence})
+
+
+def children(tx: Tx, run_id: str, limit: int) -> list[Run]:
+    """Runs that this one started, oldest first."""
+    return [run_of(row) for row in tx.rows(CHILDREN, {"run_id": run_id, "limit": limit})]
+
+
+def add_facts(tx: Tx, facts: list[tuple[str, int, Fact]]) -> None:
+    """Keeps facts, given with run id and the run's version after each."""
+    params = [
+        {"run_id": run_id, "version": version, "at": fact.at, "kind": tag_of(fact), "body": _encode_fact(fact).decode()}
+        for run_id, version, fact in facts
+    ]
+    tx.many(ADD_FACT, params)
+
+
+def facts_of(tx: Tx, run_id: str) -> list[Fact]:
+    """All facts kept of a run, in order."""
+    return [_decode_fact(row[0]) for row in tx.rows(FACTS, {"run_id": run_id})]
 
 
 def _run_params(run: Run, names: tuple[str, ...]) -> dict[str, Any]:
     params = {name: getattr(run, name) for name in names}
+    params["pause_requested"] = int(run.pause_requested)
     if "policy" in params:
         params["policy"] = policy_text(run.policy)
+        params["holds_slot"] = int(run.holds_slot)
+        params["watched"] = int(run.watched)
+        params["recorded"] = int(run.recorded)
     return params
 
 
@@ -182,5 +237,7 @@ def purge_ended(tx: Tx, oldest: int, limit: int) -> int:
     ]
     if ids:
         tx.run(PURGE_STEPS, {"ids": ids})
+        tx.run(PURGE_FACTS, {"ids": ids})
+        tx.run(PURGE_WAITS, {"ids": ids})
         tx.run(PURGE_RUNS, {"ids": ids})
     return len(ids)

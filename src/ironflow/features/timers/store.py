@@ -7,7 +7,7 @@ from ironflow.storage.port import Tx
 
 
 class Timer(NamedTuple):
-    """kind: `sleep` or `retry`; step_id: the sleeping step, empty for a retry."""
+    """kind: sleep, retry, start, wait or invoke; step_id: the step that waits, empty for retry and start."""
 
     run_id: str
     kind: str
@@ -34,6 +34,10 @@ def set_timers(tx: Tx, timers: list[Timer]) -> None:
 def drop_timers(tx: Tx, run_ids: list[str]) -> None:
     if run_ids:
         tx.many(DROP, [{"run_id": run_id} for run_id in run_ids])
+
+
+def drop_timer(tx: Tx, run_id: str, kind: str, step_id: str) -> None:
+    tx.run(DELETE, {"run_id": run_id, "kind": kind, "step_id": step_id})
 
 
 def take_due(tx: Tx, now: Millis, limit: int) -> list[Timer]:

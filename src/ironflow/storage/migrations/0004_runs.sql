@@ -26,11 +26,21 @@ CREATE TABLE runs (
   cancellation_cause {text},
   parent_run_id {text},
   parent_step_id {text},
-  last_report {text} NOT NULL
+  last_report {text} NOT NULL,
+  open_step {text},
+  pause_requested BIGINT NOT NULL,
+  paused_from {text} NOT NULL,
+  slot_key {text},
+  holds_slot BIGINT NOT NULL,
+  watched BIGINT NOT NULL,
+  recorded BIGINT NOT NULL
 );
 CREATE INDEX runs_by_function ON runs (environment, function_id, id);
 CREATE INDEX runs_by_event ON runs (event_id);
 CREATE INDEX runs_by_status ON runs (environment, status, id) WHERE status <> 'completed';
+CREATE INDEX runs_by_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
+CREATE INDEX runs_holding_slots ON runs (environment, function_id, slot_key)
+ WHERE status = 'paused' AND slot_key IS NOT NULL AND holds_slot = 1;
 CREATE TABLE steps (
   run_id {text} NOT NULL,
   step_id {text} NOT NULL,
@@ -48,7 +58,15 @@ CREATE TABLE steps (
   ended_at BIGINT,
   duration_ms BIGINT,
   compensation_for {text},
-  sleep_until BIGINT
+  sleep_until BIGINT,
+  input {text},
+  wait_event {text},
+  wait_until BIGINT,
+  child_run_id {text},
+  original_output {text},
+  patched_at BIGINT,
+  patched_by {text},
+  injected BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX steps_by_id ON steps (run_id, step_id);
 CREATE TABLE jobs (
@@ -64,11 +82,15 @@ CREATE TABLE jobs (
   expires_at BIGINT NOT NULL,
   deadline_at BIGINT NOT NULL,
   sequence_base BIGINT NOT NULL,
-  avoid {text} NOT NULL
+  log_position BIGINT NOT NULL,
+  avoid {text} NOT NULL,
+  slot_key {text}
 );
 CREATE INDEX jobs_ready ON jobs (environment, function_id, ready_at, run_id) WHERE state = 'ready';
-CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE state <> 'ready';
-CREATE INDEX jobs_by_worker ON jobs (worker_id) WHERE state <> 'ready';
+CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at > 0;
+CREATE INDEX jobs_by_worker ON jobs (worker_id) WHERE worker_id <> '';
+CREATE INDEX jobs_by_slot ON jobs (environment, function_id, slot_key, state, ready_at, run_id)
+ WHERE slot_key IS NOT NULL;
 CREATE TABLE timers (
   run_id {text} NOT NULL,
   kind {text} NOT NULL,
@@ -77,6 +99,33 @@ CREATE TABLE timers (
   PRIMARY KEY (run_id, kind, step_id)
 );
 CREATE INDEX timers_due ON timers (due_at);
+CREATE TABLE waits (
+  run_id {text} NOT NULL,
+  kind {text} NOT NULL,
+  step_id {text} NOT NULL,
+  environment {text} NOT NULL,
+  event {text} NOT NULL,
+  event_key {text} NOT NULL,
+  path {text} NOT NULL,
+  value {text} NOT NULL,
+  expression {text} NOT NULL,
+  PRIMARY KEY (run_id, kind, step_id)
+);
+CREATE INDEX waits_by_event ON waits (environment, event_key, path, value);
+CREATE TABLE wait_shapes (
+  environment {text} NOT NULL,
+  event_key {text} NOT NULL,
+  path {text} NOT NULL,
+  PRIMARY KEY (environment, event_key, path)
+);
+CREATE TABLE facts (
+  run_id {text} NOT NULL,
+  version BIGINT NOT NULL,
+  at BIGINT NOT NULL,
+  kind {text} NOT NULL,
+  body {text} NOT NULL,
+  PRIMARY KEY (run_id, version)
+);
 CREATE TABLE workers (
   environment {text} NOT NULL,
   id {text} NOT NULL,

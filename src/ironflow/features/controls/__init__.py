@@ -1,0 +1,1 @@
+"""The controls room: what people do to runs: pause, resume, retry, inject, patch, and ask why a run is not running."""

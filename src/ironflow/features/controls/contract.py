@@ -1,0 +1,153 @@
+"""What can be asked. Source: protocol/connectrpc.md 5.1 and 6, protocol/rest.md 4, protocol/step-semantics.md 11."""
+
+from datetime import datetime
+from typing import Annotated
+
+from ironflow.base.errors import InvalidArgument
+from ironflow.base.fields import Message, field
+from ironflow.base.json import Json
+from ironflow.base.operation import operation
+from ironflow.engine.errors import RunEnded, RunNotPaused, RunNotResumable, RunRunning, StepNotFinished, StepNotFound
+from ironflow.features.runs.contract import Run, RunNotFound, Step
+
+
+class InvalidOutput(InvalidArgument):
+    """An output is JSON, or base64 of JSON."""
+
+    code = "INVALID_OUTPUT"
+
+
+class PauseRun(Message, kw_only=True):
+    run_id: Annotated[str, field(1, also=("id",))]
+
+
+class Paused(Message, kw_only=True):
+    """status: `paused`, or `pause_requested` for a run that a worker has: it pauses at the next step boundary."""
+
+    status: Annotated[str, field(1)]
+
+
+class ResumeRun(Message, kw_only=True):
+    """from_step: a step's name, SDK step id or row id; its result and all later ones are dropped."""
+
+    run_id: Annotated[str, field(1, also=("id",))]
+    from_step: Annotated[str, field(2)] = ""
+
+
+class RetryRun(Message, kw_only=True):
+    """from_step: empty runs the whole run again."""
+
+    id: Annotated[str, field(1, also=("run_id",))]
+    from_step: Annotated[str, field(2)] = ""
+
+
+class GetPausedState(Message, kw_only=True):
+    run_id: Annotated[str, field(1, also=("id",))]
+
+
+class PausedStep(Message, kw_only=True):
+    """output, error: JSON as text. id: the row's, to be given to inject and patch."""
+
+    id: Annotated[str, field(1)]
+    name: Annotated[str, field(2)]
+    output: Annotated[str, field(3)] | None = None
+    injected: Annotated[bool, field(4)] = False
+    completed_at: Annotated[datetime, field(5)] | None = None
+    step_type: Annotated[str, field(6)] = ""
+    status: Annotated[str, field(7)] = ""
+    error: Annotated[str, field(8)] | None = None
+
+
+class PausedState(Message, kw_only=True):
+    steps: Annotated[list[PausedStep], field(1)]
+    next_step_hint: Annotated[str, field(2)] = ""
+    pause_reason: Annotated[str, field(3)] = ""
+
+
+class InjectOutput(Message, kw_only=True):
+    """new_output: JSON, JSON as text, or base64 of it. step_id: row id, SDK step id or name."""
+
+    run_id: Annotated[str, field(1)]
+    step_id: Annotated[str, field(2)]
+    new_output: Annotated[Json, field(3)]
+    reason: Annotated[str, field(4)] = ""
+
+
+class Injected(Message, kw_only=True):
+    step_id: Annotated[str, field(1)]
+    previous_output: Annotated[str, field(2)]
+
+
+class PatchStep(Message, kw_only=True):
+    """step_id: row id, or the SDK's step id."""
+
+    step_id: Annotated[str, field(1)]
+    output: Annotated[Json, field(2, twin=4)]
+    reason: Annotated[str, field(3)] = ""
+
+
+class GetWhy(Message, kw_only=True):
+    id: str
+
+
+class Why(Message, kw_only=True):
+    """Why a run is not running, or who runs it.
+
+    state: the engine's word. reason: one of running, no_worker, no_free_worker, no_slot, sleep, wait_event, invoke,
+    retry, throttle, paused, exhausted, ended. message: the same as a sentence. held_by: runs that hold the slots.
+    """
+
+    run_id: str
+    state: str
+    reason: str
+    message: str
+    until: datetime | None = None
+    event: str | None = None
+    step_id: str | None = None
+    child_run_id: str | None = None
+    worker_id: str | None = None
+    held_by: list[str] | None = None
+
+
+pause = operation(
+    "controls.pause", PauseRun, Paused,
+    rest="POST /api/v1/runs/{run_id}/pause", rpc="IronflowService/PauseRun",
+    scope="runs:write", errors=(RunNotFound, RunEnded),
+    doc="Holds a run: at once when it is at rest, else at its next step boundary.",
+)  # fmt: skip
+resume = operation(
+    "controls.resume", ResumeRun, Run,
+    rest=("POST /api/v1/runs/resume", "POST /api/v1/runs/{run_id}/resume"), rpc="IronflowService/ResumeRun",
+    spelling="both", scope="runs:write", errors=(RunNotFound, RunNotResumable, StepNotFound),
+    doc="Lets a paused or failed run go on with its recorded steps, or from a step on.",
+)  # fmt: skip
+retry = operation(
+    "controls.retry", RetryRun, Run,
+    rest="POST /api/v1/runs/{id}/retry", rpc="IronflowService/RetryRun",
+    spelling="both", scope="runs:write", errors=(RunNotFound, RunNotResumable, StepNotFound),
+    doc="Runs a failed run again, from the beginning or from a step, with a fresh attempt budget.",
+)  # fmt: skip
+paused_state = operation(
+    "controls.paused_state", GetPausedState, PausedState,
+    rest="GET /api/v1/runs/{run_id}/paused-state", rpc="IronflowService/GetPausedState",
+    spelling="both", rpc_spelling="both", scope="runs:read", errors=(RunNotFound,),
+    doc="The steps that a run has finished so far, and what comes next.",
+)  # fmt: skip
+inject = operation(
+    "controls.inject", InjectOutput, Injected,
+    rest="POST /api/v1/runs/{run_id}/inject", rpc="IronflowService/InjectStepOutput",
+    spelling="both", rpc_spelling="both", scope="runs:write",
+    errors=(RunNotFound, RunNotPaused, StepNotFound, StepNotFinished, InvalidOutput),
+    doc="Replaces the output of a finished step of a paused run; resume lets the run go on with it.",
+)  # fmt: skip
+patch = operation(
+    "controls.patch", PatchStep, Step,
+    rest="POST /api/v1/steps/patch", rpc="IronflowService/PatchStep", spelling="both",
+    scope="runs:write", errors=(RunNotFound, RunRunning, StepNotFound, StepNotFinished),
+    doc="Replaces the output of a step and keeps the original; the run goes on when it is resumed.",
+)  # fmt: skip
+why = operation(
+    "controls.why", GetWhy, Why,
+    rest="GET /api/v1/runs/{id}/why", scope="runs:read", errors=(RunNotFound,),
+    doc="Why a run is not running: what it waits for, until when, or who holds its slot.",
+)  # fmt: skip

@@ -1,0 +1,101 @@
+"""Why a run is not running, from what the database holds. The words are for people, the fields for programs."""
+
+from ironflow.base.time import Millis, to_datetime
+from ironflow.engine.model import Run, Step
+from ironflow.features.controls.contract import Why
+from ironflow.features.jobs.store import is_served
+from ironflow.features.runs import slots
+from ironflow.features.runs.slots import Place
+from ironflow.storage.port import Tx
+
+HOLDERS_MAX = 20
+
+
+def explain(tx: Tx, run: Run, oldest: Millis) -> Why:
+    """oldest: workers last heard of before it do not count as alive."""
+    match run.status:
+        case "completed" | "failed" | "cancelled":
+            return _why(run, "ended", f"It has ended: {run.status}.")
+        case "running":
+            return _running(run)
+        case "paused":
+            return _paused(run)
+        case "waiting":
+            return _waiting(run)
+        case "pending":
+            return _pending(tx, run, oldest)
+
+
+def _running(run: Run) -> Why:
+    lease = run.lease
+    worker = lease.worker_id if lease is not None else ""
+    until = lease.expires_at if lease is not None else None
+    word = "It runs" if lease is not None and lease.state == "held" else "It was handed to a worker and is about to run"
+    return _why(run, "running", f"{word} on worker {worker}.", until=until, worker_id=worker)
+
+
+def _paused(run: Run) -> Why:
+    if run.reason == "exhausted":
+        return _why(run, "exhausted", f"All {run.policy.max_attempts} attempts failed and it is held. Resume it.")
+    return _why(run, "paused", "It was paused by hand. Resume it to let it go on.")
+
+
+def _waiting(run: Run) -> Why:
+    step = run.steps.get(run.open_step) if run.open_step is not None else None
+    name = step.name if step is not None else ""
+    at = to_datetime(run.next_at).isoformat() if run.next_at is not None else "something happens"
+    match run.reason:
+        case "sleep":
+            return _why(run, "sleep", f"It sleeps in step {name!r} until {at}.", until=run.next_at, step=step)
+        case "wait_event":
+            event = step.wait_event if step is not None else None
+            message = f"It waits in step {name!r} for event {event!r}, at most until {at}."
+            return _why(run, "wait_event", message, until=run.next_at, step=step)
+        case "invoke":
+            child = step.child_run_id if step is not None else None
+            message = f"It waits in step {name!r} for run {child}, at most until {at}."
+            return _why(run, "invoke", message, until=run.next_at, step=step)
+        case "throttle":
+            return _why(
+                run, "throttle", f"Its function starts so many runs a period; it may start at {at}.", run.next_at
+            )
+        case _:
+            message = f"Attempt {run.attempt} of {run.policy.max_attempts} failed; the next one starts at {at}."
+            return _why(run, "retry", message, until=run.next_at)
+
+
+def _pending(tx: Tx, run: Run, oldest: Millis) -> Why:
+    if run.lease is not None and run.lease.state == "queued" and run.slot_key is not None:
+        place = Place(run.environment, run.function_id, run.slot_key)
+        held_by = slots.holders(tx, place, HOLDERS_MAX)
+        what = f"the limit of key {run.slot_key.partition(':')[2]!r}" if run.slot_key.partition(":")[2] else "its limit"
+        message = f"Its function is at {what}; the slots are held by {', '.join(held_by) or 'nobody any more'}."
+        return _why(run, "no_slot", message, held_by=held_by)
+    if not is_served(tx, run.environment, run.function_id, oldest):
+        return _why(run, "no_worker", f"No live worker serves function {run.function_id!r}. Start one.")
+    return _why(
+        run, "no_free_worker", f"All workers that serve function {run.function_id!r} are busy, or about to ask."
+    )
+
+
+def _why(
+    run: Run,
+    reason: str,
+    message: str,
+    until: Millis | None = None,
+    step: Step | None = None,
+    worker_id: str | None = None,
+    held_by: list[str] | None = None,
+) -> Why:
+    return Why(
+        run_id=run.id,
+        state=run.status,
+        reason=reason,
+        message=message,
+        until=to_datetime(until) if until is not None else None,
+        event=step.wait_event if step is not None else None,
+        step_id=step.step_id if step is not None else None,
+        child_run_id=step.child_run_id if step is not None else None,
+        worker_id=worker_id,
+        held_by=held_by,
+    )

@@ -1,0 +1,91 @@
+"""What the engine must know to decide a report, looked up in its transaction.
+
+A wait gets the value it compares with and the first matching event since the execution began; an invoked function is
+found or refused; a missing function is known elsewhere or not.
+"""
+
+from msgspec.structs import replace
+
+from ironflow.base.ids import Ids
+from ironflow.base.json import read_json
+from ironflow.base.pattern import is_pattern, literal_prefix
+from ironflow.base.time import Millis
+from ironflow.engine import commands
+from ironflow.engine.model import Lease, Run
+from ironflow.engine.report import NO_SUCH_FUNCTION
+from ironflow.features.functions.index import FunctionIndex
+from ironflow.features.jobs import rules, store
+from ironflow.features.jobs.rules import Timing
+from ironflow.features.runs.ledger import event_text
+from ironflow.features.runs.waits import Wait, matches
+from ironflow.log.read import lock_head, named_after, records
+from ironflow.storage.port import Tx
+
+PAGE = 500
+
+
+class Informer:
+    """Completes reports with what only the database knows."""
+
+    def __init__(self, index: FunctionIndex, ids: Ids, timing: Timing) -> None:
+        self._index = index
+        self._ids = ids
+        self._timing = timing
+
+    def informed(
+        self, tx: Tx, run: Run, command: commands.Report | commands.Ack, now: Millis
+    ) -> commands.Report | commands.Ack:
+        """The command as the engine needs it; the very same when there is nothing to look up."""
+        if isinstance(command, commands.Ack) or run.lease is None:
+            return command
+        match command.yielded:
+            case commands.WaitForEvent() as wait:
+                return replace(command, yielded=self._wait(tx, run, run.lease, wait))
+            case commands.Invoke() as invoke:
+                return replace(command, yielded=self._invoke(tx, run, invoke))
+            case _:
+                pass
+        if command.error is not None and command.error.code == NO_SUCH_FUNCTION:
+            oldest = now - self._timing.evict_ms
+            elsewhere = store.is_served_elsewhere(tx, run.environment, run.function_id, run.lease.worker_id, oldest)
+            return replace(command, elsewhere=elsewhere)
+        return command
+
+    def _wait(self, tx: Tx, run: Run, lease: Lease, wait: commands.WaitForEvent) -> commands.WaitForEvent:
+        if wait.path and not wait.value:
+            event = records(tx, [run.event_id]).get(run.event_id)
+            wait = rules.with_trigger_value(wait, read_json(event.data) if event else None)
+        known = run.steps.get(wait.step_id)
+        if known is not None and known.status == "completed":
+            return wait
+        # Nothing is appended between this look and our commit: an event comes before the look or finds the wait.
+        lock_head(tx)
+        return replace(wait, found=_found(tx, run, lease.log_position, wait))
+
+    def _invoke(self, tx: Tx, run: Run, invoke: commands.Invoke) -> commands.Invoke:
+        self._index.refresh(tx)
+        function = self._index.get(run.environment, invoke.function_id)
+        refusal = ""
+        if function is None:
+            refusal = f"there is no function {invoke.function_id!r}"
+        elif function.status != "active":
+            refusal = f"function {invoke.function_id!r} is {function.status}"
+        elif function.has_triggers:
+            refusal = f"function {invoke.function_id!r} has triggers; only functions without any are invoked"
+        return replace(invoke, child_run_id=self._ids.new("run"), refusal=refusal)
+
+
+def _found(tx: Tx, run: Run, position: int, wait: commands.WaitForEvent) -> str | None:
+    """The first event after `position` that the wait is for, as the step returns it."""
+    looked_for = Wait(run.id, "wait", wait.step_id, run.environment, wait.event, wait.path, wait.value, wait.expression)
+    pattern = is_pattern(wait.event)
+    first = literal_prefix(wait.event) if pattern else wait.event
+    last = first + "\U0010ffff" if pattern else wait.event
+    while True:
+        page = named_after(tx, run.environment, first, last, position, PAGE)
+        for record in page:
+            if matches(looked_for, record):
+                return event_text(record)
+        if len(page) < PAGE:
+            return None
+        position = page[-1].position

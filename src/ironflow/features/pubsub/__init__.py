@@ -1,0 +1,1 @@
+"""The pubsub room: messages to topics, recorded in the log."""

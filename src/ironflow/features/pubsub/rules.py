@@ -1,0 +1,26 @@
+"""What is decided about topics; pure. Source: behaviour.md 6."""
+
+import re
+
+from ironflow.base.json import Json, check_payload, json_text
+from ironflow.features.pubsub.contract import InvalidTopic
+
+TOPIC_CHARS_MAX = 256
+_FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f*>]")
+_RESERVED = ("events:", "system.", "entity:", "public.")
+
+
+def check_topic(topic: str) -> None:
+    """Raises InvalidTopic."""
+    if not topic or len(topic) > TOPIC_CHARS_MAX or _FORBIDDEN.search(topic):
+        raise InvalidTopic(
+            f"{topic[:60]!r} is no topic: write 1 to {TOPIC_CHARS_MAX} characters without spaces, `*` or `>`."
+        )
+    for word in _RESERVED:
+        if topic.startswith(word):
+            raise InvalidTopic(f"{topic[:60]!r} starts with {word!r}, which belongs to the server.")
+
+
+def message_text(data: Json, bytes_max: int) -> str:
+    """The message as it is kept. Raises PayloadTooLarge."""
+    return json_text(check_payload(data, "The message", bytes_max)) or "null"

@@ -1,0 +1,72 @@
+"""What a new run is made of: its function, the event that starts it, and what follows from the event's data."""
+
+from typing import Any, NamedTuple
+
+from ironflow.base.json import read_json
+from ironflow.base.path import compiled_path, key_text, value_text
+from ironflow.base.time import Millis
+from ironflow.engine import commands
+from ironflow.features.functions.index import Startable
+from ironflow.features.runs.slots import ACTOR_PREFIX, KEY_PREFIX
+from ironflow.features.runs.waits import Wait
+from ironflow.log.record import Record
+
+
+class Lineage(NamedTuple):
+    """Which step of which run started it."""
+
+    run_id: str
+    step_id: str
+
+
+class Creation(NamedTuple):
+    """command: for the engine. watches: the events that will cancel the run."""
+
+    command: commands.Create
+    watches: list[Wait]
+
+
+def creation(
+    run_id: str, function: Startable, event: Record, parent: Lineage | None = None, start_at: Millis | None = None
+) -> Creation:
+    """The creation of a run of `function` by `event`. start_at: not before, None for at once."""
+    keyed = function.actor_key or function.concurrency_key or function.cancel_on
+    data = read_json(event.data) if keyed else None
+    actor_id = key_text(compiled_path(function.actor_key)(data)) if function.actor_key else ""
+    watches = [
+        Wait(run_id, "cancel", str(place), event.environment, spec.event, spec.match, _value(spec.match, data), "")
+        for place, spec in enumerate(function.cancel_on)
+    ]
+    command = commands.Create(
+        run_id=run_id,
+        environment=event.environment,
+        function_id=function.id,
+        function_version=function.version,
+        event_id=event.id,
+        event_name=event.name,
+        policy=function.policy,
+        actor_id=actor_id or None,
+        parent_run_id=parent.run_id if parent else None,
+        parent_step_id=parent.step_id if parent else None,
+        slot_key=_slot_key(function, actor_id, data),
+        holds_slot=function.holds_slot,
+        watched=bool(watches),
+        recorded=function.recorded,
+        start_at=start_at,
+    )
+    return Creation(command, watches)
+
+
+def _value(path: str, data: Any) -> str:
+    return value_text(compiled_path(path)(data))
+
+
+def _slot_key(function: Startable, actor_id: str, data: Any) -> str | None:
+    """An actor key makes runs serial and takes the place of a concurrency limit."""
+    if function.actor_key:
+        return ACTOR_PREFIX + actor_id
+    if not function.concurrency_limit:
+        return None
+    if not function.concurrency_key:
+        return KEY_PREFIX
+    return KEY_PREFIX + key_text(compiled_path(function.concurrency_key)(data))

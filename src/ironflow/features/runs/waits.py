@@ -1,0 +1,125 @@
+"""What is remembered of events that runs wait for, and of events that cancel them.
+
+Matching costs what matches: a wait is found by event name, path and value. `wait_shapes` says which paths anybody
+ever waited by for a name; it has as many rows as users' code has kinds of waits.
+"""
+
+from typing import Literal, NamedTuple
+
+from ironflow.base.cel import expression
+from ironflow.base.json import read_json
+from ironflow.base.path import compiled_path, value_text
+from ironflow.base.pattern import compiled, is_pattern, literal_prefix
+from ironflow.log.record import Record
+from ironflow.storage.port import Tx
+
+Kind = Literal["wait", "cancel"]
+
+
+class Wait(NamedTuple):
+    """kind: `wait` completes the step, `cancel` ends the run. step_id: for `cancel` the place of its spec.
+
+    value: as `base.path.value_text` writes it. path: empty for no matter.
+    """
+
+    run_id: str
+    kind: Kind
+    step_id: str
+    environment: str
+    event: str
+    path: str
+    value: str
+    expression: str
+
+
+_COLUMNS = "run_id, kind, step_id, environment, event, path, value, expression"
+ADD = f"""INSERT INTO waits ({_COLUMNS}, event_key)
+VALUES (:run_id, :kind, :step_id, :environment, :event, :path, :value, :expression, :event_key)
+ON CONFLICT (run_id, kind, step_id) DO UPDATE SET event = excluded.event, path = excluded.path,
+ value = excluded.value, expression = excluded.expression, event_key = excluded.event_key"""
+ADD_SHAPE = """INSERT INTO wait_shapes (environment, event_key, path) VALUES (:environment, :event_key, :path)
+ON CONFLICT (environment, event_key, path) DO NOTHING"""
+DROP = "DELETE FROM waits WHERE run_id = :run_id AND kind = 'wait' AND step_id = :step_id"
+DROP_WAITS = "DELETE FROM waits WHERE run_id = :run_id AND kind = 'wait'"
+DROP_ALL = "DELETE FROM waits WHERE run_id = :run_id"
+SHAPES = "SELECT environment, event_key, path FROM wait_shapes WHERE event_key IN {each:keys}"
+FOUND = f"""SELECT {_COLUMNS} FROM waits
+WHERE environment = :environment AND event_key = :event_key AND path = :path AND value = :value ORDER BY run_id"""
+
+
+def add(tx: Tx, waits: list[Wait]) -> None:
+    params = [{**wait._asdict(), "event_key": _key_of(wait.event)} for wait in waits]
+    tx.many(ADD, params)
+    shapes = {(each["environment"], each["event_key"], each["path"]) for each in params}
+    tx.many(ADD_SHAPE, [{"environment": each[0], "event_key": each[1], "path": each[2]} for each in sorted(shapes)])
+
+
+def drop(tx: Tx, places: list[tuple[str, str]]) -> None:
+    """Forgets waits by (run id, step id)."""
+    tx.many(DROP, [{"run_id": run_id, "step_id": step_id} for run_id, step_id in places])
+
+
+def drop_waits(tx: Tx, run_id: str) -> None:
+    """Forgets what the run waits for; what cancels it stays."""
+    tx.run(DROP_WAITS, {"run_id": run_id})
+
+
+def drop_all(tx: Tx, run_ids: list[str]) -> None:
+    """Forgets everything that these runs wait for or are cancelled by."""
+    tx.many(DROP_ALL, [{"run_id": run_id} for run_id in run_ids])
+
+
+def matching(tx: Tx, records: list[Record]) -> list[tuple[Record, Wait]]:
+    """The waits that events match, in the events' order."""
+    keys = {key for record in records for key in _keys_for(record.name)}
+    shapes: dict[tuple[str, str], list[str]] = {}
+    for environment, event_key, path in tx.rows(SHAPES, {"keys": sorted(keys)}):
+        shapes.setdefault((environment, event_key), []).append(path)
+    if not shapes:
+        return []
+    found: list[tuple[Record, Wait]] = []
+    for record in records:
+        for event_key in _keys_for(record.name):
+            for path in shapes.get((record.environment, event_key), ()):
+                found += [(record, wait) for wait in _candidates(tx, record, event_key, path) if matches(wait, record)]
+    return found
+
+
+def matches(wait: Wait, record: Record) -> bool:
+    """Whether the event is one that the wait is for. Source: protocol/step-semantics.md 5, "Match semantics"."""
+    if wait.event != record.name and not (is_pattern(wait.event) and compiled(wait.event).fullmatch(record.name)):
+        return False
+    data = read_json(record.data)
+    if wait.path and (not wait.value or value_text(compiled_path(wait.path)(data)) != wait.value):
+        return False
+    if not wait.expression:
+        return True
+    metadata = read_json(record.metadata) if record.metadata else None
+    about = {"id": record.id, "source": record.source, "namespace": record.namespace, "metadata": metadata}
+    return expression(wait.expression).matches(data, name=record.name, **about)
+
+
+def _candidates(tx: Tx, record: Record, event_key: str, path: str) -> list[Wait]:
+    value = value_text(compiled_path(path)(read_json(record.data))) if path else ""
+    if path and not value:
+        return []
+    place = {"environment": record.environment, "event_key": event_key, "path": path, "value": value}
+    return [Wait(*row) for row in tx.rows(FOUND, place)]
+
+
+def _key_of(event: str) -> str:
+    """Under what a wait is looked up: the name, or a pattern's text before the wildcard, up to a dot, and `*`."""
+    if not is_pattern(event):
+        return event
+    prefix = literal_prefix(event)
+    return prefix[: prefix.rfind(".") + 1] + "*"
+
+
+def _keys_for(name: str) -> list[str]:
+    """Every key under which a wait for this name may be."""
+    keys = [name, "*"]
+    end = name.find(".")
+    while end >= 0:
+        keys.append(name[: end + 1] + "*")
+        end = name.find(".", end + 1)
+    return keys

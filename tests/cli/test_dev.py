@@ -1,0 +1,118 @@
+"""`ironflow dev` and `ironflow worker --reload`: a save restarts the worker."""
+
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from ironflow.cli.process import Child
+from ironflow.sync import Client
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.processes
+
+APP = """
+from ironflow import function
+
+@function("reply", on="question.asked")
+async def reply(ctx):
+    return await ctx.step.run("compose", lambda: "ANSWER")
+"""
+
+
+@contextmanager
+def running(folder, *words, **more):
+    """`ironflow WORDS…` in `folder`, ended at the end; gives the process and the file with what it says."""
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ironflow", *words], cwd=folder, stdout=output, stderr=output, **more
+        )
+        try:
+            yield process, log
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def version(client):
+    """The version of the function that the server knows; 0 for none. A changed handler is a new version."""
+    return next((each.version for each in client.functions.list() if each.id == "reply"), 0)
+
+
+def address_in(log):
+    """The server's address as `dev` tells it; empty until it does."""
+    return next((line.split()[-1] for line in log.read_text().splitlines() if line.startswith("  server ")), "")
+
+
+def test_dev_serves_a_file_and_a_save_registers_the_new_code(tmp_path):
+    (tmp_path / "app.py").write_text(APP.replace("ANSWER", "hello"))
+
+    with running(tmp_path, "dev", "app.py", "--port", "0") as (process, log):
+        eventually(lambda: address_in(log) != "")
+        with Client(address_in(log)) as client:
+            eventually(lambda: version(client) == 1)
+            assert client.invoke_sync("reply", timeout="20s") == "hello"
+
+            (tmp_path / "app.py").write_text("def broken(:\n")
+            eventually(lambda: "waiting for a change" in log.read_text())
+            assert "SyntaxError" in log.read_text()
+
+            (tmp_path / "app.py").write_text(APP.replace("ANSWER", "good day"))
+            eventually(lambda: version(client) == 2)
+            assert log.read_text().count("app.py changed; restarting") == 2
+
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+
+    assert (tmp_path / "ironflow.db").exists()
+
+
+def test_what_is_asked_right_after_a_save_is_answered_by_the_new_code(tmp_path):
+    (tmp_path / "app.py").write_text(APP.replace("ANSWER", "hello"))
+
+    with running(tmp_path, "dev", "app.py", "--port", "0") as (_, log):
+        eventually(lambda: address_in(log) != "")
+        with Client(address_in(log)) as client:
+            eventually(lambda: version(client) == 1)
+            (tmp_path / "app.py").write_text(APP.replace("ANSWER", "good day"))
+            eventually(lambda: version(client) == 2)
+
+            assert client.invoke_sync("reply", timeout="10s") == "good day"
+
+
+def test_dev_ends_when_its_server_ends(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "ironflow.db").write_text("dear diary " * 500)
+
+    with running(tmp_path, "dev", "app.py", "--port", "0") as (process, log):
+        assert process.wait(timeout=30) == 75
+
+    assert "the server ended with exit code 65" in log.read_text()
+
+
+def test_a_worker_with_reload_registers_the_new_code(tmp_path, server):
+    (tmp_path / "app.py").write_text(APP.replace("ANSWER", "hello"))
+
+    with running(tmp_path, "--url", server, "worker", "app:reply", "--reload") as (_, log), Client(server) as client:
+        eventually(lambda: version(client) == 1)
+
+        (tmp_path / "app.py").write_text(APP.replace("ANSWER", "good day"))
+
+        eventually(lambda: version(client) == 2)
+        assert "app.py changed; restarting" in log.read_text()
+
+
+def test_a_worker_whose_module_fails_shows_the_users_part_of_the_traceback(tmp_path):
+    (tmp_path / "app.py").write_text("def price():\n    return 1 / 0\n\nprice()\n")
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        child = Child(["worker", "app.py"], folder=tmp_path, output=output)
+        assert child.wait(20) == 1
+
+    said = log.read_text()
+    assert said.startswith(f'Traceback (most recent call last):\n  File "{tmp_path / "app.py"}", line 4')
+    assert said.endswith("ZeroDivisionError: division by zero\n")
+    assert "ironflow/cli" not in said

@@ -1,0 +1,117 @@
+"""A server and its workers on one database, to be killed; the journal is what they leave behind."""
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from ironflow import Client
+from ironflow.sdk.retries import Retries
+from tests.crash.journal import Journal
+from tests.crash.processes import Process, reserved_port
+from tests.crash.until import became, until
+
+LEASE_S = 1.0
+# About the size of a line in the journal.
+LINE_BYTES = 120
+
+
+class Scene:
+    """Use it as a context manager: nothing that it started outlives it.
+
+    database: a path or postgresql://…. lease_s: how long a silent worker keeps its jobs. seed: of its `chance`.
+    """
+
+    def __init__(self, folder: Path, database: str, *, lease_s: float = LEASE_S, seed: int = 0) -> None:
+        self.folder = folder
+        self.database = database
+        self.lease_s = lease_s
+        self.chance = random.Random(seed)
+        self.journal = Journal(folder / "journal.jsonl")
+        self._reservation, self._port = reserved_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.server: Process | None = None
+        self.workers: list[Process] = []
+        self._started = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for process in (self.server, *self.workers):
+            if process is not None:
+                process.kill()
+        self.journal.close()
+        self._reservation.close()
+
+    def client(self) -> Client:
+        """A patient client: what is safe to repeat is repeated until there is a server again."""
+        return Client(self.url, timeout="60s", retries=Retries(attempts=1000, initial_s=0.02, max_s=0.2))
+
+    # Processes.
+
+    def begin_server(self, settings: Mapping[str, str] | None = None) -> Process:
+        """Starts a server process and does not wait for it."""
+        environment = {
+            "IRONFLOW_DB": self.database,
+            "IRONFLOW_PORT": str(self._port),
+            "IRONFLOW_LEASE_MS": str(round(self.lease_s * 1000)),
+            "IRONFLOW_RESERVATION_MS": str(round(self.lease_s * 1000)),
+            # Workers die here by the dozen; that is no fault of the run.
+            "IRONFLOW_LEASE_LOSSES_MAX": "1000",
+            "IRONFLOW_WORKER_EVICT_MS": "5000",
+            **(settings or {}),
+        }
+        self.server = Process("server", ["ironflow.server.run"], self.folder, environment)
+        return self.server
+
+    async def serving(self) -> None:
+        """Returns when the server that was begun accepts connections."""
+        server = self.server
+        assert server is not None
+
+        def announced() -> bool:
+            assert server.exit_code is None, f"the server ended with {server.exit_code}: {_tail(server.log)}"
+            return server.said.read_bytes().endswith(b"\n")
+
+        await until(announced, "the server serves", within_s=30)
+
+    async def start_server(self) -> None:
+        self.begin_server()
+        await self.serving()
+
+    async def workers_ready(self, client: Client) -> None:
+        """Returns when the server knows every worker that was started, and their function."""
+
+        async def known() -> bool:
+            return len([worker async for worker in client.workers.list()]) >= len(self.workers)
+
+        await until(known, "the workers are registered", within_s=30)
+
+    def start_worker(self, **settings: str) -> Process:
+        self._started += 1
+        words = ["tests.crash.errands", self.url, str(self.journal.path), f"lease_s={self.lease_s}"]
+        words += [f"{name}={value}" for name, value in settings.items()]
+        worker = Process(f"worker-{self._started}", words, self.folder, {})
+        self.workers.append(worker)
+        return worker
+
+    def kill_worker(self, worker: Process) -> None:
+        worker.kill()
+        self.workers.remove(worker)
+
+    # Moments.
+
+    async def work_goes_on(self, lines: int, within_s: float = 3.0) -> None:
+        """Returns when the journal has about `lines` more lines, or when nothing more is to be expected of it."""
+        goal = self.journal.size + lines * LINE_BYTES
+        await became(lambda: self.journal.size >= goal, within_s)
+
+    def tell(self) -> str:
+        """What the processes said, for a test that failed."""
+        logs = [self.folder / "server.log", *(worker.log for worker in self.workers)]
+        return "\n".join(f"--- {log.name}\n{_tail(log)}" for log in logs if log.exists())
+
+
+def _tail(log: Path, lines: int = 30) -> str:
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])

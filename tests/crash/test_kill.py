@@ -1,0 +1,83 @@
+"""`kill -9` of the server, of workers, of both, at any moment, again and again.
+
+IRONFLOW_CRASH_ROUNDS: how many kills (8). IRONFLOW_CRASH_SEED: which chance; printed when a test fails.
+"""
+
+import os
+import secrets
+from collections import Counter
+from pathlib import Path
+
+import apsw
+import pytest
+
+from ironflow import Client
+from tests.crash import account
+from tests.crash.errand_load import ErrandLoad
+from tests.crash.scene import Scene
+from tests.crash.until import became, until
+
+ROUNDS = int(os.environ.get("IRONFLOW_CRASH_ROUNDS", "8"))
+SEED = int(os.environ.get("IRONFLOW_CRASH_SEED") or secrets.randbelow(2**32))
+WORKERS = 2
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(60 + ROUNDS * 10)]
+
+
+async def test_nothing_acknowledged_is_lost_or_made_again_whoever_is_killed(tmp_path: Path, database_url: str):
+    print(f"IRONFLOW_CRASH_SEED={SEED} IRONFLOW_CRASH_ROUNDS={ROUNDS}")
+    with Scene(tmp_path, database_url, seed=SEED) as scene:
+        await scene.start_server()
+        for _ in range(WORKERS):
+            scene.start_worker()
+        async with scene.client() as client:
+            await scene.workers_ready(client)
+            async with ErrandLoad(scene.url, client, scene.chance) as load:
+                for _ in range(ROUNDS):
+                    await scene.work_goes_on(scene.chance.randint(5, 120))
+                    await kill_somebody(scene)
+                asked = await load.stop()
+            await until(lambda: all_ended(client), "all runs end", within_s=60)
+            books = await account.read_books(client)
+
+        journal = scene.journal.read()
+        print(len(asked.asked), len(asked.acknowledged), len(books.runs), Counter(e.kind for e in journal), Counter(e.code for e in journal))
+        assert len(asked.acknowledged) > ROUNDS
+        assert [*account.faults_of_events(books, asked)] == []
+        assert [*account.faults_of_executions(books, journal)] == []
+        assert [*account.faults_of_runs(books, asked, journal)] == []
+        assert scene.server is not None
+        assert scene.server.stop() == 0
+    if not database_url.startswith("postgres"):
+        assert integrity(database_url) == "ok"
+
+
+async def kill_somebody(scene: Scene) -> None:
+    """The server, a worker, or both at once; then they are started again. A starting server may be killed, too."""
+    chance = scene.chance
+    victims = chance.choice(["server", "worker", "both", "both"])
+    if victims != "worker":
+        assert scene.server is not None
+        scene.server.kill()
+    if victims != "server":
+        scene.kill_worker(chance.choice(scene.workers))
+    if victims != "worker":
+        while chance.random() < 0.3:
+            starting = scene.begin_server()
+            await became(lambda: False, chance.uniform(0, 0.6))
+            starting.kill()
+        await scene.start_server()
+    while len(scene.workers) < WORKERS:
+        scene.start_worker()
+
+
+async def all_ended(client: Client) -> bool:
+    return all([run.status.ended async for run in client.runs.list(page_size=500)])
+
+
+def integrity(path: str) -> str:
+    connection = apsw.Connection(path)
+    try:
+        return str(connection.pragma("integrity_check"))
+    finally:
+        connection.close()

@@ -1,0 +1,248 @@
+"""Functions are registered, versioned, listed, switched and forgotten."""
+
+from typing import Any
+
+import pytest
+
+from ironflow.base.spelling import BadField
+from ironflow.features.functions import contract as functions
+from ironflow.features.functions.contract import (
+    ExecutionMode,
+    FunctionNotFound,
+    FunctionStatus,
+    InvalidFunction,
+    Registered,
+)
+from tests.support.work import Work
+
+CHARGE = {
+    "id": "charge",
+    "name": "Charge a card",
+    "description": "Takes the money.",
+    "triggers": [{"event": "order.placed", "expression": "data.total > 0"}, {"cron": "*/5 * * * *", "timezone": "UTC"}],
+    "retry": {"maxAttempts": 5, "initial_delay_ms": 10, "backoffFactor": 1.5, "max_delay_ms": 99, "onExhausted": "pause"},
+    "timeoutMs": 60_000,
+    "concurrency": {"limit": 3, "key": "event.data.customerId"},
+    "debounce": {"periodMs": 1_000, "key": "orderId", "maxWaitMs": "5000"},
+    "throttle": {"limit": 1, "period_ms": 1_000},
+    "circuitBreaker": {"failureThreshold": 5},
+    "actorKey": "data.customerId",
+    "secrets": ["STRIPE_KEY"],
+    "recording": True,
+    "metadata": {"__ironflow_code_hash": "0123456789abcdef", "team": {"name": "payments"}, "big": 2**70},
+    "cancelOn": [{"event": "order.cancelled", "match": "orderId"}],
+}
+
+
+async def register(house: Work, **config: Any) -> Registered:
+    return await house.call(functions.register, **config)
+
+
+async def test_a_function_is_created_once_and_registering_the_same_again_changes_nothing(house: Work):
+    first = await register(house, **CHARGE)
+    house.move(1_000)
+    again = await register(house, **CHARGE)
+
+    assert first.created is True
+    assert again.created is False
+    assert again.function == first.function
+    assert (await house.call(functions.get, id="charge")) == first.function
+
+
+async def test_everything_that_was_registered_is_shown(house: Work):
+    shown = (await register(house, **CHARGE)).function
+
+    assert shown.name == "Charge a card"
+    assert [(each.event, each.expression, each.cron) for each in shown.triggers] == [
+        ("order.placed", "data.total > 0", ""),
+        ("", "", "*/5 * * * *"),
+    ]
+    assert shown.retry is not None
+    assert (shown.retry.max_attempts, shown.retry.backoff_factor, shown.retry.on_exhausted) == (5, 1.5, "pause")
+    assert shown.timeout_ms == 60_000
+    assert shown.concurrency is not None
+    assert (shown.concurrency.limit, shown.concurrency.key) == (3, "event.data.customerId")
+    assert shown.debounce is not None
+    assert shown.debounce.max_wait_ms == 5_000
+    assert shown.code_hash == "0123456789abcdef"
+    assert bytes(shown.metadata["team"]) == b'{"name":"payments"}'
+    assert bytes(shown.metadata["big"]) == str(2**70).encode()
+    assert (shown.status, shown.preferred_mode, shown.version) == (FunctionStatus.ACTIVE, ExecutionMode.PULL, 1)
+
+
+async def test_the_version_rises_when_the_configuration_changes_and_only_then(house: Work):
+    await register(house, id="charge", triggers=[{"event": "a"}])
+    changed = await register(house, id="charge", triggers=[{"event": "b"}])
+    same = await register(house, id="charge", triggers=[{"event": "b"}])
+    hashed = await register(house, id="charge", triggers=[{"event": "b"}], metadata={"__ironflow_code_hash": "ff"})
+
+    assert [(each.function.version, each.created) for each in (changed, same, hashed)] == [
+        (2, False),
+        (2, False),
+        (3, False),
+    ]
+
+
+async def test_a_new_version_keeps_the_status_and_the_time_of_creation(house: Work):
+    first = (await register(house, id="charge")).function
+    await house.call(functions.update_status, id="charge", status="paused")
+    house.move(60_000)
+
+    second = (await register(house, id="charge", description="new")).function
+
+    assert (second.status, second.version) == (FunctionStatus.PAUSED, 2)
+    assert second.created_at == first.created_at
+    assert second.updated_at > first.updated_at
+
+
+@pytest.mark.parametrize(
+    ("given", "mode"),
+    [
+        ({}, "pull"),
+        ({"endpoint_url": "https://example.com/hook"}, "push"),
+        ({"preferred_mode": "EXECUTION_MODE_PULL", "endpoint_url": "https://example.com/hook"}, "pull"),
+        ({"preferredMode": "push", "endpointUrl": "https://example.com/hook"}, "push"),
+        ({"preferredMode": 2}, "pull"),
+        ({"preferredMode": ""}, "pull"),
+    ],
+)
+async def test_a_mode_that_is_not_said_follows_from_the_endpoint(house: Work, given: dict[str, Any], mode: str):
+    shown = (await register(house, id="charge", **given)).function
+    assert shown.preferred_mode == ExecutionMode(mode)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"id": ""}, "function id"),
+        ({"id": "two words"}, "function id"),
+        ({"id": "all*"}, "function id"),
+        ({"id": "all>"}, "function id"),
+        ({"id": "tab\t"}, "function id"),
+        ({"id": "é" * 200}, "function id"),
+        ({"triggers": [{}]}, "neither an event nor a cron"),
+        ({"triggers": [{"event": "a"}, {"event": "a", "expression": "data.total >"}]}, "triggers[1]"),
+        ({"triggers": [{"event": "a.>.b"}]}, "not at the end"),
+        ({"triggers": [{"cron": "* * *"}]}, "3 fields"),
+        ({"triggers": [{"cron": "61 * * * *"}]}, "not a cron expression"),
+        ({"triggers": [{"cron": "* * * * *", "timezone": "Mars/Olympus"}]}, "time zone"),
+        ({"retry": {"on_exhausted": "panic"}}, "on_exhausted"),
+        ({"debounce": {"period_ms": 10}}, "1000 is the least"),
+        ({"debounce": {"period_ms": 5_000, "max_wait_ms": 1_000}}, "max_wait_ms"),
+        ({"preferred_mode": "push"}, "endpoint_url"),
+        ({"description": "x" * 300_000}, "limit"),
+    ],
+)
+async def test_a_configuration_that_is_not_valid_is_refused_with_the_place_of_the_fault(
+    house: Work, config: dict[str, Any], says: str
+):
+    with pytest.raises(InvalidFunction, match=says.replace("[", r"\[").replace("*", r"\*")):
+        await register(house, **{"id": "charge", **config})
+
+    assert (await house.call(functions.list_)).functions == []
+
+
+@pytest.mark.parametrize("function_id", ["fraud/evaluate", "a.b-c_d", "Prüfung", "x" * 256, "a/b/c", "100%"])
+async def test_slashes_dots_and_letters_of_any_language_are_legal_in_an_id(house: Work, function_id: str):
+    await register(house, id=function_id)
+    assert (await house.call(functions.get, id=function_id)).id == function_id
+
+
+async def test_functions_are_listed_by_id_in_pages(house: Work):
+    for name in ("c", "a", "e", "b", "d"):
+        await register(house, id=name)
+
+    pages: list[list[str]] = []
+    cursor = ""
+    while True:
+        page = await house.call(functions.list_, limit=2, cursor=cursor)
+        assert page.total_count == 5
+        pages.append([each.id for each in page.functions])
+        cursor = page.next_cursor or ""
+        if not cursor:
+            break
+
+    assert pages == [["a", "b"], ["c", "d"], ["e"]]
+    assert [each.id for each in (await house.call(functions.list_, offset=3)).functions] == ["d", "e"]
+
+
+async def test_the_list_is_narrowed_by_status_name_and_mode(house: Work):
+    await register(house, id="charge", name="Charge a card", triggers=[{"event": "ship.it"}])
+    await register(house, id="ship", name="Send the parcel")
+    await register(house, id="hook", endpoint_url="https://example.com/hook", metadata={"preferred_mode": "pull"})
+    await register(house, id="old")
+    await house.call(functions.update_status, id="old", status="FUNCTION_STATUS_ARCHIVED")
+
+    async def ids(**filters: Any) -> list[str]:
+        answer = await house.call(functions.list_, **filters)
+        assert answer.total_count == len(answer.functions)
+        return [each.id for each in answer.functions]
+
+    assert await ids() == ["charge", "hook", "old", "ship"]
+    assert await ids(status="archived") == ["old"]
+    assert await ids(status="active") == ["charge", "hook", "ship"]
+    assert await ids(name="CARD") == ["charge"]
+    assert await ids(name="shi") == ["ship"]
+    assert await ids(mode="push") == ["hook"]
+    assert await ids(mode="EXECUTION_MODE_PULL") == ["charge", "old", "ship"]
+
+
+async def test_pages_of_a_narrowed_list_are_full(house: Work):
+    for number in range(6):
+        await register(house, id=f"pull-{number}")
+        await register(house, id=f"push-{number}", endpoint_url="https://example.com/hook")
+
+    page = await house.call(functions.list_, mode="push", limit=4)
+
+    assert [each.id for each in page.functions] == ["push-0", "push-1", "push-2", "push-3"]
+    assert page.total_count == 6
+    rest = await house.call(functions.list_, mode="push", limit=4, cursor=page.next_cursor)
+    assert [each.id for each in rest.functions] == ["push-4", "push-5"]
+    assert rest.next_cursor is None
+
+
+async def test_a_deleted_function_is_gone_and_can_be_registered_anew(house: Work):
+    await register(house, id="charge", triggers=[{"event": "order.placed"}])
+    run_id = (await house.emit()).run_ids[0]
+
+    await house.call(functions.delete, id="charge")
+
+    with pytest.raises(FunctionNotFound):
+        await house.call(functions.get, id="charge")
+    with pytest.raises(FunctionNotFound):
+        await house.call(functions.delete, id="charge")
+    assert (await house.call(functions.list_)).functions == []
+    assert (await house.emit()).run_ids == []
+    assert (await house.run(run_id)).function_id == "charge"
+
+    again = await register(house, id="charge", triggers=[{"event": "order.placed"}])
+    assert (again.created, again.function.version) == (True, 2)
+    assert len((await house.emit()).run_ids) == 1
+
+
+@pytest.mark.parametrize("status", ["paused", "archived"])
+async def test_a_function_that_is_not_active_starts_no_new_runs(house: Work, status: str):
+    await house.a_function()
+    shown = await house.call(functions.update_status, id="charge", status=status)
+
+    assert shown.status == FunctionStatus(status)
+    assert (await house.emit()).run_ids == []
+
+    await house.call(functions.update_status, id="charge", status="active")
+    assert len((await house.emit()).run_ids) == 1
+
+
+async def test_a_status_that_is_not_said_is_refused(house: Work):
+    await house.a_function()
+    for given in ({}, {"status": ""}, {"status": 0}, {"status": None}, {"status": "FUNCTION_STATUS_UNSPECIFIED"}):
+        with pytest.raises(BadField, match="status"):
+            await house.ask(functions.update_status, {"id": "charge", **given})
+
+
+async def test_environments_do_not_see_each_others_functions(house: Work):
+    await house.call(functions.register, id="charge", env="staging")
+
+    assert (await house.call(functions.list_)).functions == []
+    with pytest.raises(FunctionNotFound):
+        await house.call(functions.get, id="charge")
+    assert [each.id for each in (await house.call(functions.list_, env="staging")).functions] == ["charge"]

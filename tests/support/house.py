@@ -1,0 +1,107 @@
+"""A whole server in the test's own process: no port, and time that moves when the test moves it.
+
+    async def test_something(house):
+        await house.call(contract.emit, event="order.placed")
+        house.move(60_000)
+        await house.loops()
+
+The fixture `house` runs a test on SQLite, then on PostgreSQL. Loops do not run by themselves: the test runs them.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+import msgspec
+
+from ironflow.base.call import Call
+from ironflow.base.operation import Operation
+from ironflow.base.spelling import reader
+from ironflow.base.time import FixedClock, Millis
+from ironflow.dispatch import Dispatch
+from ironflow.server.settings import Settings
+from ironflow.storage.port import Database
+
+if TYPE_CHECKING:
+    from ironflow.server import house as composition
+
+Res = TypeVar("Res", bound=msgspec.Struct | None)
+Kind = TypeVar("Kind", bound="House")
+
+ROUNDS_MAX = 100
+
+
+class House:
+    """A built server and its clock. `inside`: what `ironflow.server.house.build` answered."""
+
+    def __init__(self, inside: "composition.House", clock: FixedClock) -> None:
+        self.inside = inside
+        self.clock = clock
+
+    @property
+    def db(self) -> Database:
+        return self.inside.db
+
+    @property
+    def dispatch(self) -> Dispatch:
+        return self.inside.dispatch
+
+    @property
+    def now(self) -> Millis:
+        return self.clock.now()
+
+    def move(self, by_ms: int) -> None:
+        self.clock.move(by_ms)
+
+    async def call(
+        self, operation: Operation[Any, Res], /, *, env: str = "default", run_id: str = "", **fields: Any
+    ) -> Res:
+        """The answer to a request with these fields, given as plain data; they are read as from a JSON body."""
+        return await self.ask(operation, fields, env=env, run_id=run_id)
+
+    async def ask(
+        self, operation: Operation[Any, Res], body: Mapping[str, Any] | bytes, *, env: str = "default", run_id: str = ""
+    ) -> Res:
+        """As `call`, with the body as a mapping or as JSON text."""
+        text = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        call = Call(environment=env, now=self.clock.now(), run_id=run_id)
+        return await self.inside.dispatch(operation, call, reader(operation.request).read(text))
+
+    async def loop(self, name: str) -> list[Any]:
+        """Runs the loop `name` until it has no more to do now; what each round answered."""
+        (loop,) = [each for each in self.inside.all_loops if each.name == name]
+        rounds: list[Any] = []
+        for _ in range(ROUNDS_MAX):
+            rounds.append(await loop.run_once(self.clock.now()))
+            if not rounds[-1].more:
+                return rounds
+        raise AssertionError(f"the loop {name} still has more to do after {ROUNDS_MAX} rounds")
+
+    async def loops(self) -> None:
+        """Runs every loop until none has more to do now."""
+        for loop in self.inside.all_loops:
+            await self.loop(loop.name)
+
+    def http(self) -> httpx.AsyncClient:
+        """A client that speaks HTTP with the application itself, without a socket."""
+        transport = httpx.ASGITransport(self.inside.app)  # pyright: ignore[reportArgumentType]
+        return httpx.AsyncClient(transport=transport, base_url="http://house")
+
+
+@asynccontextmanager
+async def open_house(kind: type[Kind], database_url: str, **settings: Any) -> AsyncIterator[Kind]:
+    """A house on that database, closed at the end.
+
+    kind: House, or a class with more words. settings: those of `ironflow.server.settings.Settings`, and `clock`.
+    """
+    # Here, so that tests which need no server do not load one.
+    from ironflow.server import house as composition
+
+    clock = settings.pop("clock", None) or FixedClock()
+    inside = await composition.build(replace(Settings(db=database_url, dev=True), **settings), clock)
+    try:
+        yield kind(inside, clock)
+    finally:
+        await inside.close()
