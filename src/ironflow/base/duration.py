@@ -14,7 +14,7 @@ Duration = timedelta | int | float | str
 
 _GRAMMAR = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_LONGEST_MS = 100 * 366 * _UNIT_MS["d"]
+LONGEST_MS = 100 * 366 * _UNIT_MS["d"]
 
 
 class InvalidDuration(InvalidArgument):
@@ -40,7 +40,7 @@ def duration_ms(value: Duration, number_unit: Literal["s", "ms"] = "s") -> int:
         raise InvalidDuration(f"{value!r} is not a duration.")
     else:
         amount = value * _UNIT_MS[number_unit]
-    if not math.isfinite(amount) or amount < 0 or amount > _LONGEST_MS:
+    if not math.isfinite(amount) or amount < 0 or amount > LONGEST_MS:
         raise InvalidDuration(f"{value!r} is not a duration between 0 and a hundred years.")
     return math.ceil(round(amount, 6))
 

@@ -16,14 +16,14 @@ MISSING: Any = object()
 def compiled_path(path: str) -> Callable[[Any], Any]:
     """A function from an event's data to the value at `path`; MISSING when there is none."""
     rest = path.strip().removeprefix("$.").removeprefix("event.").removeprefix("data.")
-    tokens = tuple(rest.split(".")) if rest not in ("", "data", "$") else ()
+    tokens = tuple((token, _index(token)) for token in rest.split(".")) if rest not in ("", "data", "$") else ()
 
     def value_at(data: Any) -> Any:
-        for token in tokens:
+        for token, index in tokens:
             if isinstance(data, dict):
                 data = cast("dict[str, Any]", data).get(token, MISSING)
-            elif isinstance(data, list) and token.isdigit() and int(token) < len(items := cast("list[Any]", data)):
-                data = items[int(token)]
+            elif isinstance(data, list) and index is not None and index < len(items := cast("list[Any]", data)):
+                data = items[index]
             else:
                 return MISSING
         return data
@@ -31,12 +31,18 @@ def compiled_path(path: str) -> Callable[[Any], Any]:
     return value_at
 
 
+def _index(token: str) -> int | None:
+    # More digits than this count no list of ours.
+    return int(token) if token.isascii() and token.isdigit() and len(token) < 10 else None
+
+
 def key_text(value: Any) -> str:
     """A value found at a path as comparable text: scalars as people write them, MISSING and null as nothing."""
     if value is MISSING or value is None:
         return ""
     if isinstance(value, str):
-        return value
+        # PostgreSQL keeps no NUL in a text.
+        return value.replace("\0", "\ufffd")
     return write_json_text(value)
 
 

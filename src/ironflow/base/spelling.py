@@ -70,20 +70,24 @@ class Reader:
             if name is None or (text == NULL and read[name] is not _payload):
                 continue
             try:
-                values[name] = read[name](text)
+                value = read[name](text)
             except (msgspec.MsgspecError, ValueError, UnicodeDecodeError, RecursionError) as fault:
                 raise BadField(f"field {key!r}: {fault}") from None
+            # An enum's unset forms mean what leaving the field out means.
+            if value is not None:
+                values[name] = value
         return values
 
     def field_from_text(self, name: str, text: str) -> tuple[str, Any] | None:
-        """A field from a path segment, query parameter or header: (attribute, value); None when unknown."""
+        """A field from a path segment, query parameter or header: (attribute, value); None when unknown or unset."""
         attribute = self._names.get(name)
         if attribute is None:
             return None
         try:
-            return attribute, _from_text(self._hints[attribute], text)
+            value = _from_text(self._hints[attribute], text)
         except (msgspec.MsgspecError, ValueError) as fault:
             raise BadField(f"{name!r}: {fault}") from None
+        return None if value is None else (attribute, value)
 
     def knows(self, name: str) -> bool:
         return name in self._names
@@ -169,10 +173,23 @@ def _reading(hint: Any) -> Read:
         inner = bare_type(item)
         if isinstance(inner, type) and issubclass(inner, (msgspec.Struct, WireEnum, Raw)):
             read_item = _reading(item)
-            return lambda text: [read_item(each) for each in _items(text)]
+            return lambda text: [value for each in _items(text) if (value := read_item(each)) is not None]
     if get_origin(kind) is dict and bare_type(get_args(kind)[1]) is Raw:
         return lambda text: {key: _payload(each) for key, each in _slices(text).items()}
-    return msgspec.json.Decoder(hint, strict=False).decode
+    decode = msgspec.json.Decoder(hint, strict=False).decode
+    if kind in (str, int, list[str]):
+        return lambda text: _keepable(decode(text))
+    return decode
+
+
+def _keepable(value: Any) -> Any:
+    """A text, texts or a whole number that both databases can keep. Raises ValueError."""
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"{value} does not fit into 64 bits")
+    elif "\0" in value if isinstance(value, str) else any("\0" in each for each in value):
+        raise ValueError("a text cannot hold the character U+0000")
+    return value
 
 
 def _from_text(hint: Any, text: str) -> Any:
@@ -185,8 +202,10 @@ def _from_text(hint: Any, text: str) -> Any:
         return check_payload(Raw(text.encode()), "the payload")
     if get_origin(kind) is list:
         (item,) = get_args(kind)
-        return [_from_text(item, each) for each in text.split(",") if each]
-    return msgspec.convert(text, hint, strict=False)
+        found = [_from_text(item, each) for each in text.split(",") if each]
+        return [each for each in found if each is not None]
+    value = msgspec.convert(text, hint, strict=False)
+    return _keepable(value) if kind in (str, int) else value
 
 
 Write = Callable[[Any], Any]

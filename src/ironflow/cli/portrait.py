@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ironflow.base.time import Millis, to_millis
-from ironflow.cli.output import facts, json_line, status_text, table
+from ironflow.cli.output import facts, json_line, status_style, table
 from ironflow.cli.timeline import FINE, Signs, timeline, waiting_text
 from ironflow.cli.times import moment_text, since_text, span_text
 from ironflow.features.runs.contract import Run, Step
@@ -19,7 +19,7 @@ def runs_table(found: list[Run], now: Millis) -> RenderableType:
         ["STATUS", "RUN", "FUNCTION", "EVENT", "ATTEMPT", "CREATED", "TOOK"],
         (
             [
-                status_text(each.status),
+                run_status(each),
                 each.id,
                 each.function_id,
                 each.event_name or each.event_id,
@@ -40,7 +40,7 @@ def portrait(run: Run, steps: list[Step], now: Millis, *, full: bool = False, si
         facts(
             [
                 ("run", run.id),
-                ("status", status_text(run.status)),
+                ("status", run_status(run)),
                 ("waits for", Text(waiting_text(run, steps, now), style="yellow")),
                 ("function", f"{run.function_id}  version {run.function_version}"),
                 ("event", f"{run.event_name}  {run.event_id}" if run.event_name else run.event_id),
@@ -59,6 +59,12 @@ def portrait(run: Run, steps: list[Step], now: Millis, *, full: bool = False, si
     if steps:
         parts += [Text(), timeline(run, steps, now, signs)]
     return Group(*parts)
+
+
+def run_status(run: Run) -> Text:
+    """The status by which runs are filtered, and for a paused one what pauses it: `paused (sleep)`."""
+    reason = f" ({run.pause_reason})" if run.pause_reason else ""
+    return Text(f"{run.status}{reason}", style=status_style(run.status))
 
 
 def _error_text(run: Run) -> Text | None:

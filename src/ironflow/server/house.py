@@ -10,6 +10,9 @@ from ironflow.broker.port import Broker, LocalBroker
 from ironflow.dispatch import Dispatch
 from ironflow.engine.model import Policy
 from ironflow.features.controls.service import Controls
+from ironflow.features.cron.loops import FireCron
+from ironflow.features.debounces.loops import FireDebounces
+from ironflow.features.debounces.service import Debounces
 from ironflow.features.events.emitting import Emitter
 from ironflow.features.events.loops import ForgetKeys
 from ironflow.features.events.service import Events
@@ -25,7 +28,7 @@ from ironflow.features.kv.loops import Expire
 from ironflow.features.kv.service import KeyValue
 from ironflow.features.pubsub.service import PubSub
 from ironflow.features.runs.ledger import Ledger
-from ironflow.features.runs.loops import PurgeRuns
+from ironflow.features.runs.loops import AdmitQueued, PurgeRuns
 from ironflow.features.runs.queries import count_active
 from ironflow.features.runs.service import Runs
 from ironflow.features.server_state.service import About, ServerState
@@ -104,6 +107,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         runs,
         jobs,
         Controls(db, ledger, timing.evict_ms),
+        Debounces(db),
         PubSub(db, ids, settings.event_bytes_max),
     ]
     dispatch = Dispatch()
@@ -126,6 +130,9 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         Expire(db),
         ForgetKeys(db),
         PurgeRuns(db, settings.run_retention_days),
+        FireDebounces(db, ledger, index, ids),
+        FireCron(db, ledger, index, ids),
+        AdmitQueued(db, ledger, index),
     ]
     return House(settings, clock, db, broker, dispatch, app, loops, all_loops)
 

@@ -15,6 +15,7 @@ from ironflow.storage.port import DatabaseTooNew, Tx
 CREATE_TABLE = """CREATE TABLE IF NOT EXISTS schema_migrations (
   number BIGINT PRIMARY KEY, name {text} NOT NULL, applied_at BIGINT NOT NULL)"""
 APPLIED = "SELECT coalesce(max(number), 0) FROM schema_migrations"
+IS_APPLIED = "SELECT 1 FROM schema_migrations WHERE number = :number"
 RECORD = "INSERT INTO schema_migrations (number, name, applied_at) VALUES (:number, :name, :now)"
 
 
@@ -56,6 +57,9 @@ def migrate(transaction: Callable[[Callable[[Tx], int]], int], now: Millis) -> i
     for migration in migrations()[len(migrations()) - pending :]:
 
         def apply(tx: Tx, migration: Migration = migration) -> int:
+            if tx.row(IS_APPLIED, {"number": migration.number}):
+                # Another node that started at the same time was quicker.
+                return 0
             for statement in migration.statements:
                 tx.run(statement)
             return tx.run(RECORD, {"number": migration.number, "name": migration.name, "now": now})

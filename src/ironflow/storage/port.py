@@ -53,7 +53,10 @@ class Database(Protocol):
     name: str
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
-        """Runs `fn` in a read-write transaction; returns when the commit is on disk. `fn` may be run again."""
+        """Runs `fn` in a read-write transaction; returns when the commit is on disk. `fn` may be run again.
+
+        Tables are made by migrations: SQLite keeps a transaction only if it changed rows.
+        """
         ...
 
     async def write_many(self, fn: Batch[Item, T], item: Item) -> T:
@@ -78,6 +81,15 @@ class Database(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def bearable(fault: BaseException) -> BaseException:
+    """`fault` as an event loop can carry it: StopIteration means something else there."""
+    if not isinstance(fault, StopIteration):
+        return fault
+    error = RuntimeError("the transaction raised StopIteration")
+    error.__cause__ = fault
+    return error
 
 
 class StorageFailed(Unavailable):

@@ -6,8 +6,7 @@ One batch of a function is in flight at a time on a node: what arrives meanwhile
 import asyncio
 import logging
 import re
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ from ironflow.base.time import Millis
 from ironflow.broker.port import Broker, Ring
 from ironflow.storage.dialect import POSTGRES
 from ironflow.storage.migrate import migrate
-from ironflow.storage.port import Batch, CannotOpen, Item, Joiner, Params, Row, StorageFailed, Tx
+from ironflow.storage.port import Batch, CannotOpen, Item, Joiner, Params, Row, StorageFailed, Tx, bearable
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -30,6 +29,10 @@ BATCH_MAX = 512
 TRIES = 8
 # Serialises migrations of nodes that start together; the number only has to be ours.
 MIGRATION_LOCK = 0x1F10
+# All queries of such a transaction see one moment.
+SNAPSHOT = psycopg.IsolationLevel.REPEATABLE_READ
+# A server that does not answer within this is not there.
+CONNECT_S = 10
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 
@@ -83,14 +86,16 @@ class PostgresDatabase:
         self._joiners: dict[str, Joiner] = {}
         self._joining: set[str] = set()
         self._rung: dict[str, set[str]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
-        result, rings = await self._in_thread(lambda: self._transact(fn))
-        self._rang(rings)
-        return result
+        self._check_open()
+        # A caller that is cancelled leaves the transaction to itself: what it commits has to ring.
+        return await asyncio.shield(self._spawn(self._write(fn)))
 
     async def write_many(self, fn: Batch[Item, T], item: Item) -> T:
+        self._check_open()
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting.setdefault(fn, []).append((item, future))
         if fn not in self._in_flight:
@@ -99,7 +104,8 @@ class PostgresDatabase:
         return await future
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
-        result, _ = await self._in_thread(lambda: self._transact(fn))
+        self._check_open()
+        result, _ = await self._in_thread(lambda: self._transact(fn, SNAPSHOT))
         return result
 
     async def peek(self, fn: Callable[[Tx], T]) -> T:
@@ -113,19 +119,38 @@ class PostgresDatabase:
         self._rang([(topic, key)])
 
     async def close(self) -> None:
+        self._closed = True
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._threads.shutdown()
-        self._pool.close()
+        # Not on the loop: it has the answers of the last readers to bring.
+        await self._loop.run_in_executor(None, self._threads.shutdown)
+        await self._loop.run_in_executor(None, self._pool.close)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageFailed("The server is shutting down.")
+
+    async def _write(self, fn: Callable[[Tx], T]) -> T:
+        result, rings = await self._in_thread(lambda: self._transact(fn))
+        self._rang(rings)
+        return result
 
     async def _in_thread(self, fn: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(self._threads, fn)
 
-    def _transact(self, fn: Callable[[Tx], T]) -> tuple[T, list[Ring]]:
-        """Runs `fn` in a transaction, again when PostgreSQL chose it to lose a conflict."""
+    def _transact(
+        self, fn: Callable[[Tx], T], isolation: psycopg.IsolationLevel | None = None
+    ) -> tuple[T, list[Ring]]:
+        """Runs `fn` in a transaction, again when PostgreSQL chose it to lose a conflict.
+
+        isolation: SNAPSHOT for one that only reads; None for the database's own.
+        """
         for left in range(TRIES - 1, -1, -1):
             try:
                 with self._pool.connection() as connection:
+                    # Part of BEGIN, so it costs no round trip.
+                    connection.isolation_level = isolation
+                    connection.read_only = isolation is SNAPSHOT
                     tx = PostgresTx(connection)
                     result = fn(tx)
                 return result, tx.rings
@@ -134,6 +159,8 @@ class PostgresDatabase:
                     raise _as_storage_error(fault) from fault
             except (psycopg.Error, PoolTimeout) as fault:
                 raise _as_storage_error(fault) from fault
+            except StopIteration as fault:
+                raise bearable(fault) from fault
         raise AssertionError("unreachable")
 
     async def _drain(self, fn: Batch[Any, Any]) -> None:
@@ -147,8 +174,12 @@ class PostgresDatabase:
 
     async def _run_group(self, fn: Batch[Any, Any], members: list[tuple[Any, asyncio.Future[Any]]]) -> None:
         items = [item for item, _ in members]
+
+        def answer_all(tx: Tx) -> list[tuple[asyncio.Future[Any], Any]]:
+            return list(zip((future for _, future in members), fn(tx, items), strict=True))
+
         try:
-            results, rings = await self._in_thread(lambda: self._transact(lambda tx: fn(tx, items)))
+            answers, rings = await self._in_thread(lambda: self._transact(answer_all))
         except BaseException as fault:  # noqa: BLE001 - it is the caller's, who gets it
             if len(members) == 1:
                 if not members[0][1].done():
@@ -158,7 +189,7 @@ class PostgresDatabase:
                 for member in members:
                     await self._run_group(fn, [member])
             return
-        for (_, future), result in zip(members, results, strict=True):
+        for future, result in answers:
             if future.done():
                 continue
             if isinstance(result, IronflowError):
@@ -173,6 +204,8 @@ class PostgresDatabase:
             self._broker.ring(dict.fromkeys(rings))
 
     def _join_soon(self, topic: str, keys: set[str]) -> None:
+        if self._closed:
+            return
         self._rung.setdefault(topic, set()).update(keys)
         if topic not in self._joining:
             self._joining.add(topic)
@@ -182,19 +215,20 @@ class PostgresDatabase:
         joiner = self._joiners[topic]
         try:
             while keys := self._rung.pop(topic, None):
-                after = await self.write(lambda tx, keys=keys: joiner(tx, keys))
+                after = await self._write(lambda tx, keys=keys: joiner(tx, keys))
                 if after is not None:
                     after()
-        except StorageFailed as fault:
-            # The loops that poll the database do the work a moment later.
-            logger.warning("joiner failed", extra={"topic": topic, "error": str(fault)})
+        except BaseException as fault:  # noqa: BLE001 - it must not end the others
+            # The next ring asks it again; nobody waits for this one.
+            logger.warning("joiner failed", extra={"topic": topic}, exc_info=fault)
         finally:
             self._joining.discard(topic)
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _as_storage_error(fault: BaseException) -> StorageFailed:
@@ -208,10 +242,10 @@ async def open_postgres(url: str, broker: Broker, now: Millis) -> PostgresDataba
     Raises CannotOpen when the server cannot be reached, DatabaseTooNew when a newer program wrote the database.
     """
     pool: ConnectionPool[psycopg.Connection[Row]] = ConnectionPool(
-        url, min_size=2, max_size=POOL_SIZE, open=False, timeout=10, kwargs={"prepare_threshold": 3}
+        url, min_size=2, max_size=POOL_SIZE, open=False, timeout=CONNECT_S, kwargs={"prepare_threshold": 3}
     )
     try:
-        await asyncio.get_running_loop().run_in_executor(None, _open_and_migrate, pool, now)
+        await asyncio.get_running_loop().run_in_executor(None, _migrate_and_open, url, pool, now)
     except (psycopg.Error, PoolTimeout) as fault:
         await asyncio.get_running_loop().run_in_executor(None, pool.close)
         raise CannotOpen(
@@ -220,13 +254,14 @@ async def open_postgres(url: str, broker: Broker, now: Millis) -> PostgresDataba
     return PostgresDatabase(pool, broker)
 
 
-def _open_and_migrate(pool: ConnectionPool[psycopg.Connection[Row]], now: Millis) -> None:
-    pool.open(wait=True, timeout=10)
-    lock = threading.Lock()
+def _migrate_and_open(url: str, pool: ConnectionPool[psycopg.Connection[Row]], now: Millis) -> None:
+    # Not from the pool: that would try again and again and not say what is wrong.
+    with psycopg.connect(url, connect_timeout=CONNECT_S) as connection:
 
-    def transaction(fn: Callable[[Tx], int]) -> int:
-        with lock, pool.connection() as connection:
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-            return fn(PostgresTx(connection))
+        def transaction(fn: Callable[[Tx], int]) -> int:
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+                return fn(PostgresTx(connection))
 
-    migrate(transaction, now)
+        migrate(transaction, now)
+    pool.open(wait=True, timeout=CONNECT_S)

@@ -34,6 +34,7 @@ from ironflow.storage.port import (
     Row,
     StorageFailed,
     Tx,
+    bearable,
 )
 
 T = TypeVar("T")
@@ -42,8 +43,14 @@ logger = logging.getLogger(__name__)
 APPLICATION_ID = 0x1F10
 # More than this in one batch would keep the loop from answering; the rest goes into the next.
 BATCH_MAX = 512
+# After a failed commit, rings from outside of it are rung again this much later.
+RING_AGAIN_S = 0.5
 
 Done = Callable[[], None]
+
+
+class _TransactionGone(Exception):
+    """SQLite gave up the whole transaction (disk full, I/O error); `__cause__` is what it said."""
 
 
 class SqliteTx:
@@ -89,7 +96,7 @@ class SqliteDatabase:
         self._writer = writer
         self._broker = broker
         self._peeker = _connect(path, readonly=True)
-        self._readers = ThreadPoolExecutor(2, thread_name_prefix="sqlite-read", initializer=self._open_reader)
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="sqlite-read")
         self._reader = threading.local()
         self._reader_connections: list[apsw.Connection] = []
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
@@ -104,46 +111,56 @@ class SqliteDatabase:
         self._idle: asyncio.Future[None] | None = None
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
+        self._check_open()
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting.append((fn, future))
         self._kick()
         return await future
 
     async def write_many(self, fn: Batch[Item, T], item: Item) -> T:
+        self._check_open()
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting_many.setdefault(fn, []).append((item, future))
         self._kick()
         return await future
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
+        self._check_open()
         return await self._loop.run_in_executor(self._readers, self._read_in_thread, fn)
 
     async def peek(self, fn: Callable[[Tx], T]) -> T:
+        self._check_open()
         return _snapshot(self._peeker, fn)
 
     def join(self, topic: str, joiner: Joiner) -> None:
         self._joiners[topic] = joiner
 
     def ring(self, topic: str, key: str = "") -> None:
+        self._check_open()
         self._rings.append((topic, key))
         self._kick()
 
     async def close(self) -> None:
+        if self._closed:
+            return
         self._closed = True
         if self._busy:
             self._idle = self._loop.create_future()
             await self._idle
         self._committer.shutdown()
-        self._readers.shutdown()
+        # Not on the loop: it has the answers of the last readers to bring.
+        await self._loop.run_in_executor(None, self._readers.shutdown)
         for connection in (*self._reader_connections, self._peeker, self._writer):
             connection.close()
         os.close(self._lock_fd)
 
     # One batch: run on the loop, commit in the thread, answer on the loop.
 
-    def _kick(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise StorageFailed("The server is shutting down.")
+
+    def _kick(self) -> None:
         if not self._busy:
             self._start_batch()
 
@@ -161,7 +178,8 @@ class SqliteDatabase:
                 self._waiting_many[fn] = members[BATCH_MAX:]
             else:
                 del self._waiting_many[fn]
-        rings, self._rings = self._rings, []
+        outside, self._rings = self._rings, []
+        rings = list(outside)
         done: list[Done] = []
         waiting = [future for _, future in singles]
         waiting += [future for members in groups.values() for _, future in members]
@@ -173,8 +191,8 @@ class SqliteDatabase:
             for fn, members in groups.items():
                 rings += self._run_group(fn, members, done)
             rings += self._run_joiners(rings, done)
-        except apsw.Error as fault:
-            self._undo(fault, waiting)
+        except (apsw.Error, _TransactionGone) as fault:
+            self._undo(fault.__cause__ or fault, waiting, outside)
             return
         if self._writer.total_changes() == changes:
             # Nothing to make durable: refusals, repetitions, polls that found nothing.
@@ -182,7 +200,7 @@ class SqliteDatabase:
             self._finish(done, rings)
             return
         committing = self._loop.run_in_executor(self._committer, self._commit)
-        committing.add_done_callback(lambda outcome: self._answer(outcome, waiting, done, rings))
+        committing.add_done_callback(lambda outcome: self._answer(outcome, waiting, done, rings, outside))
 
     def _run_single(self, fn: Callable[[Tx], Any], future: asyncio.Future[Any], done: list[Done]) -> list[Ring]:
         tx = SqliteTx(self._writer)
@@ -199,7 +217,7 @@ class SqliteDatabase:
     ) -> list[Ring]:
         tx = SqliteTx(self._writer)
         try:
-            results = self._in_savepoint(lambda: fn(tx, [item for item, _ in members]))
+            answers = self._in_savepoint(lambda: _paired(members, fn(tx, [item for item, _ in members])))
         except BaseException as fault:  # noqa: BLE001 - it is the caller's, who gets it
             own = self._own_fault(fault)
             if len(members) == 1:
@@ -207,7 +225,7 @@ class SqliteDatabase:
                 return []
             # One of them broke the function for all: each alone, so that the failure is its own.
             return [ring for member in members for ring in self._run_group(fn, [member], done)]
-        for (_, future), result in zip(members, results, strict=True):
+        for future, result in answers:
             done.append(_rejecter(future, result) if isinstance(result, IronflowError) else _resolver(future, result))
         return tx.rings
 
@@ -218,7 +236,11 @@ class SqliteDatabase:
             if not keys:
                 continue
             tx = SqliteTx(self._writer)
-            after = self._in_savepoint(lambda joiner=joiner, tx=tx, keys=keys: joiner(tx, keys))
+            try:
+                after = self._in_savepoint(lambda joiner=joiner, tx=tx, keys=keys: joiner(tx, keys))
+            except BaseException as fault:  # noqa: BLE001 - those who wait for this commit have no part in it
+                logger.warning("joiner failed", extra={"topic": topic}, exc_info=self._own_fault(fault))
+                continue
             if after is not None:
                 done.append(after)
             rings += tx.rings
@@ -239,31 +261,44 @@ class SqliteDatabase:
         return result
 
     def _own_fault(self, fault: BaseException) -> BaseException:
-        """What the caller is told. Raises when SQLite gave up the whole transaction (disk full, I/O error)."""
+        """What the caller is told. Raises _TransactionGone when all the others of the batch are concerned."""
         if not self._writer.in_transaction:
-            raise fault
+            raise _TransactionGone from fault
         return _as_storage_error(fault) if isinstance(fault, apsw.Error) else fault
 
     def _commit(self) -> None:
         self._writer.execute("COMMIT")
 
     def _answer(
-        self, outcome: asyncio.Future[None], waiting: list[asyncio.Future[Any]], done: list[Done], rings: list[Ring]
+        self,
+        outcome: asyncio.Future[None],
+        waiting: list[asyncio.Future[Any]],
+        done: list[Done],
+        rings: list[Ring],
+        outside: list[Ring],
     ) -> None:
         fault = outcome.exception()
         if fault is not None:
-            self._undo(fault, waiting)
+            self._undo(fault, waiting, outside)
             return
         self._finish(done, rings)
 
-    def _undo(self, fault: BaseException, waiting: list[asyncio.Future[Any]]) -> None:
+    def _undo(self, fault: BaseException, waiting: list[asyncio.Future[Any]], outside: list[Ring]) -> None:
         logger.error("commit failed", extra={"error": str(fault), "transactions": len(waiting)})
         if self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
         error = _as_storage_error(fault)
         for future in waiting:
             _rejecter(future, error)()
+        if outside:
+            # They tell of no change, so what undid the others does not undo them; a moment later, lest it spins.
+            self._loop.call_later(RING_AGAIN_S, self._ring_again, outside)
         self._finish([], [])
+
+    def _ring_again(self, rings: list[Ring]) -> None:
+        if not self._closed:
+            self._rings += rings
+            self._kick()
 
     def _finish(self, done: list[Done], rings: list[Ring]) -> None:
         for each in done:
@@ -278,16 +313,30 @@ class SqliteDatabase:
 
     # Reading
 
-    def _open_reader(self) -> None:
-        self._reader.connection = _connect(self._path, readonly=True)
-        self._reader_connections.append(self._reader.connection)
-
     def _read_in_thread(self, fn: Callable[[Tx], T]) -> T:
-        return _snapshot(self._reader.connection, fn)
+        return _snapshot(self._connection_of_thread(), fn)
+
+    def _connection_of_thread(self) -> apsw.Connection:
+        if not hasattr(self._reader, "connection"):
+            try:
+                self._reader.connection = _connect(self._path, readonly=True)
+            except apsw.Error as fault:
+                raise _as_read_error(fault) from fault
+            self._reader_connections.append(self._reader.connection)
+        return self._reader.connection
+
+
+def _paired(members: list[tuple[Any, asyncio.Future[Any]]], results: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Who waits, with what is answered. Raises ValueError when there is not one answer for each."""
+    return list(zip((future for _, future in members), results, strict=True))
 
 
 def _as_storage_error(fault: BaseException) -> StorageFailed:
     return StorageFailed(f"The database could not store this: {fault}. Nothing was changed; try again.")
+
+
+def _as_read_error(fault: BaseException) -> StorageFailed:
+    return StorageFailed(f"The database could not be read: {fault}. Try again.")
 
 
 def _snapshot(connection: apsw.Connection, fn: Callable[[Tx], T]) -> T:
@@ -298,7 +347,7 @@ def _snapshot(connection: apsw.Connection, fn: Callable[[Tx], T]) -> T:
         finally:
             connection.execute("ROLLBACK")
     except apsw.Error as fault:
-        raise StorageFailed(f"The database could not be read: {fault}. Try again.") from fault
+        raise _as_read_error(fault) from fault
 
 
 def _resolver(future: asyncio.Future[Any], result: Any) -> Done:
@@ -312,7 +361,7 @@ def _resolver(future: asyncio.Future[Any], result: Any) -> Done:
 def _rejecter(future: asyncio.Future[Any], fault: BaseException) -> Done:
     def reject() -> None:
         if not future.done():
-            future.set_exception(fault)
+            future.set_exception(bearable(fault))
 
     return reject
 
@@ -332,33 +381,35 @@ async def open_sqlite(path: Path, broker: Broker, now: Millis) -> SqliteDatabase
     Raises CannotOpen, DatabaseLocked, NotADatabase or DatabaseTooNew; then nothing has been written.
     """
     lock_fd = _lock(path)
+    writer: apsw.Connection | None = None
     try:
         writer = _connect(path, readonly=False)
-        _check_ours(writer, path)
+        if not _is_ours(writer, path):
+            writer.pragma("application_id", APPLICATION_ID)
         writer.pragma("journal_mode", "wal")
         writer.pragma("synchronous", "full")
-        writer.pragma("application_id", APPLICATION_ID)
+        opened = writer
 
         def transaction(fn: Callable[[Tx], int]) -> int:
-            writer.execute("BEGIN IMMEDIATE")
+            opened.execute("BEGIN IMMEDIATE")
             try:
-                result = fn(SqliteTx(writer))
+                result = fn(SqliteTx(opened))
             except BaseException:
-                writer.execute("ROLLBACK")
+                opened.execute("ROLLBACK")
                 raise
-            writer.execute("COMMIT")
+            opened.execute("COMMIT")
             return result
 
         migrate(transaction, now)
-        return SqliteDatabase(path, lock_fd, writer, broker)
-    except apsw.NotADBError:
+        return SqliteDatabase(path, lock_fd, opened, broker)
+    except BaseException as fault:
+        if writer is not None:
+            writer.close()
         os.close(lock_fd)
-        raise NotADatabase(f"{path} is not a SQLite database. Give --db another path.") from None
-    except apsw.Error as fault:
-        os.close(lock_fd)
-        raise CannotOpen(f"{path} cannot be opened: {fault}. Check the disk and the file's permissions.") from None
-    except BaseException:
-        os.close(lock_fd)
+        if isinstance(fault, apsw.NotADBError):
+            raise NotADatabase(f"{path} is not a SQLite database. Give --db another path.") from None
+        if isinstance(fault, apsw.Error):
+            raise CannotOpen(f"{path} cannot be opened: {fault}. Check the disk and its permissions.") from None
         raise
 
 
@@ -375,7 +426,11 @@ def _lock(path: Path) -> int:
     return lock_fd
 
 
-def _check_ours(connection: apsw.Connection, path: Path) -> None:
+def _is_ours(connection: apsw.Connection, path: Path) -> bool:
+    """Whether the database is one of ours already; False when it is empty. Raises NotADatabase for another's."""
+    if connection.pragma("application_id") == APPLICATION_ID:
+        return True
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if connection.pragma("application_id") != APPLICATION_ID and tables and tables[0] > 0:
+    if tables and tables[0] > 0:
         raise NotADatabase(f"{path} is a SQLite database of another program. Give --db another path.")
+    return False

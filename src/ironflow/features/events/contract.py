@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from ironflow.base.duration import LONGEST_MS
 from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound, PayloadTooLarge
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json, null
@@ -76,7 +77,7 @@ class EmitSync(Message, kw_only=True):
     event: Annotated[str, field(1, also=("name",))]
     data: Annotated[Json, field(2, twin=6)] = msgspec.field(default_factory=null)
     idempotency_key: Annotated[str, field(3)] = ""
-    timeout_ms: Annotated[int, field(4, ge=0)] = 0
+    timeout_ms: Annotated[int, field(4, ge=0, le=LONGEST_MS)] = 0
     metadata: Annotated[Json, field(5)] | None = None
     version: Annotated[int, field(7)] = 1
     namespace: str = "default"
@@ -110,7 +111,7 @@ class Invoked(Message, kw_only=True):
 class InvokeSync(Message, kw_only=True):
     function_id: Annotated[str, field(1, also=("id",))]
     data: Annotated[Json, field(2, twin=6)] = msgspec.field(default_factory=null)
-    timeout_ms: Annotated[int, field(3, ge=0)] = 0
+    timeout_ms: Annotated[int, field(3, ge=0, le=LONGEST_MS)] = 0
     idempotency_key: Annotated[str, field(4)] = ""
     metadata: Annotated[Json, field(5)] | None = None
 

@@ -8,6 +8,7 @@ from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.json import read_json
 from ironflow.base.time import Millis
+from ironflow.features.debounces import store as debounces
 from ironflow.features.events import rules, store
 from ironflow.features.events.contract import CannotWait
 from ironflow.features.events.store import FirstAnswer
@@ -66,6 +67,9 @@ class Emitter:
                 continue
             run_ids: list[str] = []
             for function in functions:
+                if function.debounce is not None and not emission.function_id:
+                    debounces.arm(tx, self._ids, function, function.debounce, emission.record)
+                    continue
                 created = creation(self._ids.new("run"), function, emission.record)
                 creations.append(created)
                 run_ids.append(created.command.run_id)

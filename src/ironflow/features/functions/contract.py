@@ -6,6 +6,7 @@ Source of shapes and numbers: protocol/connectrpc.json, protocol/worker-rest.md 
 from datetime import datetime
 from typing import Annotated
 
+from ironflow.base.duration import LONGEST_MS
 from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound
 from ironflow.base.fields import Message, WireEnum, field
 from ironflow.base.json import Json
@@ -70,9 +71,9 @@ class RetryConfig(Message, kw_only=True):
     """max_attempts counts the first one; 0 and absent mean the server's default. on_exhausted: `fail` or `pause`."""
 
     max_attempts: Annotated[int, field(1, ge=0)] = 0
-    initial_delay_ms: Annotated[int, field(2, ge=0)] = 0
+    initial_delay_ms: Annotated[int, field(2, ge=0, le=LONGEST_MS)] = 0
     backoff_factor: Annotated[float, field(3, ge=0)] = 0
-    max_delay_ms: Annotated[int, field(4, ge=0)] = 0
+    max_delay_ms: Annotated[int, field(4, ge=0, le=LONGEST_MS)] = 0
     on_exhausted: Annotated[str, field(5)] = ""
 
 
@@ -82,21 +83,21 @@ class ConcurrencyConfig(Message, kw_only=True):
 
 
 class DebounceConfig(Message, kw_only=True):
-    period_ms: Annotated[int, field(1, ge=0)] = 0
+    period_ms: Annotated[int, field(1, ge=0, le=LONGEST_MS)] = 0
     key: Annotated[str, field(2)] = ""
-    max_wait_ms: Annotated[int, field(3, int64=True, ge=0)] = 0
+    max_wait_ms: Annotated[int, field(3, int64=True, ge=0, le=LONGEST_MS)] = 0
 
 
 class ThrottleConfig(Message, kw_only=True):
     limit: Annotated[int, field(1, ge=0)] = 0
-    period_ms: Annotated[int, field(2, ge=0)] = 0
+    period_ms: Annotated[int, field(2, ge=0, le=LONGEST_MS)] = 0
     key: Annotated[str, field(3)] = ""
 
 
 class CircuitBreakerConfig(Message, kw_only=True):
     failure_threshold: Annotated[int, field(1, ge=0)] = 0
-    open_duration_ms: Annotated[int, field(2, ge=0)] = 0
-    max_open_duration_ms: Annotated[int, field(3, ge=0)] = 0
+    open_duration_ms: Annotated[int, field(2, ge=0, le=LONGEST_MS)] = 0
+    max_open_duration_ms: Annotated[int, field(3, ge=0, le=LONGEST_MS)] = 0
 
 
 class CancelOnSpec(Message, kw_only=True):
@@ -110,7 +111,7 @@ class RegisterFunction(Message, kw_only=True):
     description: Annotated[str, field(3)] = ""
     triggers: Annotated[list[Trigger], field(4)] = []
     retry: Annotated[RetryConfig, field(5)] | None = None
-    timeout_ms: Annotated[int, field(6, ge=0)] = 0
+    timeout_ms: Annotated[int, field(6, ge=0, le=LONGEST_MS)] = 0
     concurrency: Annotated[ConcurrencyConfig, field(7)] | None = None
     preferred_mode: Annotated[ExecutionMode | None, field(8)] = None
     endpoint_url: Annotated[str, field(9)] = ""

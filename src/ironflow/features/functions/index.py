@@ -4,6 +4,8 @@ Looking up costs the same however many functions do not match: exact names are a
 literal text before their first wildcard.
 """
 
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,10 @@ from ironflow.features.functions import store
 from ironflow.features.functions.contract import CancelOnSpec, DebounceConfig, ThrottleConfig
 from ironflow.features.functions.rules import FunctionRow, policy_of
 from ironflow.storage.port import Tx
+
+
+# (environment, id, name or text)
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +60,23 @@ class FunctionIndex:
     def __init__(self, defaults: Policy) -> None:
         self._defaults = defaults
         self._epoch = 0
-        self._functions: dict[tuple[str, str], Startable] = {}
-        self._rules: dict[tuple[str, str], list[_Rule]] = {}
-        self._exact: dict[tuple[str, str], list[_Rule]] = {}
-        self._patterns: dict[tuple[str, str], list[_Rule]] = {}
+        self._functions: dict[Key, Startable] = {}
+        self._rules: dict[Key, tuple[_Rule, ...]] = {}
+        # By (environment, name), and by (environment, literal text of a pattern). Tuples are replaced, never changed:
+        # on PostgreSQL one thread looks functions up while another takes over a change.
+        self._exact: dict[Key, tuple[_Rule, ...]] = {}
+        self._patterns: dict[Key, tuple[_Rule, ...]] = {}
+        self._changing = threading.Lock()
 
     def refresh(self, tx: Tx) -> None:
         """Takes over what has changed since the last time; one look-up when nothing has."""
         epoch = store.epoch(tx)
         if epoch == self._epoch:
             return
-        for row in store.changed_since(tx, self._epoch):
-            self._replace(row)
-        self._epoch = epoch
+        with self._changing:
+            for row in store.changed_since(tx, self._epoch):
+                self._replace(row)
+            self._epoch = max(self._epoch, epoch)
 
     def get(self, environment: str, function_id: str) -> Startable | None:
         return self._functions.get((environment, function_id))
@@ -89,8 +99,8 @@ class FunctionIndex:
             found[function.id] = function
         return [found[function_id] for function_id in sorted(found)] if len(found) > 1 else list(found.values())
 
-    def _candidates(self, environment: str, name: str) -> list[_Rule]:
-        rules = self._exact.get((environment, name), [])
+    def _candidates(self, environment: str, name: str) -> Sequence[_Rule]:
+        rules = self._exact.get((environment, name), ())
         if not self._patterns:
             return rules
         rules = list(rules)
@@ -106,10 +116,9 @@ class FunctionIndex:
 
     def _replace(self, row: FunctionRow) -> None:
         place = (row.environment, row.id)
-        for rule in self._rules.pop(place, ()):
-            self._home(row.environment, rule.pattern).remove(rule)
-        self._functions.pop(place, None)
         if row.status == "deleted":
+            self._functions.pop(place, None)
+            self._put(place, ())
             return
         function = Startable(
             environment=row.environment,
@@ -133,12 +142,21 @@ class FunctionIndex:
             for trigger in row.config.triggers
             if trigger.event and not trigger.cron
         ]
-        self._rules[place] = rules
-        for rule in rules:
-            self._home(row.environment, rule.pattern).append(rule)
+        self._put(place, tuple(rules))
 
-    def _home(self, environment: str, pattern: str) -> list[_Rule]:
+    def _put(self, place: Key, rules: tuple[_Rule, ...]) -> None:
+        """The rules of a function instead of those it had; where both are found at one place, at one stroke."""
+        environment, function_id = place
+        for pattern in {rule.pattern for rule in (*self._rules.pop(place, ()), *rules)}:
+            table, at = self._home(environment, pattern)
+            others = (rule for rule in table.get(at, ()) if (rule.function.id, rule.pattern) != (function_id, pattern))
+            table[at] = (*others, *(rule for rule in rules if rule.pattern == pattern))
+            if not table[at]:
+                del table[at]
+        self._rules[place] = rules
+
+    def _home(self, environment: str, pattern: str) -> tuple[dict[Key, tuple[_Rule, ...]], Key]:
         if not is_pattern(pattern):
-            return self._exact.setdefault((environment, pattern), [])
+            return self._exact, (environment, pattern)
         prefix = literal_prefix(pattern)
-        return self._patterns.setdefault((environment, prefix[: prefix.rfind(".") + 1]), [])
+        return self._patterns, (environment, prefix[: prefix.rfind(".") + 1])

@@ -165,6 +165,13 @@ def decide_registration(known: FunctionRow | None, config: Config) -> Change:
     return "same" if same else "updated"
 
 
+def is_meant(function: FunctionRow, name: str, mode: str) -> bool:
+    """Whether a filter means the function. name: a part of its id or name, in any case; mode: push or pull."""
+    part = name.lower()
+    named = part in function.id.lower() or part in function.config.name.lower()
+    return named and mode.lower().removeprefix("execution_mode_") in ("", function.config.preferred_mode)
+
+
 def policy_of(config: Config, defaults: Policy) -> Policy:
     """The policy of a new run: what the function says, else the server's defaults. 0 and empty mean unsaid."""
     retry = config.retry or RetryConfig()
@@ -183,8 +190,8 @@ def code_hash_of(config: Config) -> str:
     return value if isinstance(value, str) else ""
 
 
-def function_message(row: FunctionRow) -> Function:
-    """The function as clients see it."""
+def function_message(row: FunctionRow, next_at: Millis | None = None) -> Function:
+    """The function as clients see it. next_at: its next cron tick."""
     config = row.config
     shown = {
         name: value for name, value in asdict(config).items() if name not in ("secrets", "preferred_mode", "metadata")
@@ -197,6 +204,7 @@ def function_message(row: FunctionRow) -> Function:
     function.preferred_mode = ExecutionMode(config.preferred_mode)
     function.status = FunctionStatus.ARCHIVED if row.status == "deleted" else FunctionStatus(row.status)
     function.version = row.version
+    function.next_run = to_datetime(next_at) if next_at is not None else None
     function.code_hash = row.code_hash
     function.metadata = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in config.metadata.items()}
     return function

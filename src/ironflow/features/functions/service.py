@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from ironflow.base.call import Call
-from ironflow.features.functions import contract, rules, store
+from ironflow.base.time import Millis
+from ironflow.features.functions import contract, rules, schedules, store
 from ironflow.features.functions.rules import FunctionRow
 from ironflow.storage.port import Database, Tx
 
@@ -48,6 +49,7 @@ class Functions:
             )
             store.save(tx, function)
             store.add_version(tx, function, request.change_reason, call.principal.name, call.now)
+            schedules.replace_schedules(tx, function, call.now)
             tx.ring("functions")
             return function, verdict == "created"
 
@@ -55,27 +57,26 @@ class Functions:
         return contract.Registered(function=rules.function_message(function), created=created)
 
     async def get(self, call: Call, request: contract.GetFunction) -> contract.Function:
-        function = await self._db.peek(lambda tx: store.function(tx, call.environment, request.id))
-        if function is None or function.status == "deleted":
-            raise _not_found(request.id, call.environment)
-        return rules.function_message(function)
+        def look(tx: Tx) -> contract.Function:
+            function = store.function(tx, call.environment, request.id)
+            if function is None or function.status == "deleted":
+                raise _not_found(request.id, call.environment)
+            next_at = schedules.next_runs(tx, call.environment, [function.id]).get(function.id)
+            return rules.function_message(function, next_at)
+
+        return await self._db.peek(look)
 
     async def list_(self, call: Call, request: contract.ListFunctions) -> contract.Functions:
         limit = request.limit or LIMIT_DEFAULT
         statuses = [request.status.value] if request.status else ["active", "paused", "archived"]
-
-        def look(tx: Tx) -> tuple[list[FunctionRow], int]:
-            return store.functions_after(
-                tx, call.environment, statuses, request.name, request.cursor, limit, request.offset
-            )
-
-        found, total = await self._db.read(look)
-        mode = request.mode.lower().removeprefix("execution_mode_")
-        shown = [function for function in found if not mode or function.config.preferred_mode == mode]
+        known = await self._db.read(lambda tx: store.in_status(tx, call.environment, statuses))
+        meant = [function for function in known if rules.is_meant(function, request.name, request.mode)]
+        following = [function for function in meant if function.id > request.cursor][request.offset :]
+        page = following[:limit]
         return contract.Functions(
-            functions=[rules.function_message(function) for function in shown],
-            next_cursor=found[-1].id if len(found) == limit else None,
-            total_count=total,
+            functions=[rules.function_message(function) for function in page],
+            next_cursor=page[-1].id if len(following) > limit else None,
+            total_count=len(meant),
         )
 
     async def update_status(self, call: Call, request: contract.UpdateFunctionStatus) -> contract.Function:
@@ -91,6 +92,7 @@ class Functions:
                 raise _not_found(function_id, call.environment)
             function = replace(known, status=status, epoch=store.next_epoch(tx), updated_at=call.now)
             store.save(tx, function)
+            schedules.replace_schedules(tx, function, call.now)
             tx.ring("functions")
             return function
 

@@ -21,10 +21,8 @@ ON CONFLICT (environment, id) DO UPDATE SET version = excluded.version, status =
 ADD_VERSION = """INSERT INTO function_versions
 (environment, id, version, config, code_hash, reason, actor, recorded_at)
 VALUES (:environment, :id, :version, :config, :code_hash, :reason, :actor, :now)"""
-_MATCHING = """FROM functions WHERE environment = :environment AND status IN {each:statuses}
- AND (:name = '' OR id {ilike} :like OR config {ilike} :like)"""
-LIST = f"SELECT {_COLUMNS} {_MATCHING} AND id > :cursor ORDER BY id LIMIT :limit OFFSET :offset"
-COUNT = f"SELECT count(*) {_MATCHING}"
+IN_STATUS = f"""SELECT {_COLUMNS} FROM functions
+WHERE environment = :environment AND status IN {{each:statuses}} ORDER BY id"""
 
 
 def count(tx: Tx) -> int:
@@ -86,15 +84,9 @@ def add_version(tx: Tx, function: FunctionRow, reason: str, actor: str, now: Mil
     )
 
 
-def functions_after(
-    tx: Tx, environment: str, statuses: list[str], name: str, cursor: str, limit: int, offset: int
-) -> tuple[list[FunctionRow], int]:
-    """A page of functions by id, and how many match in all. name: part of the id or name."""
-    params = {"environment": environment, "statuses": statuses, "name": name, "like": f"%{name}%"}
-    page = {**params, "cursor": cursor, "limit": limit, "offset": offset}
-    rows = tx.rows(LIST, page)
-    count = tx.row(COUNT, params)
-    return [_function(row) for row in rows], count[0] if count else 0
+def in_status(tx: Tx, environment: str, statuses: list[str]) -> list[FunctionRow]:
+    """All functions that have one of these statuses, by id. They are few: as many as there is code of users."""
+    return [_function(row) for row in tx.rows(IN_STATUS, {"environment": environment, "statuses": statuses})]
 
 
 def _function(row: Row) -> FunctionRow:

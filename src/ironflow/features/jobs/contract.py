@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
+from ironflow.base.duration import LONGEST_MS
 from ironflow.base.errors import InvalidArgument, NotFound
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json
@@ -169,7 +170,7 @@ class Yield(Message, kw_only=True):
     event_filter: EventFilter | None = None
     function_id: str = ""
     input: Json | None = None
-    invoke_timeout_ms: Annotated[int, field(ge=0)] = 30_000
+    invoke_timeout_ms: Annotated[int, field(ge=0, le=LONGEST_MS)] = 30_000
 
 
 class UpdateJob(Message, kw_only=True):

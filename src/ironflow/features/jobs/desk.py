@@ -95,10 +95,10 @@ class Desk:
     def _claim(self, tx: Tx, ask: Ask) -> list[Assignment]:
         worker = ask.worker
         room = rules.decide_grant(worker.jobs_max, store.unfinished(tx, worker.id), ask.available)
-        run_ids = store.ready(tx, worker, room) if room else []
+        now = self._clock.now()
+        run_ids = store.ready(tx, worker, room, now - self._timing.evict_ms) if room else []
         if not run_ids:
             return []
-        now = self._clock.now()
         log_position = head(tx)
         claimed: list[Run] = []
         changes: list[Change] = []
@@ -117,6 +117,8 @@ class Desk:
                 claimed.append(decision.run)
                 changes.append((run, decision))
         self._ledger.save(tx, changes, now)
+        if any(run.actor_id is not None for run in claimed):
+            store.save_actors(tx, claimed)
         tx.ring("leases")
         return assignments(tx, claimed, worker.runtime)
 

@@ -3,15 +3,26 @@
 import msgspec
 
 from ironflow.base.time import Millis
+from ironflow.engine.model import Run
 from ironflow.features.jobs.rules import WorkerRow
 from ironflow.storage.port import Row, Tx
 
 # Above this many functions, look first which of them have anything ready.
 FUNCTIONS_EACH_MAX = 16
 
+# An actor's job goes to the worker that had the actor last, as long as that one lives.
 READY = """SELECT ready_at, run_id FROM jobs
 WHERE environment = :environment AND function_id = :function_id AND state = 'ready' AND avoid <> :worker
+ AND (actor_id IS NULL OR NOT EXISTS (
+  SELECT 1 FROM actors a JOIN workers w ON w.environment = a.environment AND w.id = a.worker_id
+  WHERE a.environment = jobs.environment AND a.function_id = jobs.function_id AND a.actor_id = jobs.actor_id
+   AND a.worker_id <> :worker AND w.seen_at > :oldest))
 ORDER BY ready_at, run_id LIMIT :limit {skip_locked}"""
+SAVE_ACTOR = """INSERT INTO actors (environment, function_id, actor_id, worker_id)
+VALUES (:environment, :function_id, :actor_id, :worker_id)
+ON CONFLICT (environment, function_id, actor_id) DO UPDATE SET worker_id = excluded.worker_id"""
+FORGET_ACTORS = """DELETE FROM actors WHERE NOT EXISTS (
+ SELECT 1 FROM workers w WHERE w.environment = actors.environment AND w.id = actors.worker_id)"""
 FUNCTIONS_READY = """SELECT DISTINCT function_id FROM jobs WHERE environment = :environment AND state = 'ready'"""
 UNFINISHED = "SELECT count(*) FROM jobs WHERE worker_id = :worker AND worker_id <> ''"
 EXPIRED = """SELECT run_id FROM jobs WHERE expires_at > 0 AND expires_at <= :now
@@ -35,8 +46,11 @@ SEEN = "UPDATE workers SET seen_at = :now WHERE environment = :environment AND i
 EVICT = "DELETE FROM workers WHERE seen_at <= :oldest"
 
 
-def ready(tx: Tx, worker: WorkerRow, limit: int) -> list[str]:
-    """Run ids of ready jobs that the worker can do, longest waiting first."""
+def ready(tx: Tx, worker: WorkerRow, limit: int, oldest: Millis) -> list[str]:
+    """Run ids of ready jobs that the worker can do, longest waiting first.
+
+    oldest: workers last heard of before it do not count as alive.
+    """
     functions = list(worker.function_ids)
     if len(functions) > FUNCTIONS_EACH_MAX:
         with_work = {row[0] for row in tx.rows(FUNCTIONS_READY, {"environment": worker.environment})}
@@ -48,11 +62,29 @@ def ready(tx: Tx, worker: WorkerRow, limit: int) -> list[str]:
             "function_id": function_id,
             "worker": worker.id,
             "limit": limit,
+            "oldest": oldest,
         }
         found += tx.rows(READY, params)
     if len(functions) > 1:
         found.sort()
     return [row[1] for row in found[:limit]]
+
+
+def save_actors(tx: Tx, runs: list[Run]) -> None:
+    """Which worker has the actor of each run now; runs without an actor are passed over."""
+    tx.many(
+        SAVE_ACTOR,
+        [
+            {
+                "environment": run.environment,
+                "function_id": run.function_id,
+                "actor_id": run.actor_id,
+                "worker_id": run.worker_id,
+            }
+            for run in runs
+            if run.actor_id is not None
+        ],
+    )
 
 
 def unfinished(tx: Tx, worker_id: str) -> int:
@@ -131,8 +163,11 @@ def mark_seen(tx: Tx, environment: str, worker_id: str, now: Millis) -> None:
 
 
 def evict(tx: Tx, oldest: Millis) -> int:
-    """Forgets workers not heard of since `oldest`; how many."""
-    return tx.run(EVICT, {"oldest": oldest})
+    """Forgets workers not heard of since `oldest`, and which actors they had; how many workers."""
+    evicted = tx.run(EVICT, {"oldest": oldest})
+    if evicted:
+        tx.run(FORGET_ACTORS)
+    return evicted
 
 
 def _worker(row: Row) -> WorkerRow:

@@ -3,8 +3,7 @@
 from typing import Any, NamedTuple
 
 from ironflow.base.json import read_json
-from ironflow.base.path import compiled_path, key_text, value_text
-from ironflow.base.time import Millis
+from ironflow.base.path import MISSING, compiled_path, key_text, value_text
 from ironflow.engine import commands
 from ironflow.features.functions.index import Startable
 from ironflow.features.runs.slots import ACTOR_PREFIX, KEY_PREFIX
@@ -19,18 +18,26 @@ class Lineage(NamedTuple):
     step_id: str
 
 
+class Throttled(NamedTuple):
+    """At most `limit` runs with this key start in any `period_ms`. key: None when the event has none."""
+
+    limit: int
+    period_ms: int
+    key: str | None
+
+
 class Creation(NamedTuple):
-    """command: for the engine. watches: the events that will cancel the run."""
+    """command: for the engine. watches: the events that will cancel the run. throttled: when it may start."""
 
     command: commands.Create
     watches: list[Wait]
+    throttled: Throttled | None
 
 
-def creation(
-    run_id: str, function: Startable, event: Record, parent: Lineage | None = None, start_at: Millis | None = None
-) -> Creation:
-    """The creation of a run of `function` by `event`. start_at: not before, None for at once."""
-    keyed = function.actor_key or function.concurrency_key or function.cancel_on
+def creation(run_id: str, function: Startable, event: Record, parent: Lineage | None = None) -> Creation:
+    """The creation of a run of `function` by `event`."""
+    throttle = function.throttle
+    keyed = function.actor_key or function.concurrency_key or function.cancel_on or (throttle and throttle.key)
     data = read_json(event.data) if keyed else None
     actor_id = key_text(compiled_path(function.actor_key)(data)) if function.actor_key else ""
     watches = [
@@ -52,9 +59,18 @@ def creation(
         holds_slot=function.holds_slot,
         watched=bool(watches),
         recorded=function.recorded,
-        start_at=start_at,
     )
-    return Creation(command, watches)
+    throttled = None
+    if throttle is not None:
+        throttled = Throttled(throttle.limit, throttle.period_ms, _throttle_key(throttle.key, data))
+    return Creation(command, watches, throttled)
+
+
+def _throttle_key(path: str, data: Any) -> str | None:
+    if not path:
+        return ""
+    value = compiled_path(path)(data)
+    return None if value is MISSING else key_text(value)
 
 
 def _value(path: str, data: Any) -> str:

@@ -9,6 +9,8 @@ transaction.
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from ironflow.base.ids import Ids
 from ironflow.base.json import read_json, write_json_text
 from ironflow.base.time import Millis, to_datetime
@@ -28,7 +30,7 @@ from ironflow.engine.effects import (
 from ironflow.engine.facts import Fact
 from ironflow.engine.model import Run, Step
 from ironflow.features.functions.index import FunctionIndex
-from ironflow.features.runs import slots, store, waits
+from ironflow.features.runs import slots, store, throttles, waits
 from ironflow.features.runs.creation import Creation, Lineage, creation
 from ironflow.features.runs.slots import Place
 from ironflow.features.runs.waits import Wait
@@ -60,7 +62,12 @@ class Ledger:
 
     def create(self, tx: Tx, creations: list[Creation], now: Millis) -> list[Run]:
         """New runs, with the events that cancel them."""
-        changes: list[Change] = [(None, decide(None, each.command, now)) for each in creations]
+        changes: list[Change] = []
+        for each in creations:
+            command = each.command
+            if each.throttled is not None:
+                command = replace(command, start_at=throttles.next_start(tx, command, each.throttled, now))
+            changes.append((None, decide(None, command, now)))
         self.save(tx, changes, now)
         watches = [watch for each in creations for watch in each.watches]
         if watches:

@@ -1,10 +1,12 @@
-"""What goes on by itself: ended runs past their retention are removed in small transactions, when that is set."""
+"""What goes on by itself: ended runs past their retention are removed, waiting ones get slots that became free."""
 
 from dataclasses import dataclass
 
 from ironflow.base.time import Millis
-from ironflow.features.runs import store
-from ironflow.storage.port import Database
+from ironflow.features.functions.index import FunctionIndex
+from ironflow.features.runs import slots, store
+from ironflow.features.runs.ledger import Ledger
+from ironflow.storage.port import Database, Tx
 
 BATCH = 200
 DAY_MS = 24 * 3600 * 1000
@@ -34,3 +36,32 @@ class PurgeRuns:
         oldest = now - self._retention_ms
         purged = await self._db.write(lambda tx: store.purge_ended(tx, oldest, BATCH))
         return Purged(purged, more=purged == BATCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What one round did."""
+
+    admitted: int
+    more: bool = False
+
+
+class AdmitQueued:
+    """Looks again at runs that wait for a slot: a limit may have been raised, or a function removed."""
+
+    name = "runs-admit"
+    every_ms = 5_000
+
+    def __init__(self, db: Database, ledger: Ledger, index: FunctionIndex) -> None:
+        self._db = db
+        self._ledger = ledger
+        self._index = index
+
+    async def run_once(self, now: Millis) -> Admitted:
+        places = await self._db.read(lambda tx: slots.queued_places(tx, BATCH))
+
+        def admit(tx: Tx) -> int:
+            self._index.refresh(tx)
+            return sum(self._ledger.admit(tx, place, now) for place in places)
+
+        return Admitted(await self._db.write(admit) if places else 0)

@@ -43,8 +43,8 @@ LOAD_TO_CHANGE = LOAD + " {for_update_of:r}"
 INSERT_RUN = f"INSERT INTO runs ({', '.join(_RUN_FIELDS)}) VALUES ({_values(_RUN_FIELDS)})"
 UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{name} = :{name}' for name in _CHANGING)} WHERE id = :id"
 
-SAVE_LEASE = f"""INSERT INTO jobs (run_id, environment, function_id, slot_key, {", ".join(_LEASE_FIELDS)})
-VALUES (:run_id, :environment, :function_id, :slot_key, {_values(_LEASE_FIELDS)})
+SAVE_LEASE = f"""INSERT INTO jobs (run_id, environment, function_id, slot_key, actor_id, {", ".join(_LEASE_FIELDS)})
+VALUES (:run_id, :environment, :function_id, :slot_key, :actor_id, {_values(_LEASE_FIELDS)})
 ON CONFLICT (run_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _LEASE_FIELDS)}"""
 DROP_LEASE = "DELETE FROM jobs WHERE run_id = :run_id"
 
@@ -164,6 +164,7 @@ def save_leases(tx: Tx, runs: list[Run]) -> None:
                 "environment": run.environment,
                 "function_id": run.function_id,
                 "slot_key": run.slot_key,
+                "actor_id": run.actor_id,
             }
             params.append({**place, **{name: getattr(lease, name) for name in _LEASE_FIELDS}})
     tx.many(SAVE_LEASE, params)

@@ -27,3 +27,14 @@ CREATE TABLE function_versions (
   recorded_at BIGINT NOT NULL,
   PRIMARY KEY (environment, id, version)
 );
+CREATE TABLE schedules (
+  environment {text} NOT NULL,
+  function_id {text} NOT NULL,
+  place BIGINT NOT NULL,
+  cron {text} NOT NULL,
+  timezone {text} NOT NULL,
+  event {text} NOT NULL,
+  next_at BIGINT NOT NULL,
+  PRIMARY KEY (environment, function_id, place)
+);
+CREATE INDEX schedules_due ON schedules (next_at);

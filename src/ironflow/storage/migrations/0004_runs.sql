@@ -84,7 +84,8 @@ CREATE TABLE jobs (
   sequence_base BIGINT NOT NULL,
   log_position BIGINT NOT NULL,
   avoid {text} NOT NULL,
-  slot_key {text}
+  slot_key {text},
+  actor_id {text}
 );
 CREATE INDEX jobs_ready ON jobs (environment, function_id, ready_at, run_id) WHERE state = 'ready';
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at > 0;
@@ -140,3 +141,30 @@ CREATE TABLE workers (
   seen_at BIGINT NOT NULL,
   PRIMARY KEY (environment, id)
 );
+CREATE TABLE actors (
+  environment {text} NOT NULL,
+  function_id {text} NOT NULL,
+  actor_id {text} NOT NULL,
+  worker_id {text} NOT NULL,
+  PRIMARY KEY (environment, function_id, actor_id)
+);
+CREATE TABLE throttle_starts (
+  environment {text} NOT NULL,
+  function_id {text} NOT NULL,
+  key {text} NOT NULL,
+  number BIGINT NOT NULL,
+  start_at BIGINT NOT NULL,
+  PRIMARY KEY (environment, function_id, key, number)
+);
+CREATE TABLE debounces (
+  id {text} PRIMARY KEY,
+  environment {text} NOT NULL,
+  function_id {text} NOT NULL,
+  key {text} NOT NULL,
+  event_id {text} NOT NULL,
+  events BIGINT NOT NULL,
+  first_at BIGINT NOT NULL,
+  fire_at BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX debounces_by_lane ON debounces (environment, function_id, key);
+CREATE INDEX debounces_due ON debounces (fire_at);

@@ -1,0 +1,1 @@
+"""The cron room: ticks of functions' schedules."""

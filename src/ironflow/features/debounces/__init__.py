@@ -1,0 +1,1 @@
+"""The debounces room: events gathered for a function until they pause; the last one starts the run."""

@@ -1,0 +1,46 @@
+"""What happens: listing and cancelling gathered events."""
+
+from typing import Any
+
+from ironflow.base.call import Call
+from ironflow.base.time import to_datetime
+from ironflow.features.debounces import contract, store
+from ironflow.features.debounces.store import Gathered
+from ironflow.storage.port import Database
+
+
+class Debounces:
+    """The debounces room."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def handlers(self) -> dict[Any, Any]:
+        """The method of each operation."""
+        return {contract.list_: self.list_, contract.cancel: self.cancel}
+
+    async def list_(self, call: Call, request: contract.ListDebounces) -> contract.Debounces:
+        found = await self._db.read(
+            lambda tx: store.lanes_after(tx, call.environment, request.function_id, request.cursor, request.limit)
+        )
+        return contract.Debounces(
+            entries=[_message(each) for each in found],
+            count=len(found),
+            next_cursor=found[-1].id if len(found) == request.limit else None,
+        )
+
+    async def cancel(self, call: Call, request: contract.CancelDebounce) -> None:
+        if not await self._db.write(lambda tx: store.drop(tx, call.environment, request.id)):
+            raise contract.DebounceNotFound(f"There is no pending debounce {request.id[:80]!r}; it may have fired.")
+
+
+def _message(lane: Gathered) -> contract.Debounce:
+    return contract.Debounce(
+        id=lane.id,
+        function_id=lane.function_id,
+        key=lane.key,
+        event_id=lane.event_id,
+        events=lane.events,
+        first_at=to_datetime(lane.first_at),
+        fire_at=to_datetime(lane.fire_at),
+    )

@@ -1,0 +1,81 @@
+"""What is remembered of gathered events: one row for each lane, with the last event."""
+
+from typing import NamedTuple
+
+from ironflow.base.ids import Ids
+from ironflow.base.json import read_json
+from ironflow.base.path import compiled_path, key_text
+from ironflow.base.time import Millis
+from ironflow.features.debounces.rules import decide_fire_at
+from ironflow.features.functions.contract import DebounceConfig
+from ironflow.features.functions.index import Startable
+from ironflow.log.record import Record
+from ironflow.storage.port import Tx
+
+
+class Gathered(NamedTuple):
+    """A lane. key: what the function's key path found in the events, empty without one."""
+
+    id: str
+    environment: str
+    function_id: str
+    key: str
+    event_id: str
+    events: int
+    first_at: Millis
+    fire_at: Millis
+
+
+_COLUMNS = ", ".join(Gathered._fields)
+LANE = f"""SELECT {_COLUMNS} FROM debounces
+WHERE environment = :environment AND function_id = :function_id AND key = :key {{for_update}}"""
+SAVE = f"""INSERT INTO debounces ({_COLUMNS})
+VALUES (:id, :environment, :function_id, :key, :event_id, :events, :first_at, :fire_at)
+ON CONFLICT (environment, function_id, key) DO UPDATE SET event_id = excluded.event_id, fire_at = excluded.fire_at,
+ events = debounces.events + 1"""
+DUE = f"SELECT {_COLUMNS} FROM debounces WHERE fire_at <= :now ORDER BY fire_at LIMIT :limit {{skip_locked}}"
+DROP = "DELETE FROM debounces WHERE id = :id"
+DROP_OWN = "DELETE FROM debounces WHERE id = :id AND environment = :environment"
+NEXT = "SELECT min(fire_at) FROM debounces"
+LIST = f"""SELECT {_COLUMNS} FROM debounces WHERE environment = :environment AND id > :cursor
+ AND (:function_id = '' OR function_id = :function_id) ORDER BY id LIMIT :limit"""
+
+
+def arm(tx: Tx, ids: Ids, function: Startable, config: DebounceConfig, event: Record) -> None:
+    """The event takes the place of earlier ones of its lane and puts their run off. Rings `debounces`."""
+    key = key_text(compiled_path(config.key)(read_json(event.data))) if config.key else ""
+    place = {"environment": event.environment, "function_id": function.id, "key": key}
+    row = tx.row(LANE, place)
+    first_at = Gathered(*row).first_at if row else event.created_at
+    lane = Gathered(
+        id=ids.new("deb"),
+        **place,
+        event_id=event.id,
+        events=1,
+        first_at=first_at,
+        fire_at=decide_fire_at(config, first_at, event.created_at),
+    )
+    tx.run(SAVE, lane._asdict())
+    tx.ring("debounces")
+
+
+def take_due(tx: Tx, now: Millis, limit: int) -> list[Gathered]:
+    """Removes up to `limit` due lanes and returns them, earliest first."""
+    due = [Gathered(*row) for row in tx.rows(DUE, {"now": now, "limit": limit})]
+    tx.many(DROP, [{"id": each.id} for each in due])
+    return due
+
+
+def next_due(tx: Tx) -> Millis | None:
+    """When the earliest lane fires, None without any."""
+    row = tx.row(NEXT)
+    return row[0] if row else None
+
+
+def lanes_after(tx: Tx, environment: str, function_id: str, cursor: str, limit: int) -> list[Gathered]:
+    params = {"environment": environment, "function_id": function_id, "cursor": cursor, "limit": limit}
+    return [Gathered(*row) for row in tx.rows(LIST, params)]
+
+
+def drop(tx: Tx, environment: str, lane_id: str) -> bool:
+    return tx.run(DROP_OWN, {"environment": environment, "id": lane_id}) == 1

@@ -1,0 +1,60 @@
+"""The pages about the SDK: their code is sound, and what can be imported and called is named in the reference."""
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import ironflow
+from ironflow.sdk.client import Client
+from ironflow.sdk.controls import CancelOn, CircuitBreaker, Concurrency, Debounce, Retry, Throttle
+from ironflow.sdk.pace import Pace
+from ironflow.sdk.rooms.kv import KvBucket
+from ironflow.sdk.steps import Steps
+from ironflow.sdk.worker import Worker
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / "guides" / f"{name}.md" for name in ("functions-and-steps", "workers", "client")]
+REFERENCE = (DOCS / "reference" / "sdk.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_in_the_guides_runs_as_far_as_it_defines_things(page):
+    known = {"Worker": Worker, "greet": None, "__name__": "guide"}
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+    assert blocks
+    for block in blocks:
+        code = compile(block, page.name, "exec")
+        if "with ironflow.sync" not in block:
+            exec(code, known)
+
+
+def public(kind):
+    return [name for name in vars(kind) if not name.startswith("_")]
+
+
+def rooms():
+    return {name: type(room) for name, room in vars(Client("http://x")).items() if not name.startswith("_")}
+
+
+WORDS = [
+    *ironflow.__all__,
+    *inspect.signature(ironflow.function).parameters,
+    *(
+        each.name
+        for kind in (Retry, Concurrency, Debounce, Throttle, CancelOn, CircuitBreaker, Pace)
+        for each in fields(kind)
+    ),
+    *public(Steps),
+    *public(Worker),
+    *public(Client),
+    *public(KvBucket),
+    *(f"{room}.{method}" for room, kind in rooms().items() for method in public(kind)),
+]
+
+
+def test_the_reference_names_all_there_is():
+    assert [word for word in WORDS if not re.search(rf"\b{re.escape(word)}\b", REFERENCE)] == []
