@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.house import open_house
-from tests.support.services import SERVICES, Service, find_nats, find_postgres, fresh_database, sweep
+from tests.support.services import SERVICES, Service, find_nats, find_postgres, fresh_database, fresh_schema, sweep
 from tests.support.work import Work
 
 # Time is what the machine has left, not a property of the code.
@@ -72,10 +72,17 @@ def _url(service: Service) -> str:
     return service.url
 
 
-@pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """The address of a new, empty PostgreSQL database, gone after the test."""
+@pytest.fixture(scope="session")
+def postgres_database() -> Iterator[str]:
+    """The address of a PostgreSQL database that the tests of this process share, each in a schema of its own."""
     with fresh_database(_url(find_postgres())) as address:
+        yield address
+
+
+@pytest.fixture
+def postgres_url(postgres_database: str) -> Iterator[str]:
+    """The address of a new, empty PostgreSQL schema, gone after the test: `--db` takes it as it takes a database's."""
+    with fresh_schema(postgres_database) as address:
         yield address
 
 

@@ -23,7 +23,7 @@ QUICK = Pace(
     checkpoint=0.0,
     final_retries=(0.01, 0.01, 0.01, 0.01),
     drain=10.0,
-    flush=1.0,
+    flush=10.0,
 )
 
 

@@ -536,14 +536,17 @@ async def test_a_draining_worker_takes_no_more_and_finishes_what_it_has(server, 
 
 
 async def test_a_handler_that_outlasts_the_drain_is_cancelled_and_its_steps_are_kept(server, a_worker, either):
+    hanging = asyncio.Event()
+
     async def handler(ctx):
         await ctx.step.run("a", _nothing)
+        hanging.set()
         await asyncio.Event().wait()
 
     worker = await a_worker(handler)
     job = await server.give()
-    await server.until(lambda: worker.active_jobs == 1)
-    await worker.drain(timeout=0.05)
+    await hanging.wait()
+    await worker.drain(timeout=0.01)
 
     (progress,) = server.updates(job)
     assert (progress["status"], [step["name"] for step in progress["steps"]]) == ("progress", ["a"])

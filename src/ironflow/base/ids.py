@@ -6,6 +6,7 @@ Source of the prefixes: protocol/errors-and-defaults.md 3. Nobody parses an id.
 """
 
 import os
+import threading
 from collections.abc import Callable
 
 from ironflow.base.time import Clock
@@ -23,13 +24,16 @@ class Ids:
         self._clock = clock
         self._chance = chance
         self._last = 0
+        # Transactions on PostgreSQL make ids in threads.
+        self._lock = threading.Lock()
 
     def new(self, prefix: str) -> str:
         """A new id such as `run_06DGK3…`: greater than every id this object made before."""
         fresh = (self._clock.now() << _CHANCE_BITS) | int.from_bytes(self._chance(10), "big")
-        if fresh <= self._last:
-            fresh = self._last + 1 + int.from_bytes(self._chance(_STEP_BITS // 8), "big")
-        self._last = fresh
+        with self._lock:
+            if fresh <= self._last:
+                fresh = self._last + 1 + int.from_bytes(self._chance(_STEP_BITS // 8), "big")
+            self._last = fresh
         return f"{prefix}_{_text(fresh)}"
 
     def token(self) -> str:

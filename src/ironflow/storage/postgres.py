@@ -138,9 +138,7 @@ class PostgresDatabase:
     async def _in_thread(self, fn: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(self._threads, fn)
 
-    def _transact(
-        self, fn: Callable[[Tx], T], isolation: psycopg.IsolationLevel | None = None
-    ) -> tuple[T, list[Ring]]:
+    def _transact(self, fn: Callable[[Tx], T], isolation: psycopg.IsolationLevel | None = None) -> tuple[T, list[Ring]]:
         """Runs `fn` in a transaction, again when PostgreSQL chose it to lose a conflict.
 
         isolation: SNAPSHOT for one that only reads; None for the database's own.
@@ -218,7 +216,7 @@ class PostgresDatabase:
                 after = await self._write(lambda tx, keys=keys: joiner(tx, keys))
                 if after is not None:
                     after()
-        except BaseException as fault:  # noqa: BLE001 - it must not end the others
+        except BaseException as fault:
             # The next ring asks it again; nobody waits for this one.
             logger.warning("joiner failed", extra={"topic": topic}, exc_info=fault)
         finally:

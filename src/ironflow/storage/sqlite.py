@@ -238,7 +238,7 @@ class SqliteDatabase:
             tx = SqliteTx(self._writer)
             try:
                 after = self._in_savepoint(lambda joiner=joiner, tx=tx, keys=keys: joiner(tx, keys))
-            except BaseException as fault:  # noqa: BLE001 - those who wait for this commit have no part in it
+            except BaseException as fault:
                 logger.warning("joiner failed", extra={"topic": topic}, exc_info=self._own_fault(fault))
                 continue
             if after is not None:

@@ -17,7 +17,6 @@ from ironflow.features.functions.contract import CancelOnSpec, DebounceConfig, T
 from ironflow.features.functions.rules import FunctionRow, policy_of
 from ironflow.storage.port import Tx
 
-
 # (environment, id, name or text)
 Key = tuple[str, str]
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 from ironflow.base.call import Call
-from ironflow.base.time import Millis
 from ironflow.features.functions import contract, rules, schedules, store
 from ironflow.features.functions.rules import FunctionRow
 from ironflow.storage.port import Database, Tx

@@ -73,7 +73,8 @@ class Desk:
     def _hand_out(self, tx: Tx, keys: set[str]) -> Callable[[], None] | None:
         """Changes nothing here: it may be run again, or its transaction may fail. `answer` follows the commit."""
         looked_at: list[tuple[Ask, list[Assignment]]] = []
-        for ask in self._asks:
+        # A copy: on PostgreSQL this runs in a thread while polls come and go.
+        for ask in list(self._asks):
             if ask.fresh or keys & ask.keys or "" in keys:
                 jobs = self._claim(tx, ask)
                 if jobs or ask.fresh:
