@@ -18,7 +18,12 @@ pytestmark = pytest.mark.processes
 def serve(*words, **more):
     """Runs `ironflow serve` to its end; (exit code, standard error)."""
     ended = subprocess.run(
-        [sys.executable, "-m", "ironflow", "serve", *words], capture_output=True, text=True, timeout=30, **more
+        [sys.executable, "-m", "ironflow", "serve", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        **more,
     )
     return ended.returncode, ended.stderr
 
@@ -31,6 +36,7 @@ def test_it_tells_its_address_on_standard_output_and_ends_on_sigterm_with_0(tmp_
         text=True,
     )
     try:
+        assert process.stdout is not None
         said = process.stdout.readline()
         address = said.split()[-1]
         assert said.startswith("Ironflow ")

@@ -55,8 +55,9 @@ class Runner:
             if self._gate is not None:
                 await until(self._gate.exists, "the gate opens")
             if self._hang is not None:
-                # Opening a pipe for reading waits for a writer, and nothing else happens in this process.
-                self._hang.open("rb").close()
+                # Opening a pipe for reading waits for a writer, and nothing else happens in this process. Only once.
+                pipe, self._hang = self._hang, None
+                pipe.open("rb").close()
         if fails:
             raise RuntimeError(f"{step} is in a bad mood")
         value = uuid.uuid4().hex

@@ -1,6 +1,7 @@
 """Processes of ours, each in a group of its own, so that a kill reaches all of it and nothing else."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -13,6 +14,10 @@ import ironflow
 
 # Where `ironflow` and `tests` are imported from, for processes that are not told otherwise.
 _PATHS = [str(Path(ironflow.__file__).parents[1]), str(Path(__file__).parents[2])]
+
+
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
 class Process:
@@ -30,6 +35,7 @@ class Process:
                 stdout=said,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
 
     @property
@@ -61,6 +67,12 @@ class Process:
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
+
+
+def _die_with_parent() -> None:
+    """Ends this process when the one that started it is gone, so that a killed test run leaves nothing behind."""
+    if sys.platform == "linux":
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def reserved_port() -> tuple[socket.socket, int]:

@@ -88,6 +88,15 @@ class Scene:
 
         await until(known, "the workers are registered", within_s=30)
 
+    def kill_server(self) -> None:
+        assert self.server is not None
+        self.server.kill()
+
+    def stop_server(self) -> int:
+        """Stops it as an operator would; its exit code."""
+        assert self.server is not None
+        return self.server.stop()
+
     def start_worker(self, **settings: str) -> Process:
         self._started += 1
         words = ["tests.crash.errands", self.url, str(self.journal.path), f"lease_s={self.lease_s}"]

@@ -112,8 +112,7 @@ async def test_what_was_recorded_before_everything_died_is_not_made_again(tmp_pa
             run_id = await ask_one(client)
             await written(scene, lambda it: it.kind == "started" and it.steps == ("carry",), "the step is in work")
 
-            assert scene.server is not None
-            scene.server.kill()
+            scene.kill_server()
             scene.kill_worker(worker)
             await scene.start_server()
             scene.start_worker()

@@ -178,6 +178,29 @@ async def test_exceptions_of_a_task_group_fail_the_handler():
     assert outcome.error.retryable
 
 
+async def test_cancelling_a_blocking_handler_cancels_what_its_thread_waits_for():
+    started, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def body():
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    def handler(ctx):
+        ctx.step.run("a", body)
+
+    task = asyncio.create_task(an_execution(handler).run())
+    await started.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(5):
+        await cancelled.wait()
+
+
 async def test_cancelling_an_execution_cancels_its_handler_and_gives_no_outcome():
     started = asyncio.Event()
 

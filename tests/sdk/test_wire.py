@@ -31,6 +31,7 @@ ASKED = [
     (kv.get, kv.GetKey(bucket="b", key="user:123")),
     (kv.get, kv.GetKey(bucket="b", key="a/b//c", revision=7)),
     (kv.get, kv.GetKey(bucket="b", key="ü ?&#+%")),
+    (kv.get, kv.GetKey(bucket="b", key="100%41")),
     (kv.get, kv.GetKey(bucket="b", key="..")),
     (kv.put, kv.PutKey(bucket="b", key="k", value=b"\x00\xff{", if_match="7")),
     (kv.put, kv.PutKey(bucket="b", key="k", value=b"", if_none_match="*")),

@@ -572,6 +572,18 @@ async def test_a_stopped_worker_cancels_its_handlers_and_reports_nothing(server,
     assert server.updates(job) == []
 
 
+async def test_a_stopped_worker_sends_no_more_reports(server, a_worker):
+    server.features = BATCHES
+    await server.script("reports", *[(503, {"error": "later"})] * 99)
+    worker = await a_worker(double, pace=replace(QUICK, final_retries=(60.0,)))
+    await server.give(data=1)
+    await server.until(lambda: server.of("reports"))
+
+    async with asyncio.timeout(5):
+        await worker.stop()
+    assert len(server.of("reports")) == 1
+
+
 async def test_a_worker_can_be_stopped_while_it_looks_for_its_server():
     worker = Worker([function("f")(double)], url="http://127.0.0.1:9", pace=QUICK)
     serving = asyncio.create_task(worker.serve())

@@ -12,10 +12,11 @@ NAME = "watched-disk"
 class Disk(apsw.VFS):
     """full: writes fail as on a disk without space. events: `write` and `sync` of the log file, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, below: str) -> None:
         self.full = False
         self.events: list[str] = []
-        super().__init__(NAME, base="", makedefault=True)
+        self.below = below
+        super().__init__(NAME, base=below, makedefault=True)
 
     def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 (SQLite's word)
         return _File(self, name, flags)
@@ -25,7 +26,7 @@ class _File(apsw.VFSFile):
     def __init__(self, disk: Disk, name: Any, flags: list[int]) -> None:
         self._disk = disk
         self._is_log = bool(flags[0] & apsw.SQLITE_OPEN_WAL)
-        super().__init__("", name, flags)
+        super().__init__(disk.below, name, flags)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         if self._disk.full:
@@ -44,7 +45,7 @@ class _File(apsw.VFSFile):
 def watched_disk() -> Iterator[Disk]:
     """The disk that databases opened from here on are on."""
     usual = apsw.vfs_names()[0]
-    disk = Disk()
+    disk = Disk(usual)
     try:
         yield disk
     finally:

@@ -41,7 +41,7 @@ async def test_items_that_wait_together_are_given_together(db: Database) -> None
 
     await asyncio.gather(*(db.write_many(add, f"{number:03}") for number in range(100)))
 
-    assert sum(add.batches, []) == [f"{number:03}" for number in range(100)]
+    assert [name for batch in add.batches for name in batch] == [f"{number:03}" for number in range(100)]
     assert len(add.batches) <= 3
 
 

@@ -136,12 +136,15 @@ async def test_reading_goes_on_during_a_commit(db: SqliteDatabase) -> None:
 
 async def test_a_joiner_writes_in_the_very_commit_that_rang(db: SqliteDatabase) -> None:
     gate = Gate(db, shut=False)
-    db.join("notes", lambda tx, keys: adding("joined")(tx) and None)
+
+    def joiner(tx: Tx, keys: set[str]) -> None:
+        adding("joined")(tx)
 
     def change(tx: Tx) -> None:
         adding("a")(tx)
         tx.ring("notes")
 
+    db.join("notes", joiner)
     await db.write(change)
 
     assert await db.peek(names) == ["a", "joined"]

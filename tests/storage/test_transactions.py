@@ -65,7 +65,7 @@ async def test_a_statement_that_the_database_refuses_is_storage_failed_for_its_c
         db.write(adding("a")), db.write(adding("a")), db.write(adding("b")), return_exceptions=True
     )
 
-    assert sorted(map(str, answers[::2])) == ["a", "b"] or answers[0] == "a"
+    assert sorted(each for each in answers if isinstance(each, str)) == ["a", "b"]
     assert [type(each) for each in answers].count(StorageFailed) == 1
     assert await db.read(names) == ["a", "b"]
 

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import quote, urlencode, urlsplit
@@ -104,16 +104,18 @@ def fresh_database(server: str) -> Iterator[str]:
 
 @contextmanager
 def fresh_schema(database: str) -> Iterator[str]:
-    """An address under which `database` is empty: a new schema is all that is seen. It is dropped at the end.
+    """An address under which `database` is empty: a new schema is all that is seen. Far quicker than a new database.
 
-    Some sixty times quicker to make than a database.
+    It is dropped at the end, unless a process that is still there holds on to it: then it goes with the database.
     """
     name = f"{PREFIX}_{next(_numbers)}"
     _run(database, sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
     try:
         yield f"{database}{'&' if '?' in database else '?'}{urlencode({'options': f'-csearch_path={name}'})}"
     finally:
-        _run(database, sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+        with suppress(psycopg.errors.LockNotAvailable), psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("SET lock_timeout = '2s'")
+            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 
 def sweep(server: str) -> list[str]:

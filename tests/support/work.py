@@ -103,7 +103,7 @@ class Work(House):
     async def sleep(self, job: Assignment, *steps: dict[str, Any], until: Millis, name: str = "nap") -> None:
         """The job yields until `until`."""
         told = {"type": "sleep", "step_id": f"{job.run_id}:{name}:0", "until": text_of(until)}
-        await self.report(job, "yielded", *steps, **{"yield": told})
+        await self.report(job, "yielded", *steps, yielded=told)
 
     async def heartbeat(self, *listed: Assignment, worker: str = "w1") -> None:
         await self.call(jobs.heartbeat, worker=worker, jobs=[{"job_id": job.job_id} for job in listed])

@@ -29,6 +29,7 @@ class Field:
     twin: protobuf number of the `_value` companion: objects travel as `x`, any other JSON as `x_value`.
     int64: sent as a string in Connect JSON.
     only: the one wire that sends the field, None for both.
+    json_in_bytes: binary messages carry the JSON text as bytes; Connect JSON carries it as a text, not as base64.
     """
 
     number: int | None = None
@@ -36,6 +37,7 @@ class Field:
     twin: int | None = None
     int64: bool = False
     only: Wire | None = None
+    json_in_bytes: bool = False
 
 
 def field(
@@ -45,10 +47,11 @@ def field(
     twin: int | None = None,
     int64: bool = False,
     only: Wire | None = None,
+    json_in_bytes: bool = False,
     **limits: Any,
 ) -> msgspec.Meta:
     """Annotates a message field; `limits` are msgspec's own (ge, max_length, pattern, ...)."""
-    return msgspec.Meta(extra={"wire": Field(number, also, twin, int64, only)}, **limits)
+    return msgspec.Meta(extra={"wire": Field(number, also, twin, int64, only, json_in_bytes)}, **limits)
 
 
 def fields_of(message: type[msgspec.Struct]) -> dict[str, Field]:

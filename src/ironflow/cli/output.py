@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ironflow.base.json import Json, read_json
+from ironflow.base.json import Json
 from ironflow.base.spelling import message_to_json
 
 _PIPE_COLUMNS = 1000
@@ -102,11 +102,6 @@ def document(answer: msgspec.Struct | dict[str, Any], indent: bool) -> bytes:
     """An answer as the JSON that the REST API gives, on one line unless `indent`."""
     text = message_to_json(answer) if isinstance(answer, msgspec.Struct) else msgspec.json.encode(answer)
     return msgspec.json.format(text, indent=2) if indent else text
-
-
-def decoded(payload: Json | None) -> Any:
-    """A payload as a value; None for none."""
-    return None if payload is None else read_json(payload)
 
 
 @contextmanager

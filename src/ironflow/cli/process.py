@@ -24,7 +24,8 @@ READY_WITHIN_S = 30.0
 class Child:
     """`ironflow WORDS…` as a process in a session of its own, so that Ctrl-C reaches only us and we end it in order.
 
-    output: where its standard output and error go; None shares ours. announces: its standard output is kept for us.
+    output: where its standard output and error go, as subprocess takes it; None shares ours.
+    announces: its standard output is kept for us.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Child:
         words: Sequence[str],
         *,
         environment: Mapping[str, str] | None = None,
-        output: IO[bytes] | None = None,
+        output: IO[bytes] | int | None = None,
         folder: Path | None = None,
         announces: bool = False,
     ) -> None:
@@ -97,7 +98,7 @@ class Announcement(msgspec.Struct):
     address: str
 
 
-def start_server(words: Sequence[str], output: IO[bytes] | None = None) -> tuple[Child, str]:
+def start_server(words: Sequence[str], output: IO[bytes] | int | None = None) -> tuple[Child, str]:
     """`ironflow serve WORDS…` and its address, once it serves. Raises Unavailable, with nothing left running."""
     # Its clients are ours and go first: nothing is worth waiting for when it stops.
     environment = {"IRONFLOW_SHUTDOWN_MS": "500"}

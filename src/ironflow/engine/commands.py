@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from ironflow.base.time import Millis
-from ironflow.engine.model import ErrorValue, Policy
+from ironflow.engine.model import ErrorValue, Policy, Recording
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class Create(Command, frozen=True, kw_only=True):
     slot_key: str | None = None
     holds_slot: bool = True
     watched: bool = False
-    recorded: bool = False
+    recorded: Recording = ""
     start_at: Millis | None = None
 
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from ironflow.base.time import Millis
-from ironflow.engine.model import Lease, Policy, Reason, Step
+from ironflow.engine.model import Lease, Policy, Reason, Recording, Step
 
 
 class Fact(msgspec.Struct, frozen=True, tag=True):
@@ -28,7 +28,7 @@ class RunCreated(Fact, frozen=True, tag="run.created", kw_only=True):
     slot_key: str | None = None
     holds_slot: bool = True
     watched: bool = False
-    recorded: bool = False
+    recorded: Recording = ""
     start_at: Millis | None = None
 
 

@@ -17,6 +17,10 @@ ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 # Why a run waits or is paused; empty otherwise.
 Reason = Literal["", "sleep", "wait_event", "invoke", "retry", "throttle", "injection", "exhausted"]
 
+# Which facts of a run are kept: none, all, all but signs of life, or those of the run without its steps. `expired`: they
+# were kept and are gone. Source: docs/concepts/time_travel.md, "Profiles".
+Recording = Literal["", "all", "steps", "run_lifecycle", "expired"]
+
 # queued: waits for a slot of its concurrency key. ready: waits for a worker.
 LeaseState = Literal["queued", "ready", "reserved", "held"]
 
@@ -103,7 +107,7 @@ class Run(msgspec.Struct, frozen=True):
     losses: leases lost one after another without any new step. next_at: when a waiting run goes on, if by time.
     open_step: the step that a waiting run waits in. paused_from: what a paused run waited for when it was paused.
     slot_key: the concurrency slot it needs, None when its function has no limit. holds_slot: also while paused.
-    watched: events may cancel it. recorded: its facts are kept.
+    watched: events may cancel it. recorded: which of its facts are kept.
     """
 
     id: str
@@ -140,7 +144,7 @@ class Run(msgspec.Struct, frozen=True):
     slot_key: str | None = None
     holds_slot: bool = True
     watched: bool = False
-    recorded: bool = False
+    recorded: Recording = ""
     lease: Lease | None = None
     steps: dict[str, Step] = {}
 

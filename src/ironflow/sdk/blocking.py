@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -17,26 +18,53 @@ from ironflow.sdk.threads import in_thread
 T = TypeVar("T")
 
 
+class Bridge:
+    """Lets a handler's threads wait for what runs on the event loop, until it is closed."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waited_for: set[Future[Any]] = set()
+        self._open = True
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives, in a thread. Raises CancelledError of concurrent.futures when the bridge is closed."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._waited_for.add(future)
+        if not self._open:
+            # It was closed between these lines, and did not see this one.
+            future.cancel()
+        try:
+            return future.result()
+        finally:
+            self._waited_for.discard(future)
+
+    def close(self) -> None:
+        """Cancels what threads wait for."""
+        self._open = False
+        for each in tuple(self._waited_for):
+            each.cancel()
+
+
 class BlockingSteps:
     """The methods of Steps without `await`. Bodies run in threads of their own, or on the loop when they are async."""
 
-    __slots__ = ("_loop", "_steps")
+    __slots__ = ("_bridge", "_steps")
 
-    def __init__(self, steps: Steps, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, steps: Steps, bridge: Bridge) -> None:
         self._steps = steps
-        self._loop = loop
+        self._bridge = bridge
 
     def run(self, name: str, fn: Callable[..., Any], *args: Any, timeout: Duration | None = None, **kwargs: Any) -> Any:
         """As Steps.run."""
-        return self._wait(self._steps.run(name, fn, *args, timeout=timeout, **kwargs))
+        return self._bridge.wait(self._steps.run(name, fn, *args, timeout=timeout, **kwargs))
 
     def sleep(self, name: str, duration: Duration) -> None:
         """As Steps.sleep."""
-        self._wait(self._steps.sleep(name, duration))
+        self._bridge.wait(self._steps.sleep(name, duration))
 
     def sleep_until(self, name: str, when: datetime | str) -> None:
         """As Steps.sleep_until."""
-        self._wait(self._steps.sleep_until(name, when))
+        self._bridge.wait(self._steps.sleep_until(name, when))
 
     def wait_for_event(
         self,
@@ -49,7 +77,7 @@ class BlockingSteps:
         timeout: Duration = WAIT_DEFAULT,
     ) -> Event:
         """As Steps.wait_for_event."""
-        return self._wait(
+        return self._bridge.wait(
             self._steps.wait_for_event(
                 name, event=event, match=match, match_value=match_value, payload=payload, timeout=timeout
             )
@@ -59,11 +87,11 @@ class BlockingSteps:
         self, function: "str | FunctionDefinition", input: Any = None, *, timeout: Duration = INVOKE_DEFAULT
     ) -> Any:
         """As Steps.invoke."""
-        return self._wait(self._steps.invoke(function, input, timeout=timeout))
+        return self._bridge.wait(self._steps.invoke(function, input, timeout=timeout))
 
     def invoke_async(self, function: "str | FunctionDefinition", input: Any = None) -> Child:
         """As Steps.invoke_async."""
-        return self._wait(self._steps.invoke_async(function, input))
+        return self._bridge.wait(self._steps.invoke_async(function, input))
 
     def parallel(
         self,
@@ -75,7 +103,7 @@ class BlockingSteps:
     ) -> list[Any]:
         """As Steps.parallel; each branch runs in a thread."""
         blocking = [partial(self._in_thread, branch) for branch in branches]
-        return self._wait(self._steps.parallel(name, blocking, concurrency=concurrency, on_error=on_error))
+        return self._bridge.wait(self._steps.parallel(name, blocking, concurrency=concurrency, on_error=on_error))
 
     def map(
         self,
@@ -94,7 +122,4 @@ class BlockingSteps:
         self._steps.compensate(step_name, fn)
 
     async def _in_thread(self, branch: Callable[["BlockingSteps"], Any], steps: Steps) -> Any:
-        return await in_thread(branch, BlockingSteps(steps, self._loop))
-
-    def _wait(self, step: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(step, self._loop).result()
+        return await in_thread(branch, BlockingSteps(steps, self._bridge))

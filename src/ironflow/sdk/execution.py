@@ -3,7 +3,6 @@
 Knows nothing of HTTP: a worker gives it a job and sends what comes out.
 """
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -12,7 +11,7 @@ from ironflow.base.errors import InvalidArgument, SerializationError
 from ironflow.base.time import Clock, SystemClock
 from ironflow.sdk import current
 from ironflow.sdk.assignment import Assignment, CompletedStep
-from ironflow.sdk.blocking import BlockingSteps
+from ironflow.sdk.blocking import BlockingSteps, Bridge
 from ironflow.sdk.bodies import Bodies
 from ironflow.sdk.compensations import Compensations, decide_compensation
 from ironflow.sdk.context import Context, RunInfo, Secrets
@@ -53,6 +52,7 @@ class Execution:
         self._memo = {step.step_id: step for step in job.completed_steps}
         self._root = Scope(job.run_id)
         self._open = True
+        self._bridge: Bridge | None = None
         self._left: Yield | None = None
 
     @property
@@ -72,7 +72,7 @@ class Execution:
                 return Yielded(self._left.step)
             return await self._ended(value, error)
         finally:
-            self._open = False
+            self.stop()
             current.run_id.reset(token)
 
     async def _handle(self) -> tuple[Any, BaseException | None]:
@@ -98,8 +98,9 @@ class Execution:
         read = from_payload if job.event.source == "cron" else function.read_data
         steps = Steps(self, self._root)
         if not is_async(function.handler):
+            self._bridge = Bridge()
             # The same methods; a plain handler waits for them in its thread.
-            steps = cast(Steps, BlockingSteps(steps, asyncio.get_running_loop()))
+            steps = cast(Steps, BlockingSteps(steps, self._bridge))
         context = Context(
             event=event_of(job.event, from_payload if function.schema is None else read),
             step=steps,
@@ -140,8 +141,10 @@ class Execution:
             raise Stopped
 
     def stop(self) -> None:
-        """No more steps are run; the lease is lost or the worker ends."""
+        """No more steps are run, and threads wait for none; the handler has ended, or its lease is lost."""
         self._open = False
+        if self._bridge is not None:
+            self._bridge.close()
 
     def ended(self, step_id: str) -> CompletedStep | None:
         """What is recorded of a step that ended, also of an invoked function that failed."""

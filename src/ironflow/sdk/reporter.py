@@ -48,6 +48,10 @@ class Reporter(Protocol):
         """Reports; a final report is tried again while the server does not answer. Raises WorkerAuthError."""
         ...
 
+    async def close(self) -> None:
+        """Sends nothing more."""
+        ...
+
 
 class PlainReporter:
     """Each report is a request of its own."""
@@ -65,6 +69,9 @@ class PlainReporter:
             if verdict.fate is not Fate.LOST or pause is None:
                 return verdict
             await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        """Nothing to do: who waits for an answer is what sends."""
 
     async def send_once(self, job_id: str, update: Raw) -> Verdict:
         try:
@@ -101,6 +108,11 @@ class BatchReporter:
             # The task starts after those that are about to report too, so that they share its first request.
             self._sender = asyncio.create_task(self._send_all())
         return await waiting.answered
+
+    async def close(self) -> None:
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.wait([self._sender])
 
     async def _send_all(self) -> None:
         try:

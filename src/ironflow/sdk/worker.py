@@ -134,6 +134,7 @@ class Worker:
         await self._jobs.drop_all()
         await _gone(self._taking)
         await _gone(self._beating)
+        await self._jobs.reporter.close()
         await self._transport.close()
         self._ready.set()
         self._ended.set()

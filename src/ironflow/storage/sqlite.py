@@ -380,6 +380,8 @@ async def open_sqlite(path: Path, broker: Broker, now: Millis) -> SqliteDatabase
 
     Raises CannotOpen, DatabaseLocked, NotADatabase or DatabaseTooNew; then nothing has been written.
     """
+    if str(path) == ":memory:":
+        raise CannotOpen("A server keeps what it acknowledged in a file. Give --db a path.")
     lock_fd = _lock(path)
     writer: apsw.Connection | None = None
     try:

@@ -5,7 +5,6 @@ Literal segments win over names, names over rests; a rest may be followed by lit
 
 import re
 from typing import Generic, TypeVar
-from urllib.parse import unquote
 
 T = TypeVar("T")
 
@@ -28,14 +27,14 @@ class Router(Generic[T]):
         shapes.sort(key=lambda shape: shape[0])
 
     def find(self, method: str, path: str) -> tuple[T, dict[str, str]] | None:
-        """What is served there, with the values of the names in the path, percent-decoded."""
+        """What is served there, with the values of the names in the path. path: percent-encoding undone."""
         exact = self._exact.get((method, path))
         if exact is not None:
             return exact, {}
         for _, shape, target in self._shaped.get(method, ()):
             match = shape.fullmatch(path)
             if match is not None:
-                return target, {name: unquote(text) for name, text in match.groupdict().items()}
+                return target, match.groupdict()
         return None
 
     def methods_of(self, path: str) -> list[str]:

@@ -50,12 +50,12 @@ class PausedStep(Message, kw_only=True):
 
     id: Annotated[str, field(1)]
     name: Annotated[str, field(2)]
-    output: Annotated[str, field(3)] | None = None
+    output: Annotated[str, field(3, json_in_bytes=True)] | None = None
     injected: Annotated[bool, field(4)] = False
     completed_at: Annotated[datetime, field(5)] | None = None
     step_type: Annotated[str, field(6)] = ""
     status: Annotated[str, field(7)] = ""
-    error: Annotated[str, field(8)] | None = None
+    error: Annotated[str, field(8, json_in_bytes=True)] | None = None
 
 
 class PausedState(Message, kw_only=True):
@@ -69,13 +69,13 @@ class InjectOutput(Message, kw_only=True):
 
     run_id: Annotated[str, field(1)]
     step_id: Annotated[str, field(2)]
-    new_output: Annotated[Json, field(3)]
+    new_output: Annotated[Json, field(3, json_in_bytes=True)]
     reason: Annotated[str, field(4)] = ""
 
 
 class Injected(Message, kw_only=True):
     step_id: Annotated[str, field(1)]
-    previous_output: Annotated[str, field(2)]
+    previous_output: Annotated[str, field(2, json_in_bytes=True)]
 
 
 class PatchStep(Message, kw_only=True):

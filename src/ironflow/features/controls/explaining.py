@@ -3,7 +3,7 @@
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine.model import Run, Step
 from ironflow.features.controls.contract import Why
-from ironflow.features.jobs.store import is_served
+from ironflow.features.jobs.in_tx import is_served
 from ironflow.features.runs import slots
 from ironflow.features.runs.slots import Place
 from ironflow.storage.port import Tx

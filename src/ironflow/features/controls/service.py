@@ -11,7 +11,6 @@ from ironflow.engine.errors import RunNotResumable, StepNotFound
 from ironflow.engine.model import Run, Step
 from ironflow.features.controls import contract, rules
 from ironflow.features.controls.explaining import explain
-from ironflow.features.runs import store
 from ironflow.features.runs.contract import Run as RunMessage
 from ironflow.features.runs.contract import RunNotFound
 from ironflow.features.runs.contract import Step as StepMessage
@@ -70,7 +69,7 @@ class Controls:
     async def paused_state(self, call: Call, request: contract.GetPausedState) -> contract.PausedState:
         def look(tx: Tx) -> contract.PausedState:
             run = _seen(tx, call, request.run_id)
-            steps = store.steps_after(tx, run.id, 0, STEPS_MAX)
+            steps = Ledger.steps_after(tx, run.id, 0, STEPS_MAX)
             opened = next((step.name for step in steps if step.step_id == run.open_step), "")
             return contract.PausedState(
                 steps=[_paused_step(run, step) for step in steps if step.status in ("completed", "failed")],
@@ -136,7 +135,7 @@ class Controls:
 
 
 def _seen(tx: Tx, call: Call, run_id: str) -> Run:
-    run = store.look(tx, [run_id]).get(run_id)
+    run = Ledger.look(tx, [run_id]).get(run_id)
     if run is None or run.environment != call.environment:
         raise _not_found(call, run_id)
     return run
@@ -148,7 +147,7 @@ def _not_found(call: Call, run_id: str) -> RunNotFound:
 
 def _step(tx: Tx, run: Run, named: str) -> Step:
     """The step that a person means: the first with that name, or the one with that id."""
-    found = store.find_steps(tx, run.id, named)
+    found = Ledger.find_steps(tx, run.id, named)
     if not found:
         raise StepNotFound(f"Run {run.id} has no step {named!r}. Give its row id, its step id or its name.")
     return next((step for step in found if step.name != named), found[0])

@@ -2,14 +2,7 @@
 
 from typing import NamedTuple
 
-from ironflow.base.ids import Ids
-from ironflow.base.json import read_json
-from ironflow.base.path import compiled_path, key_text
 from ironflow.base.time import Millis
-from ironflow.features.debounces.rules import decide_fire_at
-from ironflow.features.functions.contract import DebounceConfig
-from ironflow.features.functions.index import Startable
-from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
 
@@ -41,20 +34,14 @@ LIST = f"""SELECT {_COLUMNS} FROM debounces WHERE environment = :environment AND
  AND (:function_id = '' OR function_id = :function_id) ORDER BY id LIMIT :limit"""
 
 
-def arm(tx: Tx, ids: Ids, function: Startable, config: DebounceConfig, event: Record) -> None:
-    """The event takes the place of earlier ones of its lane and puts their run off. Rings `debounces`."""
-    key = key_text(compiled_path(config.key)(read_json(event.data))) if config.key else ""
-    place = {"environment": event.environment, "function_id": function.id, "key": key}
-    row = tx.row(LANE, place)
-    first_at = Gathered(*row).first_at if row else event.created_at
-    lane = Gathered(
-        id=ids.new("deb"),
-        **place,
-        event_id=event.id,
-        events=1,
-        first_at=first_at,
-        fire_at=decide_fire_at(config, first_at, event.created_at),
-    )
+def lane(tx: Tx, environment: str, function_id: str, key: str) -> Gathered | None:
+    """The pending lane of that key, locked on PostgreSQL."""
+    row = tx.row(LANE, {"environment": environment, "function_id": function_id, "key": key})
+    return Gathered(*row) if row else None
+
+
+def save(tx: Tx, lane: Gathered) -> None:
+    """A new lane, or the last event and the time of one that is pending. Rings `debounces`."""
     tx.run(SAVE, lane._asdict())
     tx.ring("debounces")
 

@@ -8,15 +8,14 @@ from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.json import read_json
 from ironflow.base.time import Millis
-from ironflow.features.debounces import store as debounces
-from ironflow.features.events import rules, store
+from ironflow.features.debounces import in_tx as debounces
 from ironflow.features.events.contract import CannotWait
-from ironflow.features.events.store import FirstAnswer
 from ironflow.features.functions.contract import FunctionNotActive, FunctionNotFound
 from ironflow.features.functions.index import FunctionIndex, Startable
 from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.ledger import Ledger
 from ironflow.log.append import append
+from ironflow.log.dedup import FirstAnswer, Place, first_answers, is_repeat, release_keys, save_answers
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
@@ -50,12 +49,12 @@ class Emitter:
         answers: list[Answer | IronflowError] = []
         records: list[Record] = []
         creations: list[Creation] = []
-        new_keys: dict[tuple[str, str, str], FirstAnswer] = {}
-        refused: list[tuple[str, str, str]] = []
+        new_keys: dict[Place, FirstAnswer] = {}
+        refused: list[Place] = []
         for emission in emissions:
             place = _place(emission)
             known = new_keys.get(place) or first.get(place) if place else None
-            if known is not None and rules.is_repeat(known.created_at, emission.now):
+            if known is not None and is_repeat(known.created_at, emission.now):
                 answers.append(Answer(known.event_id, known.run_ids))
                 continue
             try:
@@ -78,9 +77,9 @@ class Emitter:
             if place:
                 new_keys[place] = FirstAnswer(emission.record.id, run_ids, emission.now)
         if new_keys:
-            store.save_answers(tx, new_keys)
+            save_answers(tx, new_keys)
         if refused:
-            store.release_keys(tx, refused)
+            release_keys(tx, refused)
         if not records:
             return answers
         now = records[-1].created_at
@@ -91,9 +90,9 @@ class Emitter:
         self._ledger.events_came(tx, [record for record in placed if record.kind == "event"], now)
         return answers
 
-    def _first_answers(self, tx: Tx, emissions: list[Emission]) -> dict[tuple[str, str, str], FirstAnswer]:
+    def _first_answers(self, tx: Tx, emissions: list[Emission]) -> dict[Place, FirstAnswer]:
         places = [place for emission in emissions if (place := _place(emission)) is not None]
-        return store.first_answers(tx, list(dict.fromkeys(places))) if places else {}
+        return first_answers(tx, list(dict.fromkeys(places))) if places else {}
 
     def _functions(self, emission: Emission) -> list[Startable]:
         record = emission.record
@@ -120,7 +119,7 @@ class Emitter:
         return found
 
 
-def _place(emission: Emission) -> tuple[str, str, str] | None:
+def _place(emission: Emission) -> Place | None:
     """Where the emission's idempotency key is remembered, None without a key."""
     record = emission.record
     if record.idempotency_key is None:

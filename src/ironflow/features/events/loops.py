@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ironflow.base.time import Millis
-from ironflow.features.events import rules, store
+from ironflow.log.dedup import WINDOW_MS, delete_old_keys
 from ironflow.storage.port import Database
 
 BATCH = 1_000
@@ -27,6 +27,6 @@ class ForgetKeys:
         self._db = db
 
     async def run_once(self, now: Millis) -> Forgotten:
-        oldest = now - rules.DEDUP_WINDOW_MS
-        forgotten = await self._db.write(lambda tx: store.delete_old_keys(tx, oldest, BATCH))
+        oldest = now - WINDOW_MS
+        forgotten = await self._db.write(lambda tx: delete_old_keys(tx, oldest, BATCH))
         return Forgotten(forgotten, more=forgotten == BATCH)

@@ -11,7 +11,6 @@ from ironflow.log.record import Record
 NAME_CHARS_MAX = 256
 KEY_BYTES_MAX = 255
 NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-DEDUP_WINDOW_MS = 7 * 24 * 3600 * 1000
 
 _FORBIDDEN_IN_NAME = re.compile(r"[\s\x00-\x1f\x7f*>]")
 _FORBIDDEN_IN_KEY = re.compile(r"[\s\x00-\x1f\x7f]")
@@ -96,8 +95,3 @@ def metadata_text(metadata: Json | None) -> str | None:
     if not text.lstrip().startswith("{"):
         raise InvalidEvent("The event's metadata is not a JSON object.")
     return text
-
-
-def is_repeat(first_at: Millis, now: Millis) -> bool:
-    """Whether an emit with a key seen at `first_at` is answered with the first one's ids."""
-    return now - first_at < DEDUP_WINDOW_MS

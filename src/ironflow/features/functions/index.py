@@ -11,9 +11,10 @@ from typing import Any
 
 from ironflow.base.cel import Expression, expression
 from ironflow.base.pattern import compiled, is_pattern, literal_prefix
-from ironflow.engine.model import Policy
+from ironflow.engine.model import Policy, Recording
 from ironflow.features.functions import store
 from ironflow.features.functions.contract import CancelOnSpec, DebounceConfig, ThrottleConfig
+from ironflow.features.functions.recording import recording_of
 from ironflow.features.functions.rules import FunctionRow, policy_of
 from ironflow.storage.port import Tx
 
@@ -35,7 +36,7 @@ class Startable:
     concurrency_limit: int = 0
     concurrency_key: str = ""
     holds_slot: bool = True
-    recorded: bool = False
+    recorded: Recording = ""
     cancel_on: tuple[CancelOnSpec, ...] = ()
     throttle: ThrottleConfig | None = None
     debounce: DebounceConfig | None = None
@@ -130,7 +131,7 @@ class FunctionIndex:
             concurrency_limit=row.config.concurrency.limit if row.config.concurrency else 0,
             concurrency_key=row.config.concurrency.key if row.config.concurrency else "",
             holds_slot=row.config.pause_behavior != "release",
-            recorded=row.config.recording,
+            recorded=recording_of(row.config.recording, row.config.recording_profile),
             cancel_on=tuple(spec for spec in row.config.cancel_on if spec.event and spec.match),
             throttle=row.config.throttle if row.config.throttle and row.config.throttle.limit else None,
             debounce=row.config.debounce if row.config.debounce and row.config.debounce.period_ms else None,

@@ -27,6 +27,7 @@ from ironflow.features.functions.contract import (
     ThrottleConfig,
     Trigger,
 )
+from ironflow.features.functions.recording import check_recording
 
 CODE_HASH = "__ironflow_code_hash"
 ID_BYTES_MAX = 256
@@ -98,6 +99,7 @@ def config_of(request: RegisterFunction) -> Config:
     for place, trigger in enumerate(request.triggers):
         _check_trigger(place, trigger)
     _check_retry(request.retry)
+    check_recording(request.recording_profile, request.recording_retention)
     if request.debounce is not None and request.debounce.period_ms:
         if request.debounce.period_ms < DEBOUNCE_MS_MIN:
             raise InvalidFunction(

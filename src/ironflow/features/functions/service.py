@@ -30,11 +30,11 @@ class Functions:
     async def register(self, call: Call, request: contract.RegisterFunction) -> contract.Registered:
         config = rules.config_of(request)
 
-        def change(tx: Tx) -> tuple[FunctionRow, bool]:
+        def change(tx: Tx) -> contract.Registered:
             known = store.function(tx, call.environment, request.id, to_change=True)
             verdict = rules.decide_registration(known, config)
             if verdict == "same" and known is not None:
-                return known, False
+                return contract.Registered(function=_shown(tx, known), created=False)
             function = FunctionRow(
                 environment=call.environment,
                 id=request.id,
@@ -50,42 +50,45 @@ class Functions:
             store.add_version(tx, function, request.change_reason, call.principal.name, call.now)
             schedules.replace_schedules(tx, function, call.now)
             tx.ring("functions")
-            return function, verdict == "created"
+            return contract.Registered(function=_shown(tx, function), created=verdict == "created")
 
-        function, created = await self._db.write(change)
-        return contract.Registered(function=rules.function_message(function), created=created)
+        return await self._db.write(change)
 
     async def get(self, call: Call, request: contract.GetFunction) -> contract.Function:
         def look(tx: Tx) -> contract.Function:
             function = store.function(tx, call.environment, request.id)
             if function is None or function.status == "deleted":
                 raise _not_found(request.id, call.environment)
-            next_at = schedules.next_runs(tx, call.environment, [function.id]).get(function.id)
-            return rules.function_message(function, next_at)
+            return _shown(tx, function)
 
         return await self._db.peek(look)
 
     async def list_(self, call: Call, request: contract.ListFunctions) -> contract.Functions:
         limit = request.limit or LIMIT_DEFAULT
         statuses = [request.status.value] if request.status else ["active", "paused", "archived"]
-        known = await self._db.read(lambda tx: store.in_status(tx, call.environment, statuses))
-        meant = [function for function in known if rules.is_meant(function, request.name, request.mode)]
-        following = [function for function in meant if function.id > request.cursor][request.offset :]
-        page = following[:limit]
-        return contract.Functions(
-            functions=[rules.function_message(function) for function in page],
-            next_cursor=page[-1].id if len(following) > limit else None,
-            total_count=len(meant),
-        )
+
+        def look(tx: Tx) -> contract.Functions:
+            known = store.in_status(tx, call.environment, statuses)
+            meant = [function for function in known if rules.is_meant(function, request.name, request.mode)]
+            following = [function for function in meant if function.id > request.cursor][request.offset :]
+            page = following[:limit]
+            next_at = schedules.next_runs(tx, call.environment, [function.id for function in page])
+            return contract.Functions(
+                functions=[rules.function_message(function, next_at.get(function.id)) for function in page],
+                next_cursor=page[-1].id if len(following) > limit else None,
+                total_count=len(meant),
+            )
+
+        return await self._db.read(look)
 
     async def update_status(self, call: Call, request: contract.UpdateFunctionStatus) -> contract.Function:
-        return rules.function_message(await self._set_status(call, request.id, request.status.value))
+        return await self._set_status(call, request.id, request.status.value)
 
     async def delete(self, call: Call, request: contract.GetFunction) -> None:
         await self._set_status(call, request.id, "deleted")
 
-    async def _set_status(self, call: Call, function_id: str, status: str) -> FunctionRow:
-        def change(tx: Tx) -> FunctionRow:
+    async def _set_status(self, call: Call, function_id: str, status: str) -> contract.Function:
+        def change(tx: Tx) -> contract.Function:
             known = store.function(tx, call.environment, function_id, to_change=True)
             if known is None or known.status == "deleted":
                 raise _not_found(function_id, call.environment)
@@ -93,9 +96,15 @@ class Functions:
             store.save(tx, function)
             schedules.replace_schedules(tx, function, call.now)
             tx.ring("functions")
-            return function
+            return _shown(tx, function)
 
         return await self._db.write(change)
+
+
+def _shown(tx: Tx, function: FunctionRow) -> contract.Function:
+    """The function as clients see it, with its next tick if it has a schedule."""
+    next_at = schedules.next_runs(tx, function.environment, [function.id])
+    return rules.function_message(function, next_at.get(function.id))
 
 
 def _not_found(function_id: str, environment: str) -> contract.FunctionNotFound:

@@ -4,7 +4,7 @@ from ironflow.base.json import NULL, Json, to_json
 from ironflow.base.time import to_datetime
 from ironflow.engine.model import Run, Step
 from ironflow.features.jobs.contract import Assignment, CompletedStep, JobEvent
-from ironflow.features.runs import store as runs
+from ironflow.features.runs.ledger import Ledger
 from ironflow.log.read import records
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
@@ -17,7 +17,7 @@ def assignments(tx: Tx, claimed: list[Run], runtime: str) -> list[Assignment]:
     """The assignments of runs just claimed, with their events and recorded steps. runtime: the worker's."""
     events = records(tx, list({run.event_id for run in claimed}))
     with_steps = [run.id for run in claimed if run.step_count]
-    memos = runs.memo(tx, with_steps) if with_steps else {}
+    memos = Ledger.memo(tx, with_steps) if with_steps else {}
     if runtime.startswith(SEES_NO_FAILURES):
         memos = {run_id: [step for step in memo if step.status == "completed"] for run_id, memo in memos.items()}
     return [_assignment(run, events[run.event_id], memos.get(run.id, [])) for run in claimed]

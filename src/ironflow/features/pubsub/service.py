@@ -4,15 +4,13 @@ from typing import Any, NamedTuple
 
 from ironflow.base.call import Call
 from ironflow.base.ids import Ids
-from ironflow.features.events.rules import check_idempotency_key, is_repeat
-from ironflow.features.events.store import FirstAnswer, first_answers, save_answers
+from ironflow.features.events.rules import check_idempotency_key
 from ironflow.features.pubsub import contract, rules
 from ironflow.log.append import append
+from ironflow.log.dedup import FirstAnswer, Place, first_answers, is_repeat, save_answers
 from ironflow.log.read import records
 from ironflow.log.record import Record
 from ironflow.storage.port import Database, Tx
-
-Key = tuple[str, str, str]
 
 
 class _Answer(NamedTuple):
@@ -57,7 +55,7 @@ def _publish(tx: Tx, messages: list[Record]) -> list[_Answer]:
     keys = {message.id: key for message in messages if (key := _key(message)) is not None}
     known = first_answers(tx, list(dict.fromkeys(keys.values()))) if keys else {}
     fresh: dict[str, Record] = {}
-    first: dict[Key, FirstAnswer] = {}
+    first: dict[Place, FirstAnswer] = {}
     for message in messages:
         key = keys.get(message.id)
         before = (first.get(key) or known.get(key)) if key else None
@@ -82,7 +80,7 @@ def _publish(tx: Tx, messages: list[Record]) -> list[_Answer]:
     return answers
 
 
-def _key(message: Record) -> Key | None:
+def _key(message: Record) -> Place | None:
     if message.idempotency_key is None:
         return None
     return (message.environment, f"publish:{message.name}", message.idempotency_key)

@@ -29,13 +29,14 @@ from ironflow.engine.effects import (
 )
 from ironflow.engine.facts import Fact
 from ironflow.engine.model import Run, Step
+from ironflow.engine.recording import is_kept
 from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.runs import slots, store, throttles, waits
 from ironflow.features.runs.creation import Creation, Lineage, creation
 from ironflow.features.runs.slots import Place
 from ironflow.features.runs.waits import Wait
-from ironflow.features.timers import store as timers
-from ironflow.features.timers.store import Timer
+from ironflow.features.timers import in_tx as timers
+from ironflow.features.timers.in_tx import Timer
 from ironflow.log.append import append
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
@@ -58,7 +59,12 @@ class Ledger:
         self._index = index
         self._ids = ids
 
+    # What other rooms read inside their own transactions.
     load = staticmethod(store.load)
+    look = staticmethod(store.look)
+    memo = staticmethod(store.memo)
+    steps_after = staticmethod(store.steps_after)
+    find_steps = staticmethod(store.find_steps)
 
     def create(self, tx: Tx, creations: list[Creation], now: Millis) -> list[Run]:
         """New runs, with the events that cancel them."""
@@ -131,12 +137,13 @@ class Ledger:
             if run is None:
                 continue
             decision = decide(run, _due_command(run, timer), now)
-            before, effects = run, decision.effects
+            before, facts, effects = run, decision.facts, decision.effects
             if run.id in changes:
                 before = changes[run.id][0] or run
+                facts = (*changes[run.id][1].facts, *facts)
                 effects = (*changes[run.id][1].effects, *effects)
             runs[run.id] = decision.run
-            changes[run.id] = (before, Decision(run=decision.run, facts=decision.facts, effects=effects))
+            changes[run.id] = (before, Decision(run=decision.run, facts=facts, effects=effects))
         self.save(tx, list(changes.values()), now)
 
     def _follow(self, tx: Tx, run: Run, effect: Effect, now: Millis) -> None:
@@ -261,7 +268,8 @@ class _Rows:
             self.steps += [(after.id, step) for step in after.steps.values() if known.get(step.step_id) is not step]
         if after.recorded:
             first = after.version - len(decision.facts) + 1
-            self.facts += [(after.id, first + place, fact) for place, fact in enumerate(decision.facts)]
+            numbered = enumerate(decision.facts, start=first)
+            self.facts += [(after.id, version, fact) for version, fact in numbered if is_kept(fact, after.recorded)]
         for effect in decision.effects:
             match effect:
                 case SetTimer(kind=kind, due_at=due_at, step_id=step_id):

@@ -222,7 +222,6 @@ def _run_params(run: Run, names: tuple[str, ...]) -> dict[str, Any]:
         params["policy"] = policy_text(run.policy)
         params["holds_slot"] = int(run.holds_slot)
         params["watched"] = int(run.watched)
-        params["recorded"] = int(run.recorded)
     return params
 
 

@@ -33,7 +33,7 @@ CREATE TABLE runs (
   slot_key {text},
   holds_slot BIGINT NOT NULL,
   watched BIGINT NOT NULL,
-  recorded BIGINT NOT NULL
+  recorded {text} NOT NULL
 );
 CREATE INDEX runs_by_function ON runs (environment, function_id, id);
 CREATE INDEX runs_by_event ON runs (event_id);

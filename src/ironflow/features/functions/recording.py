@@ -1,0 +1,33 @@
+"""What a function says about recording its runs; pure. Source: protocol/connectrpc.md 5.2, behaviour.md 1 "Recording"."""
+
+from ironflow.base.duration import InvalidDuration, duration_ms
+from ironflow.engine.model import Recording
+from ironflow.features.functions.contract import InvalidFunction
+
+FOREVER = "forever"
+_PROFILES: dict[str, Recording] = {"": "all", "all": "all", "steps": "steps", "run_lifecycle": "run_lifecycle"}
+
+
+def check_recording(profile: str, retention: str) -> None:
+    """Raises InvalidFunction for a profile or a retention that means nothing."""
+    if profile not in _PROFILES:
+        known = ", ".join(name for name in _PROFILES if name)
+        raise InvalidFunction(f"recording_profile is {profile!r}; write one of {known}.")
+    try:
+        kept_ms = retention_ms(retention)
+    except InvalidDuration:
+        kept_ms = 0
+    if kept_ms == 0:
+        raise InvalidFunction(
+            f"recording_retention is {retention!r}; write forever, or a duration such as 7d, 30d or 90d."
+        )
+
+
+def recording_of(recording: bool, profile: str) -> Recording:
+    """Which facts of a function's new runs are kept."""
+    return _PROFILES.get(profile, "all") if recording else ""
+
+
+def retention_ms(retention: str) -> int | None:
+    """How long the recording of a run is kept after its end; None for ever. Raises InvalidDuration."""
+    return None if retention in ("", FOREVER) else duration_ms(retention)

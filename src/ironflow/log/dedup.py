@@ -1,0 +1,86 @@
+"""What was answered to the first append with an idempotency key, so that a repetition gets the same answer.
+
+A key is unique within its environment and scope (`emit`, `publish:<topic>`, `invoke:<function>`) for seven days.
+Source: DESIGN.md 4, "idempotency".
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from ironflow.base.time import Millis
+from ironflow.storage.port import Tx
+
+WINDOW_MS = 7 * 24 * 3600 * 1000
+
+# (environment, scope, key)
+Place = tuple[str, str, str]
+
+
+class FirstAnswer(NamedTuple):
+    """What the first emit with a key was answered."""
+
+    event_id: str
+    run_ids: list[str]
+    created_at: Millis
+
+
+KEYS = """SELECT environment, scope, key, event_id, run_ids, created_at FROM idempotency_keys
+WHERE key IN {each:keys}"""
+SAVE_KEY = """INSERT INTO idempotency_keys (environment, scope, key, event_id, run_ids, created_at)
+VALUES (:environment, :scope, :key, :event_id, :run_ids, :created_at)
+ON CONFLICT (environment, scope, key) DO UPDATE SET event_id = excluded.event_id, run_ids = excluded.run_ids,
+ created_at = excluded.created_at"""
+# Two emits with one new key at the same moment on PostgreSQL: the second waits here for the first to commit.
+HOLD_KEY = """INSERT INTO idempotency_keys (environment, scope, key, event_id, run_ids, created_at)
+VALUES (:environment, :scope, :key, '', '[]', 0) ON CONFLICT (environment, scope, key) DO NOTHING"""
+RELEASE_KEY = """DELETE FROM idempotency_keys
+WHERE environment = :environment AND scope = :scope AND key = :key AND created_at = 0"""
+DELETE_OLD_KEYS = """DELETE FROM idempotency_keys
+WHERE created_at > 0 AND created_at <= :oldest AND (environment, scope, key) IN
+(SELECT environment, scope, key FROM idempotency_keys WHERE created_at > 0 AND created_at <= :oldest
+ ORDER BY created_at LIMIT :limit)"""
+
+
+def is_repeat(first_at: Millis, now: Millis) -> bool:
+    """Whether an append with a key seen at `first_at` is answered with the first one's ids."""
+    return now - first_at < WINDOW_MS
+
+
+def first_answers(tx: Tx, keys: list[Place]) -> dict[Place, FirstAnswer]:
+    """What earlier emits with these (environment, scope, key) were answered; holds the keys against other nodes."""
+    tx.many(HOLD_KEY, [{"environment": each[0], "scope": each[1], "key": each[2]} for each in keys])
+    rows = tx.rows(KEYS, {"keys": sorted({key for _, _, key in keys})})
+    wanted = set(keys)
+    return {
+        (row[0], row[1], row[2]): FirstAnswer(row[3], msgspec.json.decode(row[4], type=list[str]), row[5])
+        for row in rows
+        if (row[0], row[1], row[2]) in wanted and row[5] > 0
+    }
+
+
+def save_answers(tx: Tx, answers: dict[Place, FirstAnswer]) -> None:
+    tx.many(
+        SAVE_KEY,
+        [
+            {
+                "environment": environment,
+                "scope": scope,
+                "key": key,
+                "event_id": answer.event_id,
+                "run_ids": msgspec.json.encode(answer.run_ids).decode(),
+                "created_at": answer.created_at,
+            }
+            for (environment, scope, key), answer in answers.items()
+        ],
+    )
+
+
+def release_keys(tx: Tx, keys: list[Place]) -> None:
+    """Lets go of keys that `first_answers` held and no emit was answered under."""
+    tx.many(RELEASE_KEY, [{"environment": each[0], "scope": each[1], "key": each[2]} for each in keys])
+
+
+def delete_old_keys(tx: Tx, oldest: Millis, limit: int) -> int:
+    """Forgets up to `limit` keys first seen at `oldest` or before; how many."""
+    return tx.run(DELETE_OLD_KEYS, {"oldest": oldest, "limit": limit})

@@ -1,0 +1,123 @@
+"""Which functions an event starts: exact names, patterns and expressions, kept in memory and never out of date."""
+
+import asyncio
+from typing import Any
+
+from ironflow.features.events import contract as events
+from ironflow.features.functions import contract as functions
+from tests.support.work import Work
+
+FUNCTIONS: dict[str, list[dict[str, str]]] = {
+    "exact": [{"event": "order.placed"}],
+    "one-token": [{"event": "order.*"}],
+    "rest": [{"event": "order.>"}],
+    "everything": [{"event": ">"}],
+    "inner": [{"event": "*.placed"}],
+    "part": [{"event": "order.pla*"}],
+    "twice": [{"event": "order.placed"}, {"event": "order.*"}],
+    "large": [{"event": "order.placed", "expression": "data.total > 100"}],
+    "gold": [{"event": "order.*", "expression": 'data.customer.tier == "gold"'}],
+    "named": [{"event": ">", "expression": 'name.startsWith("order.") && metadata.source == "shop"'}],
+    "never": [],
+}
+
+STARTED: list[tuple[str, Any, dict[str, Any], set[str]]] = [
+    ("order.placed", {}, {}, {"exact", "one-token", "rest", "everything", "inner", "part", "twice"}),
+    ("order.item.added", {}, {}, {"rest", "everything"}),
+    ("order", {}, {}, {"everything"}),
+    ("orders.placed", {}, {}, {"everything", "inner"}),
+    ("order.plain", {}, {}, {"one-token", "rest", "everything", "part", "twice"}),
+    ("order.shipped", {"customer": {"tier": "gold"}}, {}, {"one-token", "rest", "everything", "twice", "gold"}),
+    (
+        "order.placed",
+        {"total": 101},
+        {},
+        {"exact", "one-token", "rest", "everything", "inner", "part", "twice", "large"},
+    ),
+    ("order.item.added", {}, {"source": "shop"}, {"rest", "everything", "named"}),
+    # An expression over fields that are not there, or of another type, does not match; the event is recorded.
+    ("order.item.added", {"total": "many"}, {}, {"rest", "everything"}),
+    ("order.item.added", [1, 2], {}, {"rest", "everything"}),
+    ("order.item.added", None, {}, {"rest", "everything"}),
+]
+
+
+async def started(house: Work, event: str, data: Any = None, **more: Any) -> list[str]:
+    run_ids = (await house.emit(event, data, **more)).run_ids
+    return [(await house.run(run_id)).function_id for run_id in run_ids]
+
+
+async def test_an_event_starts_every_function_whose_trigger_matches_once(house: Work):
+    for function_id, triggers in FUNCTIONS.items():
+        await house.call(functions.register, id=function_id, triggers=triggers)
+
+    for event, data, metadata, expected in STARTED:
+        assert await started(house, event, data, metadata=metadata) == sorted(expected), (event, data)
+
+
+async def test_an_event_that_matches_nothing_starts_the_function_of_its_name(house: Work):
+    await house.a_function("charge", on=None)
+    await house.a_function("ship", on="order.placed")
+
+    assert await started(house, "charge") == ["charge"]
+    assert await started(house, "order.placed") == ["ship"]
+    assert await started(house, "unknown") == []
+
+    await house.call(functions.update_status, id="charge", status="paused")
+    assert await started(house, "charge") == []
+
+
+async def test_numbers_beyond_64_bits_take_part_in_expressions(house: Work):
+    await house.call(
+        functions.register, id="large", triggers=[{"event": "order.placed", "expression": "data.total > 100"}]
+    )
+
+    assert await started(house, "order.placed", {"total": 2**70}) == ["large"]
+    assert await started(house, "order.placed", {"total": -(2**70)}) == []
+
+
+async def test_a_changed_trigger_holds_from_the_next_event_on(house: Work):
+    await house.call(functions.register, id="charge", triggers=[{"event": "a"}, {"event": "b.*"}])
+    assert await started(house, "a") == ["charge"]
+
+    await house.call(functions.register, id="charge", triggers=[{"event": "c"}])
+
+    assert [await started(house, event) for event in ("a", "b.x", "c")] == [[], [], ["charge"]]
+
+
+async def test_environments_start_only_their_own_functions(house: Work):
+    await house.a_function("charge", env="staging")
+
+    assert (await house.emit()).run_ids == []
+    assert len((await house.emit(env="staging")).run_ids) == 1
+
+
+async def test_no_event_misses_a_function_that_is_being_registered_anew(house: Work):
+    await house.a_function()
+
+    async def register_again() -> None:
+        for number in range(20):
+            await house.a_function(description=f"version {number}")
+
+    async def emit_singly() -> list[events.Emitted]:
+        return [await house.emit() for _ in range(30)]
+
+    async def emit_in_batches() -> list[events.Emitted]:
+        batch = [{"event": "order.placed"}] * 3
+        return [each for _ in range(20) for each in (await house.call(events.emit_batch, events=batch)).results]
+
+    _, singles, batches = await asyncio.gather(register_again(), emit_singly(), emit_in_batches())
+
+    assert [len(each.run_ids) for each in (*singles, *batches)] == [1] * 90
+
+
+async def test_a_deleted_function_leaves_nothing_behind_that_an_event_could_start(house: Work):
+    async def come_and_go(function_id: str) -> None:
+        for _ in range(5):
+            await house.a_function(function_id, triggers=[{"event": "order.placed"}, {"event": "order.*"}])
+            await house.call(events.emit_batch, events=[{"event": "order.placed"}])
+            await house.call(functions.delete, id=function_id)
+
+    await asyncio.gather(*(come_and_go(f"f-{number}") for number in range(4)))
+
+    assert (await house.emit()).run_ids == []

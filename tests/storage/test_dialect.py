@@ -1,0 +1,62 @@
+"""SQL is written once: fragments and parameters become what each database reads."""
+
+import pytest
+
+from ironflow.storage.dialect import POSTGRES, SQLITE
+from ironflow.storage.open import is_postgres
+from ironflow.storage.postgres import pyformat
+
+
+@pytest.mark.parametrize(
+    ("sql", "sqlite", "postgres"),
+    [
+        ("SELECT 1", "SELECT 1", "SELECT 1"),
+        (
+            "id IN {each:ids}",
+            "id IN (SELECT value FROM json_each(:ids))",
+            "id IN (SELECT unnest(CAST(:ids AS text[])))",
+        ),
+        ("LIMIT 1 {skip_locked}", "LIMIT 1 ", "LIMIT 1 FOR UPDATE SKIP LOCKED"),
+        ("x {for_update_of:runs}", "x ", "x FOR UPDATE OF runs"),
+    ],
+)
+def test_a_fragment_becomes_the_words_of_each_database(sql: str, sqlite: str, postgres: str) -> None:
+    assert (SQLITE.fill(sql), POSTGRES.fill(sql)) == (sqlite, postgres)
+
+
+def test_both_databases_know_the_same_fragments() -> None:
+    assert SQLITE.fragments.keys() == POSTGRES.fragments.keys()
+
+
+def test_an_unknown_fragment_is_an_error_and_not_an_empty_text() -> None:
+    with pytest.raises(KeyError):
+        SQLITE.fill("SELECT {nonsense}")
+
+
+@pytest.mark.parametrize(
+    ("sql", "sent"),
+    [
+        ("a = :a AND b = :b_2", "a = %(a)s AND b = %(b_2)s"),
+        ("CAST(:a AS text)", "CAST(%(a)s AS text)"),
+        ("a::text = :a", "a::text = %(a)s"),
+        ("a LIKE '%x' || :a", "a LIKE '%%x' || %(a)s"),
+        ("at < :now-:lease_ms", "at < %(now)s-%(lease_ms)s"),
+    ],
+)
+def test_parameters_become_the_drivers_own(sql: str, sent: str) -> None:
+    assert pyformat(sql) == sent
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("postgres://h/db", True),
+        ("postgresql://h/db", True),
+        ("postgresql:///db?host=/run", True),
+        ("ironflow.db", False),
+        ("/data/postgresql.db", False),
+        ("postgresql", False),
+    ],
+)
+def test_a_db_value_names_postgresql_or_a_file(target: str, expected: bool) -> None:
+    assert is_postgres(target) is expected

@@ -1,0 +1,139 @@
+"""PostgreSQL: conflicts are run again, a lost connection is an error for one, and a caller that leaves changes nothing."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+from ironflow.broker.port import LocalBroker
+from ironflow.storage.port import Database, StorageFailed, Tx
+from ironflow.storage.postgres import POOL_SIZE, PostgresDatabase, open_postgres
+from tests.storage.notes import adding, make_table, names
+
+SET = "UPDATE notes SET body = :body WHERE name = :name"
+
+
+@pytest.fixture
+async def db(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
+    opened = await open_postgres(postgres_url, LocalBroker(), now=0)
+    await opened.write(make_table)
+    yield opened
+    await opened.close()
+
+
+async def test_transactions_that_lock_each_other_out_are_run_again_and_both_succeed(db: Database) -> None:
+    await db.write(lambda tx: [adding(name)(tx) for name in "ab"])
+    both_hold_one = threading.Barrier(2)
+    tries = {"ab": 0, "ba": 0}
+
+    def lock_in_order(order: str):
+        def change(tx: Tx) -> str:
+            tries[order] += 1
+            tx.run(SET, {"name": order[0], "body": order})
+            if tries[order] == 1:
+                both_hold_one.wait(10)
+            tx.run(SET, {"name": order[1], "body": order})
+            return order
+
+        return change
+
+    answers = await asyncio.gather(db.write(lock_in_order("ab")), db.write(lock_in_order("ba")))
+
+    assert answers == ["ab", "ba"]
+    assert sorted(tries.values()) == [1, 2]
+
+
+async def test_a_transaction_that_always_conflicts_is_storage_failed_in_the_end(db: Database) -> None:
+    tries: list[int] = []
+
+    def conflict(tx: Tx) -> None:
+        tries.append(1)
+        raise psycopg.errors.SerializationFailure("could not serialize access")
+
+    with pytest.raises(StorageFailed, match="could not serialize access"):
+        await db.write(conflict)
+
+    assert 1 < len(tries) < 20
+
+
+async def test_nothing_is_answered_before_commit_has_returned(db: Database, postgres_url: str) -> None:
+    """COMMIT waits in a deferred trigger for a lock that the test holds."""
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
+                      "$$BEGIN PERFORM pg_advisory_xact_lock(77); RETURN NULL; END$$")  # fmt: skip
+        other.execute("CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED "
+                      "FOR EACH ROW EXECUTE FUNCTION wait()")  # fmt: skip
+        other.execute("SELECT pg_advisory_lock(77)")
+        ran = threading.Event()
+
+        def add(tx: Tx) -> None:
+            adding("a")(tx)
+            ran.set()
+
+        writing = asyncio.ensure_future(db.write(add))
+        await asyncio.to_thread(ran.wait, 10)
+        done, _ = await asyncio.wait([writing], timeout=0.05)
+        assert not done
+        assert await db.read(names) == []
+
+        other.execute("SELECT pg_advisory_unlock(77)")
+        await writing
+
+    assert await db.read(names) == ["a"]
+
+
+async def test_connections_that_the_server_ended_are_replaced(db: Database, postgres_url: str) -> None:
+    await asyncio.gather(*(db.read(names) for _ in range(POOL_SIZE)))
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    failures = 0
+    for number in range(POOL_SIZE + 1):
+        try:
+            await db.write(adding(f"{number}"))
+        except StorageFailed:
+            failures += 1
+
+    assert failures <= POOL_SIZE
+    assert await db.write(adding("later")) == "later"
+
+
+async def test_a_caller_that_leaves_during_the_commit_leaves_a_whole_transaction_that_rings(
+    db: PostgresDatabase,
+) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def add_and_ring(tx: Tx) -> None:
+        adding("a")(tx)
+        tx.ring("notes")
+        inside.set()
+        go_on.wait(10)
+
+    with db._broker.bell("notes") as bell:
+        writing = asyncio.ensure_future(db.write(add_and_ring))
+        await asyncio.to_thread(inside.wait, 10)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        go_on.set()
+
+        assert await bell.wait(10)
+    assert await db.read(names) == ["a"]
+
+
+async def test_a_ring_from_another_node_after_closing_starts_nothing(postgres_url: str) -> None:
+    broker = LocalBroker()
+    db = await open_postgres(postgres_url, broker, now=0)
+    told: list[set[str]] = []
+    db.join("notes", lambda tx, keys: told.append(keys))
+    await db.close()
+
+    broker.ring([("notes", "a")])
+
+    assert told == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
