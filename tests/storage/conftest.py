@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ironflow.broker.port import LocalBroker
+from ironflow.storage import migrate
 from ironflow.storage.open import open_database
 from ironflow.storage.port import Database
-from tests.storage.notes import make_table
+from tests.storage.notes import NOTES
 
 
 @pytest.fixture
@@ -16,9 +17,14 @@ def broker() -> LocalBroker:
 
 
 @pytest.fixture
-async def db(database_url: str, broker: LocalBroker) -> AsyncIterator[Database]:
+def only_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schema of one table, `notes`, instead of all of ours."""
+    monkeypatch.setattr(migrate, "migrations", lambda: (NOTES,))
+
+
+@pytest.fixture
+async def db(database_url: str, broker: LocalBroker, only_notes: None) -> AsyncIterator[Database]:
     """An open database of either kind with a table of notes."""
     opened = await open_database(database_url, broker, now=0)
-    await opened.write(make_table)
     yield opened
     await opened.close()

@@ -2,17 +2,11 @@
 
 from collections.abc import Callable
 
+from ironflow.storage.migrate import Migration
 from ironflow.storage.port import Tx
 
-MAKE = "CREATE TABLE notes (name {text} PRIMARY KEY, body {text} NOT NULL)"
+NOTES = Migration(1, "notes", ("CREATE TABLE notes (name {text} PRIMARY KEY, body {text} NOT NULL)",))
 ADD = "INSERT INTO notes (name, body) VALUES (:name, :body)"
-
-
-def make_table(tx: Tx) -> None:
-    tx.run(MAKE)
-    # The schema alone is no change that a database has to keep: it belongs in a migration. A row is.
-    tx.run(ADD, {"name": "first", "body": ""})
-    tx.run("DELETE FROM notes")
 
 
 def adding(name: str, body: str = "") -> Callable[[Tx], str]:

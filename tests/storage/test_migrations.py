@@ -11,7 +11,6 @@ from ironflow.storage import migrate
 from ironflow.storage.migrate import Migration, migrations
 from ironflow.storage.open import open_database
 from ironflow.storage.port import CannotOpen, Database, DatabaseTooNew, Tx
-from ironflow.storage.postgres import pyformat
 
 APPLIED = "SELECT number, name, applied_at FROM schema_migrations ORDER BY number"
 ALL = [(each.number, each.name) for each in migrations()]
@@ -126,8 +125,8 @@ async def test_both_databases_get_the_same_tables_and_columns(tmp_path: Path, po
 
     with psycopg.connect(postgres_url) as connection:
         found = connection.execute(
-            pyformat("""SELECT table_name, column_name FROM information_schema.columns
-            WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position""")  # pyright: ignore[reportArgumentType]
+            "SELECT table_name, column_name FROM information_schema.columns "
+            "WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position"
         ).fetchall()
     other: dict[str, list[str]] = {}
     for table, column in found:

@@ -1,4 +1,4 @@
-"""PostgreSQL: conflicts are run again, a lost connection is an error for one, and a caller that leaves changes nothing."""
+"""PostgreSQL: conflicts are run again, a lost connection fails one, and a caller that leaves changes nothing."""
 
 import asyncio
 import threading
@@ -10,7 +10,9 @@ import pytest
 from ironflow.broker.port import LocalBroker
 from ironflow.storage.port import Database, StorageFailed, Tx
 from ironflow.storage.postgres import POOL_SIZE, PostgresDatabase, open_postgres
-from tests.storage.notes import adding, make_table, names
+from tests.storage.notes import adding, names
+
+pytestmark = pytest.mark.usefixtures("only_notes")
 
 SET = "UPDATE notes SET body = :body WHERE name = :name"
 
@@ -18,7 +20,6 @@ SET = "UPDATE notes SET body = :body WHERE name = :name"
 @pytest.fixture
 async def db(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
     opened = await open_postgres(postgres_url, LocalBroker(), now=0)
-    await opened.write(make_table)
     yield opened
     await opened.close()
 

@@ -12,7 +12,9 @@ from ironflow.broker.port import LocalBroker
 from ironflow.storage.port import StorageFailed, Tx
 from ironflow.storage.sqlite import SqliteDatabase, open_sqlite
 from tests.storage.disk import Disk, watched_disk
-from tests.storage.notes import adding, make_table, names
+from tests.storage.notes import adding, names
+
+pytestmark = pytest.mark.usefixtures("only_notes")
 
 
 @pytest.fixture
@@ -24,7 +26,6 @@ def disk() -> Iterator[Disk]:
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     opened = await open_sqlite(tmp_path / "ironflow.db", LocalBroker(), now=0)
-    await opened.write(make_table)
     yield opened
     await opened.close()
 
@@ -153,7 +154,6 @@ async def test_a_joiner_writes_in_the_very_commit_that_rang(db: SqliteDatabase) 
 
 async def test_close_waits_for_a_commit_that_is_under_way(tmp_path: Path) -> None:
     db = await open_sqlite(tmp_path / "other.db", LocalBroker(), now=0)
-    await db.write(make_table)
     gate = Gate(db, shut=True)
     writing = asyncio.ensure_future(db.write(adding("a")))
     await reached(gate)

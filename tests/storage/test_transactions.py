@@ -9,7 +9,9 @@ from ironflow.base.errors import NotFound
 from ironflow.broker.port import LocalBroker
 from ironflow.storage.open import open_database
 from ironflow.storage.port import Database, StorageFailed, Tx
-from tests.storage.notes import adding, make_table, names
+from tests.storage.notes import adding, names
+
+pytestmark = pytest.mark.usefixtures("only_notes")
 
 
 async def test_what_is_written_is_read_and_peeked_at_once(db: Database) -> None:
@@ -22,7 +24,6 @@ async def test_what_is_written_is_read_and_peeked_at_once(db: Database) -> None:
 
 async def test_what_was_written_is_there_after_opening_again(database_url: str) -> None:
     db = await open_database(database_url, LocalBroker(), now=0)
-    await db.write(make_table)
     await db.write(adding("milk"))
     await db.close()
 
@@ -168,7 +169,6 @@ async def test_a_cancelled_caller_breaks_nobody_and_its_transaction_is_whole(db:
 
 async def test_close_waits_for_what_was_asked_before(database_url: str) -> None:
     db = await open_database(database_url, LocalBroker(), now=0)
-    await db.write(make_table)
     writing = [asyncio.ensure_future(db.write(adding(f"{number:02}"))) for number in range(30)]
     await asyncio.sleep(0)
 

@@ -9,6 +9,8 @@ from ironflow.base.time import Clock, SystemClock
 from ironflow.broker.port import Broker, LocalBroker
 from ironflow.dispatch import Dispatch
 from ironflow.engine.model import Policy
+from ironflow.features.bulk.loops import AdvanceBulk
+from ironflow.features.bulk.service import BulkJobs
 from ironflow.features.controls.service import Controls
 from ironflow.features.cron.loops import FireCron
 from ironflow.features.debounces.loops import FireDebounces
@@ -107,6 +109,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         runs,
         jobs,
         Controls(db, ledger, timing.evict_ms),
+        BulkJobs(db, ids),
         Debounces(db),
         PubSub(db, ids, settings.event_bytes_max),
     ]
@@ -130,6 +133,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         Expire(db),
         ForgetKeys(db),
         PurgeRuns(db, settings.run_retention_days),
+        AdvanceBulk(db, ledger),
         FireDebounces(db, ledger, index, ids),
         FireCron(db, ledger, index, ids),
         AdmitQueued(db, ledger, index),

@@ -1,11 +1,6 @@
 """`GET /metrics`: numbers for Prometheus, read when asked for. Nothing is counted twice on the hot path."""
 
-from collections.abc import Callable, Iterator
-
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.registry import Collector
+from collections.abc import Callable
 
 from ironflow.dispatch import Counts
 from ironflow.features.jobs.store import queue
@@ -14,6 +9,7 @@ from ironflow.log.read import head
 from ironflow.storage.port import Database, Tx
 from ironflow.transports.http import Request, Response
 
+# Runs by status, ready jobs by environment and function, the log's head.
 Rows = tuple[dict[str, int], list[tuple[str, str, int]], int]
 
 
@@ -26,41 +22,9 @@ class Metrics:
         self._polls_waiting = polls_waiting
 
     async def __call__(self, request: Request) -> Response:
+        from ironflow.server.scrape import scrape
+
         def look(tx: Tx) -> Rows:
             return count_by_status(tx), queue(tx), head(tx)
 
-        registry = CollectorRegistry()
-        registry.register(_Numbers(self._counts, self._polls_waiting(), await self._db.read(look)))
-        ProcessCollector(registry=registry)
-        return Response(200, generate_latest(registry), CONTENT_TYPE_LATEST.encode())
-
-
-class _Numbers(Collector):
-    """One scrape's numbers."""
-
-    def __init__(self, counts: Counts, polls_waiting: int, rows: Rows) -> None:
-        self._counts = counts
-        self._polls_waiting = polls_waiting
-        self._runs, self._queue, self._head = rows
-
-    def collect(self) -> Iterator[Metric]:
-        calls = CounterMetricFamily("ironflow_operations", "Operations answered.", labels=["operation", "outcome"])
-        for (operation, outcome), count in list(self._counts.calls.items()):
-            calls.add_metric([operation, outcome], count)
-        yield calls
-        seconds = CounterMetricFamily("ironflow_operation_seconds", "Time in operations.", labels=["operation"])
-        for operation, total in list(self._counts.seconds.items()):
-            seconds.add_metric([operation], total)
-        yield seconds
-        runs = GaugeMetricFamily("ironflow_runs", "Runs that are not completed, by status.", labels=["status"])
-        for status, count in self._runs.items():
-            runs.add_metric([status], count)
-        yield runs
-        ready = GaugeMetricFamily(
-            "ironflow_jobs_ready", "Jobs no worker has taken.", labels=["environment", "function_id"]
-        )
-        for environment, function_id, count in self._queue:
-            ready.add_metric([environment, function_id], count)
-        yield ready
-        yield GaugeMetricFamily("ironflow_polls_waiting", "Polls held until there is a job.", self._polls_waiting)
-        yield CounterMetricFamily("ironflow_log_position", "Events recorded since the beginning.", self._head)
+        return scrape(self._counts, self._polls_waiting(), await self._db.read(look))

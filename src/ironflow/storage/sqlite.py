@@ -430,9 +430,9 @@ def _lock(path: Path) -> int:
 
 def _is_ours(connection: apsw.Connection, path: Path) -> bool:
     """Whether the database is one of ours already; False when it is empty. Raises NotADatabase for another's."""
-    if connection.pragma("application_id") == APPLICATION_ID:
+    application_id = connection.pragma("application_id")
+    if application_id == APPLICATION_ID:
         return True
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables and tables[0] > 0:
+    if application_id or connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         raise NotADatabase(f"{path} is a SQLite database of another program. Give --db another path.")
     return False

@@ -111,7 +111,9 @@ class Runs:
     async def _wait_one(self, run_id: str, deadline: float) -> contract.RunResult:
         with self._broker.bell("run_ended", run_id) as bell:
             while True:
-                run = (await self._db.peek(lambda tx: store.look(tx, [run_id])))[run_id]
+                run = (await self._db.peek(lambda tx: store.look(tx, [run_id]))).get(run_id)
+                if run is None:
+                    raise contract.RunNotFound(f"Run {run_id} is not kept any more; its retention is over.")
                 left = deadline - asyncio.get_running_loop().time()
                 if run.ended or left <= 0:
                     return result_message(run, timed_out=not run.ended)

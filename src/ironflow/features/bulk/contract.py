@@ -1,0 +1,95 @@
+"""What can be asked of many runs at once."""
+
+from datetime import datetime
+from typing import Annotated
+
+from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound
+from ironflow.base.fields import Message, field
+from ironflow.base.operation import operation
+from ironflow.features.runs.contract import RunStatus
+
+
+class BulkNotFound(NotFound):
+    """There is no bulk job of that id in this environment."""
+
+    code = "BULK_NOT_FOUND"
+
+
+class BulkEnded(FailedPrecondition):
+    """The bulk job has ended already."""
+
+    code = "BULK_ENDED"
+
+
+class InvalidBulk(InvalidArgument):
+    """A bulk job has an action (cancel, retry or resume) and a filter that says which runs."""
+
+    code = "INVALID_BULK"
+
+
+class StartBulk(Message, kw_only=True):
+    """action: cancel, retry or resume. The filter is that of runs.list; at least one field of it must be said.
+
+    dry_run: only count. reason: recorded with cancelled runs.
+    """
+
+    action: str
+    function_id: str = ""
+    statuses: list[RunStatus] = []
+    since: datetime | None = None
+    until: datetime | None = None
+    event_id: str = ""
+    search: str = ""
+    reason: str = ""
+    dry_run: bool = False
+
+
+class Bulk(Message, kw_only=True):
+    """status: running, done, stopped or dry_run. matched: runs that passed the filter when it began; changed and
+    refused: what became of those reached so far (a run that has ended meanwhile refuses)."""
+
+    id: str
+    action: str
+    status: str
+    matched: int
+    changed: int
+    refused: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class NamedBulk(Message, kw_only=True):
+    id: str
+
+
+class ListBulks(Message, kw_only=True):
+    limit: Annotated[int, field(ge=1, le=1000)] = 50
+    cursor: str = ""
+
+
+class Bulks(Message, kw_only=True):
+    jobs: list[Bulk]
+    count: int
+    next_cursor: str | None = None
+
+
+start = operation(
+    "bulk.start", StartBulk, Bulk,
+    rest="POST /api/v1/runs/bulk", success=202, scope="runs:write", errors=(InvalidBulk,),
+    doc="Starts to cancel, retry or resume all runs that pass a filter; it goes on by itself.",
+)  # fmt: skip
+get = operation(
+    "bulk.get", NamedBulk, Bulk,
+    rest="GET /api/v1/runs/bulk/{id}", scope="runs:read", errors=(BulkNotFound,),
+    doc="How far a bulk job has come.",
+)  # fmt: skip
+list_ = operation(
+    "bulk.list", ListBulks, Bulks,
+    rest="GET /api/v1/runs/bulk", scope="runs:read",
+    doc="Bulk jobs, newest first.",
+)  # fmt: skip
+stop = operation(
+    "bulk.stop", NamedBulk, Bulk,
+    rest="POST /api/v1/runs/bulk/{id}/stop", scope="runs:write", errors=(BulkNotFound, BulkEnded),
+    doc="Stops a bulk job; what it has changed stays changed.",
+)  # fmt: skip

@@ -1,0 +1,89 @@
+"""What happens: starting, watching and stopping bulk jobs."""
+
+from typing import Any
+
+from ironflow.base.call import Call
+from ironflow.base.ids import Ids
+from ironflow.base.time import to_datetime
+from ironflow.features.bulk import contract, rules, store
+from ironflow.features.bulk.store import Job
+from ironflow.features.runs import queries
+from ironflow.storage.port import Database, Tx
+
+
+class BulkJobs:
+    """The bulk room."""
+
+    def __init__(self, db: Database, ids: Ids) -> None:
+        self._db = db
+        self._ids = ids
+
+    def handlers(self) -> dict[Any, Any]:
+        """The method of each operation."""
+        return {
+            contract.start: self.start,
+            contract.get: self.get,
+            contract.list_: self.list_,
+            contract.stop: self.stop,
+        }
+
+    async def start(self, call: Call, request: contract.StartBulk) -> contract.Bulk:
+        rules.check_bulk(request)
+        wanted = rules.filter_of(request, call.environment)
+        matched = await self._db.read(lambda tx: queries.count(tx, wanted))
+        job = Job(
+            id=self._ids.new("bulk"),
+            environment=call.environment,
+            action=request.action,
+            wanted=wanted,
+            reason=request.reason,
+            status="dry_run" if request.dry_run else "running",
+            cursor="",
+            matched=matched,
+            changed=0,
+            refused=0,
+            created_at=call.now,
+            updated_at=call.now,
+        )
+        if not request.dry_run:
+            await self._db.write(lambda tx: store.insert(tx, job))
+        return _message(job)
+
+    async def get(self, call: Call, request: contract.NamedBulk) -> contract.Bulk:
+        return _message(await self._db.read(lambda tx: _job(tx, call, request.id)))
+
+    async def list_(self, call: Call, request: contract.ListBulks) -> contract.Bulks:
+        found = await self._db.read(lambda tx: store.jobs_before(tx, call.environment, request.cursor, request.limit))
+        more = found[-1].id if len(found) == request.limit else None
+        return contract.Bulks(jobs=[_message(job) for job in found], count=len(found), next_cursor=more)
+
+    async def stop(self, call: Call, request: contract.NamedBulk) -> contract.Bulk:
+        def change(tx: Tx) -> Job:
+            job = _job(tx, call, request.id)
+            if job.status != "running":
+                raise contract.BulkEnded(f"Bulk job {job.id} has ended already: it is {job.status}.")
+            stopped = job._replace(status="stopped", updated_at=call.now)
+            store.save(tx, stopped)
+            return stopped
+
+        return _message(await self._db.write(change))
+
+
+def _job(tx: Tx, call: Call, job_id: str) -> Job:
+    job = store.job(tx, call.environment, job_id)
+    if job is None:
+        raise contract.BulkNotFound(f"There is no bulk job {job_id[:80]!r} in environment {call.environment!r}.")
+    return job
+
+
+def _message(job: Job) -> contract.Bulk:
+    return contract.Bulk(
+        id=job.id,
+        action=job.action,
+        status=job.status,
+        matched=job.matched,
+        changed=job.changed,
+        refused=job.refused,
+        created_at=to_datetime(job.created_at),
+        updated_at=to_datetime(job.updated_at),
+    )
