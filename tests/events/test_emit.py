@@ -60,7 +60,7 @@ async def test_what_was_said_with_an_event_is_recorded_with_it(house: Work):
         version=3,
         namespace="shop",
         idempotencyKey="order-7",
-        run_id="run_parent",
+        from_run="run_parent",
     )
 
     event = await house.call(events.get, id=answer.event_id)

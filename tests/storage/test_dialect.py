@@ -17,7 +17,6 @@ from ironflow.storage.postgres import pyformat
             "id IN (SELECT unnest(CAST(:ids AS text[])))",
         ),
         ("LIMIT 1 {skip_locked}", "LIMIT 1 ", "LIMIT 1 FOR UPDATE SKIP LOCKED"),
-        ("x {for_update_of:runs}", "x ", "x FOR UPDATE OF runs"),
     ],
 )
 def test_a_fragment_becomes_the_words_of_each_database(sql: str, sqlite: str, postgres: str) -> None:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from ironflow.broker.port import LocalBroker
+from ironflow.storage import postgres
 from ironflow.storage.port import Database, StorageFailed, Tx
 from ironflow.storage.postgres import POOL_SIZE, PostgresDatabase, open_postgres
 from tests.storage.notes import adding, names
@@ -46,7 +47,10 @@ async def test_transactions_that_lock_each_other_out_are_run_again_and_both_succ
     assert sorted(tries.values()) == [1, 2]
 
 
-async def test_a_transaction_that_always_conflicts_is_storage_failed_in_the_end(db: Database) -> None:
+async def test_a_transaction_that_always_conflicts_is_storage_failed_in_the_end(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "CONFLICT_PAUSE_S", 0)
     tries: list[int] = []
 
     def conflict(tx: Tx) -> None:

@@ -56,17 +56,17 @@ class House:
         self.clock.move(by_ms)
 
     async def call(
-        self, operation: Operation[Any, Res], /, *, env: str = "default", run_id: str = "", **fields: Any
+        self, operation: Operation[Any, Res], /, *, env: str = "default", from_run: str = "", **fields: Any
     ) -> Res:
         """The answer to a request with these fields, given as plain data; they are read as from a JSON body."""
-        return await self.ask(operation, fields, env=env, run_id=run_id)
+        return await self.ask(operation, fields, env=env, from_run=from_run)
 
     async def ask(
-        self, operation: Operation[Any, Res], body: Mapping[str, Any] | bytes, *, env: str = "default", run_id: str = ""
+        self, operation: Operation[Any, Res], body: Mapping[str, Any] | bytes, *, env: str = "default", from_run: str = ""
     ) -> Res:
         """As `call`, with the body as a mapping or as JSON text."""
         text = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        call = Call(environment=env, now=self.clock.now(), run_id=run_id)
+        call = Call(environment=env, now=self.clock.now(), run_id=from_run)
         return await self.inside.dispatch(operation, call, reader(operation.request).read(text))
 
     async def loop(self, name: str) -> list[Any]:

@@ -1,5 +1,6 @@
 """Who asks, from where and when: what a handler knows of a request besides its fields."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ironflow.base.time import Millis
@@ -23,6 +24,7 @@ class Call:
     now: when it arrived, in milliseconds; handlers use it instead of a clock.
     run_id: the run inside which the caller works (X-Ironflow-Run-ID), empty otherwise.
     runtime: the caller's X-Ironflow-SDK, empty when it does not say.
+    is_there: whether the caller is still connected; for answers that are held back.
     """
 
     environment: str
@@ -30,3 +32,4 @@ class Call:
     principal: Principal = ANYONE
     run_id: str = ""
     runtime: str = ""
+    is_there: Callable[[], bool] = lambda: True

@@ -8,10 +8,10 @@ Ring = tuple[str, str]
 
 
 class Broker(Protocol):
-    """Carries rings. `key` narrows a topic: a waiter for (topic, key) wakes for that key only."""
+    """Carries rings. `key` narrows a topic: a waiter for (topic, key) wakes for that key, and for the whole topic."""
 
     def ring(self, rings: Iterable[Ring]) -> None:
-        """Wakes waiters here at once and on other nodes soon. Call it on the event loop."""
+        """Wakes waiters here at once and on other nodes soon; an empty key means all of a topic. Call on the loop."""
         ...
 
     def bell(self, topic: str, key: str = "") -> "Bell":
@@ -63,7 +63,8 @@ class LocalBroker:
     """Rings within one process."""
 
     def __init__(self) -> None:
-        self._bells: dict[Ring, set[Bell]] = {}
+        # Topic -> key -> bells that hang there.
+        self._bells: dict[str, dict[str, set[Bell]]] = {}
         self._listeners: dict[str, list[Callable[[set[str]], None]]] = {}
 
     def ring(self, rings: Iterable[Ring]) -> None:
@@ -71,27 +72,31 @@ class LocalBroker:
         for topic, key in rings:
             if topic in self._listeners:
                 heard.setdefault(topic, set()).add(key)
-            for bell in self._bells.get((topic, key), ()):
-                bell.rung()
-            if key:
-                for bell in self._bells.get((topic, ""), ()):
-                    bell.rung()
+            bells = self._bells.get(topic)
+            if bells:
+                for place in (key, "") if key else bells:
+                    for bell in bells.get(place, ()):
+                        bell.rung()
         for topic, keys in heard.items():
             for listener in self._listeners[topic]:
                 listener(keys)
 
-    def bell(self, topic: str, key: str = "") -> Bell:
-        place = (topic, key)
+    def ring_all(self) -> None:
+        """Rings whatever somebody waits for or listens to: after rings may have been missed."""
+        self.ring([(topic, "") for topic in {*self._bells, *self._listeners}])
 
+    def bell(self, topic: str, key: str = "") -> Bell:
         def hang(bell: Bell) -> None:
-            self._bells.setdefault(place, set()).add(bell)
+            self._bells.setdefault(topic, {}).setdefault(key, set()).add(bell)
 
         def take_down(bell: Bell) -> None:
-            bells = self._bells.get(place)
-            if bells is not None:
-                bells.discard(bell)
+            bells = self._bells.get(topic, {})
+            if bell in bells.get(key, ()):
+                bells[key].discard(bell)
+                if not bells[key]:
+                    del bells[key]
                 if not bells:
-                    del self._bells[place]
+                    del self._bells[topic]
 
         return Bell(hang, take_down)
 

@@ -69,13 +69,25 @@ class PostgresBroker:
             await asyncio.sleep(GATHER_S)
             self._wake.clear()
             rings, self._to_send = list(self._to_send), {}
-            for payload in payloads(self._node, rings):
-                await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+            try:
+                for payload in payloads(self._node, rings):
+                    await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+            except psycopg.Error:
+                # Some may ring twice; that wakes somebody for nothing, which a lost one does not.
+                self._to_send = {**dict.fromkeys(rings), **self._to_send}
+                self._wake.set()
+                raise
 
     async def _hear(self, connection: psycopg.AsyncConnection) -> None:
         await connection.execute(f"LISTEN {CHANNEL}")
+        # Whatever rang while nobody here was listening.
+        self._local.ring_all()
         async for notice in connection.notifies():
-            node, rings = msgspec.json.decode(notice.payload, type=tuple[str, list[Ring]])
+            try:
+                node, rings = msgspec.json.decode(notice.payload, type=tuple[str, list[Ring]])
+            except msgspec.MsgspecError as fault:
+                logger.warning("unreadable ring", extra={"error": str(fault)})
+                continue
             if node != self._node:
                 self._local.ring(rings)
 

@@ -17,8 +17,8 @@ ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 # Why a run waits or is paused; empty otherwise.
 Reason = Literal["", "sleep", "wait_event", "invoke", "retry", "throttle", "injection", "exhausted"]
 
-# Which facts of a run are kept: none, all, all but signs of life, or those of the run without its steps. `expired`: they
-# were kept and are gone. Source: docs/concepts/time_travel.md, "Profiles".
+# Which facts of a run are kept: none, all, all but signs of life, or those of the run without its steps. `expired`:
+# they were kept and are gone. Source: docs/concepts/time_travel.md, "Profiles".
 Recording = Literal["", "all", "steps", "run_lifecycle", "expired"]
 
 # queued: waits for a slot of its concurrency key. ready: waits for a worker.

@@ -11,9 +11,11 @@ from ironflow.log.read import read_after
 from ironflow.log.record import Record
 from ironflow.storage.port import Database, Tx
 
+# A row to lock from the start: two nodes that follow under one name take turns from the first event on.
+START = """INSERT INTO log_cursors (follower, position, updated_at) VALUES (:follower, 0, :now)
+ON CONFLICT (follower) DO NOTHING"""
 CURSOR = "SELECT position FROM log_cursors WHERE follower = :follower {for_update}"
-SAVE_CURSOR = """INSERT INTO log_cursors (follower, position, updated_at) VALUES (:follower, :position, :now)
-ON CONFLICT (follower) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at"""
+SAVE_CURSOR = "UPDATE log_cursors SET position = :position, updated_at = :now WHERE follower = :follower"
 
 
 class Follower:
@@ -32,6 +34,9 @@ class Follower:
 
         def advance(tx: Tx) -> int:
             row = tx.row(CURSOR, {"follower": self._name})
+            if row is None:
+                tx.run(START, {"follower": self._name, "now": now})
+                row = tx.row(CURSOR, {"follower": self._name})
             found = read_after(tx, row[0] if row else 0, self._batch)
             if found:
                 self._handle(tx, found)

@@ -1,6 +1,7 @@
 """A job that a worker holds: its execution, and which of its steps the server knows already."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -9,6 +10,8 @@ from ironflow.sdk.execution import Execution
 from ironflow.sdk.pace import Pace
 from ironflow.sdk.report import JobUpdate, Outcome, StepRow, add_outcome
 from ironflow.sdk.reporter import Fate, Reporter
+
+logger = logging.getLogger("ironflow.worker")
 
 CHECKPOINT_STEPS_MAX = 500
 
@@ -63,8 +66,9 @@ class HeldJob:
 
     def _sent(self, sending: "asyncio.Task[None]") -> None:
         self._sending = None
-        if not sending.cancelled() and sending.exception() is not None:
-            # A refused key, which ends the worker at its next poll.
+        if not sending.cancelled() and (fault := sending.exception()) is not None:
+            # Mostly a refused key, which ends the worker at its next poll. The steps go with the last report.
+            logger.warning("checkpoint failed", extra={"run_id": self.job.run_id, "fault": str(fault)})
             self._checkpoints = False
         if self._unknown and self._checkpoints and self._timer is None and not self.dropped:
             self._send_after(self._next_pause())

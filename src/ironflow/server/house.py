@@ -22,6 +22,7 @@ from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.functions.service import Functions
 from ironflow.features.functions.store import count as count_functions
 from ironflow.features.jobs import store as jobs_store
+from ironflow.features.jobs.desk import Desk
 from ironflow.features.jobs.informing import Informer
 from ironflow.features.jobs.loops import EvictWorkers, ReclaimLeases
 from ironflow.features.jobs.rules import Timing
@@ -61,6 +62,11 @@ class House:
     app: App
     loops: Loops
     all_loops: list[Loop]
+    desk: Desk
+
+    def let_go(self) -> None:
+        """Answers what is held back, so that the server can stop."""
+        self.desk.close()
 
     def start_loops(self) -> None:
         self.loops.start(self.all_loops)
@@ -138,7 +144,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         FireCron(db, ledger, index, ids),
         AdmitQueued(db, ledger, index),
     ]
-    return House(settings, clock, db, broker, dispatch, app, loops, all_loops)
+    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk)
 
 
 def _broker(settings: Settings, ids: Ids) -> Broker:

@@ -55,6 +55,7 @@ async def _until_stopped(house: House, server: HttpServer, started: Started | No
 
     def stop() -> None:
         logger.info("stopping")
+        house.let_go()
         server.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -41,7 +41,6 @@ SQLITE = Dialect(
         # One writer: nothing to skip, nothing to lock.
         "skip_locked": "",
         "for_update": "",
-        "for_update_of": _Named(""),
         # One writer: nobody else counts the slots of a key at the same time.
         "lock_key": "SELECT 1",
         # The log's position is the row's own number, without a second index.
@@ -61,8 +60,6 @@ POSTGRES = Dialect(
         # Several nodes claim at once: each takes what no other is taking.
         "skip_locked": "FOR UPDATE SKIP LOCKED",
         "for_update": "FOR UPDATE",
-        # Of one table of a join; the side that may be missing cannot be locked.
-        "for_update_of": _Named("FOR UPDATE OF NAME"),
         # Held until the commit: who counts the slots of a key sees what others have taken.
         "lock_key": "SELECT pg_advisory_xact_lock(hashtextextended(:lock, 0))",
         "position_key": "BIGINT PRIMARY KEY",

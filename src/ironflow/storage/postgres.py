@@ -5,7 +5,9 @@ One batch of a function is in flight at a time on a node: what arrives meanwhile
 
 import asyncio
 import logging
+import random
 import re
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 POOL_SIZE = 8
 BATCH_MAX = 512
 TRIES = 8
+# Before the second attempt a transaction waits up to twice as long, then four times, and so on.
+CONFLICT_PAUSE_S = 0.005
 # Serialises migrations of nodes that start together; the number only has to be ours.
 MIGRATION_LOCK = 0x1F10
 # All queries of such a transaction see one moment.
@@ -143,7 +147,7 @@ class PostgresDatabase:
 
         isolation: SNAPSHOT for one that only reads; None for the database's own.
         """
-        for left in range(TRIES - 1, -1, -1):
+        for attempt in range(1, TRIES + 1):
             try:
                 with self._pool.connection() as connection:
                     # Part of BEGIN, so it costs no round trip.
@@ -153,8 +157,10 @@ class PostgresDatabase:
                     result = fn(tx)
                 return result, tx.rings
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as fault:
-                if not left:
+                if attempt == TRIES:
                     raise _as_storage_error(fault) from fault
+                # At once it would take again what the winner has not got hold of yet.
+                time.sleep(random.uniform(0.5, 1) * CONFLICT_PAUSE_S * 2**attempt)
             except (psycopg.Error, PoolTimeout) as fault:
                 raise _as_storage_error(fault) from fault
             except StopIteration as fault:

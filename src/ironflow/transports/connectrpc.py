@@ -65,7 +65,7 @@ class Connect:
         if operation is None:
             raise Unimplemented(f"This server does not offer {request.path.removeprefix('/')}.")
         _check_codec(request.headers)
-        call = self._context.call_of(request.headers)
+        call = self._context.call_of(request.headers, request.peer)
         message = reader(operation.request).read(request.body)
         work = self._dispatch(operation, call, message, deadline_of(request.headers))
         answer = await (while_connected(request, work) if operation.holds else work)

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 from ironflow.base.call import ANYONE, Call
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.time import Clock
+from ironflow.transports.peers import Peer, Peers
 
 DEFAULT_ENVIRONMENT = "default"
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -22,8 +24,9 @@ class CallContext:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._peers = Peers()
 
-    def call_of(self, headers: Mapping[str, str]) -> Call:
+    def call_of(self, headers: Mapping[str, str], peer: Peer | None = None) -> Call:
         """Raises InvalidEnvironment."""
         named = headers.get("x-ironflow-environment") or headers.get("x-ironflow-environment-id")
         return Call(
@@ -32,6 +35,7 @@ class CallContext:
             principal=ANYONE,
             run_id=headers.get("x-ironflow-run-id", ""),
             runtime=headers.get("x-ironflow-sdk", ""),
+            is_there=partial(self._peers.is_connected, peer),
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ironflow.base.errors import Canceled, DeadlineExceeded, IronflowError, PayloadTooLarge
+from ironflow.transports.peers import Peer
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Request:
     headers: dict[str, str]
     body: bytes
     receive: Receive
+    peer: Peer | None = None
 
     def query_pairs(self) -> list[tuple[str, str]]:
         return parse_qsl(self.query, keep_blank_values=True) if self.query else []
@@ -90,7 +92,9 @@ class App:
             return
         path: str = scope["path"]
         wire = next(wire for prefix, wire in self._wires if path.startswith(prefix))
-        request = Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, b"", receive)
+        client = scope.get("client")
+        peer = (client[0], client[1]) if client else None
+        request = Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, b"", receive, peer)
         try:
             request.body = await self._body(receive)
             response = await wire(request)

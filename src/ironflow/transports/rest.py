@@ -51,7 +51,7 @@ class Rest:
                 f"There is no {request.path!r} here. The operations are listed at /api/v1/openapi.json."
             )
         operation, path_values = found
-        call = self._context.call_of(request.headers)
+        call = self._context.call_of(request.headers, request.peer)
         message = read_request(operation, path_values, request)
         if operation.holds:
             answer = await while_connected(request, self._dispatch(operation, call, message))
@@ -121,6 +121,8 @@ async def while_connected(request: Request, work: Any) -> Any:
         return await working
     finally:
         leaving.cancel()
+        # Some servers end a request whose client has gone by cancelling it.
+        working.cancel()
 
 
 def write_answer(operation: Operation[Any, Any], answer: Any) -> Response:

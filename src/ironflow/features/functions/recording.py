@@ -1,4 +1,4 @@
-"""What a function says about recording its runs; pure. Source: protocol/connectrpc.md 5.2, behaviour.md 1 "Recording"."""
+"""What a function says about recording its runs; pure. Source: protocol/connectrpc.md 5.2, behaviour.md 1."""
 
 from ironflow.base.duration import InvalidDuration, duration_ms
 from ironflow.engine.model import Recording

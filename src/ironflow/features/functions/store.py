@@ -1,8 +1,11 @@
 """What is remembered of functions: the current row of each and all its versions."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from ironflow.base.time import Millis
+from ironflow.features.functions.recording import retention_ms
 from ironflow.features.functions.rules import FunctionRow, read_config
 from ironflow.storage.port import Row, Tx
 
@@ -23,6 +26,18 @@ ADD_VERSION = """INSERT INTO function_versions
 VALUES (:environment, :id, :version, :config, :code_hash, :reason, :actor, :now)"""
 IN_STATUS = f"""SELECT {_COLUMNS} FROM functions
 WHERE environment = :environment AND status IN {{each:statuses}} ORDER BY id"""
+CODE_HASH = """SELECT code_hash FROM function_versions
+WHERE environment = :environment AND id = :id AND version = :version"""
+# A configuration does not say what it leaves at its default.
+WITH_RETENTION = """SELECT environment, id, config FROM functions WHERE config LIKE '%"recording_retention"%'"""
+
+
+class Retention(NamedTuple):
+    """How long a function's recordings are kept after the end of their runs."""
+
+    environment: str
+    function_id: str
+    kept_ms: int
 
 
 def count(tx: Tx) -> int:
@@ -87,6 +102,18 @@ def add_version(tx: Tx, function: FunctionRow, reason: str, actor: str, now: Mil
 def in_status(tx: Tx, environment: str, statuses: list[str]) -> list[FunctionRow]:
     """All functions that have one of these statuses, by id. They are few: as many as there is code of users."""
     return [_function(row) for row in tx.rows(IN_STATUS, {"environment": environment, "statuses": statuses})]
+
+
+def code_hash(tx: Tx, environment: str, function_id: str, version: int) -> str:
+    """The code hash that a version of a function was registered with; empty when there was none."""
+    row = tx.row(CODE_HASH, {"environment": environment, "id": function_id, "version": version})
+    return row[0] if row else ""
+
+
+def retentions(tx: Tx) -> list[Retention]:
+    """The functions of all environments, deleted ones included, whose recordings are not kept for ever."""
+    said = ((row[0], row[1], retention_ms(read_config(row[2]).recording_retention)) for row in tx.rows(WITH_RETENTION))
+    return [Retention(environment, name, kept_ms) for environment, name, kept_ms in said if kept_ms is not None]
 
 
 def _function(row: Row) -> FunctionRow:

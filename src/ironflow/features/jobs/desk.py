@@ -34,6 +34,7 @@ class Ask:
     acked: bool
     patient: bool
     answer: asyncio.Future[list[Assignment]]
+    is_there: Callable[[], bool]
     fresh: bool = True
     keys: set[str] = field(default_factory=set)
 
@@ -49,12 +50,19 @@ class Desk:
         self._timing = timing
         # In order of arrival, so that the longest waiting worker is served first.
         self._asks: dict[Ask, None] = {}
+        self._closed = False
         self._giving_back: set[asyncio.Task[None]] = set()
         db.join("jobs", self._hand_out)
 
-    async def ask(self, worker: WorkerRow, available: int, acked: bool, hold_s: float) -> list[Assignment]:
-        """Up to `available` jobs for the worker; waits up to `hold_s` seconds for the first one."""
-        ask = Ask(worker, available, acked, hold_s > 0, asyncio.get_running_loop().create_future())
+    async def ask(
+        self, worker: WorkerRow, available: int, acked: bool, hold_s: float, is_there: Callable[[], bool]
+    ) -> list[Assignment]:
+        """Up to `available` jobs for the worker; waits up to `hold_s` seconds for the first one.
+
+        is_there: asked before jobs are handed out; a poll whose client has gone gets none.
+        """
+        answer: asyncio.Future[list[Assignment]] = asyncio.get_running_loop().create_future()
+        ask = Ask(worker, available, acked, hold_s > 0 and not self._closed, answer, is_there)
         ask.keys = {job_key(worker.environment, function_id) for function_id in worker.function_ids}
         self._asks[ask] = None
         # Under a key that no function has: only fresh asks are looked at.
@@ -63,9 +71,21 @@ class Desk:
             async with asyncio.timeout(hold_s if hold_s > 0 else None):
                 return await ask.answer
         except TimeoutError:
-            return []
+            # It may have been answered at the very moment when its time was over.
+            return _answered(ask)
+        except asyncio.CancelledError:
+            if jobs := _answered(ask):
+                self._give_back_soon(jobs)
+            raise
         finally:
             self._asks.pop(ask, None)
+
+    def close(self) -> None:
+        """Answers every held poll at once, and later ones without holding them: the server is about to stop."""
+        self._closed = True
+        for ask in list(self._asks):
+            if not ask.fresh and not ask.answer.done():
+                ask.answer.set_result([])
 
     def waiting(self) -> int:
         return len(self._asks)
@@ -76,7 +96,7 @@ class Desk:
         # A copy: on PostgreSQL this runs in a thread while polls come and go.
         for ask in list(self._asks):
             if ask.fresh or keys & ask.keys or "" in keys:
-                jobs = self._claim(tx, ask)
+                jobs = self._claim(tx, ask) if ask.is_there() else []
                 if jobs or ask.fresh:
                     looked_at.append((ask, jobs))
         if not looked_at:
@@ -142,3 +162,7 @@ class Desk:
         except StorageFailed as fault:
             # The reservation ends by itself a little later.
             logger.warning("jobs could not be given back", extra={"jobs": len(jobs), "error": fault.message})
+
+
+def _answered(ask: Ask) -> list[Assignment]:
+    return ask.answer.result() if ask.answer.done() and not ask.answer.cancelled() else []

@@ -106,7 +106,7 @@ class Jobs:
         worker = await self._worker(call, request.worker)
         await self._mark_seen(call, worker.id)
         hold_s = min(request.wait, rules.POLL_HOLD_S_MAX)
-        jobs = await self.desk.ask(worker, request.available, request.acked, hold_s)
+        jobs = await self.desk.ask(worker, request.available, request.acked, hold_s, call.is_there)
         return contract.Assignments(jobs=jobs, held_s=math.ceil(hold_s) or None)
 
     async def ack(self, call: Call, request: contract.AckJob) -> contract.WorkerStatus:

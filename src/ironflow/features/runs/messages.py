@@ -33,7 +33,7 @@ def run_message(run: Run, data: str | None) -> contract.Run:
         ended_at=_at(run.ended_at),
         created_at=to_datetime(run.created_at),
         updated_at=to_datetime(run.updated_at),
-        pause_requested=run.pause_requested,
+        pause_requested=bool(run.pause_requested),
         pause_reason=rules.pause_reason(run),
         function_version=run.function_version,
         parent_run_id=run.parent_run_id,

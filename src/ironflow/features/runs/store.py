@@ -39,7 +39,9 @@ def _values(names: Iterable[str]) -> str:
 
 LOAD = f"""SELECT {RUN_COLUMNS}, {LEASE_COLUMNS} FROM runs r LEFT JOIN jobs j ON j.run_id = r.id
 WHERE r.id IN {{each:ids}} ORDER BY r.id"""
-LOAD_TO_CHANGE = LOAD + " {for_update_of:r}"
+LOAD_TO_CHANGE = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.id IN {{each:ids}} ORDER BY r.id {{for_update}}"
+# On its own: PostgreSQL would join the row that it waited for with the lease as it was before the wait.
+LEASES = f"SELECT j.run_id, {LEASE_COLUMNS} FROM jobs j WHERE j.run_id IN {{each:ids}}"
 INSERT_RUN = f"INSERT INTO runs ({', '.join(_RUN_FIELDS)}) VALUES ({_values(_RUN_FIELDS)})"
 UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{name} = :{name}' for name in _CHANGING)} WHERE id = :id"
 
@@ -93,13 +95,12 @@ _STEP_COUNT_AT = _RUN_FIELDS.index("step_count")
 _RUN_WIDTH = len(_RUN_FIELDS)
 
 
-def run_of(row: Row, steps: dict[str, Step] | None = None) -> Run:
-    """A run from RUN_COLUMNS, with its lease when LEASE_COLUMNS follow."""
+def run_of(row: Row, lease: Lease | None = None, steps: dict[str, Step] | None = None) -> Run:
+    """A run from RUN_COLUMNS; `lease` where LEASE_COLUMNS do not follow."""
     values: dict[str, Any] = dict(zip(_RUN_FIELDS, row, strict=False))
     values["policy"] = policy_of(row[_POLICY_AT])
-    lease = None
-    if len(row) >= _RUN_WIDTH + len(_LEASE_FIELDS) and row[_RUN_WIDTH] is not None:
-        lease = Lease(*row[_RUN_WIDTH : _RUN_WIDTH + len(_LEASE_FIELDS)])
+    if len(row) > _RUN_WIDTH and row[_RUN_WIDTH] is not None:
+        lease = Lease(*row[_RUN_WIDTH:])
     return Run(**values, lease=lease, steps=steps or {})
 
 
@@ -109,12 +110,13 @@ def load(tx: Tx, ids: list[str], step_ids: dict[str, set[str]] | None = None) ->
     step_ids: for each run the steps that the decision will look at.
     """
     rows = tx.rows(LOAD_TO_CHANGE, {"ids": ids})
+    leases = {row[0]: Lease(*row[1:]) for row in tx.rows(LEASES, {"ids": ids})} if rows else {}
     wanted = {}
     if step_ids:
         # A run without any step has none to look at.
         wanted = {row[0]: names for row in rows if row[_STEP_COUNT_AT] and (names := step_ids.get(row[0]))}
     steps = _some_steps(tx, wanted) if wanted else {}
-    return {row[0]: run_of(row, steps.get(row[0])) for row in rows}
+    return {row[0]: run_of(row, leases.get(row[0]), steps.get(row[0])) for row in rows}
 
 
 def look(tx: Tx, ids: list[str]) -> dict[str, Run]:

@@ -1,0 +1,29 @@
+"""What other rooms read of recorded runs inside their own transactions."""
+
+from typing import NamedTuple
+
+from ironflow.engine.model import Run
+from ironflow.features.runs.contract import RunNotFound
+from ironflow.features.runs.ledger import Ledger
+from ironflow.features.time_travel import rules
+from ironflow.features.time_travel.rules import Kept
+from ironflow.features.time_travel.store import Mark, Place, histories, newest
+from ironflow.storage.port import Tx
+
+__all__ = ["Mark", "Place", "Recorded", "histories", "newest", "recorded"]
+
+
+class Recorded(NamedTuple):
+    """A recorded run as it is now, without steps, and its past."""
+
+    run: Run
+    past: list[Kept]
+
+
+def recorded(tx: Tx, environment: str, run_id: str) -> Recorded:
+    """Raises RunNotFound, RunNotRecorded, RecordingExpired."""
+    run = Ledger.look(tx, [run_id]).get(run_id)
+    if run is None or run.environment != environment:
+        raise RunNotFound(f"There is no run {run_id[:140]!r} in environment {environment!r}.")
+    rules.check_recorded(run.id, run.function_id, run.recorded)
+    return Recorded(run, histories(tx, [run.id])[run.id])

@@ -1,0 +1,108 @@
+"""What happens when somebody looks back: nothing changes."""
+
+from typing import Any
+
+from ironflow.base.call import Call
+from ironflow.base.json import NULL, to_json
+from ironflow.base.time import Millis, to_datetime, to_millis
+from ironflow.engine.errors import StepNotFound
+from ironflow.engine.model import Run, Step
+from ironflow.features.functions import in_tx as functions
+from ironflow.features.time_travel import contract, rules
+from ironflow.features.time_travel.in_tx import Recorded, recorded
+from ironflow.features.time_travel.messages import at, bytes_of, run_state, timeline_event
+from ironflow.features.time_travel.telling import by_time, entries
+from ironflow.log.read import records
+from ironflow.storage.port import Database, Tx
+
+ENTRIES_MAX = 10_000
+
+
+class TimeTravel:
+    """The time_travel room."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def handlers(self) -> dict[Any, Any]:
+        """The method of each operation."""
+        return {
+            contract.state_at: self.state_at,
+            contract.timeline: self.timeline,
+            contract.step_output: self.step_output,
+            contract.step_output_at: self.step_output_at,
+        }
+
+    async def state_at(self, call: Call, request: contract.GetRunStateAt) -> contract.RunState:
+        moment = to_millis(request.timestamp) if request.timestamp is not None else call.now
+
+        def look(tx: Tx) -> contract.RunState:
+            run = _then(recorded(tx, call.environment, request.run_id), moment)
+            event = records(tx, [run.event_id]).get(run.event_id)
+            code_hash = functions.code_hash(tx, run.environment, run.function_id, run.function_version)
+            return run_state(run, moment, event.data if event is not None else None, code_hash)
+
+        return await self._db.read(look)
+
+    async def timeline(self, call: Call, request: contract.GetRunTimeline) -> contract.RunTimeline:
+        offset = int(request.cursor) if request.cursor.isascii() and request.cursor.isdigit() else 0
+        limit = request.limit or ENTRIES_MAX
+
+        def look(tx: Tx) -> contract.RunTimeline:
+            told = by_time(list(entries(recorded(tx, call.environment, request.run_id).past)))
+            return contract.RunTimeline(
+                events=[timeline_event(entry) for entry in told[offset : offset + limit]],
+                next_cursor=str(offset + limit) if len(told) > offset + limit else None,
+            )
+
+        return await self._db.read(look)
+
+    async def step_output(self, call: Call, request: contract.GetStepOutputAt) -> contract.StepOutput:
+        step, moment = await self._step(call, request)
+        return contract.StepOutput(
+            step_id=step.step_id,
+            status=step.status,
+            output=to_json(step.output) or NULL,
+            original_output=to_json(step.original_output),
+            patched=step.patched_at is not None,
+            injected=step.injected,
+            timestamp=to_datetime(moment),
+        )
+
+    async def step_output_at(self, call: Call, request: contract.GetStepOutputAt) -> contract.StepOutputBytes:
+        step, moment = await self._step(call, request)
+        return contract.StepOutputBytes(
+            step_id=step.step_id,
+            status=step.status,
+            output=bytes_of(step.output),
+            original_output=bytes_of(step.original_output),
+            patched=step.patched_at is not None,
+            injected=step.injected,
+            timestamp=to_datetime(moment),
+        )
+
+    async def _step(self, call: Call, request: contract.GetStepOutputAt) -> tuple[Step, Millis]:
+        moment = to_millis(request.timestamp) if request.timestamp is not None else call.now
+
+        def look(tx: Tx) -> Step:
+            found = recorded(tx, call.environment, request.run_id)
+            rules.check_steps_recorded(found.run.function_id, found.run.recorded)
+            step = rules.step_meant(_then(found, moment), request.step_id)
+            if step is None:
+                raise StepNotFound(
+                    f"Run {found.run.id} had no step {request.step_id!r} at {at(moment)}. Its timeline tells "
+                    "when each step was recorded; give a row id, a step id or a name."
+                )
+            return step
+
+        return await self._db.read(look), moment
+
+
+def _then(found: Recorded, moment: Millis) -> Run:
+    """The run at that moment. Raises BeforeTheRun."""
+    run = rules.run_at(found.past, moment)
+    if run is None:
+        raise contract.BeforeTheRun(
+            f"Run {found.run.id} was created at {at(found.past[0].at)}; there was nothing of it at {at(moment)}."
+        )
+    return run

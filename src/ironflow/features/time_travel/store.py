@@ -1,0 +1,73 @@
+"""What is read of recorded facts, and how they are forgotten. The runs room writes them: `features/runs/ledger.py`."""
+
+from itertools import groupby
+from typing import NamedTuple
+
+import msgspec
+
+from ironflow.base.time import Millis
+from ironflow.engine.facts import AnyFact
+from ironflow.features.time_travel.rules import Kept, history
+from ironflow.storage.port import Tx
+
+HISTORIES = "SELECT run_id, version, body FROM facts WHERE run_id IN {each:run_ids} ORDER BY run_id, version"
+# The inner limit bounds the work however few of the facts pass the filter of the reader.
+NEWEST = """SELECT f.at, f.run_id, f.version, f.kind, r.environment, r.function_id FROM
+ (SELECT at, run_id, version, kind FROM facts WHERE at >= :since AND at < :until
+  AND (at, run_id, version) <= (:at, :run_id, :version) ORDER BY at DESC, run_id DESC, version DESC LIMIT :limit) f
+ LEFT JOIN runs r ON r.id = f.run_id ORDER BY f.at DESC, f.run_id DESC, f.version DESC"""
+EXPIRE = """UPDATE runs SET recorded = 'expired' WHERE id IN
+ (SELECT id FROM runs WHERE environment = :environment AND function_id = :function_id
+  AND recorded NOT IN ('', 'expired') AND ended_at < :oldest ORDER BY ended_at LIMIT :limit {skip_locked})
+RETURNING id"""
+FORGET = "DELETE FROM facts WHERE run_id IN {each:run_ids}"
+
+_decode = msgspec.json.Decoder(AnyFact).decode
+
+
+class Place(NamedTuple):
+    """Where a fact stands in the order of time; several servers' clocks may differ, so run and version decide too."""
+
+    at: Millis
+    run_id: str
+    version: int
+
+
+class Mark(NamedTuple):
+    """A fact of some run, without its body. environment and function_id are None when the run is gone."""
+
+    at: Millis
+    run_id: str
+    version: int
+    kind: str
+    environment: str | None
+    function_id: str | None
+
+    @property
+    def place(self) -> Place:
+        return Place(self.at, self.run_id, self.version)
+
+
+def histories(tx: Tx, run_ids: list[str]) -> dict[str, list[Kept]]:
+    """The kept facts of each run, in order; runs without any are left out."""
+    rows = tx.rows(HISTORIES, {"run_ids": run_ids})
+    return {run_id: history((row[1], _decode(row[2])) for row in group) for run_id, group in groupby(rows, _run_id)}
+
+
+def newest(tx: Tx, since: Millis, until: Millis, place: Place, limit: int) -> list[Mark]:
+    """Up to `limit` facts of all runs recorded from `since` on and before `until`, newest first, from `place` on."""
+    rows = tx.rows(NEWEST, {"since": since, "until": until, **place._asdict(), "limit": limit})
+    return [Mark(*row) for row in rows]
+
+
+def expire(tx: Tx, environment: str, function_id: str, oldest: Millis, limit: int) -> int:
+    """Forgets the facts of up to `limit` runs of a function that ended before `oldest`; of how many."""
+    place = {"environment": environment, "function_id": function_id}
+    run_ids = [row[0] for row in tx.rows(EXPIRE, {**place, "oldest": oldest, "limit": limit})]
+    if run_ids:
+        tx.run(FORGET, {"run_ids": run_ids})
+    return len(run_ids)
+
+
+def _run_id(row: tuple[str, int, str]) -> str:
+    return row[0]

@@ -1,0 +1,310 @@
+"""What happened to a run, told from its facts in the words of the audit trail; pure.
+
+Source of the words: behaviour.md 5 "Run audit event types"; `run.started` is protocol/connectrpc.md 5.6.
+Ours besides: run.admitted, run.pause_requested, steps.dropped.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from ironflow.base.duration import duration_text
+from ironflow.base.json import Json, read_json, to_json
+from ironflow.base.time import Millis, to_datetime
+from ironflow.engine import facts
+from ironflow.engine.evolve import evolve
+from ironflow.engine.model import Run, Step
+from ironflow.features.time_travel.rules import Kept
+
+# From the word of an entry to the kinds of facts that it may come from.
+KINDS: dict[str, frozenset[str]] = {
+    "run.created": frozenset({"run.created"}),
+    "run.started": frozenset({"execution.leased"}),
+    "run.status_changed": frozenset(
+        {
+            "execution.leased", "execution.lost", "execution.returned", "run.waiting", "run.woken", "attempt.failed",
+            "attempt.started", "run.completed", "run.failed", "run.cancelled",
+        }
+    ),
+    "run.admitted": frozenset({"run.admitted"}),
+    "run.pause_requested": frozenset({"run.pause_requested"}),
+    "run.paused": frozenset({"run.paused"}),
+    "run.resumed": frozenset({"run.resumed"}),
+    "step.started": frozenset({"steps.recorded"}),
+    "step.completed": frozenset({"steps.recorded"}),
+    "step.failed": frozenset({"steps.recorded"}),
+    "step.injected": frozenset({"step.injected"}),
+    "step.patched": frozenset({"step.patched"}),
+    "steps.dropped": frozenset({"steps.dropped"}),
+    "saga.compensation.started": frozenset({"steps.recorded"}),
+    "saga.compensation.completed": frozenset({"steps.recorded"}),
+    "saga.compensation.failed": frozenset({"steps.recorded"}),
+}  # fmt: skip
+
+_UNDER_WAY = ("running", "sleeping", "waiting")
+
+
+class Entry(NamedTuple):
+    """One thing that happened. version, place: of its fact, and among the entries of that fact, from 0.
+
+    at: when it happened; what a worker says of its steps' times is believed within the execution that reported them.
+    recorded_at: when the server kept it. data: what the audit trail tells; payloads in it are JSON as recorded.
+    """
+
+    run_id: str
+    version: int
+    place: int
+    type: str
+    at: Millis
+    recorded_at: Millis
+    summary: str
+    significant: bool
+    data: dict[str, Any]
+    step: Step | None = None
+    actor: str | None = None
+
+    @property
+    def id(self) -> str:
+        return f"aud_{self.run_id.removeprefix('run_')}_{self.version}_{self.place}"
+
+
+class _Told(NamedTuple):
+    """An entry before it has a place. at: None for when it was recorded."""
+
+    type: str
+    summary: str
+    data: dict[str, Any]
+    significant: bool = True
+    step: Step | None = None
+    at: Millis | None = None
+    actor: str | None = None
+
+
+def entries(past: Sequence[Kept]) -> Iterator[Entry]:
+    """Everything that happened, in the order of record. past: all kept facts of one run, from the first."""
+    run: Run | None = None
+    # Since when the execution runs that reports steps.
+    since: Millis = 0
+    for version, at, fact in past:
+        before, run = run, evolve(run, fact)
+        if isinstance(fact, facts.RunCreated | facts.Leased):
+            since = at
+        for place, told in enumerate(_told(before, fact, run)):
+            happened = at if told.at is None else min(max(told.at, since), at)
+            yield Entry(
+                run.id,
+                version,
+                place,
+                told.type,
+                happened,
+                at,
+                told.summary,
+                told.significant,
+                told.data,
+                told.step,
+                told.actor,
+            )
+
+
+def by_time(told: Sequence[Entry]) -> list[Entry]:
+    """Entries in the order in which they happened; those of one moment in the order of record."""
+    return sorted(told, key=lambda entry: (entry.at, entry.version, entry.place))
+
+
+def _told(before: Run | None, fact: facts.Fact, after: Run) -> Iterator[_Told]:
+    if before is None:
+        yield _created(fact, after)
+        return
+    match fact:
+        case facts.StepsRecorded(steps=steps):
+            for step in steps:
+                yield from _step(before.steps.get(step.step_id), step)
+        case facts.StepInjected(step=step, reason=reason):
+            yield _replaced("step.injected", "injected", before, step, reason)
+        case facts.StepPatched(step=step, reason=reason):
+            yield _replaced("step.patched", "patched", before, step, reason)
+        case facts.StepsDropped(from_sequence=first):
+            dropped = [step.name for step in before.steps.values() if step.sequence >= first]
+            names = ", ".join(f"'{name}'" for name in dropped) or "none"
+            yield _Told("steps.dropped", f"Steps to run again: {names}", {"from_sequence": first, "steps": dropped})
+        case facts.RunPaused(reason=reason):
+            why = "all attempts failed" if reason == "exhausted" else "by hand"
+            yield _Told("run.paused", f"Paused: {why}", _change(before, after) | _error(fact.error))
+        case facts.RunResumed(attempt=attempt, from_step=from_step):
+            place = f" from step '{from_step}'" if from_step else ""
+            data = _change(before, after) | {"attempt": attempt, "from_step": from_step}
+            yield _Told("run.resumed", f"Resumed{place}", data)
+        case facts.PauseRequested():
+            yield _Told("run.pause_requested", "To be paused at the next step boundary", {})
+        case facts.Admitted():
+            yield _Told("run.admitted", "Got a concurrency slot", {"slot_key": after.slot_key}, significant=False)
+        case facts.LeaseRenewed():
+            # A sign of life tells nobody anything.
+            return
+        case _:
+            yield _status_changed(before, fact, after)
+
+
+def _created(fact: facts.Fact, run: Run) -> _Told:
+    data: dict[str, Any] = {
+        "status": run.status,
+        "function_id": run.function_id,
+        "function_version": run.function_version,
+        "event_id": run.event_id,
+        "event_name": run.event_name,
+    }
+    start = ""
+    if isinstance(fact, facts.RunCreated) and fact.start_at is not None:
+        data["start_at"] = to_datetime(fact.start_at)
+        start = f", to start at {_time(fact.start_at)}"
+    if run.parent_run_id is not None:
+        data |= {"parent_run_id": run.parent_run_id, "parent_step_id": run.parent_step_id}
+    return _Told("run.created", f"Created for {run.function_id} by {run.event_name}{start}", data)
+
+
+def _status_changed(before: Run, fact: facts.Fact, after: Run) -> _Told:
+    """A change of the run's status that has no word of its own, or `run.started`."""
+    data = _change(before, after)
+    word, significant = "run.status_changed", True
+    match fact:
+        case facts.Leased(lease=lease):
+            data |= {"worker_id": lease.worker_id, "execution_seq": lease.execution_seq, "attempt": after.attempt}
+            if before.started_at is None:
+                word, summary = "run.started", f"Worker {lease.worker_id} began"
+            else:
+                significant, summary = False, f"Worker {lease.worker_id} went on, execution {lease.execution_seq}"
+        case facts.LeaseLost(losses=losses):
+            data["losses"] = losses
+            summary = f"Worker {before.worker_id} fell silent; back in the queue"
+        case facts.JobReturned():
+            significant, summary = False, f"Worker {before.worker_id} gave the job back"
+        case facts.Waiting(until=until):
+            data |= {"step_id": fact.step_id, "until": None if until is None else to_datetime(until)}
+            significant, summary = False, _waiting_text(after, fact)
+        case facts.Woken():
+            significant, summary = False, "Back in the queue"
+        case facts.AttemptFailed(error=error, retry_at=retry_at):
+            data |= {"attempt": before.attempt, "retry_at": to_datetime(retry_at)} | _error(error)
+            summary = f"Attempt {before.attempt} failed: {_message(error)}; the next one at {_time(retry_at)}"
+        case facts.RetryStarted(attempt=attempt):
+            data["attempt"] = attempt
+            significant, summary = False, f"Attempt {attempt} is in the queue"
+        case facts.RunCompleted(output=output):
+            data["output"] = _json(output)
+            summary = f"Completed, {_span(after.updated_at - after.created_at)} after its creation"
+        case facts.RunFailed(error=error):
+            data |= _error(error)
+            summary = f"Failed: {_message(error)}"
+        case facts.RunCancelled(cause=cause):
+            data["reason"] = cause
+            summary = f"Cancelled: {cause}"
+        case _:
+            raise ValueError(f"nothing is told of {type(fact).__name__}")
+    return _Told(word, summary, data, significant)
+
+
+def _step(known: Step | None, step: Step) -> Iterator[_Told]:
+    """A step that began, ended, or both since it was last recorded."""
+    saga = step.type == "compensate"
+    word, name = ("saga.compensation", step.compensation_for or step.name) if saga else ("step", step.name)
+    undo = "Undoing " if saga else ""
+    under_way = step.status in _UNDER_WAY
+    if under_way or known is None or known.status not in _UNDER_WAY:
+        begun_at = step.started_at if not under_way else None
+        summary = f"{undo}'{name}' {_opening(step)}"
+        yield _Told(f"{word}.started", summary, _step_data(step, {}), significant=False, step=step, at=begun_at)
+    if under_way:
+        return
+    data: dict[str, Any] = {"duration_ms": step.duration_ms}
+    if step.status == "completed":
+        took = f" in {_span(step.duration_ms)}" if step.duration_ms is not None else ""
+        data["output"] = _json(step.output)
+        told, summary = f"{word}.completed", f"{undo}'{name}' completed{took}"
+    else:
+        data |= _error(step.error)
+        how = "timed out" if step.status == "timed_out" else f"failed: {_message(step.error)}"
+        told, summary = f"{word}.failed", f"{undo}'{name}' {how}"
+    yield _Told(told, summary, _step_data(step, data), step=step, at=step.ended_at)
+
+
+def _opening(step: Step) -> str:
+    match step.status, step.type:
+        case "sleeping", _:
+            return f"sleeps until {_time(step.sleep_until)}"
+        case "waiting", "wait_for_event":
+            return f"waits for {step.wait_event}"
+        case "waiting", _:
+            return f"waits for run {step.child_run_id}"
+        case _:
+            return "began"
+
+
+def _step_data(step: Step, more: dict[str, Any]) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "step_name": step.name,
+        "step_type": step.type,
+        "status": step.status,
+        "sequence": step.sequence,
+        "attempt": step.attempt,
+    }
+    if step.compensation_for is not None:
+        data["compensation_for"] = step.compensation_for
+    return data | more
+
+
+def _replaced(word: str, verb: str, before: Run, step: Step, reason: str) -> _Told:
+    """A person's change of a step's output."""
+    known = before.steps.get(step.step_id)
+    data = {
+        "previous_output": _json(known.output if known is not None else step.original_output),
+        "new_output": _json(step.output),
+        "original_output": _json(step.original_output),
+        "reason": reason,
+    }
+    # An injection leaves alone who patched it before.
+    actor = step.patched_by if word == "step.patched" else None
+    whom = f" by {actor}" if actor else ""
+    why = f": {reason}" if reason else ""
+    return _Told(word, f"'{step.name}' {verb}{whom}{why}", _step_data(step, data), step=step, actor=actor)
+
+
+def _change(before: Run, after: Run) -> dict[str, Any]:
+    return {"old_status": before.status, "new_status": after.status, "reason": after.reason}
+
+
+def _waiting_text(run: Run, fact: facts.Waiting) -> str:
+    step = run.steps.get(fact.step_id)
+    name = f" in '{step.name}'" if step is not None else ""
+    match fact.reason:
+        case "sleep":
+            return f"Sleeps{name}"
+        case "wait_event":
+            return f"Waits{name} for an event"
+        case _:
+            return f"Waits{name} for another run"
+
+
+def _error(text: str | None) -> dict[str, Any]:
+    return {} if text is None else {"error": _json(text)}
+
+
+def _json(text: str | None) -> Json | None:
+    return to_json(text)
+
+
+def _message(error: str | None) -> str:
+    """The message in a recorded error; a worker may have sent an object of its own shape, or a text."""
+    value = None if error is None else read_json(error)
+    if isinstance(value, dict):
+        return str(value.get("message") or value.get("code") or "no message")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    return str(value)
+
+
+def _time(at: Millis | None) -> str:
+    """RFC 3339 in UTC, without a fraction that is zero."""
+    return "" if at is None else to_datetime(at).isoformat().replace("+00:00", "Z")
+
+
+def _span(span_ms: int) -> str:
+    """A span for people, to the second from ten seconds on and to the minute from an hour on."""
+    unit = 1 if span_ms < 10_000 else 1_000 if span_ms < 3_600_000 else 60_000
+    return duration_text(round(span_ms / unit) * unit)
