@@ -242,16 +242,10 @@ async def test_an_output_over_the_limit_is_refused_and_a_smaller_one_can_follow(
         run = await house.a_run()
         job = await house.claim()
 
+        fence = {"job": job.job_id, "execution_seq": job.execution_seq, "lease_token": job.lease_token}
         for told in ({"output": "x" * 999}, {"steps": [step(job, "charge", "é" * 500)]}):
             with pytest.raises(IronflowError) as refusal:
-                await house.call(
-                    jobs.update,
-                    job=job.job_id,
-                    status="completed",
-                    execution_seq=job.execution_seq,
-                    lease_token=job.lease_token,
-                    **told,
-                )
+                await house.ask(jobs.update, {"status": "completed", **fence, **told})
             assert (refusal.value.code, refusal.value.status) == ("OUTPUT_TOO_LARGE", 413)
 
         await house.report(job, "completed", output="x" * 998)

@@ -62,7 +62,12 @@ class House:
         return await self.ask(operation, fields, env=env, from_run=from_run)
 
     async def ask(
-        self, operation: Operation[Any, Res], body: Mapping[str, Any] | bytes, *, env: str = "default", from_run: str = ""
+        self,
+        operation: Operation[Any, Res],
+        body: Mapping[str, Any] | bytes,
+        *,
+        env: str = "default",
+        from_run: str = "",
     ) -> Res:
         """As `call`, with the body as a mapping or as JSON text."""
         text = body if isinstance(body, bytes) else msgspec.json.encode(body)

@@ -25,8 +25,9 @@ class FirstAnswer(NamedTuple):
     created_at: Millis
 
 
+# A few more than wanted where environments and scopes are mixed, but each found by the primary key.
 KEYS = """SELECT environment, scope, key, event_id, run_ids, created_at FROM idempotency_keys
-WHERE key IN {each:keys}"""
+WHERE environment IN {each:environments} AND scope IN {each:scopes} AND key IN {each:keys}"""
 SAVE_KEY = """INSERT INTO idempotency_keys (environment, scope, key, event_id, run_ids, created_at)
 VALUES (:environment, :scope, :key, :event_id, :run_ids, :created_at)
 ON CONFLICT (environment, scope, key) DO UPDATE SET event_id = excluded.event_id, run_ids = excluded.run_ids,
@@ -49,9 +50,13 @@ def is_repeat(first_at: Millis, now: Millis) -> bool:
 
 def first_answers(tx: Tx, keys: list[Place]) -> dict[Place, FirstAnswer]:
     """What earlier emits with these (environment, scope, key) were answered; holds the keys against other nodes."""
-    tx.many(HOLD_KEY, [{"environment": each[0], "scope": each[1], "key": each[2]} for each in keys])
-    rows = tx.rows(KEYS, {"keys": sorted({key for _, _, key in keys})})
-    wanted = set(keys)
+    # In one order everywhere, so that no two nodes wait for each other.
+    wanted = sorted(set(keys))
+    if not wanted:
+        return {}
+    tx.many(HOLD_KEY, [{"environment": each[0], "scope": each[1], "key": each[2]} for each in wanted])
+    environments, scopes, texts = (list(dict.fromkeys(column)) for column in zip(*wanted, strict=True))
+    rows = tx.rows(KEYS, {"environments": environments, "scopes": scopes, "keys": texts})
     return {
         (row[0], row[1], row[2]): FirstAnswer(row[3], msgspec.json.decode(row[4], type=list[str]), row[5])
         for row in rows

@@ -9,6 +9,7 @@ from ironflow.base.time import Clock, SystemClock
 from ironflow.broker.port import Broker, LocalBroker
 from ironflow.dispatch import Dispatch
 from ironflow.engine.model import Policy
+from ironflow.features.audit.service import Audit
 from ironflow.features.bulk.loops import AdvanceBulk
 from ironflow.features.bulk.service import BulkJobs
 from ironflow.features.controls.service import Controls
@@ -35,6 +36,8 @@ from ironflow.features.runs.loops import AdmitQueued, PurgeRuns
 from ironflow.features.runs.queries import count_active
 from ironflow.features.runs.service import Runs
 from ironflow.features.server_state.service import About, ServerState
+from ironflow.features.time_travel.loops import ForgetRecordings
+from ironflow.features.time_travel.service import TimeTravel
 from ironflow.features.timers.loops import FireTimers
 from ironflow.server.loops import Loop, Loops
 from ironflow.server.metrics import Metrics
@@ -118,6 +121,8 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         BulkJobs(db, ids),
         Debounces(db),
         PubSub(db, ids, settings.event_bytes_max),
+        TimeTravel(db),
+        Audit(db, settings.run_retention_days),
     ]
     dispatch = Dispatch()
     for room in rooms:
@@ -139,6 +144,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         Expire(db),
         ForgetKeys(db),
         PurgeRuns(db, settings.run_retention_days),
+        ForgetRecordings(db),
         AdvanceBulk(db, ledger),
         FireDebounces(db, ledger, index, ids),
         FireCron(db, ledger, index, ids),

@@ -72,6 +72,7 @@ class H2cornServer:
         self._server: Any = Server(app, config)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     async def serve(self, started: Callable[[], None]) -> None:
+        _silence_banner()
         serving = asyncio.create_task(self._server.serve())
         await self._server.wait_started()
         started()
@@ -79,6 +80,14 @@ class H2cornServer:
 
     def stop(self) -> None:
         self._server.shutdown()
+
+
+def _silence_banner() -> None:
+    """h2corn greets on stderr and has no setting for it; our own log line says what is needed."""
+    from h2corn import _lib
+
+    if hasattr(_lib, "emit_banner"):
+        _lib.emit_banner = lambda *_: None
 
 
 class GranianServer:

@@ -115,7 +115,7 @@ class Desk:
 
     def _claim(self, tx: Tx, ask: Ask) -> list[Assignment]:
         worker = ask.worker
-        room = rules.decide_grant(worker.jobs_max, store.unfinished(tx, worker.id), ask.available)
+        room = rules.decide_grant(worker.jobs_max, store.unfinished(tx, worker), ask.available)
         now = self._clock.now()
         run_ids = store.ready(tx, worker, room, now - self._timing.evict_ms) if room else []
         if not run_ids:

@@ -140,7 +140,7 @@ class Jobs:
 
         def look(tx: Tx) -> tuple[list[WorkerRow], dict[str, int]]:
             found = store.workers_after(tx, call.environment, request.cursor, request.limit, oldest)
-            return found, store.active_by_worker(tx)
+            return found, store.active_by_worker(tx, call.environment)
 
         found, active = await self._db.read(look)
         workers = [_worker_message(each, active.get(each.id, 0)) for each in found]

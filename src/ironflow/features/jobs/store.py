@@ -24,11 +24,13 @@ ON CONFLICT (environment, function_id, actor_id) DO UPDATE SET worker_id = exclu
 FORGET_ACTORS = """DELETE FROM actors WHERE NOT EXISTS (
  SELECT 1 FROM workers w WHERE w.environment = actors.environment AND w.id = actors.worker_id)"""
 FUNCTIONS_READY = """SELECT DISTINCT function_id FROM jobs WHERE environment = :environment AND state = 'ready'"""
-UNFINISHED = "SELECT count(*) FROM jobs WHERE worker_id = :worker AND worker_id <> ''"
+UNFINISHED = """SELECT count(*) FROM jobs
+WHERE worker_id = :worker AND worker_id <> '' AND environment = :environment"""
 EXPIRED = """SELECT run_id FROM jobs WHERE expires_at > 0 AND expires_at <= :now
 ORDER BY expires_at LIMIT :limit {skip_locked}"""
 NEXT_EXPIRY = "SELECT min(expires_at) FROM jobs WHERE expires_at > 0"
-ACTIVE = "SELECT worker_id, count(*) FROM jobs WHERE worker_id <> '' GROUP BY worker_id"
+ACTIVE = """SELECT worker_id, count(*) FROM jobs
+WHERE worker_id <> '' AND environment = :environment GROUP BY worker_id"""
 QUEUE = "SELECT environment, function_id, count(*) FROM jobs WHERE state = 'ready' GROUP BY environment, function_id"
 
 _COLUMNS = "environment, id, hostname, function_ids, jobs_max, labels, sdk, runtime, transport, registered_at, seen_at"
@@ -87,9 +89,9 @@ def save_actors(tx: Tx, runs: list[Run]) -> None:
     )
 
 
-def unfinished(tx: Tx, worker_id: str) -> int:
+def unfinished(tx: Tx, worker: WorkerRow) -> int:
     """Leases that the worker holds or is about to begin."""
-    row = tx.row(UNFINISHED, {"worker": worker_id})
+    row = tx.row(UNFINISHED, {"worker": worker.id, "environment": worker.environment})
     return row[0] if row else 0
 
 
@@ -103,8 +105,8 @@ def next_expiry(tx: Tx) -> Millis | None:
     return row[0] if row else None
 
 
-def active_by_worker(tx: Tx) -> dict[str, int]:
-    return {row[0]: row[1] for row in tx.rows(ACTIVE)}
+def active_by_worker(tx: Tx, environment: str) -> dict[str, int]:
+    return {row[0]: row[1] for row in tx.rows(ACTIVE, {"environment": environment})}
 
 
 def queue(tx: Tx) -> list[tuple[str, str, int]]:

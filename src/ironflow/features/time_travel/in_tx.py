@@ -7,10 +7,10 @@ from ironflow.features.runs.contract import RunNotFound
 from ironflow.features.runs.ledger import Ledger
 from ironflow.features.time_travel import rules
 from ironflow.features.time_travel.rules import Kept
-from ironflow.features.time_travel.store import Mark, Place, histories, newest
+from ironflow.features.time_travel.store import Mark, Place, Wanted, count_newest, histories, newest
 from ironflow.storage.port import Tx
 
-__all__ = ["Mark", "Place", "Recorded", "histories", "newest", "recorded"]
+__all__ = ["Mark", "Place", "Recorded", "Wanted", "count_newest", "histories", "newest", "recorded"]
 
 
 class Recorded(NamedTuple):

@@ -11,11 +11,17 @@ from ironflow.features.time_travel.rules import Kept, history
 from ironflow.storage.port import Tx
 
 HISTORIES = "SELECT run_id, version, body FROM facts WHERE run_id IN {each:run_ids} ORDER BY run_id, version"
-# The inner limit bounds the work however few of the facts pass the filter of the reader.
-NEWEST = """SELECT f.at, f.run_id, f.version, f.kind, r.environment, r.function_id FROM
- (SELECT at, run_id, version, kind FROM facts WHERE at >= :since AND at < :until
-  AND (at, run_id, version) <= (:at, :run_id, :version) ORDER BY at DESC, run_id DESC, version DESC LIMIT :limit) f
+_RANGE = "FROM facts WHERE at >= :since AND at < :until"
+_NEWEST_FIRST = "ORDER BY at DESC, run_id DESC, version DESC LIMIT :limit"
+# The limit on facts bounds the work, however few of them are of runs that the reader wants.
+NEWEST = f"""SELECT f.at, f.run_id, f.version, f.kind, r.environment, r.function_id FROM
+ (SELECT at, run_id, version, kind {_RANGE} AND (at, run_id, version) <= (:at, :run_id, :version) {_NEWEST_FIRST}) f
  LEFT JOIN runs r ON r.id = f.run_id ORDER BY f.at DESC, f.run_id DESC, f.version DESC"""
+COUNT_NEWEST = f"""SELECT count(*) FROM (SELECT run_id, kind {_RANGE} {_NEWEST_FIRST}) f
+ JOIN runs r ON r.id = f.run_id WHERE r.environment = :environment AND f.kind IN {{each:kinds}}
+ AND (:function_id = '' OR r.function_id = :function_id)"""
+NEWEST_OF_RUN = NEWEST.replace(_RANGE, f"{_RANGE} AND run_id = :only")
+COUNT_OF_RUN = COUNT_NEWEST.replace(_RANGE, f"{_RANGE} AND run_id = :only")
 EXPIRE = """UPDATE runs SET recorded = 'expired' WHERE id IN
  (SELECT id FROM runs WHERE environment = :environment AND function_id = :function_id
   AND recorded NOT IN ('', 'expired') AND ended_at < :oldest ORDER BY ended_at LIMIT :limit {skip_locked})
@@ -31,6 +37,16 @@ class Place(NamedTuple):
     at: Millis
     run_id: str
     version: int
+
+
+class Wanted(NamedTuple):
+    """Facts recorded from `since` on and before `until`, of certain kinds. Empty ids mean any."""
+
+    since: Millis
+    until: Millis
+    kinds: frozenset[str]
+    run_id: str = ""
+    function_id: str = ""
 
 
 class Mark(NamedTuple):
@@ -54,10 +70,19 @@ def histories(tx: Tx, run_ids: list[str]) -> dict[str, list[Kept]]:
     return {run_id: history((row[1], _decode(row[2])) for row in group) for run_id, group in groupby(rows, _run_id)}
 
 
-def newest(tx: Tx, since: Millis, until: Millis, place: Place, limit: int) -> list[Mark]:
-    """Up to `limit` facts of all runs recorded from `since` on and before `until`, newest first, from `place` on."""
-    rows = tx.rows(NEWEST, {"since": since, "until": until, **place._asdict(), "limit": limit})
+def newest(tx: Tx, wanted: Wanted, place: Place, limit: int) -> list[Mark]:
+    """Up to `limit` facts in the wanted range, newest first, from `place` on; whatever their function and kind."""
+    bounds = {"since": wanted.since, "until": wanted.until, "only": wanted.run_id, "limit": limit}
+    rows = tx.rows(NEWEST_OF_RUN if wanted.run_id else NEWEST, {**bounds, **place._asdict()})
     return [Mark(*row) for row in rows]
+
+
+def count_newest(tx: Tx, environment: str, wanted: Wanted, limit: int) -> int:
+    """How many of the newest `limit` facts in the wanted range are wanted."""
+    bounds = {"since": wanted.since, "until": wanted.until, "only": wanted.run_id, "limit": limit}
+    place = {"environment": environment, "function_id": wanted.function_id, "kinds": sorted(wanted.kinds)}
+    row = tx.row(COUNT_OF_RUN if wanted.run_id else COUNT_NEWEST, {**bounds, **place})
+    return row[0] if row else 0
 
 
 def expire(tx: Tx, environment: str, function_id: str, oldest: Millis, limit: int) -> int:

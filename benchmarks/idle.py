@@ -1,0 +1,36 @@
+"""Question: what does a server cost that has nothing to do, and how soon is it ready?
+
+Method: a server on a new file: the time from starting the process to the line that says it serves (the best of five, for
+that is the program and not the machine), its memory three seconds later, and the processor time of five idle seconds.
+"""
+
+import asyncio
+import time
+
+from benchmarks.answers import Figure
+from benchmarks.processes import Ground
+
+STARTS = 5
+IDLE_S = 5.0
+
+
+async def run(ground: Ground) -> list[Figure]:
+    took_s: list[float] = []
+    for number in range(STARTS):
+        server, _ = await ground.server(db=str(ground.folder / f"idle-{number}.db"))
+        took_s.append(time.perf_counter() - server.begun_at)
+        if number < STARTS - 1:
+            server.stop()
+    again, _ = await ground.server(db=str(ground.folder / "idle-0.db"))
+    again_s = time.perf_counter() - again.begun_at
+    again.stop()
+    await asyncio.sleep(3)
+    before = server.cpu_seconds()
+    await asyncio.sleep(IDLE_S)
+    idle_share = (server.cpu_seconds() - before) / IDLE_S * 100
+    return [
+        Figure(name="ready on a new file", value=min(took_s), unit="s", target=0.5, better="less"),
+        Figure(name="ready on a file that exists", value=again_s, unit="s", better="less"),
+        Figure(name="memory", value=server.resident_bytes() / 1e6, unit="MB", target=90, better="less"),
+        Figure(name="processor when idle", value=idle_share, unit="%", better="less"),
+    ]

@@ -1,0 +1,85 @@
+"""The worker process of a benchmark, on the SDK's Worker.
+
+    python -m benchmarks.worker ADDRESS [slots=N] [journal=PATH] [checkpoint=SECONDS]
+
+Writes one JSON line when it is registered. journal: where the slow function writes down which steps it really ran.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from ironflow import function
+from ironflow.worker import FunctionDefinition, Pace, Worker
+
+ORDER, SLEEPER, SLOW = "bench.order", "bench.sleeper", "bench.slow"
+SLOW_STEP_S = 0.3
+
+
+async def reserve(number: int) -> dict[str, int]:
+    return {"reservation": number}
+
+
+async def charge(number: int) -> dict[str, int]:
+    return {"charge": number}
+
+
+async def confirm(number: int) -> dict[str, int]:
+    return {"message": number}
+
+
+@function("three-steps", on=ORDER)
+async def three_steps(ctx: Any, data: dict[str, int]) -> dict[str, int]:
+    """Three steps that cost nothing, so that the engine is what takes the time."""
+    number = data["number"]
+    reservation = await ctx.step.run("reserve", reserve, number)
+    charged = await ctx.step.run("charge", charge, number)
+    message = await ctx.step.run("confirm", confirm, number)
+    return {**reservation, **charged, **message}
+
+
+@function("sleeper", on=SLEEPER)
+async def sleeper(ctx: Any, data: dict[str, str]) -> dict[str, float]:
+    """Sleeps until data's `until`; returns when it went on, in seconds since 1970."""
+    await ctx.step.sleep_until("rest", data["until"])
+    return {"awake_at": time.time()}
+
+
+def slow(journal: str) -> FunctionDefinition:
+    """Three steps of a moment each; each writes down that it ran."""
+    file = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    async def work(run: str, step: str) -> str:
+        line = json.dumps({"run": run, "step": step, "at_ms": time.time_ns() // 1_000_000})
+        os.write(file, line.encode() + b"\n")
+        await asyncio.sleep(SLOW_STEP_S)
+        return step
+
+    @function("slow", on=SLOW)
+    async def handler(ctx: Any) -> str:
+        for step in ("first", "second", "third"):
+            await ctx.step.run(step, work, ctx.run.id, step)
+        return "done"
+
+    return handler
+
+
+async def main(address: str, *words: str) -> None:
+    given = dict(word.split("=", 1) for word in words)
+    functions = [three_steps, sleeper]
+    if "journal" in given:
+        functions.append(slow(given["journal"]))
+    pace = Pace(checkpoint=float(given.get("checkpoint", "1")))
+    worker = Worker(functions, url=address, max_concurrent_jobs=int(given.get("slots", "200")), pace=pace)
+    await worker.start()
+    print(json.dumps({"worker": worker.worker_id}), flush=True)
+    await worker.serve()
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(main(*sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""Question: how many three-step workflows a second, from the event to the result in the client's hands?
+
+Method: one client process keeps 64 events in flight with emit-sync, one worker process runs the function with the SDK's
+Worker (200 slots, three steps that do nothing), the server is on SQLite with an fsync before every acknowledgement.
+Server, worker and client share the machine. Every result is checked.
+"""
+
+import json
+
+from benchmarks.answers import Figure
+from benchmarks.limits import COMMITS, ECHO_64
+from benchmarks.load import ClosedLoop, Measured, Reply, request_of
+from benchmarks.processes import Ground
+from benchmarks.worker import ORDER
+
+SECONDS = 6.0
+IN_FLIGHT = 64
+
+
+def order(number: int) -> bytes:
+    body = {"event": ORDER, "data": {"number": number, "note": "x" * 80}, "timeout_ms": 20_000}
+    return request_of("POST", "/api/v1/events/sync", json.dumps(body).encode())
+
+
+def is_done(reply: Reply) -> bool:
+    """Whether the answer holds the output of a run of three steps."""
+    if reply.status != 200:
+        return False
+    (result,) = json.loads(reply.body)["results"]
+    output = result["output"]
+    return result["status"].lower().endswith("completed") and len({output[name] for name in output}) == 1
+
+
+async def orders(address: str, in_flight: int, seconds: float, count: int = 10**9) -> Measured:
+    return await ClosedLoop(address, in_flight, order, is_done).run(seconds, count, warm_up_s=1.5)
+
+
+async def run(ground: Ground) -> list[Figure]:
+    server, address = await ground.server()
+    worker = await ground.worker(address)
+    before = server.cpu_seconds(), worker.cpu_seconds()
+    measured = await orders(address, IN_FLIGHT, SECONDS)
+    spent = server.cpu_seconds() - before[0], worker.cpu_seconds() - before[1]
+    # The warm-up counts in the processor time, and so it counts in the division.
+    share = SECONDS / (SECONDS + 1.5) / len(measured.latencies_ms) * 1e6
+    return [
+        Figure(name="three-step workflows", value=measured.per_second, unit="/s", target=1000, limit=COMMITS),
+        Figure(name="p50 with 64 in flight", value=measured.percentile(50), unit="ms", better="less"),
+        Figure(name="p99 with 64 in flight", value=measured.percentile(99), unit="ms", better="less"),
+        Figure(name="processor time of the server for each", value=spent[0] * share, unit="µs", better="less"),
+        Figure(name="processor time of the worker for each", value=spent[1] * share, unit="µs", better="less"),
+        Figure(name="beside bare requests", value=measured.per_second, unit="/s", limit=ECHO_64),
+    ]
