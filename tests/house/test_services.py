@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from tests.support.services import address_of, find_postgres, fresh_database
+from tests.support.services import address_of, find_postgres, fresh_database, fresh_schema
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,11 @@ def test_a_fresh_database_is_empty_and_gone_after_the_test(postgres_url: str):
 
     with pytest.raises(psycopg.OperationalError, match="does not exist"):
         psycopg.connect(address)
+
+
+def test_a_test_sees_no_table_of_another(postgres_database: str, postgres_url: str):
+    with psycopg.connect(postgres_url) as mine, fresh_schema(postgres_database) as other_url:
+        mine.execute("CREATE TABLE things (id TEXT)")
+        mine.commit()
+        with psycopg.connect(other_url) as other, pytest.raises(psycopg.errors.UndefinedTable):
+            other.execute("SELECT * FROM things")

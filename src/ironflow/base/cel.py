@@ -5,6 +5,7 @@ evaluating (a missing field, a wrong type) means "does not match", as for a filt
 Source: behaviour.md 7; DESIGN.md 2 on the library.
 """
 
+import math
 from functools import cache, lru_cache
 from typing import Any, cast
 
@@ -65,7 +66,10 @@ def _within_int64(value: Any) -> Any:
     if isinstance(value, list):
         return [_within_int64(each) for each in cast("list[Any]", value)]
     if isinstance(value, int) and not _INT64_MIN <= value <= _INT64_MAX:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
     return value
 
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ironflow.base.errors import InvalidArgument
 
+EXPRESSION_CHARS_MAX = 1024
 _MACROS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -37,6 +38,8 @@ def next_tick(expression: str, timezone: str, after: datetime) -> datetime | Non
     """The first tick after `after`, in UTC; None when there is none within fifty years. Raises InvalidCron."""
     from cronsim import CronSim, CronSimError
 
+    if len(expression) > EXPRESSION_CHARS_MAX:
+        raise InvalidCron(f"The cron expression has {len(expression)} characters; {EXPRESSION_CHARS_MAX} is the limit.")
     text = _MACROS.get(expression.strip(), expression.strip())
     if len(text.split()) not in (5, 6):
         raise InvalidCron(f"{expression!r} has {len(text.split())} fields; write five, or six with seconds first.")
@@ -47,5 +50,5 @@ def next_tick(expression: str, timezone: str, after: datetime) -> datetime | Non
         raise InvalidCron(f"{expression!r} is not a cron expression: {fault}.") from None
     except (ZoneInfoNotFoundError, ValueError):
         raise InvalidCron(f"{timezone!r} is not a time zone. Write a name such as Europe/Berlin.") from None
-    except StopIteration:
+    except (StopIteration, OverflowError):
         return None

@@ -12,7 +12,7 @@ from ironflow.base.errors import InvalidArgument
 
 Duration = timedelta | int | float | str
 
-_GRAMMAR = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_GRAMMAR = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 LONGEST_MS = 100 * 366 * _UNIT_MS["d"]
 
@@ -39,7 +39,8 @@ def duration_ms(value: Duration, number_unit: Literal["s", "ms"] = "s") -> int:
     elif isinstance(value, bool):
         raise InvalidDuration(f"{value!r} is not a duration.")
     else:
-        amount = value * _UNIT_MS[number_unit]
+        # Larger whole numbers than the longest one may not even fit into a float.
+        amount = min(value, _LONGEST_MS + 1) * _UNIT_MS[number_unit]
     if not math.isfinite(amount) or amount < 0 or amount > LONGEST_MS:
         raise InvalidDuration(f"{value!r} is not a duration between 0 and a hundred years.")
     return math.ceil(round(amount, 6))

@@ -5,6 +5,7 @@ word programs test for. The SDK raises the same class that the server raised.
 Source: protocol/rest.md 1.4 and 1.5, protocol/connectrpc.md 3, protocol/errors-and-defaults.md 1.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -71,6 +72,10 @@ class MethodNotAllowed(IronflowError):
     """The path exists, but not with this method."""
 
     code, connect, status = "METHOD_NOT_ALLOWED", "unimplemented", 405
+
+    def __init__(self, message: str | None = None, *, allowed: Sequence[str] = (), **more: Any) -> None:
+        super().__init__(message, **more)
+        self.allowed = tuple(allowed)
 
 
 class AlreadyExists(IronflowError):

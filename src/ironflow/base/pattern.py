@@ -1,6 +1,7 @@
-"""Name patterns: `*` is one dot-separated token, `>` (only last) the rest.
+"""Name patterns: `*` is one dot-separated token, `>` (only last) the rest; `*` beside other characters is any text.
 
-Source: protocol/connectrpc.md 7. `order.*` matches `order.placed`, not `order.item.added`; `order.>` matches both.
+`order.*` matches `order.placed`, not `order.item.added`; `order.>` matches both, and so does `order*`.
+Source: protocol/connectrpc.md 7; the Node SDK's documentation for the form `user-*`.
 """
 
 import re
@@ -25,19 +26,26 @@ def compiled(pattern: str) -> re.Pattern[str]:
     if not pattern:
         raise InvalidPattern("The pattern is empty. Write `>` for everything.")
     tokens = pattern.split(".")
-    parts: list[str] = []
+    # What stands between the stars that mean any text.
+    pieces = [""]
     for place, token in enumerate(tokens):
+        if place:
+            pieces[-1] += r"\."
         if token == ">":
             if place != len(tokens) - 1:
                 raise InvalidPattern(f"In {pattern!r} the `>` is not at the end.")
-            parts.append(r".+")
+            pieces[-1] += ".+"
         elif token == "*":
-            parts.append(r"[^.]+")
+            pieces[-1] += "[^.]+"
         else:
-            parts.append(
-                ".*".join(re.escape(piece) for piece in token.split("*")) if "*" in token else re.escape(token)
-            )
-    return re.compile(r"\.".join(parts), re.DOTALL)
+            first, *more = re.split(r"\*+", token)
+            pieces[-1] += re.escape(first)
+            pieces += map(re.escape, more)
+    start, *middle = pieces
+    end = ".*" + middle.pop() if middle else ""
+    # The first place where a piece fits leaves the most for the rest, so it is never tried elsewhere: a hostile
+    # pattern of many stars takes no longer than its length times the name's.
+    return re.compile(start + "".join(f"(?>.*?{piece})" for piece in middle) + end, re.DOTALL)
 
 
 def matches(pattern: str, name: str) -> bool:

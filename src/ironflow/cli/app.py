@@ -35,6 +35,7 @@ COMMANDS = (
     ("emit", _SEND),
     ("invoke", _SEND),
     ("run", _LOOK),
+    ("inspect", _LOOK),
     ("event", _LOOK),
     ("function", _LOOK),
     ("kv", _LOOK),

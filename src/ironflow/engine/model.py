@@ -15,7 +15,7 @@ Status = Literal["pending", "running", "waiting", "paused", "completed", "failed
 ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 
 # Why a run waits or is paused; empty otherwise.
-Reason = Literal["", "sleep", "wait_event", "invoke", "retry", "throttle", "injection", "exhausted"]
+Reason = Literal["", "sleep", "wait_event", "invoke", "retry", "throttle", "injection", "exhausted", "diverged"]
 
 # Which facts of a run are kept: none, all, all but signs of life, or those of the run without its steps. `expired`:
 # they were kept and are gone. Source: docs/concepts/time_travel.md, "Profiles".

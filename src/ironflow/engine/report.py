@@ -8,7 +8,7 @@ from ironflow.engine import commands
 from ironflow.engine.control import paused_at_boundary
 from ironflow.engine.evolve import fold
 from ironflow.engine.facts import Fact, JobReturned, LeaseRenewed, RunCompleted, StepsRecorded
-from ironflow.engine.failure import decide_failure
+from ironflow.engine.failure import DIVERGED, decide_failure
 from ironflow.engine.lease import check_fence, heard
 from ironflow.engine.model import ErrorValue, Lease, Run, Step
 from ironflow.engine.outcome import NOTHING, Outcome
@@ -28,6 +28,9 @@ def decide_report(run: Run, command: commands.Report, now: Millis) -> Outcome:
     if command.kind != "progress" and run.last_report == word:
         return NOTHING
     lease = check_fence(run, command.fence)
+    divergence = decide_divergence(run, command)
+    if divergence is not None:
+        return decide_failure(run, divergence, word, now)
     recorded = decide_steps(run, command, now)
     happened: list[Fact] = [StepsRecorded(at=now, steps=recorded)] if recorded else []
     # What follows sees the run with the steps of this very report.
@@ -42,6 +45,44 @@ def decide_report(run: Run, command: commands.Report, now: Millis) -> Outcome:
 def report_word(command: commands.Report) -> str:
     """What identifies an update that ended an execution."""
     return f"{command.fence.token}:{command.kind}"
+
+
+def decide_divergence(run: Run, command: commands.Report) -> ErrorValue | None:
+    """Whether a step is met as another type than it is recorded as; the error shows both histories.
+
+    Source: DESIGN.md 4, "divergence".
+    """
+    met = [(step.step_id, step.name, step.type) for step in command.steps]
+    if command.yielded is not None:
+        met.append((command.yielded.step_id, command.yielded.name, _kind_of(command.yielded)))
+    for step_id, name, kind in met:
+        known = run.steps.get(step_id)
+        if known is not None and known.type != kind:
+            recorded = ", ".join(f"{each.name} ({each.type})" for each in sorted(run.steps.values(), key=_order))
+            now_met = ", ".join(f"{each_name} ({each_kind})" for _, each_name, each_kind in met)
+            return ErrorValue(
+                message=(
+                    f"Step {name!r} is recorded as {known.type}, and the handler met it as {kind}. The code is not the "
+                    f"one that this history is of. Recorded: {recorded}. Met: {now_met}. Deploy the code that fits and "
+                    "resume, or resume from an earlier step."
+                ),
+                code=DIVERGED,
+            )
+    return None
+
+
+def _kind_of(yielded: commands.YieldFor) -> str:
+    match yielded:
+        case commands.Sleep():
+            return "sleep"
+        case commands.WaitForEvent():
+            return "wait_for_event"
+        case commands.Invoke():
+            return "invoke_function"
+
+
+def _order(step: Step) -> tuple[int, int]:
+    return (step.sequence, step.number)
 
 
 def decide_steps(run: Run, command: commands.Report, now: Millis) -> tuple[Step, ...]:

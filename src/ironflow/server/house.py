@@ -32,7 +32,7 @@ from ironflow.features.kv.loops import Expire
 from ironflow.features.kv.service import KeyValue
 from ironflow.features.pubsub.service import PubSub
 from ironflow.features.runs.ledger import Ledger
-from ironflow.features.runs.loops import AdmitQueued, PurgeRuns
+from ironflow.features.runs.loops import AdmitQueued, ForgetShapes, PurgeRuns
 from ironflow.features.runs.queries import count_active
 from ironflow.features.runs.service import Runs
 from ironflow.features.server_state.service import About, ServerState
@@ -131,10 +131,12 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     app = App(
         [
             (PREFIX, Connect(dispatch, context)),
-            ("/metrics", Metrics(db, dispatch.counts, jobs.desk.waiting)),
-            ("/api/v1/openapi.json", OpenApi(dispatch.operations)),
             ("/", Rest(dispatch, context)),
         ],
+        {
+            "/metrics": Metrics(db, dispatch.counts, jobs.desk.waiting),
+            "/api/v1/openapi.json": OpenApi(dispatch.operations),
+        },
         settings.body_bytes_max,
     )
     all_loops: list[Loop] = [
@@ -145,6 +147,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         ForgetKeys(db),
         PurgeRuns(db, settings.run_retention_days),
         ForgetRecordings(db),
+        ForgetShapes(db),
         AdvanceBulk(db, ledger),
         FireDebounces(db, ledger, index, ids),
         FireCron(db, ledger, index, ids),

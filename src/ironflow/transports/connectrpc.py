@@ -60,7 +60,7 @@ class Connect:
 
     async def _answer(self, request: Request) -> Response:
         if request.method != "POST":
-            raise MethodNotAllowed(f"{request.path} is called with POST, not {request.method}.")
+            raise MethodNotAllowed(f"{request.path} is called with POST, not {request.method}.", allowed=("POST",))
         operation = self._operations.get(request.path)
         if operation is None:
             raise Unimplemented(f"This server does not offer {request.path.removeprefix('/')}.")
@@ -101,5 +101,9 @@ def rpc_error_response(error: IronflowError) -> Response:
     headers: list[tuple[bytes, bytes]] = []
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
-    status = 415 if isinstance(error, UnsupportedMediaType) else STATUS.get(error.connect, 500)
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
+    # What is wrong with the HTTP request itself keeps its own status.
+    of_http = isinstance(error, UnsupportedMediaType | MethodNotAllowed)
+    status = error.status if of_http else STATUS.get(error.connect, 500)
     return Response(status, msgspec.json.encode(body), headers=headers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ironflow.base.errors import Canceled, DeadlineExceeded, IronflowError, PayloadTooLarge
+from ironflow.base.errors import Canceled, DeadlineExceeded, IronflowError, MethodNotAllowed, PayloadTooLarge
 from ironflow.transports.peers import Peer
 
 logger = logging.getLogger(__name__)
@@ -19,6 +19,12 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 JSON = b"application/json"
 # A client that sends nothing for this long while it owes us a body is given up.
 BODY_IDLE_S = 30.0
+
+
+class RequestTimeout(DeadlineExceeded):
+    """The request's body did not arrive in time."""
+
+    code, status = "REQUEST_TIMEOUT", 408
 
 
 @dataclass(slots=True)
@@ -69,10 +75,14 @@ _CORS = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-header
 
 
 class App:
-    """Routes a request to the first wire whose prefix its path has; the last wire takes what is left."""
+    """Routes a request to the first wire whose prefix its path has; the last wire takes what is left.
 
-    def __init__(self, wires: list[tuple[str, Wire]], body_bytes_max: int) -> None:
+    pages: paths that are only read, each with what answers it.
+    """
+
+    def __init__(self, wires: list[tuple[str, Wire]], pages: Mapping[str, Wire], body_bytes_max: int) -> None:
         self._wires = wires
+        self._pages = pages
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,13 +101,12 @@ class App:
             await _send(send, Response(204, headers=list(_PREFLIGHT)))
             return
         path: str = scope["path"]
-        wire = next(wire for prefix, wire in self._wires if path.startswith(prefix))
         client = scope.get("client")
         peer = (client[0], client[1]) if client else None
         request = Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, b"", receive, peer)
         try:
             request.body = await self._body(receive)
-            response = await wire(request)
+            response = await self._wire(request)(request)
         except Canceled:
             return
         except IronflowError as error:
@@ -106,12 +115,18 @@ class App:
             response = error_response(error)
         if "origin" in headers:
             response.headers = [*response.headers, *_CORS]
-        if scope["method"] == "HEAD":
-            response.body = b""
-        await _send(send, response)
+        await _send(send, response, with_body=scope["method"] != "HEAD")
+
+    def _wire(self, request: Request) -> Wire:
+        page = self._pages.get(request.path)
+        if page is None:
+            return next(wire for prefix, wire in self._wires if request.path.startswith(prefix))
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f"{request.path} is only read, with GET.", allowed=("GET", "HEAD"))
+        return page
 
     async def _body(self, receive: Receive) -> bytes:
-        """The whole body. Raises PayloadTooLarge, DeadlineExceeded for a stalled sender, Canceled for one that left."""
+        """The whole body. Raises PayloadTooLarge, RequestTimeout for a stalled sender, Canceled for one that left."""
         message = await _within(BODY_IDLE_S, receive)
         if message["type"] == "http.request" and not message.get("more_body"):
             return message.get("body", b"")
@@ -142,13 +157,13 @@ async def _within(seconds: float, receive: Receive) -> Mapping[str, Any]:
         async with asyncio.timeout(seconds):
             return await receive()
     except TimeoutError:
-        raise DeadlineExceeded(f"The request body did not arrive: nothing came for {seconds:g} s.") from None
+        raise RequestTimeout(f"The request body did not arrive: nothing came for {seconds:g} s.") from None
 
 
-async def _send(send: Send, response: Response) -> None:
+async def _send(send: Send, response: Response, with_body: bool = True) -> None:
     headers = [*response.headers]
     if response.body or response.status not in (204, 304):
         headers.append((b"content-type", response.content_type))
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+    await send({"type": "http.response.body", "body": response.body if with_body else b""})

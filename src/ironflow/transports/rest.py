@@ -46,11 +46,16 @@ class Rest:
         if found is None:
             allowed = self._router.methods_of(request.path)
             if allowed:
-                raise MethodNotAllowed(f"{request.path} does not take {request.method}; it takes {', '.join(allowed)}.")
+                raise MethodNotAllowed(
+                    f"{request.path} does not take {request.method}; it takes {', '.join(allowed)}.", allowed=allowed
+                )
             raise RouteNotFound(
                 f"There is no {request.path!r} here. The operations are listed at /api/v1/openapi.json."
             )
         operation, path_values = found
+        if request.method == "HEAD" and operation.holds:
+            # What a held answer hands over would be lost.
+            raise MethodNotAllowed(f"{request.path} does not take HEAD.", allowed=("GET",))
         call = self._context.call_of(request.headers, request.peer)
         message = read_request(operation, path_values, request)
         if operation.holds:
@@ -91,8 +96,7 @@ def _raw_body(reads: Reader, operation: Operation[Any, Any], body: bytes) -> dic
     name = operation.body or ""
     if operation.body_is == "bytes":
         return {name: body}
-    found = reads.field_from_text(name, body.decode("utf-8", "strict"))
-    return {} if found is None else dict([found])
+    return _payload_of(reads, name, body)
 
 
 def _body_or_payload(reads: Reader, name: str, body: bytes) -> dict[str, Any]:
@@ -103,6 +107,11 @@ def _body_or_payload(reads: Reader, name: str, body: bytes) -> dict[str, Any]:
         keys = None
     if keys and all(reads.knows(key) for key in keys):
         return reads.fields_from(body)
+    return _payload_of(reads, name, body)
+
+
+def _payload_of(reads: Reader, name: str, body: bytes) -> dict[str, Any]:
+    """All of the body as the JSON value of field `name`."""
     try:
         found = reads.field_from_text(name, body.decode())
     except UnicodeDecodeError as fault:
@@ -160,4 +169,6 @@ def error_response(error: IronflowError) -> Response:
         headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
     if error.details:
         body["details"] = error.details
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
     return Response(error.status, msgspec.json.encode(body), headers=headers)

@@ -37,6 +37,8 @@ def _running(run: Run) -> Why:
 def _paused(run: Run) -> Why:
     if run.reason == "exhausted":
         return _why(run, "exhausted", f"All {run.policy.max_attempts} attempts failed and it is held. Resume it.")
+    if run.reason == "diverged":
+        return _why(run, "diverged", "Its handler no longer fits its recorded steps; the run's error shows both.")
     return _why(run, "paused", "It was paused by hand. Resume it to let it go on.")
 
 

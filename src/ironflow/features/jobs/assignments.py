@@ -13,17 +13,20 @@ from ironflow.storage.port import Tx
 SEES_NO_FAILURES = "node-"
 
 
-def assignments(tx: Tx, claimed: list[Run], runtime: str) -> list[Assignment]:
-    """The assignments of runs just claimed, with their events and recorded steps. runtime: the worker's."""
+def assignments(tx: Tx, claimed: list[Run], runtime: str, with_types: bool) -> list[Assignment]:
+    """The assignments of runs just claimed, with their events and recorded steps.
+
+    runtime: the worker's. with_types: say of each step what it is; existing clients are sent what they know.
+    """
     events = records(tx, list({run.event_id for run in claimed}))
     with_steps = [run.id for run in claimed if run.step_count]
     memos = Ledger.memo(tx, with_steps) if with_steps else {}
     if runtime.startswith(SEES_NO_FAILURES):
         memos = {run_id: [step for step in memo if step.status == "completed"] for run_id, memo in memos.items()}
-    return [_assignment(run, events[run.event_id], memos.get(run.id, [])) for run in claimed]
+    return [_assignment(run, events[run.event_id], memos.get(run.id, []), with_types) for run in claimed]
 
 
-def _assignment(run: Run, event: Record, memo: list[Step]) -> Assignment:
+def _assignment(run: Run, event: Record, memo: list[Step], with_types: bool) -> Assignment:
     lease = run.lease
     if lease is None:
         raise ValueError(f"run {run.id} is not claimed")
@@ -50,6 +53,7 @@ def _assignment(run: Run, event: Record, memo: list[Step]) -> Assignment:
                 output=to_json(step.output) or NULL,
                 status="failed" if step.status == "failed" else None,
                 error=to_json(step.error) if step.status == "failed" else None,
+                type=step.type if with_types else None,
             )
             for step in memo
         ],

@@ -87,6 +87,8 @@ class CompletedStep(Message, kw_only=True):
     output: Json
     status: str | None = None
     error: Json | None = None
+    # Only to workers that poll with `acked`: lets them notice that their code no longer fits.
+    type: str | None = None
 
 
 class JobContext(Message, kw_only=True):

@@ -141,7 +141,7 @@ class Desk:
         if any(run.actor_id is not None for run in claimed):
             store.save_actors(tx, claimed)
         tx.ring("leases")
-        return assignments(tx, claimed, worker.runtime)
+        return assignments(tx, claimed, worker.runtime, ask.acked)
 
     def _give_back_soon(self, jobs: list[Assignment]) -> None:
         task = asyncio.get_running_loop().create_task(self._give_back(jobs))

@@ -20,6 +20,8 @@ from ironflow.storage.port import Database, Tx
 
 # A worker's row is read again after this long, in case another node registered it anew.
 KNOWN_MS = 5_000
+# How many workers are kept in mind at most; the rest is in the database.
+KNOWN_MAX = 10_000
 # A poll is a sign of life; it is written down at most this often.
 SEEN_EVERY_MS = 10_000
 OK = contract.WorkerStatus(status="ok")
@@ -188,6 +190,9 @@ class Jobs:
             raise contract.WorkerNotFound(
                 f"There is no worker {worker_id[:140]!r} in environment {call.environment!r}. Register it again."
             )
+        if len(self._known) > KNOWN_MAX:
+            self._known.clear()
+            self._seen.clear()
         self._known[place] = (worker, call.now)
         return worker
 

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from ironflow.base.time import Millis
 from ironflow.features.functions.index import FunctionIndex
-from ironflow.features.runs import slots, store
+from ironflow.features.runs import slots, store, throttles, waits
 from ironflow.features.runs.ledger import Ledger
 from ironflow.storage.port import Database, Tx
 
 BATCH = 200
 DAY_MS = 24 * 3600 * 1000
+# No throttle looks back further than this.
+THROTTLE_PERIOD_MS_MAX = 400 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,26 @@ class AdmitQueued:
             return sum(self._ledger.admit(tx, place, now) for place in places)
 
         return Admitted(await self._db.write(admit) if places else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What one round did. more: the batch was full."""
+
+    forgotten: int
+    more: bool
+
+
+class ForgetShapes:
+    """Forgets kinds of waits that nobody uses any more, and starts of throttled runs that matter no more."""
+
+    name = "runs-forget"
+    every_ms = 600_000
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def run_once(self, now: Millis) -> Forgotten:
+        forgotten = await self._db.write(lambda tx: waits.forget_shapes(tx, BATCH))
+        await self._db.write(lambda tx: throttles.forget_old(tx, now - THROTTLE_PERIOD_MS_MAX))
+        return Forgotten(forgotten, more=forgotten == BATCH)

@@ -59,6 +59,15 @@ def check_cursor(cursor: str, prefix: str) -> None:
         raise InvalidArgument(f"{cursor[:40]!r} is not a cursor of this list. Pass next_cursor as it was given.")
 
 
+def offset_of(cursor: str) -> int:
+    """How many steps come before the page that `cursor` leads to. Raises InvalidArgument for one no list gave out."""
+    if not cursor:
+        return 0
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 9:
+        raise InvalidArgument(f"{cursor[:40]!r} is not a cursor of this list. Pass next_cursor as it was given.")
+    return int(cursor)
+
+
 def step_row_id(run_id: str, number: int) -> str:
     """The row id of a step, made from its run and its number; nobody but us takes it apart."""
     return f"step_{run_id.removeprefix('run_')}_{number}"

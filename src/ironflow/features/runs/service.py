@@ -70,7 +70,7 @@ class Runs:
         return await self._db.read(look)
 
     async def steps(self, call: Call, request: contract.GetRunSteps) -> contract.RunSteps:
-        offset = int(request.cursor) if request.cursor.isascii() and request.cursor.isdigit() else 0
+        offset = rules.offset_of(request.cursor)
         limit = request.limit or STEPS_MAX
 
         def look(tx: Tx) -> contract.RunSteps:

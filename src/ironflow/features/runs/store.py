@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ironflow.base.ids import first_id_at
-from ironflow.engine.facts import AnyFact, Fact, tag_of
+from ironflow.engine.facts import Fact, tag_of
 from ironflow.engine.model import Lease, Policy, Run, Step
 from ironflow.features.runs import rules
 from ironflow.storage.port import Row, Tx
@@ -59,7 +59,6 @@ FIND_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
 WHERE run_id = :run_id AND (step_id = :step_id OR name = :step_id OR number = :number) ORDER BY sequence, number"""
 DROP_STEPS = "DELETE FROM steps WHERE run_id = :run_id AND sequence >= :from_sequence"
 ADD_FACT = """INSERT INTO facts (run_id, version, at, kind, body) VALUES (:run_id, :version, :at, :kind, :body)"""
-FACTS = "SELECT body FROM facts WHERE run_id = :run_id ORDER BY version"
 CHILDREN = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.parent_run_id = :run_id ORDER BY r.id LIMIT :limit"
 STEPS_AFTER = f"""SELECT {STEP_COLUMNS} FROM steps
 WHERE run_id = :run_id ORDER BY sequence, number LIMIT :limit OFFSET :offset"""
@@ -75,7 +74,6 @@ PURGE_FACTS = "DELETE FROM facts WHERE run_id IN {each:ids}"
 PURGE_RUNS = "DELETE FROM runs WHERE id IN {each:ids}"
 
 _encode_fact = msgspec.json.Encoder().encode
-_decode_fact = msgspec.json.Decoder(AnyFact).decode
 _encode_policy = msgspec.json.Encoder().encode
 _decode_policy = msgspec.json.Decoder(Policy).decode
 
@@ -124,11 +122,16 @@ def look(tx: Tx, ids: list[str]) -> dict[str, Run]:
     return {row[0]: run_of(row) for row in tx.rows(LOAD, {"ids": ids})}
 
 
+def _step(row: Row) -> Step:
+    """A step from STEP_COLUMNS, of which `injected` is the last; no database keeps a bool as one."""
+    return Step(*row[:-1], injected=bool(row[-1]))
+
+
 def _some_steps(tx: Tx, wanted: dict[str, set[str]]) -> dict[str, dict[str, Step]]:
     names = [name for each in wanted.values() for name in each]
     found: dict[str, dict[str, Step]] = {}
     for row in tx.rows(SOME_STEPS, {"run_ids": list(wanted), "step_ids": names}):
-        found.setdefault(row[0], {})[row[1]] = Step(*row[1:])
+        found.setdefault(row[0], {})[row[1]] = _step(row[1:])
     return found
 
 
@@ -136,14 +139,14 @@ def memo(tx: Tx, run_ids: list[str]) -> dict[str, list[Step]]:
     """The finished steps of each run, by sequence."""
     found: dict[str, list[Step]] = {}
     for row in tx.rows(MEMO, {"run_ids": run_ids}):
-        found.setdefault(row[0], []).append(Step(*row[1:]))
+        found.setdefault(row[0], []).append(_step(row[1:]))
     return found
 
 
 def steps_after(tx: Tx, run_id: str, offset: int, limit: int) -> list[Step]:
     """All recorded steps by sequence, `limit` of them after the first `offset`."""
     rows = tx.rows(STEPS_AFTER, {"run_id": run_id, "offset": offset, "limit": limit})
-    return [Step(*row) for row in rows]
+    return [_step(row) for row in rows]
 
 
 def insert_runs(tx: Tx, runs: list[Run]) -> None:
@@ -191,7 +194,7 @@ def find_steps(tx: Tx, run_id: str, named: str) -> list[Step]:
     """Steps that a person may mean by `named`: the SDK's step id, a name, or the row id."""
     number = rules.step_number(run_id, named)
     rows = tx.rows(FIND_STEPS, {"run_id": run_id, "step_id": named, "number": number})
-    return [Step(*row[1:]) for row in rows]
+    return [_step(row[1:]) for row in rows]
 
 
 def drop_steps(tx: Tx, run_id: str, from_sequence: int) -> None:
@@ -210,11 +213,6 @@ def add_facts(tx: Tx, facts: list[tuple[str, int, Fact]]) -> None:
         for run_id, version, fact in facts
     ]
     tx.many(ADD_FACT, params)
-
-
-def facts_of(tx: Tx, run_id: str) -> list[Fact]:
-    """All facts kept of a run, in order."""
-    return [_decode_fact(row[0]) for row in tx.rows(FACTS, {"run_id": run_id})]
 
 
 def _run_params(run: Run, names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What is remembered of events that runs wait for, and of events that cancel them.
 
 Matching costs what matches: a wait is found by event name, path and value. `wait_shapes` says which paths anybody
-ever waited by for a name; it has as many rows as users' code has kinds of waits.
+waits by for a name; it has as many rows as there are kinds of waits.
 """
 
 from typing import Literal, NamedTuple
@@ -10,6 +10,7 @@ from ironflow.base.cel import expression
 from ironflow.base.json import read_json
 from ironflow.base.path import compiled_path, value_text
 from ironflow.base.pattern import compiled, is_pattern, literal_prefix
+from ironflow.log.read import lock_head
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
@@ -42,12 +43,18 @@ ON CONFLICT (environment, event_key, path) DO NOTHING"""
 DROP = "DELETE FROM waits WHERE run_id = :run_id AND kind = 'wait' AND step_id = :step_id"
 DROP_WAITS = "DELETE FROM waits WHERE run_id = :run_id AND kind = 'wait'"
 DROP_ALL = "DELETE FROM waits WHERE run_id = :run_id"
+FORGET_SHAPES = """DELETE FROM wait_shapes WHERE (environment, event_key, path) IN (
+ SELECT s.environment, s.event_key, s.path FROM wait_shapes s WHERE NOT EXISTS (
+  SELECT 1 FROM waits w WHERE w.environment = s.environment AND w.event_key = s.event_key AND w.path = s.path)
+ LIMIT :limit)"""
 SHAPES = "SELECT environment, event_key, path FROM wait_shapes WHERE event_key IN {each:keys}"
 FOUND = f"""SELECT {_COLUMNS} FROM waits
 WHERE environment = :environment AND event_key = :event_key AND path = :path AND value = :value ORDER BY run_id"""
 
 
 def add(tx: Tx, waits: list[Wait]) -> None:
+    """Keeps waits. Holds the log's head, as whoever forgets shapes does: a shape in use is not forgotten."""
+    lock_head(tx)
     params = [{**wait._asdict(), "event_key": _key_of(wait.event)} for wait in waits]
     tx.many(ADD, params)
     shapes = {(each["environment"], each["event_key"], each["path"]) for each in params}
@@ -97,6 +104,12 @@ def matches(wait: Wait, record: Record) -> bool:
     metadata = read_json(record.metadata) if record.metadata else None
     about = {"id": record.id, "source": record.source, "namespace": record.namespace, "metadata": metadata}
     return expression(wait.expression).matches(data, name=record.name, **about)
+
+
+def forget_shapes(tx: Tx, limit: int) -> int:
+    """Forgets up to `limit` shapes that nobody waits by any more; how many."""
+    lock_head(tx)
+    return tx.run(FORGET_SHAPES, {"limit": limit})
 
 
 def _candidates(tx: Tx, record: Record, event_key: str, path: str) -> list[Wait]:

@@ -1,0 +1,109 @@
+"""Question: with 500 runs in flight, how long from `kill -9` until all of them are done, and is anything made twice?
+
+Method: 500 runs of three steps of 0.3 s each are in work in one worker process, which reports finished steps within
+50 ms; in the middle the processes are killed and started again at once. `server`: only the server, on its default
+settings; the worker lives. `both`: server and worker, with a lease of 1 s, for the dead worker's leases have to end
+first. A step counts as made again when its body starts after the server has recorded it. Without a kill the runs would
+need about 0.9 s; when they are killed, about 0.45 s of work is left.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+
+from benchmarks.answers import Figure
+from benchmarks.load import ClosedLoop, request_of
+from benchmarks.processes import Ground
+from benchmarks.worker import SLOW, SLOW_STEP_S
+from ironflow import Client
+from ironflow.sdk.retries import Retries
+
+IN_FLIGHT = 500
+WITHIN_S = 60.0
+
+
+async def run(ground: Ground) -> list[Figure]:
+    figures: list[Figure] = []
+    for victims, settings in (("server", {}), ("both", {"lease_ms": "1000"})):
+        folder = ground.folder / victims
+        folder.mkdir()
+        figures += await _one(ground, folder, victims, settings)
+    return figures
+
+
+async def _one(ground: Ground, folder: Path, victims: str, settings: dict[str, str]) -> list[Figure]:
+    settings = {**settings, "db": str(folder / "bench.db")}
+    journal = folder / "journal.jsonl"
+    words = [f"slots={IN_FLIGHT}", f"journal={journal}", "checkpoint=0.05"]
+    server, address = await ground.server(**settings)
+    worker = await ground.worker(address, *words)
+    await start_runs(address)
+    await _in_the_middle(journal)
+    killed_at = time.perf_counter()
+    server.kill()
+    if victims == "both":
+        worker.kill()
+    starting = ground.server(port=int(address.rpartition(":")[2]), **settings)
+    if victims == "both":
+        await asyncio.gather(starting, ground.worker(address, *words))
+    else:
+        await starting
+    serving_s = time.perf_counter() - killed_at
+    await all_done(address)
+    done_s = time.perf_counter() - killed_at
+    executed, again = made_again(journal, folder / "bench.db")
+    return [
+        Figure(name=f"{victims} killed: serves again", value=serving_s, unit="s", better="less"),
+        Figure(name=f"{victims} killed: all done", value=done_s, unit="s", target=5, better="less"),
+        Figure(name=f"{victims} killed: steps executed", value=executed, unit="", better="less"),
+        Figure(name=f"{victims} killed: recorded steps made again", value=again, unit="", target=0, better="less"),
+    ]
+
+
+async def start_runs(address: str) -> None:
+    body = json.dumps({"events": [{"event": SLOW, "data": {}}] * IN_FLIGHT}).encode()
+    request = request_of("POST", "/api/v1/events/batch", body)
+    await ClosedLoop(address, 1, lambda _: request, lambda reply: reply.status == 200).run(10.0, 1, warm_up_s=0)
+
+
+async def _in_the_middle(journal: Path) -> None:
+    """Returns when every run is in its second step, half-way."""
+    await _until(lambda: journal.exists() and journal.read_bytes().count(b'"second"') >= IN_FLIGHT, "runs are in work")
+    await asyncio.sleep(SLOW_STEP_S / 2)
+
+
+async def all_done(address: str) -> None:
+    async with Client(address, retries=Retries(attempts=100, max_s=0.2)) as client:
+        end = time.monotonic() + WITHIN_S
+        while (active := (await client.info()).active_runs) > 0:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{active} runs have not ended within {WITHIN_S:g} s")
+            await asyncio.sleep(0.02)
+
+
+def made_again(journal: Path, file: Path) -> tuple[int, int]:
+    """How many steps were executed, and how many of them when they were recorded already.
+
+    Raises RuntimeError when a run is not completed with all its steps.
+    """
+    connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+    rows = connection.execute("SELECT run_id, name, created_at FROM steps WHERE status = 'completed'").fetchall()
+    (completed,) = connection.execute("SELECT count(*) FROM runs WHERE status = 'completed'").fetchone() or (0,)
+    connection.close()
+    if completed != IN_FLIGHT or len(rows) != IN_FLIGHT * 3:
+        raise RuntimeError(f"{completed} runs are completed with {len(rows)} steps")
+    recorded_at = {(run, step): at for run, step, at in rows}
+    executed = [json.loads(line) for line in journal.read_text().splitlines()]
+    return len(executed), sum(each["at_ms"] > recorded_at[each["run"], each["step"]] for each in executed)
+
+
+async def _until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + WITHIN_S
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError(f"within {WITHIN_S:g} s it never came true that {what}")
+        await asyncio.sleep(0.01)
