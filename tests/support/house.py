@@ -8,6 +8,7 @@
 The fixture `house` runs a test on SQLite, then on PostgreSQL. Loops do not run by themselves: the test runs them.
 """
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -99,13 +100,14 @@ class House:
 async def open_house(kind: type[Kind], database_url: str, **settings: Any) -> AsyncIterator[Kind]:
     """A house on that database, closed at the end.
 
-    kind: House, or a class with more words. settings: those of `ironflow.server.settings.Settings`, and `clock`.
+    kind: House, or a class with more words. settings: those of `ironflow.server.settings.Settings`, `clock` and `chance`.
     """
     # Here, so that tests which need no server do not load one.
     from ironflow.server import house as composition
 
     clock = settings.pop("clock", None) or FixedClock()
-    inside = await composition.build(replace(Settings(db=database_url, dev=True), **settings), clock)
+    chance = settings.pop("chance", os.urandom)
+    inside = await composition.build(replace(Settings(db=database_url, dev=True), **settings), clock, chance)
     try:
         yield kind(inside, clock)
     finally:
