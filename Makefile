@@ -20,7 +20,7 @@ help:
 	@echo "make test    all tests, on SQLite and on PostgreSQL where there is one; TESTS=tests/kv for some of them"
 	@echo "make check   style, floors, types, generated: each is a word of its own too"
 	@echo "make format  put the code into house style"
-	@echo "make bench   the benchmarks, with the raw limits of this machine beside them"
+	@echo "make bench   all benchmarks beside the raw limits of this machine; BENCH=kv for one"
 	@echo "make lock    choose dependency versions afresh; UPGRADE=--upgrade for the newest"
 	@echo "make clean   remove what was built"
 
@@ -54,7 +54,7 @@ format: $(VENV)/.tests
 	$(VENV)/bin/ruff format
 
 bench: $(VENV)/.tests
-	@$(PY) -m benchmarks
+	@$(PY) -m benchmarks $(BENCH)
 
 # The newest versions that pyproject.toml allows, with hashes for every platform and no address.
 lock: $(VENV)/.python

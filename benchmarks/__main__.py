@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -12,7 +13,7 @@ import uvloop
 from benchmarks.answers import Answer, Figure, answer, number, save, saved, write_page
 from benchmarks.processes import ground
 
-NAMES = ("limits", "workflows", "latency", "emits", "kv", "timers", "memory", "restart", "matching", "idle")
+NAMES = ("limits", "workflows", "latency", "emits", "kv", "timers", "memory", "restart", "matching", "idle", "storage")
 ON_REQUEST = ("profile",)
 
 
@@ -32,6 +33,8 @@ def show(found: Answer, took_s: float) -> None:
 
 
 def main(names: list[str]) -> int:
+    # So that whatever was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     unknown = set(names) - {*NAMES, *ON_REQUEST}
     if unknown:
         print(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES + ON_REQUEST)}")

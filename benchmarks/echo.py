@@ -1,6 +1,6 @@
 """The least that an HTTP server of ours can do: h2corn with an application that answers the body it got.
 
-    python -m benchmarks.echo
+python -m benchmarks.echo
 """
 
 import asyncio

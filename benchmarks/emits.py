@@ -9,24 +9,26 @@ import json
 from benchmarks.answers import Figure
 from benchmarks.limits import COMMITS, ECHO_64
 from benchmarks.load import ClosedLoop, Measured, request_of
-from benchmarks.processes import Ground
+from benchmarks.processes import Ground, Process
 
 SECONDS = 5.0
 DATA = {"order": "ord_4711", "customer": {"id": "cus_815", "country": "DE"}, "total": 12900, "note": "x" * 60}
 EMIT = request_of("POST", "/api/v1/events", json.dumps({"event": "bench.plain", "data": DATA}).encode())
 
 
-async def emit(address: str, writers: int, seconds: float) -> Measured:
-    return await ClosedLoop(address, writers, lambda _: EMIT, lambda reply: reply.status == 200).run(seconds)
+async def emit(server: Process, address: str, writers: int, seconds: float) -> Measured:
+    load = ClosedLoop(address, writers, lambda _: EMIT, lambda reply: reply.status == 200)
+    return await load.run(seconds, spent_s=server.cpu_seconds)
 
 
 async def run(ground: Ground) -> list[Figure]:
-    _, address = await ground.server()
-    one = await emit(address, 1, SECONDS / 2)
-    many = await emit(address, 64, SECONDS)
+    server, address = await ground.server()
+    one = await emit(server, address, 1, SECONDS / 2)
+    many = await emit(server, address, 64, SECONDS)
     return [
         Figure(name="emits at 1 writer", value=one.per_second, unit="/s", limit=COMMITS),
         Figure(name="emit p50 at 1 writer", value=one.percentile(50), unit="ms", better="less"),
         Figure(name="emits at 64 writers", value=many.per_second, unit="/s", target=20_000, limit=ECHO_64),
         Figure(name="emit p99 at 64 writers", value=many.percentile(99), unit="ms", better="less"),
+        Figure(name="processor time of the server for one", value=many.spent_us, unit="µs", better="less"),
     ]

@@ -16,7 +16,7 @@ VALUE = b'"' + b"x" * 98 + b'"'
 
 
 async def run(ground: Ground) -> list[Figure]:
-    _, address = await ground.server()
+    server, address = await ground.server()
     async with Client(address) as client:
         await client.kv.create_bucket("bench")
     paths = [f"/api/v1/kv/buckets/bench/keys/key-{number}" for number in range(KEYS)]
@@ -28,8 +28,13 @@ async def run(ground: Ground) -> list[Figure]:
         for name, requests, limit, goal in (("puts", puts, put_limit, target), ("gets", gets, get_limit, None)):
             # Every key exists before the first one is got.
             load = ClosedLoop(address, writers, lambda i, these=requests: these[i % KEYS], lambda it: it.status == 200)
-            measured = await load.run(SECONDS)
+            measured = await load.run(SECONDS, spent_s=server.cpu_seconds)
             figures.append(
                 Figure(name=f"{name} at {writers}", value=measured.per_second, unit="/s", target=goal, limit=limit)
             )
+            if writers == 64:
+                spent = Figure(
+                    name=f"processor time of one of the {name}", value=measured.spent_us, unit="µs", better="less"
+                )
+                figures.append(spent)
     return figures

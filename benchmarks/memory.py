@@ -1,7 +1,7 @@
 """Question: how much of the server's memory does a sleeping run take?
 
 Method: 10,000 runs end first, so that caches and pools have the size they grow to; then 10,000 runs sleep for a day.
-Counted is what the server's own memory (RssAnon) grows by, divided by 10,000. What it takes on the disk stands beside it.
+Counted is what the server's own memory (RssAnon) grows by, divided by 10,000. Beside it, what it takes on the disk.
 """
 
 import asyncio

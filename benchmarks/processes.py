@@ -93,11 +93,9 @@ class Ground:
         self._running: list[Process] = []
         self._number = 0
 
-    async def server(
-        self, module: str = "ironflow.server.run", port: int = 0, **settings: str
-    ) -> tuple[Process, str]:
+    async def server(self, module: str = "ironflow.server.run", **settings: str) -> tuple[Process, str]:
         """A server on the ground's file and its address. settings: IRONFLOW_… by their own names."""
-        environment = {"IRONFLOW_DB": str(self.folder / "bench.db"), "IRONFLOW_PORT": str(port)}
+        environment = {"IRONFLOW_DB": str(self.folder / "bench.db"), "IRONFLOW_PORT": "0"}
         environment |= {f"IRONFLOW_{name.upper()}": value for name, value in settings.items()}
         process = self.start([module], environment)
         return process, (await process.announced())["address"]

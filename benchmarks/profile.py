@@ -1,8 +1,8 @@
 """Question: where does the server's time go under the load of `workflows`?
 
-Method: the same load on a server that samples its event loop's Python stack every millisecond of processor time. Printed
-are the functions in which the time was spent themselves, those below which it was spent, and the share of each floor of
-the house. Not part of a run of all benchmarks; it answers with a print, not with figures.
+Method: the same load on a server that samples its event loop's Python stack by a timer of its own processor time.
+Printed are the functions in which the time was spent themselves, those below which it was spent, and the share of each
+floor of the house. Not part of a run of all benchmarks; it answers with a print, not with figures.
 """
 
 import json

@@ -47,7 +47,7 @@ async def _one(ground: Ground, folder: Path, victims: str, settings: dict[str, s
     server.kill()
     if victims == "both":
         worker.kill()
-    starting = ground.server(port=int(address.rpartition(":")[2]), **settings)
+    starting = ground.server(**settings, port=address.rpartition(":")[2])
     if victims == "both":
         await asyncio.gather(starting, ground.worker(address, *words))
     else:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.sampled_server PATH
 
-A timer of the process's own processor time interrupts the event loop's thread every millisecond and notes the Python
-stack; what other threads use (the commits) shows as time of the process that no sample saw. Writes PATH when it ends.
+A timer of the process's own processor time interrupts the event loop's thread, as often as the kernel's clock allows,
+and notes the Python stack; a sample that falls into a commit shows where the loop was. Writes PATH when it ends.
 """
 
 import json

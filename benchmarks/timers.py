@@ -1,8 +1,8 @@
 """Question: how late do 2,000 sleeps end that are all due at the same moment?
 
-Method: 2,000 runs sleep until one moment. Two clocks look: a reader of the database file that counts, every millisecond,
-how many sleeps are over (a commit makes it visible); and the worker (2,000 slots), which says when each handler went
-on: that includes handing out and replaying 2,000 runs, on a machine that does nothing else.
+Method: 2,000 runs sleep until one moment. Two clocks look: a reader of the database file that counts, every
+millisecond, how many sleeps are over (a commit makes it visible); and the worker (2,000 slots), which says when each
+handler went on: that includes handing out and replaying 2,000 runs, on a machine that does nothing else.
 """
 
 import asyncio

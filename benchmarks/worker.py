@@ -32,7 +32,7 @@ async def confirm(number: int) -> dict[str, int]:
 
 
 @function("three-steps", on=ORDER)
-async def three_steps(ctx: Any, data: dict[str, int]) -> dict[str, int]:
+async def three_steps(ctx: Any, data: dict[str, Any]) -> dict[str, int]:
     """Three steps that cost nothing, so that the engine is what takes the time."""
     number = data["number"]
     reservation = await ctx.step.run("reserve", reserve, number)

@@ -1,7 +1,6 @@
 """Processes of ours, each in a group of its own, so that a kill reaches all of it and nothing else."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -16,10 +15,6 @@ import ironflow
 _PATHS = [str(Path(ironflow.__file__).parents[1]), str(Path(__file__).parents[2])]
 
 
-PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
-
-
 class Process:
     """`python -m WORDS…`; its standard output and error go to files `said` and `log`."""
 
@@ -29,13 +24,12 @@ class Process:
         self.log = folder / f"{name}.log"
         with self.said.open("wb") as said, self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *words],
+                [sys.executable, "-m", "tests.crash.leashed", *words],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(_PATHS), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
 
     @property
@@ -67,12 +61,6 @@ class Process:
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
-
-
-def _die_with_parent() -> None:
-    """Ends this process when the one that started it is gone, so that a killed test run leaves nothing behind."""
-    if sys.platform == "linux":
-        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def reserved_port() -> tuple[socket.socket, int]:

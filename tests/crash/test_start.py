@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.crash.scene import Scene
 from tests.crash.test_kill import SEED, integrity
@@ -53,8 +54,9 @@ def forget(database: str) -> None:
     """Makes the database a new one."""
     if database.startswith("postgres"):
         with psycopg.connect(database) as connection:
-            connection.execute("DROP SCHEMA public CASCADE")
-            connection.execute("CREATE SCHEMA public")
+            (schema,) = connection.execute("SELECT current_schema()").fetchone() or ("public",)
+            for word in ("DROP SCHEMA {} CASCADE", "CREATE SCHEMA {}"):
+                connection.execute(sql.SQL(word).format(sql.Identifier(schema)))
         return
     for suffix in ("", "-wal", "-shm"):
         Path(database + suffix).unlink(missing_ok=True)

@@ -34,7 +34,8 @@ class WitnessTransport:
                 self._answered(report, report["job_id"], verdict["status"] == "ok", verdict.get("error") or "")
         elif route[-2] == "jobs" and body is not None:
             said = msgspec.json.decode(answer.body) if answer.body else {}
-            self._answered(msgspec.json.decode(body), route[-1], answer.status < 300, f"{answer.status} {said.get('error')}")
+            code = f"{answer.status} {said.get('error')}"
+            self._answered(msgspec.json.decode(body), route[-1], answer.status < 300, code)
         return answer
 
     async def close(self) -> None:

@@ -100,7 +100,7 @@ class House:
 async def open_house(kind: type[Kind], database_url: str, **settings: Any) -> AsyncIterator[Kind]:
     """A house on that database, closed at the end.
 
-    kind: House, or a class with more words. settings: those of `ironflow.server.settings.Settings`, `clock` and `chance`.
+    kind: House, or a class with more words. settings: those of `ironflow.server.settings.Settings`; `clock`; `chance`.
     """
     # Here, so that tests which need no server do not load one.
     from ironflow.server import house as composition

@@ -14,11 +14,12 @@ from ironflow.base.errors import InvalidArgument
 EXPRESSION_CHARS_MAX = 4096
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _VARIABLES = ("data", "event", "metadata")
-_TEXTS = ("name", "id", "source", "namespace", "eventNamespace")
+# CEL keeps the word `namespace` for itself; `event.namespace` can be said.
+_TEXTS = ("name", "id", "source", "eventNamespace")
 
 
 class InvalidExpression(InvalidArgument):
-    """The text is not a CEL expression over data, event, name, id, source, namespace and metadata."""
+    """The text is not a CEL expression over data, event, name, id, source, eventNamespace and metadata."""
 
     code = "INVALID_EXPRESSION"
 

@@ -39,8 +39,8 @@ def duration_ms(value: Duration, number_unit: Literal["s", "ms"] = "s") -> int:
     elif isinstance(value, bool):
         raise InvalidDuration(f"{value!r} is not a duration.")
     else:
-        # Larger whole numbers than the longest one may not even fit into a float.
-        amount = min(value, _LONGEST_MS + 1) * _UNIT_MS[number_unit]
+        # Whole numbers far beyond the longest one would not even fit into a float.
+        amount = max(-1, min(value, LONGEST_MS + 1)) * _UNIT_MS[number_unit]
     if not math.isfinite(amount) or amount < 0 or amount > LONGEST_MS:
         raise InvalidDuration(f"{value!r} is not a duration between 0 and a hundred years.")
     return math.ceil(round(amount, 6))

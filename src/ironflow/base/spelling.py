@@ -52,6 +52,8 @@ class Reader:
             for spelled in _spellings(name, said):
                 self._names[spelled] = name
             self._read[name] = _reading(hints[name])
+        # Only a payload that is always there may be null; elsewhere null means unset.
+        self._nullable = {name for name, read in self._read.items() if read is _payload and not _optional(hints[name])}
         self._required = [
             name
             for name, default, factory in _defaults(message)
@@ -64,10 +66,10 @@ class Reader:
         Raises InvalidJson for what is not an object of valid JSON, BadField naming the field otherwise.
         """
         values: dict[str, Any] = {}
-        names, read = self._names, self._read
+        names, read, nullable = self._names, self._read, self._nullable
         for key, text in slices_of(body).items():
             name = names.get(key)
-            if name is None or (text == NULL and read[name] is not _payload):
+            if name is None or (text == NULL and name not in nullable):
                 continue
             try:
                 value = read[name](text)
@@ -138,6 +140,10 @@ def _defaults(message: type[msgspec.Struct]) -> list[tuple[str, Any, Any]]:
     return [(each.name, each.default, each.default_factory) for each in info]
 
 
+def _optional(hint: Any) -> bool:
+    return get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
+
+
 def bare_type(hint: Any) -> Any:
     """A type without `Annotated` and without `| None`."""
     while True:
@@ -184,6 +190,8 @@ def _reading(hint: Any) -> Read:
 
 def _keepable(value: Any) -> Any:
     """A text, texts or a whole number that both databases can keep. Raises ValueError."""
+    if value is None:
+        return None
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise ValueError(f"{value} does not fit into 64 bits")

@@ -124,7 +124,7 @@ def _head(state: RunState, moment: datetime | None, now: Millis, shown_max: int 
             ("worker", state.worker_id),
             ("goes on", moment_text(state.next_at, now)),
             ("cancelled", state.cancellation_cause),
-            ("error", error),
+            ("error" if state.ended_at is not None else "last error", error),
             ("input", json_line(state.input, shown_max)),
             ("output", json_line(state.output, shown_max)),
         ]

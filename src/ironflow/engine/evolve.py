@@ -123,7 +123,7 @@ def _held_up(run: Run, fact: facts.Fact) -> Run:
                 last_report=report or run.last_report,
             )
         case facts.RunResumed(attempt=attempt):
-            resumed = _queued(run, fact)
+            resumed = _requeued(run, fact)
             return replace(resumed, attempt=attempt, error=None, ended_at=None, losses=0, pause_requested=False)
         case facts.StepInjected(step=step) | facts.StepPatched(step=step):
             return _with_steps(run, (step,))
@@ -156,6 +156,14 @@ def _queued(run: Run, fact: facts.Fact) -> Run:
         next_at=None,
         lease=Lease(state=state, ready_at=fact.at),
     )
+
+
+def _requeued(run: Run, fact: facts.Fact) -> Run:
+    """A resumed run in the queue. One that held a slot while it was paused comes before all that queue for it."""
+    queued = _queued(run, fact)
+    if run.status != "paused" or not run.holds_slot or queued.lease is None:
+        return queued
+    return replace(queued, lease=replace(queued.lease, ready_at=run.created_at))
 
 
 def _ended(run: Run, fact: facts.Fact, status: Status, **more: Any) -> Run:

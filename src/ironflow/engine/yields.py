@@ -78,8 +78,8 @@ def _invoke(run: Run, invoke: commands.Invoke, known: Step | None, word: str, no
         )
         return Outcome((RunFailed(at=now, error=known.error or error_text(error), report=word),))
     if known is not None:
-        # The child is under way: keep waiting.
-        return Outcome((_waiting("invoke", run.next_at, known, word, now),))
+        # The child is under way: keep waiting, until the first deadline.
+        return Outcome((_waiting("invoke", known.wait_until, known, word, now),))
     step = _step(run, None, invoke.step_id, invoke.name, "invoke_function", "waiting", now)
     step = replace(step, input=invoke.input)
     if invoke.refusal:
@@ -95,6 +95,7 @@ def _invoke(run: Run, invoke: commands.Invoke, known: Step | None, word: str, no
         through = _at_once(step, f'{{"run_id":"{invoke.child_run_id}"}}', "invoke", word, now)
         return Outcome(through.facts, (child,))
     until = now + invoke.timeout_ms
+    step = replace(step, wait_until=until)
     return Outcome(
         (StepsRecorded(at=now, steps=(step,)), _waiting("invoke", until, step, word, now)),
         (child, SetTimer(kind="invoke", due_at=until, step_id=step.step_id)),

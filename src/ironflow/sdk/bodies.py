@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
 from ironflow.base.errors import NonRetryableError, SerializationError, StepTimeoutError
+from ironflow.base.time import Clock, to_datetime
 from ironflow.sdk.compensations import Compensation
 from ironflow.sdk.failure import step_error, step_failure
 from ironflow.sdk.payload import to_payload
@@ -26,13 +26,14 @@ class Bodies:
     """The steps that one execution runs.
 
     rows: in the order in which they ended. limit_s: for steps that name no timeout, None for no limit.
-    on_recorded: called after each row.
+    on_recorded: called after each row. clock: for the rows' times.
     """
 
-    def __init__(self, limit_s: float | None, on_recorded: Callable[[], None] | None) -> None:
+    def __init__(self, limit_s: float | None, on_recorded: Callable[[], None] | None, clock: Clock) -> None:
         self.rows: list[StepRow] = []
         self._limit_s = limit_s
         self._on_recorded = on_recorded
+        self._clock = clock
         self._in_work = 0
         self._idle: asyncio.Future[None] | None = None
 
@@ -50,7 +51,7 @@ class Bodies:
         timeout_s: None takes the function's, 0 is none. A body whose output is no JSON is not recorded.
         """
         limit_s = self._limit_s if timeout_s is None else timeout_s or None
-        row = _new_row(step_id, name, "invoke")
+        row = self._new_row(step_id, name, "invoke")
         value, error = await self._run(row, fn, args, kwargs, limit_s)
         if error is None:
             row.output = to_payload(value, f"the output of step {name!r}")
@@ -69,7 +70,7 @@ class Bodies:
 
     async def compensate(self, step_id: str, compensation: Compensation) -> None:
         """Undoes a step. A failure is recorded, and stops nothing."""
-        row = _new_row(step_id, compensation.name, "compensate")
+        row = self._new_row(step_id, compensation.name, "compensate")
         row.compensation_for = compensation.step_name
         try:
             value, error = await self._run(row, compensation.fn, (), {}, self._limit_s)
@@ -105,19 +106,20 @@ class Bodies:
         try:
             return await call(fn, args, kwargs, limit_s)
         finally:
-            row.ended_at = datetime.now(UTC)
+            row.ended_at = to_datetime(self._clock.now())
             row.duration_ms = round((perf_counter() - begun) * 1000)
             self._in_work -= 1
             if self._in_work == 0 and self._idle is not None and not self._idle.done():
                 self._idle.set_result(None)
 
+    def _new_row(self, step_id: str, name: str, kind: str) -> StepRow:
+        """A row that says completed until the body says otherwise."""
+        now = to_datetime(self._clock.now())
+        return StepRow(
+            id=step_id, name=name, type=kind, status="completed", started_at=now, ended_at=now, duration_ms=0
+        )
+
     def _record(self, row: StepRow) -> None:
         self.rows.append(row)
         if self._on_recorded is not None:
             self._on_recorded()
-
-
-def _new_row(step_id: str, name: str, kind: str) -> StepRow:
-    """A row that says completed until the body says otherwise."""
-    now = datetime.now(UTC)
-    return StepRow(id=step_id, name=name, type=kind, status="completed", started_at=now, ended_at=now, duration_ms=0)

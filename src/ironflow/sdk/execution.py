@@ -4,11 +4,10 @@ Knows nothing of HTTP: a worker gives it a job and sends what comes out.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from ironflow.base.errors import InvalidArgument, SerializationError
-from ironflow.base.time import Clock, SystemClock
+from ironflow.base.time import Clock, SystemClock, to_datetime
 from ironflow.sdk import current
 from ironflow.sdk.assignment import Assignment, CompletedStep
 from ironflow.sdk.blocking import BlockingSteps, Bridge
@@ -44,7 +43,7 @@ class Execution:
         on_recorded: Callable[[], None] | None = None,
     ) -> None:
         self.job = job
-        self.bodies = Bodies(function.step_timeout_s, on_recorded)
+        self.bodies = Bodies(function.step_timeout_s, on_recorded, clock)
         self.compensations = Compensations()
         self.now = clock.now
         self._function = function
@@ -110,7 +109,7 @@ class Execution:
                 attempt=job.attempt,
                 max_attempts=job.max_attempts,
                 on_exhausted=job.on_exhausted,
-                started_at=datetime.now(UTC),
+                started_at=to_datetime(self.now()),
                 environment=self._environment,
             ),
             secrets=Secrets(job.secrets),

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from ironflow.base.errors import IronflowError
+from ironflow.base.time import Clock
 from ironflow.sdk.assignment import Assignment
 from ironflow.sdk.execution import Execution
 from ironflow.sdk.function import FunctionDefinition
@@ -32,6 +33,7 @@ class JobRunner:
         pace: Pace,
         slots: int,
         environment: str,
+        clock: Clock,
     ) -> None:
         self.reporter = reporter
         self.acked = False
@@ -40,6 +42,7 @@ class JobRunner:
         self._pace = pace
         self._slots = slots
         self._environment = environment
+        self._clock = clock
         self._held: dict[str, HeldJob] = {}
         self._freed = asyncio.Event()
 
@@ -58,11 +61,13 @@ class JobRunner:
             await self._freed.wait()
         return self._slots - len(self._held)
 
-    def take(self, job: Assignment) -> None:
+    def take(self, job: Assignment) -> "asyncio.Task[None]":
+        """Begins to run the job. The task has ended when the server has taken the last report."""
         held = HeldJob(job, self.reporter, self._pace, self._lost)
         self._held[job.job_id] = held
         held.task = asyncio.create_task(self._work(held))
         held.task.add_done_callback(_tell_surprise)
+        return held.task
 
     async def _work(self, held: HeldJob) -> None:
         job = held.job
@@ -74,7 +79,10 @@ class JobRunner:
             if not self.acked:
                 await self._protocol.ack(job)
             held.leased = True
-            outcome = await held.run(Execution(function, job, environment=self._environment, on_recorded=held.recorded))
+            execution = Execution(
+                function, job, clock=self._clock, environment=self._environment, on_recorded=held.recorded
+            )
+            outcome = await held.run(execution)
             if not held.dropped:
                 await held.checkpoints_done()
                 await self._finish(held, outcome)

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.errors import InvalidArgument, IronflowError, NotFound, WorkerAuthError
+from ironflow.base.time import Clock, SystemClock
 from ironflow.base.version import VERSION
 from ironflow.features.functions.contract import InvalidFunction
 from ironflow.sdk.caller import Caller
@@ -38,6 +39,7 @@ class Worker:
     url, api_key, environment: None takes IRONFLOW_SERVER_URL, IRONFLOW_API_KEY, IRONFLOW_ENV, else the local server.
     max_concurrent_jobs: how many handlers run at a time. worker_id: None makes one up. labels: shown in lists.
     pace: how often it asks and tries again. plain_protocol: use nothing beyond protocol/worker-rest.md.
+    clock: what durations of sleeps are added to; for tests.
     Raises InvalidFunction for functions that cannot be run, InvalidArgument.
     """
 
@@ -54,6 +56,7 @@ class Worker:
         pace: Pace | None = None,
         plain_protocol: bool = False,
         transport: AsyncTransport | None = None,
+        clock: Clock | None = None,
     ) -> None:
         if max_concurrent_jobs < 1:
             raise InvalidArgument(f"max_concurrent_jobs is {max_concurrent_jobs!r}; a worker runs at least one.")
@@ -66,7 +69,13 @@ class Worker:
         self._protocol = WorkerProtocol(self._transport, self._caller, self.worker_id, self._pace)
         self._plain = PlainReporter(self._protocol, self._pace)
         self._jobs = JobRunner(
-            self.functions, self._protocol, self._plain, self._pace, max_concurrent_jobs, self._caller.environment
+            self.functions,
+            self._protocol,
+            self._plain,
+            self._pace,
+            max_concurrent_jobs,
+            self._caller.environment,
+            clock or SystemClock(),
         )
         self._card = {
             "hostname": socket.gethostname(),

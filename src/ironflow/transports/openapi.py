@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ironflow.base.fields import fields_of
 from ironflow.base.operation import Operation, Route
 from ironflow.base.version import VERSION
 from ironflow.transports.http import Request, Response
@@ -70,20 +71,22 @@ def _described(
     operation: Operation[Any, Any], route: Route, by_message: dict[Any, Any], components: dict[str, Any]
 ) -> dict[str, Any]:
     in_path = re.findall(r"\{(\w+)(?:\.\.\.)?\}", route.path)
+    asked_in_path = {name for name, said in fields_of(operation.request).items() if {name, *said.also} & set(in_path)}
     in_header = {name: header for header, name in operation.headers.items()}
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in in_path
     ]
     schema = components.get(operation.request.__name__, {})
     for name, kind in schema.get("properties", {}).items():
-        if name in in_path or name == operation.body:
+        if name in asked_in_path or name == operation.body:
             continue
         if name in in_header:
             parameters.append({"name": in_header[name], "in": "header", "schema": {"type": "string"}})
         elif route.method in ("GET", "DELETE") or operation.body is not None:
             parameters.append({"name": name, "in": "query", "schema": kind})
+    place = operation.rest.index(route)
     described: dict[str, Any] = {
-        "operationId": operation.name if len(operation.rest) == 1 else f"{operation.name}.{route.method.lower()}",
+        "operationId": f"{operation.name}.{place + 1}" if place else operation.name,
         "summary": operation.doc,
         "tags": [operation.room],
         "parameters": parameters,

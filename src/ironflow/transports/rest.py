@@ -69,20 +69,21 @@ def read_request(operation: Operation[Any, Any], path_values: dict[str, str], re
     """The operation's request message. Raises BadField or InvalidJson."""
     reads = reader(operation.request)
     values: dict[str, Any] = {}
-    if operation.body is not None:
-        values.update(_raw_body(reads, operation, request.body))
-    elif request.body and request.method not in ("GET", "HEAD"):
+    if operation.body is None and request.body and request.method not in ("GET", "HEAD"):
         if operation.body_or is not None:
             values.update(_body_or_payload(reads, operation.body_or, request.body))
         else:
             values.update(reads.fields_from(request.body))
     for name, text in request.query_pairs():
-        _put_text(reads, values, name, text)
+        if name != operation.body:
+            _put_text(reads, values, name, text)
     for header, name in operation.headers.items():
         if header in request.headers:
             _put_text(reads, values, name, request.headers[header])
     for name, text in path_values.items():
         _put_text(reads, values, name, text)
+    if operation.body is not None:
+        values.update(_raw_body(reads, operation, request.body))
     return reads.build(values)
 
 

@@ -86,8 +86,9 @@ class ListAudit(Message, kw_only=True):
 class AuditPage(Message, kw_only=True):
     """next_cursor: empty on the last page; a page with one may be short, or empty.
 
-    total_count: facts that may hold such events among the newest 10,000. retention_days: how long ended runs are kept
-    with their history, 0 for ever; a function's recording_retention may be shorter.
+    total_count: exact where one page holds all, else how many of the newest 10,000 facts may tell of such events.
+    retention_days: how long ended runs are kept with their history, 0 for ever; a function's recording_retention may
+    be shorter.
     """
 
     events: list[AuditEvent]

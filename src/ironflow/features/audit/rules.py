@@ -79,7 +79,7 @@ def event_message(entry: Entry, environment: str, function_id: str) -> AuditEven
         event_type=entry.type,
         payload=_payload(entry),
         metadata={"actor": entry.actor} if entry.actor else None,
-        created_at=to_datetime(entry.recorded_at),
+        created_at=to_datetime(entry.at),
         environment_id=environment,
     )
 
@@ -90,9 +90,6 @@ def entry_message(event: AuditEvent) -> AuditEntry:
 
 
 def _payload(entry: Entry) -> Json:
-    """What is told, with its sentence, and with when it happened if that was before it was recorded."""
+    """What is told, with its sentence; what there is nothing to tell of is left out."""
     told = {name: value for name, value in entry.data.items() if value is not None}
-    told["summary"] = entry.summary
-    if entry.at != entry.recorded_at:
-        told["happened_at"] = to_datetime(entry.at)
-    return Json(write_json(told))
+    return Json(write_json(told | {"summary": entry.summary}))

@@ -43,7 +43,7 @@ class Audit:
             meant = [
                 entry
                 for entry in entries(kept)
-                if since <= entry.recorded_at < until and rules.is_meant(entry, request.event_type)
+                if since <= entry.at < until and rules.is_meant(entry, request.event_type)
             ]
             page = meant[offset : offset + limit]
             events = [rules.event_message(entry, run.environment, run.function_id) for entry in page]
@@ -63,11 +63,12 @@ class Audit:
 
         def look(tx: Tx) -> contract.AuditPage:
             events, last = _page(tx, call.environment, request, wanted, cursor)
+            all_here = last is None and not request.cursor
             return contract.AuditPage(
                 events=events,
                 next_cursor=rules.cursor_text(last) if last is not None else "",
                 retention_days=self._retention_days,
-                total_count=past.count_newest(tx, call.environment, wanted, COUNTED_MAX),
+                total_count=len(events) if all_here else past.count_newest(tx, call.environment, wanted, COUNTED_MAX),
             )
 
         return await self._db.read(look)

@@ -59,7 +59,7 @@ class BulkJobs:
 
     async def stop(self, call: Call, request: contract.NamedBulk) -> contract.Bulk:
         def change(tx: Tx) -> Job:
-            job = _job(tx, call, request.id)
+            job = _job(tx, call, request.id, to_change=True)
             if job.status != "running":
                 raise contract.BulkEnded(f"Bulk job {job.id} has ended already: it is {job.status}.")
             stopped = job._replace(status="stopped", updated_at=call.now)
@@ -69,8 +69,8 @@ class BulkJobs:
         return _message(await self._db.write(change))
 
 
-def _job(tx: Tx, call: Call, job_id: str) -> Job:
-    job = store.job(tx, call.environment, job_id)
+def _job(tx: Tx, call: Call, job_id: str, *, to_change: bool = False) -> Job:
+    job = store.job(tx, call.environment, job_id, to_change=to_change)
     if job is None:
         raise contract.BulkNotFound(f"There is no bulk job {job_id[:80]!r} in environment {call.environment!r}.")
     return job

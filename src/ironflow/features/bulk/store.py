@@ -32,7 +32,8 @@ _decode = msgspec.json.Decoder(Filter).decode
 INSERT = f"INSERT INTO bulk_jobs ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in Job._fields)})"
 SAVE = """UPDATE bulk_jobs SET status = :status, cursor = :cursor, changed = :changed, refused = :refused,
  updated_at = :updated_at WHERE id = :id"""
-ONE = f"SELECT {_COLUMNS} FROM bulk_jobs WHERE id = :id AND environment = :environment {{for_update}}"
+ONE = f"SELECT {_COLUMNS} FROM bulk_jobs WHERE id = :id AND environment = :environment"
+ONE_TO_CHANGE = ONE + " {for_update}"
 NEXT = f"SELECT {_COLUMNS} FROM bulk_jobs WHERE status = 'running' ORDER BY id LIMIT 1 {{skip_locked}}"
 LIST = f"""SELECT {_COLUMNS} FROM bulk_jobs
 WHERE environment = :environment AND (:cursor = '' OR id < :cursor) ORDER BY id DESC LIMIT :limit"""
@@ -48,8 +49,8 @@ def save(tx: Tx, job: Job) -> None:
     tx.run(SAVE, job._asdict())
 
 
-def job(tx: Tx, environment: str, job_id: str) -> Job | None:
-    row = tx.row(ONE, {"environment": environment, "id": job_id})
+def job(tx: Tx, environment: str, job_id: str, *, to_change: bool = False) -> Job | None:
+    row = tx.row(ONE_TO_CHANGE if to_change else ONE, {"environment": environment, "id": job_id})
     return _job(row) if row else None
 
 

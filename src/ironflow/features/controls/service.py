@@ -105,7 +105,9 @@ class Controls:
     async def why(self, call: Call, request: contract.GetWhy) -> contract.Why:
         def look(tx: Tx) -> contract.Why:
             run = _seen(tx, call, request.id)
-            return explain(tx, self._ledger.load_whole(tx, run), call.now - self._evict_ms)
+            if run.open_step is not None:
+                run = store.look(tx, [run.id], {run.id: {run.open_step}})[run.id]
+            return explain(tx, run, call.now - self._evict_ms)
 
         return await self._db.read(look)
 

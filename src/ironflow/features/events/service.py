@@ -160,6 +160,8 @@ class Events:
     async def _invoke(
         self, call: Call, function_id: str, data: Json, metadata: Json | None, idempotency_key: str
     ) -> Answer:
+        if not function_id:
+            raise contract.FunctionNotFound("The request names no function. Send function_id.")
         request = contract.Emit(event=INVOKED, data=data, metadata=metadata, idempotency_key=idempotency_key)
         record = replace(self._record(call, request), kind="invoke", source="invoke")
         return await self._apply(Emission(record, call.now, function_id=function_id))

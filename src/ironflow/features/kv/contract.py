@@ -14,6 +14,9 @@ from ironflow.base.errors import (
 from ironflow.base.fields import Message, field
 from ironflow.base.operation import operation
 
+# A hundred years.
+TTL_S_MAX = 100 * 366 * 86_400
+
 
 class BucketNotFound(NotFound):
     """There is no bucket of that name in this environment. Create it first."""
@@ -58,7 +61,7 @@ class ValueTooLarge(PayloadTooLarge):
 
 
 class BucketFull(ResourceExhausted):
-    """The bucket would grow over its max_bytes. Delete keys or raise the limit."""
+    """The bucket would grow over its max_bytes. Delete or purge keys, or make a larger bucket."""
 
     code, retryable = "KV_BUCKET_FULL", False
 
@@ -90,7 +93,7 @@ class Entry(Message, kw_only=True):
 class CreateBucket(Message, kw_only=True):
     name: str
     description: str | None = None
-    ttl_seconds: Annotated[int, field(ge=0)] = 0
+    ttl_seconds: Annotated[int, field(ge=0, le=TTL_S_MAX)] = 0
     max_value_size: Annotated[int, field(ge=0)] = 0
     max_bytes: Annotated[int, field(ge=0)] = 0
     history: Annotated[int, field(ge=0, le=64)] = 1

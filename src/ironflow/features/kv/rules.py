@@ -81,9 +81,14 @@ def condition_of(if_match: str | None, if_none_match: str | None) -> Condition:
 
 def is_live(entry: EntryRow | None, bucket: BucketRow, now: Millis) -> bool:
     """Whether a reader sees the entry: it is a put and has not expired."""
-    if entry is None or entry.operation != "put":
+    return entry is not None and is_seen(entry, bucket, now, at_revision=False)
+
+
+def is_seen(entry: EntryRow, bucket: BucketRow, now: Millis, *, at_revision: bool) -> bool:
+    """Whether a reader sees the entry, who asks for the newest or for a certain revision, which may be a tombstone."""
+    if bucket.ttl_ms and entry.created_at + bucket.ttl_ms <= now:
         return False
-    return not bucket.ttl_ms or entry.created_at + bucket.ttl_ms > now
+    return at_revision or entry.operation == "put"
 
 
 def check_condition(newest: EntryRow | None, bucket: BucketRow, condition: Condition, now: Millis) -> None:
@@ -99,23 +104,30 @@ def check_condition(newest: EntryRow | None, bucket: BucketRow, condition: Condi
 
 
 def decide_put(
-    bucket: BucketRow, newest: EntryRow | None, key: str, size_bytes: int, condition: Condition, now: Millis
+    bucket: BucketRow,
+    newest: EntryRow | None,
+    key: str,
+    size_bytes: int,
+    condition: Condition,
+    now: Millis,
+    *,
+    freed_bytes: int = 0,
 ) -> EntryRow:
     """The entry to store, at the bucket's next revision.
 
-    newest: the key's last entry, tombstone or not. Raises RevisionConflict, InvalidKey, ValueTooLarge, BucketFull.
-    Source: docs/reference/kv.md, "Compare and set".
+    newest: the key's last entry, tombstone or not. freed_bytes: of the revisions that this one pushes out of the
+    history. Raises RevisionConflict, InvalidKey, ValueTooLarge, BucketFull.
+    Source: docs/reference/kv.md, "Compare and set" and "Limits".
     """
     check_key(key)
     check_condition(newest, bucket, condition, now)
     value_bytes_max = bucket.value_bytes_max or VALUE_BYTES_MAX
     if size_bytes > value_bytes_max:
         raise ValueTooLarge(f"The value is {size_bytes} bytes; bucket {bucket.name!r} takes up to {value_bytes_max}.")
-    replaced = newest.size_bytes if newest is not None and bucket.history == 1 else 0
-    if bucket.bytes_max and bucket.bytes_stored - replaced + size_bytes > bucket.bytes_max:
+    if bucket.bytes_max and bucket.bytes_stored - freed_bytes + size_bytes > bucket.bytes_max:
         raise BucketFull(
             f"Bucket {bucket.name!r} holds {bucket.bytes_stored} of {bucket.bytes_max} bytes; "
-            f"{size_bytes} more do not fit. Delete keys or raise max_bytes."
+            f"{size_bytes} more do not fit. Delete or purge keys, or make a larger bucket."
         )
     return EntryRow(key, bucket.last_revision + 1, "put", size_bytes, now)
 

@@ -104,8 +104,8 @@ class KeyValue:
 
     async def get_history(self, call: Call, request: contract.GetHistory) -> contract.History:
         def look(tx: Tx) -> contract.History:
-            _bucket(tx, call.environment, request.bucket)
-            found = store.history(tx, call.environment, request.bucket, request.key, request.limit)
+            bucket = _bucket(tx, call.environment, request.bucket)
+            found = store.history(tx, call.environment, bucket, request.key, request.limit, call.now)
             if not found:
                 raise contract.KeyNotFound(f"Bucket {request.bucket!r} has no key {request.key!r}.")
             return contract.History(entries=[_entry_message(*each) for each in found], count=len(found))
@@ -116,7 +116,7 @@ class KeyValue:
         def look(tx: Tx) -> contract.Entry:
             bucket = _bucket(tx, call.environment, request.bucket)
             found = store.value(tx, call.environment, request.bucket, request.key, request.revision)
-            if found is None or not (request.revision or rules.is_live(found[0], bucket, call.now)):
+            if found is None or not rules.is_seen(found[0], bucket, call.now, at_revision=request.revision is not None):
                 raise contract.KeyNotFound(f"Bucket {request.bucket!r} has no key {request.key!r}.")
             return _entry_message(*found)
 
@@ -129,7 +129,7 @@ class KeyValue:
 
     async def delete(self, call: Call, request: contract.DeleteKey) -> None:
         if request.purge:
-            await self._db.write(lambda tx: _purge(tx, call.environment, request))
+            await self._db.write(lambda tx: _purge(tx, call, request))
             return
         condition = rules.condition_of(request.if_match, None)
         write = _Write(call.environment, request.bucket, request.key, None, condition, call.now)
@@ -142,8 +142,9 @@ def _apply_writes(tx: Tx, writes: list[_Write]) -> list[int | IronflowError]:
     places: dict[tuple[str, str], list[int]] = {}
     for index, write in enumerate(writes):
         places.setdefault((write.environment, write.bucket), []).append(index)
-    for (environment, name), indexes in places.items():
-        bucket = store.bucket(tx, environment, name, to_write=True)
+    # In one order on all nodes, so that no two wait for each other's bucket.
+    for (environment, name), indexes in sorted(places.items()):
+        before = bucket = store.bucket(tx, environment, name, to_write=True)
         if bucket is None:
             for index in indexes:
                 answers[index] = _not_found(name, environment)
@@ -154,8 +155,9 @@ def _apply_writes(tx: Tx, writes: list[_Write]) -> list[int | IronflowError]:
                 bucket, answers[index] = _apply_write(tx, bucket, newest, writes[index])
             except IronflowError as refusal:
                 answers[index] = refusal
-        store.save_bucket(tx, environment, bucket)
-        tx.ring("kv", f"{environment}/{name}")
+        if bucket != before:
+            store.save_bucket(tx, environment, bucket)
+            tx.ring("kv", f"{environment}/{name}")
     return [0 if answer is None else answer for answer in answers]
 
 
@@ -166,20 +168,23 @@ def _apply_write(tx: Tx, bucket: BucketRow, newest: dict[str, EntryRow], write: 
         if entry is None:
             return bucket, 0
     else:
-        entry = rules.decide_put(bucket, previous, write.key, len(write.value), write.condition, write.now)
+        freed = store.pushed_out_bytes(tx, write.environment, bucket, previous) if bucket.bytes_max else 0
+        entry = rules.decide_put(
+            bucket, previous, write.key, len(write.value), write.condition, write.now, freed_bytes=freed
+        )
     grew = store.add_entry(tx, write.environment, bucket, entry, write.value, previous)
     newest[write.key] = entry
     return replace(bucket, last_revision=entry.revision, bytes_stored=bucket.bytes_stored + grew), entry.revision
 
 
-def _purge(tx: Tx, environment: str, request: contract.DeleteKey) -> None:
-    bucket = _bucket(tx, environment, request.bucket, to_write=True)
+def _purge(tx: Tx, call: Call, request: contract.DeleteKey) -> None:
+    bucket = _bucket(tx, call.environment, request.bucket, to_write=True)
     condition = rules.condition_of(request.if_match, None)
-    newest = store.newest_of(tx, environment, request.bucket, [request.key]).get(request.key)
-    rules.check_condition(newest, bucket, condition, newest.created_at if newest else 0)
-    freed = store.purge_key(tx, environment, request.bucket, request.key)
-    store.save_bucket(tx, environment, replace(bucket, bytes_stored=bucket.bytes_stored - freed))
-    tx.ring("kv", f"{environment}/{request.bucket}")
+    newest = store.newest_of(tx, call.environment, request.bucket, [request.key]).get(request.key)
+    rules.check_condition(newest, bucket, condition, call.now)
+    freed = store.purge_key(tx, call.environment, request.bucket, request.key)
+    store.save_bucket(tx, call.environment, replace(bucket, bytes_stored=bucket.bytes_stored - freed))
+    tx.ring("kv", f"{call.environment}/{request.bucket}")
 
 
 def _bucket(tx: Tx, environment: str, name: str, *, to_write: bool = False) -> BucketRow:

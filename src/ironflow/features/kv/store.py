@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from ironflow.base.time import Millis
-from ironflow.features.kv.rules import BucketRow, EntryRow
+from ironflow.features.kv.rules import KEY_BYTES_MAX, BucketRow, EntryRow
 from ironflow.storage.port import Tx
 
 _BUCKET = "name, description, ttl_ms, value_bytes_max, bytes_max, history, created_at, last_revision, bytes_stored"
@@ -32,7 +32,8 @@ WHERE environment = :environment AND bucket = :bucket AND key = :key AND newest 
 VALUE_AT = f"""SELECT {_ENTRY}, value FROM kv_entries
 WHERE environment = :environment AND bucket = :bucket AND key = :key AND revision = :revision"""
 HISTORY = f"""SELECT {_ENTRY}, value FROM kv_entries
-WHERE environment = :environment AND bucket = :bucket AND key = :key ORDER BY revision DESC LIMIT :limit"""
+WHERE environment = :environment AND bucket = :bucket AND key = :key AND created_at > :oldest
+ORDER BY revision DESC LIMIT :limit"""
 KEYS_AFTER = """SELECT key FROM kv_entries
 WHERE environment = :environment AND bucket = :bucket AND newest = 1 AND operation = 'put' AND created_at > :oldest
   AND key > :cursor AND key >= :first AND key < :last ORDER BY key LIMIT :limit"""
@@ -47,6 +48,9 @@ VALUES (:environment, :bucket, :key, :revision, :operation, :value, :size_bytes,
 # The revisions of a key beyond the newest `history`.
 OLD_REVISIONS = f"""SELECT {_ENTRY} FROM kv_entries
 WHERE environment = :environment AND bucket = :bucket AND key = :key ORDER BY revision DESC LIMIT 64 OFFSET :history"""
+PUSHED_OUT_BYTES = """SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM (
+  SELECT size_bytes FROM kv_entries WHERE environment = :environment AND bucket = :bucket AND key = :key
+  ORDER BY revision DESC LIMIT 64 OFFSET :kept) AS old"""
 PURGE_KEY = """DELETE FROM kv_entries WHERE environment = :environment AND bucket = :bucket AND key = :key
 RETURNING size_bytes"""
 
@@ -86,8 +90,10 @@ def count_values(tx: Tx, environment: str, bucket: BucketRow, now: Millis) -> in
 
 
 def delete_bucket(tx: Tx, environment: str, name: str) -> bool:
+    # The bucket first: who is writing into it is waited for, and what he wrote is there to be deleted.
+    deleted = tx.run(DELETE_BUCKET, _place(environment, name)) == 1
     tx.run(DELETE_BUCKET_ENTRIES, _place(environment, name))
-    return tx.run(DELETE_BUCKET, _place(environment, name)) == 1
+    return deleted
 
 
 def save_bucket(tx: Tx, environment: str, bucket: BucketRow) -> None:
@@ -111,8 +117,11 @@ def value(
     return (EntryRow(*row[:5]), row[5] or b"") if row else None
 
 
-def history(tx: Tx, environment: str, bucket: str, key: str, limit: int) -> list[tuple[EntryRow, bytes]]:
-    rows = tx.rows(HISTORY, _place(environment, bucket, key=key, limit=limit))
+def history(
+    tx: Tx, environment: str, bucket: BucketRow, key: str, limit: int, now: Millis
+) -> list[tuple[EntryRow, bytes]]:
+    """The revisions of a key that have not expired, newest first."""
+    rows = tx.rows(HISTORY, _place(environment, bucket.name, key=key, limit=limit, oldest=_oldest(bucket, now)))
     return [(EntryRow(*row[:5]), row[5] or b"") for row in rows]
 
 
@@ -120,7 +129,9 @@ def keys_after(
     tx: Tx, environment: str, bucket: BucketRow, prefix: str, cursor: str, limit: int, now: Millis
 ) -> list[str]:
     """Live keys that begin with `prefix`, after `cursor`, in order of their bytes."""
-    bounds = {"first": prefix, "last": prefix + "\U0010ffff", "cursor": cursor, "limit": limit}
+    # After every key with the prefix, for none is so long.
+    last = prefix + "\U0010ffff" * KEY_BYTES_MAX
+    bounds = {"first": prefix, "last": last, "cursor": cursor, "limit": limit}
     rows = tx.rows(KEYS_AFTER, _place(environment, bucket.name, oldest=_oldest(bucket, now), **bounds))
     return [row[0] for row in rows]
 
@@ -160,6 +171,15 @@ def _drop_old(tx: Tx, environment: str, bucket: BucketRow, key: str) -> int:
     for entry in old:
         tx.run(DELETE_REVISION, _place(environment, bucket.name, key=key, revision=entry.revision))
     return sum(entry.size_bytes for entry in old)
+
+
+def pushed_out_bytes(tx: Tx, environment: str, bucket: BucketRow, previous: EntryRow | None) -> int:
+    """The size of the revisions that the next one of this key pushes out of the history."""
+    if previous is None or bucket.history == 1:
+        return previous.size_bytes if previous is not None else 0
+    place = _place(environment, bucket.name, key=previous.key, kept=bucket.history - 1)
+    row = tx.row(PUSHED_OUT_BYTES, place)
+    return row[0] if row else 0
 
 
 def purge_key(tx: Tx, environment: str, bucket: str, key: str) -> int:

@@ -183,7 +183,10 @@ class GetRun(Message, kw_only=True):
 
 
 class ListRuns(Message, kw_only=True):
-    """Newest first. limit 0 means 50; search looks in run, function and event ids and in event names."""
+    """Newest first. limit 0 means 50; search looks in run, function and event ids and in event names.
+
+    parent_run_id: only runs that steps of this one started.
+    """
 
     function_id: Annotated[str, field(1)] = ""
     status: Annotated[RunStatus | None, field(2)] = None
@@ -195,6 +198,7 @@ class ListRuns(Message, kw_only=True):
     search: Annotated[str, field(8)] = ""
     event_id: Annotated[str, field(9)] = ""
     statuses: Annotated[list[RunStatus], field(10)] = []
+    parent_run_id: str = ""
 
 
 class Runs(Message, kw_only=True):

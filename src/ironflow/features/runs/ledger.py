@@ -99,6 +99,8 @@ class Ledger:
 
     def admit(self, tx: Tx, place: Place, now: Millis) -> int:
         """Gives free slots of a place to those that wait longest; to how many."""
+        # A limit as this node knew it, or a function it has not heard of, would let too many through.
+        self._index.refresh(tx)
         function = self._index.get(place.environment, place.function_id)
         admitted = slots.next_admitted(tx, place, function.slot_limit if function else 0)
         if admitted:
@@ -108,11 +110,15 @@ class Ledger:
 
     def events_came(self, tx: Tx, records: list[Record], now: Millis) -> None:
         """Events just appended reach the runs that wait for them or are cancelled by them."""
+        positions = {record.id: record.position for record in records}
         for record, wait in waits.matching(tx, records):
             run = store.load(tx, [wait.run_id], {wait.run_id: {wait.step_id}}).get(wait.run_id)
             if run is None or run.ended:
                 continue
             if wait.kind == "cancel":
+                if positions.get(run.event_id, 0) >= record.position:
+                    # The event that started the run, or one that came before it in the same commit.
+                    continue
                 run = self.load_whole(tx, run)
                 decision = decide(run, commands.Cancel(cause="cancel-on-event"), now)
             else:

@@ -16,6 +16,7 @@ class Filter:
     environment: str
     function_id: str = ""
     event_id: str = ""
+    parent_run_id: str = ""
     search: str = ""
     since: Millis = 0
     until: Millis = 0
@@ -56,7 +57,7 @@ def _where(wanted: Filter) -> tuple[str, Params]:
     """Only conditions that are asked for, so that the fitting index is found; ids sort by creation time."""
     parts = ["r.environment = :environment"]
     params: Params = {"environment": wanted.environment}
-    for name in ("function_id", "event_id"):
+    for name in ("function_id", "event_id", "parent_run_id"):
         if value := getattr(wanted, name):
             parts.append(f"r.{name} = :{name}")
             params[name] = value

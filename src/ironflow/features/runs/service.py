@@ -51,6 +51,7 @@ class Runs:
             environment=call.environment,
             function_id=request.function_id,
             event_id=request.event_id,
+            parent_run_id=request.parent_run_id,
             search=request.search,
             since=to_millis(request.since) if request.since else 0,
             until=to_millis(request.until) if request.until else 0,

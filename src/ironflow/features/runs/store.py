@@ -59,7 +59,6 @@ FIND_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
 WHERE run_id = :run_id AND (step_id = :step_id OR name = :step_id OR number = :number) ORDER BY sequence, number"""
 DROP_STEPS = "DELETE FROM steps WHERE run_id = :run_id AND sequence >= :from_sequence"
 ADD_FACT = """INSERT INTO facts (run_id, version, at, kind, body) VALUES (:run_id, :version, :at, :kind, :body)"""
-CHILDREN = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.parent_run_id = :run_id ORDER BY r.id LIMIT :limit"
 STEPS_AFTER = f"""SELECT {STEP_COLUMNS} FROM steps
 WHERE run_id = :run_id ORDER BY sequence, number LIMIT :limit OFFSET :offset"""
 SAVE_STEP = f"""INSERT INTO steps (run_id, {STEP_COLUMNS}) VALUES (:run_id, {_values(_STEP_FIELDS)})
@@ -109,17 +108,15 @@ def load(tx: Tx, ids: list[str], step_ids: dict[str, set[str]] | None = None) ->
     """
     rows = tx.rows(LOAD_TO_CHANGE, {"ids": ids})
     leases = {row[0]: Lease(*row[1:]) for row in tx.rows(LEASES, {"ids": ids})} if rows else {}
-    wanted = {}
-    if step_ids:
-        # A run without any step has none to look at.
-        wanted = {row[0]: names for row in rows if row[_STEP_COUNT_AT] and (names := step_ids.get(row[0]))}
-    steps = _some_steps(tx, wanted) if wanted else {}
+    steps = _some_steps(tx, rows, step_ids) if step_ids else {}
     return {row[0]: run_of(row, leases.get(row[0]), steps.get(row[0])) for row in rows}
 
 
-def look(tx: Tx, ids: list[str]) -> dict[str, Run]:
-    """Runs to read, by id, without steps."""
-    return {row[0]: run_of(row) for row in tx.rows(LOAD, {"ids": ids})}
+def look(tx: Tx, ids: list[str], step_ids: dict[str, set[str]] | None = None) -> dict[str, Run]:
+    """Runs to read, by id. step_ids: for each run the steps to read with it."""
+    rows = tx.rows(LOAD, {"ids": ids})
+    steps = _some_steps(tx, rows, step_ids) if step_ids else {}
+    return {row[0]: run_of(row, steps=steps.get(row[0])) for row in rows}
 
 
 def _step(row: Row) -> Step:
@@ -127,7 +124,11 @@ def _step(row: Row) -> Step:
     return Step(*row[:-1], injected=bool(row[-1]))
 
 
-def _some_steps(tx: Tx, wanted: dict[str, set[str]]) -> dict[str, dict[str, Step]]:
+def _some_steps(tx: Tx, rows: list[Row], step_ids: dict[str, set[str]]) -> dict[str, dict[str, Step]]:
+    # A run without any step has none to look at.
+    wanted = {row[0]: names for row in rows if row[_STEP_COUNT_AT] and (names := step_ids.get(row[0]))}
+    if not wanted:
+        return {}
     names = [name for each in wanted.values() for name in each]
     found: dict[str, dict[str, Step]] = {}
     for row in tx.rows(SOME_STEPS, {"run_ids": list(wanted), "step_ids": names}):
@@ -199,11 +200,6 @@ def find_steps(tx: Tx, run_id: str, named: str) -> list[Step]:
 
 def drop_steps(tx: Tx, run_id: str, from_sequence: int) -> None:
     tx.run(DROP_STEPS, {"run_id": run_id, "from_sequence": from_sequence})
-
-
-def children(tx: Tx, run_id: str, limit: int) -> list[Run]:
-    """Runs that this one started, oldest first."""
-    return [run_of(row) for row in tx.rows(CHILDREN, {"run_id": run_id, "limit": limit})]
 
 
 def add_facts(tx: Tx, facts: list[tuple[str, int, Fact]]) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ironflow.base.time import Millis
 from ironflow.engine.evolve import fold
-from ironflow.engine.facts import AnyFact
+from ironflow.engine.facts import Fact
 from ironflow.engine.model import Recording, Run, Step
 from ironflow.features.runs.rules import step_row_id
 from ironflow.features.time_travel.contract import RecordingExpired, RunNotRecorded, StepsNotRecorded
@@ -16,10 +16,10 @@ class Kept(NamedTuple):
 
     version: int
     at: Millis
-    fact: AnyFact
+    fact: Fact
 
 
-def history(kept: Iterable[tuple[int, AnyFact]]) -> list[Kept]:
+def history(kept: Iterable[tuple[int, Fact]]) -> list[Kept]:
     """A run's facts, given with their versions, dated so that time never runs backwards.
 
     A server's clock may be set back; what happened next is then as late as what happened before it.

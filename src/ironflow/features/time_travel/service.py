@@ -11,7 +11,7 @@ from ironflow.features.functions import in_tx as functions
 from ironflow.features.time_travel import contract, rules
 from ironflow.features.time_travel.in_tx import Recorded, recorded
 from ironflow.features.time_travel.messages import at, bytes_of, run_state, timeline_event
-from ironflow.features.time_travel.telling import by_time, entries
+from ironflow.features.time_travel.telling import entries
 from ironflow.log.read import records
 from ironflow.storage.port import Database, Tx
 
@@ -49,7 +49,7 @@ class TimeTravel:
         limit = request.limit or ENTRIES_MAX
 
         def look(tx: Tx) -> contract.RunTimeline:
-            told = by_time(list(entries(recorded(tx, call.environment, request.run_id).past)))
+            told = list(entries(recorded(tx, call.environment, request.run_id).past))
             return contract.RunTimeline(
                 events=[timeline_event(entry) for entry in told[offset : offset + limit]],
                 next_cursor=str(offset + limit) if len(told) > offset + limit else None,

@@ -5,6 +5,7 @@ Ours besides: run.admitted, run.pause_requested, steps.dropped.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from ironflow.base.duration import duration_text
@@ -41,13 +42,15 @@ KINDS: dict[str, frozenset[str]] = {
 }  # fmt: skip
 
 _UNDER_WAY = ("running", "sleeping", "waiting")
+_PAUSED = {"injection": "by hand", "exhausted": "all attempts failed", "diverged": "its code is not what it was"}
 
 
 class Entry(NamedTuple):
     """One thing that happened. version, place: of its fact, and among the entries of that fact, from 0.
 
-    at: when it happened; what a worker says of its steps' times is believed within the execution that reported them.
-    recorded_at: when the server kept it. data: what the audit trail tells; payloads in it are JSON as recorded.
+    at: when it was recorded, so that the run's state at that moment shows it; what a worker says of a step's own times
+    is in data. data: what the audit trail tells; payloads in it are JSON as recorded, None is nothing to tell.
+    actor: the person who did it, if any.
     """
 
     run_id: str
@@ -55,7 +58,6 @@ class Entry(NamedTuple):
     place: int
     type: str
     at: Millis
-    recorded_at: Millis
     summary: str
     significant: bool
     data: dict[str, Any]
@@ -68,34 +70,27 @@ class Entry(NamedTuple):
 
 
 class _Told(NamedTuple):
-    """An entry before it has a place. at: None for when it was recorded."""
+    """An entry before it has a place."""
 
     type: str
     summary: str
     data: dict[str, Any]
     significant: bool = True
     step: Step | None = None
-    at: Millis | None = None
     actor: str | None = None
 
 
 def entries(past: Sequence[Kept]) -> Iterator[Entry]:
-    """Everything that happened, in the order of record. past: all kept facts of one run, from the first."""
+    """Everything that happened, in order. past: all kept facts of one run, from the first."""
     run: Run | None = None
-    # Since when the execution runs that reports steps.
-    since: Millis = 0
     for version, at, fact in past:
         before, run = run, evolve(run, fact)
-        if isinstance(fact, facts.RunCreated | facts.Leased):
-            since = at
         for place, told in enumerate(_told(before, fact, run)):
-            happened = at if told.at is None else min(max(told.at, since), at)
             yield Entry(
                 run.id,
                 version,
                 place,
                 told.type,
-                happened,
                 at,
                 told.summary,
                 told.significant,
@@ -103,11 +98,6 @@ def entries(past: Sequence[Kept]) -> Iterator[Entry]:
                 told.step,
                 told.actor,
             )
-
-
-def by_time(told: Sequence[Entry]) -> list[Entry]:
-    """Entries in the order in which they happened; those of one moment in the order of record."""
-    return sorted(told, key=lambda entry: (entry.at, entry.version, entry.place))
 
 
 def _told(before: Run | None, fact: facts.Fact, after: Run) -> Iterator[_Told]:
@@ -127,11 +117,11 @@ def _told(before: Run | None, fact: facts.Fact, after: Run) -> Iterator[_Told]:
             names = ", ".join(f"'{name}'" for name in dropped) or "none"
             yield _Told("steps.dropped", f"Steps to run again: {names}", {"from_sequence": first, "steps": dropped})
         case facts.RunPaused(reason=reason):
-            why = "all attempts failed" if reason == "exhausted" else "by hand"
+            why = _PAUSED.get(reason, reason)
             yield _Told("run.paused", f"Paused: {why}", _change(before, after) | _error(fact.error))
         case facts.RunResumed(attempt=attempt, from_step=from_step):
             place = f" from step '{from_step}'" if from_step else ""
-            data = _change(before, after) | {"attempt": attempt, "from_step": from_step}
+            data = _change(before, after) | {"attempt": attempt, "from_step": from_step or None}
             yield _Told("run.resumed", f"Resumed{place}", data)
         case facts.PauseRequested():
             yield _Told("run.pause_requested", "To be paused at the next step boundary", {})
@@ -178,7 +168,7 @@ def _status_changed(before: Run, fact: facts.Fact, after: Run) -> _Told:
         case facts.JobReturned():
             significant, summary = False, f"Worker {before.worker_id} gave the job back"
         case facts.Waiting(until=until):
-            data |= {"step_id": fact.step_id, "until": None if until is None else to_datetime(until)}
+            data |= {"step_id": fact.step_id, "until": _at(until)}
             significant, summary = False, _waiting_text(after, fact)
         case facts.Woken():
             significant, summary = False, "Back in the queue"
@@ -209,12 +199,11 @@ def _step(known: Step | None, step: Step) -> Iterator[_Told]:
     undo = "Undoing " if saga else ""
     under_way = step.status in _UNDER_WAY
     if under_way or known is None or known.status not in _UNDER_WAY:
-        begun_at = step.started_at if not under_way else None
         summary = f"{undo}'{name}' {_opening(step)}"
-        yield _Told(f"{word}.started", summary, _step_data(step, {}), significant=False, step=step, at=begun_at)
+        yield _Told(f"{word}.started", summary, _step_data(step, {}), significant=False, step=step)
     if under_way:
         return
-    data: dict[str, Any] = {"duration_ms": step.duration_ms}
+    data: dict[str, Any] = {"duration_ms": step.duration_ms, "ended_at": _at(step.ended_at)}
     if step.status == "completed":
         took = f" in {_span(step.duration_ms)}" if step.duration_ms is not None else ""
         data["output"] = _json(step.output)
@@ -223,7 +212,7 @@ def _step(known: Step | None, step: Step) -> Iterator[_Told]:
         data |= _error(step.error)
         how = "timed out" if step.status == "timed_out" else f"failed: {_message(step.error)}"
         told, summary = f"{word}.failed", f"{undo}'{name}' {how}"
-    yield _Told(told, summary, _step_data(step, data), step=step, at=step.ended_at)
+    yield _Told(told, summary, _step_data(step, data), step=step)
 
 
 def _opening(step: Step) -> str:
@@ -245,6 +234,7 @@ def _step_data(step: Step, more: dict[str, Any]) -> dict[str, Any]:
         "status": step.status,
         "sequence": step.sequence,
         "attempt": step.attempt,
+        "started_at": _at(step.started_at),
     }
     if step.compensation_for is not None:
         data["compensation_for"] = step.compensation_for
@@ -258,7 +248,7 @@ def _replaced(word: str, verb: str, before: Run, step: Step, reason: str) -> _To
         "previous_output": _json(known.output if known is not None else step.original_output),
         "new_output": _json(step.output),
         "original_output": _json(step.original_output),
-        "reason": reason,
+        "reason": reason or None,
     }
     # An injection leaves alone who patched it before.
     actor = step.patched_by if word == "step.patched" else None
@@ -268,7 +258,7 @@ def _replaced(word: str, verb: str, before: Run, step: Step, reason: str) -> _To
 
 
 def _change(before: Run, after: Run) -> dict[str, Any]:
-    return {"old_status": before.status, "new_status": after.status, "reason": after.reason}
+    return {"old_status": before.status, "new_status": after.status, "reason": after.reason or None}
 
 
 def _waiting_text(run: Run, fact: facts.Waiting) -> str:
@@ -299,9 +289,13 @@ def _message(error: str | None) -> str:
     return str(value)
 
 
+def _at(at: Millis | None) -> datetime | None:
+    return None if at is None else to_datetime(at)
+
+
 def _time(at: Millis | None) -> str:
-    """RFC 3339 in UTC, without a fraction that is zero."""
-    return "" if at is None else to_datetime(at).isoformat().replace("+00:00", "Z")
+    """RFC 3339 in UTC to the millisecond."""
+    return "" if at is None else to_datetime(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _span(span_ms: int) -> str:

@@ -1,0 +1,134 @@
+"""`TestClient`: one function run to its end in the test's process, with mocks for what it does and no server."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from ironflow.base.cel import expression
+from ironflow.base.errors import InvalidArgument
+from ironflow.base.pattern import matches
+from ironflow.base.time import FixedClock, to_millis
+from ironflow.features.functions.contract import FunctionNotFound, InvalidFunction
+from ironflow.features.runs.ledger import INVOKED
+from ironflow.log.record import Record
+from ironflow.sdk.function import FunctionDefinition
+from ironflow.sdk.outcomes import NoRunStarted
+from ironflow.sdk.payload import Raw, from_payload
+from ironflow.testing.rehearsal import Rehearsal
+from ironflow.testing.run import TestRun
+from ironflow.testing.stage import Stage
+
+
+class TestClient:
+    """Runs functions to their end without a server.
+
+        client = TestClient(functions=[process_order])
+        client.mock_step("charge", {"id": "ch_1"})
+        run = await client.emit("order.placed", {"amount": 100})
+        assert run.status == "completed"
+
+    strict: every step and every invoked function needs a mock, and compensations are recorded without being run.
+    Otherwise real bodies run where there is no mock. secrets: what `ctx.secrets` may give to functions that declare it.
+    start: the time of the first event, else the first moment of 2026; sleeps move it. Raises InvalidFunction.
+    """
+
+    # It is no test, whatever its name begins with.
+    __test__: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        functions: Sequence[FunctionDefinition],
+        *,
+        strict: bool = True,
+        secrets: Mapping[str, str] | None = None,
+        start: datetime | None = None,
+    ) -> None:
+        clock = FixedClock() if start is None else FixedClock(to_millis(start))
+        self._stage = Stage(functions_by_id(functions), strict, dict(secrets or {}), clock)
+
+    def mock_step(self, name: str, *answers: Any) -> None:
+        """Says what the step `name` gives in place of running its body.
+
+        answers: a value, an exception to raise, or a callable, which is given the body's arguments unless it takes
+        none. Of several, each call takes the next and the last one stays. `compensate:charge` mocks the compensation
+        of step `charge`, `publish:orders` what publishing to that topic gives.
+        """
+        self._stage.steps.add(name, answers)
+
+    def mock_invoke(self, function: str | FunctionDefinition, *answers: Any) -> None:
+        """Says what an invoked function gives. answers: as for mock_step; a callable is given the input.
+
+        An exception makes the handler see InvokeError, with the exception's text as its cause.
+        """
+        self._stage.invokes.add(function if isinstance(function, str) else function.id, answers)
+
+    def send_event(self, name: str, data: Any = None, *, metadata: Any = None, version: int = 1) -> None:
+        """Queues an event for a wait_for_event. Each wait takes the oldest that it matches; without any it times out."""
+        self._stage.events.append(self._stage.event(name, data, metadata=metadata, version=version))
+
+    async def emit(
+        self,
+        name: str,
+        data: Any = None,
+        *,
+        function: str | FunctionDefinition | None = None,
+        metadata: Any = None,
+        version: int = 1,
+    ) -> TestRun:
+        """The run that this event starts, at its end.
+
+        function: which one, where the event starts several. Raises NotMocked, NoRunStarted, NeverEnds.
+        """
+        event = self._stage.event(name, data, metadata=metadata, version=version)
+        started = [each for each in self._stage.functions.values() if _is_triggered(each, event)]
+        if function is not None:
+            wanted = function if isinstance(function, str) else function.id
+            started = [each for each in started if each.id == wanted]
+        if not started:
+            triggers = {
+                each.id: [trigger.event or trigger.cron for trigger in each.settings.triggers]
+                for each in self._stage.functions.values()
+            }
+            raise NoRunStarted(f"event {name!r} starts none of these functions; their triggers: {triggers}.")
+        if len(started) > 1:
+            ids = ", ".join(repr(each.id) for each in started)
+            raise InvalidArgument(f"event {name!r} starts {ids}. Say which one to run with function=.")
+        return await self._run(started[0], event)
+
+    async def invoke(self, function: str | FunctionDefinition, data: Any = None) -> TestRun:
+        """A run of that function, whatever its triggers, at its end. Raises FunctionNotFound, NotMocked, NeverEnds."""
+        function_id = function if isinstance(function, str) else function.id
+        found = self._stage.functions.get(function_id)
+        if found is None:
+            there = ", ".join(map(repr, self._stage.functions))
+            raise FunctionNotFound(f"There is no function {function_id!r} here; there is {there}.")
+        return await self._run(found, self._stage.event(INVOKED, data, source="invoke"))
+
+    async def _run(self, function: FunctionDefinition, event: Record) -> TestRun:
+        self._stage.fault = None
+        return await Rehearsal(self._stage, function, event).run()
+
+
+def functions_by_id(functions: Sequence[FunctionDefinition]) -> dict[str, FunctionDefinition]:
+    """Raises InvalidFunction for what is no function, and for an id that comes twice."""
+    found: dict[str, FunctionDefinition] = {}
+    for each in functions:
+        if not isinstance(each, FunctionDefinition):
+            raise InvalidFunction(f"{each!r} is no function. Write @function(...) above its handler.")
+        if each.id in found:
+            raise InvalidFunction(f"two functions are called {each.id!r}.")
+        found[each.id] = each
+    return found
+
+
+def _is_triggered(function: FunctionDefinition, event: Record) -> bool:
+    for trigger in function.settings.triggers:
+        if not trigger.event or not matches(trigger.event, event.name):
+            continue
+        if not trigger.expression:
+            return True
+        data, metadata = from_payload(Raw(event.data.encode())), event.metadata
+        about = {"metadata": None if metadata is None else from_payload(Raw(metadata.encode()))}
+        if expression(trigger.expression).matches(data, name=event.name, id=event.id, **about):
+            return True
+    return False

@@ -1,0 +1,116 @@
+"""Standing in for the bodies of steps and for invoked functions."""
+
+import inspect
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from ironflow.base.errors import NonRetryableError
+from ironflow.base.time import Clock
+from ironflow.sdk.bodies import Bodies
+from ironflow.sdk.compensations import Compensation
+from ironflow.sdk.results import result_reader
+
+PUBLISH = "publish:"
+
+
+class NotMocked(NonRetryableError):
+    """The function under test met a step, or invoked a function, for which the test has no mock."""
+
+    code = "NOT_MOCKED"
+
+
+class Mocks:
+    """Answers by name. Each call takes the next one, the last one stays for all further calls.
+
+    An answer is a value, an exception to raise, or a callable that is called in place of the body; it may be async,
+    and is given the body's arguments unless it takes none.
+    """
+
+    def __init__(self) -> None:
+        self._answers: dict[str, deque[Any]] = {}
+
+    def add(self, name: str, answers: Sequence[Any]) -> None:
+        """Replaces the answers for `name`; without any, the answer is None."""
+        self._answers[name] = deque(answers or (None,))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._answers
+
+    async def answer(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        answers = self._answers[name]
+        answer = answers.popleft() if len(answers) > 1 else answers[0]
+        if isinstance(answer, BaseException) or (isinstance(answer, type) and issubclass(answer, BaseException)):
+            raise answer
+        if not callable(answer):
+            return answer
+        value = answer(*args, **kwargs) if _takes_any(answer) else answer()
+        return await value if inspect.isawaitable(value) else value
+
+
+def _takes_any(fn: Callable[..., Any]) -> bool:
+    try:
+        return bool(inspect.signature(fn).parameters)
+    except (TypeError, ValueError):
+        # Some built-in functions do not say; those take something.
+        return True
+
+
+class MockedBodies(Bodies):
+    """Bodies of which the mocked ones are replaced.
+
+    strict: other bodies are not run: a step raises NotMocked, a compensation is recorded as if it had run.
+    on_fault: told of each NotMocked, because a handler may catch what a step raises. publish: what an unmocked publish
+    gives, for there is no server.
+    """
+
+    def __init__(
+        self,
+        limit_s: float | None,
+        clock: Clock,
+        mocks: Mocks,
+        strict: bool,
+        on_fault: Callable[[NotMocked], None],
+        publish: Callable[[], Any],
+    ) -> None:
+        super().__init__(limit_s, None, clock)
+        self._mocks = mocks
+        self._strict = strict
+        self._on_fault = on_fault
+        self._publish = publish
+
+    async def step(
+        self,
+        step_id: str,
+        name: str,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout_s: float | None,
+    ) -> Any:
+        if name in self._mocks:
+            await super().step(step_id, name, partial(self._mocks.answer, name), args, kwargs, timeout_s)
+            # As the real body's result will be read, so that a mock which does not fit it is found out.
+            return result_reader(fn)(next(row.output for row in reversed(self.rows) if row.id == step_id))
+        if name.startswith(PUBLISH):
+            return await super().step(step_id, name, self._publish, (), {}, timeout_s)
+        if self._strict:
+            fault = NotMocked(
+                f"step {name!r} is not mocked. Say what it gives with client.mock_step({name!r}, ...), "
+                "or run real bodies with TestClient(..., strict=False)."
+            )
+            self._on_fault(fault)
+            raise fault
+        return await super().step(step_id, name, fn, args, kwargs, timeout_s)
+
+    async def compensate(self, step_id: str, compensation: Compensation) -> None:
+        if compensation.name in self._mocks:
+            compensation = compensation._replace(fn=partial(self._mocks.answer, compensation.name))
+        elif self._strict:
+            compensation = compensation._replace(fn=_nothing)
+        await super().compensate(step_id, compensation)
+
+
+async def _nothing() -> None:
+    """In place of a compensation in a strict test."""

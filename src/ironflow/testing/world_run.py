@@ -1,0 +1,89 @@
+"""A run in a time machine, as it was when the world last came to rest."""
+
+from typing import Any
+
+from ironflow.engine.model import Status
+from ironflow.features.runs.contract import RunStatus
+from ironflow.sdk.client import Client
+from ironflow.sdk.outcomes import NoRunStarted
+from ironflow.sdk.views import Failure, Run, Step
+from ironflow.testing.run import compensated, step_named
+
+
+class WorldRun:
+    """The run that an event started. It follows the run: after `await world.advance(...)` it tells the new state.
+
+    run_id: None for an event that started none, which is no error unless something is asked of its run.
+    """
+
+    def __init__(self, event: str, run_id: str | None) -> None:
+        self._event = event
+        self._run_id = run_id
+        self._info: Run | None = None
+        self._steps: list[Step] = []
+
+    @property
+    def id(self) -> str:
+        """Raises NoRunStarted, as all the others do."""
+        if self._run_id is None:
+            raise NoRunStarted(f"event {self._event!r} started no run: no function of this world is triggered by it.")
+        return self._run_id
+
+    @property
+    def info(self) -> Run:
+        """All that `client.runs.get` tells."""
+        if self._info is None:
+            raise NoRunStarted(f"event {self._event!r} has started no run yet.")
+        return self._info
+
+    @property
+    def status(self) -> RunStatus:
+        """As clients see it: a run that sleeps or waits is `paused`; `state` tells the two apart."""
+        return self.info.status
+
+    @property
+    def state(self) -> str:
+        """pending, running, waiting, paused, completed, failed or cancelled."""
+        return self.info.state or self.info.status.value
+
+    @property
+    def output(self) -> Any:
+        return self.info.output
+
+    @property
+    def error(self) -> Failure | None:
+        return self.info.error
+
+    @property
+    def attempt(self) -> int:
+        return self.info.attempt
+
+    @property
+    def steps(self) -> list[Step]:
+        """The recorded steps by sequence."""
+        return self._steps if self.id else []
+
+    @property
+    def compensations(self) -> list[str]:
+        """Names of the steps whose compensations ran, in the order in which they ran."""
+        return compensated(self.steps)
+
+    def step(self, name: str, index: int = 0) -> Step:
+        """The step called `name`; index: of several with that name, from 0. Raises StepNotFound."""
+        return step_named(self.steps, name, index)
+
+    def step_output(self, name: str, index: int = 0) -> Any:
+        """What that step gave; None when it has not, or failed. Raises StepNotFound."""
+        return self.step(name, index).output
+
+    async def look(self, client: Client) -> None:
+        """Takes over the run's present state."""
+        if self._run_id is not None:
+            self._info = await client.runs.get(self._run_id)
+            self._steps = await client.runs.steps(self._run_id)
+
+    def __repr__(self) -> str:
+        if self._info is None:
+            return f"<WorldRun of event {self._event!r}: none>"
+        failed = f": {self._info.error.message}" if self._info.error else ""
+        return f"<WorldRun {self._run_id} of {self._info.function_id} {self.state}{failed}>"

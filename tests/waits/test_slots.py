@@ -1,0 +1,158 @@
+"""Concurrency slots under random histories: never over the limit, never a free slot while somebody queues for it.
+
+Emits, claims, reports, lost leases, sleeps, pauses, resumes and cancels come in any order; whatever they do, all runs
+end once everything that can happen has happened.
+"""
+
+import asyncio
+import contextlib
+import random
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ironflow.base.errors import IronflowError
+from ironflow.engine.errors import StaleExecution
+from ironflow.features.controls import contract as controls
+from ironflow.features.jobs.contract import Assignment
+from ironflow.features.runs import contract as runs
+from ironflow.features.runs.contract import RunStatus
+from tests.support.house import open_house
+from tests.support.work import LEASE_MS, Work
+from tests.support.yields import sleeps, waits_for
+
+WORKERS = ("w1", "w2")
+OPEN_SLOTS = """SELECT slot_key, sum(CASE WHEN state = 'queued' THEN 0 ELSE 1 END), count(*) FROM jobs GROUP BY slot_key"""
+PAUSED = "SELECT slot_key, count(*) FROM runs WHERE status = 'paused' AND holds_slot = 1 GROUP BY slot_key"
+KINDS = ("emit", "emit", "claim", "claim", "complete", "fail", "sleep", "wait", "wake", "silence", "pause", "resume")
+WORDS = st.lists(st.tuples(st.sampled_from((*KINDS, "cancel")), st.integers(0, 7)), max_size=40)
+
+
+class Play:
+    """One house with one function of a limit, and everything that happens to its runs."""
+
+    def __init__(self, house: Work, limit: int) -> None:
+        self.house = house
+        self.limit = limit
+        self.run_ids: list[str] = []
+        self.held: list[Assignment] = []
+
+    async def start(self, key: str, pause_behavior: str) -> None:
+        limit = {"limit": self.limit, "key": key}
+        await self.house.a_function(concurrency=limit, pause_behavior=pause_behavior, retry={"initial_delay_ms": 1_000})
+        await self.workers()
+
+    async def workers(self) -> None:
+        for worker in WORKERS:
+            await self.house.a_worker(worker, jobs_max=100)
+
+    async def do(self, word: str, which: int) -> None:
+        """One thing that happens; what is refused because of the run's state changes nothing."""
+        house = self.house
+        try:
+            match word:
+                case "emit":
+                    self.run_ids += (await house.emit(data={"k": which % 2})).run_ids
+                case "claim":
+                    self.held += await house.poll(WORKERS[which % 2], available=1 + which // 2, acked=which % 3 != 0)
+                case "complete" | "fail" | "sleep" | "wait" if self.held:
+                    await self.report(word, self.held.pop(which % len(self.held)))
+                case "wake":
+                    house.move(1_000)
+                    await house.emit("go")
+                    await house.loop("timers")
+                case "silence":
+                    house.move(LEASE_MS)
+                    await house.loops()
+                    await self.workers()
+                case "pause" | "resume" | "cancel" if self.run_ids:
+                    await self.control(word, self.run_ids[which % len(self.run_ids)])
+        except (StaleExecution, runs.RunEnded, controls.RunNotResumable):
+            return
+
+    async def report(self, word: str, job: Assignment) -> None:
+        match word:
+            case "complete":
+                await self.house.report(job, "completed")
+            case "fail":
+                await self.house.report(job, "failed")
+            case "sleep":
+                await self.house.report(job, "yielded", yielded=sleeps(job, self.house.now + 1_000))
+            case _:
+                await self.house.report(job, "yielded", yielded=waits_for(job, "go"))
+
+    async def control(self, word: str, run_id: str) -> None:
+        match word:
+            case "pause":
+                await self.house.call(controls.pause, run_id=run_id)
+            case "resume":
+                await self.house.call(controls.resume, run_id=run_id)
+            case _:
+                await self.house.call(runs.cancel, id=run_id)
+
+    async def check(self, settled: bool = True) -> None:
+        """settled: nothing is under way, so that a free slot for which somebody queues is a lost one."""
+        slots, paused = await self.house.db.read(lambda tx: (tx.rows(OPEN_SLOTS), dict(tx.rows(PAUSED))))
+        for key, taken, wanted in slots:
+            assert taken <= self.limit, f"{taken} runs have a slot of {key!r}"
+            if settled and wanted > taken:
+                assert taken + paused.get(key, 0) >= self.limit, f"a slot of {key!r} is free and somebody queues for it"
+
+    async def end(self) -> None:
+        """Everybody gets a chance to finish; nothing may be left over."""
+        for run_id in self.run_ids:
+            if (await self.house.run(run_id)).status is RunStatus.PAUSED:
+                await self.house.call(controls.resume, run_id=run_id)
+        for _ in range(12 * len(self.run_ids) + 12):
+            await self.do("silence", 0)
+            await self.do("wake", 0)
+            for job in [job for worker in WORKERS for job in await self.house.poll(worker, available=100)]:
+                await self.house.report(job, "completed")
+            await self.check()
+            if all((await self.house.run(run_id)).status.ended for run_id in self.run_ids):
+                break
+        shown = {run_id: (await self.house.run(run_id)).state for run_id in self.run_ids}
+        assert {state for state in shown.values()} <= {"completed", "failed", "cancelled"}, shown
+        for table in ("jobs", "timers", "waits"):
+            assert await self.house.db.read(lambda tx, t=table: tx.row(f"SELECT count(*) FROM {t}")) == (0,), table
+
+
+@settings(max_examples=25)
+@given(words=WORDS, limit=st.integers(1, 3), key=st.sampled_from(["", "k"]), pausing=st.sampled_from(["", "release"]))
+def test_whatever_happens_no_slot_is_lost_and_none_is_given_twice(
+    words: list[tuple[str, int]], limit: int, key: str, pausing: str
+):
+    async def play() -> None:
+        with tempfile.TemporaryDirectory() as place:
+            async with open_house(Work, str(Path(place) / "ironflow.db")) as house:
+                history = Play(house, limit)
+                await history.start(key, pausing)
+                for word, which in words:
+                    await history.do(word, which)
+                    await history.check()
+                await history.end()
+
+    asyncio.run(play())
+
+
+@pytest.fixture
+async def shared(postgres_url: str) -> AsyncIterator[Work]:
+    async with open_house(Work, postgres_url) as house:
+        yield house
+
+
+async def test_words_that_come_at_the_same_moment_share_the_slots_of_a_key(shared: Work):
+    """As above, with many transactions of PostgreSQL under way at once."""
+    chance = random.Random(7)
+    history = Play(shared, 3)
+    await history.start("k", "")
+    for _ in range(25):
+        crowd = [(chance.choice((*KINDS[:-4], "pause", "resume", "cancel")), chance.randrange(8)) for _ in range(8)]
+        await asyncio.gather(*(history.do(*word) for word in crowd))
+        await history.check()
+    await history.end()

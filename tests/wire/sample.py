@@ -1,0 +1,149 @@
+"""A request for any operation, made from its message; and answers read back by their message, whichever wire sent them.
+
+A new operation is walked over every wire without a word here; a word in NAMED makes its request one that succeeds.
+"""
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, get_args, get_origin, get_type_hints
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from ironflow.base.fields import WireEnum, fields_of
+from ironflow.base.operation import Operation, Route
+from ironflow.base.spelling import bare_type, camel
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is there when a request comes: ids by room, and values by `field` or `room.field`.
+
+    always: values of fields that are sent even where they could be left out.
+    """
+
+    ids: Mapping[str, str]
+    named: Mapping[str, Any]
+    always: Mapping[str, Any]
+
+
+def sample(operation: Operation[Any, Any], scene: Scene) -> dict[str, Any]:
+    """The required fields of the operation's request, and those in its paths, as plain data in snake_case."""
+    in_path = {name for route in operation.rest for name in re.findall(r"\{(\w+)", route.path)}
+    return _fields(operation.request, operation.room, scene, in_path)
+
+
+def _fields(message: type[msgspec.Struct], room: str, scene: Scene, in_path: Set[str] = frozenset()) -> dict[str, Any]:
+    hints = get_type_hints(message, include_extras=True)
+    values: dict[str, Any] = {}
+    for info in msgspec.structs.fields(message):
+        always = scene.always.get(f"{room}.{info.name}", scene.always.get(info.name))
+        if always is not None:
+            values[info.name] = always
+        elif info.required or info.name in in_path:
+            values[info.name] = _value(info.name, hints[info.name], room, scene)
+    return values
+
+
+def _value(name: str, hint: Any, room: str, scene: Scene) -> Any:
+    kind = bare_type(hint)
+    if name == "id" and room in scene.ids:
+        return scene.ids[room]
+    for known in (f"{room}.{name}", name):
+        if known in scene.named:
+            return scene.named[known]
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _fields(kind, room, scene)
+    if isinstance(kind, type) and issubclass(kind, WireEnum):
+        return next(iter(kind)).value
+    if get_origin(kind) is list:
+        return [_value(name, get_args(kind)[0], room, scene)]
+    plain: dict[Any, Any] = {str: "x", int: 1, float: 1.5, bool: True, bytes: "eA==", datetime: "2026-01-01T00:00:00Z"}
+    return plain.get(kind, {})
+
+
+def camel_keys(value: Any) -> Any:
+    """The same request with camelCase keys, down to the fields of nested messages."""
+    if isinstance(value, dict):
+        return {camel(key): camel_keys(each) for key, each in value.items()}
+    return [camel_keys(each) for each in value] if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request as HTTP carries it."""
+
+    method: str
+    path: str
+    body: bytes | None
+    headers: dict[str, str]
+
+
+def by_rest(operation: Operation[Any, Any], route: Route, values: Mapping[str, Any]) -> Sent:
+    """Path, query and body as the operation declares them."""
+    left = dict(values)
+
+    also = {other: name for name, said in fields_of(operation.request).items() for other in said.also}
+
+    def put(match: re.Match[str]) -> str:
+        return quote(str(left.pop(match[1] if match[1] in left else also[match[1]])), safe="")
+
+    path = re.sub(r"\{(\w+)(?:\.\.\.)?\}", put, route.path)
+    headers = {header: str(left.pop(name)) for header, name in operation.headers.items() if name in left}
+    if operation.body is not None:
+        body = str(left.pop(operation.body, "")).encode()
+        return Sent(route.method, f"{path}?{urlencode(left)}" if left else path, body, headers)
+    if route.method in ("GET", "DELETE"):
+        texts = {name: ",".join(map(str, each)) if isinstance(each, list) else each for name, each in left.items()}
+        return Sent(route.method, f"{path}?{urlencode(texts)}" if texts else path, None, headers)
+    return Sent(route.method, path, msgspec.json.encode(left), headers)
+
+
+def by_rpc(name: str, values: Any) -> Sent:
+    return Sent("POST", f"/ironflow.v1.{name}", msgspec.json.encode(values), {"content-type": "application/json"})
+
+
+def read_as(message: type[msgspec.Struct] | None, told: Any) -> Any:
+    """What both wires say, by field name: no spelling, no twin, no field of one wire alone, 64-bit texts as numbers."""
+    if message is None or told is None:
+        return {}
+    hints = get_type_hints(message, include_extras=True)
+    found: dict[str, Any] = {}
+    for name, said in fields_of(message).items():
+        if said.only is not None:
+            continue
+        if name in told or camel(name) in told:
+            value = told[name] if name in told else told[camel(name)]
+            found[name] = int(value) if said.int64 else _read(hints[name], value)
+    return found
+
+
+def _read(hint: Any, value: Any) -> Any:
+    kind = bare_type(hint)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return read_as(kind, value)
+    if get_origin(kind) is list:
+        return [_read(get_args(kind)[0], each) for each in value]
+    if get_origin(kind) is dict:
+        return {key: _read(get_args(kind)[1], each) for key, each in value.items()}
+    return value
+
+
+def spelled(message: type[msgspec.Struct], told: Any) -> dict[str, set[str]]:
+    """Every key that the answer has for a field of a message, by the field's name; nested messages included."""
+    found: dict[str, set[str]] = {}
+    hints = get_type_hints(message, include_extras=True)
+    for name in message.__struct_fields__:
+        keys = {key for key in (name, camel(name)) if key in told}
+        if keys:
+            found.setdefault(name, set()).update(keys)
+        for key in keys:
+            kind = bare_type(hints[name])
+            inner = bare_type(get_args(kind)[0]) if get_origin(kind) is list else kind
+            if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+                for each in told[key] if isinstance(told[key], list) else [told[key]]:
+                    for field, spellings in spelled(inner, each).items():
+                        found.setdefault(field, set()).update(spellings)
+    return found

@@ -1,0 +1,316 @@
+"""How HTTP is spoken: error bodies, methods, CORS, environments, key spellings, deadlines. In process, on SQLite."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from ironflow.transports import http as transport
+from tests.support.house import open_house
+from tests.support.work import Work
+
+RPC = "/ironflow.v1.IronflowService"
+EVENTS = "/api/v1/events"
+# GETs that fail in each family that REST can be made to fail in without a worker.
+REFUSALS: list[tuple[str, str, bytes | None, int, str, str]] = [
+    ("GET", "/api/v1/runs/run_x", None, 404, "not_found", "RUN_NOT_FOUND"),
+    ("GET", "/api/v1/nothing", None, 404, "not_found", "ROUTE_NOT_FOUND"),
+    ("GET", "/", None, 404, "not_found", "ROUTE_NOT_FOUND"),
+    ("GET", "/metrics/more", None, 404, "not_found", "ROUTE_NOT_FOUND"),
+    ("GET", "/metricsx", None, 404, "not_found", "ROUTE_NOT_FOUND"),
+    ("DELETE", "/api/v1/runs/run_x", None, 405, "unimplemented", "METHOD_NOT_ALLOWED"),
+    ("BREW", "/api/v1/runs", None, 405, "unimplemented", "METHOD_NOT_ALLOWED"),
+    ("POST", "/metrics", b"", 405, "unimplemented", "METHOD_NOT_ALLOWED"),
+    ("DELETE", "/api/v1/openapi.json", b"", 405, "unimplemented", "METHOD_NOT_ALLOWED"),
+    ("HEAD", "/api/v1/workers/w1/jobs", None, 405, "unimplemented", "METHOD_NOT_ALLOWED"),
+    ("POST", EVENTS, b"", 400, "invalid_argument", "VALIDATION_ERROR"),
+    ("POST", EVENTS, b"{", 400, "invalid_argument", "INVALID_JSON"),
+    ("POST", EVENTS, b'{"event":"two words"}', 400, "invalid_argument", "INVALID_EVENT"),
+    ("POST", EVENTS, b'{"event":7}', 400, "invalid_argument", "VALIDATION_ERROR"),
+    ("GET", "/api/v1/runs?limit=-1", None, 400, "invalid_argument", "VALIDATION_ERROR"),
+    ("GET", "/api/v1/runs?limit=many", None, 400, "invalid_argument", "VALIDATION_ERROR"),
+    ("GET", "/api/v1/runs?cursor=rubbish", None, 400, "invalid_argument", "INVALID_ARGUMENT"),
+    ("PUT", "/api/v1/workers/w/jobs/j", b'{"status":"progress"}', 409, "aborted", "STALE_EXECUTION"),
+    ("POST", "/api/v1/runs/run_x/cancel", b"", 404, "not_found", "RUN_NOT_FOUND"),
+]
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Work]:
+    async with open_house(Work, str(tmp_path / "ironflow.db"), body_bytes_max=1_000_000) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(house: Work) -> AsyncIterator[httpx.AsyncClient]:
+    async with house.http() as opened:
+        yield opened
+
+
+async def test_a_refusal_has_the_body_that_every_client_reads(client: httpx.AsyncClient):
+    for method, path, body, status, code, reason in REFUSALS:
+        answer = await client.request(method, path, content=body)
+        assert answer.status_code == status, (method, path, answer.text)
+        assert answer.headers["content-type"] == "application/json"
+        if method == "HEAD":
+            continue
+        told = answer.json()
+        assert (told["code"], told["reason"]) == (code, reason), (method, path)
+        assert told["error"] == ("STALE_EXECUTION" if reason == "STALE_EXECUTION" else told["message"])
+        # Capitals alone would be taken for a code by the Python worker.
+        assert told["message"] != told["message"].upper()
+
+
+async def test_a_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient):
+    for method, path, allowed in (
+        ("DELETE", "/api/v1/runs", "GET"),
+        ("PATCH", EVENTS, "GET, POST"),
+        ("GET", "/api/v1/workers/w/register", "POST, PUT"),
+        ("PUT", "/metrics", "GET, HEAD"),
+        ("GET", f"{RPC}/GetRun", "POST"),
+    ):
+        answer = await client.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed), path
+
+
+async def test_an_rpc_refusal_has_a_connect_code_and_the_status_that_belongs_to_it(client: httpx.AsyncClient):
+    for path, body, status, code in (
+        (f"{RPC}/GetRun", {"id": "run_x"}, 404, "not_found"),
+        (f"{RPC}/GetRun", {}, 400, "invalid_argument"),
+        (f"{RPC}/Unknown", {}, 501, "unimplemented"),
+        ("/ironflow.v1.Unknown/GetRun", {}, 501, "unimplemented"),
+        (f"{RPC}/InvokeFunction", {"functionId": "f"}, 404, "not_found"),
+        (f"{RPC}/Trigger", {"event": "a", "data": "x" * 1_500_000}, 400, "invalid_argument"),
+    ):
+        answer = await client.post(path, json=body)
+        assert answer.status_code in (status, 413), answer.text
+        told = answer.json()
+        assert (told["code"], bool(told["message"])) == (code, True)
+
+
+async def test_only_json_is_read_by_rpc_and_said_so(client: httpx.AsyncClient):
+    for kind in ("application/proto", "application/x-protobuf", "application/grpc", "application/connect+json"):
+        answer = await client.post(f"{RPC}/GetRun", content=b"{}", headers={"content-type": kind})
+        assert (answer.status_code, answer.json()["reason"]) == (415, "UNSUPPORTED_MEDIA_TYPE"), kind
+    for kind in ("application/json; charset=utf-8", "APPLICATION/JSON", "text/plain", ""):
+        answer = await client.post(f"{RPC}/ListRuns", content=b"", headers={"content-type": kind})
+        assert answer.status_code == 200, kind
+    packed = await client.post(f"{RPC}/ListRuns", content=b"{}", headers={"content-encoding": "gzip"})
+    assert packed.json()["code"] == "unimplemented"
+
+
+async def test_a_deadline_ends_an_rpc_and_a_bad_one_is_refused(house: Work, client: httpx.AsyncClient):
+    await house.a_function()
+    body = {"event": "order.placed"}
+    late = await client.post(f"{RPC}/TriggerSync", json=body, headers={"connect-timeout-ms": "20"})
+    assert (late.status_code, late.json()["code"]) == (504, "deadline_exceeded")
+
+    for rubbish in ("soon", "-1", "1.5", "99999999999", ""):
+        answer = await client.post(f"{RPC}/ListRuns", json={}, headers={"connect-timeout-ms": rubbish})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_argument"), rubbish
+    # The event is recorded all the same: its run goes on.
+    assert len(await house.runs()) == 1
+
+
+async def test_a_browser_may_ask_from_anywhere(client: httpx.AsyncClient):
+    asked = {
+        "origin": "https://app.example.com",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "connect-protocol-version,x-ironflow-environment,authorization,content-type",
+    }
+    for path in (f"{RPC}/Trigger", EVENTS, "/api/v1/kv/buckets/b/keys/k"):
+        preflight = await client.options(path, headers=asked)
+        assert (preflight.status_code, preflight.content) == (204, b"")
+        assert preflight.headers["access-control-allow-origin"] == "*"
+        assert "PUT" in preflight.headers["access-control-allow-methods"]
+        allowed = {name.strip().lower() for name in preflight.headers["access-control-allow-headers"].split(",")}
+        assert set(asked["access-control-request-headers"].split(",")) | {"if-match", "if-none-match"} <= allowed
+
+    for answer in (
+        await client.get("/health", headers={"origin": "https://app.example.com"}),
+        await client.get("/api/v1/runs/run_x", headers={"origin": "https://app.example.com"}),
+    ):
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["access-control-expose-headers"] == "*"
+    assert "access-control-allow-origin" not in (await client.get("/health")).headers
+
+
+async def test_head_answers_as_get_without_the_body(client: httpx.AsyncClient):
+    for path in ("/health", "/api/v1/functions", "/metrics", "/api/v1/openapi.json", "/api/v1/runs/run_x"):
+        got, headed = await client.get(path), await client.head(path)
+        assert (headed.status_code, headed.content) == (got.status_code, b"")
+        assert headed.headers["content-type"] == got.headers["content-type"]
+        if path != "/metrics":
+            assert headed.headers["content-length"] == got.headers["content-length"]
+
+
+async def test_the_environment_is_chosen_by_either_header(house: Work, client: httpx.AsyncClient):
+    async def environment(headers: Mapping[str, str]) -> str:
+        emitted = (await client.post(EVENTS, json={"event": "a"}, headers=headers)).json()
+        for name in ("default", "staging", "env_1.x-y"):
+            found = await client.get(f"{EVENTS}/{emitted['event_id']}", headers={"x-ironflow-environment": name})
+            if found.status_code == 200:
+                return name
+        raise AssertionError("the event is nowhere")
+
+    assert await environment({}) == "default"
+    assert await environment({"X-Ironflow-Environment": ""}) == "default"
+    assert await environment({"X-Ironflow-Environment": "default"}) == "default"
+    assert await environment({"X-Ironflow-Environment-ID": "env_default"}) == "default"
+    assert await environment({"X-Ironflow-Environment": "staging"}) == "staging"
+    assert await environment({"X-Ironflow-Environment-ID": "env_1.x-y"}) == "env_1.x-y"
+    assert await environment({"X-Ironflow-Environment": "staging", "X-Ironflow-Environment-ID": "other"}) == "staging"
+
+    for name in ("two words", "a/b", "x" * 129, "*", "é".encode().decode("latin-1")):
+        for path in (EVENTS, f"{RPC}/Trigger"):
+            answer = await client.post(
+                path, json={"event": "a"}, headers={"x-ironflow-environment": name.encode("latin-1")}
+            )
+            assert (answer.status_code, answer.json()["reason"]) == (400, "INVALID_ENVIRONMENT"), name
+
+
+async def test_both_spellings_may_be_mixed_and_what_is_unknown_or_null_is_passed_over(
+    house: Work, client: httpx.AsyncClient
+):
+    await house.a_function()
+    for body in (
+        {"name": "order.placed", "idempotencyKey": "k", "unknown": {"deep": [1]}, "metadata": None, "version": None},
+        {"event": "order.placed", "idempotency_key": "k", "data": None, "runIds": ["x"]},
+        {"event": "order.placed", "idempotencyKey": "k", "version": "1", "namespace": None},
+    ):
+        for path in (EVENTS, f"{RPC}/Emit", f"{RPC}/Trigger"):
+            assert (await client.post(path, json=body)).status_code == 200, (path, body)
+
+    (run,) = await house.runs()
+    told = (await client.post(EVENTS, json={"event": "order.placed", "idempotencyKey": "k"})).json()
+    assert told == {
+        "run_ids": [run.id],
+        "runIds": [run.id],
+        "event_id": run.event_id,
+        "eventId": run.event_id,
+    }
+    told = (await client.post(f"{RPC}/Emit", json={"event": "order.placed", "idempotencyKey": "k"})).json()
+    assert told == {"runIds": [run.id], "eventId": run.event_id}
+
+
+async def test_a_payload_that_is_no_object_travels_under_both_names_on_rpc(house: Work, client: httpx.AsyncClient):
+    await house.a_function()
+    for data, twin in (([1, 2], True), ("text", True), (None, True), ({"x": 1}, False)):
+        key = "dataValue" if twin else "data"
+        started = (await client.post(f"{RPC}/Trigger", json={"event": "order.placed", key: data})).json()["runIds"][0]
+        told = (await client.post(f"{RPC}/GetRun", json={"id": started})).json()
+        assert told["input"] == data
+        assert ("inputValue" in told) is twin
+        assert (await client.get(f"/api/v1/runs/{started}")).json()["input"] == data
+
+
+async def test_an_invocation_takes_its_payload_bare_or_wrapped(house: Work, client: httpx.AsyncClient):
+    await house.a_function("fraud/evaluate", on=None)
+    for body, seen in (
+        (b"", b"null"),
+        (b'{"data":{"x":1}}', b'{"x":1}'),
+        (b'{"data":[1],"idempotencyKey":"k"}', b"[1]"),
+        (b'{"x":1}', b'{"x":1}'),
+        (b'{"x":1,"data":2}', b'{"x":1,"data":2}'),
+        (b"[1,2]", b"[1,2]"),
+        (b'"text"', b'"text"'),
+        (b"{}", b"{}"),
+        (b"12345678901234567890", b"12345678901234567890"),
+    ):
+        answer = await client.post("/api/v1/functions/fraud/evaluate/invoke", content=body)
+        assert answer.status_code == 200, answer.text
+        run = await house.run(answer.json()["runId"])
+        assert run.input is not None
+        assert (bytes(run.input), run.function_id) == (seen, "fraud/evaluate")
+    for body in (b"{", b"\xff", b"nonsense", b"[" * 300 + b"]" * 300):
+        answer = await client.post("/api/v1/functions/fraud/evaluate/invoke", content=body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_argument"), body[:20]
+
+
+async def test_ids_with_slashes_and_percent_signs_are_decoded_once(house: Work, client: httpx.AsyncClient):
+    for function_id, path in (
+        ("fraud/evaluate", "fraud/evaluate"),
+        ("fraud/evaluate", "fraud%2Fevaluate"),
+        ("100%25", "100%2525"),
+        ("Prüfung", "Pr%C3%BCfung"),
+    ):
+        await house.a_function(function_id)
+        answer = await client.get(f"/api/v1/functions/{path}")
+        assert (answer.status_code, answer.json().get("id")) == (200, function_id), path
+
+
+async def test_an_empty_poll_is_answered_without_a_body(house: Work, client: httpx.AsyncClient):
+    await house.a_worker()
+
+    held = await client.get("/api/v1/workers/w1/jobs?available=1&wait=0.02")
+    assert (held.status_code, held.content, held.headers["ironflow-poll-wait"]) == (204, b"", "1")
+    quick = await client.get("/api/v1/workers/w1/jobs?available=1")
+    assert (quick.status_code, quick.content) == (204, b"")
+    assert "ironflow-poll-wait" not in quick.headers
+
+
+async def test_an_assignment_leaves_out_what_is_not_there(house: Work, client: httpx.AsyncClient):
+    await house.a_run()
+
+    (job,) = (await client.get("/api/v1/workers/w1/jobs")).json()["jobs"]
+
+    assert set(job) == {
+        "job_id", "run_id", "function_id", "attempt", "event", "completed_steps", "execution_seq", "lease_token",
+        "step_sequence_base", "max_attempts", "on_exhausted", "lease_expires_at",
+    }  # fmt: skip
+    assert set(job["event"]) == {"id", "name", "data", "timestamp", "version", "source"}
+    assert job["completed_steps"] == []
+
+
+async def test_a_body_over_the_limit_is_refused(client: httpx.AsyncClient):
+    answer = await client.post(EVENTS, content=b" " * 1_000_001)
+    assert (answer.status_code, answer.json()["reason"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+Message = Mapping[str, Any]
+
+
+def a_post(receive: Callable[[], Any]) -> tuple[dict[str, Any], Callable[[], Any], list[Message], Any]:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": EVENTS, "query_string": b"", "headers": [], "client": None}
+    return scope, receive, sent, send
+
+
+async def test_a_body_that_stops_coming_is_given_up(house: Work, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(transport, "BODY_IDLE_S", 0.01)
+    parts: list[Message] = [{"type": "http.request", "body": b'{"event":', "more_body": True}]
+
+    async def receive() -> Message:
+        if parts:
+            return parts.pop()
+        return await asyncio.get_running_loop().create_future()
+
+    scope, receive, sent, send = a_post(receive)
+    await house.inside.app(scope, receive, send)
+
+    assert sent[0]["status"] == 408
+    assert msgspec.json.decode(sent[1]["body"])["code"] == "deadline_exceeded"
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_answered(house: Work):
+    parts: list[Message] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": b'{"event":"a"}', "more_body": True},
+    ]
+
+    async def receive() -> Message:
+        return parts.pop()
+
+    scope, receive, sent, send = a_post(receive)
+    await house.inside.app(scope, receive, send)
+
+    assert sent == []
+    assert await house.runs() == []
