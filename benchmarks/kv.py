@@ -6,35 +6,42 @@ request when it has the answer.
 
 from benchmarks.answers import Figure
 from benchmarks.limits import COMMITS, ECHO_1, ECHO_64
-from benchmarks.load import ClosedLoop, request_of
-from benchmarks.processes import Ground
+from benchmarks.load import ClosedLoop, Measured, request_of
+from benchmarks.processes import Ground, Process
 from ironflow import Client
 
 SECONDS = 3.0
 KEYS = 10_000
 VALUE = b'"' + b"x" * 98 + b'"'
+PATHS = [f"/api/v1/kv/buckets/bench/keys/key-{number}" for number in range(KEYS)]
+PUTS = [request_of("PUT", path, VALUE) for path in PATHS]
+GETS = [request_of("GET", path) for path in PATHS]
 
 
 async def run(ground: Ground) -> list[Figure]:
     server, address = await ground.server()
+    await make_bucket(address)
+    # Puts first: then there is something to get.
+    puts = await ask(server, address, 64, PUTS, SECONDS)
+    gets = await ask(server, address, 64, GETS, SECONDS)
+    put = await ask(server, address, 1, PUTS, SECONDS)
+    get = await ask(server, address, 1, GETS, SECONDS)
+    return [
+        Figure(name="puts at 64", value=puts.per_second, unit="/s", target=15_000, limit=ECHO_64),
+        Figure(name="gets at 64", value=gets.per_second, unit="/s", limit=ECHO_64),
+        Figure(name="puts at 1", value=put.per_second, unit="/s", limit=COMMITS),
+        Figure(name="gets at 1", value=get.per_second, unit="/s", limit=ECHO_1),
+        Figure(name="processor time of the server for a put", value=puts.spent_us, unit="µs", better="less"),
+        Figure(name="processor time of the server for a get", value=gets.spent_us, unit="µs", better="less"),
+    ]
+
+
+async def make_bucket(address: str) -> None:
     async with Client(address) as client:
         await client.kv.create_bucket("bench")
-    paths = [f"/api/v1/kv/buckets/bench/keys/key-{number}" for number in range(KEYS)]
-    puts = [request_of("PUT", path, VALUE) for path in paths]
-    gets = [request_of("GET", path) for path in paths]
-    figures: list[Figure] = []
-    for writers, put_limit, get_limit in ((64, ECHO_64, ECHO_64), (1, COMMITS, ECHO_1)):
-        target = 15_000 if writers == 64 else None
-        for name, requests, limit, goal in (("puts", puts, put_limit, target), ("gets", gets, get_limit, None)):
-            # Every key exists before the first one is got.
-            load = ClosedLoop(address, writers, lambda i, these=requests: these[i % KEYS], lambda it: it.status == 200)
-            measured = await load.run(SECONDS, spent_s=server.cpu_seconds)
-            figures.append(
-                Figure(name=f"{name} at {writers}", value=measured.per_second, unit="/s", target=goal, limit=limit)
-            )
-            if writers == 64:
-                spent = Figure(
-                    name=f"processor time of one of the {name}", value=measured.spent_us, unit="µs", better="less"
-                )
-                figures.append(spent)
-    return figures
+
+
+async def ask(server: Process, address: str, clients: int, requests: list[bytes], seconds: float) -> Measured:
+    """Goes round through `requests`."""
+    load = ClosedLoop(address, clients, lambda number: requests[number % KEYS], lambda reply: reply.status == 200)
+    return await load.run(seconds, spent_s=server.cpu_seconds)

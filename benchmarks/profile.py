@@ -1,6 +1,6 @@
-"""Question: where does the server's time go under the load of `workflows`?
+"""Question: where does the server's time go under the loads of `workflows`, `emits` and `kv`?
 
-Method: the same load on a server that samples its event loop's Python stack by a timer of its own processor time.
+Method: the same loads on a server that samples its event loop's Python stack by a timer of its own processor time.
 Printed are the functions in which the time was spent themselves, those below which it was spent, and the share of each
 floor of the house. Not part of a run of all benchmarks; it answers with a print, not with figures.
 """
@@ -9,53 +9,64 @@ import json
 from collections import Counter
 from collections.abc import Callable
 
+from benchmarks import emits, kv, workflows
 from benchmarks.answers import Figure
-from benchmarks.processes import Ground
-from benchmarks.workflows import IN_FLIGHT, orders
+from benchmarks.load import Measured
+from benchmarks.processes import Ground, Process
 
 SECONDS = 8.0
 TOP = 30
 
+Stacks = dict[tuple[str, ...], int]
+
 
 async def run(ground: Ground) -> list[Figure]:
-    path = ground.folder / "samples.json"
-    server = ground.start(
-        ["benchmarks.sampled_server", str(path)],
-        {"IRONFLOW_DB": str(ground.folder / "bench.db"), "IRONFLOW_PORT": "0"},
-    )
-    address = (await server.announced())["address"]
-    await ground.worker(address)
-    measured = await orders(address, IN_FLIGHT, SECONDS)
-    server.stop()
-    facts = json.loads(path.read_text())
-    stacks = {tuple(stack.split(";")): count for stack, count in facts["samples"].items()}
-    print(f"\n{measured.per_second:,.0f} workflows/s while sampling; {facts['processor_s']:.1f} s of processor time")
-    _show("spent in the function itself", stacks, lambda stack: {_own(stack)})
-    _show("spent in it or below it", stacks, lambda stack: {each for each in stack if each.startswith("ironflow.")})
-    _show("by floor", stacks, lambda stack: {_floor(stack)})
+    for name in ("workflows", "emits", "kv puts"):
+        path = ground.folder / f"{name}.json"
+        server = ground.start(
+            ["benchmarks.sampled_server", str(path)],
+            {"IRONFLOW_DB": str(ground.folder / f"{name}.db"), "IRONFLOW_PORT": "0"},
+        )
+        measured = await _load(ground, server, name)
+        server.stop()
+        facts = json.loads(path.read_text())
+        stacks: Stacks = {tuple(stack.split(";")): count for stack, count in facts["samples"].items()}
+        total = sum(stacks.values())
+        print(f"\n## {name}: {measured.per_second:,.0f}/s while sampling, {total} samples")
+        _show("spent in the function itself", stacks, lambda stack: {stack[-1]})
+        _show("spent in it or below it", stacks, lambda stack: {it for it in stack if it.startswith("ironflow.")})
+        _show("by floor", stacks, lambda stack: {_floor(stack)})
     return []
 
 
-def _show(title: str, stacks: dict[tuple[str, ...], int], places: Callable[[tuple[str, ...]], set[str]]) -> None:
-    total = sum(stacks.values())
+async def _load(ground: Ground, server: Process, name: str) -> Measured:
+    address = (await server.announced())["address"]
+    if name == "emits":
+        return await emits.emit(server, address, 64, SECONDS)
+    if name == "kv puts":
+        await kv.make_bucket(address)
+        return await kv.ask(server, address, 64, kv.PUTS, SECONDS)
+    await ground.worker(address)
+    return await workflows.orders(address, workflows.IN_FLIGHT, SECONDS)
+
+
+def _show(title: str, stacks: Stacks, places: Callable[[tuple[str, ...]], set[str]]) -> None:
     counts: Counter[str] = Counter()
     for stack, count in stacks.items():
         for place in places(stack):
             counts[place] += count
-    print(f"\n{title} ({total} samples)")
+    print(f"\n{title}")
     for place, count in counts.most_common(TOP):
-        print(f"  {count / total:6.1%}  {place}")
-
-
-def _own(stack: tuple[str, ...]) -> str:
-    return stack[-1]
+        print(f"  {count / sum(stacks.values()):6.1%}  {place}")
 
 
 def _floor(stack: tuple[str, ...]) -> str:
     """The innermost module of ours that the time was spent below, by room or floor."""
     for place in reversed(stack):
         module = place.partition(":")[0]
+        if module == "ironflow.server.run":
+            return "event loop and HTTP server"
         if module.startswith("ironflow."):
             parts = module.split(".")
             return ".".join(parts[1:3]) if parts[1] == "features" else parts[1]
-    return "event loop and HTTP server"
+    return "start"

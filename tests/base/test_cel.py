@@ -106,11 +106,11 @@ HUNDRED = "[" + ",".join(str(number) for number in range(100)) + "]"
 )
 def test_a_hundred_million_iterations_end_quickly_without_a_match(source: str) -> None:
     source = source.replace("{h}", HUNDRED)
-    started = time.perf_counter()
+    started = time.process_time()
 
     assert expression(source).matches({"r": list(range(100)), "s": "a" * 5000 + "b"}) is False
 
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 JSON = st.recursive(

@@ -166,8 +166,8 @@ def test_any_bytes_are_a_payload_or_refused(text: bytes) -> None:
     "text", [b"[" + b"[],{}," * 1_000_000 + b"1]", b'"' + b"\\\\" * 3_000_000 + b'"', b"[" * 3_000_000]
 )
 def test_measuring_a_large_payload_does_not_hold_up_the_server(text: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
 
     depth(text)
 
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

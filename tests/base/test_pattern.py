@@ -85,8 +85,8 @@ def test_every_name_that_is_meant_begins_with_the_literal_prefix(pattern: str, n
 
 @pytest.mark.parametrize("pattern", ["*a" * 300 + "b", "*.*a*" + "*a" * 300 + "*.b", "a*" * 300 + "c.>"])
 def test_a_hostile_pattern_ends_quickly(pattern: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
 
     assert not matches(pattern, "a" * 2000)
 
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

@@ -1,5 +1,6 @@
 """Asking an ASGI application without a client library, for tests that ask thousands of times."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,9 +32,11 @@ async def ask(app: App, method: str, target: str, body: bytes = b"") -> Answer:
         "client": None,
     }
     sent: list[Mapping[str, Any]] = []
+    to_receive = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Mapping[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+        # After its body the client stays and says nothing more.
+        return to_receive.pop() if to_receive else await asyncio.get_running_loop().create_future()
 
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)

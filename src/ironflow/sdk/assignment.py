@@ -29,13 +29,17 @@ class JobEvent(msgspec.Struct, kw_only=True):
 
 
 class CompletedStep(msgspec.Struct, kw_only=True):
-    """A step that is not run again. status: `failed` only for an invoked function; error says why then."""
+    """A step that is not run again. status: `failed` only for an invoked function; error says why then.
+
+    type: invoke, sleep, wait_for_event, compensate or invoke_function, where the server says it.
+    """
 
     step_id: str
     name: str = ""
     output: Raw = NOTHING
     status: str | None = None
     error: Any = None
+    type: str | None = None
 
     @property
     def failed(self) -> bool:

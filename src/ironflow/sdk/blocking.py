@@ -93,6 +93,10 @@ class BlockingSteps:
         """As Steps.invoke_async."""
         return self._bridge.wait(self._steps.invoke_async(function, input))
 
+    def publish(self, topic: str, data: Any = None, *, idempotency_key: str | None = None) -> dict[str, Any]:
+        """As Steps.publish."""
+        return self._bridge.wait(self._steps.publish(topic, data, idempotency_key=idempotency_key))
+
     def parallel(
         self,
         name: str,

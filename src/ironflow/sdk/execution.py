@@ -14,10 +14,12 @@ from ironflow.sdk.blocking import BlockingSteps, Bridge
 from ironflow.sdk.bodies import Bodies
 from ironflow.sdk.compensations import Compensations, decide_compensation
 from ironflow.sdk.context import Context, RunInfo, Secrets
+from ironflow.sdk.divergence import Diverged, diverged
 from ironflow.sdk.event import event_of
 from ironflow.sdk.failure import run_failure
 from ironflow.sdk.function import FunctionDefinition
 from ironflow.sdk.payload import from_payload, to_payload
+from ironflow.sdk.publishing import Publish, nowhere
 from ironflow.sdk.report import Completed, Failed, Outcome, StepRow, Yielded, YieldedStep
 from ironflow.sdk.signals import Stopped, Yield, first_yield
 from ironflow.sdk.stepids import Scope
@@ -30,7 +32,7 @@ _SYSTEM_CLOCK = SystemClock()
 class Execution:
     """A job in work.
 
-    on_recorded: called after each step that ended. environment: what `ctx.run` shows.
+    on_recorded: called after each step that ended. environment: what `ctx.run` shows. publish: where messages go.
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class Execution:
         clock: Clock = _SYSTEM_CLOCK,
         environment: str = "",
         on_recorded: Callable[[], None] | None = None,
+        publish: Publish = nowhere,
     ) -> None:
         self.job = job
         self.bodies = Bodies(function.step_timeout_s, on_recorded, clock)
         self.compensations = Compensations()
         self.now = clock.now
+        self.publish = publish
         self._function = function
         self._environment = environment
         self._memo = {step.step_id: step for step in job.completed_steps}
@@ -53,6 +57,7 @@ class Execution:
         self._open = True
         self._bridge: Bridge | None = None
         self._left: Yield | None = None
+        self._diverged: Diverged | None = None
 
     @property
     def rows(self) -> list[StepRow]:
@@ -66,6 +71,9 @@ class Execution:
             value, error = await self._handle()
             self._open = False
             await self.bodies.settled()
+            if self._diverged is not None:
+                # Nothing is undone: the run is held for a person, and its steps stand.
+                return Failed(run_failure(self._diverged))
             if self._left is not None:
                 # Also when the handler went on in spite of it: what it made of an open wait is worth nothing.
                 return Yielded(self._left.step)
@@ -84,6 +92,9 @@ class Execution:
             return await call(self._function.handler, args)
         except Yield as left:
             self._left = left
+        except Stopped:
+            if self._diverged is None:
+                raise
         except BaseExceptionGroup as group:
             # A task group puts what its tasks raise together, waits among them.
             self._left = first_yield(group) or self._left
@@ -128,7 +139,7 @@ class Execution:
         if decide_compensation(failure, self.job):
             for each in self.compensations.newest_first():
                 step_id = self._root.next_id(each.name)
-                if self.completed(step_id) is None:
+                if self.completed(step_id, "compensate") is None:
                     await self.bodies.compensate(step_id, each)
         return Failed(failure)
 
@@ -145,13 +156,22 @@ class Execution:
         if self._bridge is not None:
             self._bridge.close()
 
-    def ended(self, step_id: str) -> CompletedStep | None:
-        """What is recorded of a step that ended, also of an invoked function that failed."""
-        return self._memo.get(step_id)
+    def ended(self, step_id: str, kind: str) -> CompletedStep | None:
+        """What is recorded of a step that ended, also of an invoked function that failed.
 
-    def completed(self, step_id: str) -> CompletedStep | None:
-        """What is recorded of a step that succeeded; None when it is still to be run."""
+        kind: what the handler takes the step for. Raises Stopped when it is recorded as something else: the code is no
+        longer the one that the history is of, and the run is reported so.
+        """
         found = self._memo.get(step_id)
+        if found is not None and found.type is not None and found.type != kind:
+            self._diverged = diverged(self.job.completed_steps, found, kind)
+            self._open = False
+            raise Stopped
+        return found
+
+    def completed(self, step_id: str, kind: str) -> CompletedStep | None:
+        """What is recorded of a step that succeeded; None when it is still to be run. As `ended` otherwise."""
+        found = self.ended(step_id, kind)
         return None if found is None or found.failed else found
 
     def leaving(self, step: YieldedStep) -> Yield:

@@ -80,7 +80,12 @@ class JobRunner:
                 await self._protocol.ack(job)
             held.leased = True
             execution = Execution(
-                function, job, clock=self._clock, environment=self._environment, on_recorded=held.recorded
+                function,
+                job,
+                clock=self._clock,
+                environment=self._environment,
+                on_recorded=held.recorded,
+                publish=self._protocol.publish,
             )
             outcome = await held.run(execution)
             if not held.dropped:

@@ -18,7 +18,8 @@ from ironflow.sdk.branches import OnError, run_branches
 from ironflow.sdk.event import Event, awaited_event
 from ironflow.sdk.function import FunctionDefinition
 from ironflow.sdk.invoking import Child, output_of
-from ironflow.sdk.payload import NOTHING, to_payload
+from ironflow.sdk.payload import NOTHING, from_payload, to_payload
+from ironflow.sdk.publishing import default_key, step_name
 from ironflow.sdk.report import EventFilter, InvokeFunction, InvokeFunctionAsync, Sleep, WaitForEvent
 from ironflow.sdk.results import result_reader
 from ironflow.sdk.stepids import Scope
@@ -67,7 +68,7 @@ class Steps:
                 f"step {name!r} was given {fn!r}. Give it a function and its arguments: run({name!r}, fetch, url)."
             )
         step_id = self._next_id(name)
-        memo = self._execution.completed(step_id)
+        memo = self._execution.completed(step_id, "invoke")
         if memo is not None:
             return result_reader(fn)(memo.output)
         timeout_s = None if timeout is None else duration_ms(timeout) / 1000
@@ -80,7 +81,7 @@ class Steps:
         """
         step_id = self._next_id(name)
         length_ms = _positive_ms(duration, f"step {name!r} sleeps for")
-        if self._execution.completed(step_id) is None:
+        if self._execution.completed(step_id, "sleep") is None:
             until = to_datetime(self._execution.now() + length_ms)
             raise self._execution.leaving(Sleep(step_id=step_id, step_name=name, until=until))
 
@@ -92,7 +93,7 @@ class Steps:
         """
         step_id = self._next_id(name)
         until = _moment(when, name)
-        if self._execution.completed(step_id) is not None:
+        if self._execution.completed(step_id, "sleep") is not None:
             return
         if until < self._execution.job.event.timestamp:
             raise ValueError(f"step {name!r} sleeps until {until.isoformat()}, which was before the run began.")
@@ -118,7 +119,7 @@ class Steps:
         if not event.strip():
             raise ValidationError(f"step {name!r} waits for an event without a name.")
         timeout_ms = _positive_ms(timeout, f"step {name!r} waits for")
-        memo = self._execution.completed(step_id)
+        memo = self._execution.completed(step_id, "wait_for_event")
         if memo is not None and memo.output != NOTHING:
             return awaited_event(memo.output)
         waited = EventFilter(
@@ -139,7 +140,7 @@ class Steps:
         """
         function_id = function if isinstance(function, str) else function.id
         step_id = self._next_id(function_id)
-        done = self._execution.ended(step_id)
+        done = self._execution.ended(step_id, "invoke_function")
         if done is not None:
             return output_of(done, function_id)
         timeout_ms = _positive_ms(timeout, f"{function_id!r} is waited for")
@@ -157,7 +158,7 @@ class Steps:
         """Starts another function and goes on. Raises InvokeError when it cannot be started, SerializationError."""
         function_id = function if isinstance(function, str) else function.id
         step_id = self._next_id(function_id)
-        done = self._execution.ended(step_id)
+        done = self._execution.ended(step_id, "invoke_function")
         if done is not None:
             return Child(output_of(done, function_id)["run_id"])
         raise self._execution.leaving(
@@ -168,6 +169,20 @@ class Steps:
                 input=to_payload(input, f"the input of {function_id!r}"),
             )
         )
+
+    async def publish(self, topic: str, data: Any = None, *, idempotency_key: str | None = None) -> dict[str, Any]:
+        """Publishes a message to a topic, once. Gives its `eventId` and `sequence`.
+
+        idempotency_key: None makes one of the step's id. Raises StepError when the server refuses, SerializationError.
+        """
+        name = step_name(topic)
+        step_id = self._next_id(name)
+        memo = self._execution.completed(step_id, "invoke")
+        if memo is not None:
+            return from_payload(memo.output)
+        message = to_payload({} if data is None else data, f"the message to topic {topic!r}")
+        args = (topic, message, idempotency_key or default_key(step_id))
+        return await self._execution.bodies.step(step_id, name, self._execution.publish, args, {}, None)
 
     async def parallel(
         self,

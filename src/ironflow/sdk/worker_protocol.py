@@ -15,8 +15,10 @@ from ironflow.base.operation import Operation, Req, Res
 from ironflow.features.functions import contract as functions_contract
 from ironflow.features.functions.contract import ExecutionMode
 from ironflow.features.jobs import contract as jobs_contract
+from ironflow.features.pubsub import contract as pubsub_contract
 from ironflow.features.server_state import contract as server_contract
 from ironflow.features.server_state.contract import Nothing
+from ironflow.sdk import current
 from ironflow.sdk.assignment import Assignment, read_jobs
 from ironflow.sdk.caller import Caller
 from ironflow.sdk.function import FunctionDefinition
@@ -30,6 +32,7 @@ ACKED_POLLS, BATCH_REPORTS = "acked-polls", "batch-reports"
 _encode = msgspec.json.encode
 _JSON = {"Content-Type": "application/json"}
 _REFUSED_KEY = (401, 403)
+NO_HEADERS: Mapping[str, str] = {}
 
 
 class Polled(NamedTuple):
@@ -98,12 +101,21 @@ class WorkerProtocol:
         verdicts = read_answer(jobs_contract.report, answer).results
         return {each.job_id: _fault(each) for each in verdicts}
 
+    async def publish(self, topic: str, message: Raw, key: str) -> dict[str, Any]:
+        """Publishes for the run in whose handler this is called; what its step records."""
+        request = pubsub_contract.Publish(topic=topic, data=message, idempotency_key=key)
+        done = await self._ask(pubsub_contract.publish, request, {"X-Ironflow-Run-ID": current.run_id.get()})
+        return {"eventId": done.event_id, "sequence": done.sequence}
+
     def _job(self, job_id: str) -> str:
         return f"/jobs/{quote(job_id, safe='')}"
 
-    async def _ask(self, operation: Operation[Req, Res], request: Req) -> Res:
+    async def _ask(
+        self, operation: Operation[Req, Res], request: Req, more_headers: Mapping[str, str] = NO_HEADERS
+    ) -> Res:
         out = outgoing(operation, request, "rpc" if operation.rpc and operation.request.__struct_fields__ else "rest")
-        answer = await self._request(out.method, out.path, self._headers | out.headers, out.body, self._pace.request)
+        headers = {**self._headers, **out.headers, **more_headers}
+        answer = await self._request(out.method, out.path, headers, out.body, self._pace.request)
         return read_answer(operation, answer)
 
     async def _send(self, method: str, tail: str, body: bytes | None, timeout_s: float | None = None) -> Answer:

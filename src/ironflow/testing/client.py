@@ -63,7 +63,7 @@ class TestClient:
         self._stage.invokes.add(function if isinstance(function, str) else function.id, answers)
 
     def send_event(self, name: str, data: Any = None, *, metadata: Any = None, version: int = 1) -> None:
-        """Queues an event for a wait_for_event. Each wait takes the oldest that it matches; without any it times out."""
+        """Queues an event for a wait_for_event. Each wait takes the oldest that is for it; without any it times out."""
         self._stage.events.append(self._stage.event(name, data, metadata=metadata, version=version))
 
     async def emit(

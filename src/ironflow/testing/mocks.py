@@ -10,6 +10,7 @@ from ironflow.base.errors import NonRetryableError
 from ironflow.base.time import Clock
 from ironflow.sdk.bodies import Bodies
 from ironflow.sdk.compensations import Compensation
+from ironflow.sdk.payload import to_payload
 from ironflow.sdk.results import result_reader
 
 PUBLISH = "publish:"
@@ -90,9 +91,9 @@ class MockedBodies(Bodies):
         timeout_s: float | None,
     ) -> Any:
         if name in self._mocks:
-            await super().step(step_id, name, partial(self._mocks.answer, name), args, kwargs, timeout_s)
-            # As the real body's result will be read, so that a mock which does not fit it is found out.
-            return result_reader(fn)(next(row.output for row in reversed(self.rows) if row.id == step_id))
+            value = await super().step(step_id, name, partial(self._mocks.answer, name), args, kwargs, timeout_s)
+            # Read as the real body's result is read, so that a mock which does not fit is found out.
+            return result_reader(fn)(to_payload(value, f"the output of step {name!r}"))
         if name.startswith(PUBLISH):
             return await super().step(step_id, name, self._publish, (), {}, timeout_s)
         if self._strict:

@@ -243,7 +243,6 @@ class Rehearsal:
         self._children.append(child)
         if child.status is not RunStatus.COMPLETED and isinstance(step, InvokeFunction):
             # One that is held for someone to resume keeps its parent waiting.
-            held = child.status is RunStatus.PAUSED or child.error is None
-            cause = "invoke timed out" if held else child.error.message
-            raise InvokeError(child_run_id=child.id, cause=cause)
+            failed = child.error if child.status is RunStatus.FAILED else None
+            raise InvokeError(child_run_id=child.id, cause=failed.message if failed else "invoke timed out")
         return child.id, child.output

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ironflow.base.time import FixedClock
+from ironflow.engine import commands
 from ironflow.features.jobs.rules import with_trigger_value
 from ironflow.features.runs.waits import Wait, matches
-from ironflow.engine import commands
 from ironflow.log.record import Record
 from ironflow.sdk.function import FunctionDefinition
 from ironflow.sdk.payload import Raw, from_payload, to_payload

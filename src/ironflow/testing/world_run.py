@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from ironflow.engine.model import Status
 from ironflow.features.runs.contract import RunStatus
 from ironflow.sdk.client import Client
 from ironflow.sdk.outcomes import NoRunStarted
@@ -44,7 +43,17 @@ class WorldRun:
     @property
     def state(self) -> str:
         """pending, running, waiting, paused, completed, failed or cancelled."""
-        return self.info.state or self.info.status.value
+        return self._words[0]
+
+    @property
+    def reason(self) -> str:
+        """Why it waits or is paused: sleep, wait_event, invoke, retry, throttle, injection, exhausted; else empty."""
+        return self._words[1]
+
+    @property
+    def _words(self) -> tuple[str, str]:
+        state, _, reason = (self.info.state or "").partition(": ")
+        return state, reason
 
     @property
     def output(self) -> Any:
@@ -85,5 +94,5 @@ class WorldRun:
     def __repr__(self) -> str:
         if self._info is None:
             return f"<WorldRun of event {self._event!r}: none>"
-        failed = f": {self._info.error.message}" if self._info.error else ""
-        return f"<WorldRun {self._run_id} of {self._info.function_id} {self.state}{failed}>"
+        failed = f", {self._info.error.message}" if self._info.error else ""
+        return f"<WorldRun {self._run_id} of {self._info.function_id}, {self._info.state}{failed}>"

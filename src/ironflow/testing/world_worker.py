@@ -6,9 +6,8 @@ Unlike `Worker` it holds no poll and keeps no beat, so that it can say when ther
 import asyncio
 import platform
 from collections.abc import Mapping
-from time import monotonic
 
-from ironflow.base.errors import DeadlineExceeded
+from ironflow.base.errors import DeadlineExceeded, Internal
 from ironflow.base.time import Clock
 from ironflow.base.version import VERSION
 from ironflow.broker.port import Broker
@@ -100,8 +99,8 @@ class WorldWorker:
         if not free:
             return False
         polled = await self._protocol.poll(free, acked=True)
-        for fault in polled.faults:
-            raise AssertionError(f"a job cannot be read: {fault}")
+        if polled.faults:
+            raise Internal(f"A job cannot be read: {polled.faults[0]}")
         for job in polled.jobs:
             task = self._jobs.take(job)
             self._running[task] = job
@@ -121,7 +120,7 @@ class WorldWorker:
             stuck = ", ".join(f"{job.run_id} of {job.function_id}" for job in self._running.values())
             raise NotSettled(
                 f"After {self._within_s:g} s nothing had happened in {stuck}. Time stands still while a handler works: "
-                "it has to end, or to wait in a step. For bodies that take longer, give time_machine(settle_within=...)."
+                "it has to end, or to wait in a step. For bodies that take longer: time_machine(settle_within=...)."
             )
 
     async def close(self) -> None:

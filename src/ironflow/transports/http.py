@@ -107,8 +107,6 @@ class App:
         try:
             request.body = await self._body(receive)
             response = await self._wire(request)(request)
-        except Canceled:
-            return
         except IronflowError as error:
             from ironflow.transports.rest import error_response
 
@@ -134,7 +132,8 @@ class App:
         size = 0
         while True:
             if message["type"] == "http.disconnect":
-                raise Canceled()
+                # It may still listen; a server that can tell it gets something to tell.
+                raise Canceled("The client went away before its body had arrived.")
             part = message.get("body", b"")
             size += len(part)
             if size > self._body_bytes_max:

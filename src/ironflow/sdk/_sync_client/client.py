@@ -14,6 +14,8 @@ from ironflow.base.duration import Duration
 from ironflow.base.operation import Operation, Req, Res
 from ironflow.features.events import contract as events_contract
 from ironflow.features.events.contract import Invoked
+from ironflow.features.pubsub import contract as pubsub_contract
+from ironflow.features.pubsub.contract import Published
 from ironflow.features.server_state import contract as server_contract
 from ironflow.features.server_state.contract import Capabilities, Health, Info, Nothing, Readiness
 from ironflow.sdk.caller import Caller
@@ -145,6 +147,18 @@ class Client:
         )
         found = self._calls.call(events_contract.invoke_sync, request, timeout=call_s)
         return output_of(view(RunResult, found.result))
+
+    def publish(self, topic: str, data: Any = None, *, idempotency_key: str = "") -> Published:
+        """Publishes a message to a topic; it starts no function. Raises InvalidTopic, SerializationError.
+
+        idempotency_key: the same key on this topic within 7 days answers the first message again, as `duplicate`.
+        """
+        request = pubsub_contract.Publish(
+            topic=topic,
+            data=to_payload({} if data is None else data, f"the message to topic {topic!r}"),
+            idempotency_key=idempotency_key,
+        )
+        return self._calls.call(pubsub_contract.publish, request)
 
     def health(self) -> Health:
         """Whether the server's process is alive."""

@@ -1,0 +1,143 @@
+"""A real server as a process of its own, on a free port, for tests.
+
+`python -m ironflow.testing.server_process FILE` is that process. It ends when its standard input is closed, so no
+server outlives the tests that started it, however they end.
+"""
+
+import asyncio
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ironflow.base.errors import Unavailable
+from ironflow.sdk.client import Client
+from ironflow.sdk.function import FunctionDefinition
+
+READY_WITHIN_S = 30.0
+STOP_WITHIN_S = 10.0
+
+
+class ServerProcess:
+    """A server that serves from the moment it is made until `stop`, for this machine only and without authentication.
+
+    folder: where its database and its log are. url: its address. Raises Unavailable, with its log, if it does not start.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "server.log"
+        # As the tests import it, also where nothing is installed.
+        paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ironflow.testing.server_process", str(folder / "ironflow.db")],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                # Ctrl-C is for the tests, which stop the server when they are done with it.
+                start_new_session=True,
+            )
+        try:
+            self.url = self._announced()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def log(self) -> str:
+        """What the server has logged."""
+        return self._log.read_text(errors="replace")
+
+    def client(self, **settings: Any) -> Client:
+        """A client of the server; close it. settings: those of `ironflow.Client`."""
+        return Client(self.url, **settings)
+
+    @contextmanager
+    def worker(self, functions: Sequence[FunctionDefinition], **settings: Any) -> Iterator[None]:
+        """A worker in a thread of this process, drained at the end. settings: those of `ironflow.worker.Worker`.
+
+        An async test may use `async with Worker(functions, url=server.url)` instead. Raises InvalidFunction.
+        """
+        from ironflow.sdk.worker import Worker
+
+        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+        async def serve() -> None:
+            async with Worker(functions, url=self.url, **settings):
+                enough = asyncio.Event()
+                started.set_result((asyncio.get_running_loop(), enough))
+                await enough.wait()
+
+        with ThreadPoolExecutor(1, thread_name_prefix="ironflow-worker") as thread:
+            serving = thread.submit(lambda: asyncio.run(serve()))
+            wait((started, serving), return_when=FIRST_COMPLETED)
+            if not started.done():
+                serving.result()
+            loop, enough = started.result()
+            try:
+                yield
+            finally:
+                # The loop is closed already if the worker has failed.
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(enough.set)
+                serving.result()
+
+    def stop(self) -> None:
+        """Ends the server; returns when it is gone. Stopping what has ended is no error."""
+        process = self._process
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def _announced(self) -> str:
+        """The first line it writes: its address."""
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], READY_WITHIN_S)
+        line = self._process.stdout.readline() if ready else b""
+        if not line:
+            raise Unavailable(f"The server did not start within {READY_WITHIN_S:g} s. Its log:\n{self.log}")
+        return line.decode().strip()
+
+    def __repr__(self) -> str:
+        return f"<ServerProcess {self.url}>"
+
+
+def _end_with_parent() -> None:
+    """Stops this process when the one that holds the other end of standard input stops it, or is gone."""
+    # Not by way of sys.stdin, which a thread must not hold when the program ends.
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(STOP_WITHIN_S)
+    os._exit(1)
+
+
+def main(file: str) -> None:
+    """Serves `file`. Nothing is taken from the environment: a developer's settings are not those of the tests."""
+    from ironflow.server.run import serve
+    from ironflow.server.settings import Settings
+
+    def started(address: str) -> None:
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
+
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    serve(Settings(port=0, db=file, dev=True, shutdown_ms=500), started)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
