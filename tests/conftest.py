@@ -94,7 +94,7 @@ def nats_url() -> str:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """What `--db` takes: a new SQLite file, then a new PostgreSQL database; the test runs once on each."""
+    """What `--db` takes: a new SQLite file, then a new PostgreSQL schema; the test runs once on each."""
     if request.param == "postgres":
         return request.getfixturevalue("postgres_url")
     return str(tmp_path / "ironflow.db")

@@ -12,7 +12,7 @@ from tests.crash.until import became
 
 # From the first sign of the database to the moment when the server serves, about.
 MIGRATING_S = 0.12
-TRIES = 4
+TRIES = 3
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 

@@ -132,7 +132,8 @@ async def test_a_run_that_failed_and_is_resumed_can_be_cancelled_again(house: Wo
 
 
 async def test_runs_that_wait_for_their_start_or_for_a_slot_are_cancelled_too(house: Work):
-    await house.a_function(cancel_on=[ON_CANCELLED], concurrency={"limit": 1}, throttle={"limit": 2, "period_ms": 60_000})
+    throttle = {"limit": 2, "period_ms": 60_000}
+    await house.a_function(cancel_on=[ON_CANCELLED], concurrency={"limit": 1}, throttle=throttle)
     await house.a_worker()
     run_ids = [(await house.emit(data={"orderId": 7})).run_ids[0] for _ in range(3)]
     await house.claim()

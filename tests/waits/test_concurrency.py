@@ -247,10 +247,13 @@ async def test_a_thousand_runs_on_one_key_of_limit_five_all_end(house: Work):
                 await house.a_worker(worker, jobs_max=100)
             continue
         assert len(taken) == min(5, 1000 - done)
-        fence = [{"job": job.job_id, "execution_seq": job.execution_seq, "lease_token": job.lease_token} for job in taken]
-        reports = [{"status": "completed", **each} for each in fence]
-        verdicts = await house.call(jobs.report, worker="w1", reports=reports)
+        verdicts = await house.call(jobs.report, worker="w1", reports=[_completed(job) for job in taken])
         assert {each.status for each in verdicts.results} == {"ok"}
         done += len(taken)
     assert (await house.call(runs.list_, status="completed", limit=1)).total_count == 1000
     assert await house.db.read(lambda tx: tx.row("SELECT count(*) FROM jobs")) == (0,)
+
+
+def _completed(job: jobs.Assignment) -> dict[str, object]:
+    fence = {"execution_seq": job.execution_seq, "lease_token": job.lease_token}
+    return {"job": job.job_id, "status": "completed", **fence}

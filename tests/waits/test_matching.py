@@ -34,7 +34,8 @@ def told(about: str, value: str, came: Any, matches: bool) -> Case:
 
 
 def cel(expression: str, matches: bool, came: Any = None, **more: Any) -> Case:
-    return Case(expression, None, {"event": "reply", "match": expression}, {"event": "reply", "data": came, **more}, matches)
+    wait = {"event": "reply", "match": expression}
+    return Case(expression, None, wait, {"event": "reply", "data": came, **more}, matches)
 
 
 CASES = [

@@ -3,6 +3,7 @@
 Source: behaviour.md 16; DESIGN.md 4.
 """
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -84,15 +85,16 @@ _FILE_KEYS = {
     "log.level": "log_level",
     "log.format": "log_format",
 }
-_LEAST = {"port": 0, "lease_ms": 100, "reservation_ms": 100, "max_attempts": 1, "lease_losses_max": 1}
+# Other numbers are at least 0.
+_LEAST = {"lease_ms": 100, "reservation_ms": 100, "max_attempts": 1, "lease_losses_max": 1}
 
 
 def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
     """Defaults, then the file, then the environment, then `given` (None means not given). Raises InvalidSettings."""
     settings = Settings()
-    if file is not None:
-        settings = _with(settings, _from_file(file), str(file))
     environ = os.environ if environ is None else environ
+    if file is not None:
+        settings = _with(settings, _from_file(file, environ), str(file))
     settings = _with(settings, _from_environ(environ), "the environment")
     settings = _with(settings, {name: value for name, value in given.items() if value is not None}, "the command line")
     if settings.dev and settings.host not in ("127.0.0.1", "localhost", "::1"):
@@ -108,8 +110,9 @@ def _with(settings: Settings, values: Mapping[str, Any], where: str) -> Settings
             read[name] = _value(kinds[name], value)
         except (ValueError, TypeError):
             raise InvalidSettings(f"{name} is {value!r} in {where}; it should be {_kind_text(kinds[name])}.") from None
-        if name in _LEAST and read[name] < _LEAST[name]:
-            raise InvalidSettings(f"{name} is {value!r} in {where}; {_LEAST[name]} is the least.")
+        least = _LEAST.get(name, 0)
+        if kinds[name] in (int, float) and read[name] < least:
+            raise InvalidSettings(f"{name} is {value!r} in {where}; {least} is the least.")
     return replace(settings, **read)
 
 
@@ -119,11 +122,16 @@ def _value(kind: Any, value: Any) -> Any:
         if value not in choices:
             raise ValueError(value)
         return value
-    if kind is bool and isinstance(value, str):
-        if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
+    if kind is bool:
+        if str(value).lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise ValueError(value)
-        return value.lower() in ("true", "1", "yes")
-    return kind(value)
+        return str(value).lower() in ("true", "1", "yes")
+    if kind is not str and (isinstance(value, bool) or (kind is int and isinstance(value, float))):
+        raise ValueError(value)
+    read = kind(value)
+    if isinstance(read, float) and not math.isfinite(read):
+        raise ValueError(value)
+    return read
 
 
 def _kind_text(kind: Any) -> str:
@@ -144,16 +152,22 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _from_file(file: Path) -> dict[str, Any]:
+def _from_file(file: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     import yaml
 
     try:
-        document = yaml.safe_load(_filled(file.read_text("utf-8")))
+        document = yaml.safe_load(_filled(file.read_text("utf-8"), environ))
     except OSError as fault:
         raise InvalidSettings(f"{file} cannot be read: {fault.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InvalidSettings(f"{file} is not UTF-8 text.") from None
     except yaml.YAMLError as fault:
         raise InvalidSettings(f"{file} is not YAML: {' '.join(str(fault).split())}") from None
-    if not isinstance(document, dict) or document.get("kind", "Server") != "Server":
+    if (
+        not isinstance(document, dict)
+        or document.get("kind", "Server") != "Server"
+        or not isinstance(document.get("spec") or {}, dict)
+    ):
         raise InvalidSettings(f"{file} should say `apiVersion: ironflow/v1`, `kind: Server` and a `spec`.")
     found: dict[str, Any] = {}
     for path, value in _leaves(document.get("spec") or {}):
@@ -165,13 +179,13 @@ def _from_file(file: Path) -> dict[str, Any]:
     return found
 
 
-def _filled(text: str) -> str:
+def _filled(text: str, environ: Mapping[str, str]) -> str:
     """`${VAR}` and `${VAR:-default}` replaced from the environment. Raises InvalidSettings for an unset one."""
 
     def value(match: re.Match[str]) -> str:
         name, default = match[1], match[2]
-        if name in os.environ:
-            return os.environ[name]
+        if name in environ:
+            return environ[name]
         if default is None:
             raise InvalidSettings(f"The file uses ${{{name}}}, which is not set in the environment.")
         return default

@@ -28,7 +28,7 @@ STOP_WITHIN_S = 10.0
 class ServerProcess:
     """A server that serves from the moment it is made until `stop`, for this machine only and without authentication.
 
-    folder: where its database and its log are. url: its address. Raises Unavailable, with its log, if it does not start.
+    folder: where its database and log are. url: its address. Raises Unavailable, with its log, if it does not start.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,7 +68,7 @@ class ServerProcess:
         """
         from ironflow.sdk.worker import Worker
 
-        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        started: Future[Any] = Future()
 
         async def serve() -> None:
             async with Worker(functions, url=self.url, **settings):
@@ -77,7 +77,7 @@ class ServerProcess:
                 await enough.wait()
 
         with ThreadPoolExecutor(1, thread_name_prefix="ironflow-worker") as thread:
-            serving = thread.submit(lambda: asyncio.run(serve()))
+            serving: Future[Any] = thread.submit(lambda: asyncio.run(serve()))
             wait((started, serving), return_when=FIRST_COMPLETED)
             if not started.done():
                 serving.result()

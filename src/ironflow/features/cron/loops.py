@@ -13,7 +13,6 @@ from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.functions.schedules import Schedule
 from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.ledger import Ledger
-from ironflow.log.append import append
 from ironflow.log.record import Record
 from ironflow.storage.port import Database, Tx
 
@@ -66,8 +65,7 @@ class FireCron:
             event = self._event(schedule, now)
             events.append(event)
             created.append(creation(self._ids.new("run"), function, event))
-        self._ledger.create(tx, created, now)
-        self._ledger.events_came(tx, append(tx, events), now)
+        self._ledger.start(tx, created, events, now)
         return len(due)
 
     def _event(self, schedule: Schedule, now: Millis) -> Record:

@@ -53,5 +53,5 @@ class FireDebounces:
             event = events.get(lane.event_id)
             if function is not None and function.status == "active" and event is not None:
                 created.append(creation(self._ids.new("run"), function, event))
-        self._ledger.create(tx, created, now)
+        self._ledger.start(tx, created, [], now)
         return len(due)

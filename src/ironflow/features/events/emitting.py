@@ -14,7 +14,6 @@ from ironflow.features.functions.contract import FunctionNotActive, FunctionNotF
 from ironflow.features.functions.index import FunctionIndex, Startable
 from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.ledger import Ledger
-from ironflow.log.append import append
 from ironflow.log.dedup import FirstAnswer, Place, first_answers, is_repeat, release_keys, save_answers
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
@@ -82,12 +81,7 @@ class Emitter:
             release_keys(tx, refused)
         if not records:
             return answers
-        now = records[-1].created_at
-        if creations:
-            self._ledger.create(tx, creations, now)
-        # Late, because positions are held until the commit; before matching, so that no wait registers in between.
-        placed = append(tx, records)
-        self._ledger.events_came(tx, [record for record in placed if record.kind == "event"], now)
+        self._ledger.start(tx, creations, records, records[-1].created_at)
         return answers
 
     def _first_answers(self, tx: Tx, emissions: list[Emission]) -> dict[Place, FirstAnswer]:

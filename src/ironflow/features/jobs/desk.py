@@ -24,6 +24,9 @@ from ironflow.storage.port import Database, StorageFailed, Tx
 
 logger = logging.getLogger(__name__)
 
+# After this long a job that could not be handed out, because another transaction had its run, is looked at again.
+LOOK_AGAIN_S = 0.05
+
 
 @dataclass(eq=False, slots=True)
 class Ask:
@@ -51,6 +54,7 @@ class Desk:
         # In order of arrival, so that the longest waiting worker is served first.
         self._asks: dict[Ask, None] = {}
         self._closed = False
+        self._missed = False
         self._giving_back: set[asyncio.Task[None]] = set()
         db.join("jobs", self._hand_out)
 
@@ -99,10 +103,13 @@ class Desk:
                 jobs = self._claim(tx, ask) if ask.is_there() else []
                 if jobs or ask.fresh:
                     looked_at.append((ask, jobs))
-        if not looked_at:
+        missed, self._missed = self._missed, False
+        if not looked_at and not missed:
             return None
 
         def answer() -> None:
+            if missed and not self._closed:
+                asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._db.ring, "jobs")
             for ask, jobs in looked_at:
                 ask.fresh = False
                 if jobs or not ask.patient:
@@ -123,7 +130,11 @@ class Desk:
         log_position = head(tx)
         claimed: list[Run] = []
         changes: list[Change] = []
-        for run in self._ledger.load(tx, run_ids).values():
+        runs = self._ledger.load(tx, run_ids, skip_locked=True)
+        if len(runs) < len(run_ids):
+            # Another transaction has a run and may wait for the job that we have.
+            self._missed = True
+        for run in runs.values():
             command = commands.Claim(
                 worker_id=worker.id,
                 job_id=rules.job_id(run.id, run.execution_seq + 1),

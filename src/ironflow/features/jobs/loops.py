@@ -42,7 +42,7 @@ class ReclaimLeases:
 
         def reclaim(tx: Tx) -> int:
             run_ids = store.expired(tx, now, BATCH)
-            runs = self._ledger.load(tx, run_ids) if run_ids else {}
+            runs = self._ledger.load(tx, run_ids, skip_locked=True) if run_ids else {}
             self._ledger.save(tx, [(run, decide(run, command, now)) for run in runs.values()], now)
             return len(run_ids)
 

@@ -15,7 +15,7 @@ from ironflow.features.jobs import contract, rules, store
 from ironflow.features.jobs.desk import Desk
 from ironflow.features.jobs.informing import Informer
 from ironflow.features.jobs.rules import Timing, WorkerRow
-from ironflow.features.runs.ledger import Change, Ledger
+from ironflow.features.runs.ledger import Change, Ledger, gather
 from ironflow.storage.port import Database, Tx
 
 # A worker's row is read again after this long, in case another node registered it anew.
@@ -156,7 +156,6 @@ class Jobs:
     def _apply(self, tx: Tx, words: list[_Word]) -> list[IronflowError | None]:
         """Acks and reports of one commit, in order; None or the refusal of each."""
         runs = self._ledger.load(tx, [word.run_id for word in words], _steps_touched(words))
-        before = dict(runs)
         changes: dict[str, Change] = {}
         answers: list[IronflowError | None] = []
         for word in words:
@@ -169,12 +168,8 @@ class Jobs:
                 answers.append(refusal)
                 continue
             answers.append(None)
+            gather(changes, run, decision)
             runs[run.id] = decision.run
-            if run.id in changes:
-                # Two words on one run in one commit: the effects of both.
-                effects = (*changes[run.id][1].effects, *decision.effects)
-                decision = type(decision)(run=decision.run, facts=decision.facts, effects=effects)
-            changes[run.id] = (before[run.id], decision)
         if changes:
             self._ledger.save(tx, list(changes.values()), words[-1].now)
         return answers

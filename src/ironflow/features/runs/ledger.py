@@ -66,64 +66,106 @@ class Ledger:
     steps_after = staticmethod(store.steps_after)
     find_steps = staticmethod(store.find_steps)
 
-    def create(self, tx: Tx, creations: list[Creation], now: Millis) -> list[Run]:
-        """New runs, with the events that cancel them."""
-        changes: list[Change] = []
-        for each in creations:
-            command = each.command
-            if each.throttled is not None:
-                command = replace(command, start_at=throttles.next_start(tx, command, each.throttled, now))
-            changes.append((None, decide(None, command, now)))
-        self.save(tx, changes, now)
-        watches = [watch for each in creations for watch in each.watches]
-        if watches:
-            waits.add(tx, watches)
-        return [decision.run for _, decision in changes]
+    def start(self, tx: Tx, creations: list[Creation], events: list[Record], now: Millis) -> list[Record]:
+        """New runs, with the events that cancel them, and new events of the log; those with their positions.
+
+        The events reach the runs that wait for them or are cancelled by them.
+        """
+        places = self._create(tx, creations, now) if creations else set[Place]()
+        # Late, because positions are held until the commit; before matching, so that no wait registers in between.
+        placed = append(tx, events)
+        places |= self._reach(tx, [record for record in placed if record.kind == "event"], now)
+        self._admit_to(tx, places, now)
+        return placed
 
     def save(self, tx: Tx, changes: Sequence[Change], now: Millis) -> None:
         """Writes what the decisions say, one statement for each table, and what follows from it.
 
         Rings `jobs` with its function when a run became claimable and `run_ended` with the run's id when it ended.
         """
-        places = _write(tx, changes)
-        for before, decision in changes:
-            run = decision.run
-            if run is before:
-                continue
-            for effect in decision.effects:
-                self._follow(tx, run, effect, now)
-            if run.ended and run.parent_run_id is not None and run.parent_step_id is not None:
-                self._tell_parent(tx, run, now)
-        for place in places:
-            self.admit(tx, place, now)
+        self._admit_to(tx, self._save(tx, changes, now), now)
 
     def admit(self, tx: Tx, place: Place, now: Millis) -> int:
         """Gives free slots of a place to those that wait longest; to how many."""
         # A limit as this node knew it, or a function it has not heard of, would let too many through.
         self._index.refresh(tx)
         function = self._index.get(place.environment, place.function_id)
-        admitted = slots.next_admitted(tx, place, function.slot_limit if function else 0)
-        if admitted:
-            runs = store.load(tx, admitted)
-            _write(tx, [(run, decide(run, commands.Admit(), now)) for run in runs.values()])
+        free, queued = slots.next_admitted(tx, place, function.slot_limit if function else 0)
+        if not queued:
+            return 0
+        # Whoever holds a run may wait for this very place; it comes here itself when it has let go of the run.
+        runs = store.load(tx, queued[:free], skip_locked=True)
+        if len(runs) < min(free, len(queued)):
+            runs |= store.load(tx, queued[free:], skip_locked=True)
+        admitted = [runs[run_id] for run_id in queued if run_id in runs][:free]
+        _write(tx, [(run, decide(run, commands.Admit(), now)) for run in admitted])
         return len(admitted)
 
-    def events_came(self, tx: Tx, records: list[Record], now: Millis) -> None:
+    def _admit_to(self, tx: Tx, places: set[Place], now: Millis) -> None:
+        """Last in every transaction and in one order, so that no two wait for each other: runs, the log, slots."""
+        for place in sorted(places):
+            self.admit(tx, place, now)
+
+    def _create(self, tx: Tx, creations: list[Creation], now: Millis) -> set[Place]:
+        """New runs, with the events that cancel them; the places that they queue for."""
+        changes: list[Change] = []
+        for each in creations:
+            command = each.command
+            if each.throttled is not None:
+                command = replace(command, start_at=throttles.next_start(tx, command, each.throttled, now))
+            changes.append((None, decide(None, command, now)))
+        places = self._save(tx, changes, now)
+        watches = [watch for each in creations for watch in each.watches]
+        if watches:
+            waits.add(tx, watches)
+        return places
+
+    def _save(self, tx: Tx, changes: Sequence[Change], now: Millis) -> set[Place]:
+        """As `save`; the places whose slots may have become free or wanted."""
+        places = _write(tx, changes)
+        for before, decision in changes:
+            run = decision.run
+            if run is before:
+                continue
+            for effect in decision.effects:
+                places |= self._follow(tx, run, effect, now)
+            if run.ended and run.parent_run_id is not None and run.parent_step_id is not None:
+                places |= self._tell_parent(tx, run, now)
+        return places
+
+    def _reach(self, tx: Tx, events: list[Record], now: Millis) -> set[Place]:
         """Events just appended reach the runs that wait for them or are cancelled by them."""
-        positions = {record.id: record.position for record in records}
-        for record, wait in waits.matching(tx, records):
-            run = store.load(tx, [wait.run_id], {wait.run_id: {wait.step_id}}).get(wait.run_id)
+        matches = waits.matching(tx, events)
+        if not matches:
+            return set()
+        positions = {event.id: event.position for event in events}
+        runs = self._reached(tx, matches)
+        changes: dict[str, Change] = {}
+        for event, wait in matches:
+            run = runs.get(wait.run_id)
             if run is None or run.ended:
                 continue
-            if wait.kind == "cancel":
-                if positions.get(run.event_id, 0) >= record.position:
-                    # The event that started the run, or one that came before it in the same commit.
-                    continue
-                run = self.load_whole(tx, run)
-                decision = decide(run, commands.Cancel(cause="cancel-on-event"), now)
+            if wait.kind == "wait":
+                command = commands.EventCame(step_id=wait.step_id, event=event_text(event))
+            elif positions.get(run.event_id, 0) >= event.position:
+                # The event that started the run, or one that came before it in the same commit.
+                continue
             else:
-                decision = decide(run, commands.EventCame(step_id=wait.step_id, event=event_text(record)), now)
-            self.save(tx, [(run, decision)], now)
+                command = commands.Cancel(cause="cancel-on-event")
+            decision = decide(run, command, now)
+            gather(changes, run, decision)
+            runs[run.id] = decision.run
+        return self._save(tx, list(changes.values()), now)
+
+    def _reached(self, tx: Tx, matches: list[tuple[Record, Wait]]) -> dict[str, Run]:
+        """The runs of these waits, with the steps that wait and those that they wait in."""
+        step_ids: dict[str, set[str]] = {}
+        for _, wait in matches:
+            step_ids.setdefault(wait.run_id, set()).add(wait.step_id)
+        runs = store.load(tx, list(step_ids), step_ids)
+        more = {run.id: {*step_ids[run.id], run.open_step} for run in runs.values() if run.open_step is not None}
+        more = {run_id: names for run_id, names in more.items() if names != step_ids[run_id]}
+        return runs | store.load(tx, list(more), more) if more else runs
 
     def load_whole(self, tx: Tx, run: Run) -> Run:
         """The run with the step that it waits in, if any."""
@@ -136,36 +178,36 @@ class Ledger:
         step_ids: dict[str, set[str]] = {}
         for timer in due:
             step_ids.setdefault(timer.run_id, set()).add(timer.step_id)
-        runs = store.load(tx, list(step_ids), step_ids)
+        runs = store.load(tx, list(step_ids), step_ids, skip_locked=True)
+        if len(runs) < len(step_ids):
+            # Somebody has the run and may wait for its timers, to drop them; they come again at once.
+            later = store.look(tx, [run_id for run_id in step_ids if run_id not in runs])
+            timers.set_timers(tx, [timer for timer in due if timer.run_id in later])
         changes: dict[str, Change] = {}
         for timer in due:
             run = runs.get(timer.run_id)
             if run is None:
                 continue
             decision = decide(run, _due_command(run, timer), now)
-            before, facts, effects = run, decision.facts, decision.effects
-            if run.id in changes:
-                before = changes[run.id][0] or run
-                facts = (*changes[run.id][1].facts, *facts)
-                effects = (*changes[run.id][1].effects, *effects)
+            gather(changes, run, decision)
             runs[run.id] = decision.run
-            changes[run.id] = (before, Decision(run=decision.run, facts=facts, effects=effects))
         self.save(tx, list(changes.values()), now)
 
-    def _follow(self, tx: Tx, run: Run, effect: Effect, now: Millis) -> None:
+    def _follow(self, tx: Tx, run: Run, effect: Effect, now: Millis) -> set[Place]:
         match effect:
             case StartChild():
-                self._start_child(tx, run, effect, now)
+                return self._start_child(tx, run, effect, now)
             case CancelChild(run_id=run_id, cause=cause):
                 child = store.load(tx, [run_id]).get(run_id)
-                if child is not None and not child.ended:
-                    child = self.load_whole(tx, child)
-                    self.save(tx, [(child, decide(child, commands.Cancel(cause=cause), now))], now)
+                if child is None or child.ended:
+                    return set()
+                child = self.load_whole(tx, child)
+                return self._save(tx, [(child, decide(child, commands.Cancel(cause=cause), now))], now)
             case _:
                 # Rows of this run, written by `_write`.
-                return
+                return set()
 
-    def _start_child(self, tx: Tx, run: Run, start: StartChild, now: Millis) -> None:
+    def _start_child(self, tx: Tx, run: Run, start: StartChild, now: Millis) -> set[Place]:
         function = self._index.get(run.environment, start.function_id)
         if function is None:
             raise LookupError(f"function {start.function_id!r} was there a moment ago")
@@ -179,15 +221,16 @@ class Ledger:
             run_id=run.id,
             created_at=now,
         )
-        self.create(tx, [creation(start.run_id, function, event, Lineage(run.id, start.step_id))], now)
+        places = self._create(tx, [creation(start.run_id, function, event, Lineage(run.id, start.step_id))], now)
         append(tx, [event])
+        return places
 
-    def _tell_parent(self, tx: Tx, child: Run, now: Millis) -> None:
+    def _tell_parent(self, tx: Tx, child: Run, now: Millis) -> set[Place]:
         """The step that waits for this child takes over its result."""
         parent_id, step_id = child.parent_run_id or "", child.parent_step_id or ""
         parent = store.load(tx, [parent_id], {parent_id: {step_id}}).get(parent_id)
         if parent is None or parent.ended:
-            return
+            return set()
         command = commands.ChildEnded(
             step_id=step_id,
             child_run_id=child.id,
@@ -195,7 +238,18 @@ class Ledger:
             output=child.output,
             error=None if child.status == "completed" else _cause(child),
         )
-        self.save(tx, [(parent, decide(parent, command, now))], now)
+        return self._save(tx, [(parent, decide(parent, command, now))], now)
+
+
+def gather(changes: dict[str, Change], run: Run, decision: Decision) -> None:
+    """Adds what was decided about `run` to `changes`; several decisions about one run are one change."""
+    earlier = changes.get(run.id)
+    if earlier is None:
+        changes[run.id] = (run, decision)
+        return
+    before, first = earlier
+    facts, effects = (*first.facts, *decision.facts), (*first.effects, *decision.effects)
+    changes[run.id] = (before, Decision(run=decision.run, facts=facts, effects=effects))
 
 
 def _cause(child: Run) -> str:
@@ -238,14 +292,14 @@ def event_text(record: Record) -> str:
     return f'{text[:-1]},"data":{record.data}{metadata}}}'
 
 
-def _write(tx: Tx, changes: Sequence[Change]) -> list[Place]:
+def _write(tx: Tx, changes: Sequence[Change]) -> set[Place]:
     """Rows of the changes themselves; the places whose slots may have become free or wanted."""
     rows = _Rows()
     for before, decision in changes:
         if decision.run is not before:
             rows.add(before, decision)
     rows.write(tx)
-    return list(rows.places)
+    return rows.places
 
 
 class _Rows:
@@ -263,7 +317,7 @@ class _Rows:
         self.effects: list[tuple[Run, Effect]] = []
         self.ended: list[Run] = []
         self.claimable: list[Run] = []
-        self.places: dict[Place, None] = {}
+        self.places: set[Place] = set()
 
     def add(self, before: Run | None, decision: Decision) -> None:
         after = decision.run
@@ -296,7 +350,7 @@ class _Rows:
             if after.lease.state == "ready":
                 self.claimable.append(after)
         if after.slot_key is not None and (after.lease is None or after.lease.state == "queued"):
-            self.places[Place(after.environment, after.function_id, after.slot_key)] = None
+            self.places.add(Place(after.environment, after.function_id, after.slot_key))
 
     def write(self, tx: Tx) -> None:
         # Rows that are taken away first: a step may wait again under the same id.

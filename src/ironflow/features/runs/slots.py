@@ -21,6 +21,8 @@ class Place(NamedTuple):
     slot_key: str
 
 
+# For those of the longest waiting that another transaction has at this moment.
+RESERVE = 5
 LOCK = "{lock_key}"
 HELD = """SELECT
  (SELECT count(*) FROM jobs WHERE environment = :environment AND function_id = :function_id AND slot_key = :slot_key
@@ -37,15 +39,18 @@ PAUSED_HOLDERS = """SELECT id FROM runs WHERE environment = :environment AND fun
  AND slot_key = :slot_key AND status = 'paused' AND holds_slot = 1 ORDER BY id LIMIT :limit"""
 
 
-def next_admitted(tx: Tx, place: Place, limit: int) -> list[str]:
-    """Run ids to admit now, longest waiting first. limit: the function's, 0 for none any more."""
+def next_admitted(tx: Tx, place: Place, limit: int) -> tuple[int, list[str]]:
+    """How many runs may be admitted now, and who they are, longest waiting first, with a few in reserve.
+
+    limit: the function's, 0 for none any more.
+    """
     tx.rows(LOCK, {"lock": "/".join(place)})
     params = place._asdict()
     row = tx.row(HELD, params)
     free = limit - (row[0] if row else 0) if limit else 1_000
     if free <= 0:
-        return []
-    return [row[0] for row in tx.rows(QUEUED, {**params, "limit": free})]
+        return 0, []
+    return free, [row[0] for row in tx.rows(QUEUED, {**params, "limit": free + RESERVE})]
 
 
 def queued_places(tx: Tx, limit: int) -> list[Place]:

@@ -40,6 +40,7 @@ def _values(names: Iterable[str]) -> str:
 LOAD = f"""SELECT {RUN_COLUMNS}, {LEASE_COLUMNS} FROM runs r LEFT JOIN jobs j ON j.run_id = r.id
 WHERE r.id IN {{each:ids}} ORDER BY r.id"""
 LOAD_TO_CHANGE = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.id IN {{each:ids}} ORDER BY r.id {{for_update}}"
+LOAD_FREE = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.id IN {{each:ids}} ORDER BY r.id {{skip_locked}}"
 # On its own: PostgreSQL would join the row that it waited for with the lease as it was before the wait.
 LEASES = f"SELECT j.run_id, {LEASE_COLUMNS} FROM jobs j WHERE j.run_id IN {{each:ids}}"
 INSERT_RUN = f"INSERT INTO runs ({', '.join(_RUN_FIELDS)}) VALUES ({_values(_RUN_FIELDS)})"
@@ -101,12 +102,15 @@ def run_of(row: Row, lease: Lease | None = None, steps: dict[str, Step] | None =
     return Run(**values, lease=lease, steps=steps or {})
 
 
-def load(tx: Tx, ids: list[str], step_ids: dict[str, set[str]] | None = None) -> dict[str, Run]:
+def load(
+    tx: Tx, ids: list[str], step_ids: dict[str, set[str]] | None = None, *, skip_locked: bool = False
+) -> dict[str, Run]:
     """Runs to change, by id, locked on PostgreSQL; missing ones are left out.
 
-    step_ids: for each run the steps that the decision will look at.
+    step_ids: for each run the steps that the decision will look at. skip_locked: leave out, too, what another
+    transaction has; for those that came here by a row of their own, a job or a timer, which the other may wait for.
     """
-    rows = tx.rows(LOAD_TO_CHANGE, {"ids": ids})
+    rows = tx.rows(LOAD_FREE if skip_locked else LOAD_TO_CHANGE, {"ids": ids})
     leases = {row[0]: Lease(*row[1:]) for row in tx.rows(LEASES, {"ids": ids})} if rows else {}
     steps = _some_steps(tx, rows, step_ids) if step_ids else {}
     return {row[0]: run_of(row, leases.get(row[0]), steps.get(row[0])) for row in rows}
