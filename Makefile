@@ -48,6 +48,7 @@ types: $(VENV)/.tests
 generated: $(VENV)/.tests
 	$(PY) -m ironflow.sdk.generate_sync --check
 	$(PY) -m ironflow.cli.reference --check
+	$(PY) -m ironflow.server.reference --check
 
 format: $(VENV)/.tests
 	$(VENV)/bin/ruff check --fix

@@ -1,7 +1,7 @@
 """An expense waits for a person. After a day that person is reminded, after two somebody else is asked, after three the
 claim lapses.
 
-Two functions share the work: one waits for the decision and acts on it, the other chases the approver until there is one.
+Two functions share the work: one waits for the decision and acts on it, the other chases the approver meanwhile.
 
 Run them with `ironflow dev app.py`, then hand in an expense: `ironflow emit expense.submitted --data '{...}'`.
 """

@@ -163,6 +163,8 @@ def test_a_required_field_that_is_missing_is_named(body: str) -> None:
         ('{"id": "p", "labels": ["a\\u0000"]}', "labels"),
         ('{"id": "p\\u0000"}', "id"),
         ('{"id": "p", "boxes": {}}', "boxes"),
+        ('{"id": "p", "sentAt": "yesterday"}', "sentAt"),
+        ('{"id": "p", "sentAt": 5}', "sentAt"),
         ('{"id": "p", "extras": []}', "extras"),
     ],
 )
@@ -234,7 +236,8 @@ def test_a_field_from_a_query_or_a_header(name: str, text: str, expected: Any) -
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("boxCount", "-1"), ("boxCount", "x"), ("totalG", "9" * 30), ("id", "a\0b"), ("colour", "green")]
+    ("name", "text"),
+    [("boxCount", "-1"), ("boxCount", "x"), ("totalG", "9" * 30), ("id", "a\0b"), ("colour", "green"), ("sentAt", "")],
 )
 def test_a_bad_text_for_a_field_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(BadField, match=name):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ironflow.engine.commands import SleepOver, StepReport
+from ironflow.engine.commands import Pause, Resume, SleepOver, StepReport
 from ironflow.engine.effects import SetTimer
 from ironflow.engine.errors import StaleExecution
 from tests.engine.life import BROKEN, Life, step
@@ -215,3 +215,18 @@ def test_a_sleep_slept_already_wakes_at_once():
     assert life.steps == {"nap": (0, "completed", "null")}
     assert life.run.status == "pending"
     assert decision.effects == ()
+
+
+def test_a_sleep_that_is_asked_for_again_keeps_its_first_end():
+    life = Life()
+    first = life.now + 60_000
+    life.sleep(life.claim(), first)
+    life.later(30_000)
+    life.do(Pause())
+    life.do(Resume(from_step="later", from_sequence=9))
+
+    decision = life.sleep(life.claim(), life.now + 60_000)
+
+    assert (life.run.status, life.run.next_at) == ("waiting", first)
+    assert life.run.steps["run_1:nap:0"].sleep_until == first
+    assert list(decision.effects) == [SetTimer(kind="sleep", due_at=first, step_id="run_1:nap:0")]

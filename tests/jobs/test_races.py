@@ -13,11 +13,10 @@ from ironflow.engine.errors import StaleExecution
 from ironflow.features.runs.contract import RunStatus
 from ironflow.storage.port import Tx
 from tests.support.house import open_house
+from tests.support.late import WITHIN_S, late_commits, waiters
 from tests.support.work import LEASE_MS, Work
 
-WITHIN_S = 10
 LOCK = "SELECT id FROM runs WHERE id = :id FOR UPDATE"
-WAITERS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 @pytest.fixture
@@ -30,11 +29,12 @@ async def one_after_the_other(
     house: Work, url: str, run_id: str, *words: Coroutine[Any, Any, None]
 ) -> list[BaseException | None]:
     """Lets the words queue up at the run's row, all with a view of the database from before the first is done."""
-    async with held_back(house, run_id):
+    connecting = psycopg.AsyncConnection.connect(url, autocommit=True)
+    async with held_back(house, run_id), await connecting as connection:
         tasks: list[asyncio.Task[None]] = []
         for number, word in enumerate(words, start=1):
             tasks.append(asyncio.create_task(word))
-            await waiters(url, number)
+            await waiters(connection, number)
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -54,17 +54,6 @@ async def held_back(house: Work, run_id: str) -> AsyncIterator[None]:
     finally:
         released.set()
         await holding
-
-
-async def waiters(url: str, expected: int) -> None:
-    """Returns when `expected` transactions wait for a lock."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection, asyncio.timeout(WITHIN_S):
-        while True:
-            row = await (await connection.execute(WAITERS)).fetchone()
-            if row == (expected,):
-                return
-            # Gives the threads a turn; the deadline above ends it.
-            await asyncio.sleep(0.005)
 
 
 async def test_a_heartbeat_behind_the_end_of_a_run_does_not_revive_it(house: Work, postgres_url: str):
@@ -101,12 +90,13 @@ async def test_a_report_behind_a_lost_lease_is_refused(house: Work, postgres_url
     job = await house.claim()
     house.move(LEASE_MS)
 
-    async def reclaim() -> None:
-        await house.loop("leases")
+    async with late_commits(postgres_url, "jobs") as connection:
+        reclaiming = asyncio.create_task(house.loop("leases"))
+        await waiters(connection, 1)
+        reporting = asyncio.create_task(house.report(job, "completed", output=1))
+        await waiters(connection, 2)
 
-    _, refusal = await one_after_the_other(
-        house, postgres_url, run.id, reclaim(), house.report(job, "completed", output=1)
-    )
-
-    assert isinstance(refusal, StaleExecution)
+    await reclaiming
+    with pytest.raises(StaleExecution):
+        await reporting
     assert (await house.run(run.id)).status is RunStatus.PENDING

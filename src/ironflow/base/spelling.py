@@ -173,7 +173,7 @@ def _reading(hint: Any) -> Read:
         return lambda text: kind.accept(_anything(text))
     if kind is datetime:
         decode_text = msgspec.json.Decoder(str).decode
-        return lambda text: to_datetime(parse_time(decode_text(text)))
+        return lambda text: _moment(decode_text(text))
     if get_origin(kind) is list:
         (item,) = get_args(kind)
         inner = bare_type(item)
@@ -186,6 +186,14 @@ def _reading(hint: Any) -> Read:
     if kind in (str, int, list[str]):
         return lambda text: _keepable(decode(text))
     return decode
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return to_datetime(parse_time(text))
+    except InvalidArgument as fault:
+        # As any other value of the wrong kind, so that the field is named.
+        raise ValueError(fault.message) from None
 
 
 def _keepable(value: Any) -> Any:
@@ -205,7 +213,7 @@ def _from_text(hint: Any, text: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, WireEnum):
         return kind.accept(text)
     if kind is datetime:
-        return to_datetime(parse_time(text))
+        return _moment(text)
     if kind is Raw:
         return check_payload(Raw(text.encode()), "the payload")
     if get_origin(kind) is list:

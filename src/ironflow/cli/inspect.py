@@ -122,7 +122,7 @@ def _head(state: RunState, moment: datetime | None, now: Millis, shown_max: int 
             ("parent", state.parent_run_id),
             ("attempt", f"{state.attempt} of {state.max_attempts}"),
             ("worker", state.worker_id),
-            ("goes on", moment_text(state.next_at, now)),
+            ("goes on", _instant(state.next_at) if state.next_at is not None else None),
             ("cancelled", state.cancellation_cause),
             ("error" if state.ended_at is not None else "last error", error),
             ("input", json_line(state.input, shown_max)),

@@ -44,13 +44,17 @@ def _reason(yielded: commands.YieldFor) -> Reason:
 
 
 def _sleep(run: Run, sleep: commands.Sleep, known: Step | None, word: str, now: Millis) -> Outcome:
+    until = sleep.until
+    if known is not None and known.status == "sleeping" and known.sleep_until is not None:
+        # Asked again while it sleeps: a sleep of ten minutes does not begin anew.
+        until = known.sleep_until
     step = _step(run, known, sleep.step_id, sleep.name, "sleep", "sleeping", now)
-    step = replace(step, sleep_until=sleep.until)
-    if sleep.until <= now:
+    step = replace(step, sleep_until=until)
+    if until <= now:
         return _at_once(step, "null", "sleep", word, now)
     return Outcome(
-        (StepsRecorded(at=now, steps=(step,)), _waiting("sleep", sleep.until, step, word, now)),
-        (SetTimer(kind="sleep", due_at=sleep.until, step_id=step.step_id),),
+        (StepsRecorded(at=now, steps=(step,)), _waiting("sleep", until, step, word, now)),
+        (SetTimer(kind="sleep", due_at=until, step_id=step.step_id),),
     )
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,47 +23,54 @@ class InvalidSettings(InvalidArgument):
     code = "INVALID_SETTINGS"
 
 
+def _setting(default: Any, meaning: str) -> Any:
+    """A setting with its meaning, for the reference page."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Sizes in bytes, times in milliseconds.
+    """Everything that can be set. Sizes in bytes, times in milliseconds; docs/reference/settings.md is made from it."""
 
-    db: a path, or postgresql://…. http_server: what speaks HTTP. max_attempts and on_exhausted hold for functions that
-    do not say. node: this process's name among those on one PostgreSQL; made up when empty.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
-    db: str = "ironflow.db"
-    dev: bool = False
-    http_server: Literal["h2corn", "granian"] = "h2corn"
-    node: str = ""
-    log_level: str = "info"
-    log_format: Literal["text", "json"] = "text"
-    lease_ms: int = 90_000
-    reservation_ms: int = 30_000
-    worker_evict_ms: int = 120_000
-    lease_losses_max: int = 10
-    max_attempts: int = 3
-    initial_delay_ms: int = 1_000
-    backoff_factor: float = 2.0
-    max_delay_ms: int = 300_000
-    on_exhausted: Literal["fail", "pause"] = "fail"
-    function_timeout_ms: int = 600_000
-    event_bytes_max: int = 1024 * 1024
-    output_bytes_max: int = 4 * 1024 * 1024
-    body_bytes_max: int = 32 * 1024 * 1024
-    run_retention_days: float = 0
-    shutdown_ms: int = 10_000
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(DEFAULT_PORT, "Port of everything: REST, RPC, metrics; 0 takes a free one.")
+    db: str = _setting("ironflow.db", "Path of a SQLite file, or `postgresql://…`.")
+    dev: bool = _setting(False, "For development: without authentication, and so on loopback only.")
+    http_server: Literal["h2corn", "granian"] = _setting("h2corn", "What speaks HTTP.")
+    node: str = _setting("", "This process's name among those on one PostgreSQL; made up when empty.")
+    log_level: str = _setting("info", "The least important lines shown: debug, info, warn, error or silent.")
+    log_format: Literal["text", "json"] = _setting("text", "Log lines as text or as JSON.")
+    lease_ms: int = _setting(
+        90_000, "How long a worker that says nothing keeps a run; more than two heartbeats of its workers."
+    )
+    reservation_ms: int = _setting(30_000, "How long a job that was handed out waits for its ack.")
+    worker_evict_ms: int = _setting(120_000, "After how long without a word a worker is forgotten.")
+    lease_losses_max: int = _setting(10, "Lost leases in a row, without a new step, after which a run fails.")
+    max_attempts: int = _setting(3, "Attempts of a run, the first one included, where its function does not say.")
+    initial_delay_ms: int = _setting(1_000, "Delay before the second attempt, where the function does not say.")
+    backoff_factor: float = _setting(2.0, "By what each further delay is longer, where the function does not say.")
+    max_delay_ms: int = _setting(300_000, "The longest delay between attempts, where the function does not say.")
+    on_exhausted: Literal["fail", "pause"] = _setting(
+        "fail", "What becomes of a run whose attempts are used up, where its function does not say."
+    )
+    function_timeout_ms: int = _setting(
+        600_000, "How long one execution may take, from ack to report, where the function does not say."
+    )
+    event_bytes_max: int = _setting(1024 * 1024, "The largest data of an event.")
+    output_bytes_max: int = _setting(4 * 1024 * 1024, "The largest output of a step or run.")
+    body_bytes_max: int = _setting(32 * 1024 * 1024, "The largest request body.")
+    run_retention_days: float = _setting(0, "Days after its end when a run is removed with its steps; 0 keeps all.")
+    shutdown_ms: int = _setting(10_000, "How long requests under way may take when the server stops.")
 
 
 # Names that operators know, besides IRONFLOW_ + the setting's own name.
-_ALIASES = {
+ALIASES = {
     "IRONFLOW_DATABASE_URL": "db",
     "IRONFLOW_NODE_ID": "node",
     "LOG_LEVEL": "log_level",
     "LOG_FORMAT": "log_format",
 }
-_FILE_KEYS = {
+FILE_KEYS = {
     "port": "port",
     "host": "host",
     "storage.url": "db",
@@ -86,7 +93,7 @@ _FILE_KEYS = {
     "log.format": "log_format",
 }
 # Other numbers are at least 0.
-_LEAST = {"lease_ms": 100, "reservation_ms": 100, "max_attempts": 1, "lease_losses_max": 1}
+LEAST = {"lease_ms": 100, "reservation_ms": 100, "max_attempts": 1, "lease_losses_max": 1}
 
 
 def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
@@ -109,8 +116,8 @@ def _with(settings: Settings, values: Mapping[str, Any], where: str) -> Settings
         try:
             read[name] = _value(kinds[name], value)
         except (ValueError, TypeError):
-            raise InvalidSettings(f"{name} is {value!r} in {where}; it should be {_kind_text(kinds[name])}.") from None
-        least = _LEAST.get(name, 0)
+            raise InvalidSettings(f"{name} is {value!r} in {where}; it should be {kind_text(kinds[name])}.") from None
+        least = LEAST.get(name, 0)
         if kinds[name] in (int, float) and read[name] < least:
             raise InvalidSettings(f"{name} is {value!r} in {where}; {least} is the least.")
     return replace(settings, **read)
@@ -134,7 +141,7 @@ def _value(kind: Any, value: Any) -> Any:
     return read
 
 
-def _kind_text(kind: Any) -> str:
+def kind_text(kind: Any) -> str:
     choices = getattr(kind, "__args__", None)
     return (
         " or ".join(choices)
@@ -144,7 +151,7 @@ def _kind_text(kind: Any) -> str:
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    found = {setting: environ[name] for name, setting in _ALIASES.items() if environ.get(name)}
+    found = {setting: environ[name] for name, setting in ALIASES.items() if environ.get(name)}
     for each in fields(Settings):
         value = environ.get(f"IRONFLOW_{each.name.upper()}")
         if value:
@@ -171,11 +178,11 @@ def _from_file(file: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         raise InvalidSettings(f"{file} should say `apiVersion: ironflow/v1`, `kind: Server` and a `spec`.")
     found: dict[str, Any] = {}
     for path, value in _leaves(document.get("spec") or {}):
-        if path not in _FILE_KEYS:
+        if path not in FILE_KEYS:
             raise InvalidSettings(
-                f"{file} has spec.{path}, which is no setting. Known: {', '.join(sorted(_FILE_KEYS))}."
+                f"{file} has spec.{path}, which is no setting. Known: {', '.join(sorted(FILE_KEYS))}."
             )
-        found[_FILE_KEYS[path]] = value
+        found[FILE_KEYS[path]] = value
     return found
 
 

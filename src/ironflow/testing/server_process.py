@@ -52,6 +52,10 @@ class ServerProcess:
             raise
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What the server has logged."""
         return self._log.read_text(errors="replace")

@@ -99,6 +99,11 @@ class World:
             house.broker.listen(getattr(loop, "topic", "") or f"loop:{loop.name}", partial(self._heard, loop.name))
 
     @property
+    def database(self) -> str:
+        """The SQLite file, which is gone when the world is."""
+        return self._house.settings.db
+
+    @property
     def now(self) -> datetime:
         """The present moment of this world."""
         return to_datetime(self._clock.now())

@@ -25,14 +25,17 @@ class WorldRun:
     def id(self) -> str:
         """Raises NoRunStarted, as all the others do."""
         if self._run_id is None:
-            raise NoRunStarted(f"event {self._event!r} started no run: no function of this world is triggered by it.")
+            raise NoRunStarted(
+                f"event {self._event!r} started no run: no function of this world is triggered by it, or the run "
+                "comes later, as with debounce=, and is then one of `await world.runs()`."
+            )
         return self._run_id
 
     @property
     def info(self) -> Run:
         """All that `client.runs.get` tells."""
         if self._info is None:
-            raise NoRunStarted(f"event {self._event!r} has started no run yet.")
+            raise NoRunStarted(f"run {self.id} has not been looked at: the world has not come to rest since it began.")
         return self._info
 
     @property

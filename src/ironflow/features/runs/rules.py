@@ -8,10 +8,11 @@ from ironflow.features.runs.contract import RunStatus, StepStatus
 StateFilter = tuple[Status, tuple[str, ...] | None]
 
 _WAITING_AS_PAUSED = ("sleep", "wait_event", "invoke")
+_WAITING_AS_PENDING = ("retry", "throttle")
 
 
 _STATES: dict[RunStatus, tuple[StateFilter, ...]] = {
-    RunStatus.PENDING: (("pending", None), ("waiting", ("retry",))),
+    RunStatus.PENDING: (("pending", None), ("waiting", _WAITING_AS_PENDING)),
     RunStatus.RUNNING: (("running", None),),
     RunStatus.WAITING: (("waiting", _WAITING_AS_PAUSED),),
     RunStatus.PAUSED: (("paused", None), ("waiting", _WAITING_AS_PAUSED)),
@@ -24,7 +25,7 @@ _STATES: dict[RunStatus, tuple[StateFilter, ...]] = {
 def shown_status(status: Status, reason: str) -> RunStatus:
     """The status that clients see. Source: protocol/connectrpc.md 4, "Run statuses"."""
     if status == "waiting":
-        return RunStatus.PENDING if reason == "retry" else RunStatus.WAITING
+        return RunStatus.PENDING if reason in _WAITING_AS_PENDING else RunStatus.WAITING
     return RunStatus(status)
 
 

@@ -1,0 +1,348 @@
+"""The time machine: the real engine in the test's process, on a clock that the test moves."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pytest import raises
+
+from ironflow import CancelOn, Concurrency, Debounce, InvokeError, NonRetryableError, Retry, Throttle, function
+from ironflow.base.errors import InvalidArgument
+from ironflow.engine.errors import StepNotFound
+from ironflow.features.functions.contract import InvalidFunction
+from ironflow.features.jobs import contract as jobs
+from ironflow.sdk.outcomes import NoRunStarted
+from ironflow.server.settings import Settings
+from ironflow.testing import NotSettled, time_machine
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def after(**span):
+    return NEW_YEAR + timedelta(**span)
+
+
+@function("trial", on="trial.started", cancel_on=[CancelOn("trial.cancelled", match="user")])
+async def trial(ctx, data: dict):
+    await ctx.step.run("welcome", lambda: f"welcome, {data['user']}")
+    await ctx.step.sleep("trial", "30d")
+    return await ctx.step.run("bill", lambda: f"{data['user']} pays")
+
+
+async def test_thirty_days_pass_in_a_moment_and_the_run_goes_on_when_they_are_over():
+    async with time_machine(functions=[trial]) as world:
+        run = await world.emit("trial.started", {"user": "ada"})
+        assert (run.status, run.state, run.reason) == ("paused", "waiting", "sleep")
+        assert run.step_output("welcome") == "welcome, ada"
+
+        begun = time.monotonic()
+        await world.advance("29d")
+        assert run.state == "waiting"
+        await world.advance("1d")
+        took_s = time.monotonic() - begun
+
+    assert (run.status, run.output) == ("completed", "ada pays")
+    assert run.info.ended_at == after(days=30)
+    assert (run.step("bill").started_at, run.step("bill").ended_at) == (after(days=30), after(days=30))
+    assert took_s < 5
+
+
+async def test_time_stops_at_each_moment_at_which_something_is_due():
+    seen = []
+
+    @function("ticker", cron="0 */6 * * *")
+    async def ticker(ctx):
+        await ctx.step.sleep("nap", "90m")
+        seen.append(ctx.run.started_at)
+
+    async with time_machine(functions=[ticker]) as world:
+        await world.advance("1d")
+        runs = await world.runs("ticker")
+
+    assert seen == [after(hours=hours, minutes=30) for hours in (7, 13, 19)]
+    assert [run.info.created_at for run in runs] == [after(hours=hours) for hours in (6, 12, 18, 24)]
+    assert [run.state for run in runs] == ["completed", "completed", "completed", "waiting"]
+
+
+async def test_a_failed_attempt_is_followed_by_the_next_when_its_pause_is_over():
+    attempts = []
+
+    @function("flaky", on="x", retry=Retry(max_attempts=3, initial_delay="1h", backoff_factor=3, max_delay="1d"))
+    async def flaky(ctx):
+        attempts.append(ctx.run.started_at)
+        return await ctx.step.run("try", fail_until_third)
+
+    def fail_until_third():
+        if len(attempts) < 3:
+            raise ConnectionError("not yet")
+        return "at last"
+
+    async with time_machine(functions=[flaky]) as world:
+        run = await world.emit("x")
+        assert (run.reason, run.attempt, run.error and run.error.message) == ("retry", 1, "not yet")
+        await world.advance("1d")
+
+    assert attempts == [NEW_YEAR, after(hours=1), after(hours=4)]
+    assert (run.output, run.attempt) == ("at last", 3)
+
+
+async def test_when_attempts_are_used_up_the_compensations_have_run():
+    @function("saga", on="x", retry=Retry(max_attempts=2, initial_delay="1h"))
+    async def saga(ctx):
+        for name in ("flight", "hotel"):
+            await ctx.step.run(name, lambda: "booked")
+            ctx.step.compensate(name, lambda: "cancelled")
+        raise ConnectionError("no car")
+
+    async with time_machine(functions=[saga]) as world:
+        run = await world.emit("x")
+        assert run.compensations == []
+        await world.advance("1h")
+
+    assert (run.status, run.compensations) == ("failed", ["hotel", "flight"])
+
+
+async def test_an_event_ends_a_wait_and_another_cancels_a_run():
+    @function("order", on="order.placed")
+    async def order(ctx):
+        return (await ctx.step.wait_for_event("payment", event="order.paid", match="id", timeout="3d")).data["by"]
+
+    async with time_machine(functions=[trial, order]) as world:
+        one = await world.emit("order.placed", {"id": 1})
+        two = await world.emit("order.placed", {"id": 2})
+        ada = await world.emit("trial.started", {"user": "ada"})
+        await world.advance("1d")
+        await world.emit("order.paid", {"id": 2, "by": "card"})
+        await world.emit("trial.cancelled", {"user": "ada"})
+        assert (one.state, two.output, ada.status) == ("waiting", "card", "cancelled")
+        await world.advance("2d")
+
+    assert (one.status, one.error and one.error.code) == ("failed", "WAIT_TIMEOUT")
+    assert one.info.ended_at == after(days=3)
+
+
+async def test_gathered_events_start_one_run_when_they_have_paused():
+    @function("index", on="page.saved", debounce=Debounce("10m", key="page"))
+    async def index(ctx):
+        return ctx.event.data["text"]
+
+    async with time_machine(functions=[index]) as world:
+        await world.emit("page.saved", {"page": 1, "text": "a"})
+        await world.advance("9m")
+        await world.emit("page.saved", {"page": 1, "text": "ab"})
+        await world.advance("9m")
+        assert await world.runs() == []
+        await world.advance("1m")
+        (run,) = await world.runs()
+
+    assert (run.output, run.info.created_at) == ("ab", after(minutes=19))
+
+
+async def test_throttled_and_limited_runs_wait_for_their_turn():
+    @function("slow", on="slow", concurrency=Concurrency(1))
+    async def slow(ctx):
+        return ctx.run.started_at
+
+    @function("few", on="few", throttle=Throttle(2, "1h"))
+    async def few(ctx):
+        return ctx.run.started_at
+
+    async with time_machine(functions=[slow, few]) as world:
+        for _ in range(4):
+            await world.emit("few")
+            await world.emit("slow")
+        assert [run.status for run in await world.runs("slow")] == ["completed"] * 4
+        assert [run.reason for run in await world.runs("few")] == ["", "", "throttle", "throttle"]
+        await world.advance("1h")
+
+        assert [run.info.ended_at for run in await world.runs("few")] == [NEW_YEAR] * 2 + [after(hours=1)] * 2
+
+
+async def test_an_invoked_function_and_its_timeout_take_their_time():
+    @function("parent", on="x")
+    async def parent(ctx):
+        first = await ctx.step.invoke("child", "1h", timeout="2h")
+        try:
+            await ctx.step.invoke("child", "3h", timeout="2h")
+        except InvokeError as error:
+            return [first, error.cause]
+
+    @function("child")
+    async def child(ctx, nap: str):
+        await ctx.step.sleep("nap", nap)
+        return f"slept {nap}"
+
+    async with time_machine(functions=[parent, child]) as world:
+        run = await world.emit("x")
+        await world.advance("1d")
+        children = await world.runs("child")
+
+    assert run.output == ["slept 1h", "invoke timed out"]
+    assert run.info.ended_at == after(hours=3)
+    assert [each.output for each in children] == ["slept 1h", "slept 3h"]
+
+
+async def test_a_plain_handler_works_in_its_thread():
+    @function("plain", on="x")
+    def plain(ctx):
+        ctx.step.sleep("nap", "1d")
+        return ctx.step.map("all", [1, 2, 3], lambda item, steps, index: steps.run("double", lambda: item * 2))
+
+    async with time_machine(functions=[plain]) as world:
+        run = await world.emit("x")
+        await world.advance("1d")
+
+    assert run.output == [2, 4, 6]
+
+
+async def test_a_lost_lease_is_given_to_the_worker_when_its_time_is_over():
+    @function("f", on="x")
+    async def f(ctx):
+        return ctx.run.id
+
+    async with time_machine(functions=[f]) as world:
+        await world.client.call(
+            jobs.register, jobs.RegisterWorker(worker="dies", function_ids=["f"], max_concurrent_jobs=1)
+        )
+        emitted = await world.client.emit("x")
+        taken = await world.client.call(jobs.poll, jobs.PollJobs(worker="dies", available=1, acked=True))
+        assert [job.run_id for job in taken.jobs] == emitted.run_ids
+        (run,) = await world.runs()
+
+        await world.advance("89s")
+        assert run.status == "running"
+        await world.advance("1s")
+
+    assert (run.status, run.output) == ("completed", run.id)
+
+
+async def test_a_run_goes_on_while_another_one_is_still_at_work():
+    come = asyncio.Event()
+
+    @function("waits", on="x")
+    async def waits(ctx):
+        await ctx.step.run("wait", come.wait)
+
+    @function("brings", on="y")
+    async def brings(ctx):
+        await ctx.step.run("bring", come.set)
+
+    async with time_machine(functions=[waits, brings]) as world:
+        both = asyncio.gather(world.client.emit("x"), world.client.emit("y"))
+        await both
+        await world.settle()
+
+        assert [run.status for run in await world.runs()] == ["completed", "completed"]
+
+
+async def test_a_handler_that_does_not_come_to_an_end_is_named():
+    @function("stuck", on="x")
+    async def stuck(ctx):
+        await asyncio.Event().wait()
+
+    async with time_machine(functions=[stuck], settle_within="50ms") as world:
+        with raises(NotSettled, match=r"nothing had happened in run_\w+ of stuck"):
+            await world.emit("x")
+
+
+async def test_an_event_that_starts_nothing_is_no_error_until_its_run_is_asked_for():
+    async with time_machine(functions=[trial]) as world:
+        run = await world.emit("nobody.listens")
+
+        with raises(NoRunStarted, match=r"'nobody.listens' started no run"):
+            _ = run.status
+        with raises(NoRunStarted):
+            _ = run.steps
+
+
+async def test_a_function_without_triggers_is_invoked():
+    @function("settle")
+    async def settle(ctx, amount: int):
+        return amount * 2
+
+    async with time_machine(functions=[settle]) as world:
+        assert (await world.invoke(settle, 4)).output == 8
+
+
+async def test_what_the_client_changes_is_seen_when_the_world_has_settled():
+    async with time_machine(functions=[trial]) as world:
+        run = await world.emit("trial.started", {"user": "ada"})
+        await world.client.runs.cancel(run.id, reason="changed her mind")
+        assert run.state == "waiting"
+        await world.settle()
+
+        assert run.status == "cancelled"
+
+
+async def test_the_worker_lives_as_long_as_the_world():
+    async with time_machine(functions=[trial]) as world:
+        await world.advance("400d")
+
+        assert [each.last_heartbeat async for each in world.client.workers.list()] == [world.now]
+        run = await world.emit("trial.started", {"user": "ada"})
+        assert run.state == "waiting"
+
+
+async def test_time_begins_where_it_is_told_to_and_goes_only_forward():
+    start = datetime(2030, 5, 1, 12, tzinfo=UTC)
+    async with time_machine(functions=[trial], start=start) as world:
+        assert world.now == start
+        await world.advance_to(datetime(2030, 6, 1, tzinfo=UTC))
+        assert world.now == datetime(2030, 6, 1, tzinfo=UTC)
+
+        with raises(InvalidArgument, match="2030-06-01"):
+            await world.advance_to(start)
+        with raises(InvalidArgument, match="time zone"):
+            await world.advance_to(datetime(2031, 1, 1))  # noqa: DTZ001 - that is the mistake
+
+
+async def test_settings_are_those_of_the_server():
+    @function("f", on="x")
+    async def f(ctx):
+        raise ConnectionError("down")
+
+    async with time_machine(functions=[f], settings=Settings(max_attempts=1)) as world:
+        assert (await world.emit("x")).status == "failed"
+
+
+async def test_nothing_is_left_of_it_also_when_the_test_fails():
+    with raises(ZeroDivisionError):
+        async with time_machine(functions=[trial]) as world:
+            await world.emit("trial.started", {"user": "ada"})
+            file = Path(world.database)
+            assert file.exists()
+            raise ZeroDivisionError
+
+    assert not file.parent.exists()
+
+
+async def test_two_worlds_stand_beside_each_other():
+    async with time_machine(functions=[trial]) as one, time_machine(functions=[trial]) as two:
+        await one.emit("trial.started", {"user": "ada"})
+        await one.advance("30d")
+
+        assert (len(await one.runs()), len(await two.runs())) == (1, 0)
+        assert two.now == NEW_YEAR
+
+
+async def test_a_run_says_what_it_is_when_a_test_shows_it():
+    @function("f", on="x")
+    async def f(ctx):
+        raise NonRetryableError("no card")
+
+    async with time_machine(functions=[f]) as world:
+        run, none = await world.emit("x"), await world.emit("y")
+
+        assert repr(run) == f"<WorldRun {run.id} of f, failed, no card>"
+        assert repr(none) == "<WorldRun of event 'y': none>"
+        with raises(StepNotFound, match="Its steps: none"):
+            run.step("charge")
+
+
+@pytest.mark.parametrize(("wrong", "message"), [([3], "is no function"), ([trial, trial], "two functions")])
+async def test_what_is_no_function_or_comes_twice_is_refused(wrong, message):
+    with raises(InvalidFunction, match=message):
+        async with time_machine(functions=wrong):
+            raise AssertionError("it was opened")
