@@ -307,6 +307,41 @@ async def test_a_plain_handler_uses_the_same_mocks_in_its_thread():
     assert (await client.emit("x")).output == [2, 4]
 
 
+@function("loud", on="x")
+async def loud(ctx):
+    return await ctx.step.publish("orders.done", {"id": 7})
+
+
+async def test_publishing_reaches_nobody_and_needs_no_mock():
+    run = await client_of(loud).emit("x")
+
+    assert run.output == run.step_output("publish:orders.done")
+    assert sorted(run.output) == ["eventId", "sequence"]
+
+
+async def test_a_mock_of_publishing_is_given_the_message():
+    client, publish = client_of(loud), Mock(return_value={"eventId": "e", "sequence": 1})
+    client.mock_step("publish:orders.done", publish)
+
+    assert (await client.emit("x")).output == {"eventId": "e", "sequence": 1}
+    publish.assert_called_once_with({"id": 7})
+
+
+async def test_a_handler_that_is_not_deterministic_is_found_out_as_with_a_server():
+    executions = []
+
+    @function("fickle", on="x")
+    async def fickle(ctx):
+        executions.append(1)
+        if len(executions) > 1:
+            return await ctx.step.run("nap", never)
+        await ctx.step.sleep("nap", "1h")
+
+    run = await client_of(fickle).emit("x")
+
+    assert (run.status, run.error.code) == ("paused", "STEP_DIVERGED")
+
+
 # Other functions.
 
 

@@ -51,7 +51,7 @@ class TestClient:
 
         answers: a value, an exception to raise, or a callable, which is given the body's arguments unless it takes
         none. Of several, each call takes the next and the last one stays. `compensate:charge` mocks the compensation
-        of step `charge`, `publish:orders` what publishing to that topic gives.
+        of step `charge`, `publish:orders` publishing to that topic; a callable is given the message.
         """
         self._stage.steps.add(name, answers)
 

@@ -34,7 +34,7 @@ class History:
         """A body ended. A failed step is not in the memo: the next attempt runs it again."""
         output, error = row.output, row.error
         if isinstance(output, Raw):
-            self._memo[row.id] = CompletedStep(step_id=row.id, name=row.name, output=output)
+            self._memo[row.id] = CompletedStep(step_id=row.id, name=row.name, output=output, type=row.type)
         self._add(
             row.id,
             row.name,
@@ -51,7 +51,9 @@ class History:
 
     def came(self, step: YieldedStep, kind: StepType, output: Raw = NOTHING, **more: Any) -> None:
         """What the run waited for has come."""
-        self._memo[step.step_id] = CompletedStep(step_id=step.step_id, name=step.step_name, output=output)
+        self._memo[step.step_id] = CompletedStep(
+            step_id=step.step_id, name=step.step_name, output=output, type=kind.value
+        )
         self._add(step.step_id, step.step_name, kind, StepStatus.COMPLETED, output=from_payload(output), **more)
 
     def timed_out(self, step: YieldedStep, error: Failure, **more: Any) -> None:
@@ -61,9 +63,12 @@ class History:
     def invoke_failed(self, step: YieldedStep, failure: InvokeFailure, **more: Any) -> None:
         """The next execution sees this as an InvokeError."""
         told = msgspec.to_builtins(failure)
-        self._memo[step.step_id] = CompletedStep(step_id=step.step_id, name=step.step_name, status="failed", error=told)
+        kind = StepType.INVOKE_FUNCTION
+        self._memo[step.step_id] = CompletedStep(
+            step_id=step.step_id, name=step.step_name, status="failed", error=told, type=kind.value
+        )
         error = Failure(message=failure.message, code=failure.code)
-        self._add(step.step_id, step.step_name, StepType.INVOKE_FUNCTION, StepStatus.FAILED, error=error, **more)
+        self._add(step.step_id, step.step_name, kind, StepStatus.FAILED, error=error, **more)
 
     def _add(self, step_id: str, name: str, kind: StepType, status: StepStatus, **more: Any) -> None:
         known = self._steps.get(step_id)

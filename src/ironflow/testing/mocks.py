@@ -10,10 +10,9 @@ from ironflow.base.errors import NonRetryableError
 from ironflow.base.time import Clock
 from ironflow.sdk.bodies import Bodies
 from ironflow.sdk.compensations import Compensation
-from ironflow.sdk.payload import to_payload
+from ironflow.sdk.payload import from_payload, to_payload
+from ironflow.sdk.publishing import Publish
 from ironflow.sdk.results import result_reader
-
-PUBLISH = "publish:"
 
 
 class NotMocked(NonRetryableError):
@@ -62,8 +61,8 @@ class MockedBodies(Bodies):
     """Bodies of which the mocked ones are replaced.
 
     strict: other bodies are not run: a step raises NotMocked, a compensation is recorded as if it had run.
-    on_fault: told of each NotMocked, because a handler may catch what a step raises. publish: what an unmocked publish
-    gives, for there is no server.
+    on_fault: told of each NotMocked, because a handler may catch what a step raises. publish: the body of steps that
+    publish; it reaches nobody, and is run where it is not mocked.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class MockedBodies(Bodies):
         mocks: Mocks,
         strict: bool,
         on_fault: Callable[[NotMocked], None],
-        publish: Callable[[], Any],
+        publish: Publish,
     ) -> None:
         super().__init__(limit_s, None, clock)
         self._mocks = mocks
@@ -91,12 +90,12 @@ class MockedBodies(Bodies):
         timeout_s: float | None,
     ) -> Any:
         if name in self._mocks:
+            if fn == self._publish:
+                args = (from_payload(args[1]),)
             value = await super().step(step_id, name, partial(self._mocks.answer, name), args, kwargs, timeout_s)
             # Read as the real body's result is read, so that a mock which does not fit is found out.
             return result_reader(fn)(to_payload(value, f"the output of step {name!r}"))
-        if name.startswith(PUBLISH):
-            return await super().step(step_id, name, self._publish, (), {}, timeout_s)
-        if self._strict:
+        if self._strict and fn != self._publish:
             fault = NotMocked(
                 f"step {name!r} is not mocked. Say what it gives with client.mock_step({name!r}, ...), "
                 "or run real bodies with TestClient(..., strict=False)."

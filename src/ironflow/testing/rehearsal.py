@@ -19,6 +19,7 @@ from ironflow.features.runs.contract import RunStatus, StepType
 from ironflow.features.runs.ledger import INVOKED, event_text
 from ironflow.log.record import Record
 from ironflow.sdk.assignment import Assignment, JobContext, JobEvent
+from ironflow.sdk.divergence import Diverged
 from ironflow.sdk.execution import Execution
 from ironflow.sdk.failure import message_of
 from ironflow.sdk.function import FunctionDefinition
@@ -83,6 +84,8 @@ class Rehearsal:
             match outcome:
                 case Completed(output):
                     return self._ended(RunStatus.COMPLETED, output=from_payload(output))
+                case Failed(error) if error.code == Diverged.code:
+                    return self._ended(RunStatus.PAUSED, error)
                 case Failed(error) if not error.retryable:
                     return self._ended(RunStatus.FAILED, error)
                 case Failed(error) if self._attempt >= self._max_attempts:
@@ -103,14 +106,16 @@ class Rehearsal:
 
     async def _execute(self) -> Outcome:
         stage, function = self._stage, self._function
-        execution = Execution(function, self._assignment(), clock=stage.clock, environment=ENVIRONMENT)
+        execution = Execution(
+            function, self._assignment(), clock=stage.clock, environment=ENVIRONMENT, publish=stage.publish
+        )
         execution.bodies = MockedBodies(
             function.step_timeout_s,
             stage.clock,
             stage.steps,
             stage.strict,
             stage.remember_fault,
-            stage.published,
+            stage.publish,
         )
         outcome = await execution.run()
         if stage.fault is not None:
