@@ -1,6 +1,6 @@
 """Question: how many keys a second are put durably, and got, with 1 and with 64 clients?
 
-Method: values of 100 bytes under 10,000 keys of one bucket, over keep-alive HTTP/1.1, each client sending its next
+Method: values of 100 bytes under 2,000 keys of one bucket, over keep-alive HTTP/1.1, each client sending its next
 request when it has the answer.
 """
 
@@ -11,7 +11,7 @@ from benchmarks.processes import Ground, Process
 from ironflow import Client
 
 SECONDS = 3.0
-KEYS = 10_000
+KEYS = 2_000
 VALUE = b'"' + b"x" * 98 + b'"'
 PATHS = [f"/api/v1/kv/buckets/bench/keys/key-{number}" for number in range(KEYS)]
 PUTS = [request_of("PUT", path, VALUE) for path in PATHS]

@@ -317,6 +317,20 @@ async def test_a_worker_that_lacks_the_function_passes_the_job_on_without_an_ack
     assert (again.run_id, again.attempt) == (run.id, 1)
 
 
+async def test_a_worker_that_registers_again_is_offered_what_it_lacked(house: Work):
+    run = await house.a_run()
+    await house.a_worker("w2")
+    missing = {"message": "no such function", "code": "FUNCTION_NOT_FOUND", "retryable": False}
+    await house.report(await house.claim("w1", acked=False), "failed", error=missing)
+    assert await house.poll("w1") == []
+
+    # The other worker never comes back; this one is deployed with the function.
+    house.move(1)
+    await house.a_worker("w1")
+
+    assert (await house.claim("w1")).run_id == run.id
+
+
 async def test_a_function_that_no_live_worker_has_fails_its_run(house: Work):
     run = await house.a_run()
     job = await house.claim(acked=False)

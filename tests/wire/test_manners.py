@@ -169,7 +169,7 @@ async def test_the_environment_is_chosen_by_either_header(house: Work, client: h
     for name in ("two words", "a/b", "x" * 129, "*", "é".encode().decode("latin-1")):
         for path in (EVENTS, f"{RPC}/Trigger"):
             answer = await client.post(
-                path, json={"event": "a"}, headers={"x-ironflow-environment": name.encode("latin-1")}
+                path, json={"event": "a"}, headers={b"x-ironflow-environment": name.encode("latin-1")}
             )
             assert (answer.status_code, answer.json()["reason"]) == (400, "INVALID_ENVIRONMENT"), name
 

@@ -77,9 +77,11 @@ def decide_renewal(run: Run, command: commands.Renew, now: Millis) -> Outcome:
 
 
 def decide_give_back(run: Run, command: commands.GiveBack, now: Millis) -> Outcome:
-    """The job goes back into the queue, if that execution is still the live one."""
+    """The job goes back into the queue, if that execution is still the live one; a run that is to pause does so."""
     if run.lease is None or not run.lease.live or run.lease.job_id != command.job_id:
         return NOTHING
+    if run.pause_requested:
+        return Outcome((paused_at_boundary(now, ""),))
     return Outcome((JobReturned(at=now, avoid=""),))
 
 

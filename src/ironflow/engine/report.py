@@ -36,7 +36,8 @@ def decide_report(run: Run, command: commands.Report, now: Millis) -> Outcome:
     # What follows sees the run with the steps of this very report.
     following = _end(fold(run, happened), lease, command, now)
     facts = [*happened, *following.facts]
-    if run.pause_requested and not fold(run, facts).ended:
+    after = fold(run, facts)
+    if run.pause_requested and not after.ended and after.status != "paused":
         # This is the step boundary that the pause waits for.
         facts.append(paused_at_boundary(now, word if command.kind != "progress" else ""))
     return Outcome(tuple(facts), following.effects)

@@ -13,8 +13,9 @@ from ironflow.sdk.views import Failure, Step
 class TestRun:
     """One run that a TestClient has brought to its end.
 
-    status: completed, failed, or paused, for `on_exhausted="pause"` and for a handler that is not deterministic. steps: in the order in which they were recorded; a
-    step that was tried again stands there once, as it ended. children: runs of invoked functions that were not mocked.
+    status: completed, failed, or paused: for `on_exhausted="pause"`, and for a handler whose steps diverged. steps: in
+    the order in which they were recorded; a step that was tried again stands there once, as it ended. children: runs
+    of invoked functions that were not mocked.
     """
 
     __test__: ClassVar[bool] = False

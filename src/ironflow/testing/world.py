@@ -22,6 +22,7 @@ from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.time import FixedClock, Millis, to_datetime, to_millis
 from ironflow.features.runs.contract import RunStatus
+from ironflow.features.runs.store import look
 from ironflow.sdk.client import Client
 from ironflow.sdk.function import FunctionDefinition
 from ironflow.server.house import House, build
@@ -145,8 +146,7 @@ class World:
             self._followed(run.event_name or "", run.id)
             async for run in self.client.runs.list(function_id=function_id, status=status)
         ]
-        for run in found:
-            await run.look(self.client)
+        await self._follow(found)
         return found[::-1]
 
     async def advance(self, by: Duration) -> None:
@@ -211,8 +211,15 @@ class World:
     async def _look(self) -> None:
         self._at_rest.clear()
         await self._rest()
-        for run in list(self._runs):
-            await run.look(self.client)
+        await self._follow(list(self._runs))
+
+    async def _follow(self, runs: list[WorldRun]) -> None:
+        """Shows the runs as they are now; those that have changed are read again."""
+        ids = [run.id for run in runs if run.exists]
+        present = await self._house.db.peek(lambda tx: look(tx, ids))
+        for run in runs:
+            if run.exists and run.id in present and run.version != present[run.id].version:
+                await run.look(self.client)
 
     def _followed(self, event: str, run_id: str | None) -> WorldRun:
         run = WorldRun(event, run_id)

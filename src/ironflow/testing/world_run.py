@@ -88,11 +88,21 @@ class WorldRun:
         """What that step gave; None when it has not, or failed. Raises StepNotFound."""
         return self.step(name, index).output
 
+    # For the world.
+
+    @property
+    def exists(self) -> bool:
+        return self._run_id is not None
+
+    @property
+    def version(self) -> int:
+        """How often the run had changed when it was looked at; 0 before that."""
+        return self._info.version if self._info is not None else 0
+
     async def look(self, client: Client) -> None:
         """Takes over the run's present state."""
-        if self._run_id is not None:
-            self._info = await client.runs.get(self._run_id)
-            self._steps = await client.runs.steps(self._run_id)
+        self._info = await client.runs.get(self.id)
+        self._steps = await client.runs.steps(self.id)
 
     def __repr__(self) -> str:
         if self._info is None:

@@ -94,7 +94,8 @@ class Why(Message, kw_only=True):
     """Why a run is not running, or who runs it.
 
     state: the engine's word. reason: one of running, no_worker, no_free_worker, no_slot, sleep, wait_event, invoke,
-    retry, throttle, paused, exhausted, diverged, ended. message: the same as a sentence. held_by: runs that hold the slots.
+    retry, throttle, paused, exhausted, diverged, ended. message: the same as a sentence. held_by: the runs that hold
+    the slots.
     """
 
     run_id: str

@@ -106,7 +106,7 @@ class Controls:
         def look(tx: Tx) -> contract.Why:
             run = _seen(tx, call, request.id)
             if run.open_step is not None:
-                run = store.look(tx, [run.id], {run.id: {run.open_step}})[run.id]
+                run = Ledger.look(tx, [run.id], {run.id: {run.open_step}})[run.id]
             return explain(tx, run, call.now - self._evict_ms)
 
         return await self._db.read(look)

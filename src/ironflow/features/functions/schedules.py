@@ -24,6 +24,7 @@ class Schedule(NamedTuple):
 
 
 _COLUMNS = ", ".join(Schedule._fields)
+OWN = f"SELECT {_COLUMNS} FROM schedules WHERE environment = :environment AND function_id = :function_id"
 DROP = "DELETE FROM schedules WHERE environment = :environment AND function_id = :function_id"
 ADD = f"""INSERT INTO schedules ({_COLUMNS})
 VALUES (:environment, :function_id, :place, :cron, :timezone, :event, :next_at)"""
@@ -36,13 +37,17 @@ WHERE environment = :environment AND function_id IN {each:ids} GROUP BY function
 
 
 def replace_schedules(tx: Tx, function: FunctionRow, now: Millis) -> None:
-    """The function's cron triggers as they are now; none unless it is active. Rings `cron`."""
+    """The function's cron triggers as they are now; none unless it is active. Rings `cron`.
+
+    A schedule that stays as it is keeps its next tick, also one that has come and not been fired yet.
+    """
     place = {"environment": function.environment, "function_id": function.id}
+    known = {(each.cron, each.timezone): each.next_at for each in (Schedule(*row) for row in tx.rows(OWN, place))}
     tx.run(DROP, place)
     added: list[Schedule] = []
     for number, trigger in enumerate(function.config.triggers):
         if trigger.cron and function.status == "active":
-            next_at = tick_after(trigger.cron, trigger.timezone, now)
+            next_at = known.get((trigger.cron, trigger.timezone)) or tick_after(trigger.cron, trigger.timezone, now)
             if next_at is not None:
                 event = trigger.event or TICK
                 zone = trigger.timezone

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # After this long a job that could not be handed out, because another transaction had its run, is looked at again.
 LOOK_AGAIN_S = 0.05
+# A poll that is not held is answered at the first look, or after this if that look failed.
+LOOK_S = 10.0
 
 
 @dataclass(eq=False, slots=True)
@@ -72,7 +74,7 @@ class Desk:
         # Under a key that no function has: only fresh asks are looked at.
         self._db.ring("jobs", "?")
         try:
-            async with asyncio.timeout(hold_s if hold_s > 0 else None):
+            async with asyncio.timeout(hold_s if hold_s > 0 else LOOK_S):
                 return await ask.answer
         except TimeoutError:
             # It may have been answered at the very moment when its time was over.

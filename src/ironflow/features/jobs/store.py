@@ -10,9 +10,11 @@ from ironflow.storage.port import Row, Tx
 # Above this many functions, look first which of them have anything ready.
 FUNCTIONS_EACH_MAX = 16
 
+# A worker that lacked the function is not offered the job again, until it registers anew and may have it.
 # An actor's job goes to the worker that had the actor last, as long as that one lives.
 READY = """SELECT ready_at, run_id FROM jobs
-WHERE environment = :environment AND function_id = :function_id AND state = 'ready' AND avoid <> :worker
+WHERE environment = :environment AND function_id = :function_id AND state = 'ready'
+ AND (avoid <> :worker OR ready_at < :registered_at)
  AND (actor_id IS NULL OR NOT EXISTS (
   SELECT 1 FROM actors a JOIN workers w ON w.environment = a.environment AND w.id = a.worker_id
   WHERE a.environment = jobs.environment AND a.function_id = jobs.function_id AND a.actor_id = jobs.actor_id
@@ -63,6 +65,7 @@ def ready(tx: Tx, worker: WorkerRow, limit: int, oldest: Millis) -> list[str]:
             "environment": worker.environment,
             "function_id": function_id,
             "worker": worker.id,
+            "registered_at": worker.registered_at,
             "limit": limit,
             "oldest": oldest,
         }

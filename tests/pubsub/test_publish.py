@@ -1,0 +1,121 @@
+"""Publishing: a message to a topic is recorded once, and starts nothing."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from ironflow.base.errors import PayloadTooLarge
+from ironflow.features.events import contract as events
+from ironflow.features.pubsub import contract as pubsub
+from ironflow.features.pubsub.contract import InvalidTopic
+from ironflow.log.read import read_after
+from tests.support.house import open_house
+from tests.support.work import Work
+
+DAY_MS = 24 * 3600 * 1000
+TOPIC = "orders.done"
+
+
+async def log(house: Work) -> list[tuple[str, str, str]]:
+    """Kind, name and data of all that is recorded."""
+    found = await house.db.read(lambda tx: read_after(tx, 0, 100))
+    return [(each.kind, each.name, each.data) for each in found]
+
+
+async def test_a_message_is_recorded_at_its_place_in_the_log(house: Work):
+    first = await house.call(pubsub.publish, topic=TOPIC, data={"id": 7})
+    second = await house.call(pubsub.publish, topic=TOPIC, data=[1, None, "x"])
+
+    assert (first.sequence, second.sequence, first.duplicate) == (1, 2, False)
+    assert first.event_id.startswith("msg_")
+    assert await log(house) == [("topic", TOPIC, '{"id":7}'), ("topic", TOPIC, '[1,null,"x"]')]
+
+
+async def test_a_message_starts_no_function_and_is_in_no_list_of_events(house: Work):
+    await house.a_function(on=">")
+    await house.a_function("orders.done", on=None)
+
+    await house.call(pubsub.publish, topic="order.placed")
+    await house.call(pubsub.publish, topic=TOPIC)
+
+    assert await house.runs() == []
+    assert (await house.call(events.list_)).events == []
+
+
+async def test_the_same_key_on_a_topic_is_answered_with_the_first_message(house: Work):
+    first = await house.call(pubsub.publish, topic=TOPIC, data=1, idempotency_key="step-1")
+    again = await house.call(pubsub.publish, topic=TOPIC, data=2, idempotency_key="step-1")
+    elsewhere = await house.call(pubsub.publish, topic="orders.late", data=3, idempotency_key="step-1")
+    other_env = await house.call(pubsub.publish, topic=TOPIC, data=4, idempotency_key="step-1", env="staging")
+
+    assert (again.event_id, again.sequence, again.duplicate) == (first.event_id, first.sequence, True)
+    assert not elsewhere.duplicate
+    assert not other_env.duplicate
+    assert [each[2] for each in await log(house)] == ["1", "3", "4"]
+
+
+async def test_a_key_is_forgotten_after_seven_days(house: Work):
+    first = await house.call(pubsub.publish, topic=TOPIC, idempotency_key="k")
+    house.move(7 * DAY_MS)
+    await house.loops()
+    again = await house.call(pubsub.publish, topic=TOPIC, idempotency_key="k")
+
+    assert again.event_id != first.event_id
+    assert not again.duplicate
+
+
+async def test_messages_of_one_commit_with_one_key_are_one_message(house: Work):
+    publish = [house.call(pubsub.publish, topic=TOPIC, data=n, idempotency_key="k") for n in range(10)]
+
+    answers = await asyncio.gather(*publish)
+
+    assert {each.event_id for each in answers} == {answers[0].event_id}
+    assert sorted(each.duplicate for each in answers) == [False] + [True] * 9
+    assert len(await log(house)) == 1
+
+
+@pytest.mark.postgres
+async def test_two_nodes_that_publish_with_one_key_record_one_message(postgres_url: str):
+    async with open_house(Work, postgres_url) as one, open_house(Work, postgres_url) as two:
+        both = [house.call(pubsub.publish, topic=TOPIC, idempotency_key="k") for house in (one, two) * 5]
+        answers = await asyncio.gather(*both)
+
+        assert {each.event_id for each in answers} == {answers[0].event_id}
+        assert len(await log(one)) == 1
+
+
+async def test_a_message_knows_the_run_that_published_it(house: Work):
+    sent = await house.call(pubsub.publish, topic=TOPIC, from_run="run_x")
+
+    (record,) = await house.db.read(lambda tx: read_after(tx, 0, 100))
+    assert (record.id, record.run_id) == (sent.event_id, "run_x")
+
+
+BAD = ["", "a b", "a.*", "a.>", "line\nbreak", "x" * 257, "events:x", "system.run.x", "entity:x", "public.x"]
+
+
+async def test_topics_that_are_none_are_refused(house: Work):
+    for topic in BAD:
+        with pytest.raises(InvalidTopic):
+            await house.call(pubsub.publish, topic=topic)
+    assert await log(house) == []
+
+
+async def test_a_message_that_is_too_large_is_refused(house: Work):
+    with pytest.raises(PayloadTooLarge):
+        await house.call(pubsub.publish, topic=TOPIC, data="x" * (1 << 20))
+    assert await log(house) == []
+
+
+async def test_the_wire_of_clients_is_understood_and_answered(house: Work):
+    """Workers publish by RPC: `dataValue` for what is no object, and `eventId` with a sequence in the answer."""
+    async with house.http() as client:
+        body = {"topic": TOPIC, "dataValue": "plain", "idempotencyKey": "k"}
+        answer = await client.post("/ironflow.v1.PubSubService/Publish", json=body)
+
+    assert answer.status_code == 200
+    told = msgspec.json.decode(answer.content)
+    assert told["eventId"].startswith("msg_")
+    assert int(told["sequence"]) == 1
+    assert await log(house) == [("topic", TOPIC, '"plain"')]
