@@ -10,20 +10,32 @@ from tests.examples.apps import load_app, worker_process
 NAME = "nightly-report"
 
 
-async def test_there_is_one_report_for_each_day_also_when_the_clocks_go_forward():
-    async with time_machine(functions=load_app(NAME).functions, start=datetime(2026, 3, 27, tzinfo=UTC)) as world:
+async def nights(start: datetime) -> list[tuple[str, str]]:
+    """(when the report came, in UTC; the day it is of) for each of four nights."""
+    async with time_machine(functions=load_app(NAME).functions, start=start) as world:
         await world.advance("4d")
-        reports = await world.runs("nightly-report")
-
-    assert [(each.info.created_at, each.output["day"]) for each in reports] == [
-        (datetime(2026, 3, 27, 1, tzinfo=UTC), "2026-03-26"),
-        (datetime(2026, 3, 28, 1, tzinfo=UTC), "2026-03-27"),
-        # There is no two o'clock in this night; three is when it would have been.
-        (datetime(2026, 3, 29, 1, tzinfo=UTC), "2026-03-28"),
-        (datetime(2026, 3, 30, 0, tzinfo=UTC), "2026-03-29"),
-        (datetime(2026, 3, 31, 0, tzinfo=UTC), "2026-03-30"),
-    ]
+        reports = await world.runs(NAME)
     assert {each.status for each in reports} == {"completed"}
+    return [(f"{each.info.created_at:%m-%d %H:%M}", each.output["day"]) for each in reports]
+
+
+async def test_there_is_one_report_for_each_day_also_when_the_clocks_go_forward():
+    assert await nights(datetime(2026, 3, 27, 12, tzinfo=UTC)) == [
+        ("03-28 01:00", "2026-03-27"),
+        # There is no two o'clock in this night; three is when it would have been.
+        ("03-29 01:00", "2026-03-28"),
+        ("03-30 00:00", "2026-03-29"),
+        ("03-31 00:00", "2026-03-30"),
+    ]
+
+
+async def test_there_is_one_report_for_each_day_also_when_two_o_clock_comes_twice():
+    assert await nights(datetime(2026, 10, 23, 12, tzinfo=UTC)) == [
+        ("10-24 00:00", "2026-10-23"),
+        ("10-25 00:00", "2026-10-24"),
+        ("10-26 01:00", "2026-10-25"),
+        ("10-27 01:00", "2026-10-26"),
+    ]
 
 
 @pytest.mark.processes

@@ -11,6 +11,7 @@ from pytest import raises
 from ironflow import CancelOn, Concurrency, Debounce, InvokeError, NonRetryableError, Retry, Throttle, function
 from ironflow.base.errors import InvalidArgument
 from ironflow.engine.errors import StepNotFound
+from ironflow.features.controls import contract as controls
 from ironflow.features.functions.contract import InvalidFunction
 from ironflow.features.jobs import contract as jobs
 from ironflow.sdk.outcomes import NoRunStarted
@@ -274,6 +275,29 @@ async def test_what_the_client_changes_is_seen_when_the_world_has_settled():
         await world.settle()
 
         assert run.status == "cancelled"
+
+
+async def test_a_run_that_had_ended_is_followed_when_it_goes_on_after_all():
+    prices = [ConnectionError("down"), ConnectionError("down"), ConnectionError("down"), 7]
+
+    @function("f", on="x", retry=Retry(initial_delay="1s"))
+    async def f(ctx):
+        return await ctx.step.run("price", price)
+
+    def price():
+        found = prices.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async with time_machine(functions=[f]) as world:
+        run = await world.emit("x")
+        await world.advance("1m")
+        assert (run.status, run.attempt) == ("failed", 3)
+        await world.client.call(controls.resume, controls.ResumeRun(run_id=run.id))
+        await world.settle()
+
+        assert (run.status, run.output, run.step_output("price")) == ("completed", 7, 7)
 
 
 async def test_the_worker_lives_as_long_as_the_world():

@@ -8,7 +8,7 @@ from ironflow.engine.decide import decide
 from ironflow.features.bulk import rules, store
 from ironflow.features.bulk.store import Job
 from ironflow.features.runs import queries
-from ironflow.features.runs.ledger import Ledger
+from ironflow.features.runs.ledger import Change, Ledger
 from ironflow.storage.port import Database, Tx
 
 # Small, so that workers' reports get their turn in between.
@@ -45,31 +45,32 @@ class AdvanceBulk:
         # Runs created after the job are none of its business, also when its own retries come by again.
         found = queries.page(tx, job.wanted, job.cursor, BATCH, 0)
         reached = [run for run in found if run.created_at <= job.created_at]
-        changed = 0
-        for run in reached:
-            changed += self._apply(tx, job, run.id, now)
+        # In one save, so that slots are locked after all runs, as everywhere.
+        changes = self._changes(tx, job, [run.id for run in reached], now)
+        self._ledger.save(tx, changes, now)
         done = len(found) < BATCH
         store.save(
             tx,
             job._replace(
                 status="done" if done else "running",
                 cursor=found[-1].id if found else job.cursor,
-                changed=job.changed + changed,
-                refused=job.refused + len(reached) - changed,
+                changed=job.changed + len(changes),
+                refused=job.refused + len(reached) - len(changes),
                 updated_at=now,
             ),
         )
         return Advanced(len(reached), more=True)
 
-    def _apply(self, tx: Tx, job: Job, run_id: str, now: Millis) -> bool:
-        """Whether the run was changed; False when its state does not allow the action any more."""
-        run = self._ledger.load(tx, [run_id]).get(run_id)
-        if run is None or (job.action == "retry" and run.status != "failed"):
-            return False
-        run = self._ledger.load_whole(tx, run)
-        try:
-            decision = decide(run, rules.command_for(job.action, job.reason), now)
-        except IronflowError:
-            return False
-        self._ledger.save(tx, [(run, decision)], now)
-        return True
+    def _changes(self, tx: Tx, job: Job, run_ids: list[str], now: Millis) -> list[Change]:
+        """What the job does to these runs; those whose state does not allow the action any more are left out."""
+        command = rules.command_for(job.action, job.reason)
+        changes: list[Change] = []
+        for run in self._ledger.load(tx, run_ids).values():
+            if job.action == "retry" and run.status != "failed":
+                continue
+            whole = self._ledger.load_whole(tx, run)
+            try:
+                changes.append((whole, decide(whole, command, now)))
+            except IronflowError:
+                continue
+        return changes

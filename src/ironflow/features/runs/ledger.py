@@ -74,6 +74,7 @@ class Ledger:
         places = self._create(tx, creations, now) if creations else set[Place]()
         # Late, because positions are held until the commit; before matching, so that no wait registers in between.
         placed = append(tx, events)
+        _watch(tx, creations)
         places |= self._reach(tx, [record for record in placed if record.kind == "event"], now)
         self._admit_to(tx, places, now)
         return placed
@@ -107,18 +108,14 @@ class Ledger:
             self.admit(tx, place, now)
 
     def _create(self, tx: Tx, creations: list[Creation], now: Millis) -> set[Place]:
-        """New runs, with the events that cancel them; the places that they queue for."""
+        """New runs; the places that they queue for."""
         changes: list[Change] = []
         for each in creations:
             command = each.command
             if each.throttled is not None:
                 command = replace(command, start_at=throttles.next_start(tx, command, each.throttled, now))
             changes.append((None, decide(None, command, now)))
-        places = self._save(tx, changes, now)
-        watches = [watch for each in creations for watch in each.watches]
-        if watches:
-            waits.add(tx, watches)
-        return places
+        return self._save(tx, changes, now)
 
     def _save(self, tx: Tx, changes: Sequence[Change], now: Millis) -> set[Place]:
         """As `save`; the places whose slots may have become free or wanted."""
@@ -221,8 +218,10 @@ class Ledger:
             run_id=run.id,
             created_at=now,
         )
-        places = self._create(tx, [creation(start.run_id, function, event, Lineage(run.id, start.step_id))], now)
+        created = [creation(start.run_id, function, event, Lineage(run.id, start.step_id))]
+        places = self._create(tx, created, now)
         append(tx, [event])
+        _watch(tx, created)
         return places
 
     def _tell_parent(self, tx: Tx, child: Run, now: Millis) -> set[Place]:
@@ -239,6 +238,13 @@ class Ledger:
             error=None if child.status == "completed" else _cause(child),
         )
         return self._save(tx, [(parent, decide(parent, command, now))], now)
+
+
+def _watch(tx: Tx, creations: list[Creation]) -> None:
+    """Registers the events that cancel new runs."""
+    watches = [watch for each in creations for watch in each.watches]
+    if watches:
+        waits.add(tx, watches)
 
 
 def gather(changes: dict[str, Change], run: Run, decision: Decision) -> None:

@@ -4,6 +4,7 @@ Matching costs what matches: a wait is found by event name, path and value. `wai
 waits by for a name; it has as many rows as there are kinds of waits.
 """
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from ironflow.base.cel import expression
@@ -33,6 +34,15 @@ class Wait(NamedTuple):
     expression: str
 
 
+class _Place(NamedTuple):
+    """Where waits are found: by the value that an event of this name has at a path."""
+
+    environment: str
+    event_key: str
+    path: str
+    value: str
+
+
 _COLUMNS = "run_id, kind, step_id, environment, event, path, value, expression"
 ADD = f"""INSERT INTO waits ({_COLUMNS}, event_key)
 VALUES (:run_id, :kind, :step_id, :environment, :event, :path, :value, :expression, :event_key)
@@ -49,7 +59,8 @@ FORGET_SHAPES = """DELETE FROM wait_shapes WHERE (environment, event_key, path) 
  LIMIT :limit)"""
 SHAPES = "SELECT environment, event_key, path FROM wait_shapes WHERE event_key IN {each:keys}"
 FOUND = f"""SELECT {_COLUMNS} FROM waits
-WHERE environment = :environment AND event_key = :event_key AND path = :path AND value = :value ORDER BY run_id"""
+WHERE environment = :environment AND event_key = :event_key AND path = :path AND value IN {{each:values}}
+ORDER BY run_id"""
 
 
 def add(tx: Tx, waits: list[Wait]) -> None:
@@ -84,12 +95,9 @@ def matching(tx: Tx, records: list[Record]) -> list[tuple[Record, Wait]]:
         shapes.setdefault((environment, event_key), []).append(path)
     if not shapes:
         return []
-    found: list[tuple[Record, Wait]] = []
-    for record in records:
-        for event_key in _keys_for(record.name):
-            for path in shapes.get((record.environment, event_key), ()):
-                found += [(record, wait) for wait in _candidates(tx, record, event_key, path) if matches(wait, record)]
-    return found
+    asked = [(record, place) for record in records for place in _places(record, shapes)]
+    waiting = _waiting(tx, {place for _, place in asked})
+    return [(record, wait) for record, place in asked for wait in waiting.get(place, ()) if matches(wait, record)]
 
 
 def matches(wait: Wait, record: Record) -> bool:
@@ -112,12 +120,27 @@ def forget_shapes(tx: Tx, limit: int) -> int:
     return tx.run(FORGET_SHAPES, {"limit": limit})
 
 
-def _candidates(tx: Tx, record: Record, event_key: str, path: str) -> list[Wait]:
-    value = value_text(compiled_path(path)(read_json(record.data))) if path else ""
-    if path and not value:
-        return []
-    place = {"environment": record.environment, "event_key": event_key, "path": path, "value": value}
-    return [Wait(*row) for row in tx.rows(FOUND, place)]
+def _places(record: Record, shapes: dict[tuple[str, str], list[str]]) -> Iterator[_Place]:
+    """Where waits may be that the event matches."""
+    for event_key in _keys_for(record.name):
+        for path in shapes.get((record.environment, event_key), ()):
+            value = value_text(compiled_path(path)(read_json(record.data))) if path else ""
+            if value or not path:
+                yield _Place(record.environment, event_key, path, value)
+
+
+def _waiting(tx: Tx, places: set[_Place]) -> dict[_Place, list[Wait]]:
+    """The waits at these places: one statement for all values of a path."""
+    values: dict[tuple[str, str, str], list[str]] = {}
+    for place in sorted(places):
+        values.setdefault(place[:3], []).append(place.value)
+    found: dict[_Place, list[Wait]] = {}
+    for (environment, event_key, path), wanted in values.items():
+        params = {"environment": environment, "event_key": event_key, "path": path, "values": wanted}
+        for row in tx.rows(FOUND, params):
+            wait = Wait(*row)
+            found.setdefault(_Place(environment, event_key, path, wait.value), []).append(wait)
+    return found
 
 
 def _key_of(event: str) -> str:

@@ -1,0 +1,65 @@
+"""An event storm: ten thousand events at a thousand waiting runs."""
+
+from time import monotonic
+
+from ironflow.features.events import contract as events
+from ironflow.features.jobs import contract as jobs
+from ironflow.features.jobs.contract import Assignment
+from ironflow.features.runs import contract as runs
+from ironflow.features.runs.contract import RunStatus
+from tests.support.work import Work
+from tests.support.yields import waits_for
+
+WAITING = 1_000
+EVENTS = 10_000
+BATCH = 1_000
+# Many times what it takes; a cost that grows with runs times events takes minutes.
+WITHIN_S = 30.0
+
+
+def _report(job: Assignment, **more: object) -> dict[str, object]:
+    fence = {"execution_seq": job.execution_seq, "lease_token": job.lease_token}
+    return {"job": job.job_id, **fence, **more}
+
+
+async def test_ten_thousand_events_at_a_thousand_waiting_runs_wake_each_of_them_once(house: Work):
+    """Nine of ten events are for nobody: they have the name that all wait for, and a value that nobody waits for."""
+    await house.a_function()
+    await house.a_worker(jobs_max=WAITING)
+    await house.call(events.emit_batch, events=[{"event": "order.placed", "data": {"n": n}} for n in range(WAITING)])
+    waiting = await house.poll(available=WAITING)
+    yields = [_report(job, status="yielded", **{"yield": waits_for(job, "order.approved", match="n")}) for job in waiting]
+    for first in range(0, WAITING, 500):
+        await house.call(jobs.report, worker="w1", reports=yields[first : first + 500])
+    assert (await house.call(runs.list_, status="waiting", limit=1)).total_count == WAITING
+
+    begun = monotonic()
+    for first in range(0, EVENTS, BATCH):
+        # Every run's value comes by once, spread over all batches.
+        batch = [{"event": "order.approved", "data": {"n": n // 10 if n % 10 == 0 else -n}} for n in range(first, first + BATCH)]
+        await house.call(events.emit_batch, events=batch)
+    took_s = monotonic() - begun
+
+    woken = await house.poll(available=WAITING)
+    assert {job.run_id for job in woken} == {job.run_id for job in waiting}
+    assert len(woken) == WAITING
+    assert await house.db.read(lambda tx: tx.row("SELECT count(*) FROM waits")) == (0,)
+    assert await house.db.read(lambda tx: tx.row("SELECT count(*) FROM timers")) == (0,)
+    assert took_s < WITHIN_S
+
+
+async def test_one_event_that_all_of_them_wait_for_wakes_all_at_one_stroke(house: Work):
+    await house.a_function()
+    await house.a_worker(jobs_max=WAITING)
+    await house.call(events.emit_batch, events=[{"event": "order.placed"}] * WAITING)
+    waiting = await house.poll(available=WAITING)
+    yields = [_report(job, status="yielded", **{"yield": waits_for(job, "go")}) for job in waiting]
+    await house.call(jobs.report, worker="w1", reports=yields)
+
+    begun = monotonic()
+    await house.emit("go")
+    took_s = monotonic() - begun
+
+    assert {(await house.run(job.run_id)).status for job in (waiting[0], waiting[-1])} == {RunStatus.PENDING}
+    assert len(await house.poll(available=WAITING)) == WAITING
+    assert took_s < WITHIN_S
