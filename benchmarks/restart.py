@@ -16,8 +16,8 @@ from pathlib import Path
 import apsw
 
 from benchmarks.answers import Figure
-from benchmarks.load import ClosedLoop, request_of
 from benchmarks.processes import Ground
+from benchmarks.sleepers import all_ended, start_runs
 from benchmarks.worker import SLOW, SLOW_STEP_S
 from ironflow import Client
 from ironflow.sdk.retries import Retries
@@ -41,7 +41,7 @@ async def _one(ground: Ground, folder: Path, victims: str, settings: dict[str, s
     words = [f"slots={IN_FLIGHT}", f"journal={journal}", "checkpoint=0.05"]
     server, address = await ground.server(**settings)
     worker = await ground.worker(address, *words)
-    await start_runs(address)
+    await start_runs(address, IN_FLIGHT, {"event": SLOW, "data": {}})
     await _in_the_middle(journal)
     killed_at = time.perf_counter()
     server.kill()
@@ -53,7 +53,8 @@ async def _one(ground: Ground, folder: Path, victims: str, settings: dict[str, s
     else:
         await starting
     serving_s = time.perf_counter() - killed_at
-    await all_done(address)
+    async with Client(address, retries=Retries(attempts=100, max_s=0.2)) as client:
+        await all_ended(client, WITHIN_S)
     done_s = time.perf_counter() - killed_at
     executed, again = made_again(journal, folder / "bench.db")
     return [
@@ -64,25 +65,10 @@ async def _one(ground: Ground, folder: Path, victims: str, settings: dict[str, s
     ]
 
 
-async def start_runs(address: str) -> None:
-    body = json.dumps({"events": [{"event": SLOW, "data": {}}] * IN_FLIGHT}).encode()
-    request = request_of("POST", "/api/v1/events/batch", body)
-    await ClosedLoop(address, 1, lambda _: request, lambda reply: reply.status == 200).run(10.0, 1, warm_up_s=0)
-
-
 async def _in_the_middle(journal: Path) -> None:
     """Returns when every run is in its second step, half-way."""
     await _until(lambda: journal.exists() and journal.read_bytes().count(b'"second"') >= IN_FLIGHT, "runs are in work")
     await asyncio.sleep(SLOW_STEP_S / 2)
-
-
-async def all_done(address: str) -> None:
-    async with Client(address, retries=Retries(attempts=100, max_s=0.2)) as client:
-        end = time.monotonic() + WITHIN_S
-        while (active := (await client.info()).active_runs) > 0:
-            if time.monotonic() > end:
-                raise RuntimeError(f"{active} runs have not ended within {WITHIN_S:g} s")
-            await asyncio.sleep(0.02)
 
 
 def made_again(journal: Path, file: Path) -> tuple[int, int]:

@@ -5,11 +5,13 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import apsw
 
 from benchmarks.load import ClosedLoop, Reply, request_of
 from benchmarks.worker import SLEEPER
+from ironflow import Client
 
 BATCH = 500
 LOOK_EVERY_S = 0.001
@@ -17,7 +19,20 @@ LOOK_EVERY_S = 0.001
 
 async def put_to_sleep(address: str, count: int, until: str) -> None:
     """Starts `count` runs that sleep until a moment (RFC 3339)."""
-    item = {"event": SLEEPER, "data": {"until": until}}
+    await start_runs(address, count, {"event": SLEEPER, "data": {"until": until}})
+
+
+async def all_ended(client: Client, within_s: float) -> None:
+    """Returns when every run has ended. Raises RuntimeError when they do not."""
+    end = time.monotonic() + within_s
+    while (active := (await client.info()).active_runs) > 0:
+        if time.monotonic() > end:
+            raise RuntimeError(f"after {within_s:g} s {active} runs have not ended")
+        await asyncio.sleep(0.05)
+
+
+async def start_runs(address: str, count: int, item: dict[str, Any]) -> None:
+    """Emits `count` events in batches of BATCH."""
     batch = request_of("POST", "/api/v1/events/batch", json.dumps({"events": [item] * BATCH}).encode())
 
     def stored(reply: Reply) -> bool:

@@ -5,14 +5,12 @@ millisecond, how many sleeps are over (a commit makes it visible); and the worke
 handler went on: that includes handing out and replaying 2,000 runs, on a machine that does nothing else.
 """
 
-import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.answers import Figure
 from benchmarks.load import percentile
 from benchmarks.processes import Ground
-from benchmarks.sleepers import Watch, put_to_sleep
+from benchmarks.sleepers import Watch, all_ended, put_to_sleep
 from ironflow import Client
 
 SLEEPERS = 2000
@@ -29,7 +27,8 @@ async def run(ground: Ground) -> list[Figure]:
     await watch.until_asleep(SLEEPERS, within_s=LEAD_S)
     watch.start(due.timestamp())
     async with Client(address, timeout="60s") as client:
-        awake_at = await awake_times(client)
+        await all_ended(client, within_s=LEAD_S + 30)
+        awake_at = [run.output["awake_at"] async for run in client.runs.list(page_size=1000)]
     over_ms = watch.stop()
     went_on_ms = sorted((at - due.timestamp()) * 1000 for at in awake_at)
     return [
@@ -38,16 +37,3 @@ async def run(ground: Ground) -> list[Figure]:
         Figure(name="handler goes on p50", value=percentile(went_on_ms, 50), unit="ms", better="less"),
         Figure(name="handler goes on p99", value=percentile(went_on_ms, 99), unit="ms", better="less"),
     ]
-
-
-async def awake_times(client: Client) -> list[float]:
-    """When each run went on, once all of them have ended. Raises RuntimeError when they do not."""
-    end = time.monotonic() + LEAD_S + 30
-    while True:
-        found = await client.info()
-        if found.active_runs == 0:
-            break
-        if time.monotonic() > end:
-            raise RuntimeError(f"{found.active_runs} runs have not ended")
-        await asyncio.sleep(0.2)
-    return [run.output["awake_at"] async for run in client.runs.list(page_size=1000)]

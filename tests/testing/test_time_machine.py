@@ -346,6 +346,15 @@ async def test_nothing_is_left_of_it_also_when_the_test_fails():
     assert not files[0].parent.exists()
 
 
+async def test_where_there_is_no_place_in_memory_it_is_on_the_disk(monkeypatch, tmp_path):
+    monkeypatch.setattr("ironflow.testing.world._MEMORY", tmp_path / "nowhere")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    async with time_machine(functions=[trial]) as world:
+        assert Path(world.database).is_relative_to(tmp_path)
+        assert (await world.emit("trial.started", {"user": "ada"})).state == "waiting"
+
+
 async def test_two_worlds_stand_beside_each_other():
     async with time_machine(functions=[trial]) as one, time_machine(functions=[trial]) as two:
         await one.emit("trial.started", {"user": "ada"})

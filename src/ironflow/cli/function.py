@@ -112,6 +112,21 @@ def retry_text(retry: RetryConfig | None) -> str | None:
     return ", ".join(said) or None
 
 
+def _throttle_text(found: Function) -> str | None:
+    limit = found.throttle
+    if limit is None or not limit.limit:
+        return None
+    return f"{limit.limit} starts in {duration_text(limit.period_ms)}" + (f" for each {limit.key}" if limit.key else "")
+
+
+def _debounce_text(found: Function) -> str | None:
+    lane = found.debounce
+    if lane is None or not lane.period_ms:
+        return None
+    latest = f", at most {duration_text(lane.max_wait_ms)}" if lane.max_wait_ms else ""
+    return f"{duration_text(lane.period_ms)} of quiet{latest}" + (f" for each {lane.key}" if lane.key else "")
+
+
 def _portrait(cli: Cli, found: Function) -> RenderableType:
     now = cli.clock.now()
     limit = found.concurrency
@@ -126,6 +141,11 @@ def _portrait(cli: Cli, found: Function) -> RenderableType:
             ("retry", retry_text(found.retry)),
             ("timeout", duration_text(found.timeout_ms) if found.timeout_ms else None),
             ("concurrency", f"{limit.limit}" + (f" for each {limit.key}" if limit.key else "") if limit else None),
+            ("actor key", found.actor_key),
+            ("throttle", _throttle_text(found)),
+            ("debounce", _debounce_text(found)),
+            ("cancel on", "\n".join(f"{each.event} with the same {each.match}" for each in found.cancel_on)),
+            ("while paused", "slots are released" if found.pause_behavior == "release" else None),
             ("mode", found.preferred_mode.value),
             ("endpoint", found.endpoint_url),
             ("next run", moment_text(found.next_run, now)),

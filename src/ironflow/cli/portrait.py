@@ -1,5 +1,7 @@
 """Pictures of runs: a table of many, a page of one."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -7,9 +9,12 @@ from ironflow.base.time import Millis, to_millis
 from ironflow.cli.output import facts, json_line, status_style, table
 from ironflow.cli.timeline import FINE, Signs, timeline, waiting_text
 from ironflow.cli.times import moment_text, since_text, span_text
+from ironflow.features.controls.contract import Why
 from ironflow.features.runs.contract import Run, Step
 
 _PAYLOAD_SHOWN_MAX = 240
+# Reasons of which the server knows more than the run itself shows.
+_TELLING = ("no_worker", "no_free_worker", "no_slot", "throttle", "paused", "exhausted", "diverged")
 _WAIT_SHOWN_MS = 100
 
 
@@ -33,8 +38,17 @@ def runs_table(found: list[Run], now: Millis) -> RenderableType:
     )
 
 
-def portrait(run: Run, steps: list[Step], now: Millis, *, full: bool = False, signs: Signs = FINE) -> RenderableType:
-    """A run on one page. full: payloads are not cut."""
+def portrait(
+    run: Run,
+    steps: list[Step],
+    now: Millis,
+    *,
+    full: bool = False,
+    signs: Signs = FINE,
+    why: Why | None = None,
+    children: Sequence[Run] = (),
+) -> RenderableType:
+    """A run on one page. full: payloads are not cut. why: what the server says of a run that has not ended."""
     shown_max = None if full else _PAYLOAD_SHOWN_MAX
     parts: list[RenderableType] = [
         facts(
@@ -42,9 +56,11 @@ def portrait(run: Run, steps: list[Step], now: Millis, *, full: bool = False, si
                 ("run", run.id),
                 ("status", run_status(run)),
                 ("waits for", Text(waiting_text(run, steps, now), style="yellow")),
+                ("why", why.message if why is not None and why.reason in _TELLING else None),
                 ("function", f"{run.function_id}  version {run.function_version}"),
                 ("event", f"{run.event_name}  {run.event_id}" if run.event_name else run.event_id),
-                ("parent", run.parent_run_id),
+                ("parent", f"{run.parent_run_id}  step {run.parent_step_id}" if run.parent_run_id else None),
+                ("children", _children(children)),
                 ("attempt", f"{run.attempt} of {run.max_attempts}"),
                 ("worker", run.worker_id),
                 ("created", moment_text(run.created_at, now)),
@@ -65,6 +81,12 @@ def run_status(run: Run) -> Text:
     """The status by which runs are filtered, and for a paused one what pauses it: `paused (sleep)`."""
     reason = f" ({run.pause_reason})" if run.pause_reason else ""
     return Text(f"{run.status}{reason}", style=status_style(run.status))
+
+
+def _children(children: Sequence[Run]) -> Text | None:
+    """The runs that this one's steps started, oldest first."""
+    lines = [Text.assemble(f"{each.id}  {each.function_id}  ", run_status(each)) for each in reversed(children)]
+    return Text("\n").join(lines) if lines else None
 
 
 def _error_text(run: Run) -> Text | None:

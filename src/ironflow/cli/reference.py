@@ -45,12 +45,12 @@ def page() -> str:
     return _INTRODUCTION + codes + "".join(_section(name, app[name]) for name, _ in COMMANDS)
 
 
-def _section(name: str, command: App) -> str:
+def _section(name: str, command: App, depth: int = 2) -> str:
     within = [each for each in command if not each.startswith("-")]
+    head = f"\n{'#' * depth} ironflow {name}\n\n"
     if not within:
-        return f"\n## ironflow {name}\n\n{_body(name, command)}"
-    inner = "".join(f"\n### ironflow {name} {each}\n\n{_body(f'{name} {each}', command[each])}" for each in within)
-    return f"\n## ironflow {name}\n\n{command.help}\n{inner}"
+        return head + _body(name, command)
+    return f"{head}{command.help}\n" + "".join(_section(f"{name} {each}", command[each], depth + 1) for each in within)
 
 
 def _body(name: str, command: App) -> str:

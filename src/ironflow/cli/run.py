@@ -9,19 +9,24 @@ from rich.text import Text
 
 from ironflow.base.spelling import writer
 from ironflow.base.time import to_datetime
-from ironflow.cli.exits import Exit, UsageError
+from ironflow.cli import bulk, controls
+from ironflow.cli.exits import Exit
+from ironflow.cli.filters import run_status
 from ironflow.cli.invocation import Cli, Here
 from ironflow.cli.output import json_line, status_text, table
 from ironflow.cli.portrait import portrait, runs_table
 from ironflow.cli.timeline import ASCII, FINE, Signs, changes
 from ironflow.cli.times import read_moment, span_text, time_text
+from ironflow.features.controls import contract as control
+from ironflow.features.controls.contract import Why
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import Run, RunStatus, Step
 
-app = App("run", help="Look at runs, follow them, cancel them.")
+app = App("run", help="Look at runs, follow them, take them in hand.")
 
 RunId = Annotated[str, Parameter(help="The run's id, such as run_06DGK3….")]
 _LOOK_EVERY_S = 0.25
+_CHILDREN_MAX = 50
 
 
 @app.command(name="list")
@@ -30,6 +35,7 @@ def list_(
     status: list[str] | None = None,
     function: str = "",
     event: str = "",
+    parent: str = "",
     search: str = "",
     since: str = "",
     until: str = "",
@@ -43,6 +49,7 @@ def list_(
         status: Only runs of this status: pending, running, paused, completed, failed, cancelled. May be repeated.
         function: Only runs of this function.
         event: Only runs started by the event of this id.
+        parent: Only runs that steps of this run started.
         search: Only runs with this text in run, function or event id, or in the event's name.
         since: Only runs created since: RFC 3339, or an age such as 2h.
         until: Only runs created until: RFC 3339, or an age such as 30m.
@@ -55,8 +62,9 @@ def list_(
         runs.ListRuns(
             function_id=function,
             event_id=event,
+            parent_run_id=parent,
             search=search,
-            statuses=[_status(each) for each in status or []],
+            statuses=[run_status(each) for each in status or []],
             since=read_moment(since, now) if since else None,
             until=read_moment(until, now) if until else None,
             limit=limit,
@@ -73,14 +81,22 @@ def list_(
 
 @app.command
 def get(run: RunId, /, *, full: Annotated[bool, Parameter(negative="")] = False, cli: Here) -> None:
-    """Show one run: how it stands, what it waits for, and its steps over time.
+    """Show one run: how it stands, what it waits for, whom it started, and its steps over time.
 
     Args:
         full: Show input and output whole.
     """
     found = cli.ask(runs.get, runs.GetRun(id=run))
     recorded = _steps(cli, run)
-    cli.show(_story(found, recorded), lambda: portrait(found, recorded, cli.clock.now(), full=full, signs=_signs(cli)))
+    why = None if found.status.ended else cli.ask(control.why, control.GetWhy(id=run))
+    started = cli.ask(runs.list_, runs.ListRuns(parent_run_id=run, limit=_CHILDREN_MAX))
+    more = {"why": writer(Why).write(why) if why else None, "children": [each.id for each in started.runs]}
+    cli.show(
+        _story(found, recorded) | {name: each for name, each in more.items() if each},
+        lambda: portrait(
+            found, recorded, cli.clock.now(), full=full, signs=_signs(cli), why=why, children=started.runs
+        ),
+    )
 
 
 @app.command
@@ -122,6 +138,19 @@ def cancel(run: RunId, /, *, reason: str = "", cli: Here) -> None:
     """
     answer = cli.ask(runs.cancel, runs.CancelRun(id=run, reason=reason))
     cli.show(answer, lambda: f"cancelled {answer.id}")
+
+
+for _control in (
+    controls.pause,
+    controls.resume,
+    controls.retry,
+    controls.paused_state,
+    controls.inject,
+    controls.patch,
+    controls.why,
+):
+    app.command(_control)
+app.command(bulk.app)
 
 
 @app.command
@@ -170,14 +199,3 @@ def _story(run: Run, steps: list[Step]) -> dict[str, Any]:
 
 def _signs(cli: Cli) -> Signs:
     return ASCII if cli.out.options.ascii_only else FINE
-
-
-def _status(word: str) -> RunStatus:
-    try:
-        found = RunStatus.accept(word)
-    except ValueError:
-        found = None
-    if found is None:
-        known = ", ".join(each.value for each in RunStatus)
-        raise UsageError(f"{word!r} is no status of a run. There are {known}.")
-    return found

@@ -93,6 +93,8 @@ def waiting_text(run: Run, steps: Sequence[Step], now: Millis) -> str:
     """What a run that is not running waits for and until when; nothing for one that runs or has ended."""
     if run.status.ended or run.status is RunStatus.RUNNING:
         return ""
+    if run.state is not None and run.state.startswith("paused"):
+        return f"someone to resume it: ironflow run resume {run.id}"
     for step in steps:
         if step.status is StepStatus.SLEEPING:
             return f"{step.name or step.step_id} sleeps until {moment_text(step.sleep_until, now)}"
@@ -100,7 +102,10 @@ def waiting_text(run: Run, steps: Sequence[Step], now: Millis) -> str:
             limit = f", at most until {moment_text(step.wait_timeout, now)}" if step.wait_timeout else ""
             return f"event {step.wait_event_name}{limit}"
         if step.status is StepStatus.WAITING and step.child_run_id:
-            return f"run {step.child_run_id}"
+            limit = f", at most until {moment_text(step.wait_timeout, now)}" if step.wait_timeout else ""
+            return f"run {step.child_run_id}{limit}"
+    if run.next_attempt_at is not None and run.state == "waiting: throttle":
+        return f"its turn to start at {moment_text(run.next_attempt_at, now)}"
     if run.next_attempt_at is not None:
         return f"attempt {run.attempt} of {run.max_attempts} at {moment_text(run.next_attempt_at, now)}"
     return "a worker that is free" if run.status is RunStatus.PENDING else run.pause_reason or "being resumed"

@@ -234,14 +234,13 @@ class Rehearsal:
             if error is not None:
                 raise InvokeError(child_run_id=child_run_id, cause=message_of(error))
             return child_run_id, output
-        if stage.strict:
+        function = stage.functions.get(function_id)
+        if stage.strict or function is None:
             raise NotMocked(
                 f"function {function_id!r} is invoked but not mocked. Say what it gives with "
-                f"client.mock_invoke({function_id!r}, ...), or run it with TestClient(..., strict=False)."
+                f"client.mock_invoke({function_id!r}, ...), or run it with "
+                f"TestClient(functions=[..., {function_id}], strict=False)."
             )
-        function = stage.functions.get(function_id)
-        if function is None:
-            raise InvokeError(cause=f"there is no function {function_id!r}")
         if function.settings.triggers:
             raise InvokeError(cause=f"function {function_id!r} has triggers; only functions without any are invoked")
         child = await Rehearsal(stage, function, stage.event(INVOKED, from_payload(step.input), source="invoke")).run()

@@ -1,0 +1,166 @@
+"""`ironflow run bulk`: cancel, retry or resume many runs at once."""
+
+import threading
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+from rich.console import RenderableType
+
+from ironflow.cli.exits import Exit, UsageError
+from ironflow.cli.filters import run_status
+from ironflow.cli.invocation import Cli, Here
+from ironflow.cli.output import facts, status_text, table
+from ironflow.cli.times import moment_text, read_moment, since_text
+from ironflow.features.bulk import contract as bulk
+from ironflow.features.bulk.contract import Bulk
+
+app = App("bulk", help="Cancel, retry or resume all runs that pass a filter.")
+
+BulkId = Annotated[str, Parameter(help="The job's id, such as bulk_06DGK3….")]
+_LOOK_EVERY_S = 0.25
+
+
+@app.command
+def start(
+    action: Literal["cancel", "retry", "resume"],
+    /,
+    *,
+    status: list[str] | None = None,
+    function: str = "",
+    event: str = "",
+    search: str = "",
+    since: str = "",
+    until: str = "",
+    reason: str = "",
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False,
+    wait: Annotated[bool, Parameter(name=["--wait", "-w"], negative="")] = False,
+    cli: Here,
+) -> Exit:
+    """Start a job that does the same to every run that passes the filter; the server works through it by itself.
+
+    Args:
+        action: What is done to each run.
+        status: Only runs of this status. May be repeated.
+        function: Only runs of this function.
+        event: Only runs started by the event of this id.
+        search: Only runs with this text in run, function or event id, or in the event's name.
+        since: Only runs created since: RFC 3339, or an age such as 2h.
+        until: Only runs created until: RFC 3339, or an age such as 30m.
+        reason: Kept with cancelled runs.
+        dry_run: Only say how many runs there are.
+        yes: Do not ask.
+        wait: Wait until the job is done.
+    """
+    now = cli.clock.now()
+    request = bulk.StartBulk(
+        action=action,
+        function_id=function,
+        statuses=[run_status(each) for each in status or []],
+        event_id=event,
+        search=search,
+        since=read_moment(since, now) if since else None,
+        until=read_moment(until, now) if until else None,
+        reason=reason,
+        dry_run=True,
+    )
+    if dry_run or not yes:
+        counted = cli.ask(bulk.start, request)
+        runs = f"{counted.matched} {'run' if counted.matched == 1 else 'runs'}"
+        if dry_run:
+            cli.show(counted, lambda: f"{runs} would be reached")
+            return Exit.OK
+        if not cli.confirm(f"{action.capitalize()} {runs}?"):
+            raise UsageError(f"nothing was done. Add --yes to {action} {runs}, or --dry-run to count them.")
+    request.dry_run = False
+    job = cli.ask(bulk.start, request)
+    if wait:
+        job = _wait(cli, job)
+    cli.show(job, lambda: _portrait(cli, job))
+    if not wait:
+        cli.say(f"To follow it: ironflow run bulk get {job.id} --wait", "dim")
+    return Exit.OK
+
+
+@app.command
+def get(
+    job: BulkId, /, *, wait: Annotated[bool, Parameter(name=["--wait", "-w"], negative="")] = False, cli: Here
+) -> None:
+    """Show how far a job has come.
+
+    Args:
+        wait: Wait until the job is done.
+    """
+    found = cli.ask(bulk.get, bulk.NamedBulk(id=job))
+    if wait:
+        found = _wait(cli, found)
+    cli.show(found, lambda: _portrait(cli, found))
+
+
+@app.command(name="list")
+def list_(*, limit: int = 20, cursor: str = "", cli: Here) -> None:
+    """List jobs, newest first.
+
+    Args:
+        limit: How many at most, 1 to 1000.
+        cursor: Continue after an earlier answer.
+    """
+    answer = cli.ask(bulk.list_, bulk.ListBulks(limit=limit, cursor=cursor))
+    now = cli.clock.now()
+    if not answer.jobs:
+        cli.say("no bulk jobs", "dim")
+    if answer.jobs or cli.json:
+        cli.show(
+            answer,
+            lambda: table(
+                ["STATUS", "JOB", "ACTION", "MATCHED", "CHANGED", "REFUSED", "STARTED"],
+                (
+                    [
+                        status_text(each.status),
+                        each.id,
+                        each.action,
+                        str(each.matched),
+                        str(each.changed),
+                        str(each.refused),
+                        since_text(each.created_at, now),
+                    ]
+                    for each in answer.jobs
+                ),
+                right=["MATCHED", "CHANGED", "REFUSED"],
+            ),
+        )
+    if answer.next_cursor:
+        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+
+
+@app.command
+def stop(job: BulkId, /, *, cli: Here) -> None:
+    """Stop a job. What it has changed stays changed."""
+    answer = cli.ask(bulk.stop, bulk.NamedBulk(id=job))
+    cli.show(answer, lambda: f"stopped {answer.id} after {answer.changed} of {answer.matched} runs")
+
+
+def _wait(cli: Cli, job: Bulk) -> Bulk:
+    """The job once it is not running any more."""
+    pause = threading.Event()
+    with cli.waiting(f"{job.action} of {job.matched} runs"):
+        while job.status == "running":
+            pause.wait(_LOOK_EVERY_S)
+            job = cli.ask(bulk.get, bulk.NamedBulk(id=job.id))
+    return job
+
+
+def _portrait(cli: Cli, job: Bulk) -> RenderableType:
+    now = cli.clock.now()
+    return facts(
+        [
+            ("job", job.id),
+            ("action", job.action),
+            ("status", status_text(job.status)),
+            ("matched", str(job.matched)),
+            ("changed", str(job.changed)),
+            ("refused", str(job.refused)),
+            ("started", moment_text(job.created_at, now)),
+            ("updated", moment_text(job.updated_at, now)),
+        ]
+    )
