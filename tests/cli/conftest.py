@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 FUNCTIONS = '''
 """Functions for the tests of the command line."""
 
-from ironflow import NonRetryableError, Retry, function
+from ironflow import Concurrency, Debounce, NonRetryableError, Retry, function
 
 tried = set()
 
@@ -56,7 +56,29 @@ async def add(ctx, numbers: list[int]):
     return sum(numbers)
 
 
-functions = [greet, fail, stumble, rest, add]
+@function("ask", on="visitor.asked", concurrency=Concurrency(1, key="door"))
+async def ask(ctx):
+    price = await ctx.step.run("price", lambda: 100)
+    answer = await ctx.step.wait_for_event("answer", event="visitor.answered", match="door")
+    return {"price": price, "answer": answer.data["says"]}
+
+
+@function("host", on="visitor.hosted")
+async def host(ctx):
+    return await ctx.step.invoke("slow", 2, timeout="10m")
+
+
+@function("slow")
+async def slow(ctx):
+    await ctx.step.sleep("a nap", "10m")
+
+
+@function("gather", on="visitor.moved", debounce=Debounce("1h", key="who"))
+async def gather(ctx):
+    pass
+
+
+functions = [greet, fail, stumble, rest, add, ask, host, slow, gather]
 '''
 
 
