@@ -321,3 +321,19 @@ async def test_environments_share_neither_workers_nor_slots(house: Work):
     for env in ("default", "staging"):
         (shown,) = (await house.call(jobs.list_workers, env=env)).workers
         assert shown.active_jobs == 1
+
+
+async def test_a_held_poll_gets_a_job_whose_ring_was_lost(house: Work):
+    await house.a_function()
+    await house.a_worker()
+    (run_id,) = await emitted(house, 1)
+    await house.db.write(lambda tx: tx.run("UPDATE jobs SET state = 'queued'"))
+    poll = asyncio.create_task(house.poll(wait=20))
+    while not (await house.loop("jobs-offer"))[-1].polls:
+        await asyncio.sleep(0)
+
+    # Ready, and nobody rings.
+    await house.db.write(lambda tx: tx.run("UPDATE jobs SET state = 'ready'"))
+    await house.loop("jobs-offer")
+
+    assert [job.run_id for job in await poll] == [run_id]

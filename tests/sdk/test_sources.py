@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from ironflow.features.controls import contract as controls
 from ironflow.features.events import contract as events
 from ironflow.features.functions import contract as functions
 from ironflow.features.jobs import contract as jobs
@@ -16,6 +17,8 @@ VIEWS = [
     (views.Failure, runs.WireError),
     (views.Run, runs.Run),
     (views.Step, runs.Step),
+    (views.PausedStep, controls.PausedStep),
+    (views.PausedState, controls.PausedState),
     (views.RunResult, runs.RunResult),
     (views.Event, events.Event),
     (views.Emitted, events.Emitted),

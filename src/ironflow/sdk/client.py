@@ -22,6 +22,8 @@ from ironflow.sdk.calls import Calls
 from ironflow.sdk.outcomes import first_output, output_of, wait_times
 from ironflow.sdk.payload import batch_item, to_payload
 from ironflow.sdk.retries import Retries
+from ironflow.sdk.rooms.bulk import BulkJobs
+from ironflow.sdk.rooms.debounces import Debounces
 from ironflow.sdk.rooms.events import Events
 from ironflow.sdk.rooms.functions import Functions
 from ironflow.sdk.rooms.kv import Kv
@@ -54,6 +56,8 @@ class Client:
         self.runs = Runs(self._calls)
         self.functions = Functions(self._calls)
         self.events = Events(self._calls)
+        self.bulk = BulkJobs(self._calls)
+        self.debounces = Debounces(self._calls)
         self.workers = Workers(self._calls)
         self.kv = Kv(self._calls)
 

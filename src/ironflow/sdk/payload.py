@@ -71,6 +71,16 @@ def from_payload(payload: Raw) -> Any:
     return _decode(payload)
 
 
+def as_json_text(payload: Raw) -> Raw:
+    """A payload as a JSON text within JSON: for fields that take a text for the JSON written in it."""
+    return Raw(_encode(bytes(payload).decode()))
+
+
+def from_json_text(text: str | None) -> Any:
+    """The plain value that a JSON text stands for; None for None."""
+    return None if text is None else _decode(text)
+
+
 def as_recorded(value: Any, payload: Raw) -> Any:
     """What a replay will see in place of `value`: scalars as they are, the rest as read back from its JSON."""
     return value if type(value) in _PLAIN else _decode(payload)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ironflow.features.controls import contract as controls
 from ironflow.features.functions.contract import (
     CancelOnSpec,
     CircuitBreakerConfig,
@@ -20,7 +21,7 @@ from ironflow.features.functions.contract import (
     Trigger,
 )
 from ironflow.features.runs.contract import RunStatus, StepStatus, StepType
-from ironflow.sdk.payload import from_payload
+from ironflow.sdk.payload import from_json_text, from_payload
 
 
 class View(msgspec.Struct, kw_only=True, frozen=True):
@@ -103,6 +104,27 @@ class Step(View, kw_only=True, frozen=True):
     stored_status: str | None = None
     child_run_id: str | None = None
     name: str = ""
+
+
+class PausedStep(View, kw_only=True, frozen=True):
+    """A finished step of a run. id: the row's, to be given to inject and patch_step. error: as it was recorded."""
+
+    id: str
+    name: str
+    output: Any = None
+    injected: bool = False
+    completed_at: datetime | None = None
+    step_type: str = ""
+    status: str = ""
+    error: Any = None
+
+
+class PausedState(View, kw_only=True, frozen=True):
+    """What a run has finished so far. next_step_hint: the name of the step that comes next, if it is known."""
+
+    steps: list[PausedStep]
+    next_step_hint: str = ""
+    pause_reason: str = ""
 
 
 class RunResult(View, kw_only=True, frozen=True):
@@ -216,6 +238,17 @@ def view(kind: type[V], message: msgspec.Struct) -> V:
                 key: from_payload(each) if isinstance(each, msgspec.Raw) else each for key, each in value.items()
             }
     return kind(**values)
+
+
+def paused_state(message: controls.PausedState) -> PausedState:
+    """Outputs and errors are JSON texts in the message."""
+    steps: list[PausedStep] = []
+    for each in message.steps:
+        values = {name: getattr(each, name) for name in PausedStep.__struct_fields__}
+        steps.append(
+            PausedStep(**values | {"output": from_json_text(each.output), "error": from_json_text(each.error)})
+        )
+    return PausedState(steps=steps, next_step_hint=message.next_step_hint, pause_reason=message.pause_reason)
 
 
 _INNER: dict[str, type[View]] = {"error": Failure, "function": Function}

@@ -25,7 +25,7 @@ from ironflow.features.functions.store import count as count_functions
 from ironflow.features.jobs import store as jobs_store
 from ironflow.features.jobs.desk import Desk
 from ironflow.features.jobs.informing import Informer
-from ironflow.features.jobs.loops import EvictWorkers, ReclaimLeases
+from ironflow.features.jobs.loops import EvictWorkers, OfferAgain, ReclaimLeases
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.jobs.service import Jobs
 from ironflow.features.kv.loops import Expire
@@ -143,6 +143,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         FireTimers(db, ledger.wake_due),
         ReclaimLeases(db, ledger, timing),
         EvictWorkers(db, timing),
+        OfferAgain(db, jobs.desk),
         Expire(db),
         ForgetKeys(db),
         PurgeRuns(db, settings.run_retention_days),

@@ -6,6 +6,7 @@ from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.features.jobs import store
+from ironflow.features.jobs.desk import Desk
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.runs.ledger import Ledger
 from ironflow.storage.port import Database, Tx
@@ -72,3 +73,28 @@ class EvictWorkers:
     async def run_once(self, now: Millis) -> Evicted:
         oldest = now - self._timing.evict_ms
         return Evicted(await self._db.write(lambda tx: store.evict(tx, oldest)))
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What one round did: how many polls were waiting."""
+
+    polls: int
+    more: bool = False
+
+
+class OfferAgain:
+    """Looks again for polls that wait, in case a ring of another node was lost: that costs a moment, never a job."""
+
+    name = "jobs-offer"
+    every_ms = 2_000
+
+    def __init__(self, db: Database, desk: Desk) -> None:
+        self._db = db
+        self._desk = desk
+
+    async def run_once(self, now: Millis) -> Offered:
+        polls = self._desk.waiting()
+        if polls:
+            self._db.ring("jobs")
+        return Offered(polls)

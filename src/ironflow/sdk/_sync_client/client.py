@@ -23,6 +23,8 @@ from ironflow.sdk._sync_client.calls import Calls
 from ironflow.sdk.outcomes import first_output, output_of, wait_times
 from ironflow.sdk.payload import batch_item, to_payload
 from ironflow.sdk.retries import Retries
+from ironflow.sdk._sync_client.bulk import BulkJobs
+from ironflow.sdk._sync_client.debounces import Debounces
 from ironflow.sdk._sync_client.events import Events
 from ironflow.sdk._sync_client.functions import Functions
 from ironflow.sdk._sync_client.kv import Kv
@@ -55,6 +57,8 @@ class Client:
         self.runs = Runs(self._calls)
         self.functions = Functions(self._calls)
         self.events = Events(self._calls)
+        self.bulk = BulkJobs(self._calls)
+        self.debounces = Debounces(self._calls)
         self.workers = Workers(self._calls)
         self.kv = Kv(self._calls)
 

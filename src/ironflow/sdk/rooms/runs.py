@@ -1,17 +1,21 @@
-"""`client.runs`: look at runs, cancel them, wait for them."""
+"""`client.runs`: look at runs, wait for them, take them in hand."""
 
 from asyncio import sleep
 from builtins import list as list_
 from collections.abc import AsyncIterator
 from datetime import datetime
 from time import monotonic
+from typing import Any
 
 from ironflow.base.duration import Duration, duration_ms
+from ironflow.features.controls import contract as controls
+from ironflow.features.controls.contract import Why
 from ironflow.features.runs import contract
 from ironflow.features.runs.contract import RunStatus
 from ironflow.sdk.calls import Calls
 from ironflow.sdk.outcomes import next_look_s, still_going
-from ironflow.sdk.views import Run, Step, view
+from ironflow.sdk.payload import as_json_text, from_json_text, to_payload
+from ironflow.sdk.views import PausedState, Run, Step, paused_state, view
 
 
 class Runs:
@@ -33,11 +37,12 @@ class Runs:
         until: datetime | None = None,
         search: str = "",
         event_id: str = "",
+        parent_run_id: str = "",
         page_size: int = 100,
     ) -> AsyncIterator[Run]:
         """Runs, newest first; asks for the next page when it is needed.
 
-        search: a part of a run, function or event id, or of an event name.
+        search: a part of a run, function or event id, or of an event name. parent_run_id: whose steps started them.
         """
         request = contract.ListRuns(
             function_id=function_id,
@@ -46,6 +51,7 @@ class Runs:
             until=until,
             search=search,
             event_id=event_id,
+            parent_run_id=parent_run_id,
             limit=page_size,
         )
         async for page in self._calls.pages(contract.list_, request):
@@ -63,6 +69,57 @@ class Runs:
     async def cancel(self, run_id: str, *, reason: str = "") -> Run:
         """Ends a run as cancelled at once. Raises RunNotFound, RunEnded."""
         return view(Run, await self._calls.call(contract.cancel, contract.CancelRun(id=run_id, reason=reason)))
+
+    async def pause(self, run_id: str) -> str:
+        """Holds a run: `paused` at once when it is at rest, else `pause_requested` for its next step boundary.
+
+        Raises RunNotFound, RunEnded.
+        """
+        return (await self._calls.call(controls.pause, controls.PauseRun(run_id=run_id))).status
+
+    async def resume(self, run_id: str, *, from_step: str = "") -> Run:
+        """Lets a paused or failed run go on with its recorded steps, or from a step on.
+
+        from_step: a step's name, step id or row id; its result and all later ones are forgotten.
+        Raises RunNotFound, RunNotResumable, StepNotFound.
+        """
+        request = controls.ResumeRun(run_id=run_id, from_step=from_step)
+        return view(Run, await self._calls.call(controls.resume, request))
+
+    async def retry(self, run_id: str, *, from_step: str = "") -> Run:
+        """Runs a failed run again, from the beginning or from a step, with all its attempts.
+
+        Raises RunNotFound, RunNotResumable, StepNotFound.
+        """
+        return view(Run, await self._calls.call(controls.retry, controls.RetryRun(id=run_id, from_step=from_step)))
+
+    async def paused_state(self, run_id: str) -> PausedState:
+        """The steps that a run has finished so far, and what comes next. Raises RunNotFound."""
+        return paused_state(await self._calls.call(controls.paused_state, controls.GetPausedState(run_id=run_id)))
+
+    async def inject(self, run_id: str, step_id: str, output: Any, *, reason: str = "") -> Any:
+        """Replaces the output of a finished step of a paused run; gives the previous one.
+
+        step_id: its row id, step id or name. output: any JSON.
+        Raises RunNotFound, RunNotPaused, StepNotFound, StepNotFinished, SerializationError.
+        """
+        request = controls.InjectOutput(
+            run_id=run_id, step_id=step_id, new_output=as_json_text(to_payload(output, "the output")), reason=reason
+        )
+        return from_json_text((await self._calls.call(controls.inject, request)).previous_output)
+
+    async def patch_step(self, step_id: str, output: Any, *, reason: str = "") -> Step:
+        """Replaces the output of a step of a run that no worker has, and keeps the original. Resume the run after it.
+
+        step_id: its row id or step id. output: any JSON.
+        Raises RunNotFound, RunRunning, StepNotFound, StepNotFinished, SerializationError.
+        """
+        request = controls.PatchStep(step_id=step_id, output=to_payload(output, "the output"), reason=reason)
+        return view(Step, await self._calls.call(controls.patch, request))
+
+    async def why(self, run_id: str) -> Why:
+        """Why a run is not running: what it waits for, until when, or who holds its slot. Raises RunNotFound."""
+        return await self._calls.call(controls.why, controls.GetWhy(id=run_id))
 
     async def wait(self, run_id: str, *, timeout: Duration = "30s") -> Run:
         """The run, once it has ended in whatever way.
