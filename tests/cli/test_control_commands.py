@@ -135,7 +135,8 @@ def test_many_runs_are_cancelled_at_once_with_progress(ironflow):
     marker = uuid.uuid4().hex
     event_id = ironflow("emit", "visitor.tired", "--data", f'"{marker}"', "--json").json["event_id"]
 
-    assert ironflow("run", "bulk", "start", "cancel", "--event", event_id, "--dry-run").out == "1 run would be reached\n"
+    counted = ironflow("run", "bulk", "start", "cancel", "--event", event_id, "--dry-run")
+    assert counted.out == "1 run would be reached\n"
     asked = ironflow("run", "bulk", "start", "cancel", "--event", event_id)
     assert (asked.code, asked.out) == (2, "")
     assert "Add --yes to cancel 1 run" in asked.err

@@ -1,4 +1,4 @@
-"""Looking at a paused run, and giving its steps other outputs: inject while it is paused, patch whenever nobody has it."""
+"""Looking at a paused run, and giving its steps other outputs: inject while it is paused, patch when nobody has it."""
 
 import base64
 from typing import Any

@@ -19,8 +19,8 @@ async def why(house: Work, run: Run | str) -> Why:
 
 def said(found: Why) -> dict[str, Any]:
     """The fields that are there, without the run's own."""
-    told = {name: getattr(found, name) for name in found.__struct_fields__ if name not in ("run_id", "message", "state")}
-    return {name: value for name, value in told.items() if value is not None}
+    told = {name: getattr(found, name) for name in found.__struct_fields__ if getattr(found, name) is not None}
+    return {name: value for name, value in told.items() if name not in ("run_id", "message", "state")}
 
 
 async def test_a_run_whose_function_nobody_serves_has_no_worker(house: Work):

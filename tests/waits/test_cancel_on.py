@@ -1,5 +1,7 @@
 """Events that cancel runs: by the values that a run's own event had when it was created."""
 
+from typing import Any
+
 from pytest import raises
 
 from ironflow.engine.errors import StaleExecution
@@ -13,7 +15,7 @@ ON_CANCELLED = {"event": "order.cancelled", "match": "data.orderId"}
 HOUR_MS = 3_600_000
 
 
-async def a_sleeping_run(house: Work, data: object = None, *specs: dict[str, str], **more: object) -> Run:
+async def a_sleeping_run(house: Work, data: object = None, *specs: dict[str, str], **more: Any) -> Run:
     await house.a_function(cancel_on=list(specs) or [ON_CANCELLED], **more)
     await house.a_worker()
     (run_id,) = (await house.emit(data={"orderId": 7} if data is None else data)).run_ids

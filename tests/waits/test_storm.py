@@ -17,9 +17,9 @@ BATCH = 1_000
 WITHIN_S = 30.0
 
 
-def _report(job: Assignment, **more: object) -> dict[str, object]:
+def _wait(job: Assignment, event: str, **filter_: str) -> dict[str, object]:
     fence = {"execution_seq": job.execution_seq, "lease_token": job.lease_token}
-    return {"job": job.job_id, **fence, **more}
+    return {"job": job.job_id, "status": "yielded", "yield": waits_for(job, event, **filter_), **fence}
 
 
 async def test_ten_thousand_events_at_a_thousand_waiting_runs_wake_each_of_them_once(house: Work):
@@ -28,7 +28,7 @@ async def test_ten_thousand_events_at_a_thousand_waiting_runs_wake_each_of_them_
     await house.a_worker(jobs_max=WAITING)
     await house.call(events.emit_batch, events=[{"event": "order.placed", "data": {"n": n}} for n in range(WAITING)])
     waiting = await house.poll(available=WAITING)
-    yields = [_report(job, status="yielded", **{"yield": waits_for(job, "order.approved", match="n")}) for job in waiting]
+    yields = [_wait(job, "order.approved", match="n") for job in waiting]
     for first in range(0, WAITING, 500):
         await house.call(jobs.report, worker="w1", reports=yields[first : first + 500])
     assert (await house.call(runs.list_, status="waiting", limit=1)).total_count == WAITING
@@ -36,7 +36,8 @@ async def test_ten_thousand_events_at_a_thousand_waiting_runs_wake_each_of_them_
     begun = monotonic()
     for first in range(0, EVENTS, BATCH):
         # Every run's value comes by once, spread over all batches.
-        batch = [{"event": "order.approved", "data": {"n": n // 10 if n % 10 == 0 else -n}} for n in range(first, first + BATCH)]
+        values = [n // 10 if n % 10 == 0 else -n for n in range(first, first + BATCH)]
+        batch = [{"event": "order.approved", "data": {"n": n}} for n in values]
         await house.call(events.emit_batch, events=batch)
     took_s = monotonic() - begun
 
@@ -53,7 +54,7 @@ async def test_one_event_that_all_of_them_wait_for_wakes_all_at_one_stroke(house
     await house.a_worker(jobs_max=WAITING)
     await house.call(events.emit_batch, events=[{"event": "order.placed"}] * WAITING)
     waiting = await house.poll(available=WAITING)
-    yields = [_report(job, status="yielded", **{"yield": waits_for(job, "go")}) for job in waiting]
+    yields = [_wait(job, "go") for job in waiting]
     await house.call(jobs.report, worker="w1", reports=yields)
 
     begun = monotonic()

@@ -1,5 +1,7 @@
 """A run waits for an event: what it gets, when it goes on, and what happens when nothing comes."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -17,7 +19,7 @@ DAY_MS = 24 * HOUR_MS
 EVENT = "order.approved"
 
 
-async def a_waiting_run(house: Work, event: str = EVENT, *, data: object = None, **filter_: object) -> Run:
+async def a_waiting_run(house: Work, event: str = EVENT, *, data: object = None, **filter_: Any) -> Run:
     """A run of `charge` that waits for an event in its step `approval`."""
     await house.a_function()
     await house.a_worker()

@@ -12,16 +12,18 @@ from ironflow.base.pattern import is_pattern, literal_prefix
 from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.model import Lease, Run
-from ironflow.engine.report import NO_SUCH_FUNCTION
+from ironflow.engine.report import NO_SUCH_FUNCTION, decide_divergence
 from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.jobs import rules, store
 from ironflow.features.jobs.rules import Timing
-from ironflow.features.runs.ledger import event_text
+from ironflow.features.runs.ledger import Ledger, event_text
 from ironflow.features.runs.waits import Wait, matches
 from ironflow.log.read import lock_head, named_after, records
 from ironflow.storage.port import Tx
 
 PAGE = 500
+# How much of a history the error of a divergence can show.
+HISTORY_MAX = 100
 
 
 class Informer:
@@ -31,6 +33,13 @@ class Informer:
         self._index = index
         self._ids = ids
         self._timing = timing
+
+    def with_history(self, tx: Tx, run: Run, command: commands.Report | commands.Ack) -> Run:
+        """The run with all its steps where the report does not fit them, for the error to show; else the very same."""
+        if isinstance(command, commands.Ack) or decide_divergence(run, command) is None:
+            return run
+        steps = {step.step_id: step for step in Ledger.steps_after(tx, run.id, 0, HISTORY_MAX)}
+        return replace(run, steps=steps | run.steps)
 
     def informed(
         self, tx: Tx, run: Run, command: commands.Report | commands.Ack, now: Millis

@@ -163,6 +163,7 @@ class Jobs:
             try:
                 if run is None:
                     raise StaleExecution(f"Job {word.command.fence.job_id!r} belongs to no run here. Drop the job.")
+                run = self._informer.with_history(tx, run, word.command)
                 decision = decide(run, self._informer.informed(tx, run, word.command, word.now), word.now)
             except IronflowError as refusal:
                 answers.append(refusal)

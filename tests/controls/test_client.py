@@ -1,0 +1,135 @@
+"""The client's words for run controls, bulk jobs and gathered events, over HTTP with a server in this process."""
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+from multidict import CIMultiDict
+
+from ironflow.base.errors import DeadlineExceeded
+from ironflow.engine.errors import RunNotPaused, RunNotResumable, StepNotFound
+from ironflow.features.bulk.contract import InvalidBulk
+from ironflow.features.debounces.contract import DebounceNotFound
+from ironflow.features.runs.contract import RunStatus
+from ironflow.sdk.client import Client
+from ironflow.sdk.transport import Answer
+from tests.support.house import open_house
+from tests.support.work import Work, step
+from tests.support.yields import invokes, waits_for
+
+FINAL = {"message": "no", "code": "NO", "retryable": False}
+
+
+class Wire:
+    """The network between a client and a house."""
+
+    def __init__(self, house: Work) -> None:
+        self._http = house.http()
+
+    async def request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout: float
+    ) -> Answer:
+        found = await self._http.request(method, path, headers=dict(headers), content=body, timeout=timeout)
+        return Answer(found.status_code, CIMultiDict(found.headers), found.content)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+@pytest.fixture
+async def both(tmp_path: Path) -> AsyncIterator[tuple[Work, Client]]:
+    async with open_house(Work, str(tmp_path / "ironflow.db")) as house:
+        client = Client("http://house", transport=Wire(house))
+        yield house, client
+        await client.close()
+
+
+async def test_a_run_is_paused_repaired_and_resumed(both: tuple[Work, Client]):
+    house, client = both
+    run = await house.a_run()
+    job = await house.claim()
+    broken = step(job, "charge", error={"message": "declined", "retryable": False})
+    assert await client.runs.pause(run.id) == "pause_requested"
+    await house.report(job, "progress", step(job, "price", {"euros": 2**70}), broken)
+    assert await client.runs.pause(run.id) == "paused"
+
+    state = await client.runs.paused_state(run.id)
+    assert (state.pause_reason, [each.name for each in state.steps]) == ("injection", ["price", "charge"])
+    price, charge = state.steps
+    assert (price.output, price.status, charge.output) == ({"euros": 2**70}, "completed", None)
+    assert (charge.status, charge.error["message"]) == ("failed", "declined")
+
+    assert await client.runs.inject(run.id, price.id, "90", reason="a text stays a text") == {"euros": 2**70}
+    assert await client.runs.inject(run.id, "charge", {"paid": True}) is None
+    with pytest.raises(StepNotFound):
+        await client.runs.inject(run.id, "nothing", 1)
+    assert [each.output for each in await client.runs.steps(run.id)] == ["90", {"paid": True}]
+
+    assert (await client.runs.resume(run.id)).status is RunStatus.PENDING
+    with pytest.raises(RunNotPaused):
+        await client.runs.inject(run.id, "charge", 1)
+    assert (await client.runs.why(run.id)).reason == "no_free_worker"
+
+
+async def test_a_failed_run_is_patched_and_retried_from_a_step(both: tuple[Work, Client]):
+    house, client = both
+    run = await house.a_run()
+    job = await house.claim()
+    await house.report(job, "failed", step(job, "price", 1), step(job, "charge", 2), error=FINAL)
+
+    patched = await client.runs.patch_step(f"{run.id}:price:0", [1, None], reason="a discount")
+    assert (patched.output, patched.original_output, patched.patched_by) == ([1, None], 1, "api")
+    retried = await client.runs.retry(run.id, from_step="charge")
+    assert (retried.attempt, [each.name for each in await client.runs.steps(run.id)]) == (1, ["price"])
+    with pytest.raises(RunNotResumable):
+        await client.runs.resume(run.id)
+
+
+async def test_a_waiting_run_says_why_and_a_parent_lists_its_children(both: tuple[Work, Client]):
+    house, client = both
+    await house.a_function("settle", on=None)
+    run = await house.a_run()
+    job = await house.claim()
+    await house.report(job, "yielded", yielded=waits_for(job, "go"))
+    why = await client.runs.why(run.id)
+    assert (why.state, why.reason, why.event) == ("waiting", "wait_event", "go")
+
+    await house.emit("go")
+    job = await house.claim()
+    await house.report(job, "yielded", yielded=invokes(job, "settle"))
+    (child,) = [each async for each in client.runs.list(parent_run_id=run.id)]
+    assert (child.function_id, child.parent_run_id) == ("settle", run.id)
+
+
+async def test_many_runs_at_once(both: tuple[Work, Client]):
+    house, client = both
+    await house.a_function()
+    for _ in range(3):
+        await house.emit()
+    with pytest.raises(InvalidBulk):
+        await client.bulk.start("cancel")
+    assert (await client.bulk.start("cancel", function_id="charge", dry_run=True)).matched == 3
+
+    job = await client.bulk.start("cancel", statuses=["pending"], reason="enough")
+    with pytest.raises(DeadlineExceeded):
+        await client.bulk.wait(job.id, timeout="1ms")
+    await house.loop("bulk")
+    assert (await client.bulk.wait(job.id)).changed == 3
+    other = await client.bulk.start("retry", statuses=["failed"])
+    assert (await client.bulk.stop(other.id)).status == "stopped"
+    assert [each.id async for each in client.bulk.list(page_size=1)] == [other.id, job.id]
+    assert (await client.bulk.get(job.id)).status == "done"
+
+
+async def test_gathered_events(both: tuple[Work, Client]):
+    house, client = both
+    await house.a_function(debounce={"period_ms": 60_000, "key": "who"})
+    for who in ("ada", "bob", "ada"):
+        await house.emit(data={"who": who})
+
+    found = [each async for each in client.debounces.list(function_id="charge", page_size=1)]
+    assert [(each.key, each.events) for each in found] == [("ada", 2), ("bob", 1)]
+    await client.debounces.cancel(found[0].id)
+    with pytest.raises(DebounceNotFound):
+        await client.debounces.cancel(found[0].id)
+    assert [each.key async for each in client.debounces.list()] == ["bob"]
