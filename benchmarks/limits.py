@@ -20,7 +20,7 @@ COMMITS = "SQLite commits"
 ROWS = "SQLite rows at 64 a commit"
 ECHO_1, ECHO_64 = "echo requests at 1", "echo requests at 64"
 ECHO_LATENCY = "echo round trip"
-SECONDS = 1.0
+SECONDS = 1.5
 
 
 async def run(ground: Ground) -> list[Figure]:
@@ -30,7 +30,7 @@ async def run(ground: Ground) -> list[Figure]:
     request = request_of("POST", "/", b'{"text":"' + b"x" * 89 + b'"}')
     for writers, name in ((1, ECHO_1), (64, ECHO_64)):
         load = ClosedLoop(address, writers, lambda _: request, lambda reply: reply.status == 200)
-        measured = await load.run(SECONDS)
+        measured = await load.best(SECONDS)
         figures.append(Figure(name=name, value=measured.per_second, unit="/s"))
         if writers == 1:
             figures.append(Figure(name=ECHO_LATENCY, value=measured.percentile(50), unit="ms", better="less"))

@@ -38,7 +38,7 @@ async def start_runs(address: str, count: int, item: dict[str, Any]) -> None:
     def stored(reply: Reply) -> bool:
         return reply.status == 200 and b'"error"' not in reply.body
 
-    await ClosedLoop(address, 1, lambda _: batch, stored).run(60.0, count // BATCH, warm_up_s=0)
+    await ClosedLoop(address, 1, lambda _: batch, stored).run(60.0, count // BATCH)
 
 
 class Watch:
