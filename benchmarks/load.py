@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
-
 ROUNDS = 3
 
 
