@@ -1,7 +1,8 @@
 """Question: what does an emit cost when many functions are registered that it does not start?
 
-Method: the emits of `emits` at 64 writers with one function registered, then with a thousand: half of them on other
-event names, half on patterns, each of its own prefix.
+Method: the emits of `emits` at 64 writers on two servers in turn: one with one function, one with a thousand, half of
+them on other event names, half on patterns, each of its own prefix. Compared is the server's processor time for an
+emit, the least of three rounds.
 """
 
 from benchmarks.answers import Figure
@@ -11,23 +12,25 @@ from ironflow import Client
 from ironflow.features.functions.contract import RegisterFunction, Trigger
 
 SECONDS = 3.0
+ROUNDS = 3
 MANY = 1000
 
 
 async def run(ground: Ground) -> list[Figure]:
-    server, address = await ground.server()
-    async with Client(address) as client:
-        await client.functions.register(other(0))
-        one = await emit(server, address, 64, SECONDS)
-        for number in range(1, MANY):
-            await client.functions.register(other(number))
-        many = await emit(server, address, 64, SECONDS)
+    servers = {count: await ground.server(db=str(ground.folder / f"{count}.db")) for count in (1, MANY)}
+    for count, (_, address) in servers.items():
+        async with Client(address) as client:
+            for number in range(count):
+                await client.functions.register(other(number))
+    spent_us: dict[int, list[float]] = {count: [] for count in servers}
+    for _ in range(ROUNDS):
+        for count, (server, address) in servers.items():
+            spent_us[count].append((await emit(server, address, 64, SECONDS)).spent_us)
+    one, many = min(spent_us[1]), min(spent_us[MANY])
     return [
-        Figure(name="emits with 1 function", value=one.per_second, unit="/s"),
-        Figure(name="emits with 1,000 functions", value=many.per_second, unit="/s"),
-        Figure(name="processor time with 1 function", value=one.spent_us, unit="µs", better="less"),
-        Figure(name="processor time with 1,000 functions", value=many.spent_us, unit="µs", better="less"),
-        Figure(name="cost of 999 more", value=many.spent_us / one.spent_us, unit="×", target=1.1, better="less"),
+        Figure(name="processor time with 1 function", value=one, unit="µs", better="less"),
+        Figure(name="processor time with 1,000 functions", value=many, unit="µs", better="less"),
+        Figure(name="cost of 999 more", value=many / one, unit="×", target=1.1, better="less"),
     ]
 
 

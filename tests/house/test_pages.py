@@ -1,0 +1,44 @@
+"""Pages that promise something name the tests that hold it, and the code in them is sound."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SEMANTICS = (ROOT / "docs" / "reference" / "semantics.md").read_text()
+ROWS = re.findall(r"^\| (?!when|---)(.+?) \| (.+?) \| `([\w/]+\.py)::(\w+)` \|$", SEMANTICS, re.MULTILINE)
+GUIDES = [ROOT / "docs" / "guides" / f"{name}.md" for name in ("flow-control", "run-controls", "waiting-for-events")]
+
+
+@cache
+def named_in(file: str) -> set[str]:
+    tree = ast.parse((ROOT / "tests" / file).read_text())
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_every_row_of_the_semantics_page_names_a_test():
+    assert len(ROWS) == len(re.findall(r"^\| (?!when|---)", SEMANTICS, re.MULTILINE)) > 100
+
+
+@pytest.mark.parametrize(("file", "name"), sorted({(file, name) for _, _, file, name in ROWS}))
+def test_the_tests_that_the_semantics_page_names_are_there(file: str, name: str):
+    assert name in named_in(file)
+
+
+def test_no_case_of_the_semantics_page_is_told_twice():
+    cases = [
+        (section, when) for section in SEMANTICS.split("\n## ")[1:] for when in re.findall(r"^\| (.+?) \|", section)
+    ]
+    assert len(cases) == len(set(cases))
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_code_in_the_guides_runs_as_far_as_it_defines_things(page: Path):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    known: dict[str, object] = {"__name__": "guide"}
+    assert blocks
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), known)
