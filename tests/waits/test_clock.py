@@ -1,5 +1,7 @@
 """A clock that is set back an hour: nothing is lost, nothing happens twice, all goes on when its time has come."""
 
+from typing import Any
+
 from ironflow.features.runs.contract import RunStatus
 from tests.support.work import Work
 from tests.support.yields import sleeps, waits_for
@@ -8,7 +10,7 @@ HOUR_MS = 3_600_000
 
 
 async def test_a_clock_set_back_an_hour_delays_what_waits_for_a_time_and_breaks_nothing(house: Work):
-    limits = {"throttle": {"limit": 3, "period_ms": 60_000}, "concurrency": {"limit": 3}}
+    limits: dict[str, Any] = {"throttle": {"limit": 3, "period_ms": 60_000}, "concurrency": {"limit": 3}}
     await house.a_function(**limits)
     await house.a_function("gather", on="moved", debounce={"period_ms": 5_000})
     await house.a_worker(function_ids=["charge", "gather"])
