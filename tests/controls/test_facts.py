@@ -1,35 +1,15 @@
 """What is kept of a recorded run is all that happened to it: its row is the fold of its facts, whatever people do."""
 
-import msgspec
-from msgspec.structs import replace
-
-from ironflow.engine.evolve import fold
-from ironflow.engine.facts import AnyFact
 from ironflow.features.controls import contract as controls
 from ironflow.features.jobs import contract as jobs
 from ironflow.features.jobs.contract import Assignment
 from ironflow.features.runs import contract as runs
-from ironflow.features.runs import store
-from ironflow.storage.port import Tx
+from tests.support.facts import check_fold
 from tests.support.work import Work, step
 from tests.support.yields import invokes, sleeps, waits_for
 
-FACTS = "SELECT body FROM facts WHERE run_id = :id ORDER BY version"
-decode = msgspec.json.Decoder(AnyFact).decode
 RECORDED = {"recording": True, "concurrency": {"limit": 1}}
 FINAL = {"message": "no", "retryable": False}
-
-
-async def check_fold(house: Work) -> None:
-    """Every run, with its lease and steps, is the fold of the facts that are kept of it."""
-
-    def look(tx: Tx) -> None:
-        for (run_id,) in tx.rows("SELECT id FROM runs"):
-            steps = {each.step_id: each for each in store.steps_after(tx, run_id, 0, 100)}
-            row = store.look(tx, [run_id])[run_id]
-            assert fold(None, (decode(body) for (body,) in tx.rows(FACTS, {"id": run_id}))) == replace(row, steps=steps)
-
-    await house.db.read(look)
 
 
 def _update(job: Assignment, status: str, **more: object) -> dict[str, object]:
@@ -45,7 +25,7 @@ async def test_two_words_on_one_run_in_one_commit_are_both_kept(house: Work):
     verdicts = await house.call(jobs.report, worker="w1", reports=told)
 
     assert [each.status for each in verdicts.results] == ["ok", "ok"]
-    await check_fold(house)
+    assert await check_fold(house)
 
 
 async def test_a_run_through_waits_children_and_everybodys_hands(house: Work):
@@ -53,7 +33,7 @@ async def test_a_run_through_waits_children_and_everybodys_hands(house: Work):
     run = await house.a_run(**RECORDED)
     await house.emit()
     await house.a_worker(function_ids=("charge", "settle"))
-    await check_fold(house)
+    assert await check_fold(house)
 
     job = await house.claim()
     await house.report(job, "yielded", step(job, "reserve"), yielded=sleeps(job, house.now + 1_000))
@@ -63,7 +43,7 @@ async def test_a_run_through_waits_children_and_everybodys_hands(house: Work):
     job = await house.claim()
     await house.report(job, "yielded", yielded=waits_for(job, "go"))
     await house.emit("go")
-    await check_fold(house)
+    assert await check_fold(house)
 
     job = await house.claim()
     await house.report(job, "yielded", yielded=invokes(job, "settle"))
@@ -72,7 +52,7 @@ async def test_a_run_through_waits_children_and_everybodys_hands(house: Work):
     await house.report(child, "failed", error=FINAL)
     await house.call(controls.inject, run_id=run.id, step_id="settle", new_output=1)
     await house.call(controls.resume, run_id=run.id)
-    await check_fold(house)
+    assert await check_fold(house)
 
     job = await house.claim()
     await house.report(job, "failed", step(job, "ship"), error=FINAL)
@@ -81,7 +61,7 @@ async def test_a_run_through_waits_children_and_everybodys_hands(house: Work):
     await house.call(controls.pause, run_id=run.id)
     await house.call(controls.resume, run_id=run.id)
     await house.report(await house.claim(), "completed")
-    await check_fold(house)
+    assert await check_fold(house)
 
 
 async def test_a_run_that_is_reached_by_two_events_of_one_commit_is_kept_whole(house: Work):
@@ -94,4 +74,4 @@ async def test_a_run_that_is_reached_by_two_events_of_one_commit_is_kept_whole(h
 
     await house.emit("order.cancelled", data={"id": 7})
 
-    await check_fold(house)
+    assert await check_fold(house)

@@ -104,6 +104,8 @@ async def test_a_job_that_nobody_began_keeps_its_slot(house: Work):
     await house.a_worker()
     first, _ = await some_runs(house, 2)
     await house.claim(acked=False)
+    await some_runs(house, 1)
+    assert await handed_out(house) == []
     house.move(30_000)
     await house.loop("leases")
 

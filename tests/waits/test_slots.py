@@ -1,7 +1,7 @@
 """Concurrency slots under random histories: never over the limit, never a free slot while somebody queues for it.
 
-Emits, claims, reports, lost leases, sleeps, pauses, resumes and cancels come in any order; whatever they do, all runs
-end once everything that can happen has happened.
+Emits, claims, reports, children, lost leases, sleeps, pauses, resumes and cancels come in any order; whatever they do,
+all runs end once everything that can happen has happened, and each is the fold of its facts.
 """
 
 import asyncio
@@ -19,15 +19,21 @@ from ironflow.features.controls import contract as controls
 from ironflow.features.jobs.contract import Assignment, WorkerNotFound
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import RunStatus
+from tests.support.facts import check_fold
 from tests.support.house import open_house
 from tests.support.work import LEASE_MS, Work
-from tests.support.yields import sleeps, waits_for
+from tests.support.yields import invokes, sleeps, waits_for
 
 WORKERS = ("w1", "w2")
-OPEN_SLOTS = "SELECT slot_key, sum(CASE WHEN state = 'queued' THEN 0 ELSE 1 END), count(*) FROM jobs GROUP BY slot_key"
-PAUSED = "SELECT slot_key, count(*) FROM runs WHERE status = 'paused' AND holds_slot = 1 GROUP BY slot_key"
-KINDS = ("emit", "emit", "claim", "claim", "complete", "fail", "sleep", "wait", "wake", "silence", "pause", "resume")
-WORDS = st.lists(st.tuples(st.sampled_from((*KINDS, "cancel")), st.integers(0, 7)), max_size=40)
+OPEN_SLOTS = """SELECT function_id, slot_key, sum(CASE WHEN state = 'queued' THEN 0 ELSE 1 END), count(*) FROM jobs
+GROUP BY function_id, slot_key"""
+PAUSED = """SELECT function_id, slot_key, count(*) FROM runs WHERE status = 'paused' AND holds_slot = 1
+GROUP BY function_id, slot_key"""
+KINDS = (
+    *("emit", "emit", "claim", "claim", "complete", "fail", "sleep", "wait", "invoke", "wake", "silence"),
+    *("pause", "resume", "cancel"),
+)
+WORDS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 7)), max_size=40)
 
 
 class Play:
@@ -41,12 +47,14 @@ class Play:
 
     async def start(self, key: str, pause_behavior: str) -> None:
         limit = {"limit": self.limit, "key": key}
-        await self.house.a_function(concurrency=limit, pause_behavior=pause_behavior, retry={"initial_delay_ms": 1_000})
+        config = {"pause_behavior": pause_behavior, "retry": {"initial_delay_ms": 1_000}, "recording": True}
+        await self.house.a_function(concurrency=limit, **config)
+        await self.house.a_function("child", on=None, concurrency={"limit": self.limit}, **config)
         await self.workers()
 
     async def workers(self) -> None:
         for worker in WORKERS:
-            await self.house.a_worker(worker, jobs_max=100)
+            await self.house.a_worker(worker, ("charge", "child"), jobs_max=100)
 
     async def do(self, word: str, which: int) -> None:
         """One thing that happens; what is refused because of the run's state changes nothing."""
@@ -57,7 +65,7 @@ class Play:
                     self.run_ids += (await house.emit(data={"k": which % 2})).run_ids
                 case "claim":
                     self.held += await house.poll(WORKERS[which % 2], available=1 + which // 2, acked=which % 3 != 0)
-                case "complete" | "fail" | "sleep" | "wait" if self.held:
+                case "complete" | "fail" | "sleep" | "wait" | "invoke" if self.held:
                     await self.report(word, self.held.pop(which % len(self.held)))
                 case "wake":
                     house.move(1_000)
@@ -80,8 +88,10 @@ class Play:
                 await self.house.report(job, "failed")
             case "sleep":
                 await self.house.report(job, "yielded", yielded=sleeps(job, self.house.now + 1_000))
-            case _:
+            case "wait":
                 await self.house.report(job, "yielded", yielded=waits_for(job, "go"))
+            case _:
+                await self.house.report(job, "yielded", yielded=invokes(job, "child", invoke_timeout_ms=60_000))
 
     async def control(self, word: str, run_id: str) -> None:
         match word:
@@ -94,11 +104,13 @@ class Play:
 
     async def check(self, settled: bool = True) -> None:
         """settled: nothing is under way, so that a free slot for which somebody queues is a lost one."""
-        slots, paused = await self.house.db.read(lambda tx: (tx.rows(OPEN_SLOTS), dict(tx.rows(PAUSED))))
-        for key, taken, wanted in slots:
-            assert taken <= self.limit, f"{taken} runs have a slot of {key!r}"
+        slots, paused = await self.house.db.read(lambda tx: (tx.rows(OPEN_SLOTS), tx.rows(PAUSED)))
+        holding = {(function_id, key): count for function_id, key, count in paused}
+        for function_id, key, taken, wanted in slots:
+            assert taken <= self.limit, f"{taken} runs of {function_id} have a slot of {key!r}"
             if settled and wanted > taken:
-                assert taken + paused.get(key, 0) >= self.limit, f"a slot of {key!r} is free and somebody queues for it"
+                kept = taken + holding.get((function_id, key), 0)
+                assert kept >= self.limit, f"a slot of {function_id} {key!r} is free and somebody queues for it"
 
     async def end(self) -> None:
         """Everybody gets a chance to finish; nothing may be left over."""
@@ -115,11 +127,12 @@ class Play:
                 await self.house.report(job, "completed")
             await self.check()
         assert {run.id: run.state for run in await self.house.runs(limit=1000) if not run.status.ended} == {}
+        assert await check_fold(self.house) == len(await self.house.runs(limit=1000))
         for table in ("jobs", "timers", "waits"):
             assert await self.house.db.read(lambda tx, t=table: tx.row(f"SELECT count(*) FROM {t}")) == (0,), table
 
 
-@settings(max_examples=25)
+@settings(max_examples=40)
 @given(words=WORDS, limit=st.integers(1, 3), key=st.sampled_from(["", "k"]), pausing=st.sampled_from(["", "release"]))
 def test_whatever_happens_no_slot_is_lost_and_none_is_given_twice(
     words: list[tuple[str, int]], limit: int, key: str, pausing: str
@@ -149,7 +162,7 @@ async def test_words_that_come_at_the_same_moment_share_the_slots_of_a_key(share
     history = Play(shared, 3)
     await history.start("k", "")
     for _ in range(25):
-        crowd = [(chance.choice((*KINDS, "cancel")), chance.randrange(200)) for _ in range(16)]
+        crowd = [(chance.choice(KINDS), chance.randrange(200)) for _ in range(16)]
         await asyncio.gather(*(history.do(*word) for word in crowd))
         await history.check()
     await history.end()
