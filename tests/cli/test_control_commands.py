@@ -37,7 +37,7 @@ def test_a_run_is_paused_looked_at_given_another_output_and_resumed(ironflow, wa
     assert ironflow("run", "pause", run_id).out == f"paused {run_id}\n"
 
     lines = ironflow("run", "paused-state", run_id).out.splitlines()
-    assert lines[0].split() == ["paused", "by", "injection"]
+    assert lines[0].split() == ["reason", "injection"]
     assert lines[1].split() == ["comes", "next", "answer"]
     headings, row = lines[3:]
     assert headings.split() == ["ROW", "STEP", "TYPE", "STATUS", "FINISHED", "OUTPUT"]
@@ -123,7 +123,7 @@ def test_a_parent_shows_its_children_and_a_child_its_parent(ironflow):
     lines = ironflow("run", "get", parent).out.splitlines()
     (row,) = [line for line in lines if line.startswith("children")]
     assert row.split() == ["children", child, "slow", "paused", "(sleep)"]
-    assert any(line.startswith("waits for") and f"run {child}, at most until" in line for line in lines)
+    assert any(line.startswith("waits for") and f"the end of {child} (slow), at most until" in line for line in lines)
     above = [line.split() for line in ironflow("run", "get", child).out.splitlines() if line.startswith("parent")]
     assert above == [["parent", parent, "step", f"{parent}:slow:0"]]
     assert [run["id"] for run in ironflow("run", "list", "--parent", parent, "--json").json["runs"]] == [child]

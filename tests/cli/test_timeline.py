@@ -113,9 +113,19 @@ def test_a_run_under_way_reaches_until_now():
         (a_run(status=RunStatus.RUNNING, ended_at=None), [], ""),
         (a_run(status=RunStatus.PENDING, ended_at=None), [], "a worker that is free"),
         (
-            a_run(status=RunStatus.PENDING, ended_at=None, attempt=2, next_attempt_at=at(2000)),
+            a_run(status=RunStatus.PENDING, ended_at=None, attempt=1, next_attempt_at=at(2000)),
             [],
             "attempt 2 of 3 at 2026-01-01 00:00:02.000 UTC (in 2 s)",
+        ),
+        (
+            a_run(status=RunStatus.PENDING, ended_at=None, state="waiting: throttle", next_attempt_at=at(2000)),
+            [],
+            "its turn to start at 2026-01-01 00:00:02.000 UTC (in 2 s)",
+        ),
+        (
+            a_run(status=RunStatus.PAUSED, ended_at=None, state="paused: injection"),
+            [a_step("rest", 0, None, status=StepStatus.SLEEPING, sleep_until=at(2000))],
+            "someone to resume it: ironflow run resume run_1",
         ),
         (
             a_run(status=RunStatus.PAUSED, ended_at=None, pause_reason="sleep"),
@@ -130,7 +140,7 @@ def test_a_run_under_way_reaches_until_now():
         (
             a_run(status=RunStatus.PAUSED, ended_at=None),
             [a_step("settle", 0, None, status=StepStatus.WAITING, child_run_id="run_2")],
-            "run run_2",
+            "the end of run_2 (settle)",
         ),
         (a_run(status=RunStatus.PAUSED, ended_at=None, pause_reason="injection"), [], "injection"),
     ],

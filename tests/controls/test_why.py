@@ -90,7 +90,7 @@ async def test_a_sleeping_run_says_in_which_step_and_until_when(house: Work):
         "waiting",
         {"reason": "sleep", "until": to_datetime(until), "step_id": f"{run.id}:nap:0"},
     )
-    assert found.message == "It sleeps in step 'nap' until 2026-01-01T00:01:00+00:00."
+    assert found.message == "It sleeps in step 'nap' until 2026-01-01T00:01:00Z."
 
 
 async def test_a_waiting_run_names_the_event_and_the_deadline(house: Work):
@@ -134,7 +134,7 @@ async def test_a_run_between_two_attempts_says_when_the_next_one_starts(house: W
     found = await why(house, run)
 
     assert said(found) == {"reason": "retry", "until": to_datetime(house.now + 1_000)}
-    assert found.message == "Attempt 1 of 3 failed; the next one starts at 2026-01-01T00:00:01+00:00."
+    assert found.message == "Attempt 1 of 3 failed; the next one starts at 2026-01-01T00:00:01Z."
 
 
 async def test_a_throttled_run_says_when_it_may_start(house: Work):

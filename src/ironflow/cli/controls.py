@@ -96,7 +96,7 @@ def _paused_picture(cli: Cli, state: PausedState) -> RenderableType:
             for each in state.steps
         ),
     )
-    about = facts([("paused by", state.pause_reason or "nobody"), ("comes next", state.next_step_hint)])
+    about = facts([("reason", state.pause_reason or "not paused"), ("comes next", state.next_step_hint)])
     return Group(about, Text(), steps) if state.steps else about
 
 

@@ -103,11 +103,11 @@ def waiting_text(run: Run, steps: Sequence[Step], now: Millis) -> str:
             return f"event {step.wait_event_name}{limit}"
         if step.status is StepStatus.WAITING and step.child_run_id:
             limit = f", at most until {moment_text(step.wait_timeout, now)}" if step.wait_timeout else ""
-            return f"run {step.child_run_id}{limit}"
+            return f"the end of {step.child_run_id} ({step.name}){limit}"
     if run.next_attempt_at is not None and run.state == "waiting: throttle":
         return f"its turn to start at {moment_text(run.next_attempt_at, now)}"
     if run.next_attempt_at is not None:
-        return f"attempt {run.attempt} of {run.max_attempts} at {moment_text(run.next_attempt_at, now)}"
+        return f"attempt {run.attempt + 1} of {run.max_attempts} at {moment_text(run.next_attempt_at, now)}"
     return "a worker that is free" if run.status is RunStatus.PENDING else run.pause_reason or "being resumed"
 
 

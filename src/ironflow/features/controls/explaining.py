@@ -45,7 +45,7 @@ def _paused(run: Run) -> Why:
 def _waiting(run: Run) -> Why:
     step = run.steps.get(run.open_step) if run.open_step is not None else None
     name = step.name if step is not None else ""
-    at = to_datetime(run.next_at).isoformat() if run.next_at is not None else "something happens"
+    at = _text(run.next_at) if run.next_at is not None else "something happens"
     match run.reason:
         case "sleep":
             return _why(run, "sleep", f"It sleeps in step {name!r} until {at}.", until=run.next_at, step=step)
@@ -78,6 +78,11 @@ def _pending(tx: Tx, run: Run, oldest: Millis) -> Why:
     return _why(
         run, "no_free_worker", f"All workers that serve function {run.function_id!r} are busy, or about to ask."
     )
+
+
+def _text(at: Millis) -> str:
+    """A time in a sentence: `2026-01-31T12:00:00Z`, with milliseconds where there are any."""
+    return to_datetime(at).isoformat(timespec="milliseconds" if at % 1000 else "seconds").replace("+00:00", "Z")
 
 
 def _why(
