@@ -7,7 +7,8 @@ with their traceback and answered as an internal error without details.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -18,7 +19,10 @@ from ironflow.base.operation import Operation
 
 logger = logging.getLogger(__name__)
 
+# Unary: an awaitable answer. A stream: an async generator; its request is a message (`server`) or an async iterator of
+# messages (`bidi`). A generator is closed when the client goes away: what it holds belongs into `try` and `finally`.
 Handler = Callable[[Call, Any], Awaitable[Any]]
+StreamHandler = Callable[[Call, Any], AsyncGenerator[Any, None]]
 # Raises Unauthenticated or PermissionDenied; given the call and the scope that the operation declares.
 Authorise = Callable[[Call, str], None]
 
@@ -45,10 +49,10 @@ class Dispatch:
 
     def __init__(self, authorise: Authorise = allow_all) -> None:
         self._authorise = authorise
-        self._handlers: dict[Operation[Any, Any], Handler] = {}
+        self._handlers: dict[Operation[Any, Any], Handler | StreamHandler] = {}
         self.counts = Counts()
 
-    def bind(self, handlers: Mapping[Operation[Any, Any], Handler]) -> None:
+    def bind(self, handlers: Mapping[Operation[Any, Any], Handler | StreamHandler]) -> None:
         self._handlers.update(handlers)
 
     @property
@@ -59,29 +63,74 @@ class Dispatch:
         self, operation: Operation[Any, Any], call: Call, request: msgspec.Struct, deadline_s: float | None = None
     ) -> Any:
         """The handler's answer. Raises IronflowError and nothing else (cancellation passes through)."""
-        started = time.perf_counter()
-        outcome = "ok"
-        try:
-            self._authorise(call, operation.scope)
-            handler = self._handlers.get(operation)
-            if handler is None:
-                raise Unimplemented(f"This server does not offer {operation.name}.")
+        with _Watch(self.counts, operation, deadline_s):
+            handler: Any = self._handler(operation, call)
             if deadline_s is None:
                 return await handler(call, request)
             async with asyncio.timeout(deadline_s):
                 return await handler(call, request)
-        except IronflowError as error:
-            outcome = error.connect
-            raise
-        except TimeoutError:
-            outcome = DeadlineExceeded.connect
-            raise DeadlineExceeded(f"{operation.name} did not finish within {deadline_s} s.") from None
-        except asyncio.CancelledError:
-            outcome = "canceled"
-            raise
-        except Exception as surprise:
-            outcome = Internal.connect
-            logger.exception("operation failed", extra={"operation": operation.name})
-            raise Internal() from surprise
-        finally:
-            self.counts.add(operation.name, outcome, time.perf_counter() - started)
+
+    async def stream(
+        self,
+        operation: Operation[Any, Any],
+        call: Call,
+        request: msgspec.Struct | AsyncIterator[Any],
+        deadline_s: float | None = None,
+    ) -> AsyncGenerator[Any, None]:
+        """The answers of a streaming operation as they come; close the generator when the client has gone.
+
+        Raises as a call does, also after some answers.
+        """
+        ends_at = None if deadline_s is None else asyncio.get_running_loop().time() + deadline_s
+        with _Watch(self.counts, operation, deadline_s):
+            handler: Any = self._handler(operation, call)
+            async with aclosing(handler(call, request)) as answers:
+                while True:
+                    # Around each answer, not around all: between answers it is the reader that works.
+                    async with asyncio.timeout_at(ends_at):
+                        try:
+                            answer = await anext(answers)
+                        except StopAsyncIteration:
+                            return
+                    yield answer
+
+    def _handler(self, operation: Operation[Any, Any], call: Call) -> Handler | StreamHandler:
+        self._authorise(call, operation.scope)
+        handler = self._handlers.get(operation)
+        if handler is None:
+            raise Unimplemented(f"This server does not offer {operation.name}.")
+        return handler
+
+
+class _Watch:
+    """Counts one call and turns whatever it raises into an IronflowError."""
+
+    __slots__ = ("_counts", "_deadline_s", "_operation", "_started")
+
+    def __init__(self, counts: Counts, operation: Operation[Any, Any], deadline_s: float | None) -> None:
+        self._counts, self._operation, self._deadline_s = counts, operation, deadline_s
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, surprise: BaseException | None, _: object) -> None:
+        name = self._operation.name
+        error = None if surprise is None else _as_error(name, surprise, self._deadline_s)
+        outcome = error.connect if error else "ok" if surprise is None else "canceled"
+        self._counts.add(name, outcome, time.perf_counter() - self._started)
+        if error is not None and error is not surprise:
+            raise error from surprise
+
+
+def _as_error(name: str, surprise: BaseException, deadline_s: float | None) -> IronflowError | None:
+    """What is answered; None for what has nobody to be answered, such as a cancellation."""
+    match surprise:
+        case IronflowError():
+            return surprise
+        case TimeoutError() if deadline_s is not None:
+            return DeadlineExceeded(f"{name} did not finish within {deadline_s} s.")
+        case Exception():
+            logger.error("operation failed", extra={"operation": name}, exc_info=surprise)
+            return Internal()
+        case _:
+            return None

@@ -7,11 +7,15 @@ import msgspec
 from ironflow.base.time import Millis
 
 # event: emitted by users. invoke: the input of a directly started run; starts nothing else. topic: a published message.
-Kind = Literal["event", "invoke", "topic"]
+# entity: appended to an entity's stream; in everything else an event.
+Kind = Literal["event", "invoke", "topic", "entity"]
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One event. position: its place in the global order, 0 before it is appended. data, metadata: JSON texts."""
+    """One event. position: its place in the global order, 0 before it is appended. data, metadata: JSON texts.
+
+    entity_type, entity_id, entity_version: of kind `entity` only; versions count from 1 within the entity's stream.
+    """
 
     id: str
     environment: str
@@ -26,4 +30,7 @@ class Record(msgspec.Struct, frozen=True):
     idempotency_key: str | None = None
     run_id: str | None = None
     emitted_by: str | None = None
+    entity_type: str | None = None
+    entity_id: str | None = None
+    entity_version: int | None = None
     position: int = 0
