@@ -49,6 +49,7 @@ class Operation(Generic[Req, Res]):
     response_headers: response header -> field of the response; not sent when the field is None.
     empty_when: a field; when its value is empty the answer is 204.
     holds: the answer may be held back; the work is cancelled when the client goes away.
+    drains: a stream that ends by itself when the server stops, within the time for it; others are ended.
     status_from: REST status computed from the answer, where it is not always `success`.
     """
 
@@ -71,6 +72,7 @@ class Operation(Generic[Req, Res]):
     response_headers: Mapping[str, str] = field(default_factory=dict[str, str])
     empty_when: str | None = None
     holds: bool = False
+    drains: bool = False
     status_from: Callable[[Any], int] | None = None
 
     @property

@@ -44,6 +44,7 @@ from ironflow.server.metrics import Metrics
 from ironflow.server.settings import Settings
 from ironflow.storage.open import is_postgres, open_database
 from ironflow.storage.port import Database
+from ironflow.transports.connect_streams import ConnectStreams
 from ironflow.transports.connectrpc import PREFIX, Connect
 from ironflow.transports.context import CallContext
 from ironflow.transports.http import App
@@ -66,10 +67,16 @@ class House:
     loops: Loops
     all_loops: list[Loop]
     desk: Desk
+    streams: ConnectStreams
 
     def let_go(self) -> None:
-        """Answers what is held back, so that the server can stop."""
+        """Answers what is held back and ends the streams, so that the server can stop."""
         self.desk.close()
+        self.streams.let_go()
+
+    def let_go_of_all(self) -> None:
+        """Ends the streams that wanted to end by themselves, and took too long."""
+        self.streams.let_go(all_of_them=True)
 
     def start_loops(self) -> None:
         self.loops.start(self.all_loops)
@@ -128,6 +135,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     for room in rooms:
         dispatch.bind(room.handlers())
     context = CallContext(clock)
+    streams = ConnectStreams(dispatch, context, settings.body_bytes_max)
     app = App(
         [
             (PREFIX, Connect(dispatch, context)),
@@ -138,6 +146,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
             "/api/v1/openapi.json": OpenApi(dispatch.operations),
         },
         settings.body_bytes_max,
+        (streams,),
     )
     all_loops: list[Loop] = [
         FireTimers(db, ledger.wake_due),
@@ -154,7 +163,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         FireCron(db, ledger, index, ids),
         AdmitQueued(db, ledger, index),
     ]
-    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk)
+    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk, streams)
 
 
 def _broker(settings: Settings, ids: Ids) -> Broker:

@@ -65,7 +65,8 @@ class H2cornServer:
             # Silent bidirectional streams are legal; slow request bodies are bounded by the application.
             timeout_request_body_idle=0,
             timeout_graceful_shutdown=settings.shutdown_ms / 1000,
-            max_request_body_size=settings.body_bytes_max * 2,
+            # The application bounds a body, and of a stream, which may go on for ever, each message.
+            max_request_body_size=0,
             websocket_ping_interval=20.0,
             max_concurrent_streams=1024,
         )
@@ -74,9 +75,12 @@ class H2cornServer:
     async def serve(self, started: Callable[[], None]) -> None:
         _silence_banner()
         serving = asyncio.create_task(self._server.serve())
-        await self._server.wait_started()
-        started()
-        await serving
+        try:
+            await self._server.wait_started()
+            started()
+            await serving
+        finally:
+            self._socket.close()
 
     def stop(self) -> None:
         self._server.shutdown()

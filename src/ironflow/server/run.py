@@ -17,6 +17,9 @@ from ironflow.server.settings import Settings, settings_text
 
 logger = logging.getLogger(__name__)
 
+# The part of the time for stopping after which streams that drain are ended as well.
+DRAINED_BY = 0.8
+
 Started = Callable[[str], None]
 
 
@@ -56,6 +59,7 @@ async def _until_stopped(house: House, server: HttpServer, started: Started | No
     def stop() -> None:
         logger.info("stopping")
         house.let_go()
+        loop.call_later(house.settings.shutdown_ms * DRAINED_BY / 1000, house.let_go_of_all)
         server.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -17,31 +17,13 @@ from ironflow.base.errors import (
 from ironflow.base.operation import Operation
 from ironflow.base.spelling import message_to_json, reader
 from ironflow.dispatch import Dispatch
+from ironflow.transports.connect_errors import retry_after, said, status_of
 from ironflow.transports.context import CallContext
 from ironflow.transports.http import Request, Response
 from ironflow.transports.rest import while_connected
 
 PREFIX = "/ironflow.v1."
 _OTHER_CODECS = ("application/proto", "application/x-protobuf", "application/protobuf")
-# The HTTP status of an RPC error follows its Connect code alone. Source: protocol/connectrpc.md 3.
-STATUS = {
-    "canceled": 499,
-    "unknown": 500,
-    "invalid_argument": 400,
-    "deadline_exceeded": 504,
-    "not_found": 404,
-    "already_exists": 409,
-    "permission_denied": 403,
-    "resource_exhausted": 429,
-    "failed_precondition": 400,
-    "aborted": 409,
-    "out_of_range": 400,
-    "unimplemented": 501,
-    "internal": 500,
-    "unavailable": 503,
-    "data_loss": 500,
-    "unauthenticated": 401,
-}
 
 
 class Connect:
@@ -64,6 +46,8 @@ class Connect:
         operation = self._operations.get(request.path)
         if operation is None:
             raise Unimplemented(f"This server does not offer {request.path.removeprefix('/')}.")
+        if operation.streaming != "unary":
+            raise UnsupportedMediaType(f"{request.path} is a stream; send application/connect+json.")
         _check_codec(request.headers)
         call = self._context.call_of(request.headers, request.peer)
         message = reader(operation.request).read(request.body)
@@ -97,13 +81,10 @@ def _check_codec(headers: dict[str, str]) -> None:
 
 
 def rpc_error_response(error: IronflowError) -> Response:
-    body: dict[str, Any] = {"code": error.connect, "message": error.message, "reason": error.code}
     headers: list[tuple[bytes, bytes]] = []
-    if error.retry_after_s is not None:
-        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    after = retry_after(error)
+    if after is not None:
+        headers.append((b"retry-after", after.encode()))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
-    # What is wrong with the HTTP request itself keeps its own status.
-    of_http = isinstance(error, UnsupportedMediaType | MethodNotAllowed)
-    status = error.status if of_http else STATUS.get(error.connect, 500)
-    return Response(status, msgspec.json.encode(body), headers=headers)
+    return Response(status_of(error), msgspec.json.encode(said(error)), headers=headers)

@@ -1,7 +1,7 @@
 """From request headers to a Call: environment, principal, run. Source: protocol/rest.md 1.1."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from ironflow.base.call import ANYONE, Call
@@ -35,8 +35,12 @@ class CallContext:
             principal=ANYONE,
             run_id=headers.get("x-ironflow-run-id", ""),
             runtime=headers.get("x-ironflow-sdk", ""),
-            is_there=partial(self._peers.is_connected, peer),
+            is_there=self.is_there(peer),
         )
+
+    def is_there(self, peer: Peer | None) -> Callable[[], bool]:
+        """What tells whether the peer still is connected."""
+        return partial(self._peers.is_connected, peer)
 
 
 def environment_of(named: str | None) -> str:

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from ironflow.base.errors import Canceled, DeadlineExceeded, IronflowError, MethodNotAllowed, PayloadTooLarge
@@ -29,7 +29,10 @@ class RequestTimeout(DeadlineExceeded):
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request with its body read. headers: lower-case names; path: percent-encoding undone."""
+    """One HTTP request. headers: lower-case names; path: percent-encoding undone.
+
+    body: read before a wire sees the request, but for streams, which receive it as it comes.
+    """
 
     method: str
     path: str
@@ -38,6 +41,7 @@ class Request:
     body: bytes
     receive: Receive
     peer: Peer | None = None
+    is_http1: bool = True
 
     def query_pairs(self) -> list[tuple[str, str]]:
         return parse_qsl(self.query, keep_blank_values=True) if self.query else []
@@ -58,6 +62,15 @@ class Response:
 
 Wire = Callable[[Request], Awaitable[Response]]
 
+
+class StreamWire(Protocol):
+    """A wire whose body and answer go on together: it receives and sends by itself."""
+
+    def takes(self, request: Request) -> bool: ...
+
+    async def __call__(self, request: Request, send: Send) -> None: ...
+
+
 _PREFLIGHT = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
@@ -71,19 +84,27 @@ _PREFLIGHT = [
     ),
     (b"access-control-max-age", b"7200"),
 ]
-_CORS = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*")]
+CORS = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*")]
 
 
 class App:
     """Routes a request to the first wire whose prefix its path has; the last wire takes what is left.
 
     pages: paths that are only read, each with what answers it.
+    streams: asked first, before the body is read.
     """
 
-    def __init__(self, wires: list[tuple[str, Wire]], pages: Mapping[str, Wire], body_bytes_max: int) -> None:
+    def __init__(
+        self,
+        wires: list[tuple[str, Wire]],
+        pages: Mapping[str, Wire],
+        body_bytes_max: int,
+        streams: Sequence[StreamWire] = (),
+    ) -> None:
         self._wires = wires
         self._pages = pages
         self._body_bytes_max = body_bytes_max
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -98,12 +119,18 @@ class App:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if scope["method"] == "OPTIONS":
-            await _send(send, Response(204, headers=list(_PREFLIGHT)))
+            await send_response(send, Response(204, headers=list(_PREFLIGHT)))
             return
         path: str = scope["path"]
         client = scope.get("client")
         peer = (client[0], client[1]) if client else None
-        request = Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, b"", receive, peer)
+        query = scope["query_string"].decode("latin-1")
+        is_http1 = scope.get("http_version", "1.1").startswith("1")
+        request = Request(scope["method"], path, query, headers, b"", receive, peer, is_http1)
+        for stream in self._streams:
+            if stream.takes(request):
+                await stream(request, send)
+                return
         try:
             request.body = await self._body(receive)
             response = await self._wire(request)(request)
@@ -111,9 +138,7 @@ class App:
             from ironflow.transports.rest import error_response
 
             response = error_response(error)
-        if "origin" in headers:
-            response.headers = [*response.headers, *_CORS]
-        await _send(send, response, with_body=scope["method"] != "HEAD")
+        await send_response(send, response, request)
 
     def _wire(self, request: Request) -> Wire:
         page = self._pages.get(request.path)
@@ -159,10 +184,14 @@ async def _within(seconds: float, receive: Receive) -> Mapping[str, Any]:
         raise RequestTimeout(f"The request body did not arrive: nothing came for {seconds:g} s.") from None
 
 
-async def _send(send: Send, response: Response, with_body: bool = True) -> None:
+async def send_response(send: Send, response: Response, request: Request | None = None) -> None:
+    """A whole answer. request: what it answers; a HEAD gets no body, a browser may read it from anywhere."""
     headers = [*response.headers]
+    if request is not None and "origin" in request.headers:
+        headers += CORS
     if response.body or response.status not in (204, 304):
         headers.append((b"content-type", response.content_type))
         headers.append((b"content-length", str(len(response.body)).encode()))
+    with_body = request is None or request.method != "HEAD"
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body if with_body else b""})
