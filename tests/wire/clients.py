@@ -175,7 +175,7 @@ class Http2:
             return
         match event:
             case h2.events.ResponseReceived():
-                stream.headers = dict(event.headers)
+                stream.headers = {str(name): str(value) for name, value in event.headers}
                 stream.status = int(stream.headers[":status"])
             case h2.events.DataReceived():
                 stream.frames.held += event.data
