@@ -11,6 +11,7 @@ from ironflow.features.functions import contract as functions
 from ironflow.features.jobs import contract as jobs
 from ironflow.features.kv import contract as kv
 from ironflow.features.runs import contract as runs
+from ironflow.features.streams import contract as streams
 from ironflow.sdk import generate_sync, report, views
 
 VIEWS = [
@@ -25,6 +26,9 @@ VIEWS = [
     (views.Function, functions.Function),
     (views.Registered, functions.Registered),
     (views.Entry, kv.Entry),
+    (views.StreamEvent, streams.StreamEvent),
+    (views.HistoryEntry, streams.HistoryEntry),
+    (views.Snapshot, streams.Snapshot),
 ]
 
 

@@ -1,6 +1,7 @@
 """What was answered to the first append with an idempotency key, so that a repetition gets the same answer.
 
-A key is unique within its environment and scope (`emit`, `publish:<topic>`, `invoke:<function>`) for seven days.
+A key is unique within its environment and scope (`emit`, `publish:<topic>`, `invoke:<function>`, `append:<entity>`) for
+seven days.
 Source: DESIGN.md 4, "idempotency".
 """
 
@@ -18,20 +19,21 @@ Place = tuple[str, str, str]
 
 
 class FirstAnswer(NamedTuple):
-    """What the first emit with a key was answered."""
+    """What the first emit with a key was answered. entity_version: of an append to an entity's stream only."""
 
     event_id: str
     run_ids: list[str]
     created_at: Millis
+    entity_version: int | None = None
 
 
 # A few more than wanted where environments and scopes are mixed, but each found by the primary key.
-KEYS = """SELECT environment, scope, key, event_id, run_ids, created_at FROM idempotency_keys
+KEYS = """SELECT environment, scope, key, event_id, run_ids, created_at, entity_version FROM idempotency_keys
 WHERE environment IN {each:environments} AND scope IN {each:scopes} AND key IN {each:keys}"""
-SAVE_KEY = """INSERT INTO idempotency_keys (environment, scope, key, event_id, run_ids, created_at)
-VALUES (:environment, :scope, :key, :event_id, :run_ids, :created_at)
+SAVE_KEY = """INSERT INTO idempotency_keys (environment, scope, key, event_id, run_ids, created_at, entity_version)
+VALUES (:environment, :scope, :key, :event_id, :run_ids, :created_at, :entity_version)
 ON CONFLICT (environment, scope, key) DO UPDATE SET event_id = excluded.event_id, run_ids = excluded.run_ids,
- created_at = excluded.created_at"""
+ created_at = excluded.created_at, entity_version = excluded.entity_version"""
 # Two emits with one new key at the same moment on PostgreSQL: the second waits here for the first to commit.
 HOLD_KEY = """INSERT INTO idempotency_keys (environment, scope, key, event_id, run_ids, created_at)
 VALUES (:environment, :scope, :key, '', '[]', 0) ON CONFLICT (environment, scope, key) DO NOTHING"""
@@ -58,7 +60,7 @@ def first_answers(tx: Tx, keys: list[Place]) -> dict[Place, FirstAnswer]:
     environments, scopes, texts = (list(dict.fromkeys(column)) for column in zip(*wanted, strict=True))
     rows = tx.rows(KEYS, {"environments": environments, "scopes": scopes, "keys": texts})
     return {
-        (row[0], row[1], row[2]): FirstAnswer(row[3], msgspec.json.decode(row[4], type=list[str]), row[5])
+        (row[0], row[1], row[2]): FirstAnswer(row[3], msgspec.json.decode(row[4], type=list[str]), row[5], row[6])
         for row in rows
         if (row[0], row[1], row[2]) in wanted and row[5] > 0
     }
@@ -75,6 +77,7 @@ def save_answers(tx: Tx, answers: dict[Place, FirstAnswer]) -> None:
                 "event_id": answer.event_id,
                 "run_ids": msgspec.json.encode(answer.run_ids).decode(),
                 "created_at": answer.created_at,
+                "entity_version": answer.entity_version,
             }
             for (environment, scope, key), answer in answers.items()
         ],

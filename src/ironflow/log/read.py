@@ -7,7 +7,7 @@ COLUMNS = ", ".join(Record.__struct_fields__)
 AFTER = f"SELECT {COLUMNS} FROM events WHERE position > :position ORDER BY position LIMIT :limit"
 BY_IDS = f"SELECT {COLUMNS} FROM events WHERE id IN {{each:ids}}"
 NAMED_AFTER = f"""SELECT {COLUMNS} FROM events WHERE environment = :environment AND name >= :first AND name <= :last
- AND position > :position AND kind = 'event' ORDER BY position LIMIT :limit"""
+ AND position > :position AND kind IN ('event', 'entity') ORDER BY position LIMIT :limit"""
 HEAD = "SELECT position FROM log_head WHERE name = 'log'"
 HEAD_TO_LOCK = HEAD + " {for_update}"
 
@@ -29,7 +29,7 @@ def head(tx: Tx) -> int:
 
 
 def named_after(tx: Tx, environment: str, first: str, last: str, position: int, limit: int) -> list[Record]:
-    """Users' events after `position` with names from `first` to `last`, in order."""
+    """Users' events, those of entities included, after `position` with names from `first` to `last`, in order."""
     params = {"environment": environment, "first": first, "last": last, "position": position, "limit": limit}
     return [Record(*row) for row in tx.rows(NAMED_AFTER, params)]
 

@@ -9,6 +9,8 @@ from ironflow.base.time import Millis
 # event: emitted by users. invoke: the input of a directly started run; starts nothing else. topic: a published message.
 # entity: appended to an entity's stream; in everything else an event.
 Kind = Literal["event", "invoke", "topic", "entity"]
+# What starts functions, ends waits and cancels runs.
+HAPPENED: frozenset[Kind] = frozenset({"event", "entity"})
 
 
 class Record(msgspec.Struct, frozen=True):

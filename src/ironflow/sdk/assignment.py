@@ -14,7 +14,7 @@ from ironflow.sdk.payload import NOTHING, Raw
 
 
 class JobEvent(msgspec.Struct, kw_only=True):
-    """The event that started the run; data is JSON as it was sent."""
+    """The event that started the run; data is JSON as it was sent. entity_...: of a stream's event only."""
 
     id: str
     name: str
@@ -26,6 +26,9 @@ class JobEvent(msgspec.Struct, kw_only=True):
     metadata: Any = None
     emitted_by: str | None = None
     emitted_by_camel: str | None = msgspec.field(default=None, name="emittedBy")
+    entity_id: str | None = None
+    entity_type: str | None = None
+    entity_version: int | None = None
 
 
 class CompletedStep(msgspec.Struct, kw_only=True):

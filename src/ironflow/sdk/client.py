@@ -28,6 +28,7 @@ from ironflow.sdk.rooms.events import Events
 from ironflow.sdk.rooms.functions import Functions
 from ironflow.sdk.rooms.kv import Kv
 from ironflow.sdk.rooms.runs import Runs
+from ironflow.sdk.rooms.streams import Streams
 from ironflow.sdk.rooms.workers import Workers
 from ironflow.sdk.transport import AsyncTransport
 from ironflow.sdk.views import Emitted, RunResult, view
@@ -58,6 +59,7 @@ class Client:
         self.events = Events(self._calls)
         self.bulk = BulkJobs(self._calls)
         self.debounces = Debounces(self._calls)
+        self.streams = Streams(self._calls)
         self.workers = Workers(self._calls)
         self.kv = Kv(self._calls)
 

@@ -13,7 +13,10 @@ from ironflow.sdk.payload import Raw, Read, from_payload
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """version: of its schema, from 1; emitted_by: the run or key that emitted it."""
+    """version: of its schema, from 1; emitted_by: the run or key that emitted it.
+
+    entity_id, entity_type, entity_version: where it was appended, if it is an event of an entity's stream.
+    """
 
     id: str
     name: str
@@ -24,6 +27,9 @@ class Event:
     idempotency_key: str | None = None
     metadata: Mapping[str, Any] | None = None
     emitted_by: str | None = None
+    entity_id: str | None = None
+    entity_type: str | None = None
+    entity_version: int | None = None
 
 
 class _AwaitedEvent(msgspec.Struct, rename="camel"):
@@ -36,6 +42,9 @@ class _AwaitedEvent(msgspec.Struct, rename="camel"):
     idempotency_key: str | None = None
     metadata: Any = None
     emitted_by: str | None = None
+    entity_id: str | None = None
+    entity_type: str | None = None
+    entity_version: int | None = None
 
 
 _read_awaited = msgspec.json.Decoder(_AwaitedEvent).decode
@@ -63,4 +72,7 @@ def _event(event: JobEvent | _AwaitedEvent, read: Read, emitted_by: str | None) 
         idempotency_key=event.idempotency_key,
         metadata=event.metadata,
         emitted_by=emitted_by,
+        entity_id=event.entity_id,
+        entity_type=event.entity_type,
+        entity_version=event.entity_version,
     )

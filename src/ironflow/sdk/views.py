@@ -21,6 +21,7 @@ from ironflow.features.functions.contract import (
     Trigger,
 )
 from ironflow.features.runs.contract import RunStatus, StepStatus, StepType
+from ironflow.features.streams.contract import HistoryRun
 from ironflow.sdk.payload import from_json_text, from_payload
 
 
@@ -140,7 +141,7 @@ class RunResult(View, kw_only=True, frozen=True):
 
 
 class Event(View, kw_only=True, frozen=True):
-    """A recorded event. position: its place in the global order of the log."""
+    """A recorded event. position: its place in the global order of the log. entity_...: of streams' events only."""
 
     id: str
     name: str
@@ -150,12 +151,61 @@ class Event(View, kw_only=True, frozen=True):
     timestamp: datetime
     metadata: Any = None
     version: int = 1
+    entity_id: str | None = None
+    entity_type: str | None = None
+    entity_version: int | None = None
     emitted_by: str | None = None
     created_at: datetime
     processed: bool = True
     run_id: str | None = None
     namespace: str = "default"
     position: int = 0
+
+
+class StreamEvent(View, kw_only=True, frozen=True):
+    """One event of an entity's stream. entity_version: its place there, from 1; version: of its schema."""
+
+    id: str
+    name: str
+    data: Any
+    entity_version: int
+    version: int = 1
+    timestamp: datetime
+    source: str = ""
+    metadata: Any = None
+    environment_id: str = "default"
+    idempotency_key: str | None = None
+    processed: bool = True
+    run_id: str | None = None
+    created_at: datetime
+    entity_id: str
+    entity_type: str
+    nats_seq: int = 0
+    emitted_by: str | None = None
+
+
+class HistoryEntry(View, kw_only=True, frozen=True):
+    """One event of an entity's stream with the runs that it started. schema_version: of the event's data."""
+
+    event_id: str
+    event_name: str
+    event_data: Any
+    entity_version: int
+    schema_version: int = 1
+    source: str = ""
+    timestamp: datetime
+    runs: list[HistoryRun] = []
+
+
+class Snapshot(View, kw_only=True, frozen=True):
+    """What an entity was after entity_version, as its writer saw it."""
+
+    snapshot_id: str
+    entity_id: str
+    entity_type: str
+    entity_version: int
+    state: Any
+    created_at: datetime
 
 
 class Function(View, kw_only=True, frozen=True):

@@ -36,6 +36,7 @@ from ironflow.features.runs.loops import AdmitQueued, ForgetShapes, PurgeRuns
 from ironflow.features.runs.queries import count_active
 from ironflow.features.runs.service import Runs
 from ironflow.features.server_state.service import About, ServerState
+from ironflow.features.streams.service import Limits, Streams
 from ironflow.features.time_travel.loops import ForgetRecordings
 from ironflow.features.time_travel.service import TimeTravel
 from ironflow.features.timers.loops import FireTimers
@@ -117,11 +118,15 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         },
         loops_failing=lambda: loops.failing,
     )
+    emitter = Emitter(index, ledger, ids)
     rooms = [
         ServerState(db, about),
         KeyValue(db),
         Functions(db),
-        Events(db, Emitter(index, ledger, ids), runs, ids, settings.event_bytes_max),
+        Events(db, emitter, runs, ids, settings.event_bytes_max),
+        Streams(
+            db, emitter, ids, Limits(settings.event_bytes_max, settings.snapshot_bytes_max, settings.snapshots_kept)
+        ),
         runs,
         jobs,
         Controls(db, ledger, timing.evict_ms),

@@ -58,8 +58,10 @@ class Settings:
     )
     event_bytes_max: int = _setting(1024 * 1024, "The largest data of an event.")
     output_bytes_max: int = _setting(4 * 1024 * 1024, "The largest output of a step or run.")
+    snapshot_bytes_max: int = _setting(4 * 1024 * 1024, "The largest state of an entity's snapshot.")
     body_bytes_max: int = _setting(32 * 1024 * 1024, "The largest request body.")
     run_retention_days: float = _setting(0, "Days after its end when a run is removed with its steps; 0 keeps all.")
+    snapshots_kept: int = _setting(0, "Snapshots kept of each entity, those of the latest versions; 0 keeps all.")
     shutdown_ms: int = _setting(10_000, "How long requests under way may take when the server stops.")
 
 
@@ -87,8 +89,10 @@ FILE_KEYS = {
     "engine.functionTimeoutMs": "function_timeout_ms",
     "limits.eventBytes": "event_bytes_max",
     "limits.outputBytes": "output_bytes_max",
+    "limits.snapshotBytes": "snapshot_bytes_max",
     "limits.bodyBytes": "body_bytes_max",
     "retention.runDays": "run_retention_days",
+    "retention.snapshotsKept": "snapshots_kept",
     "log.level": "log_level",
     "log.format": "log_format",
 }

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from ironflow.base.duration import LONGEST_MS
-from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound, PayloadTooLarge
+from ironflow.base.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, PayloadTooLarge
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json, null
 from ironflow.base.operation import operation
@@ -30,6 +30,29 @@ class EventTooLarge(PayloadTooLarge):
     """The event's data is larger than this server accepts."""
 
     code = "EVENT_TOO_LARGE"
+
+
+class InvalidEntity(InvalidArgument):
+    """An entity's id and type are 1 to 256 characters without spaces, `*` or `>`; expected_version is at least -1."""
+
+    code = "INVALID_ENTITY"
+
+
+class VersionConflict(Aborted):
+    """version conflict: the stream is not at the version that the append expects. Read it again and decide again."""
+
+    code = "VERSION_CONFLICT"
+
+    @property
+    def current_version(self) -> int | None:
+        """The version that the stream is at; None when the answer does not say it."""
+        return self.details.get("current_version")
+
+
+class EntityTypeConflict(FailedPrecondition):
+    """The stream of that entity has another type. An id is one entity within its environment, whatever its type."""
+
+    code = "ENTITY_TYPE_CONFLICT"
 
 
 class CannotWait(FailedPrecondition):
@@ -121,7 +144,7 @@ class SyncResult(Message, kw_only=True):
 
 
 class Event(Message, kw_only=True):
-    """A recorded event. position: its place in the global order of the log."""
+    """A recorded event. position: its place in the global order of the log. entity_...: of streams' events only."""
 
     id: Annotated[str, field(1)]
     name: Annotated[str, field(2)]
@@ -131,6 +154,9 @@ class Event(Message, kw_only=True):
     timestamp: Annotated[datetime, field(6)]
     metadata: Annotated[Json, field(7)] | None = None
     version: Annotated[int, field(8)] = 1
+    entity_id: Annotated[str, field(9)] | None = None
+    entity_type: Annotated[str, field(10)] | None = None
+    entity_version: Annotated[int, field(11, int64=True)] | None = None
     emitted_by: Annotated[str, field(13)] | None = None
     created_at: Annotated[datetime, field(None, only="rest")]
     processed: Annotated[bool, field(None, only="rest")] = True

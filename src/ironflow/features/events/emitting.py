@@ -1,8 +1,12 @@
-"""The hot path of emit: events, runs and jobs of one commit, for all emits that wait for it."""
+"""The hot path of emit: events, runs and jobs of one commit, for all emits that wait for it.
+
+An append to an entity's stream is an emit that takes the stream's next version.
+"""
 
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
@@ -10,27 +14,37 @@ from ironflow.base.json import read_json
 from ironflow.base.time import Millis
 from ironflow.features.debounces import in_tx as debounces
 from ironflow.features.events.contract import CannotWait
+from ironflow.features.events.rules import ANY_VERSION, decide_append
 from ironflow.features.functions.contract import FunctionNotActive, FunctionNotFound
 from ironflow.features.functions.index import FunctionIndex, Startable
 from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.ledger import Ledger
+from ironflow.log import heads
 from ironflow.log.dedup import FirstAnswer, Place, first_answers, is_repeat, release_keys, save_answers
+from ironflow.log.heads import Stream
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
 
 class Emission(NamedTuple):
-    """An event to append and what it starts. function_id: only this one, whatever the triggers."""
+    """An event to append and what it starts.
+
+    function_id: only this one, whatever the triggers. expected_version: of the entity's stream, for an append to it.
+    """
 
     record: Record
     now: Millis
     function_id: str = ""
     waited_for: bool = False
+    expected_version: int = ANY_VERSION
 
 
 class Answer(NamedTuple):
+    """entity_version: of the event in its entity's stream, if it is in one."""
+
     event_id: str
     run_ids: list[str]
+    entity_version: int | None = None
 
 
 class Emitter:
@@ -45,6 +59,7 @@ class Emitter:
         """Appends the events and creates their runs; each emission gets its answer or its own refusal."""
         self._index.refresh(tx)
         first = self._first_answers(tx, emissions)
+        streams = _Streams(tx, emissions)
         answers: list[Answer | IronflowError] = []
         records: list[Record] = []
         creations: list[Creation] = []
@@ -54,10 +69,11 @@ class Emitter:
             place = _place(emission)
             known = new_keys.get(place) or first.get(place) if place else None
             if known is not None and is_repeat(known.created_at, emission.now):
-                answers.append(Answer(known.event_id, known.run_ids))
+                answers.append(Answer(known.event_id, known.run_ids, known.entity_version))
                 continue
             try:
                 functions = self._functions(emission)
+                record = streams.placed(emission)
             except IronflowError as refusal:
                 answers.append(refusal)
                 if place:
@@ -66,19 +82,21 @@ class Emitter:
             run_ids: list[str] = []
             for function in functions:
                 if function.debounce is not None and not emission.function_id:
-                    debounces.arm(tx, self._ids, function, function.debounce, emission.record)
+                    debounces.arm(tx, self._ids, function, function.debounce, record)
                     continue
-                created = creation(self._ids.new("run"), function, emission.record)
+                created = creation(self._ids.new("run"), function, record)
                 creations.append(created)
                 run_ids.append(created.command.run_id)
-            records.append(emission.record)
-            answers.append(Answer(emission.record.id, run_ids))
+            records.append(record)
+            answers.append(Answer(record.id, run_ids, record.entity_version))
             if place:
-                new_keys[place] = FirstAnswer(emission.record.id, run_ids, emission.now)
+                new_keys[place] = FirstAnswer(record.id, run_ids, emission.now, record.entity_version)
         if new_keys:
             save_answers(tx, new_keys)
         if refused:
+            # A key that was refused to one and then taken by another of the same commit is saved by now.
             release_keys(tx, refused)
+        streams.save(tx)
         if not records:
             return answers
         self._ledger.start(tx, creations, records, records[-1].created_at)
@@ -104,7 +122,7 @@ class Emitter:
         if record.metadata is not None:
             about["metadata"] = msgspec.json.decode(record.metadata)
         found = self._index.started_by(record.environment, record.name, data, about)
-        if not found:
+        if not found and record.kind == "event":
             # Browser clients invoke a function by emitting its id.
             named = self._index.get(record.environment, record.name)
             found = [named] if named is not None and named.status == "active" else []
@@ -113,11 +131,48 @@ class Emitter:
         return found
 
 
+class _Streams:
+    """The streams that one transaction appends to, held until its commit."""
+
+    def __init__(self, tx: Tx, emissions: list[Emission]) -> None:
+        records = [each.record for each in emissions if each.record.kind == "entity"]
+        self._before = heads.hold(tx, map(_stream, records), records[0].created_at) if records else {}
+        self._after = dict(self._before)
+
+    def placed(self, emission: Emission) -> Record:
+        """The emission's record, of an entity's stream with its version there.
+
+        Raises VersionConflict, EntityTypeConflict, InvalidEntity.
+        """
+        record = emission.record
+        if record.kind != "entity":
+            return record
+        stream = _stream(record)
+        head = decide_append(self._after[stream], record.entity_type or "", emission.expected_version, emission.now)
+        self._after[stream] = head
+        return replace(record, entity_type=head.entity_type, entity_version=head.version)
+
+    def save(self, tx: Tx) -> None:
+        """Writes the heads that have moved; new streams that got no event are no streams."""
+        moved = [head for stream, head in self._after.items() if head is not self._before[stream]]
+        if moved:
+            heads.save(tx, moved)
+        empty = [stream for stream, head in self._after.items() if not head.version]
+        if empty:
+            heads.release(tx, empty)
+
+
+def _stream(record: Record) -> Stream:
+    return (record.environment, record.entity_id or "")
+
+
 def _place(emission: Emission) -> Place | None:
     """Where the emission's idempotency key is remembered, None without a key."""
     record = emission.record
     if record.idempotency_key is None:
         return None
+    if record.kind == "entity":
+        return (record.environment, f"append:{record.entity_id}", record.idempotency_key)
     scope = f"invoke:{emission.function_id}" if emission.function_id else "emit"
     return (record.environment, scope, record.idempotency_key)
 

@@ -5,11 +5,21 @@ import re
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.json import Json, check_payload, json_text
 from ironflow.base.time import Millis
-from ironflow.features.events.contract import EventTooLarge, InvalidEvent
+from ironflow.features.events.contract import (
+    EntityTypeConflict,
+    EventTooLarge,
+    InvalidEntity,
+    InvalidEvent,
+    VersionConflict,
+)
+from ironflow.log.heads import Head
 from ironflow.log.record import Record
 
 NAME_CHARS_MAX = 256
 KEY_BYTES_MAX = 255
+ENTITY_CHARS_MAX = 256
+# What an append expects that does not care.
+ANY_VERSION = -1
 NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 _FORBIDDEN_IN_NAME = re.compile(r"[\s\x00-\x1f\x7f*>]")
@@ -36,6 +46,60 @@ def check_idempotency_key(key: str) -> None:
         raise InvalidIdempotencyKey(
             f"{key[:40]!r} is no idempotency key: write at most {KEY_BYTES_MAX} bytes without spaces."
         )
+
+
+def check_entity(entity_id: str, entity_type: str, expected_version: int) -> None:
+    """entity_type: empty for whatever the stream's is. Raises InvalidEntity."""
+    for what, text in (("id", entity_id), ("type", entity_type or "any")):
+        if not text or len(text) > ENTITY_CHARS_MAX or _FORBIDDEN_IN_NAME.search(text):
+            raise InvalidEntity(
+                f"{text[:60]!r} is no entity {what}: "
+                f"write 1 to {ENTITY_CHARS_MAX} characters without spaces, `*` or `>`."
+            )
+    if expected_version < ANY_VERSION:
+        raise InvalidEntity(
+            f"expected_version is {expected_version}; write -1 for any, 0 for a new stream, or the version it is at."
+        )
+
+
+def decide_append(head: Head, entity_type: str, expected_version: int, now: Millis) -> Head:
+    """The head after one more event.
+
+    head: of version 0 for a new stream. entity_type: empty for whatever the stream's is.
+    expected_version: -1 any, 0 the stream must be new, n it must be at n.
+    Raises VersionConflict, EntityTypeConflict, InvalidEntity.
+    Source: protocol/connectrpc.md 5.4; decision 0017.
+    """
+    if head.version and entity_type and entity_type != head.entity_type:
+        raise EntityTypeConflict(
+            f"Entity {head.entity_id!r} has the type {head.entity_type!r}, the append says {entity_type!r}. "
+            "An id is one entity within its environment: take another id, or the stream's own type."
+        )
+    if expected_version not in (ANY_VERSION, head.version):
+        details = {"current_version": head.version, "expected_version": expected_version}
+        raise VersionConflict(_conflict_text(head, expected_version), details=details)
+    if not head.version and not entity_type:
+        raise InvalidEntity(f"Entity {head.entity_id!r} has no events yet; say its entity_type with the first one.")
+    return Head(
+        environment=head.environment,
+        entity_id=head.entity_id,
+        entity_type=head.entity_type or entity_type,
+        version=head.version + 1,
+        event_count=head.event_count + 1,
+        created_at=head.created_at if head.version else now,
+        # Nodes may differ by a moment about the time.
+        updated_at=max(head.updated_at, now) if head.version else now,
+    )
+
+
+def _conflict_text(head: Head, expected_version: int) -> str:
+    expects = f"version {expected_version}" if expected_version else "a new stream"
+    if not head.version:
+        return f"version conflict: entity {head.entity_id!r} has no events yet, the append expects {expects}."
+    return (
+        f"version conflict: entity {head.entity_id!r} is at version {head.version}, the append expects {expects}. "
+        "Read the stream again and decide again, or send -1 to append whatever its version."
+    )
 
 
 def record_of(

@@ -6,13 +6,13 @@ from ironflow.log.read import COLUMNS
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
-_FILTER = """FROM events WHERE environment = :environment AND kind = 'event'
+_FILTER = """FROM events WHERE environment = :environment AND kind IN ('event', 'entity')
  AND position < :before AND position > :after
  AND (:since = 0 OR created_at >= :since) AND (:until = 0 OR created_at < :until)
  AND (:source = '' OR source = :source) AND (:search = '' OR data {ilike} :like OR id = :search)"""
 NEWEST = f"SELECT {COLUMNS} {_FILTER} AND (:any_name = 1 OR name IN {{each:names}}) ORDER BY position DESC LIMIT :limit"
 OLDEST = f"SELECT {COLUMNS} {_FILTER} AND (:any_name = 1 OR name IN {{each:names}}) ORDER BY position LIMIT :limit"
-RECENT_NAMES = """SELECT name FROM events WHERE environment = :environment AND kind = 'event'
+RECENT_NAMES = """SELECT name FROM events WHERE environment = :environment AND kind IN ('event', 'entity')
  AND (:since = 0 OR created_at >= :since) AND (:until = 0 OR created_at < :until) AND (:source = '' OR source = :source)
 ORDER BY position DESC LIMIT :limit"""
 DISTINCT_NAMES = """SELECT DISTINCT name FROM events WHERE environment = :environment"""

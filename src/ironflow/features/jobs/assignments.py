@@ -45,6 +45,9 @@ def _assignment(run: Run, event: Record, memo: list[Step], with_types: bool) -> 
             idempotency_key=event.idempotency_key,
             metadata=Json(event.metadata.encode()) if event.metadata else None,
             emitted_by=event.emitted_by,
+            entity_id=event.entity_id,
+            entity_type=event.entity_type,
+            entity_version=event.entity_version,
         ),
         completed_steps=[
             CompletedStep(

@@ -79,6 +79,10 @@ class JobEvent(Message, kw_only=True):
     idempotency_key: str | None = None
     metadata: Json | None = None
     emitted_by: str | None = None
+    # Of an event of an entity's stream only.
+    entity_id: str | None = None
+    entity_type: str | None = None
+    entity_version: int | None = None
 
 
 class CompletedStep(Message, kw_only=True):

@@ -38,7 +38,7 @@ from ironflow.features.runs.waits import Wait
 from ironflow.features.timers import in_tx as timers
 from ironflow.features.timers.in_tx import Timer
 from ironflow.log.append import append
-from ironflow.log.record import Record
+from ironflow.log.record import HAPPENED, Record
 from ironflow.storage.port import Tx
 
 Change = tuple[Run | None, Decision]
@@ -65,6 +65,8 @@ class Ledger:
     memo = staticmethod(store.memo)
     steps_after = staticmethod(store.steps_after)
     find_steps = staticmethod(store.find_steps)
+    started_by = staticmethod(store.started_by)
+    first_steps = staticmethod(store.first_steps)
 
     def start(self, tx: Tx, creations: list[Creation], events: list[Record], now: Millis) -> list[Record]:
         """New runs, with the events that cancel them, and new events of the log; those with their positions.
@@ -75,7 +77,7 @@ class Ledger:
         # Late, because positions are held until the commit; before matching, so that no wait registers in between.
         placed = append(tx, events)
         _watch(tx, creations)
-        places |= self._reach(tx, [record for record in placed if record.kind == "event"], now)
+        places |= self._reach(tx, [record for record in placed if record.kind in HAPPENED], now)
         self._admit_to(tx, places, now)
         return placed
 
@@ -291,6 +293,9 @@ def event_text(record: Record) -> str:
         "source": record.source or None,
         "idempotencyKey": record.idempotency_key,
         "emittedBy": record.emitted_by,
+        "entityId": record.entity_id,
+        "entityType": record.entity_type,
+        "entityVersion": record.entity_version,
     }
     text = write_json_text({name: value for name, value in about.items() if value is not None})
     metadata = f',"metadata":{record.metadata}' if record.metadata else ""

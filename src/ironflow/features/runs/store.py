@@ -62,6 +62,9 @@ DROP_STEPS = "DELETE FROM steps WHERE run_id = :run_id AND sequence >= :from_seq
 ADD_FACT = """INSERT INTO facts (run_id, version, at, kind, body) VALUES (:run_id, :version, :at, :kind, :body)"""
 STEPS_AFTER = f"""SELECT {STEP_COLUMNS} FROM steps
 WHERE run_id = :run_id ORDER BY sequence, number LIMIT :limit OFFSET :offset"""
+STARTED_BY = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.event_id IN {{each:event_ids}} ORDER BY r.id"
+FIRST_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
+WHERE run_id IN {{each:run_ids}} AND number < :each_max ORDER BY run_id, sequence, number"""
 SAVE_STEP = f"""INSERT INTO steps (run_id, {STEP_COLUMNS}) VALUES (:run_id, {_values(_STEP_FIELDS)})
 ON CONFLICT (run_id, step_id) DO UPDATE SET
 {", ".join(f"{name} = excluded.{name}" for name in _STEP_FIELDS if name != "step_id")}"""
@@ -152,6 +155,23 @@ def steps_after(tx: Tx, run_id: str, offset: int, limit: int) -> list[Step]:
     """All recorded steps by sequence, `limit` of them after the first `offset`."""
     rows = tx.rows(STEPS_AFTER, {"run_id": run_id, "offset": offset, "limit": limit})
     return [_step(row) for row in rows]
+
+
+def started_by(tx: Tx, event_ids: list[str]) -> dict[str, list[Run]]:
+    """The runs that each of these events started, oldest first; without their leases and steps."""
+    found: dict[str, list[Run]] = {}
+    for row in tx.rows(STARTED_BY, {"event_ids": event_ids}) if event_ids else ():
+        run = run_of(row)
+        found.setdefault(run.event_id, []).append(run)
+    return found
+
+
+def first_steps(tx: Tx, run_ids: list[str], each_max: int) -> dict[str, list[Step]]:
+    """The steps of each run that were recorded first, at most `each_max` of each, by sequence."""
+    found: dict[str, list[Step]] = {}
+    for row in tx.rows(FIRST_STEPS, {"run_ids": run_ids, "each_max": each_max}) if run_ids else ():
+        found.setdefault(row[0], []).append(_step(row[1:]))
+    return found
 
 
 def insert_runs(tx: Tx, runs: list[Run]) -> None:

@@ -29,6 +29,7 @@ from ironflow.sdk._sync_client.events import Events
 from ironflow.sdk._sync_client.functions import Functions
 from ironflow.sdk._sync_client.kv import Kv
 from ironflow.sdk._sync_client.runs import Runs
+from ironflow.sdk._sync_client.streams import Streams
 from ironflow.sdk._sync_client.workers import Workers
 from ironflow.sdk.transport import Transport
 from ironflow.sdk.views import Emitted, RunResult, view
@@ -59,6 +60,7 @@ class Client:
         self.events = Events(self._calls)
         self.bulk = BulkJobs(self._calls)
         self.debounces = Debounces(self._calls)
+        self.streams = Streams(self._calls)
         self.workers = Workers(self._calls)
         self.kv = Kv(self._calls)
 

@@ -1,0 +1,338 @@
+"""What can be asked of entity streams. Source: protocol/connectrpc.md 5.4, protocol/rest.md 11, connectrpc.json."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from ironflow.base.errors import InvalidArgument, NotFound, PayloadTooLarge, ResourceExhausted
+from ironflow.base.fields import Message, field
+from ironflow.base.json import Json, null
+from ironflow.base.operation import operation
+from ironflow.features.events.contract import (
+    EntityTypeConflict,
+    EventTooLarge,
+    InvalidEntity,
+    InvalidEvent,
+    VersionConflict,
+)
+from ironflow.features.runs.contract import RunNotFound
+
+
+class StreamNotFound(NotFound):
+    """There is no stream of that entity in this environment."""
+
+    code = "STREAM_NOT_FOUND"
+
+
+class SnapshotNotFound(NotFound):
+    """There is no snapshot of that entity at or below that version."""
+
+    code = "SNAPSHOT_NOT_FOUND"
+
+
+class InvalidSnapshot(InvalidArgument):
+    """A snapshot is of a version that the stream has reached."""
+
+    code = "INVALID_SNAPSHOT"
+
+
+class SnapshotTooLarge(PayloadTooLarge):
+    """The state is larger than this server accepts."""
+
+    code = "SNAPSHOT_TOO_LARGE"
+
+
+class InvalidRead(InvalidArgument):
+    """A direction is `forward` or `backward`."""
+
+    code = "INVALID_READ"
+
+
+class AnswerTooLarge(ResourceExhausted):
+    """The events asked for are too large for one answer. Read them in pages, with `limit` and `from_version`."""
+
+    code, retryable = "ANSWER_TOO_LARGE", False
+
+
+class AppendEvent(Message, kw_only=True):
+    """One event for an entity's stream. Data is any JSON; version is that of the event's schema.
+
+    entity_type: may be left out where the stream exists. expected_version: -1 any, 0 the stream must be new, n it must
+    be at n. The same idempotency_key on this stream within 7 days answers the first append again.
+    """
+
+    entity_id: Annotated[str, field(1)]
+    entity_type: Annotated[str, field(2)] = ""
+    event_name: Annotated[str, field(3, also=("name",))]
+    data: Annotated[Json, field(4, twin=9)] = msgspec.field(default_factory=null)
+    expected_version: Annotated[int, field(5, int64=True)] = -1
+    idempotency_key: Annotated[str, field(6)] = ""
+    version: Annotated[int, field(7)] = 1
+    metadata: Annotated[Json, field(8)] | None = None
+
+
+class Appended(Message, kw_only=True):
+    """entity_version: of the event in its stream, from 1. sequence: always 0. run_ids: the runs that it started."""
+
+    entity_version: Annotated[int, field(1, int64=True)]
+    event_id: Annotated[str, field(2)]
+    sequence: Annotated[int, field(3, int64=True)] = 0
+    run_ids: Annotated[list[str], field(None, only="rest")] = []
+
+
+class ReadStream(Message, kw_only=True):
+    """from_version: the first to read; 0 for the oldest, or the newest when backward. limit: 0 for all.
+
+    direction: `forward` or `backward`.
+    """
+
+    entity_id: Annotated[str, field(1)]
+    from_version: Annotated[int, field(2, int64=True, ge=0)] = 0
+    limit: Annotated[int, field(3, ge=0)] = 0
+    direction: Annotated[str, field(4)] = "forward"
+
+
+class StreamEvent(Message, kw_only=True):
+    """One event of a stream. version: of its schema; nats_seq: its position in the log."""
+
+    id: Annotated[str, field(1)]
+    name: Annotated[str, field(2)]
+    data: Annotated[Json, field(3, twin=9)]
+    entity_version: Annotated[int, field(4, int64=True)]
+    version: Annotated[int, field(5)] = 1
+    timestamp: Annotated[datetime, field(6)]
+    source: Annotated[str, field(7)] = ""
+    metadata: Annotated[Json, field(8)] | None = None
+    environment_id: Annotated[str, field(10)] = "default"
+    idempotency_key: Annotated[str, field(11)] | None = None
+    processed: Annotated[bool, field(12)] = True
+    run_id: Annotated[str, field(13)] | None = None
+    created_at: Annotated[datetime, field(16)]
+    entity_id: Annotated[str, field(17)]
+    entity_type: Annotated[str, field(18)]
+    nats_seq: Annotated[int, field(19, int64=True)] = 0
+    emitted_by: Annotated[str, field(20)] | None = None
+
+
+class StreamEvents(Message, kw_only=True):
+    """total_count: events that the stream has. next_version: where to go on; none at the end."""
+
+    events: Annotated[list[StreamEvent], field(1)]
+    total_count: Annotated[int, field(2)]
+    next_version: Annotated[int, field(None, only="rest")] | None = None
+
+
+class GetStreamInfo(Message, kw_only=True):
+    entity_id: Annotated[str, field(1)]
+
+
+class StreamInfo(Message, kw_only=True):
+    """version: of the last event. event_count: events still kept; fewer where retention removed some."""
+
+    entity_id: Annotated[str, field(1)]
+    entity_type: Annotated[str, field(2)]
+    version: Annotated[int, field(3, int64=True)]
+    event_count: Annotated[int, field(4, int64=True)]
+    created_at: Annotated[datetime, field(5)]
+    updated_at: Annotated[datetime, field(6)]
+    last_event_at: Annotated[datetime, field(None, only="rest")]
+
+
+class ListStreams(Message, kw_only=True):
+    """By entity id. search: text within the id. limit: 0 for 1000."""
+
+    entity_type: Annotated[str, field(1)] = ""
+    limit: Annotated[int, field(2, ge=0, le=10_000)] = 0
+    offset: Annotated[int, field(3, ge=0)] = 0
+    search: Annotated[str, field(4)] = ""
+    cursor: str = ""
+
+
+class Streams(Message, kw_only=True):
+    streams: Annotated[list[StreamInfo], field(1)]
+    total_count: Annotated[int, field(2)]
+    next_cursor: Annotated[str, field(None, only="rest")] | None = None
+
+
+class GetEntityHistory(Message, kw_only=True):
+    """limit: 0 for 50. from_version: where to begin, such as next_cursor. to_timestamp itself is not meant any more."""
+
+    entity_id: Annotated[str, field(1)]
+    from_version: Annotated[int, field(2, int64=True, ge=0)] = 0
+    limit: Annotated[int, field(3, ge=0, le=1000)] = 0
+    direction: Annotated[str, field(4)] = "forward"
+    from_timestamp: Annotated[datetime, field(5)] | None = None
+    to_timestamp: Annotated[datetime, field(6)] | None = None
+
+
+class HistoryStep(Message, kw_only=True):
+    step_id: Annotated[str, field(1)]
+    name: Annotated[str, field(2)]
+    step_type: Annotated[str, field(3)]
+    status: Annotated[str, field(4)]
+    duration_ms: Annotated[int, field(5)] = 0
+    error_message: Annotated[str, field(6)] | None = None
+    duration_ms_full: Annotated[int, field(7, int64=True)] | None = None
+
+
+class HistoryRun(Message, kw_only=True):
+    """A run that the event started, with its first steps (at most 100)."""
+
+    run_id: Annotated[str, field(1)]
+    function_id: Annotated[str, field(2)]
+    status: Annotated[str, field(3)]
+    duration_ms: Annotated[int, field(4)] = 0
+    started_at: Annotated[datetime, field(5)] | None = None
+    ended_at: Annotated[datetime, field(6)] | None = None
+    steps: Annotated[list[HistoryStep], field(7)] = []
+    duration_ms_full: Annotated[int, field(8, int64=True)] | None = None
+
+
+class HistoryEntry(Message, kw_only=True):
+    event_id: Annotated[str, field(1)]
+    event_name: Annotated[str, field(2)]
+    event_data: Annotated[Json, field(3, twin=9)]
+    entity_version: Annotated[int, field(4, int64=True)]
+    schema_version: Annotated[int, field(5)] = 1
+    source: Annotated[str, field(6)] = ""
+    timestamp: Annotated[datetime, field(7)]
+    runs: Annotated[list[HistoryRun], field(8)] = []
+
+
+class HistoryInfo(Message, kw_only=True):
+    entity_id: Annotated[str, field(1)]
+    entity_type: Annotated[str, field(2)]
+    current_version: Annotated[int, field(3, int64=True)]
+    total_event_count: Annotated[int, field(4, int64=True)]
+    created_at: Annotated[datetime, field(5)]
+    updated_at: Annotated[datetime, field(6)]
+
+
+class EntityHistory(Message, kw_only=True):
+    """next_cursor: the version to go on from; none at the end. total_events: of the stream. info: none without any."""
+
+    entries: Annotated[list[HistoryEntry], field(1)]
+    next_cursor: Annotated[int, field(2, int64=True)] | None = None
+    total_events: Annotated[int, field(3, int64=True)] = 0
+    info: Annotated[HistoryInfo, field(4)] | None = None
+
+
+class GetFlatHistory(Message, kw_only=True):
+    entity_id: str
+    from_version: Annotated[int, field(ge=0)] = 0
+    limit: Annotated[int, field(ge=0)] = 0
+
+
+class FlatEntry(Message, kw_only=True):
+    """version: of the event in its stream."""
+
+    event_name: str
+    data: Json
+    version: int
+    timestamp: datetime
+
+
+class FlatHistory(Message, kw_only=True):
+    events: list[FlatEntry]
+    next_version: int | None = None
+
+
+class CreateSnapshot(Message, kw_only=True):
+    """state: what the entity is after entity_version, any JSON. entity_type: may be left out."""
+
+    entity_id: Annotated[str, field(1)]
+    entity_type: Annotated[str, field(2)] = ""
+    entity_version: Annotated[int, field(3, int64=True)]
+    state: Annotated[Json, field(4, twin=5)] = msgspec.field(default_factory=null)
+
+
+class SnapshotCreated(Message, kw_only=True):
+    snapshot_id: Annotated[str, field(1)]
+
+
+class GetSnapshot(Message, kw_only=True):
+    """before_version: the newest at or below it; 0 for the newest of all."""
+
+    entity_id: Annotated[str, field(1)]
+    before_version: Annotated[int, field(2, int64=True, ge=0)] = 0
+
+
+class Snapshot(Message, kw_only=True):
+    """What the entity was after entity_version, as its writer saw it."""
+
+    snapshot_id: Annotated[str, field(1)]
+    entity_id: Annotated[str, field(2)]
+    entity_type: Annotated[str, field(3)]
+    entity_version: Annotated[int, field(4, int64=True)]
+    state: Annotated[Json, field(5, twin=7)]
+    created_at: Annotated[datetime, field(6)]
+
+
+class GetRunStreams(Message, kw_only=True):
+    run_id: str
+    limit: Annotated[int, field(ge=1, le=10_000)] = 1000
+    cursor: str = ""
+
+
+class RunStreams(Message, kw_only=True):
+    """The entities, by id, to whose streams the run appended."""
+
+    entity_ids: list[str]
+    next_cursor: str | None = None
+
+
+_STREAM = "/api/v1/streams/{entity_id...}"
+
+append = operation(
+    "streams.append", AppendEvent, Appended,
+    rest=f"POST {_STREAM}/events", rpc="EntityStreamService/AppendEvent", spelling="camel", success=201,
+    scope="streams:append",
+    errors=(VersionConflict, EntityTypeConflict, InvalidEntity, InvalidEvent, EventTooLarge),
+    doc="Appends an event to an entity's stream at its next version, and starts runs as events.emit does.",
+)  # fmt: skip
+read = operation(
+    "streams.read", ReadStream, StreamEvents,
+    rest=f"GET {_STREAM}/events", rpc="EntityStreamService/ReadStream", spelling="camel",
+    scope="streams:read", errors=(InvalidRead, AnswerTooLarge),
+    doc="The events of a stream from a version on, oldest or newest first; none for an entity without events.",
+)  # fmt: skip
+info = operation(
+    "streams.info", GetStreamInfo, StreamInfo,
+    rest=f"GET {_STREAM}", rpc="EntityStreamService/GetStreamInfo", spelling="camel",
+    scope="streams:read", errors=(StreamNotFound,),
+    doc="The type, version and size of one entity's stream.",
+)  # fmt: skip
+list_ = operation(
+    "streams.list", ListStreams, Streams,
+    rest="GET /api/v1/streams", rpc="EntityStreamService/ListStreams", spelling="camel",
+    scope="streams:read",
+    doc="The streams of this environment by entity id.",
+)  # fmt: skip
+history = operation(
+    "streams.history", GetEntityHistory, EntityHistory,
+    rpc="EntityStreamService/GetEntityHistory", scope="streams:read", errors=(InvalidRead, AnswerTooLarge),
+    doc="The events of a stream, each with the runs that it started and their first steps.",
+)  # fmt: skip
+flat_history = operation(
+    "streams.flat_history", GetFlatHistory, FlatHistory,
+    rest=f"GET {_STREAM}/history", spelling="camel", scope="streams:read", errors=(AnswerTooLarge,),
+    doc="The events of a stream, oldest first, as plain entries; all of them unless `limit` says less.",
+)  # fmt: skip
+create_snapshot = operation(
+    "streams.create_snapshot", CreateSnapshot, SnapshotCreated,
+    rest=f"POST {_STREAM}/snapshots", rpc="EntityStreamService/CreateSnapshot", spelling="camel", success=201,
+    scope="streams:append", errors=(StreamNotFound, EntityTypeConflict, InvalidSnapshot, SnapshotTooLarge),
+    doc="Keeps what an entity was after one of its versions; one of the same version is replaced.",
+)  # fmt: skip
+get_snapshot = operation(
+    "streams.get_snapshot", GetSnapshot, Snapshot,
+    rest=f"GET {_STREAM}/snapshot", rpc="EntityStreamService/GetSnapshot", spelling="camel",
+    scope="streams:read", errors=(SnapshotNotFound,),
+    doc="The newest snapshot of an entity at or below a version.",
+)  # fmt: skip
+of_run = operation(
+    "streams.of_run", GetRunStreams, RunStreams,
+    rest="GET /api/v1/runs/{run_id}/streams", spelling="both", scope="streams:read", errors=(RunNotFound,),
+    doc="The entities to whose streams a run appended.",
+)  # fmt: skip

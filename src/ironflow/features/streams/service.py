@@ -1,0 +1,247 @@
+"""What happens: appending, reading, history with the runs that events started, and snapshots."""
+
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from ironflow.base.call import Call
+from ironflow.base.ids import Ids
+from ironflow.base.json import NULL, json_text, to_json
+from ironflow.base.time import Millis, to_datetime, to_millis
+from ironflow.features.events.emitting import Emission, Emitter
+from ironflow.features.events.rules import check_entity, record_of
+from ironflow.features.runs.contract import RunNotFound
+from ironflow.features.runs.ledger import Ledger
+from ironflow.features.streams import contract, messages, rules, store
+from ironflow.log.heads import Head
+from ironflow.log.record import Record
+from ironflow.storage.port import Database, Tx
+
+# Clients compare the whole text. Source: protocol/connectrpc.md 3.
+NOT_FOUND = "stream not found"
+PAGE = 256
+STEPS_SHOWN_MAX = 100
+
+
+class Limits(NamedTuple):
+    """event_bytes, state_bytes: the largest accepted. snapshots_kept: of each entity, 0 for all."""
+
+    event_bytes: int
+    state_bytes: int
+    snapshots_kept: int
+
+
+class _Wanted(NamedTuple):
+    """Which events of a stream. from_version: 0 for the end to begin at. limit, since, until: 0 for no matter."""
+
+    environment: str
+    entity_id: str
+    from_version: int
+    limit: int
+    backward: bool = False
+    since: Millis = 0
+    until: Millis = 0
+
+
+class Streams:
+    """The streams room. An append is an emit that takes its stream's next version: it goes the emitter's way."""
+
+    def __init__(self, db: Database, emitter: Emitter, ids: Ids, limits: Limits) -> None:
+        self._db = db
+        self._emitter_apply = emitter.apply
+        self._ids = ids
+        self._limits = limits
+
+    def handlers(self) -> dict[Any, Any]:
+        """The method of each operation."""
+        return {
+            contract.append: self.append,
+            contract.read: self.read,
+            contract.info: self.info,
+            contract.list_: self.list_,
+            contract.history: self.history,
+            contract.flat_history: self.flat_history,
+            contract.create_snapshot: self.create_snapshot,
+            contract.get_snapshot: self.get_snapshot,
+            contract.of_run: self.of_run,
+        }
+
+    async def append(self, call: Call, request: contract.AppendEvent) -> contract.Appended:
+        check_entity(request.entity_id, request.entity_type, request.expected_version)
+        event = record_of(
+            event_id=self._ids.new("evt"),
+            environment=call.environment,
+            name=request.event_name,
+            data=request.data,
+            metadata=request.metadata,
+            version=request.version,
+            namespace="default",
+            idempotency_key=request.idempotency_key,
+            run_id=call.run_id,
+            emitted_by=call.principal.name,
+            data_bytes_max=self._limits.event_bytes,
+            now=call.now,
+        )
+        event = replace(event, kind="entity", entity_id=request.entity_id, entity_type=request.entity_type)
+        emission = Emission(event, call.now, expected_version=request.expected_version)
+        answer = await self._db.write_many(self._emitter_apply, emission)
+        return contract.Appended(
+            entity_version=answer.entity_version or 0, event_id=answer.event_id, run_ids=answer.run_ids
+        )
+
+    async def read(self, call: Call, request: contract.ReadStream) -> contract.StreamEvents:
+        wanted = _Wanted(
+            environment=call.environment,
+            entity_id=request.entity_id,
+            from_version=request.from_version,
+            limit=request.limit,
+            backward=rules.check_direction(request.direction),
+        )
+        head, found, more = await self._db.read(lambda tx: _with_head(tx, wanted))
+        return contract.StreamEvents(
+            events=[messages.event_message(each) for each in found],
+            total_count=head.event_count if head is not None else 0,
+            next_version=more,
+        )
+
+    async def info(self, call: Call, request: contract.GetStreamInfo) -> contract.StreamInfo:
+        head = await self._db.peek(lambda tx: store.head(tx, call.environment, request.entity_id))
+        if head is None:
+            raise contract.StreamNotFound(NOT_FOUND)
+        return messages.info_message(head)
+
+    async def list_(self, call: Call, request: contract.ListStreams) -> contract.Streams:
+        limit = request.limit or rules.LIST_DEFAULT
+
+        def look(tx: Tx) -> tuple[list[Head], int]:
+            asked = (call.environment, request.entity_type, request.search)
+            # One more than asked tells whether there is a next page.
+            page = store.list_heads(tx, *asked, request.cursor, limit + 1, request.offset)
+            return page, store.count_heads(tx, *asked)
+
+        found, total = await self._db.read(look)
+        page = found[:limit]
+        return contract.Streams(
+            streams=[messages.info_message(head) for head in page],
+            total_count=total,
+            next_cursor=page[-1].entity_id if len(found) > limit else None,
+        )
+
+    async def history(self, call: Call, request: contract.GetEntityHistory) -> contract.EntityHistory:
+        wanted = _Wanted(
+            environment=call.environment,
+            entity_id=request.entity_id,
+            from_version=request.from_version,
+            limit=request.limit or rules.HISTORY_DEFAULT,
+            backward=rules.check_direction(request.direction),
+            since=to_millis(request.from_timestamp) if request.from_timestamp else 0,
+            until=to_millis(request.to_timestamp) if request.to_timestamp else 0,
+        )
+
+        def look(tx: Tx) -> contract.EntityHistory:
+            head, found, more = _with_head(tx, wanted)
+            runs = Ledger.started_by(tx, [each.id for each in found])
+            with_steps = [run.id for started in runs.values() for run in started if run.step_count]
+            steps = Ledger.first_steps(tx, with_steps, STEPS_SHOWN_MAX)
+            return contract.EntityHistory(
+                entries=[messages.entry_message(each, runs.get(each.id, []), steps) for each in found],
+                next_cursor=more,
+                total_events=head.event_count if head is not None else 0,
+                info=messages.history_info(head) if head is not None else None,
+            )
+
+        return await self._db.read(look)
+
+    async def flat_history(self, call: Call, request: contract.GetFlatHistory) -> contract.FlatHistory:
+        wanted = _Wanted(call.environment, request.entity_id, request.from_version, request.limit)
+        _, found, more = await self._db.read(lambda tx: _with_head(tx, wanted))
+        return contract.FlatHistory(events=[messages.flat_message(each) for each in found], next_version=more)
+
+    async def create_snapshot(self, call: Call, request: contract.CreateSnapshot) -> contract.SnapshotCreated:
+        rules.check_state_bytes(len(bytes(request.state)), self._limits.state_bytes)
+        snapshot = store.SnapshotRow(
+            id=self._ids.new("snap"),
+            entity_version=request.entity_version,
+            state=json_text(request.state) or "null",
+            created_at=call.now,
+        )
+
+        def change(tx: Tx) -> None:
+            head = store.head(tx, call.environment, request.entity_id)
+            if head is None:
+                raise contract.StreamNotFound(NOT_FOUND)
+            rules.check_snapshot(head, request.entity_type, request.entity_version)
+            store.save_snapshot(tx, call.environment, request.entity_id, snapshot)
+            if self._limits.snapshots_kept:
+                store.drop_old_snapshots(tx, call.environment, request.entity_id, self._limits.snapshots_kept)
+
+        await self._db.write(change)
+        return contract.SnapshotCreated(snapshot_id=snapshot.id)
+
+    async def get_snapshot(self, call: Call, request: contract.GetSnapshot) -> contract.Snapshot:
+        last = request.before_version or rules.NEWEST
+
+        def look(tx: Tx) -> tuple[Head | None, store.SnapshotRow | None]:
+            head = store.head(tx, call.environment, request.entity_id)
+            return head, store.snapshot(tx, call.environment, request.entity_id, last)
+
+        head, found = await self._db.peek(look)
+        if head is None or found is None:
+            at = f" at or below version {request.before_version}" if request.before_version else ""
+            raise contract.SnapshotNotFound(f"There is no snapshot of entity {request.entity_id[:80]!r}{at}.")
+        return contract.Snapshot(
+            snapshot_id=found.id,
+            entity_id=head.entity_id,
+            entity_type=head.entity_type,
+            entity_version=found.entity_version,
+            state=to_json(found.state) or NULL,
+            created_at=to_datetime(found.created_at),
+        )
+
+    async def of_run(self, call: Call, request: contract.GetRunStreams) -> contract.RunStreams:
+        def look(tx: Tx) -> list[str]:
+            run = Ledger.look(tx, [request.run_id]).get(request.run_id)
+            if run is None or run.environment != call.environment:
+                raise RunNotFound(f"There is no run {request.run_id[:80]!r} in environment {call.environment!r}.")
+            return store.entities_of_run(tx, call.environment, request.run_id, request.cursor, request.limit + 1)
+
+        found = await self._db.read(look)
+        page = found[: request.limit]
+        return contract.RunStreams(entity_ids=page, next_cursor=page[-1] if len(found) > request.limit else None)
+
+
+def _with_head(tx: Tx, wanted: _Wanted) -> tuple[Head | None, list[Record], int | None]:
+    """The stream's head, the events wanted, and the version to go on from; None at the end. Raises AnswerTooLarge."""
+    head = store.head(tx, wanted.environment, wanted.entity_id)
+    if head is None:
+        return None, [], None
+    # One more than asked tells whether there is a next page.
+    limit = wanted.limit + 1 if wanted.limit else rules.NEWEST
+    first, last = wanted.from_version, rules.NEWEST
+    if wanted.backward:
+        first, last = 0, wanted.from_version or rules.NEWEST
+    found: list[Record] = []
+    size = 0
+    while len(found) < limit:
+        asked = min(PAGE, limit - len(found))
+        page = store.events(
+            tx,
+            wanted.environment,
+            wanted.entity_id,
+            first=first,
+            last=last,
+            backward=wanted.backward,
+            limit=asked,
+            since=wanted.since,
+            until=wanted.until,
+        )
+        found += page
+        size += rules.answer_bytes(page)
+        rules.check_answer_bytes(size, len(found))
+        if len(page) < asked:
+            break
+        at = page[-1].entity_version or 0
+        first, last = (first, at - 1) if wanted.backward else (at + 1, last)
+    if wanted.limit and len(found) > wanted.limit:
+        return head, found[:-1], found[-1].entity_version
+    return head, found, None

@@ -1,0 +1,78 @@
+"""The head of each entity's stream: its type, its version, and how many of its events are kept.
+
+A head is a row. Who appends holds it until the commit, so versions are given one after another, and a transaction that
+fails gives its versions back. Heads are held before anything else that is locked, in one order: no two appends wait for
+each other.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from ironflow.base.time import Millis
+from ironflow.storage.port import Tx
+
+# (environment, entity id)
+Stream = tuple[str, str]
+
+
+class Head(msgspec.Struct, frozen=True):
+    """version: of the last event, from 1; 0 for a stream that has none yet, which has no type either.
+
+    event_count: events still kept; less than `version` where retention removed some. updated_at: of the last event.
+    """
+
+    environment: str
+    entity_id: str
+    entity_type: str
+    version: int
+    event_count: int
+    created_at: Millis
+    updated_at: Millis
+
+
+COLUMNS = ", ".join(Head.__struct_fields__)
+HEADS = f"""SELECT {COLUMNS} FROM streams
+WHERE environment IN {{each:environments}} AND entity_id IN {{each:entity_ids}} ORDER BY environment, entity_id"""
+HEADS_TO_WRITE = HEADS + " {for_update}"
+# Two first appends to one stream on PostgreSQL: the second waits here for the first to commit.
+BEGIN = """INSERT INTO streams (environment, entity_id, entity_type, version, event_count, created_at, updated_at)
+VALUES (:environment, :entity_id, '', 0, 0, :now, :now) ON CONFLICT (environment, entity_id) DO NOTHING"""
+SAVE = """UPDATE streams SET entity_type = :entity_type, version = :version, event_count = :event_count,
+ created_at = :created_at, updated_at = :updated_at
+WHERE environment = :environment AND entity_id = :entity_id"""
+RELEASE = "DELETE FROM streams WHERE environment = :environment AND entity_id = :entity_id AND version = 0"
+FEWER = """UPDATE streams SET event_count = event_count - :gone
+WHERE environment = :environment AND entity_id = :entity_id"""
+
+
+def hold(tx: Tx, streams: Iterable[Stream], now: Millis) -> dict[Stream, Head]:
+    """The heads of these streams, held until the commit. Those that are new must be saved or released."""
+    wanted = sorted(set(streams))
+    if not wanted:
+        return {}
+    environments, entity_ids = (list(dict.fromkeys(column)) for column in zip(*wanted, strict=True))
+    places = {"environments": environments, "entity_ids": entity_ids}
+    known = {(row[0], row[1]) for row in tx.rows(HEADS, places)}
+    new = [each for each in wanted if each not in known]
+    if new:
+        tx.many(BEGIN, [{"environment": each[0], "entity_id": each[1], "now": now} for each in new])
+    return {(row[0], row[1]): Head(*row) for row in tx.rows(HEADS_TO_WRITE, places)}
+
+
+def save(tx: Tx, heads: Iterable[Head]) -> None:
+    """Writes heads that were held."""
+    tx.many(SAVE, [{name: getattr(head, name) for name in Head.__struct_fields__} for head in heads])
+
+
+def release(tx: Tx, streams: Iterable[Stream]) -> None:
+    """Lets go of new streams that nothing was appended to."""
+    tx.many(RELEASE, [{"environment": each[0], "entity_id": each[1]} for each in sorted(streams)])
+
+
+def events_removed(tx: Tx, gone: dict[Stream, int]) -> None:
+    """Retention removed so many events of these streams. Versions stay as they were given."""
+    tx.many(
+        FEWER,
+        [{"environment": each[0], "entity_id": each[1], "gone": gone[each]} for each in sorted(gone)],
+    )
