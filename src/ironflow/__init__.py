@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ironflow.base.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from ironflow import errors, sync, worker
+    from ironflow import errors, sync, upcaster, worker
     from ironflow.base.errors import (
         InvokeError,
         IronflowError,
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from ironflow.sdk.client import Client
     from ironflow.sdk.context import Context
     from ironflow.sdk.controls import CancelOn, CircuitBreaker, Concurrency, Debounce, Retry, Throttle
+    from ironflow.sdk.definitions import EventDefinition, define_event
     from ironflow.sdk.event import Event
     from ironflow.sdk.function import function
+    from ironflow.sdk.upcasting import UpcasterChainError, UpcasterRegistry
 
 _HOMES = {
     "ironflow.base.errors": (
@@ -43,9 +45,11 @@ _HOMES = {
     "ironflow.sdk.controls": ("CancelOn", "CircuitBreaker", "Concurrency", "Debounce", "Retry", "Throttle"),
     "ironflow.sdk.event": ("Event",),
     "ironflow.sdk.function": ("function",),
+    "ironflow.sdk.definitions": ("EventDefinition", "define_event"),
+    "ironflow.sdk.upcasting": ("UpcasterChainError", "UpcasterRegistry"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("errors", "sync", "worker")
+_MODULES = ("errors", "sync", "upcaster", "worker")
 
 __all__ = [
     "CancelOn",
@@ -55,6 +59,7 @@ __all__ = [
     "Context",
     "Debounce",
     "Event",
+    "EventDefinition",
     "InvokeError",
     "IronflowError",
     "NonRetryableError",
@@ -65,10 +70,14 @@ __all__ = [
     "StepError",
     "StepTimeoutError",
     "Throttle",
+    "UpcasterChainError",
+    "UpcasterRegistry",
     "__version__",
+    "define_event",
     "errors",
     "function",
     "sync",
+    "upcaster",
     "worker",
 ]
 

@@ -30,6 +30,8 @@ def a_job(
     secrets: dict[str, str] | None = None,
     source: str | None = None,
     failed: Mapping[str, Any] | None = None,
+    name: str = "order.placed",
+    version: int = 1,
 ) -> Assignment:
     """A job whose steps `done` (step id: output) are recorded; `failed` (step id: error) are failed invokes."""
     steps = [CompletedStep(step_id=step_id, output=raw(output)) for step_id, output in (done or {}).items()]
@@ -40,7 +42,8 @@ def a_job(
         function_id="f",
         event=JobEvent(
             id="evt_1",
-            name="order.placed",
+            name=name,
+            version=version,
             data=data if isinstance(data, Raw) else raw(data),
             timestamp=EMITTED_AT,
             source=source,

@@ -344,3 +344,19 @@ def test_the_plain_client_has_every_method_of_the_other():
     assert plain["emit"] == asynchronous["emit"]
     assert ironflow.sync.Client is SyncClient
     assert not any(asyncio.iscoroutinefunction(method) for method in vars(SyncClient).values())
+
+
+async def test_a_defined_event_is_emitted_with_its_version():
+    placed = ironflow.define_event(name="order.placed", version=3)
+    transport = FakeAsyncTransport()
+    transport.gives(answer({"event_id": "e", "results": []}), answer({"event_id": "e"}), answer({"results": []}))
+    client = Client(URL, transport=transport)
+
+    with pytest.raises(NoRunStarted):
+        await client.emit_sync(placed, {"id": 1})
+    await client.emit(placed, {"id": 1}, version=2)
+    await client.emit_batch([{"name": placed, "data": {"id": 1}}])
+
+    sent = [each.body for each in transport.sent]
+    assert [(each["event"], each["version"]) for each in sent[:2]] == [("order.placed", 3), ("order.placed", 2)]
+    assert sent[2]["events"] == [{"version": 3, "name": "order.placed", "data": {"id": 1}}]

@@ -30,6 +30,7 @@ class Field:
     int64: sent as a string in Connect JSON.
     only: the one wire that sends the field, None for both.
     json_in_bytes: binary messages carry the JSON text as bytes; Connect JSON carries it as a text, not as base64.
+    json_text: a text that holds JSON; who sends the JSON itself means its text.
     """
 
     number: int | None = None
@@ -38,6 +39,7 @@ class Field:
     int64: bool = False
     only: Wire | None = None
     json_in_bytes: bool = False
+    json_text: bool = False
 
 
 def field(
@@ -48,10 +50,11 @@ def field(
     int64: bool = False,
     only: Wire | None = None,
     json_in_bytes: bool = False,
+    json_text: bool = False,
     **limits: Any,
 ) -> msgspec.Meta:
     """Annotates a message field; `limits` are msgspec's own (ge, max_length, pattern, ...)."""
-    return msgspec.Meta(extra={"wire": Field(number, also, twin, int64, only, json_in_bytes)}, **limits)
+    return msgspec.Meta(extra={"wire": Field(number, also, twin, int64, only, json_in_bytes, json_text)}, **limits)
 
 
 def fields_of(message: type[msgspec.Struct]) -> dict[str, Field]:

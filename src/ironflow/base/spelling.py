@@ -23,6 +23,7 @@ Raw = msgspec.Raw
 _slices = msgspec.json.Decoder(dict[str, Raw]).decode
 _items = msgspec.json.Decoder(list[Raw]).decode
 _anything = msgspec.json.Decoder().decode
+_decode_str = msgspec.json.Decoder(str).decode
 
 
 def camel(name: str) -> str:
@@ -51,7 +52,7 @@ class Reader:
         for name, said in fields_of(message).items():
             for spelled in _spellings(name, said):
                 self._names[spelled] = name
-            self._read[name] = _reading(hints[name])
+            self._read[name] = _json_text if said.json_text else _reading(hints[name])
         # Only a payload that is always there may be null; elsewhere null means unset.
         self._nullable = {name for name, read in self._read.items() if read is _payload and not _optional(hints[name])}
         self._required = [
@@ -161,6 +162,12 @@ def bare_type(hint: Any) -> Any:
 def _payload(text: Raw) -> Raw:
     # The copy frees the request body, of which `text` is only a slice.
     return check_payload(Raw(bytes(text)), "the payload")
+
+
+def _json_text(text: Raw) -> str:
+    """A text that holds JSON, or the JSON itself as its text."""
+    whole = bytes(text)
+    return _keepable(_decode_str(whole) if whole.startswith(b'"') else bytes(_payload(text)).decode())
 
 
 def _reading(hint: Any) -> Read:

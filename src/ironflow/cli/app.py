@@ -38,6 +38,7 @@ COMMANDS = (
     ("run", _LOOK),
     ("inspect", _LOOK),
     ("event", _LOOK),
+    ("schema", _LOOK),
     ("function", _LOOK),
     ("debounce", _LOOK),
     ("kv", _LOOK),

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from ironflow.cli.exits import UsageError
+from ironflow.sdk.definitions import EventDefinition
 from ironflow.sdk.function import FunctionDefinition
 
 
@@ -32,6 +33,28 @@ def load_functions(target: str) -> list[FunctionDefinition]:
     if not listed or not all(isinstance(each, FunctionDefinition) for each in listed):
         raise UsageError(f"{target} is neither a function decorated with @ironflow.function nor a list of them.")
     return _once(listed)
+
+
+def load_events(target: str) -> list[EventDefinition]:
+    """The event definitions that `target` names: those of a module, one of them, or a list of them.
+
+    Errors raised by the module's own code rise unchanged. Raises UsageError for what is not there.
+    """
+    place, _, name = target.partition(":")
+    module = _module(place)
+    if name and not hasattr(module, name):
+        raise UsageError(f"{place} has no {name!r}.")
+    values = [getattr(module, name)] if name else list(vars(module).values())
+    found: dict[tuple[str, int], EventDefinition] = {}
+    for value in values:
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            if not isinstance(each, EventDefinition):
+                continue
+            if found.setdefault((each.name, each.version), each) is not each:
+                raise UsageError(f"version {each.version} of event {each.name!r} is defined twice.")
+    if not found:
+        raise UsageError(f"{target} defines no event. Write ironflow.define_event(name=..., version=..., type=...).")
+    return [found[place] for place in sorted(found)]
 
 
 def source_folder(target: str) -> Path:

@@ -15,9 +15,10 @@ from ironflow.storage.port import Tx
 TAKE_POSITIONS = "UPDATE log_head SET position = position + :count WHERE name = 'log' RETURNING position"
 INSERT = """INSERT INTO events
 (position, id, environment, kind, name, data, metadata, version, source, namespace, idempotency_key, run_id,
- emitted_by, entity_type, entity_id, entity_version, created_at)
+ emitted_by, entity_type, entity_id, entity_version, imported_at,
+ created_at)
 VALUES (:position, :id, :environment, :kind, :name, :data, :metadata, :version, :source, :namespace, :idempotency_key,
- :run_id, :emitted_by, :entity_type, :entity_id, :entity_version, :created_at)"""
+ :run_id, :emitted_by, :entity_type, :entity_id, :entity_version, :imported_at, :created_at)"""
 
 
 def append(tx: Tx, records: Sequence[Record]) -> list[Record]:

@@ -17,6 +17,7 @@ class Record(msgspec.Struct, frozen=True):
     """One event. position: its place in the global order, 0 before it is appended. data, metadata: JSON texts.
 
     entity_type, entity_id, entity_version: of kind `entity` only; versions count from 1 within the entity's stream.
+    imported_at: when it was copied here from another log, None for what was emitted here.
     """
 
     id: str
@@ -35,4 +36,5 @@ class Record(msgspec.Struct, frozen=True):
     entity_type: str | None = None
     entity_id: str | None = None
     entity_version: int | None = None
+    imported_at: Millis | None = None
     position: int = 0

@@ -14,7 +14,7 @@ from ironflow.sdk import current
 from ironflow.sdk.caller import Caller
 from ironflow.sdk.retries import Retries, decide_repeat
 from ironflow.sdk.transport import AiohttpTransport, AsyncTransport
-from ironflow.sdk.wire import outgoing, read_answer
+from ironflow.sdk.wire import Prefer, outgoing, read_answer
 
 
 class Calls:
@@ -28,13 +28,20 @@ class Calls:
         self._timeout_s = duration_ms(timeout) / 1000
         self._retries = retries
 
-    async def call(self, operation: Operation[Req, Res], request: Req, *, timeout: Duration | None = None) -> Res:
+    async def call(
+        self,
+        operation: Operation[Req, Res],
+        request: Req,
+        *,
+        timeout: Duration | None = None,
+        prefer: Prefer = "rest",
+    ) -> Res:
         """The server's answer to `request`.
 
-        timeout: for the whole call with its retries; None for the client's own.
+        timeout: for the whole call with its retries; None for the client's own. prefer: the wire, where there are two.
         Raises what the server raised; ConnectionLost and DeadlineExceeded when there was no answer.
         """
-        out = outgoing(operation, request)
+        out = outgoing(operation, request, prefer)
         headers = self._headers | out.headers
         if run_id := current.run_id.get():
             headers["X-Ironflow-Run-ID"] = run_id

@@ -6,33 +6,38 @@ Knows nothing of HTTP: a worker gives it a job and sends what comes out.
 from collections.abc import Callable
 from typing import Any, cast
 
-from ironflow.base.errors import InvalidArgument, SerializationError
+import msgspec
+
+from ironflow.base.errors import InvalidArgument, SerializationError, ValidationError
 from ironflow.base.time import Clock, SystemClock, to_datetime
 from ironflow.sdk import current
-from ironflow.sdk.assignment import Assignment, CompletedStep
+from ironflow.sdk.assignment import Assignment, CompletedStep, JobEvent
 from ironflow.sdk.blocking import BlockingSteps, Bridge
 from ironflow.sdk.bodies import Bodies
 from ironflow.sdk.compensations import Compensations, decide_compensation
 from ironflow.sdk.context import Context, RunInfo, Secrets
 from ironflow.sdk.divergence import Diverged, diverged
-from ironflow.sdk.event import event_of
+from ironflow.sdk.event import Event, event_of
 from ironflow.sdk.failure import run_failure
 from ironflow.sdk.function import FunctionDefinition
-from ironflow.sdk.payload import from_payload, to_payload
+from ironflow.sdk.payload import from_payload, is_redacted, to_payload
 from ironflow.sdk.publishing import Publish, nowhere
 from ironflow.sdk.report import Completed, Failed, Outcome, StepRow, Yielded, YieldedStep
 from ironflow.sdk.signals import Stopped, Yield, first_yield
 from ironflow.sdk.stepids import Scope
 from ironflow.sdk.steps import Steps
+from ironflow.sdk.upcasting import UpcasterRegistry
 from ironflow.sdk.usercode import call, is_async
 
 _SYSTEM_CLOCK = SystemClock()
+NO_UPCASTERS = UpcasterRegistry()
 
 
 class Execution:
     """A job in work.
 
     on_recorded: called after each step that ended. environment: what `ctx.run` shows. publish: where messages go.
+    upcasters: bring events to their latest versions before the handler sees them.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class Execution:
         environment: str = "",
         on_recorded: Callable[[], None] | None = None,
         publish: Publish = nowhere,
+        upcasters: UpcasterRegistry | None = None,
     ) -> None:
         self.job = job
         self.bodies = Bodies(function.step_timeout_s, on_recorded, clock)
@@ -52,6 +58,7 @@ class Execution:
         self.publish = publish
         self._function = function
         self._environment = environment
+        self._upcasters = upcasters or NO_UPCASTERS
         self._memo = {step.step_id: step for step in job.completed_steps}
         self._root = Scope(job.run_id)
         self._open = True
@@ -84,8 +91,14 @@ class Execution:
 
     async def _handle(self) -> tuple[Any, BaseException | None]:
         """What the handler returned or raised; (None, None) when it left for a wait."""
+        event = self.job.event
+        if event.source != "cron" and self._upcasters.is_outdated(event.name, event.version):
+            # User's code, and not before every handler: whatever it raises fails the attempt.
+            event, error = await call(self._latest, (event,))
+            if error is not None:
+                return None, error
         try:
-            args = self._arguments()
+            args = self._arguments(event)
         except InvalidArgument as error:
             return None, error
         try:
@@ -101,18 +114,31 @@ class Execution:
             return None, group
         return None, None
 
-    def _arguments(self) -> tuple[Any, ...]:
+    def _latest(self, event: JobEvent) -> JobEvent:
+        """The event with its data in the latest version. Raises UpcasterChainError, SerializationError."""
+        latest = self._upcasters.get_latest_version(event.name) or event.version
+        data = self._upcasters.upcast(event.name, from_payload(event.data), event.version)
+        payload = to_payload(data, f"event {event.name!r}, brought to version {latest},")
+        return msgspec.structs.replace(event, data=payload, version=latest)
+
+    def upcast(self, event: Event) -> Event:
+        """An event that a step waited for, in its latest version. Raises UpcasterChainError."""
+        return self._upcasters.apply(event)
+
+    def _arguments(self, event: JobEvent) -> tuple[Any, ...]:
         """Raises ValidationError for data that is not of the declared type."""
         function, job = self._function, self.job
         # A clock tick carries no data of the user's.
-        read = from_payload if job.event.source == "cron" else function.read_data
+        read = from_payload if event.source == "cron" else function.read_data
+        if read is not from_payload and is_redacted(event.data):
+            raise ValidationError(f"the data of event {event.id} was redacted; nothing of it can be read.")
         steps = Steps(self, self._root)
         if not is_async(function.handler):
             self._bridge = Bridge()
             # The same methods; a plain handler waits for them in its thread.
             steps = cast(Steps, BlockingSteps(steps, self._bridge))
         context = Context(
-            event=event_of(job.event, from_payload if function.schema is None else read),
+            event=event_of(event, from_payload if function.schema is None else read),
             step=steps,
             run=RunInfo(
                 id=job.run_id,
@@ -127,7 +153,7 @@ class Execution:
         )
         if not function.takes_data:
             return (context,)
-        return context, context.event.data if function.schema is not None else read(job.event.data)
+        return context, context.event.data if function.schema is not None else read(event.data)
 
     async def _ended(self, value: Any, error: BaseException | None) -> Outcome:
         if error is None:

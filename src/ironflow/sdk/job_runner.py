@@ -14,6 +14,7 @@ from ironflow.sdk.held_job import HeldJob
 from ironflow.sdk.pace import Pace
 from ironflow.sdk.report import Failed, Outcome, RunFailure
 from ironflow.sdk.reporter import APPLIED, Fate, Reporter, Verdict
+from ironflow.sdk.upcasting import UpcasterRegistry
 from ironflow.sdk.worker_protocol import WorkerProtocol
 
 logger = logging.getLogger("ironflow.worker")
@@ -34,6 +35,7 @@ class JobRunner:
         slots: int,
         environment: str,
         clock: Clock,
+        upcasters: UpcasterRegistry | None = None,
     ) -> None:
         self.reporter = reporter
         self.acked = False
@@ -43,6 +45,7 @@ class JobRunner:
         self._slots = slots
         self._environment = environment
         self._clock = clock
+        self._upcasters = upcasters
         self._held: dict[str, HeldJob] = {}
         self._freed = asyncio.Event()
 
@@ -86,6 +89,7 @@ class JobRunner:
                 environment=self._environment,
                 on_recorded=held.recorded,
                 publish=self._protocol.publish,
+                upcasters=self._upcasters,
             )
             outcome = await held.run(execution)
             if not held.dropped:

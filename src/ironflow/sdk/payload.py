@@ -12,6 +12,7 @@ from typing import Any, get_args
 import msgspec
 
 from ironflow.base.errors import SerializationError, ValidationError
+from ironflow.sdk.definitions import EventDefinition
 
 Raw = msgspec.Raw
 NOTHING = Raw(b"null")
@@ -63,6 +64,10 @@ def batch_item(event: Mapping[str, Any], place: int) -> Raw:
     unknown = event.keys() - _EVENT_FIELDS
     if unknown:
         raise ValidationError(f"event {place} of the batch has the unknown fields {', '.join(sorted(unknown))}.")
+    for word in ("name", "event"):
+        defined = event.get(word)
+        if isinstance(defined, EventDefinition):
+            event = {"version": defined.version, **event, word: defined.name}
     return to_payload(event, f"event {place} of the batch")
 
 
@@ -102,6 +107,15 @@ def _finite(value: Any) -> bool:
         return all(_finite(getattr(value, each.name)) for each in dataclasses.fields(value))
     dump = getattr(value, "model_dump", None)
     return dump is None or _finite(dump())
+
+
+def is_redacted(payload: Raw) -> bool:
+    """Whether a payload was replaced by the marker of a redaction. Source: protocol/errors-and-defaults.md 3."""
+    text = bytes(payload)
+    if b'"$redacted"' not in text[:64]:
+        return False
+    value = _decode(text)
+    return isinstance(value, dict) and value.get("$redacted") is True
 
 
 Read = Callable[[Raw], Any]

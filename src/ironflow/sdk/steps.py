@@ -121,7 +121,7 @@ class Steps:
         timeout_ms = _positive_ms(timeout, f"step {name!r} waits for")
         memo = self._execution.completed(step_id, "wait_for_event")
         if memo is not None and memo.output != NOTHING:
-            return awaited_event(memo.output)
+            return self._execution.upcast(awaited_event(memo.output))
         waited = EventFilter(
             event=event.strip(),
             timeout=timeout.strip() if isinstance(timeout, str) else f"{timeout_ms}ms",

@@ -10,10 +10,11 @@ from ironflow.base.cron import InvalidCron, check_cron
 from ironflow.base.pattern import InvalidPattern, compiled
 from ironflow.features.functions.contract import InvalidFunction, Trigger
 from ironflow.sdk.controls import check
+from ironflow.sdk.definitions import EventDefinition
 
 _KEYS = ("event", "expression", "cron", "timezone", "tz")
 
-Names = str | Sequence[str]
+Names = str | EventDefinition | Sequence[str | EventDefinition]
 
 
 def triggers_of(
@@ -37,7 +38,8 @@ def triggers_of(
 def _several(given: Names | None) -> list[str]:
     if given is None:
         return []
-    names = [given] if isinstance(given, str) else list(given)
+    several = [given] if isinstance(given, str | EventDefinition) else list(given)
+    names = [each.name if isinstance(each, EventDefinition) else each for each in several]
     for name in names:
         sound = isinstance(name, str) and name.strip() != ""
         check(sound, f"a trigger is {name!r}; write an event name or a cron expression.")

@@ -21,6 +21,7 @@ from ironflow.features.functions.contract import (
     Trigger,
 )
 from ironflow.features.runs.contract import RunStatus, StepStatus, StepType
+from ironflow.features.schemas import contract as schemas
 from ironflow.features.streams.contract import HistoryRun
 from ironflow.sdk.payload import from_json_text, from_payload
 
@@ -272,6 +273,16 @@ class Entry(View, kw_only=True, frozen=True):
         return msgspec.json.decode(self.value)
 
 
+class EventSchema(View, kw_only=True, frozen=True):
+    """The schema of one version of an event."""
+
+    event_name: str
+    version: int
+    schema: Any
+    description: str = ""
+    created_at: datetime
+
+
 V = TypeVar("V", bound=View)
 
 
@@ -299,6 +310,12 @@ def paused_state(message: controls.PausedState) -> PausedState:
             PausedStep(**values | {"output": from_json_text(each.output), "error": from_json_text(each.error)})
         )
     return PausedState(steps=steps, next_step_hint=message.next_step_hint, pause_reason=message.pause_reason)
+
+
+def schema_view(message: schemas.Schema | schemas.SchemaInfo) -> EventSchema:
+    """The schema is a JSON text in the message."""
+    values = {name: getattr(message, name) for name in EventSchema.__struct_fields__}
+    return EventSchema(**values | {"schema": from_json_text(message.schema_json)})
 
 
 _INNER: dict[str, type[View]] = {"error": Failure, "function": Function}

@@ -26,6 +26,7 @@ from ironflow.sdk.job_runner import JobRunner
 from ironflow.sdk.pace import Backoff, Pace, is_transient
 from ironflow.sdk.reporter import BatchReporter, PlainReporter
 from ironflow.sdk.transport import AiohttpTransport, AsyncTransport
+from ironflow.sdk.upcasting import UpcasterRegistry
 from ironflow.sdk.worker_protocol import ACKED_POLLS, BATCH_REPORTS, WorkerProtocol
 
 logger = logging.getLogger("ironflow.worker")
@@ -38,15 +39,17 @@ class Worker:
 
     url, api_key, environment: None takes IRONFLOW_SERVER_URL, IRONFLOW_API_KEY, IRONFLOW_ENV, else the local server.
     max_concurrent_jobs: how many handlers run at a time. worker_id: None makes one up. labels: shown in lists.
+    upcasters: bring old events to their latest versions before handlers see them.
     pace: how often it asks and tries again. plain_protocol: use nothing beyond protocol/worker-rest.md.
     clock: what durations of sleeps are added to; for tests.
-    Raises InvalidFunction for functions that cannot be run, InvalidArgument.
+    Raises InvalidFunction for functions that cannot be run, InvalidArgument, UpcasterChainError for a gap in a chain.
     """
 
     def __init__(
         self,
         functions: Sequence[FunctionDefinition],
         *,
+        upcasters: UpcasterRegistry | None = None,
         url: str | None = None,
         api_key: str | None = None,
         environment: str | None = None,
@@ -60,6 +63,8 @@ class Worker:
     ) -> None:
         if max_concurrent_jobs < 1:
             raise InvalidArgument(f"max_concurrent_jobs is {max_concurrent_jobs!r}; a worker runs at least one.")
+        if upcasters is not None:
+            upcasters.check()
         self.functions = _by_id(functions)
         self.worker_id = worker_id or f"worker-{uuid.uuid4().hex}"
         self._caller = Caller.found(url, api_key, environment)
@@ -76,6 +81,7 @@ class Worker:
             max_concurrent_jobs,
             self._caller.environment,
             clock or SystemClock(),
+            upcasters,
         )
         self._card = {
             "hostname": socket.gethostname(),

@@ -35,6 +35,8 @@ from ironflow.features.runs.ledger import Ledger
 from ironflow.features.runs.loops import AdmitQueued, ForgetShapes, PurgeRuns
 from ironflow.features.runs.queries import count_active
 from ironflow.features.runs.service import Runs
+from ironflow.features.schemas.enforcing import SchemaGuard
+from ironflow.features.schemas.service import EventSchemas
 from ironflow.features.server_state.service import About, ServerState
 from ironflow.features.streams.service import Limits, Streams
 from ironflow.features.time_travel.loops import ForgetRecordings
@@ -104,6 +106,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     index = FunctionIndex(_policy(settings))
     ledger = Ledger(index, ids)
     runs = Runs(db, broker, ledger)
+    schemas = SchemaGuard(settings.event_schema_enforcement)
     informer = Informer(index, ids, timing)
     jobs = Jobs(db, ledger, informer, ids, clock, timing, settings.output_bytes_max)
     loops = Loops(clock, broker)
@@ -118,7 +121,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         },
         loops_failing=lambda: loops.failing,
     )
-    emitter = Emitter(index, ledger, ids)
+    emitter = Emitter(index, ledger, ids, schemas)
     rooms = [
         ServerState(db, about),
         KeyValue(db),
@@ -127,6 +130,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         Streams(
             db, emitter, ids, Limits(settings.event_bytes_max, settings.snapshot_bytes_max, settings.snapshots_kept)
         ),
+        EventSchemas(db),
         runs,
         jobs,
         Controls(db, ledger, timing.evict_ms),
@@ -147,7 +151,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
             ("/", Rest(dispatch, context)),
         ],
         {
-            "/metrics": Metrics(db, dispatch.counts, jobs.desk.waiting),
+            "/metrics": Metrics(db, dispatch.counts, jobs.desk.waiting, schemas.counts),
             "/api/v1/openapi.json": OpenApi(dispatch.operations),
         },
         settings.body_bytes_max,

@@ -16,10 +16,13 @@ Rows = tuple[dict[str, int], list[tuple[str, str, int]], int]
 class Metrics:
     """The wire that answers /metrics."""
 
-    def __init__(self, db: Database, counts: Counts, polls_waiting: Callable[[], int]) -> None:
+    def __init__(
+        self, db: Database, counts: Counts, polls_waiting: Callable[[], int], misfits: dict[tuple[str, str], int]
+    ) -> None:
         self._db = db
         self._counts = counts
         self._polls_waiting = polls_waiting
+        self._misfits = misfits
 
     async def __call__(self, request: Request) -> Response:
         from ironflow.server.scrape import scrape
@@ -27,4 +30,4 @@ class Metrics:
         def look(tx: Tx) -> Rows:
             return count_by_status(tx), queue(tx), head(tx)
 
-        return scrape(self._counts, self._polls_waiting(), await self._db.read(look))
+        return scrape(self._counts, self._polls_waiting(), self._misfits, await self._db.read(look))

@@ -12,10 +12,10 @@ from ironflow.server.metrics import Rows
 from ironflow.transports.http import Response
 
 
-def scrape(counts: Counts, polls_waiting: int, rows: Rows) -> Response:
-    """The numbers in Prometheus' text format."""
+def scrape(counts: Counts, polls_waiting: int, misfits: dict[tuple[str, str], int], rows: Rows) -> Response:
+    """The numbers in Prometheus' text format. misfits: events that do not fit their schema by (name, outcome)."""
     registry = CollectorRegistry()
-    registry.register(_Numbers(counts, polls_waiting, rows))
+    registry.register(_Numbers(counts, polls_waiting, misfits, rows))
     ProcessCollector(registry=registry)
     return Response(200, generate_latest(registry), CONTENT_TYPE_LATEST.encode())
 
@@ -23,9 +23,10 @@ def scrape(counts: Counts, polls_waiting: int, rows: Rows) -> Response:
 class _Numbers(Collector):
     """One scrape's numbers."""
 
-    def __init__(self, counts: Counts, polls_waiting: int, rows: Rows) -> None:
+    def __init__(self, counts: Counts, polls_waiting: int, misfits: dict[tuple[str, str], int], rows: Rows) -> None:
         self._counts = counts
         self._polls_waiting = polls_waiting
+        self._misfits = misfits
         self._runs, self._queue, self._head = rows
 
     def collect(self) -> Iterator[Metric]:
@@ -37,6 +38,12 @@ class _Numbers(Collector):
         for operation, total in list(self._counts.seconds.items()):
             seconds.add_metric([operation], total)
         yield seconds
+        misfits = CounterMetricFamily(
+            "ironflow_event_schema_misfits", "Events that do not fit their schema.", labels=["event_name", "outcome"]
+        )
+        for (name, outcome), count in list(self._misfits.items()):
+            misfits.add_metric([name, outcome], count)
+        yield misfits
         runs = GaugeMetricFamily("ironflow_runs", "Runs that are not completed, by status.", labels=["status"])
         for status, count in self._runs.items():
             runs.add_metric([status], count)

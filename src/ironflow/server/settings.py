@@ -60,6 +60,9 @@ class Settings:
     output_bytes_max: int = _setting(4 * 1024 * 1024, "The largest output of a step or run.")
     snapshot_bytes_max: int = _setting(4 * 1024 * 1024, "The largest state of an entity's snapshot.")
     body_bytes_max: int = _setting(32 * 1024 * 1024, "The largest request body.")
+    event_schema_enforcement: Literal["off", "warn", "reject"] = _setting(
+        "off", "What becomes of events that do not fit their registered schema: not looked at, logged, or refused."
+    )
     run_retention_days: float = _setting(0, "Days after its end when a run is removed with its steps; 0 keeps all.")
     snapshots_kept: int = _setting(0, "Snapshots kept of each entity, those of the latest versions; 0 keeps all.")
     shutdown_ms: int = _setting(10_000, "How long requests under way may take when the server stops.")
@@ -93,6 +96,7 @@ FILE_KEYS = {
     "limits.bodyBytes": "body_bytes_max",
     "retention.runDays": "run_retention_days",
     "retention.snapshotsKept": "snapshots_kept",
+    "schemas.enforcement": "event_schema_enforcement",
     "log.level": "log_level",
     "log.format": "log_format",
 }

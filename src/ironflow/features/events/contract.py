@@ -12,6 +12,7 @@ from ironflow.base.json import Json, null
 from ironflow.base.operation import operation
 from ironflow.features.functions.contract import FunctionNotActive, FunctionNotFound
 from ironflow.features.runs.contract import RunResult, WireError
+from ironflow.features.schemas.contract import SchemaViolation
 
 
 class EventNotFound(NotFound):
@@ -219,18 +220,18 @@ class EventNames(Message, kw_only=True):
 emit = operation(
     "events.emit", Emit, Emitted,
     rest="POST /api/v1/events", rpc=("IronflowService/Emit", "IronflowService/Trigger"), spelling="both",
-    scope="events:emit", errors=(InvalidEvent, EventTooLarge),
+    scope="events:emit", errors=(InvalidEvent, EventTooLarge, SchemaViolation),
     doc="Records an event and starts a run of every function whose trigger matches; answers when both are durable.",
 )  # fmt: skip
 emit_namespaced = operation(
     "events.emit_namespaced", NamespacedEmit, NamespacedEmitted,
-    rpc="PubSubService/Emit", scope="events:emit", errors=(InvalidEvent, EventTooLarge),
+    rpc="PubSubService/Emit", scope="events:emit", errors=(InvalidEvent, EventTooLarge, SchemaViolation),
     doc="As events.emit, with a namespace.",
 )  # fmt: skip
 emit_sync = operation(
     "events.emit_sync", EmitSync, SyncResults,
     rest="POST /api/v1/events/sync", rpc="IronflowService/TriggerSync", spelling="both",
-    scope="events:emit", errors=(InvalidEvent, EventTooLarge, CannotWait),
+    scope="events:emit", errors=(InvalidEvent, EventTooLarge, SchemaViolation, CannotWait),
     doc="As events.emit, then waits until every started run has ended or timeout_ms has passed.",
 )  # fmt: skip
 emit_batch = operation(

@@ -19,6 +19,7 @@ from ironflow.features.functions.contract import FunctionNotActive, FunctionNotF
 from ironflow.features.functions.index import FunctionIndex, Startable
 from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.ledger import Ledger
+from ironflow.features.schemas.enforcing import SchemaGuard
 from ironflow.log import heads
 from ironflow.log.dedup import FirstAnswer, Place, first_answers, is_repeat, release_keys, save_answers
 from ironflow.log.heads import Stream
@@ -50,16 +51,18 @@ class Answer(NamedTuple):
 class Emitter:
     """Applies emissions in a transaction. Made once: its `apply` is the function that commits gather items for."""
 
-    def __init__(self, index: FunctionIndex, ledger: Ledger, ids: Ids) -> None:
+    def __init__(self, index: FunctionIndex, ledger: Ledger, ids: Ids, schemas: SchemaGuard) -> None:
         self._index = index
         self._ledger = ledger
         self._ids = ids
+        self._schemas = schemas
 
     def apply(self, tx: Tx, emissions: list[Emission]) -> list[Answer | IronflowError]:
         """Appends the events and creates their runs; each emission gets its answer or its own refusal."""
         self._index.refresh(tx)
         first = self._first_answers(tx, emissions)
         streams = _Streams(tx, emissions)
+        unfit = self._schemas.refusals(tx, [emission.record for emission in emissions])
         answers: list[Answer | IronflowError] = []
         records: list[Record] = []
         creations: list[Creation] = []
@@ -72,6 +75,8 @@ class Emitter:
                 answers.append(Answer(known.event_id, known.run_ids, known.entity_version))
                 continue
             try:
+                if emission.record.id in unfit:
+                    raise unfit[emission.record.id]
                 functions = self._functions(emission)
                 record = streams.placed(emission)
             except IronflowError as refusal:

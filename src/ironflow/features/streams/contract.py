@@ -17,6 +17,7 @@ from ironflow.features.events.contract import (
     VersionConflict,
 )
 from ironflow.features.runs.contract import RunNotFound
+from ironflow.features.schemas.contract import SchemaViolation
 
 
 class StreamNotFound(NotFound):
@@ -288,7 +289,7 @@ append = operation(
     "streams.append", AppendEvent, Appended,
     rest=f"POST {_STREAM}/events", rpc="EntityStreamService/AppendEvent", spelling="camel", success=201,
     scope="streams:append",
-    errors=(VersionConflict, EntityTypeConflict, InvalidEntity, InvalidEvent, EventTooLarge),
+    errors=(VersionConflict, EntityTypeConflict, InvalidEntity, InvalidEvent, EventTooLarge, SchemaViolation),
     doc="Appends an event to an entity's stream at its next version, and starts runs as events.emit does.",
 )  # fmt: skip
 read = operation(

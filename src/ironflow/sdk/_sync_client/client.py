@@ -20,6 +20,7 @@ from ironflow.features.server_state import contract as server_contract
 from ironflow.features.server_state.contract import Capabilities, Health, Info, Nothing, Readiness
 from ironflow.sdk.caller import Caller
 from ironflow.sdk._sync_client.calls import Calls
+from ironflow.sdk.definitions import EventDefinition, named
 from ironflow.sdk.outcomes import first_output, output_of, wait_times
 from ironflow.sdk.payload import batch_item, to_payload
 from ironflow.sdk.retries import Retries
@@ -29,10 +30,12 @@ from ironflow.sdk._sync_client.events import Events
 from ironflow.sdk._sync_client.functions import Functions
 from ironflow.sdk._sync_client.kv import Kv
 from ironflow.sdk._sync_client.runs import Runs
+from ironflow.sdk._sync_client.schemas import Schemas
 from ironflow.sdk._sync_client.streams import Streams
 from ironflow.sdk._sync_client.workers import Workers
 from ironflow.sdk.transport import Transport
 from ironflow.sdk.views import Emitted, RunResult, view
+from ironflow.sdk.wire import Prefer
 
 
 class Client:
@@ -63,22 +66,25 @@ class Client:
         self.streams = Streams(self._calls)
         self.workers = Workers(self._calls)
         self.kv = Kv(self._calls)
+        self.schemas = Schemas(self._calls)
 
     def emit(
         self,
-        name: str,
+        name: str | EventDefinition,
         data: Any = None,
         *,
         idempotency_key: str = "",
-        version: int = 1,
+        version: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         namespace: str = "default",
     ) -> Emitted:
         """Records an event and starts the runs it triggers; answers when both are durable.
 
-        data: any JSON. idempotency_key: the same key within 7 days answers the first emit's ids again.
-        Raises InvalidEvent, EventTooLarge, SerializationError.
+        name: or a definition, whose version the event then has. data: any JSON.
+        idempotency_key: the same key within 7 days answers the first emit's ids again.
+        Raises InvalidEvent, EventTooLarge, SchemaViolation, SerializationError.
         """
+        name, version = named(name, version)
         request = events_contract.Emit(
             event=name,
             data=to_payload(data, f"the data of event {name!r}"),
@@ -91,12 +97,12 @@ class Client:
 
     def emit_sync(
         self,
-        name: str,
+        name: str | EventDefinition,
         data: Any = None,
         *,
         timeout: Duration | None = None,
         idempotency_key: str = "",
-        version: int = 1,
+        version: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         namespace: str = "default",
     ) -> Any:
@@ -105,6 +111,7 @@ class Client:
         timeout: how long to wait for them; None for the server's default of 30 s.
         Raises RunFailedError, RunCancelledError, NoRunStarted, or DeadlineExceeded when the run goes on.
         """
+        name, version = named(name, version)
         timeout_ms, call_s = wait_times(timeout)
         request = events_contract.EmitSync(
             event=name,
@@ -121,7 +128,8 @@ class Client:
     def emit_batch(self, events: Sequence[Mapping[str, Any]]) -> list[Emitted]:
         """Records many events in one transaction; answers one result for each, in order.
 
-        events: mappings with `name` and, as in emit, `data`, `idempotency_key`, `version`, `metadata`, `namespace`.
+        events: mappings with `name` (a text or a definition) and, as in emit, `data`, `idempotency_key`, `version`,
+        `metadata`, `namespace`.
         A bad event does not stop the others: its result carries an `error`.
         """
         items = [batch_item(event, place) for place, event in enumerate(events)]
@@ -182,9 +190,16 @@ class Client:
         """Version, age and size of the server."""
         return self._calls.call(server_contract.info, Nothing())
 
-    def call(self, operation: Operation[Req, Res], request: Req, *, timeout: Duration | None = None) -> Res:
-        """Any operation of a contract; payloads in its messages are JSON as sent."""
-        return self._calls.call(operation, request, timeout=timeout)
+    def call(
+        self,
+        operation: Operation[Req, Res],
+        request: Req,
+        *,
+        timeout: Duration | None = None,
+        prefer: Prefer = "rest",
+    ) -> Res:
+        """Any operation of a contract; payloads in its messages are JSON as sent. prefer: where it has two wires."""
+        return self._calls.call(operation, request, timeout=timeout, prefer=prefer)
 
     def close(self) -> None:
         """Closes the connections. The client opens new ones if it is used again."""

@@ -1,0 +1,132 @@
+"""What happens: one method for each operation of the room."""
+
+import logging
+from typing import Any
+
+from ironflow.base.call import Call
+from ironflow.base.json import Json
+from ironflow.base.pattern import is_pattern, matches
+from ironflow.base.time import to_datetime
+from ironflow.features.schemas import contract, rules, store
+from ironflow.features.schemas.compiled import Compiled
+from ironflow.features.schemas.rules import SchemaRow
+from ironflow.storage.port import Database, Tx
+
+logger = logging.getLogger(__name__)
+
+LIMIT_DEFAULT = 100
+
+
+class EventSchemas:
+    """The schemas of events, by name and version."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def handlers(self) -> dict[Any, Any]:
+        """The method of each operation."""
+        return {
+            contract.register: self.register,
+            contract.list_: self.list_,
+            contract.get: self.get,
+            contract.delete: self.delete,
+            contract.test_upcast: self.test_upcast,
+            contract.upcast: self.upcast,
+        }
+
+    async def register(self, call: Call, request: contract.RegisterSchema) -> contract.Registered:
+        rules.check_schema_names(request.event_name, request.description)
+        # Before the transaction, which others wait for; whoever checks events compiles it again, once.
+        Compiled(rules.check_schema_text(request.schema_json))
+        place = (call.environment, request.event_name, request.version)
+
+        def change(tx: Tx) -> tuple[SchemaRow, bool]:
+            before = store.schema(tx, place, to_change=True)
+            row = SchemaRow(
+                *place,
+                schema_json=request.schema_json,
+                digest=rules.digest_of(request.schema_json),
+                description=request.description or (before.description if before else ""),
+                created_at=before.created_at if before else call.now,
+                updated_at=call.now,
+            )
+            store.save(tx, row)
+            return row, before is None
+
+        row, created = await self._db.write(change)
+        self._tell("schema registered", call, row.event_name, row.version, request.change_reason)
+        return contract.Registered(
+            status="created" if created else "updated",
+            event_name=row.event_name,
+            version=row.version,
+            schema=Json(row.schema_json.encode()),
+            schema_json=row.schema_json,
+            description=row.description,
+            created_at=to_datetime(row.created_at),
+            updated_at=to_datetime(row.updated_at),
+        )
+
+    async def list_(self, call: Call, request: contract.ListSchemas) -> contract.Schemas:
+        after = rules.cursor_of(request.cursor)
+        limit = request.limit or LIMIT_DEFAULT
+
+        def look(tx: Tx) -> contract.Schemas:
+            wanted = [request.event_name] if request.event_name else None
+            if is_pattern(request.event_name):
+                wanted = [name for name in store.names(tx, call.environment) if matches(request.event_name, name)]
+            found = store.page(tx, call.environment, wanted, after, limit + 1, request.offset)
+            page = found[:limit]
+            more = rules.cursor_text(page[-1].event_name, page[-1].version) if len(found) > limit else None
+            return contract.Schemas(
+                schemas=[contract.SchemaInfo(**_fields(row)) for row in page],
+                total_count=store.count(tx, call.environment, wanted),
+                next_cursor=more,
+            )
+
+        return await self._db.read(look)
+
+    async def get(self, call: Call, request: contract.GetSchema) -> contract.Schema:
+        place = (call.environment, request.event_name, request.version)
+        row = await self._db.peek(lambda tx: store.schema(tx, place))
+        if row is None:
+            raise _not_found(call, request.event_name, request.version)
+        return contract.Schema(**_fields(row))
+
+    async def delete(self, call: Call, request: contract.DeleteSchema) -> None:
+        place = (call.environment, request.event_name, request.version)
+        if not await self._db.write(lambda tx: store.delete(tx, place)):
+            raise _not_found(call, request.event_name, request.version)
+        self._tell("schema deleted", call, request.event_name, request.version, request.change_reason)
+
+    async def test_upcast(self, call: Call, request: contract.TestUpcast) -> contract.Upcasted:
+        rules.check_upcast(request.event_name, request.from_version, request.to_version)
+        return contract.Upcasted(data=request.data)
+
+    async def upcast(self, call: Call, request: contract.TestUpcast) -> contract.UpcastTried:
+        try:
+            done = await self.test_upcast(call, request)
+        except contract.NoUpcaster as refusal:
+            return contract.UpcastTried(success=False, data=request.data, error=refusal.message)
+        return contract.UpcastTried(success=True, data=done.data)
+
+    def _tell(self, what: str, call: Call, event_name: str, version: int, reason: str) -> None:
+        fields = {"environment": call.environment, "event_name": event_name, "version": version}
+        logger.info(what, extra={**fields, "actor": call.principal.name, "reason": reason})
+
+
+def _fields(row: SchemaRow) -> dict[str, Any]:
+    return {
+        "event_name": row.event_name,
+        "version": row.version,
+        "description": row.description,
+        "created_at": to_datetime(row.created_at),
+        "schema_json": row.schema_json,
+        "environment_id": row.environment,
+        "schema": Json(row.schema_json.encode()),
+        "updated_at": to_datetime(row.updated_at),
+    }
+
+
+def _not_found(call: Call, event_name: str, version: int) -> contract.SchemaNotFound:
+    which = f"version {version} of event {event_name!r}" if version else f"event {event_name!r}"
+    return contract.SchemaNotFound(f"There is no schema of {which} in environment {call.environment!r}.")
