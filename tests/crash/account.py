@@ -1,7 +1,7 @@
 """The account that the server has to render: what it recorded against what truly happened."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ironflow import Client
@@ -85,8 +85,10 @@ def _faults_of_run(run: Run, steps: dict[str, Step], errand: Errand) -> Iterator
         yield f"its output is {run.output}, its steps made {outputs}"
 
 
-def faults_of_executions(books: Books, journal: list[Entry]) -> Iterator[str]:
+def faults_of_executions(steps: Mapping[str, Mapping[str, Step]], journal: list[Entry]) -> Iterator[str]:
     """No recorded step is executed again, nothing follows an end, each execution is one worker's.
+
+    steps: as the server recorded them, of each run by name.
 
     An execution is newer than another when its number is higher: the server had refused the older one from the moment
     it handed out the newer. So what was recorded in an older execution must not run in a newer one.
@@ -95,7 +97,7 @@ def faults_of_executions(books: Books, journal: list[Entry]) -> Iterator[str]:
     for entry in journal:
         by_run[entry.run].append(entry)
     for run_id, entries in by_run.items():
-        naps = books.steps[run_id].get(NAP)
+        naps = steps.get(run_id, {}).get(NAP)
         nap_ends = naps.sleep_until.timestamp() * 1000 if naps is not None and naps.sleep_until is not None else 0
         yield from (f"run {run_id}: {fault}" for fault in _faults_of_executions(entries, nap_ends))
 

@@ -89,6 +89,12 @@ def main(url: str, journal_path: str, *settings: str) -> None:
     witness = WitnessTransport(url, journal)
     gate = Path(given["gate"]) if "gate" in given else None
     hang = Path(given["hang"]) if "hang" in given else None
+    errand = errand_function(Runner(journal, witness, gate, hang))
+    worker_of([errand], url, witness, given).run()
+
+
+def worker_of(functions: list[Any], url: str, witness: WitnessTransport, given: dict[str, str]) -> Worker:
+    """A worker that reports often and gives up late; `given`: the settings lease_s and plain."""
     pace = Pace(
         heartbeat=float(given.get("lease_s", "90")) / 3,
         checkpoint=0.01,
@@ -97,9 +103,8 @@ def main(url: str, journal_path: str, *settings: str) -> None:
         retry_max=0.5,
         final_retries=(0.1, 0.2, 0.4, 0.8, 0.8, 0.8, 0.8),
     )
-    errand = errand_function(Runner(journal, witness, gate, hang))
-    worker = Worker(
-        [errand],
+    return Worker(
+        functions,
         url=url,
         worker_id=f"crash-{os.getpid()}",
         max_concurrent_jobs=8,
@@ -107,7 +112,6 @@ def main(url: str, journal_path: str, *settings: str) -> None:
         plain_protocol="plain" in given,
         transport=witness,
     )
-    worker.run()
 
 
 if __name__ == "__main__":

@@ -20,10 +20,20 @@ class Scene:
     """Use it as a context manager: nothing that it started outlives it.
 
     database: a path or postgresql://…. lease_s: how long a silent worker keeps its jobs. seed: of its `chance`.
+    work: the module that its workers run.
     """
 
-    def __init__(self, folder: Path, database: str, *, lease_s: float = LEASE_S, seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: str,
+        *,
+        lease_s: float = LEASE_S,
+        seed: int = 0,
+        work: str = "tests.crash.errands",
+    ) -> None:
         self.folder = folder
+        self.work = work
         self.database = database
         self.lease_s = lease_s
         self.chance = random.Random(seed)
@@ -99,7 +109,7 @@ class Scene:
 
     def start_worker(self, **settings: str) -> Process:
         self._started += 1
-        words = ["tests.crash.errands", self.url, str(self.journal.path), f"lease_s={self.lease_s}"]
+        words = [self.work, self.url, str(self.journal.path), f"lease_s={self.lease_s}"]
         words += [f"{name}={value}" for name, value in settings.items()]
         worker = Process(f"worker-{self._started}", words, self.folder, {})
         self.workers.append(worker)

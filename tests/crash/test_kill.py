@@ -46,7 +46,7 @@ async def test_nothing_acknowledged_is_lost_or_made_again_whoever_is_killed(tmp_
         print(f"{len(asked.asked)} errands, {len(asked.acknowledged)} acknowledged", Counter(it.kind for it in journal))
         assert len(asked.acknowledged) > ROUNDS
         assert [*account.faults_of_events(books, asked)] == []
-        assert [*account.faults_of_executions(books, journal)] == []
+        assert [*account.faults_of_executions(books.steps, journal)] == []
         assert [*account.faults_of_runs(books, asked, journal)] == []
         assert scene.stop_server() == 0
     if not database_url.startswith("postgres"):

@@ -11,7 +11,7 @@ from tests.support.work import text_of
 
 
 def waits_for(job: Assignment, event: str, *, name: str = "approval", **filter_: Any) -> dict[str, Any]:
-    """A wait for an event. filter_: match, match_value, payload, timeout."""
+    """A wait for an event. filter_: match, match_value, payload, look_back, timeout."""
     return {
         "type": "wait_for_event",
         "step_id": f"{job.run_id}:{name}:0",

@@ -7,6 +7,7 @@ import pytest
 
 from ironflow.base.time import to_datetime
 from ironflow.features.events import contract as events
+from ironflow.features.jobs import informing
 from ironflow.features.jobs.contract import Assignment, InvalidReport
 from ironflow.features.pubsub import contract as pubsub
 from ironflow.features.runs.contract import Run, RunStatus, StepStatus, StepType
@@ -135,6 +136,71 @@ async def test_an_event_between_the_start_of_the_execution_and_the_wait_is_not_m
     woken = await house.claim()
     assert output_of(woken)["id"] == first.event_id  # pyright: ignore[reportIndexIssue]
     assert (await count(house, "waits"), await count(house, "timers")) == (0, 0)
+
+
+async def test_a_wait_that_looks_back_to_the_run_finds_what_came_while_the_run_slept(house: Work):
+    await house.a_run()
+    await house.emit(EVENT, data={"n": "before the execution"})
+    job = await house.claim()
+    await house.sleep(job, until=house.now + HOUR_MS)
+    house.move(HOUR_MS)
+    await house.loops()
+    await house.a_worker()
+    job = await house.claim()
+
+    await house.report(job, "yielded", yielded=waits_for(job, EVENT, look_back="run"))
+
+    event = output_of(await house.claim())
+    assert event["data"] == {"n": "before the execution"}  # pyright: ignore[reportIndexIssue]
+    assert (await count(house, "waits"), await count(house, "timers")) == (0, 0)
+
+
+async def test_a_wait_that_looks_back_to_the_run_sees_nothing_from_before_the_run(house: Work):
+    await house.emit(EVENT)
+    run = await a_waiting_run(house, look_back="run")
+
+    assert (run.status, run.pause_reason) == (RunStatus.WAITING, "wait_event")
+
+
+async def test_two_waits_that_look_back_to_the_run_take_two_events(house: Work):
+    await house.a_run()
+    for number in (1, 2):
+        await house.emit(EVENT, data={"n": number})
+    job = await house.claim()
+    await house.report(job, "yielded", yielded=waits_for(job, EVENT, name="first", look_back="run"))
+    job = await house.claim()
+    await house.report(job, "yielded", yielded=waits_for(job, EVENT, name="second", look_back="run"))
+
+    job = await house.claim()
+
+    assert [output_of(job, name)["data"] for name in ("first", "second")] == [{"n": 1}, {"n": 2}]  # pyright: ignore[reportIndexIssue]
+
+
+async def test_a_wait_that_looks_back_to_the_run_is_told_of_the_first_events_of_a_name_that_is_everybodys(
+    house: Work, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(informing, "PAGE", 2)
+    monkeypatch.setattr(informing, "LOOK_BACK_MAX", 4)
+    await house.a_run()
+    for number in range(6):
+        await house.emit(EVENT, data={"n": number})
+    job = await house.claim()
+    within = waits_for(job, EVENT, match="n", match_value="3", look_back="run", name="within")
+    await house.report(job, "yielded", yielded=within)
+    job = await house.claim()
+    await house.report(job, "yielded", yielded=waits_for(job, EVENT, match="n", match_value="5", look_back="run"))
+
+    assert output_of(job, "within")["data"] == {"n": 3}  # pyright: ignore[reportIndexIssue]
+    assert (await house.run(job.run_id)).status is RunStatus.WAITING
+
+
+async def test_a_look_back_to_anything_else_is_refused(house: Work):
+    await house.a_run()
+    job = await house.claim()
+
+    with pytest.raises(InvalidReport, match="look_back is 'yesterday'; it is execution or run"):
+        await house.report(job, "yielded", yielded=waits_for(job, EVENT, look_back="yesterday"))
+    assert (await house.run(job.run_id)).status is RunStatus.RUNNING
 
 
 async def test_looking_back_passes_over_events_that_do_not_match(house: Work):

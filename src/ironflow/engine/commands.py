@@ -98,11 +98,15 @@ class Sleep(msgspec.Struct, frozen=True):
     until: Millis
 
 
+LookBack = Literal["execution", "run"]
+
+
 class WaitForEvent(msgspec.Struct, frozen=True):
     """The execution yields until an event comes.
 
     event: a name or pattern. path, value: what its data must hold (empty path: no matter). expression: CEL, or empty.
-    payload: kept as the step's input. found: a matching event that came since the execution began, as JSON text.
+    payload: kept as the step's input. look_back: since when an event counts, the start of the execution or of the run.
+    found: a matching event that came since then, as JSON text.
     """
 
     step_id: str
@@ -113,6 +117,7 @@ class WaitForEvent(msgspec.Struct, frozen=True):
     expression: str
     timeout_ms: int
     payload: str | None = None
+    look_back: LookBack = "execution"
     found: str | None = None
 
 

@@ -12,7 +12,7 @@ from ironflow.sdk.branches import OnError
 from ironflow.sdk.event import Event
 from ironflow.sdk.function import FunctionDefinition
 from ironflow.sdk.invoking import Child
-from ironflow.sdk.steps import INVOKE_DEFAULT, WAIT_DEFAULT, Item, Steps, mapped
+from ironflow.sdk.steps import INVOKE_DEFAULT, WAIT_DEFAULT, Item, LookBack, Steps, mapped
 from ironflow.sdk.threads import in_thread
 
 T = TypeVar("T")
@@ -74,12 +74,19 @@ class BlockingSteps:
         match: str | None = None,
         match_value: str | None = None,
         payload: Any = None,
+        look_back: LookBack = "execution",
         timeout: Duration = WAIT_DEFAULT,
     ) -> Event:
         """As Steps.wait_for_event."""
         return self._bridge.wait(
             self._steps.wait_for_event(
-                name, event=event, match=match, match_value=match_value, payload=payload, timeout=timeout
+                name,
+                event=event,
+                match=match,
+                match_value=match_value,
+                payload=payload,
+                look_back=look_back,
+                timeout=timeout,
             )
         )
 

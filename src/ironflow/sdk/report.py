@@ -45,6 +45,7 @@ class EventFilter(Struct, kw_only=True):
     timeout: str
     match: str | UnsetType = UNSET
     match_value: str | UnsetType = UNSET
+    look_back: str | UnsetType = UNSET
     payload: Raw | UnsetType = UNSET
 
 

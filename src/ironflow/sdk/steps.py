@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, overload
 
 from msgspec import UNSET
 
@@ -32,6 +32,7 @@ Item = TypeVar("Item")
 
 WAIT_DEFAULT = "7d"
 INVOKE_DEFAULT = "30s"
+LookBack = Literal["execution", "run"]
 
 
 class Steps:
@@ -107,17 +108,21 @@ class Steps:
         match: str | None = None,
         match_value: str | None = None,
         payload: Any = None,
+        look_back: LookBack = "execution",
         timeout: Duration = WAIT_DEFAULT,
     ) -> Event:
         """Rests until an event called `event` is emitted, and gives it.
 
         match: a path whose value must be that of the run's own event, or `match_value`; or a CEL expression.
-        payload: kept with the wait, for whoever is to answer. When `timeout` passes first, the run fails.
+        payload: kept with the wait, for whoever is to answer. look_back: `run` to take an event that came since the
+        run was started, `execution` for one since this execution began. When `timeout` passes first, the run fails.
         Raises ValidationError, InvalidDuration, SerializationError.
         """
         step_id = self._next_id(name)
         if not event.strip():
             raise ValidationError(f"step {name!r} waits for an event without a name.")
+        if look_back not in get_args(LookBack):
+            raise ValidationError(f"step {name!r} has look_back={look_back!r}; write 'execution' or 'run'.")
         timeout_ms = _positive_ms(timeout, f"step {name!r} waits for")
         memo = self._execution.completed(step_id, "wait_for_event")
         if memo is not None and memo.output != NOTHING:
@@ -127,6 +132,7 @@ class Steps:
             timeout=timeout.strip() if isinstance(timeout, str) else f"{timeout_ms}ms",
             match=match or UNSET,
             match_value=UNSET if match_value is None else match_value,
+            look_back=UNSET if look_back == "execution" else look_back,
             payload=UNSET if payload is None else to_payload(payload, f"the payload of step {name!r}"),
         )
         raise self._execution.leaving(WaitForEvent(step_id=step_id, step_name=name, event_filter=waited))

@@ -159,11 +159,14 @@ class ReportedError(Message, kw_only=True):
 
 
 class EventFilter(Message, kw_only=True):
+    """Which event a wait is for. look_back (ours): `execution`, the default, or `run`: since when an event counts."""
+
     event: str = ""
     match: str = ""
     match_value: str | None = None
     payload: Json | None = None
     timeout: str = "7d"
+    look_back: str = ""
 
 
 class Yield(Message, kw_only=True):

@@ -22,6 +22,8 @@ from ironflow.log.read import lock_head, named_after, records
 from ironflow.storage.port import Tx
 
 PAGE = 500
+# Of how many events of its name a wait that looks back to the start of its run is told; nothing is appended meanwhile.
+LOOK_BACK_MAX = 10_000
 # How much of a history the error of a divergence can show.
 HISTORY_MAX = 100
 
@@ -69,7 +71,8 @@ class Informer:
             return wait
         # Nothing is appended between this look and our commit: an event comes before the look or finds the wait.
         lock_head(tx)
-        return replace(wait, found=_found(tx, run, lease.log_position, wait))
+        found = _found_in_run(tx, run, wait) if wait.look_back == "run" else None
+        return replace(wait, found=found or _found(tx, run, lease.log_position, wait, set()))
 
     def _invoke(self, tx: Tx, run: Run, invoke: commands.Invoke) -> commands.Invoke:
         self._index.refresh(tx)
@@ -84,17 +87,39 @@ class Informer:
         return replace(invoke, child_run_id=self._ids.new("run"), refusal=refusal)
 
 
-def _found(tx: Tx, run: Run, position: int, wait: commands.WaitForEvent) -> str | None:
-    """The first event after `position` that the wait is for, as the step returns it."""
+def _found_in_run(tx: Tx, run: Run, wait: commands.WaitForEvent) -> str | None:
+    """The first event after the one that started the run that no earlier wait of the run has taken."""
+    started_by = records(tx, [run.event_id]).get(run.event_id)
+    if started_by is None:
+        # Not kept any more, so nobody knows where the run began; the execution's start is known.
+        return None
+    return _found(tx, run, started_by.position, wait, _taken(tx, run), LOOK_BACK_MAX)
+
+
+def _taken(tx: Tx, run: Run) -> set[str]:
+    """Ids of the events that earlier waits of the run have taken."""
+    events = [read_json(text) for text in Ledger.awaited(tx, run.id)]
+    return {str(event["id"]) for event in events if isinstance(event, dict) and "id" in event}
+
+
+def _found(
+    tx: Tx, run: Run, position: int, wait: commands.WaitForEvent, taken: set[str], events_max: int | None = None
+) -> str | None:
+    """The first event after `position` that the wait is for, as the step returns it.
+
+    taken: ids of events that do not count. events_max: how many events of that name are looked at, None for all.
+    """
     looked_for = Wait(run.id, "wait", wait.step_id, run.environment, wait.event, wait.path, wait.value, wait.expression)
     pattern = is_pattern(wait.event)
     first = literal_prefix(wait.event) if pattern else wait.event
     last = first + "\U0010ffff" if pattern else wait.event
+    seen = 0
     while True:
         page = named_after(tx, run.environment, first, last, position, PAGE)
         for record in page:
-            if matches(looked_for, record):
+            if record.id not in taken and matches(looked_for, record):
                 return event_text(record)
-        if len(page) < PAGE:
+        seen += len(page)
+        if len(page) < PAGE or (events_max is not None and seen >= events_max):
             return None
         position = page[-1].position

@@ -200,6 +200,9 @@ def _wait(told: Yield, name: str) -> commands.WaitForEvent:
     wanted = told.event_filter
     if wanted is None or not wanted.event.strip():
         raise InvalidReport("A yield of type wait_for_event has an event_filter with an event.")
+    look_back = wanted.look_back or "execution"
+    if look_back not in ("execution", "run"):
+        raise InvalidReport(f"event_filter: look_back is {look_back[:40]!r}; it is execution or run.")
     is_expression = bool(_OPERATORS.search(wanted.match))
     try:
         compiled(wanted.event.strip())
@@ -218,6 +221,7 @@ def _wait(told: Yield, name: str) -> commands.WaitForEvent:
         expression=wanted.match if is_expression else "",
         timeout_ms=timeout_ms,
         payload=json_text(wanted.payload),
+        look_back=look_back,
     )
 
 

@@ -63,6 +63,7 @@ class Ledger:
     load = staticmethod(store.load)
     look = staticmethod(store.look)
     memo = staticmethod(store.memo)
+    awaited = staticmethod(store.awaited)
     steps_after = staticmethod(store.steps_after)
     find_steps = staticmethod(store.find_steps)
     started_by = staticmethod(store.started_by)

@@ -56,6 +56,8 @@ WHERE run_id IN {{each:run_ids}} AND step_id IN {{each:step_ids}}"""
 # What a handler is replayed over: finished steps, and invoked functions that failed.
 MEMO = f"""SELECT run_id, {STEP_COLUMNS} FROM steps WHERE run_id IN {{each:run_ids}}
  AND (status = 'completed' OR (type = 'invoke_function' AND status = 'failed')) ORDER BY run_id, sequence, number"""
+AWAITED = """SELECT COALESCE(original_output, output) FROM steps
+WHERE run_id = :run_id AND type = 'wait_for_event' AND status = 'completed'"""
 FIND_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
 WHERE run_id = :run_id AND (step_id = :step_id OR name = :step_id OR number = :number) ORDER BY sequence, number"""
 DROP_STEPS = "DELETE FROM steps WHERE run_id = :run_id AND sequence >= :from_sequence"
@@ -149,6 +151,11 @@ def memo(tx: Tx, run_ids: list[str]) -> dict[str, list[Step]]:
     for row in tx.rows(MEMO, {"run_ids": run_ids}):
         found.setdefault(row[0], []).append(_step(row[1:]))
     return found
+
+
+def awaited(tx: Tx, run_id: str) -> list[str]:
+    """The events, as JSON texts, that waits of the run have ended with."""
+    return [row[0] for row in tx.rows(AWAITED, {"run_id": run_id})]
 
 
 def steps_after(tx: Tx, run_id: str, offset: int, limit: int) -> list[Step]:
