@@ -1,4 +1,4 @@
-"""Journeys and gatherings asked for without end, stamps for those that wait for one, and what the server acknowledged."""
+"""Journeys and gatherings asked for without end, stamps for those that wait, and what the server acknowledged."""
 
 import asyncio
 import itertools

@@ -2,10 +2,10 @@
 
     python -m tests.crash.journeys URL JOURNAL [setting=value ...]
 
-A journey is: book (undone when the journey fails), ask (its body emits the answer), the answer (an event that came at any time
-since the journey began), the leg (a run of its own, whose attempts may all fail), the stamp (an event that somebody emits
-when the journey waits for it). A doomed journey fails at its end. Beside it, gatherings are debounced, and a clock
-ticks every second. Settings: lease_s, plain, as for errands.
+A journey is: book (undone when the journey fails), ask (its body emits the answer), the answer (an event that came at
+any time since the journey began), the leg (a run of its own, whose attempts may all fail), the stamp (an event that
+somebody emits when the journey waits for it). A doomed journey fails at its end. Beside it, gatherings are debounced,
+and a clock ticks every second. Settings: lease_s, plain, as for errands.
 """
 
 import sys

@@ -1,9 +1,7 @@
 """Concurrency limits: never more runs at a time than the limit, for each key, and no slot is ever lost."""
 
 from ironflow.features.controls import contract as controls
-from ironflow.features.events import contract as events
 from ironflow.features.functions import contract as functions
-from ironflow.features.jobs import contract as jobs
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import RunStatus
 from tests.support.house import open_house
@@ -228,34 +226,3 @@ async def test_slots_outlive_a_restart_of_the_server(database_url: str):
         await house.report(job, "completed")
         assert await handed_out(house) == run_ids[1:2]
         assert (await house.run(run_ids[0])).status is RunStatus.COMPLETED
-
-
-async def test_a_thousand_runs_on_one_key_of_limit_five_all_end(house: Work):
-    """Batches of work as a busy server sees them, with a worker that dies in between."""
-    await house.a_function(concurrency={"limit": 5, "key": "k"})
-    for worker in ("w1", "w2"):
-        await house.a_worker(worker, jobs_max=100)
-    await house.call(events.emit_batch, events=[{"event": "order.placed", "data": {"k": 1}}] * 1000)
-    rounds = done = 0
-    while done < 1000:
-        taken = await house.poll(("w1", "w2")[rounds % 2], available=100)
-        assert len(taken) <= 5
-        rounds += 1
-        if rounds % 20 == 0:
-            # This one is never heard of again.
-            house.move(LEASE_MS)
-            await house.loop("leases")
-            for worker in ("w1", "w2"):
-                await house.a_worker(worker, jobs_max=100)
-            continue
-        assert len(taken) == min(5, 1000 - done)
-        verdicts = await house.call(jobs.report, worker="w1", reports=[_completed(job) for job in taken])
-        assert {each.status for each in verdicts.results} == {"ok"}
-        done += len(taken)
-    assert (await house.call(runs.list_, status="completed", limit=1)).total_count == 1000
-    assert await house.db.read(lambda tx: tx.row("SELECT count(*) FROM jobs")) == (0,)
-
-
-def _completed(job: jobs.Assignment) -> dict[str, object]:
-    fence = {"execution_seq": job.execution_seq, "lease_token": job.lease_token}
-    return {"job": job.job_id, "status": "completed", **fence}
