@@ -16,6 +16,7 @@ import msgspec
 from ironflow.base.call import Call
 from ironflow.base.errors import DeadlineExceeded, Internal, IronflowError, Unimplemented
 from ironflow.base.operation import Operation
+from ironflow.base.socket import Socket, SocketHandler, SocketRoute
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +51,18 @@ class Dispatch:
     def __init__(self, authorise: Authorise = allow_all) -> None:
         self._authorise = authorise
         self._handlers: dict[Operation[Any, Any], Handler | StreamHandler] = {}
+        self._sockets: dict[SocketRoute, SocketHandler] = {}
         self.counts = Counts()
 
     def bind(self, handlers: Mapping[Operation[Any, Any], Handler | StreamHandler]) -> None:
         self._handlers.update(handlers)
+
+    def bind_sockets(self, handlers: Mapping[SocketRoute, SocketHandler]) -> None:
+        self._sockets.update(handlers)
+
+    @property
+    def sockets(self) -> list[SocketRoute]:
+        return list(self._sockets)
 
     @property
     def operations(self) -> list[Operation[Any, Any]]:
@@ -63,7 +72,7 @@ class Dispatch:
         self, operation: Operation[Any, Any], call: Call, request: msgspec.Struct, deadline_s: float | None = None
     ) -> Any:
         """The handler's answer. Raises IronflowError and nothing else (cancellation passes through)."""
-        with _Watch(self.counts, operation, deadline_s):
+        with _Watch(self.counts, operation.name, deadline_s):
             handler: Any = self._handler(operation, call)
             if deadline_s is None:
                 return await handler(call, request)
@@ -82,7 +91,7 @@ class Dispatch:
         Raises as a call does, also after some answers.
         """
         ends_at = None if deadline_s is None else asyncio.get_running_loop().time() + deadline_s
-        with _Watch(self.counts, operation, deadline_s):
+        with _Watch(self.counts, operation.name, deadline_s):
             handler: Any = self._handler(operation, call)
             async with aclosing(handler(call, request)) as answers:
                 while True:
@@ -94,6 +103,12 @@ class Dispatch:
                             return
                     yield answer
 
+    async def socket(self, route: SocketRoute, socket: Socket) -> None:
+        """A conversation from its handshake to its end. Raises as a call does."""
+        with _Watch(self.counts, route.name, None):
+            self._authorise(socket.call, route.scope)
+            await self._sockets[route](socket)
+
     def _handler(self, operation: Operation[Any, Any], call: Call) -> Handler | StreamHandler:
         self._authorise(call, operation.scope)
         handler = self._handlers.get(operation)
@@ -103,18 +118,18 @@ class Dispatch:
 
 
 class _Watch:
-    """Counts one call and turns whatever it raises into an IronflowError."""
+    """Counts one call, by its operation's name, and turns whatever it raises into an IronflowError."""
 
-    __slots__ = ("_counts", "_deadline_s", "_operation", "_started")
+    __slots__ = ("_counts", "_deadline_s", "_name", "_started")
 
-    def __init__(self, counts: Counts, operation: Operation[Any, Any], deadline_s: float | None) -> None:
-        self._counts, self._operation, self._deadline_s = counts, operation, deadline_s
+    def __init__(self, counts: Counts, name: str, deadline_s: float | None) -> None:
+        self._counts, self._name, self._deadline_s = counts, name, deadline_s
 
     def __enter__(self) -> None:
         self._started = time.perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, surprise: BaseException | None, _: object) -> None:
-        name = self._operation.name
+        name = self._name
         error = None if surprise is None else _as_error(name, surprise, self._deadline_s)
         outcome = error.connect if error else "ok" if surprise is None else "canceled"
         self._counts.add(name, outcome, time.perf_counter() - self._started)

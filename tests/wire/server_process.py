@@ -24,6 +24,10 @@ class Server:
         host, _, port = self.address.removeprefix("http://").partition(":")
         return host, int(port)
 
+    def stop(self) -> int:
+        """Asks it to end; its exit code."""
+        return self._process.stop()
+
     @property
     def log(self) -> str:
         return self._process.log.read_text()

@@ -14,8 +14,8 @@ from ironflow.base.errors import InvalidArgument
 EXPRESSION_CHARS_MAX = 4096
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _VARIABLES = ("data", "event", "metadata")
-# CEL keeps the word `namespace` for itself; `event.namespace` can be said.
-_TEXTS = ("name", "id", "source", "eventNamespace")
+# CEL keeps the word `namespace` for itself; `event.namespace` can be said. Filters of topics give topic and timestamp.
+_TEXTS = ("name", "id", "source", "eventNamespace", "topic", "timestamp")
 
 
 class InvalidExpression(InvalidArgument):
@@ -34,7 +34,8 @@ class Expression:
     def matches(self, data: Any, **about: Any) -> bool:
         """Whether the expression is true for an event.
 
-        data: the event's data, decoded. about: name, id, source, namespace (texts) and metadata (an object).
+        data: the event's data, decoded. about: metadata (an object), and the texts name, id, source, namespace, topic
+        and timestamp.
         """
         values: dict[str, Any] = {
             **dict.fromkeys(_TEXTS, ""),

@@ -39,9 +39,11 @@ from ironflow.features.schemas.enforcing import SchemaGuard
 from ironflow.features.schemas.service import EventSchemas
 from ironflow.features.server_state.service import About, ServerState
 from ironflow.features.streams.service import Limits, Streams
+from ironflow.features.subscriptions.service import Subscriptions
 from ironflow.features.time_travel.loops import ForgetRecordings
 from ironflow.features.time_travel.service import TimeTravel
 from ironflow.features.timers.loops import FireTimers
+from ironflow.log.tail import Tail
 from ironflow.server.loops import Loop, Loops
 from ironflow.server.metrics import Metrics
 from ironflow.server.settings import Settings
@@ -53,6 +55,7 @@ from ironflow.transports.context import CallContext
 from ironflow.transports.http import App
 from ironflow.transports.openapi import OpenApi
 from ironflow.transports.rest import Rest
+from ironflow.transports.websocket import Sockets
 
 NO_AUTH = "Authentication is not enforced by this version; keep the port private."
 
@@ -71,11 +74,13 @@ class House:
     all_loops: list[Loop]
     desk: Desk
     streams: ConnectStreams
+    sockets: Sockets
 
     def let_go(self) -> None:
         """Answers what is held back and ends the streams, so that the server can stop."""
         self.desk.close()
         self.streams.let_go()
+        self.sockets.let_go()
 
     def let_go_of_all(self) -> None:
         """Ends the streams that wanted to end by themselves, and took too long."""
@@ -109,6 +114,8 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     schemas = SchemaGuard(settings.event_schema_enforcement)
     informer = Informer(index, ids, timing)
     jobs = Jobs(db, ledger, informer, ids, clock, timing, settings.output_bytes_max)
+    tail = Tail(db)
+    subscriptions = Subscriptions(db, tail)
     loops = Loops(clock, broker)
     about = About(
         started_at=clock.now(),
@@ -137,14 +144,17 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         BulkJobs(db, ids),
         Debounces(db),
         PubSub(db, ids, settings.event_bytes_max),
+        subscriptions,
         TimeTravel(db),
         Audit(db, settings.run_retention_days),
     ]
     dispatch = Dispatch()
     for room in rooms:
         dispatch.bind(room.handlers())
+    dispatch.bind_sockets(subscriptions.sockets())
     context = CallContext(clock)
     streams = ConnectStreams(dispatch, context, settings.body_bytes_max)
+    sockets = Sockets(dispatch, context)
     app = App(
         [
             (PREFIX, Connect(dispatch, context)),
@@ -156,8 +166,10 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         },
         settings.body_bytes_max,
         (streams,),
+        sockets,
     )
     all_loops: list[Loop] = [
+        tail,
         FireTimers(db, ledger.wake_due),
         ReclaimLeases(db, ledger, timing),
         EvictWorkers(db, timing),
@@ -172,7 +184,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         FireCron(db, ledger, index, ids),
         AdmitQueued(db, ledger, index),
     ]
-    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk, streams)
+    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk, streams, sockets)
 
 
 def _broker(settings: Settings, ids: Ids) -> Broker:

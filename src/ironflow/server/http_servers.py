@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ironflow.base.errors import IronflowError
 from ironflow.server.settings import Settings
 from ironflow.transports.http import App
+from ironflow.transports.websocket import MESSAGE_BYTES_MAX
 
 
 class CannotListen(IronflowError):
@@ -68,6 +69,9 @@ class H2cornServer:
             # The application bounds a body, and of a stream, which may go on for ever, each message.
             max_request_body_size=0,
             websocket_ping_interval=20.0,
+            websocket_max_message_size=MESSAGE_BYTES_MAX,
+            # A compressor for each socket would take more memory than everything else about it.
+            websocket_per_message_deflate=False,
             max_concurrent_streams=1024,
         )
         self._server: Any = Server(app, config)  # pyright: ignore[reportArgumentType, reportCallIssue]

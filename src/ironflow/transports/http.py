@@ -61,6 +61,7 @@ class Response:
 
 
 Wire = Callable[[Request], Awaitable[Response]]
+SocketWire = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class StreamWire(Protocol):
@@ -92,6 +93,7 @@ class App:
 
     pages: paths that are only read, each with what answers it.
     streams: asked first, before the body is read.
+    sockets: what serves WebSockets, all of them.
     """
 
     def __init__(
@@ -100,7 +102,9 @@ class App:
         pages: Mapping[str, Wire],
         body_bytes_max: int,
         streams: Sequence[StreamWire] = (),
+        sockets: SocketWire | None = None,
     ) -> None:
+        self._sockets = sockets
         self._wires = wires
         self._pages = pages
         self._body_bytes_max = body_bytes_max
@@ -110,9 +114,8 @@ class App:
         kind = scope["type"]
         if kind == "http":
             await self._http(scope, receive, send)
-        elif kind == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1011, "reason": "This server does not offer sockets yet."})
+        elif kind == "websocket" and self._sockets is not None:
+            await self._sockets(scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
 

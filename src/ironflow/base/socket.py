@@ -1,0 +1,76 @@
+"""A socket: a conversation over a WebSocket, declared by a room and carried by a transport.
+
+    WATCH = SocketRoute("kv.watch", "/api/v1/kv/buckets/{bucket}/watch", scope="kv:read", doc="Changes of a bucket.")
+
+    async def watch(self, socket: Socket) -> None:
+        bucket = await self._bucket(socket.call, socket.values["bucket"])      # an error here refuses the handshake
+        await socket.accept()
+        async for change in ...:
+            await socket.send(frame)                                           # waits while the client does not read
+
+A room names its sockets in `sockets() -> dict[SocketRoute, SocketHandler]` and `server/house.py` binds them. One task
+receives and one sends; `socket.until_gone()` is for a handler that only sends, beside its sender.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ironflow.base.call import Call
+from ironflow.base.errors import Canceled
+
+# Close codes. A client that gets 1000 stays away; one that gets another comes back. Source: protocol/websocket.md 1.
+NORMAL = 1000
+GOING_AWAY = 1001
+REFUSED = 1008
+TOO_BIG = 1009
+FAILED = 1011
+RESTARTING = 1012
+
+
+class SocketGone(Canceled):
+    """The other end of the socket has gone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SocketRoute:
+    """A path that is spoken to over a WebSocket; `{name}` and `{name...}` as in REST paths.
+
+    scope: the permission it needs, as of an operation.
+    """
+
+    name: str
+    path: str
+    scope: str
+    doc: str
+
+
+class Socket(Protocol):
+    """One conversation. values: names of the path and of the query, decoded. Until `accept` it can be refused."""
+
+    call: Call
+    values: Mapping[str, str]
+
+    async def accept(self) -> None:
+        """Ends the handshake. Errors raised before are its HTTP answer, later ones a frame and a close."""
+        ...
+
+    async def receive(self) -> str | bytes:
+        """The next message of the client. Raises SocketGone."""
+        ...
+
+    async def send(self, text: str) -> None:
+        """One text message; waits while the client does not read. Raises SocketGone."""
+        ...
+
+    async def until_gone(self) -> None:
+        """Reads and forgets what the client says; returns when it has gone."""
+        ...
+
+    async def close(self, code: int = NORMAL, reason: str = "") -> None:
+        """Says goodbye; nothing can be sent afterwards."""
+        ...
+
+
+# Returns when the conversation is over; the transport closes what the handler has not closed.
+SocketHandler = Callable[[Socket], Awaitable[None]]

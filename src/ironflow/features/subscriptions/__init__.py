@@ -1,0 +1,1 @@
+"""The subscriptions room: what happens, told to whoever listens, over WebSocket, RPC streams and server-sent events."""

@@ -1,0 +1,213 @@
+"""One WebSocket at `/ws`: frames of the client are answered, events of its subscriptions sent.
+
+The reader answers frames in order; a writer, which lives only while there is something to write, sends. So an idle
+socket costs nothing but its memory. Source: protocol/websocket.md 1.
+"""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from ironflow.base.errors import IronflowError
+from ironflow.base.socket import Socket, SocketGone
+from ironflow.features.subscriptions.contract import Subscribe, TooManySubscriptions
+from ironflow.features.subscriptions.frames import (
+    Frame,
+    UnknownType,
+    Wish,
+    accepted,
+    error_frame,
+    event_frame,
+    event_head,
+    read_frame,
+    refused,
+    result_frame,
+    subscription_error_frame,
+)
+from ironflow.features.subscriptions.subscription import Subscription
+
+if TYPE_CHECKING:
+    from ironflow.features.subscriptions.service import Subscriptions
+
+SUBSCRIPTIONS_MAX = 1_000
+# Answers to frames that the client does not read; with more it is not listened to until it does.
+ANSWERS_MAX = 100
+# When the log could not be read for a subscriber, it is read again this much later.
+READ_AGAIN_S = 1.0
+
+
+class _Following:
+    """A subscription of this socket. count: how often the client asked for it and has not taken it back."""
+
+    __slots__ = ("count", "head", "subscription", "with_meta")
+
+    def __init__(self, subscription: Subscription, with_meta: bool) -> None:
+        self.subscription = subscription
+        self.head = event_head(subscription.id)
+        self.with_meta = with_meta
+        self.count = 1
+
+
+class Conversation:
+    """Speaks with one client until it is gone."""
+
+    __slots__ = ("_answers", "_fault", "_following", "_reader", "_ready", "_room", "_rooms", "_socket", "_writer")
+
+    def __init__(self, subscriptions: "Subscriptions", socket: Socket) -> None:
+        self._rooms = subscriptions
+        self._socket = socket
+        self._following: dict[str, _Following] = {}
+        self._answers: deque[str] = deque()
+        # Subscriptions that have something to take, in fair order.
+        self._ready: dict[str, None] = {}
+        self._writer: asyncio.Task[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._reader = asyncio.current_task()
+        # What broke the writer; the reader raises it.
+        self._fault: BaseException | None = None
+
+    async def run(self) -> None:
+        await self._socket.accept()
+        try:
+            while True:
+                await self._answer(await self._socket.receive())
+                if len(self._answers) > ANSWERS_MAX:
+                    self._room = asyncio.get_running_loop().create_future()
+                    await self._room
+        except asyncio.CancelledError:
+            if self._fault is not None:
+                raise self._fault from None
+            raise
+        finally:
+            for following in self._following.values():
+                following.subscription.close()
+            self._following.clear()
+            if self._writer is not None:
+                self._writer.cancel()
+
+    async def _answer(self, text: str | bytes) -> None:
+        try:
+            frame = read_frame(text)
+            match frame.type:
+                case "subscribe":
+                    await self._subscribe(frame.wishes)
+                case "unsubscribe":
+                    self._unsubscribe(frame.subscription_id)
+                case "ack":
+                    self._ack(frame)
+                case other:
+                    raise UnknownType(f"{other[:40]!r} is no type of frame: send `subscribe`, `unsubscribe` or `ack`.")
+        except IronflowError as error:
+            self._say(error_frame(error))
+
+    async def _subscribe(self, wishes: list[Wish]) -> None:
+        results: list[dict[str, Any]] = []
+        begun: list[str] = []
+        for wish in wishes:
+            try:
+                subscription_id = await self._begin(wish)
+            except IronflowError as error:
+                results.append(refused(wish.pattern, error))
+                continue
+            begun.append(subscription_id)
+            results.append(accepted(wish.pattern, subscription_id))
+        self._say(result_frame(results))
+        # Not before the result is in the queue: no event may come ahead of it.
+        for subscription_id in begun:
+            self._wake(self._following[subscription_id].subscription)
+
+    async def _begin(self, wish: Wish) -> str:
+        if wish.error is not None:
+            raise wish.error
+        request = wish.request or Subscribe(pattern="")
+        subscription = self._rooms.make(self._socket.call, request, self._wake)
+        known = self._following.get(subscription.id)
+        if known is not None:
+            known.count += 1
+            return subscription.id
+        if len(self._following) >= SUBSCRIPTIONS_MAX:
+            raise TooManySubscriptions
+        try:
+            await self._rooms.begin(subscription, request)
+        except BaseException:
+            subscription.close()
+            raise
+        with_meta = bool(request.options and request.options.include_metadata)
+        self._following[subscription.id] = _Following(subscription, with_meta)
+        return subscription.id
+
+    def _unsubscribe(self, subscription_id: str) -> None:
+        following = self._following.get(subscription_id)
+        if following is None:
+            return
+        following.count -= 1
+        if not following.count:
+            self._forget(subscription_id)
+
+    def _forget(self, subscription_id: str) -> None:
+        self._following.pop(subscription_id).subscription.close()
+        self._ready.pop(subscription_id, None)
+
+    def _ack(self, frame: Frame) -> None:
+        """Of nothing in flight: ignored."""
+
+    # Writing
+
+    def _say(self, text: str) -> None:
+        self._answers.append(text)
+        self._kick()
+
+    def _wake(self, subscription: Subscription) -> None:
+        if subscription.id in self._following:
+            self._ready[subscription.id] = None
+            self._kick()
+
+    def _kick(self) -> None:
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write())
+            self._writer.add_done_callback(self._wrote)
+
+    def _wrote(self, writer: asyncio.Task[None]) -> None:
+        if not writer.cancelled() and writer.exception() is not None and self._reader is not None:
+            self._fault = writer.exception()
+            self._reader.cancel()
+
+    async def _write(self) -> None:
+        try:
+            while self._answers or self._ready:
+                while self._answers:
+                    await self._socket.send(self._answers.popleft())
+                if self._room is not None and not self._room.done():
+                    self._room.set_result(None)
+                for subscription_id in list(self._ready):
+                    await self._send_events(subscription_id)
+        except SocketGone:
+            # The reader hears it too, and ends the conversation.
+            return
+        finally:
+            self._writer = None
+
+    async def _send_events(self, subscription_id: str) -> None:
+        """What one subscription has now; it comes again when it has more."""
+        self._ready.pop(subscription_id, None)
+        following = self._following.get(subscription_id)
+        if following is None:
+            return
+        subscription = following.subscription
+        try:
+            entries = await subscription.take()
+        except IronflowError as error:
+            self._fail(subscription, error)
+            return
+        for entry in entries:
+            await self._socket.send(event_frame(following.head, entry, following.with_meta))
+        if subscription.ready:
+            self._wake(subscription)
+
+    def _fail(self, subscription: Subscription, error: IronflowError) -> None:
+        retrying = error.connect == "unavailable"
+        self._answers.append(subscription_error_frame(subscription.id, error, retrying))
+        if retrying:
+            asyncio.get_running_loop().call_later(READ_AGAIN_S, self._wake, subscription)
+        else:
+            self._forget(subscription.id)

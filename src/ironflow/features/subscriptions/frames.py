@@ -1,0 +1,107 @@
+"""The frames of `/ws`, read and written. Source: protocol/websocket.md 1."""
+
+from typing import Any
+
+import msgspec
+
+from ironflow.base.errors import InvalidArgument, IronflowError
+from ironflow.base.json import write_json_text
+from ironflow.base.spelling import reader
+from ironflow.features.subscriptions.contract import Subscribe
+from ironflow.features.subscriptions.entry import Entry
+
+_NOTHING = msgspec.Raw(b"")
+
+
+class InvalidMessage(InvalidArgument):
+    """A frame is a JSON object with a `type`, and with the fields of its type."""
+
+    code = "INVALID_MESSAGE"
+
+
+class UnknownType(InvalidArgument):
+    """Frames are of type `subscribe`, `unsubscribe` or `ack`."""
+
+    code = "UNKNOWN_TYPE"
+
+
+class Wish(msgspec.Struct):
+    """One subscription that is asked for. pattern: exactly as sent. error: why it cannot be read."""
+
+    pattern: str
+    request: Subscribe | None = None
+    error: IronflowError | None = None
+
+
+class Frame(msgspec.Struct, rename="camel"):
+    """A frame of a client, of whatever type."""
+
+    type: str = ""
+    subscription: msgspec.Raw = _NOTHING
+    subscriptions: list[msgspec.Raw] = []
+    subscription_id: str = ""
+    event_id: str = ""
+    ack_type: str = ""
+    redeliver_delay: int | float | None = None
+
+    @property
+    def wishes(self) -> list[Wish]:
+        single = [self.subscription] if self.subscription else []
+        return [_wish(text) for text in (*single, *self.subscriptions)]
+
+
+class _Named(msgspec.Struct):
+    pattern: str = ""
+
+
+_read_frame = msgspec.json.Decoder(Frame).decode
+_read_named = msgspec.json.Decoder(_Named).decode
+
+
+def read_frame(text: str | bytes) -> Frame:
+    """Raises InvalidMessage."""
+    try:
+        return _read_frame(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+        raise InvalidMessage(f"This is no frame: {fault}") from None
+
+
+def _wish(text: msgspec.Raw) -> Wish:
+    try:
+        pattern = _read_named(text).pattern
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+        return Wish("", error=InvalidMessage(f"This is no subscription: {fault}"))
+    try:
+        return Wish(pattern, request=reader(Subscribe).read(text))
+    except IronflowError as error:
+        return Wish(pattern, error=error)
+
+
+def result_frame(results: list[dict[str, Any]]) -> str:
+    return write_json_text({"type": "subscription_result", "results": results})
+
+
+def accepted(pattern: str, subscription_id: str) -> dict[str, Any]:
+    return {"pattern": pattern, "status": "ok", "subscriptionId": subscription_id}
+
+
+def refused(pattern: str, error: IronflowError) -> dict[str, Any]:
+    return {"pattern": pattern, "status": "error", "code": error.code, "message": error.message}
+
+
+def subscription_error_frame(subscription_id: str, error: IronflowError, retrying: bool) -> str:
+    said = {"type": "subscription_error", "subscriptionId": subscription_id}
+    return write_json_text({**said, "code": error.code, "message": error.message, "retrying": retrying})
+
+
+def error_frame(error: IronflowError) -> str:
+    return write_json_text({"type": "error", "code": error.code, "message": error.message})
+
+
+def event_head(subscription_id: str) -> str:
+    """How every event frame of a subscription begins."""
+    return f'{{"type":"event","subscriptionId":"{subscription_id}",'
+
+
+def event_frame(head: str, entry: Entry, with_meta: bool) -> str:
+    return f"{head}{entry.with_meta if with_meta else entry.plain}}}"

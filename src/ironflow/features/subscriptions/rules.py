@@ -1,0 +1,61 @@
+"""What is decided about subscriptions; pure. Source: protocol/websocket.md 1, "Options"; connectrpc.md 5.3."""
+
+import hashlib
+from typing import Literal
+
+from ironflow.base.json import write_json
+from ironflow.features.subscriptions.contract import (
+    REPLAY_MAX,
+    Backpressure,
+    InvalidSubscription,
+    Subscribe,
+    SubscribeOptions,
+)
+
+NAMESPACE = "default"
+
+Overflow = Literal["drop", "fall_behind", "end"]
+
+
+def check_options(options: SubscribeOptions) -> None:
+    """Raises InvalidSubscription."""
+    if options.replay < 0:
+        raise InvalidSubscription(f"replay is a number of events, not {options.replay}.")
+    if options.start_after_sequence is None:
+        return
+    if options.start_after_sequence < 0:
+        raise InvalidSubscription(f"startAfterSequence is a place in the log, not {options.start_after_sequence}.")
+    if options.consumer_group:
+        raise InvalidSubscription("A consumer group knows itself where it goes on: leave startAfterSequence out.")
+    if options.replay:
+        raise InvalidSubscription("Say either replay or startAfterSequence: the last events, or all after one of them.")
+
+
+def replay_count(options: SubscribeOptions) -> int:
+    """How many events are sent again before live ones."""
+    return min(options.replay, REPLAY_MAX)
+
+
+def decide_overflow(mode: Backpressure | None, positioned: bool) -> Overflow:
+    """What becomes of an event for which a subscriber's queue has no room.
+
+    positioned: the subscriber asked to go on after a sequence, so a gap would deceive it.
+    fall_behind: the subscriber reads the log itself, at its own pace, until it has caught up.
+    """
+    match mode:
+        case Backpressure.DROP:
+            return "drop"
+        case Backpressure.BLOCK:
+            return "fall_behind"
+        case _:
+            return "fall_behind" if positioned else "end"
+
+
+def subscription_id(environment: str, principal: str, request: Subscribe) -> str:
+    """The same for the same wish of the same caller, on every connection.
+
+    Clients that subscribe again after a reconnect go on listening for the id that they got first.
+    Source: protocol/websocket.md 1, "What clients do that a server must survive".
+    """
+    said = write_json((environment, principal, request.pattern, request.options or SubscribeOptions()))
+    return f"sub_{hashlib.sha256(said).hexdigest()[:24]}"

@@ -1,0 +1,186 @@
+"""One subscription: its queue while it is live, its place in the log while it is behind."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ironflow.base.errors import IronflowError
+from ironflow.features.subscriptions import rules
+from ironflow.features.subscriptions.contract import Backpressure, SlowConsumer
+from ironflow.features.subscriptions.entry import Entry, entry_of
+from ironflow.log.filters import EventFilter
+from ironflow.log.record import Record
+from ironflow.log.topics import TopicPattern
+
+if TYPE_CHECKING:
+    from ironflow.features.subscriptions.feed import Feed
+
+# What a subscriber may be behind with before it counts as slow.
+QUEUE_EVENTS_MAX = 1_000
+QUEUE_BYTES_MAX = 8 * 1024 * 1024
+TAKE_MAX = 64
+# Events read at a time while it catches up; this close to the end it joins the live ones.
+PAGE = 100
+
+
+class Subscription:
+    """What one subscriber wants, and what waits for it.
+
+    positioned: it asked to go on after a sequence. wake: called when there is something to take; it must not wait.
+    dropped: events passed over because the subscriber was slow.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        environment: str,
+        pattern: TopicPattern,
+        namespace: str,
+        chosen: EventFilter | None,
+        mode: Backpressure | None,
+        positioned: bool,
+        feed: "Feed",
+        wake: Callable[["Subscription"], None],
+    ) -> None:
+        self.id = id
+        self.environment = environment
+        self.pattern = pattern
+        self.namespace = namespace
+        self.dropped = 0
+        self._chosen = chosen
+        self._mode = mode
+        self._positioned = positioned
+        self._feed = feed
+        self._wake = wake
+        self._queue: deque[Entry] = deque()
+        self._queued_bytes = 0
+        # Where it goes on when it is behind; the last sequence queued while it is live.
+        self._position = 0
+        self._live = False
+        self._ended: IronflowError | None = None
+        self._closed = False
+
+    async def begin(self, replay: int, after: int | None) -> None:
+        """Takes its place: `after` a sequence, or before the last `replay` events, or at the end."""
+        await self._feed.start(self)
+        if self._closed:
+            # It was closed meanwhile.
+            self._feed.stop(self)
+            return
+        self._position = self._feed.position
+        if after is not None:
+            await self._feed.check_sequence(after)
+            self._position = after
+        elif replay:
+            self._position = await self._feed.before_last(self, replay)
+        if self._position >= self._feed.position:
+            self._join()
+        self._wake(self)
+
+    def offer(self, entry: Entry) -> None:
+        """A live event whose topic fits; what there is no room for meets the subscription's backpressure."""
+        if entry.sequence <= self._position or not self._wants(entry):
+            return
+        if len(self._queue) < QUEUE_EVENTS_MAX and self._queued_bytes + entry.size_bytes <= QUEUE_BYTES_MAX:
+            self._push(entry)
+            return
+        if not self._queue:
+            # One event larger than the whole queue may be.
+            self._push(entry)
+            return
+        match rules.decide_overflow(self._mode, self._positioned):
+            case "drop":
+                self.dropped += 1
+                self._position = entry.sequence
+            case "fall_behind":
+                self._part()
+            case "end":
+                self._part()
+                self._ended = SlowConsumer()
+
+    def entry_for(self, record: Record) -> Entry | None:
+        """The record as this subscription is given it; None when it is not meant."""
+        if not self.pattern.fits(record):
+            return None
+        entry = entry_of(record)
+        return entry if entry is not None and self._wants(entry) else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` has something to do."""
+        return bool(self._queue) or (not self._live and not self._closed)
+
+    async def take(self) -> list[Entry]:
+        """What there is now, in order: from the queue, or read from the log while it is behind; may be nothing.
+
+        Raises SlowConsumer after what was queued, and what reading raises; reading can be tried again.
+        """
+        if self._queue:
+            return self._pop()
+        if self._ended is not None:
+            raise self._ended
+        if self._live or self._closed:
+            return []
+        return await self._catch_up()
+
+    def close(self) -> None:
+        """Forgets everything; nothing comes any more."""
+        if self._closed:
+            return
+        self._closed = True
+        self._part()
+        self._queue.clear()
+        self._feed.stop(self)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def _catch_up(self) -> list[Entry]:
+        after, end = self._position, self._feed.position
+        if end - after > PAGE:
+            page = await self._feed.page(self, after, None)
+            if not self._closed:
+                self._position = page.reached
+            return page.entries
+        # From here on what is new goes into the queue; what lies between is read once.
+        self._join()
+        self._position = end
+        if after == end:
+            return self._pop()
+        try:
+            page = await self._feed.page(self, after, end)
+        except BaseException:
+            self._part()
+            self._queue.clear()
+            self._queued_bytes = 0
+            self._position = after
+            raise
+        return page.entries
+
+    def _wants(self, entry: Entry) -> bool:
+        return entry.record.namespace == self.namespace and entry.passes(self._chosen)
+
+    def _push(self, entry: Entry) -> None:
+        was_empty = not self._queue
+        self._queue.append(entry)
+        self._queued_bytes += entry.size_bytes
+        self._position = entry.sequence
+        if was_empty:
+            self._wake(self)
+
+    def _pop(self) -> list[Entry]:
+        taken = [self._queue.popleft() for _ in range(min(TAKE_MAX, len(self._queue)))]
+        self._queued_bytes -= sum(entry.size_bytes for entry in taken)
+        return taken
+
+    def _join(self) -> None:
+        if not self._live and not self._closed:
+            self._live = True
+            self._feed.join(self)
+
+    def _part(self) -> None:
+        if self._live:
+            self._live = False
+            self._feed.part(self)

@@ -1,0 +1,99 @@
+"""Topics: the names under which records of the log are subscribed to, and patterns of them.
+
+`events:order.placed` was emitted, `topic:mail` published, `entity:cart.7.added` appended to an entity's stream; the
+input of an invoked run has no topic. A pattern without a prefix means `events:`.
+Source: protocol/connectrpc.md 7, protocol/websocket.md 5.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ironflow.base.pattern import InvalidPattern, compiled, is_pattern, literal_prefix
+from ironflow.log.record import Kind, Record
+
+PATTERN_BYTES_MAX = 512
+_KINDS: dict[str, Kind] = {"events": "event", "topic": "topic", "entity": "entity"}
+_PREFIXES = {kind: f"{word}:" for word, kind in _KINDS.items()}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Greater than every character that a name is likely to begin with.
+_LAST = "\U0010ffff"
+
+
+class SystemPattern(InvalidPattern):
+    """Topics that begin with `system.` tell of the server; they are not in the log and cannot be followed there."""
+
+    code = "SYSTEM_PATTERN"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPattern:
+    """Records of one kind whose topics fit. words: the pattern without its prefix.
+
+    name: the only record name meant, None when several are. first, last: a record's name outside of them does not
+    fit, so that a search of the log can pass it over.
+    """
+
+    kind: Kind
+    words: str
+    name: str | None
+    first: str
+    last: str
+
+    def fits(self, record: Record) -> bool:
+        """Whether the record is meant. An entity's id is one word, whatever it contains."""
+        if record.kind != self.kind:
+            return False
+        if self.kind != "entity":
+            return record.name == self.name if self.name is not None else self._fits(record.name)
+        one_word = (record.entity_id or "").replace(".", "\0")
+        return self._fits(_entity_topic(record)) or self._fits(f"{record.entity_type}.{one_word}.{record.name}")
+
+    def fits_name(self, name: str) -> bool:
+        """Whether records of the pattern's kind are meant that have this name; not for entities."""
+        return self._fits(name)
+
+    def fits_topic(self, topic: str) -> bool:
+        """Whether a topic as `topic_of` writes it is meant; an entity's id with dots counts as several words here."""
+        prefix = _PREFIXES.get(self.kind, "")
+        return topic.startswith(prefix) and self._fits(topic.removeprefix(prefix))
+
+    def _fits(self, words: str) -> bool:
+        return words == self.words or (is_pattern(self.words) and compiled(self.words).fullmatch(words) is not None)
+
+
+@lru_cache(maxsize=4096)
+def topic_pattern(text: str) -> TopicPattern:
+    """Raises InvalidPattern, SystemPattern."""
+    if not text or len(text.encode()) > PATTERN_BYTES_MAX or _CONTROL.search(text):
+        raise InvalidPattern(
+            f"{text[:60]!r} is no pattern: write 1 to {PATTERN_BYTES_MAX} bytes, such as `topic:mail.*`."
+        )
+    if text.startswith("system."):
+        raise SystemPattern(f"{text[:60]!r} names topics of the server, which are not in the log. Subscribe to them.")
+    prefix, colon, words = text.partition(":")
+    kind = _KINDS.get(prefix) if colon else None
+    if kind is None:
+        kind, words = "event", text
+    if "" in words.split("."):
+        raise InvalidPattern(f"{text[:60]!r} has an empty word. Single dots stand between words, as in `order.placed`.")
+    compiled(words)
+    if kind == "entity":
+        # Type, id and name are three columns; only the whole of them fits or does not.
+        return TopicPattern(kind, words, None, "", _LAST)
+    if is_pattern(words):
+        prefix = literal_prefix(words)
+        return TopicPattern(kind, words, None, prefix, prefix + _LAST)
+    return TopicPattern(kind, words, words, words, words)
+
+
+def topic_of(record: Record) -> str:
+    """The topic of a record; empty for the input of an invoked run."""
+    if record.kind == "entity":
+        return f"entity:{_entity_topic(record)}"
+    prefix = _PREFIXES.get(record.kind)
+    return f"{prefix}{record.name}" if prefix else ""
+
+
+def _entity_topic(record: Record) -> str:
+    return f"{record.entity_type}.{record.entity_id}.{record.name}"

@@ -1,0 +1,203 @@
+"""`/ws` as a stock WebSocket client sees it, on both HTTP servers and both databases."""
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.support.services import fresh_schema
+from tests.wire.plain_socket import plain_socket
+from tests.wire.server_process import Server, a_server
+
+pytestmark = pytest.mark.processes
+
+SERVERS = [("h2corn", "sqlite"), ("granian", "sqlite"), ("h2corn", "postgres")]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(each, marks=[pytest.mark.postgres] if each[1] == "postgres" else []) for each in SERVERS],
+    ids="-".join,
+)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    http_server, database = request.param
+    with ExitStack() as stack:
+        url = ""
+        if database == "postgres":
+            url = stack.enter_context(fresh_schema(request.getfixturevalue("postgres_database")))
+        folder = tmp_path_factory.mktemp(http_server)
+        started = stack.enter_context(a_server(folder, url, http_server=http_server))
+        yield started
+        assert started.alive
+        assert "Traceback" not in started.log
+
+
+@pytest.fixture
+def word() -> str:
+    """A word that no other test says to the same server."""
+    return uuid.uuid4().hex[:8]
+
+
+async def emit(server: Server, name: str, data: Any = None, env: str = "default", **more: Any) -> str:
+    async with httpx.AsyncClient(base_url=server.address) as client:
+        headers = {"X-Ironflow-Environment": env}
+        body = {"name": name, "data": data, **more}
+        return (await client.post("/api/v1/events", json=body, headers=headers)).json()["event_id"]
+
+
+async def publish(server: Server, topic: str, data: Any) -> dict[str, Any]:
+    async with httpx.AsyncClient(base_url=server.address) as client:
+        return (await client.post("/api/v1/topics/publish", json={"topic": topic, "data": data})).json()
+
+
+async def test_an_event_reaches_its_subscribers_and_nobody_else(server: Server, word: str):
+    async with plain_socket(server.address) as socket, plain_socket(server.address) as other:
+        result = await socket.subscribe(f"events:{word}.order.*", includeMetadata=True)
+        assert result["status"] == "ok"
+        await other.subscribe(f"{word}.order.paid")
+        event_id = await emit(server, f"{word}.order.placed", {"total": 120, "big": 12345678901234567890})
+
+        (event,) = await socket.events(1)
+        meta = event.pop("meta")
+        assert event == {
+            "type": "event",
+            "subscriptionId": result["subscriptionId"],
+            "topic": f"events:{word}.order.placed",
+            "data": {"total": 120, "big": 12345678901234567890},
+            "eventId": event_id,
+        }
+        assert meta["sequence"] >= 1
+        assert meta["timestamp"].endswith("Z")
+        assert await other.silent()
+
+
+async def test_replay_comes_first_and_live_events_follow(server: Server, word: str):
+    for number in range(5):
+        await publish(server, f"{word}.ticks", number)
+    async with plain_socket(server.address) as socket:
+        await socket.subscribe(f"topic:{word}.ticks", replay=3)
+        await publish(server, f"{word}.ticks", 5)
+        assert [event["data"] for event in await socket.events(4)] == [2, 3, 4, 5]
+
+
+async def test_a_subscription_goes_on_after_a_sequence(server: Server, word: str):
+    sequences = [(await publish(server, f"{word}.ticks", number))["sequence"] for number in range(4)]
+    async with plain_socket(server.address) as socket:
+        await socket.subscribe(f"topic:{word}.>", startAfterSequence=sequences[1])
+        assert [event["data"] for event in await socket.events(2)] == [2, 3]
+        both = await socket.subscribe(f"topic:{word}.*", startAfterSequence=1, replay=1)
+        assert (both["status"], both["code"]) == ("error", "INVALID_SUBSCRIPTION")
+        beyond = await socket.subscribe(f"topic:{word}.*", startAfterSequence=10_000_000)
+        assert (beyond["status"], beyond["code"]) == ("error", "INVALID_SUBSCRIPTION")
+
+
+async def test_filters_namespaces_and_environments_keep_events_apart(server: Server, word: str):
+    async with plain_socket(server.address) as socket, plain_socket(server.address, "/ws?env=staging") as staging:
+        await socket.subscribe(f"{word}.order.>", filter="data.total > 100 && topic.endsWith('placed')")
+        await socket.subscribe(f"{word}.bill.>", namespace="accounts")
+        await staging.subscribe(">")
+        await emit(server, f"{word}.order.placed", {"total": 50})
+        await emit(server, f"{word}.order.placed", {"total": 150})
+        await emit(server, f"{word}.order.paid", {"total": 150})
+        await emit(server, f"{word}.order.placed", "not an object")
+        await emit(server, f"{word}.bill.sent", 1)
+        await emit(server, f"{word}.bill.sent", 2, namespace="accounts")
+        await emit(server, f"{word}.order.placed", {"total": 200}, env="staging")
+
+        assert [event["data"] for event in await socket.events(2)] == [{"total": 150}, 2]
+        assert [event["data"] for event in await staging.events(1)] == [{"total": 200}]
+        assert await socket.silent()
+
+
+async def test_an_unsubscribed_pattern_is_silent_and_the_same_wish_has_the_same_id(server: Server, word: str):
+    async with plain_socket(server.address) as socket:
+        first = await socket.subscribe(f"topic:{word}.a")
+        await socket.say(type="unsubscribe", subscriptionId=first["subscriptionId"])
+        await publish(server, f"{word}.a", 1)
+        assert await socket.silent()
+        again = await socket.subscribe(f"topic:{word}.a")
+        twice = await socket.subscribe(f"topic:{word}.a")
+        assert first == again == twice
+        await publish(server, f"{word}.a", 2)
+        assert [event["data"] for event in await socket.events(1)] == [2]
+        assert await socket.silent()
+    async with plain_socket(server.address) as socket:
+        assert await socket.subscribe(f"topic:{word}.a") == first
+
+
+async def test_bad_frames_are_answered_and_the_socket_lives_on(server: Server, word: str):
+    async with plain_socket(server.address) as socket:
+        for text, code in [
+            ("rubbish", "INVALID_MESSAGE"),
+            ("[]", "INVALID_MESSAGE"),
+            ("{}", "UNKNOWN_TYPE"),
+            ('{"type":7}', "INVALID_MESSAGE"),
+            ('{"type":"dance"}', "UNKNOWN_TYPE"),
+            (b"\xff\xfe", "INVALID_MESSAGE"),
+            ('{"type":"subscribe","subscriptions":7}', "INVALID_MESSAGE"),
+            ("[" * 100_000, "INVALID_MESSAGE"),
+        ]:
+            await socket.connection.send(text)
+            frame = await socket.next()
+            assert (frame["type"], frame["code"]) == ("error", code), text[:40]
+        for pattern in ("", "a..b", "a.>.b", "x" * 600, "a\nb"):
+            result = await socket.subscribe(pattern)
+            assert (result["status"], result["code"]) == ("error", "INVALID_PATTERN"), pattern
+        assert (await socket.subscribe("a.b", filter="data.("))["code"] == "INVALID_EXPRESSION"
+        assert (await socket.subscribe("a.b", replay="many"))["code"] == "VALIDATION_ERROR"
+        assert (await socket.subscribe("a.b", backpressure="hope"))["code"] == "VALIDATION_ERROR"
+        await socket.say(type="unsubscribe", subscriptionId="sub_unknown")
+        await socket.say(type="ack", eventId="evt_unknown", ackType="ack")
+        assert (await socket.subscribe("a.b"))["status"] == "ok"
+
+
+async def test_many_subscriptions_are_asked_for_in_one_frame(server: Server, word: str):
+    async with plain_socket(server.address) as socket:
+        await socket.say(
+            type="subscribe", subscriptions=[{"pattern": f"topic:{word}.a"}, {"pattern": "a..b"}, {"pattern": 7}]
+        )
+        frame = await socket.next()
+        assert [result["status"] for result in frame["results"]] == ["ok", "error", "error"]
+        assert [result["pattern"] for result in frame["results"]] == [f"topic:{word}.a", "a..b", ""]
+
+
+async def test_a_message_over_the_limit_closes_the_socket(server: Server, word: str):
+    async with plain_socket(server.address) as socket:
+        with contextlib.suppress(ConnectionClosed):
+            await socket.connection.send(json.dumps({"type": "subscribe", "padding": "x" * 3_000_000}))
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.connection.recv()
+        # granian cuts the connection without a word when a message is larger than it takes itself.
+        assert closed.value.rcvd is None or closed.value.rcvd.code in (1009, 1005)
+    await emit(server, "still.alive")
+
+
+async def test_what_cannot_be_a_socket_is_refused_at_the_handshake(server: Server, word: str):
+    for path, status in [("/nothing", 404), ("/api/v1/events", 404), ("/ws?env=no%20name", 400)]:
+        with pytest.raises(InvalidStatus) as refused:
+            async with plain_socket(server.address, path):
+                pass
+        assert refused.value.response.status_code == status
+        assert json.loads(refused.value.response.body)["message"]
+
+
+async def test_sockets_are_told_to_come_back_when_the_server_stops(tmp_path_factory: pytest.TempPathFactory):
+    for http_server in ("h2corn", "granian"):
+        with a_server(tmp_path_factory.mktemp(http_server), http_server=http_server) as server:
+            async with plain_socket(server.address) as idle, plain_socket(server.address) as busy:
+                await busy.subscribe("topic:>")
+                stopping = asyncio.create_task(asyncio.to_thread(server.stop))
+                for socket in (idle, busy):
+                    with pytest.raises(ConnectionClosed) as closed:
+                        await socket.next()
+                    assert closed.value.rcvd is not None
+                    # Whoever says it first, our application or its HTTP server; a client comes back after both.
+                    assert closed.value.rcvd.code in (1001, 1012)
+                assert await stopping == 0
