@@ -35,6 +35,8 @@ PYTHON: dict[str, tuple[type, ...]] = {
     "google.protobuf.Struct": (Json,),
     "google.protobuf.Value": (Json,),
     "google.protobuf.Timestamp": (datetime,),
+    # In JSON it is a text of paths with commas.
+    "google.protobuf.FieldMask": (str,),
 }
 # Answers that clients read as JSON only; no descriptor names their fields.
 JSON_ONLY = {"ServerCapabilities"}

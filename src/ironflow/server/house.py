@@ -12,6 +12,9 @@ from ironflow.engine.model import Policy
 from ironflow.features.audit.service import Audit
 from ironflow.features.bulk.loops import AdvanceBulk
 from ironflow.features.bulk.service import BulkJobs
+from ironflow.features.consumer_groups.desk import Desk as GroupDesk
+from ironflow.features.consumer_groups.loops import KeepMembers, PurgeDeadLetters, Redeliver
+from ironflow.features.consumer_groups.service import ConsumerGroups
 from ironflow.features.controls.service import Controls
 from ironflow.features.cron.loops import FireCron
 from ironflow.features.debounces.loops import FireDebounces
@@ -73,12 +76,14 @@ class House:
     loops: Loops
     all_loops: list[Loop]
     desk: Desk
+    groups: GroupDesk
     streams: ConnectStreams
     sockets: Sockets
 
     def let_go(self) -> None:
         """Answers what is held back and ends the streams, so that the server can stop."""
         self.desk.close()
+        self.groups.close()
         self.streams.let_go()
         self.sockets.let_go()
 
@@ -116,6 +121,9 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     jobs = Jobs(db, ledger, informer, ids, clock, timing, settings.output_bytes_max)
     tail = Tail(db)
     subscriptions = Subscriptions(db, tail)
+    # Also when the operator named the node: members of its former life are not its own.
+    life = ids.new("node")
+    groups = ConsumerGroups(db, broker, ids, clock, life)
     loops = Loops(clock, broker)
     about = About(
         started_at=clock.now(),
@@ -145,6 +153,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         Debounces(db),
         PubSub(db, ids, settings.event_bytes_max),
         subscriptions,
+        groups,
         TimeTravel(db),
         Audit(db, settings.run_retention_days),
     ]
@@ -183,8 +192,13 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         FireDebounces(db, ledger, index, ids),
         FireCron(db, ledger, index, ids),
         AdmitQueued(db, ledger, index),
+        Redeliver(db),
+        KeepMembers(db, groups, life),
+        PurgeDeadLetters(db, settings.dead_letter_retention_days),
     ]
-    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk, streams, sockets)
+    return House(
+        settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk, groups.desk, streams, sockets
+    )
 
 
 def _broker(settings: Settings, ids: Ids) -> Broker:

@@ -65,6 +65,9 @@ class Settings:
     )
     run_retention_days: float = _setting(0, "Days after its end when a run is removed with its steps; 0 keeps all.")
     snapshots_kept: int = _setting(0, "Snapshots kept of each entity, those of the latest versions; 0 keeps all.")
+    dead_letter_retention_days: float = _setting(
+        0, "Days after which a consumer group's dead letter is forgotten; 0 keeps all."
+    )
     shutdown_ms: int = _setting(10_000, "How long requests under way may take when the server stops.")
 
 
@@ -97,6 +100,7 @@ FILE_KEYS = {
     "retention.runDays": "run_retention_days",
     "retention.snapshotsKept": "snapshots_kept",
     "schemas.enforcement": "event_schema_enforcement",
+    "retention.deadLetterDays": "dead_letter_retention_days",
     "log.level": "log_level",
     "log.format": "log_format",
 }

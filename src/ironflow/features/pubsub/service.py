@@ -4,13 +4,18 @@ from typing import Any, NamedTuple
 
 from ironflow.base.call import Call
 from ironflow.base.ids import Ids
+from ironflow.base.time import to_datetime
+from ironflow.features.consumer_groups.in_tx import readers, reads
 from ironflow.features.events.rules import check_idempotency_key
-from ironflow.features.pubsub import contract, rules
+from ironflow.features.pubsub import contract, rules, store
 from ironflow.log.append import append
 from ironflow.log.dedup import FirstAnswer, Place, first_answers, is_repeat, save_answers
-from ironflow.log.read import records
+from ironflow.log.read import count_of_name, records
 from ironflow.log.record import Record
 from ironflow.storage.port import Database, Tx
+
+# A reader's lag is counted up to this.
+LAG_MAX = 10_000
 
 
 class _Answer(NamedTuple):
@@ -29,7 +34,7 @@ class PubSub:
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
-        return {contract.publish: self.publish}
+        return {contract.publish: self.publish, contract.list_: self.list, contract.stats: self.stats}
 
     async def publish(self, call: Call, request: contract.Publish) -> contract.Published:
         rules.check_topic(request.topic)
@@ -49,6 +54,49 @@ class PubSub:
         answer = await self._db.write_many(_publish, message)
         return contract.Published(event_id=answer.event_id, sequence=answer.sequence, duplicate=answer.duplicate)
 
+    async def list(self, call: Call, request: contract.ListTopics) -> contract.Topics:
+        def look(tx: Tx) -> contract.Topics:
+            found = store.topics_after(tx, call.environment, request.cursor, request.limit)
+            known = readers(tx, call.environment)
+            return contract.Topics(
+                topics=[
+                    contract.TopicInfo(
+                        name=each.name,
+                        message_count=each.messages,
+                        consumer_count=sum(reads(reader, "topic", each.name) for reader in known),
+                        first_message_at=to_datetime(each.first_at),
+                        last_message_at=to_datetime(each.last_at),
+                    )
+                    for each in found
+                ],
+                next_cursor=found[-1].name if len(found) == request.limit else None,
+            )
+
+        return await self._db.read(look)
+
+    async def stats(self, call: Call, request: contract.GetTopicStats) -> contract.TopicStats:
+        name = request.topic.removeprefix("topic:")
+
+        def look(tx: Tx) -> contract.TopicStats:
+            topic = store.topic(tx, call.environment, name)
+            if topic is None:
+                raise contract.TopicNotFound(f"Nothing was published to {name!r} in environment {call.environment!r}.")
+            of_topic = [reader for reader in readers(tx, call.environment) if reads(reader, "topic", name)]
+            behind = (
+                count_of_name(tx, call.environment, "topic", name, reader.position, LAG_MAX) + reader.undone
+                for reader in of_topic
+            )
+            return contract.TopicStats(
+                name=name,
+                message_count=topic.messages,
+                consumer_count=len(of_topic),
+                lag=max(behind, default=0),
+                first_seq=topic.first_position,
+                last_seq=topic.last_position,
+            )
+
+        return await self._db.read(look)
+
 
 def _publish(tx: Tx, messages: list[Record]) -> list[_Answer]:
     """Appends messages; one whose key was seen is answered with the first one's id."""
@@ -66,7 +114,9 @@ def _publish(tx: Tx, messages: list[Record]) -> list[_Answer]:
             first[key] = FirstAnswer(message.id, [], message.created_at)
     if first:
         save_answers(tx, first)
-    placed = {record.id: record.position for record in append(tx, list(fresh.values()))}
+    appended = append(tx, list(fresh.values()))
+    store.count_in(tx, appended)
+    placed = {record.id: record.position for record in appended}
     earlier = records(tx, [answer.event_id for answer in known.values()]) if known else {}
     answers: list[_Answer] = []
     for message in messages:
