@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from ironflow.base.errors import PayloadTooLarge
+from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.events import contract as events
 from ironflow.features.pubsub import contract as pubsub
 from ironflow.features.pubsub.contract import InvalidTopic
 from ironflow.log.read import read_after
+from tests.support.groups import join
 from tests.support.house import open_house
 from tests.support.work import Work
 
@@ -119,3 +121,47 @@ async def test_the_wire_of_clients_is_understood_and_answered(house: Work):
     assert told["eventId"].startswith("msg_")
     assert int(told["sequence"]) == 1
     assert await log(house) == [("topic", TOPIC, '"plain"')]
+
+
+async def test_topics_are_counted_as_they_are_published(house: Work):
+    for number in range(3):
+        await house.call(pubsub.publish, topic=TOPIC, data=number)
+        house.move(1_000)
+    await house.call(pubsub.publish, topic=TOPIC, idempotency_key="k")
+    await house.call(pubsub.publish, topic=TOPIC, idempotency_key="k")
+    await house.call(pubsub.publish, topic="mail")
+    await house.call(pubsub.publish, topic="mail", env="staging")
+
+    topics = (await house.call(pubsub.list_)).topics
+    assert [(each.name, each.message_count, each.consumer_count) for each in topics] == [("mail", 1, 0), (TOPIC, 4, 0)]
+    assert (topics[1].last_message_at - topics[1].first_message_at).total_seconds() == 3
+    page = await house.call(pubsub.list_, limit=1)
+    rest = await house.call(pubsub.list_, limit=1, cursor=page.next_cursor)
+    assert [each.name for each in (*page.topics, *rest.topics)] == ["mail", TOPIC]
+    stats = await house.call(pubsub.stats, topic=TOPIC)
+    assert (stats.message_count, stats.lag, stats.first_seq, stats.last_seq) == (4, 0, 1, 4)
+    assert (await house.call(pubsub.stats, topic=f"topic:{TOPIC}")).message_count == 4
+    assert (await house.call(pubsub.stats, topic="never")).message_count == 0
+
+
+async def test_the_lag_of_a_topic_is_that_of_its_slowest_group(house: Work):
+    for name, pattern in (("all", "topic:>"), ("mail", "topic:mail"), ("events", "mail")):
+        await house.call(groups.create, name=name, pattern=pattern, ack_mode="manual")
+    for number in range(5):
+        await house.call(pubsub.publish, topic="mail", data=number)
+    await house.call(pubsub.publish, topic="post")
+    member = await join(house, "mail")
+    await member.take(5)
+
+    stats = await house.call(pubsub.stats, topic="mail")
+    assert (stats.consumer_count, stats.lag) == (2, 5)
+    assert (await house.call(pubsub.stats, topic="post")).consumer_count == 1
+    await member.leave()
+
+
+async def test_messages_of_many_topics_in_one_commit_are_counted_for_each(house: Work):
+    names = ["a", "b", "a", "c", "a", "b"]
+    await asyncio.gather(*(house.call(pubsub.publish, topic=name) for name in names))
+
+    topics = (await house.call(pubsub.list_)).topics
+    assert {each.name: each.message_count for each in topics} == {"a": 3, "b": 2, "c": 1}

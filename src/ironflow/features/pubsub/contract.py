@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from ironflow.base.errors import InvalidArgument, NotFound
+from ironflow.base.errors import InvalidArgument
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json, null
 from ironflow.base.operation import operation
@@ -15,12 +15,6 @@ class InvalidTopic(InvalidArgument):
     """A topic has 1 to 256 characters without spaces or wildcards and does not start with a reserved word."""
 
     code = "INVALID_TOPIC"
-
-
-class TopicNotFound(NotFound):
-    """Nothing was published to that topic in this environment."""
-
-    code = "TOPIC_NOT_FOUND"
 
 
 class Publish(Message, kw_only=True):
@@ -66,8 +60,9 @@ class GetTopicStats(Message, kw_only=True):
 
 
 class TopicStats(Message, kw_only=True):
-    """lag: messages that the slowest group that reads the topic has not begun or not settled, counted up to 10,000.
+    """A topic exists as soon as it is named: one that nothing was published to has zeros.
 
+    lag: messages that the slowest group that reads the topic has not begun or not settled, counted up to 10,000.
     What that group has begun and not settled of other topics counts too. first_seq, last_seq: places in the log.
     """
 
@@ -93,6 +88,5 @@ list_ = operation(
 stats = operation(
     "pubsub.topic_stats", GetTopicStats, TopicStats,
     rest="GET /api/v1/topics/{topic...}", rpc="PubSubService/GetTopicStats", scope="topics:read",
-    errors=(TopicNotFound,),
     doc="One topic: its messages, who reads it and how far behind the slowest reader is.",
 )  # fmt: skip

@@ -78,9 +78,7 @@ class PubSub:
         name = request.topic.removeprefix("topic:")
 
         def look(tx: Tx) -> contract.TopicStats:
-            topic = store.topic(tx, call.environment, name)
-            if topic is None:
-                raise contract.TopicNotFound(f"Nothing was published to {name!r} in environment {call.environment!r}.")
+            topic = store.topic(tx, call.environment, name) or store.Topic(name)
             of_topic = [reader for reader in readers(tx, call.environment) if reads(reader, "topic", name)]
             behind = (
                 count_of_name(tx, call.environment, "topic", name, reader.position, LAG_MAX) + reader.undone

@@ -22,11 +22,11 @@ class Topic(NamedTuple):
     """A topic as it is kept."""
 
     name: str
-    messages: int
-    first_position: int
-    last_position: int
-    first_at: Millis
-    last_at: Millis
+    messages: int = 0
+    first_position: int = 0
+    last_position: int = 0
+    first_at: Millis = 0
+    last_at: Millis = 0
 
 
 def count_in(tx: Tx, messages: Sequence[Record]) -> None:
