@@ -196,9 +196,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         KeepMembers(db, groups, life),
         PurgeDeadLetters(db, settings.dead_letter_retention_days),
     ]
-    return House(
-        settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk, groups.desk, streams, sockets
-    )
+    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk, groups.desk, streams, sockets)
 
 
 def _broker(settings: Settings, ids: Ids) -> Broker:
