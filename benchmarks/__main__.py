@@ -13,7 +13,20 @@ import uvloop
 from benchmarks.answers import Answer, Figure, answer, number, save, saved, write_page
 from benchmarks.processes import ground
 
-NAMES = ("limits", "workflows", "latency", "emits", "kv", "timers", "memory", "restart", "matching", "idle", "storage")
+NAMES = (
+    "limits",
+    "workflows",
+    "latency",
+    "emits",
+    "appends",
+    "kv",
+    "timers",
+    "memory",
+    "restart",
+    "matching",
+    "idle",
+    "storage",
+)
 ON_REQUEST = ("profile",)
 
 

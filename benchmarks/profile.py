@@ -1,4 +1,4 @@
-"""Question: where does the server's time go under the loads of `workflows`, `emits` and `kv`?
+"""Question: where does the server's time go under the loads of `workflows`, `emits`, `appends` and `kv`?
 
 Method: the same loads on a server that samples its event loop's Python stack by a timer of its own processor time.
 Printed are the functions in which the time was spent themselves, those below which it was spent, and the share of each
@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 
-from benchmarks import emits, kv, workflows
+from benchmarks import appends, emits, kv, workflows
 from benchmarks.answers import Figure
 from benchmarks.load import Measured
 from benchmarks.processes import Ground, Process
@@ -21,7 +21,7 @@ Stacks = dict[tuple[str, ...], int]
 
 
 async def run(ground: Ground) -> list[Figure]:
-    for name in ("workflows", "emits", "kv puts"):
+    for name in ("workflows", "emits", "appends", "kv puts"):
         path = ground.folder / f"{name}.json"
         server = ground.start(
             ["benchmarks.sampled_server", str(path)],
@@ -43,6 +43,8 @@ async def _load(ground: Ground, server: Process, name: str) -> Measured:
     address = (await server.announced())["address"]
     if name == "emits":
         return await emits.emit(server, address, 64, SECONDS)
+    if name == "appends":
+        return await appends.append(server, address, 64, appends.APPENDS, SECONDS)
     if name == "kv puts":
         await kv.make_bucket(address)
         return await kv.ask(server, address, 64, kv.PUTS, SECONDS)

@@ -8,9 +8,10 @@ each other.
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import asdict
 
 from ironflow.base.time import Millis
-from ironflow.storage.port import Tx
+from ironflow.storage.port import Params, Tx
 
 # (environment, entity id)
 Stream = tuple[str, str]
@@ -38,8 +39,11 @@ HEADS_TO_WRITE = HEADS + " {for_update}"
 # Two first appends to one stream on PostgreSQL: the second waits here for the first to commit.
 BEGIN = """INSERT INTO streams (environment, entity_id, entity_type, version, event_count, created_at, updated_at)
 VALUES (:environment, :entity_id, '', 0, 0, :now, :now) ON CONFLICT (environment, entity_id) DO NOTHING"""
-SAVE = """UPDATE streams SET entity_type = :entity_type, version = :version, event_count = :event_count,
+# The type has an index, which is left alone after the first event.
+SAVE_FIRST = """UPDATE streams SET entity_type = :entity_type, version = :version, event_count = :event_count,
  created_at = :created_at, updated_at = :updated_at
+WHERE environment = :environment AND entity_id = :entity_id"""
+SAVE = """UPDATE streams SET version = :version, event_count = :event_count, updated_at = :updated_at
 WHERE environment = :environment AND entity_id = :entity_id"""
 RELEASE = "DELETE FROM streams WHERE environment = :environment AND entity_id = :entity_id AND version = 0"
 FEWER = """UPDATE streams SET event_count = event_count - :gone
@@ -47,7 +51,7 @@ WHERE environment = :environment AND entity_id = :entity_id"""
 
 
 def hold(tx: Tx, streams: Iterable[Stream], now: Millis) -> dict[Stream, Head]:
-    """The heads of these streams, held until the commit. Those that are new must be saved or released."""
+    """The heads of these streams, held until the commit. They must be saved, for new ones are rows by now."""
     wanted = sorted(set(streams))
     if not wanted:
         return {}
@@ -60,14 +64,20 @@ def hold(tx: Tx, streams: Iterable[Stream], now: Millis) -> dict[Stream, Head]:
     return {(row[0], row[1]): Head(*row) for row in tx.rows(HEADS_TO_WRITE, places)}
 
 
-def save(tx: Tx, heads: Iterable[Head]) -> None:
-    """Writes heads that were held."""
-    tx.many(SAVE, [{name: getattr(head, name) for name in Head.__struct_fields__} for head in heads])
-
-
-def release(tx: Tx, streams: Iterable[Stream]) -> None:
-    """Lets go of new streams that nothing was appended to."""
-    tx.many(RELEASE, [{"environment": each[0], "entity_id": each[1]} for each in sorted(streams)])
+def save(tx: Tx, before: dict[Stream, Head], after: dict[Stream, Head]) -> None:
+    """Writes the heads, held as `before`, that have moved; lets go of new streams that nothing was appended to."""
+    first: list[Params] = []
+    moved: list[Params] = []
+    empty: list[Params] = []
+    for stream, head in after.items():
+        if not head.version:
+            empty.append({"environment": stream[0], "entity_id": stream[1]})
+        elif head is not before[stream]:
+            rows = moved if before[stream].version else first
+            rows.append(asdict(head))
+    for statement, rows in ((SAVE_FIRST, first), (SAVE, moved), (RELEASE, empty)):
+        if rows:
+            tx.many(statement, rows)
 
 
 def events_removed(tx: Tx, gone: dict[Stream, int]) -> None:

@@ -158,13 +158,7 @@ class _Streams:
         return replace(record, entity_type=head.entity_type, entity_version=head.version)
 
     def save(self, tx: Tx) -> None:
-        """Writes the heads that have moved; new streams that got no event are no streams."""
-        moved = [head for stream, head in self._after.items() if head is not self._before[stream]]
-        if moved:
-            heads.save(tx, moved)
-        empty = [stream for stream, head in self._after.items() if not head.version]
-        if empty:
-            heads.release(tx, empty)
+        heads.save(tx, self._before, self._after)
 
 
 def _stream(record: Record) -> Stream:

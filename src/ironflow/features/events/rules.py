@@ -116,8 +116,12 @@ def record_of(
     emitted_by: str,
     data_bytes_max: int,
     now: Millis,
+    entity: tuple[str, str] | None = None,
 ) -> Record:
-    """The event to append. Raises InvalidEvent, EventTooLarge, InvalidIdempotencyKey."""
+    """The event to append. entity: (id, type) for one of its stream.
+
+    Raises InvalidEvent, EventTooLarge, InvalidIdempotencyKey.
+    """
     check_event_name(name)
     check_idempotency_key(idempotency_key)
     if version < 1:
@@ -136,7 +140,7 @@ def record_of(
     return Record(
         id=event_id,
         environment=environment,
-        kind="event",
+        kind="event" if entity is None else "entity",
         name=name,
         data=json_text(data) or "null",
         metadata=metadata_text(metadata),
@@ -146,6 +150,8 @@ def record_of(
         idempotency_key=idempotency_key or None,
         run_id=run_id or None,
         emitted_by=emitted_by or None,
+        entity_id=entity[0] if entity is not None else None,
+        entity_type=entity[1] if entity is not None else None,
         created_at=now,
     )
 

@@ -2,8 +2,6 @@
 
 from typing import Any, NamedTuple
 
-from msgspec.structs import replace
-
 from ironflow.base.call import Call
 from ironflow.base.ids import Ids
 from ironflow.base.json import NULL, json_text, to_json
@@ -81,8 +79,8 @@ class Streams:
             emitted_by=call.principal.name,
             data_bytes_max=self._limits.event_bytes,
             now=call.now,
+            entity=(request.entity_id, request.entity_type),
         )
-        event = replace(event, kind="entity", entity_id=request.entity_id, entity_type=request.entity_type)
         emission = Emission(event, call.now, expected_version=request.expected_version)
         answer = await self._db.write_many(self._emitter_apply, emission)
         return contract.Appended(

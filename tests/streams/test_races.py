@@ -1,0 +1,165 @@
+"""Many append to the same entities at once, on one node and on two: what they are told happened in one order."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from itertools import count
+
+import pytest
+
+from ironflow.features.events.contract import VersionConflict
+from ironflow.features.streams import contract as streams
+from tests.streams.linear import Appended, Refused, Seen, faults
+from tests.support.house import open_house
+from tests.support.late import late_commits, waiters
+from tests.support.work import Work
+
+ENTITIES = ["e-0", "e-1", "e-2"]
+WRITERS = 24
+WORDS = 12
+
+
+class Witness:
+    """Appends and reads through one of several houses, and writes down what was asked and answered, and when."""
+
+    def __init__(self, houses: list[Work], seed: int) -> None:
+        self.houses = houses
+        self.random = random.Random(seed)
+        self.ticks = count(1)
+        self.observed: dict[str, list[Appended | Refused | Seen]] = {entity: [] for entity in ENTITIES}
+        # The last version that anybody was told of: what a writer would read before it appends.
+        self.known = dict.fromkeys(ENTITIES, 0)
+
+    async def words(self) -> None:
+        for _ in range(WORDS):
+            entity = self.random.choice(ENTITIES)
+            if self.random.random() < 0.2:
+                await self.read(entity)
+            else:
+                guess = self.known[entity] + self.random.choice((0, 0, 0, 0, -1, 1))
+                await self.append(entity, -1 if self.random.random() < 0.3 else max(guess, 0))
+
+    async def append(self, entity: str, expected: int) -> None:
+        house, asked = self.random.choice(self.houses), next(self.ticks)
+        try:
+            answer = await house.call(
+                streams.append,
+                entity_id=entity,
+                entity_type="t",
+                event_name="order.changed",
+                expected_version=expected,
+            )
+        except VersionConflict as conflict:
+            current = conflict.current_version
+            assert current is not None
+            self.observed[entity].append(Refused(asked, next(self.ticks), expected, current))
+        else:
+            current = answer.entity_version
+            self.observed[entity].append(Appended(asked, next(self.ticks), expected, current, answer.event_id))
+        self.known[entity] = max(self.known[entity], current)
+
+    async def read(self, entity: str) -> None:
+        house, asked = self.random.choice(self.houses), next(self.ticks)
+        ids = await self.events(house, entity)
+        self.observed[entity].append(Seen(asked, next(self.ticks), ids))
+
+    async def events(self, house: Work, entity: str) -> tuple[str, ...]:
+        found = await house.call(streams.read, entity_id=entity)
+        assert [each.entity_version for each in found.events] == list(range(1, len(found.events) + 1))
+        assert found.total_count == len(found.events)
+        return tuple(each.id for each in found.events)
+
+    async def verdict(self) -> list[str]:
+        """Faults of every stream, each with its name."""
+        found: list[str] = []
+        for entity, observed in self.observed.items():
+            final = await self.events(self.houses[0], entity)
+            found += [f"{entity}: {fault}" for fault in faults(observed, final)]
+        return found
+
+    def count(self, kind: type[Appended | Refused | Seen]) -> int:
+        return sum(isinstance(each, kind) for observed in self.observed.values() for each in observed)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_racing_appends_and_reads_happened_in_one_order(house: Work, seed: int):
+    await house.a_function(on="order.changed")
+    witness = Witness([house], seed)
+    await asyncio.gather(*(witness.words() for _ in range(WRITERS)))
+
+    assert await witness.verdict() == []
+    assert min(map(witness.count, (Appended, Refused, Seen))) > 10
+    # A conflict starts no run, a success starts one.
+    assert len(await house.runs(limit=1000)) == witness.count(Appended)
+
+
+@pytest.fixture
+async def houses(postgres_url: str) -> AsyncIterator[list[Work]]:
+    async with open_house(Work, postgres_url) as one, open_house(Work, postgres_url) as other:
+        yield [one, other]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_two_nodes_on_one_database_append_in_one_order(houses: list[Work], seed: int):
+    await houses[0].a_function(on="order.changed")
+    witness = Witness(houses, seed)
+    await asyncio.gather(*(witness.words() for _ in range(WRITERS)))
+
+    assert await witness.verdict() == []
+    assert min(map(witness.count, (Appended, Refused, Seen))) > 10
+    assert len(await houses[0].runs(limit=1000)) == witness.count(Appended)
+
+
+async def append(house: Work, entity: str, expected: int = -1, **more: object) -> streams.Appended | VersionConflict:
+    fields = {"entity_type": "t", "event_name": "n", "expected_version": expected, **more}
+    try:
+        return await house.call(streams.append, entity_id=entity, **fields)
+    except VersionConflict as conflict:
+        return conflict
+
+
+async def test_of_two_nodes_that_expect_a_new_stream_one_is_first(houses: list[Work], postgres_url: str):
+    """The second node cannot see the first one's stream, for that is not committed; it must wait for it."""
+    async with late_commits(postgres_url, "events") as connection:
+        first = asyncio.create_task(append(houses[0], "e", expected=0))
+        await waiters(connection, 1)
+        second = asyncio.create_task(append(houses[1], "e", expected=0))
+        await waiters(connection, 2)
+
+    one, other = await asyncio.gather(first, second)
+    assert isinstance(one, streams.Appended)
+    assert isinstance(other, VersionConflict)
+    assert other.current_version == 1
+
+
+async def test_of_two_nodes_with_one_key_one_appends_and_both_get_its_answer(houses: list[Work], postgres_url: str):
+    async with late_commits(postgres_url, "events") as connection:
+        first = asyncio.create_task(append(houses[0], "e", expected=0, idempotency_key="k"))
+        await waiters(connection, 1)
+        second = asyncio.create_task(append(houses[1], "e", expected=0, idempotency_key="k"))
+        await waiters(connection, 2)
+
+    one, other = await asyncio.gather(first, second)
+    assert isinstance(one, streams.Appended)
+    assert one == other
+    assert len((await houses[1].call(streams.read, entity_id="e")).events) == 1
+
+
+async def test_appends_to_many_streams_in_any_order_wait_for_each_other_without_a_deadlock(
+    houses: list[Work], monkeypatch: pytest.MonkeyPatch
+):
+    # A deadlock's loser would be run again, a second later; here it fails.
+    monkeypatch.setattr("ironflow.storage.postgres.TRIES", 1)
+    entities = [f"e-{number}" for number in range(12)]
+
+    async def some(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(6):
+            order = chance.sample(entities, len(entities))
+            await asyncio.gather(*(append(chance.choice(houses), entity) for entity in order))
+
+    await asyncio.gather(*(some(seed) for seed in range(4)))
+
+    for entity in entities:
+        read = await houses[0].call(streams.read, entity_id=entity)
+        assert [each.entity_version for each in read.events] == list(range(1, 25))
