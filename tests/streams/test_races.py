@@ -6,9 +6,13 @@ from collections.abc import AsyncIterator
 from itertools import count
 
 import pytest
+from msgspec.structs import replace
 
 from ironflow.features.events.contract import VersionConflict
 from ironflow.features.streams import contract as streams
+from ironflow.log import heads
+from ironflow.log.heads import Stream
+from ironflow.storage.port import Tx
 from tests.streams.linear import Appended, Refused, Seen, faults
 from tests.support.house import open_house
 from tests.support.late import late_commits, waiters
@@ -145,21 +149,28 @@ async def test_of_two_nodes_with_one_key_one_appends_and_both_get_its_answer(hou
     assert len((await houses[1].call(streams.read, entity_id="e")).events) == 1
 
 
-async def test_appends_to_many_streams_in_any_order_wait_for_each_other_without_a_deadlock(
+async def test_who_appends_to_streams_in_another_order_waits_without_a_deadlock(
     houses: list[Work], monkeypatch: pytest.MonkeyPatch
 ):
     # A deadlock's loser would be run again, a second later; here it fails.
     monkeypatch.setattr("ironflow.storage.postgres.TRIES", 1)
-    entities = [f"e-{number}" for number in range(12)]
+    chance = random.Random(7)
+    held: list[set[Stream]] = []
 
-    async def some(seed: int) -> None:
-        chance = random.Random(seed)
-        for _ in range(6):
-            order = chance.sample(entities, len(entities))
-            await asyncio.gather(*(append(chance.choice(houses), entity) for entity in order))
+    async def hold(house: Work, turn: int) -> None:
+        # Some are there already, most are new.
+        order = [("default", f"e-{turn - number % 2}-{number}") for number in chance.sample(range(40), 40)]
 
-    await asyncio.gather(*(some(seed) for seed in range(4)))
+        def change(tx: Tx) -> None:
+            before = heads.hold(tx, order, now=1)
+            held.append(set(before))
+            after = {stream: replace(head, version=head.version + 1) for stream, head in before.items()}
+            heads.save(tx, before, after)
 
-    for entity in entities:
-        read = await houses[0].call(streams.read, entity_id=entity)
-        assert [each.entity_version for each in read.events] == list(range(1, 25))
+        await house.db.write(change)
+
+    for turn in range(8):
+        await asyncio.gather(*(hold(house, turn) for house in houses for _ in range(8)))
+
+    assert len(held) == 8 * 16
+    assert all(len(each) == 40 for each in held)

@@ -41,6 +41,7 @@ COMMANDS = (
     ("schema", _LOOK),
     ("function", _LOOK),
     ("debounce", _LOOK),
+    ("stream", _LOOK),
     ("kv", _LOOK),
     ("server", _ABOUT),
     ("version", _ABOUT),
