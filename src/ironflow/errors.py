@@ -33,6 +33,7 @@ from ironflow.base.errors import (
     Unimplemented,
     UnsupportedMediaType,
     ValidationError,
+    VersionConflict,
     WorkerAuthError,
 )
 
@@ -66,5 +67,6 @@ __all__ = [
     "Unimplemented",
     "UnsupportedMediaType",
     "ValidationError",
+    "VersionConflict",
     "WorkerAuthError",
 ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ironflow.base.errors import IronflowError
+from ironflow.base.errors import IronflowError, VersionConflict
 from ironflow.base.spelling import BadField
 from ironflow.features.events import contract as events
 from ironflow.features.events.contract import (
@@ -13,7 +13,6 @@ from ironflow.features.events.contract import (
     EventTooLarge,
     InvalidEntity,
     InvalidEvent,
-    VersionConflict,
 )
 from ironflow.features.streams import contract as streams
 from ironflow.features.streams.contract import StreamNotFound

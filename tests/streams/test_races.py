@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
-from ironflow.features.events.contract import VersionConflict
+from ironflow.base.errors import VersionConflict
 from ironflow.features.streams import contract as streams
 from ironflow.log import heads
 from ironflow.log.heads import Stream

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ironflow.base.errors import IronflowError
-from ironflow.features.events.contract import EntityTypeConflict, InvalidEntity, VersionConflict
+from ironflow.base.errors import IronflowError, VersionConflict
+from ironflow.features.events.contract import EntityTypeConflict, InvalidEntity
 from ironflow.features.events.rules import check_entity, decide_append
 from ironflow.features.streams import rules
 from ironflow.features.streams.contract import AnswerTooLarge, InvalidRead, InvalidSnapshot, SnapshotTooLarge

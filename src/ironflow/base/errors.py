@@ -90,6 +90,17 @@ class Aborted(IronflowError):
     code, connect, status = "ABORTED", "aborted", 409
 
 
+class VersionConflict(Aborted):
+    """version conflict: the stream is not at the version that the append expects. Read it again and decide again."""
+
+    code = "VERSION_CONFLICT"
+
+    @property
+    def current_version(self) -> int | None:
+        """The version that the stream is at; None when the answer does not say it."""
+        return self.details.get("current_version")
+
+
 class PreconditionFailed(IronflowError):
     """The If-Match or If-None-Match condition does not hold."""
 

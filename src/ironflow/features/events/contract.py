@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from ironflow.base.duration import LONGEST_MS
-from ironflow.base.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, PayloadTooLarge
+from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound, PayloadTooLarge
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json, null
 from ironflow.base.operation import operation
@@ -37,17 +37,6 @@ class InvalidEntity(InvalidArgument):
     """An entity's id and type are 1 to 256 characters without spaces, `*` or `>`; expected_version is at least -1."""
 
     code = "INVALID_ENTITY"
-
-
-class VersionConflict(Aborted):
-    """version conflict: the stream is not at the version that the append expects. Read it again and decide again."""
-
-    code = "VERSION_CONFLICT"
-
-    @property
-    def current_version(self) -> int | None:
-        """The version that the stream is at; None when the answer does not say it."""
-        return self.details.get("current_version")
 
 
 class EntityTypeConflict(FailedPrecondition):

@@ -2,7 +2,7 @@
 
 import re
 
-from ironflow.base.errors import InvalidArgument
+from ironflow.base.errors import InvalidArgument, VersionConflict
 from ironflow.base.json import Json, check_payload, json_text
 from ironflow.base.time import Millis
 from ironflow.features.events.contract import (
@@ -10,7 +10,6 @@ from ironflow.features.events.contract import (
     EventTooLarge,
     InvalidEntity,
     InvalidEvent,
-    VersionConflict,
 )
 from ironflow.log.heads import Head
 from ironflow.log.record import Record

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from ironflow.base.errors import InvalidArgument, NotFound, PayloadTooLarge, ResourceExhausted
+from ironflow.base.errors import InvalidArgument, NotFound, PayloadTooLarge, ResourceExhausted, VersionConflict
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json, null
 from ironflow.base.operation import operation
@@ -14,7 +14,6 @@ from ironflow.features.events.contract import (
     EventTooLarge,
     InvalidEntity,
     InvalidEvent,
-    VersionConflict,
 )
 from ironflow.features.runs.contract import RunNotFound
 from ironflow.features.schemas.contract import SchemaViolation
