@@ -41,6 +41,9 @@ from ironflow.features.runs.service import Runs
 from ironflow.features.schemas.enforcing import SchemaGuard
 from ironflow.features.schemas.service import EventSchemas
 from ironflow.features.server_state.service import About, ServerState
+from ironflow.features.sql_projections.following import Follower
+from ironflow.features.sql_projections.loops import FollowLog, SweepPlaces
+from ironflow.features.sql_projections.service import SqlProjections
 from ironflow.features.streams.service import Limits, Streams
 from ironflow.features.subscriptions.service import Subscriptions
 from ironflow.features.time_travel.loops import ForgetRecordings
@@ -50,8 +53,9 @@ from ironflow.log.tail import Tail
 from ironflow.server.loops import Loop, Loops
 from ironflow.server.metrics import Metrics
 from ironflow.server.settings import Settings
-from ironflow.storage.open import is_postgres, open_database
+from ironflow.storage.open import is_postgres, open_database, open_sandbox
 from ironflow.storage.port import Database
+from ironflow.storage.sandbox import Sandbox
 from ironflow.transports.connect_streams import ConnectStreams
 from ironflow.transports.connectrpc import PREFIX, Connect
 from ironflow.transports.context import CallContext
@@ -79,6 +83,7 @@ class House:
     groups: GroupDesk
     streams: ConnectStreams
     sockets: Sockets
+    sandbox: Sandbox
 
     def let_go(self) -> None:
         """Answers what is held back and ends the streams, so that the server can stop."""
@@ -96,6 +101,7 @@ class House:
 
     async def close(self) -> None:
         await self.loops.close()
+        await self.sandbox.close()
         await self.db.close()
         await self.broker.close()
 
@@ -107,6 +113,8 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     broker = _broker(settings, ids)
     db = await open_database(settings.db, broker, clock.now())
     await broker.start()
+    sandbox = await open_sandbox(settings.db, settings.sql_role)
+    follower = Follower(db, sandbox, settings.sql_statement_ms)
     timing = Timing(
         lease_ms=settings.lease_ms,
         reservation_ms=settings.reservation_ms,
@@ -156,6 +164,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         groups,
         TimeTravel(db),
         Audit(db, settings.run_retention_days),
+        SqlProjections(db, sandbox, follower),
     ]
     dispatch = Dispatch()
     for room in rooms:
@@ -195,8 +204,11 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         Redeliver(db),
         KeepMembers(db, groups, life),
         PurgeDeadLetters(db, settings.dead_letter_retention_days),
+        FollowLog(db, sandbox, follower),
+        SweepPlaces(db, sandbox),
     ]
-    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk, groups.desk, streams, sockets)
+    desks = (jobs.desk, groups.desk)
+    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, *desks, streams, sockets, sandbox)
 
 
 def _broker(settings: Settings, ids: Ids) -> Broker:

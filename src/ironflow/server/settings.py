@@ -68,6 +68,8 @@ class Settings:
     dead_letter_retention_days: float = _setting(
         0, "Days after which a consumer group's dead letter is forgotten; 0 keeps all."
     )
+    sql_statement_ms: int = _setting(1_000, "How long one statement of a SQL projection may take.")
+    sql_role: str = _setting("", "On PostgreSQL: the role that users' SQL runs as; the server's own when empty.")
     shutdown_ms: int = _setting(10_000, "How long requests under way may take when the server stops.")
 
 
@@ -97,6 +99,8 @@ FILE_KEYS = {
     "limits.outputBytes": "output_bytes_max",
     "limits.snapshotBytes": "snapshot_bytes_max",
     "limits.bodyBytes": "body_bytes_max",
+    "sql.statementMs": "sql_statement_ms",
+    "sql.role": "sql_role",
     "retention.runDays": "run_retention_days",
     "retention.snapshotsKept": "snapshots_kept",
     "schemas.enforcement": "event_schema_enforcement",
@@ -105,7 +109,7 @@ FILE_KEYS = {
     "log.format": "log_format",
 }
 # Other numbers are at least 0.
-LEAST = {"lease_ms": 100, "reservation_ms": 100, "max_attempts": 1, "lease_losses_max": 1}
+LEAST = {"sql_statement_ms": 10, "lease_ms": 100, "reservation_ms": 100, "max_attempts": 1, "lease_losses_max": 1}
 
 
 def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:

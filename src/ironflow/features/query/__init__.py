@@ -1,0 +1,1 @@
+"""Questions in SQL over events, runs and projections. They only read."""

@@ -1,0 +1,1 @@
+"""Tables that the server keeps up to date from events, by statements that users wrote."""

@@ -1,0 +1,472 @@
+"""Users' SQL on SQLite: a file for each place, opened by threads of their own, behind SQLite's authorizer.
+
+The main file is never open for writing here. SQLite calls the authorizer for each table, column and function that it
+finds while it compiles a statement, so this lock does not depend on how anybody else reads SQL.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+import msgspec
+
+from ironflow.base.json import write_json
+from ironflow.base.sql import TABLE_PREFIX
+from ironflow.base.sqltext import DialectName
+from ironflow.base.sqlwords import FUNCTIONS
+from ironflow.storage.port import StorageFailed
+from ironflow.storage.sandbox import (
+    ASKING_MAX,
+    CHANGES_MAX,
+    SLICE_MS,
+    WAITING_MAX,
+    Answer,
+    Applied,
+    Cursor,
+    Failure,
+    PlaceMissing,
+    QueryRefused,
+    QueryTooLarge,
+    QueryTooSlow,
+    Question,
+    Source,
+    TooManyQueries,
+    Work,
+)
+
+T = TypeVar("T")
+
+# Between two looks at the clock; a look takes the GIL.
+OPCODES = 20_000
+OPEN_MAX = 32
+LIMITS = {
+    apsw.SQLITE_LIMIT_LENGTH: 16 * 1024 * 1024,
+    apsw.SQLITE_LIMIT_SQL_LENGTH: 256 * 1024,
+    apsw.SQLITE_LIMIT_COLUMN: 500,
+    apsw.SQLITE_LIMIT_EXPR_DEPTH: 200,
+    apsw.SQLITE_LIMIT_COMPOUND_SELECT: 50,
+    apsw.SQLITE_LIMIT_VDBE_OP: 100_000,
+    apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 200,
+    apsw.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
+    apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
+}
+INT53 = 2**53 - 1
+# Said of the disk and of other users of the file, not of the statement.
+_PASSING = (apsw.FullError, apsw.IOError, apsw.BusyError, apsw.LockedError, apsw.NoMemError, apsw.CantOpenError)
+_OPERATORS = {"like", "glob", "->", "->>"}
+_WRITES = {apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE}
+_OURS = ("ironflow", "sqlite_")
+_MASTER = {"sqlite_master", "sqlite_schema", "sqlite_sequence"}
+_CREATIONS = {apsw.SQLITE_CREATE_TABLE, apsw.SQLITE_CREATE_INDEX, apsw.SQLITE_REINDEX}
+
+
+class _Watch:
+    """Ends what runs after its time. Given to SQLite as the progress handler."""
+
+    def __init__(self) -> None:
+        self.ends_at = float("inf")
+
+    def __call__(self) -> bool:
+        return time.monotonic() > self.ends_at
+
+    def start(self, ms: float) -> None:
+        self.ends_at = time.monotonic() + ms / 1000
+
+    def stop(self) -> None:
+        self.ends_at = 0.0
+
+
+class _Place:
+    """The file of one place, open for writing. Used by one thread at a time."""
+
+    def __init__(self, path: Path, make: bool) -> None:
+        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if make else 0)
+        self.connection = apsw.Connection(str(path), flags=flags, statementcachesize=64)
+        self.watch = _Watch()
+        # ours: statements of this module. tables: CREATE of users. rows: their INSERT, UPDATE and DELETE.
+        self._mode = "ours"
+        _harden(self.connection, self.watch)
+        self.connection.set_busy_timeout(1000)
+        if make:
+            self.connection.pragma("journal_mode", "wal")
+        # Losing the last commits in a power cut is no loss: the cursor goes back with the rows.
+        self.connection.pragma("synchronous", "normal")
+        self.connection.authorizer = self._allows
+
+    def _allows(self, action: int, first: str | None, second: str | None, schema: str | None, _by: str | None) -> int:
+        if self._mode == "ours":
+            return apsw.SQLITE_OK
+        if action in (apsw.SQLITE_SELECT, apsw.SQLITE_RECURSIVE):
+            return apsw.SQLITE_OK
+        if action == apsw.SQLITE_FUNCTION:
+            return _function(second)
+        if action == apsw.SQLITE_READ and schema is None and first is not None:
+            # The result of a WITH or subquery, of which no column is asked for: or a table, as in count(*).
+            return apsw.SQLITE_DENY if first.startswith(_OURS) else apsw.SQLITE_OK
+        creating = self._mode == "tables"
+        if schema != "main" or first is None:
+            return apsw.SQLITE_DENY
+        if action == apsw.SQLITE_READ and (first.startswith(TABLE_PREFIX) or first in ("json_each", "json_tree")):
+            return apsw.SQLITE_OK
+        if creating and (action in _CREATIONS or (first in _MASTER and action in {*_WRITES, apsw.SQLITE_READ})):
+            table = second if action == apsw.SQLITE_CREATE_INDEX else first
+            is_ours = action in {*_WRITES, apsw.SQLITE_READ, apsw.SQLITE_REINDEX} or (table or "").startswith(
+                TABLE_PREFIX
+            )
+            return apsw.SQLITE_OK if is_ours or table == "sqlite_sequence" else apsw.SQLITE_DENY
+        if not creating and action in _WRITES and first.startswith(TABLE_PREFIX):
+            return apsw.SQLITE_OK
+        if not creating and first == "sqlite_sequence" and action in {*_WRITES, apsw.SQLITE_READ}:
+            # AUTOINCREMENT counts there.
+            return apsw.SQLITE_OK
+        return apsw.SQLITE_DENY
+
+    def ours(self, sql: str, values: tuple[Any, ...] = ()) -> apsw.Cursor:
+        self._mode = "ours"
+        self.watch.ends_at = float("inf")
+        return self.connection.execute(sql, values)
+
+    def theirs(self, mode: str, sql: str, values: Mapping[str, Any], ms: float) -> None:
+        self._mode = mode
+        self.watch.start(ms)
+        self.connection.execute(sql, values).fetchall()
+
+    def cursor(self) -> Cursor:
+        row: Any = self.ours("SELECT position, event_id FROM ironflow_cursor").fetchone()
+        return Cursor(*row)
+
+
+def _function(name: str | None) -> int:
+    return apsw.SQLITE_OK if name in FUNCTIONS or name in _OPERATORS else apsw.SQLITE_DENY
+
+
+def _harden(connection: apsw.Connection, watch: _Watch) -> None:
+    for limit, value in LIMITS.items():
+        connection.limit(limit, value)
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
+    connection.pragma("cache_size", -8_000)
+    connection.set_progress_handler(watch, OPCODES)
+
+
+class SqliteSandbox:
+    """The `Sandbox` port beside one SQLite file. Files of places are in the folder `<file>.projections`."""
+
+    dialect: DialectName = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._folder = path.with_name(path.name + ".projections")
+        self._open: dict[str, _Place] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._writers = ThreadPoolExecutor(2, thread_name_prefix="sandbox-write")
+        self._askers = ThreadPoolExecutor(ASKING_MAX, thread_name_prefix="sandbox-ask")
+        self._asking = 0
+
+    async def make(self, place: str, tables: Sequence[str], handlers: Sequence[tuple[str, int]]) -> None:
+        await self._with(place, lambda: self._make(place, tables, handlers))
+
+    async def cursor(self, place: str) -> Cursor | None:
+        def look() -> Cursor | None:
+            found = self._opened(place)
+            return found.cursor() if found else None
+
+        return await self._with(place, look)
+
+    async def apply(self, place: str, after: int, work: Sequence[Work], to: Cursor, statement_ms: int) -> Applied:
+        return await self._with(place, lambda: self._apply(place, after, work, to, statement_ms))
+
+    async def drop(self, place: str) -> None:
+        await self._with(place, lambda: self._drop(place))
+        self._locks.pop(place, None)
+
+    async def places(self) -> list[str]:
+        return sorted(each.stem for each in self._folder.glob("*.db"))
+
+    async def ask(self, question: Question) -> list[Answer]:
+        if self._asking >= ASKING_MAX + WAITING_MAX:
+            raise TooManyQueries()
+        self._asking += 1
+        watch = _Watch()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._askers, self._ask, question, watch)
+        finally:
+            # Also when nobody waits for the answer any more.
+            watch.stop()
+            self._asking -= 1
+
+    async def close(self) -> None:
+        for each in self._open.values():
+            each.watch.stop()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._writers.shutdown)
+        await loop.run_in_executor(None, self._askers.shutdown)
+        for each in self._open.values():
+            each.connection.close()
+        self._open.clear()
+
+    async def _with(self, place: str, work: Callable[[], T]) -> T:
+        async with self._locks.setdefault(place, asyncio.Lock()):
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._writers, work)
+            except _PASSING as fault:
+                raise StorageFailed(f"The projection's file could not be used: {fault}. Try again.") from fault
+
+    # In a writer thread
+
+    def _file(self, place: str) -> Path:
+        return self._folder / f"{place}.db"
+
+    def _opened(self, place: str) -> _Place | None:
+        found = self._open.get(place)
+        if found is None:
+            if not self._file(place).exists():
+                return None
+            try:
+                found = _Place(self._file(place), make=False)
+                found.cursor()
+            except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError):
+                # Not a place that was finished; it can be made again from the log.
+                return None
+            self._keep(place, found)
+        return found
+
+    def _keep(self, place: str, opened: _Place) -> None:
+        self._open[place] = opened
+        # Each has its lock, so only one that nobody works with may be closed.
+        idle = [name for name in list(self._open) if name != place and not self._locks[name].locked()]
+        for name in idle[: max(0, len(self._open) - OPEN_MAX)]:
+            self._open.pop(name).connection.close()
+
+    def _drop(self, place: str) -> None:
+        opened = self._open.pop(place, None)
+        if opened is not None:
+            opened.connection.close()
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self._file(place)}{suffix}").unlink()
+
+    def _make(self, place: str, tables: Sequence[str], handlers: Sequence[tuple[str, int]]) -> None:
+        if self._opened(place) is not None:
+            return
+        self._drop(place)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        made = _Place(self._file(place), make=True)
+        try:
+            made.ours("BEGIN IMMEDIATE")
+            for sql in tables:
+                made.theirs("tables", sql, {}, 1000)
+            for sql, count in handlers:
+                made.theirs("rows", f"EXPLAIN {sql}", {f"p{number}": None for number in range(count)}, 1000)
+            made.ours("CREATE TABLE ironflow_cursor (position INTEGER NOT NULL, event_id TEXT NOT NULL)")
+            made.ours("INSERT INTO ironflow_cursor VALUES (0, '')")
+            made.ours("COMMIT")
+        except BaseException as fault:
+            made.connection.close()
+            self._drop(place)
+            if isinstance(fault, apsw.Error) and not isinstance(fault, _PASSING):
+                raise QueryRefused(f"SQLite does not accept this SQL: {fault}.") from None
+            raise
+        self._keep(place, made)
+
+    def _apply(self, place: str, after: int, work: Sequence[Work], to: Cursor, statement_ms: int) -> Applied:
+        opened = self._opened(place)
+        if opened is None:
+            return Applied(position=0, stale=True)
+        failure: Failure | None = None
+        while True:
+            opened.ours("BEGIN IMMEDIATE")
+            try:
+                at = opened.cursor()
+                if at.position != after:
+                    opened.ours("ROLLBACK")
+                    return Applied(position=at.position, stale=True)
+                done, said = self._run(opened, work, statement_ms)
+                if said is not None:
+                    # What came before it is applied without it: SQLite may have undone all of it by now.
+                    failure = Failure(work[done].cursor, said)
+                    work, to = work[:done], work[done - 1].cursor if done else at
+                    self._undo(opened)
+                    continue
+                to = to if done == len(work) else work[done - 1].cursor
+                opened.ours("UPDATE ironflow_cursor SET position = ?, event_id = ?", tuple(to))
+                opened.ours("COMMIT")
+            except BaseException:
+                self._undo(opened)
+                raise
+            return Applied(position=to.position, applied=done, failure=failure)
+
+    def _run(self, opened: _Place, work: Sequence[Work], statement_ms: int) -> tuple[int, str | None]:
+        """How many statements were run, and what the database said of the next."""
+        ends_at = time.monotonic() + SLICE_MS / 1000
+        for number, each in enumerate(work):
+            try:
+                opened.theirs("rows", each.sql, each.values, statement_ms)
+            except apsw.InterruptError:
+                return number, f"it took longer than {statement_ms} ms"
+            except _PASSING:
+                raise
+            except (apsw.Error, OverflowError, UnicodeEncodeError) as fault:
+                return number, str(fault)
+            if opened.connection.changes() > CHANGES_MAX:
+                return number, f"it changed {opened.connection.changes()} rows; {CHANGES_MAX} are allowed"
+            if time.monotonic() > ends_at:
+                return number + 1, None
+        return len(work), None
+
+    def _undo(self, opened: _Place) -> None:
+        if opened.connection.in_transaction:
+            opened.ours("ROLLBACK")
+
+    # In an asking thread
+
+    def _ask(self, question: Question, watch: _Watch) -> list[Answer]:
+        if watch.ends_at == 0.0:
+            return []
+        watch.start(question.timeout_ms)
+        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
+        connection = apsw.Connection(":memory:", flags=flags, statementcachesize=0)
+        try:
+            _harden(connection, watch)
+            self._attach(connection, question.sources)
+            connection.execute("BEGIN")
+            return [_answer(connection, sql, question) for sql in question.queries]
+        except apsw.InterruptError:
+            raise QueryTooSlow(
+                f"The query took longer than {question.timeout_ms} ms. Narrow it, or give it more time."
+            ) from None
+        except apsw.TooBigError:
+            raise QueryTooLarge("A value in the query is larger than 16 MiB.") from None
+        except _PASSING as fault:
+            raise StorageFailed(f"The database could not be read: {fault}. Try again.") from fault
+        except apsw.Error as fault:
+            raise QueryRefused(f"SQLite does not accept this query: {fault}.") from None
+        finally:
+            connection.close()
+
+    def _attach(self, connection: apsw.Connection, sources: Mapping[str, Source]) -> None:
+        """Names of the question as views, each over another one whose name nobody can guess.
+
+        A WITH of the question may take any name, and SQLite reports it as it reports a view; so only reads on behalf of
+        the hidden names reach a table.
+        """
+        token = secrets.token_hex(8)
+        hidden = {f"view_{token}_{name}" for name in sources}
+        schemas: dict[str, str] = {}
+        for source in sources.values():
+            if source.place and not self._file(source.place).exists():
+                raise PlaceMissing()
+            path = self._file(source.place) if source.place else self._path
+            if source.place not in schemas:
+                schemas[source.place] = schema = f"of{len(schemas)}_{token}"
+                connection.execute(f"ATTACH ? AS {schema}", (f"{path.absolute().as_uri()}?mode=ro",))
+        for name, source in sources.items():
+            schema = schemas[source.place]
+            select = f"SELECT * FROM {schema}.{source.sql}" if source.place else source.sql.format(main=f"{schema}.")
+            connection.execute(f"CREATE TEMP VIEW view_{token}_{name} AS {select}")
+            connection.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM view_{token}_{name}")
+        connection.pragma("query_only", 1)
+        tables = {
+            each[0]
+            for schema in schemas.values()
+            for each in connection.execute(f"SELECT name FROM {schema}.sqlite_master")
+        } - set(sources)
+        views = hidden | set(sources)
+
+        def allows(action: int, first: str | None, second: str | None, schema: str | None, by: str | None) -> int:
+            if action in (apsw.SQLITE_SELECT, apsw.SQLITE_RECURSIVE):
+                return apsw.SQLITE_OK
+            if action == apsw.SQLITE_FUNCTION:
+                # Our own views may use more than users may.
+                return apsw.SQLITE_OK if by in hidden else _function(second)
+            if action == apsw.SQLITE_TRANSACTION:
+                return apsw.SQLITE_OK
+            if action != apsw.SQLITE_READ or first is None:
+                return apsw.SQLITE_DENY
+            allowed = by in hidden or (schema == "temp" and first in views) or first in ("json_each", "json_tree")
+            if not second:
+                # Nothing but the number of rows, as in count(*): of a view whose inside was merged into the question
+                # (its schema's name has the token), or of a WITH or subquery, which is no table.
+                allowed = allowed or schema in schemas.values() or (schema is None and first not in tables)
+            return apsw.SQLITE_OK if allowed else apsw.SQLITE_DENY
+
+        connection.authorizer = allows
+
+
+def _answer(connection: apsw.Connection, sql: str, question: Question) -> Answer:
+    cursor = connection.execute(sql)
+    try:
+        described = cursor.get_description()
+    except apsw.ExecutionCompleteError:
+        # No rows: the columns are told only while there are some.
+        described = _described(connection, sql)
+    answer = Answer([each[0] for each in described], [_type_name(each[1]) for each in described])
+    size = 0
+    for row in cursor:
+        if len(answer.rows) == question.rows_max:
+            answer.truncated = True
+            break
+        cells = [_cell(value, kind) for value, kind in zip(row, answer.types, strict=True)]
+        size += sum(len(bytes(cell)) for cell in cells)
+        if size > question.bytes_max:
+            if not answer.rows:
+                raise QueryTooLarge(f"The first row is larger than the {question.bytes_max} bytes of an answer.")
+            answer.truncated = True
+            break
+        answer.rows.append(cells)
+    cursor.close()
+    answer.types = [kind or _seen_type(answer.rows, place) for place, kind in enumerate(answer.types)]
+    return answer
+
+
+def _described(connection: apsw.Connection, sql: str) -> Sequence[tuple[str, str | None]]:
+    found: list[tuple[str, str | None]] = []
+
+    def trace(cursor: apsw.Cursor, _sql: str, _bindings: Any) -> bool:
+        found.extend((each[0], each[1]) for each in cursor.get_description())
+        return False
+
+    cursor = connection.cursor()
+    cursor.exec_trace = trace
+    with contextlib.suppress(apsw.ExecTraceAbort):
+        cursor.execute(sql)
+    return found
+
+
+def _type_name(declared: str | None) -> str:
+    return declared.lower() if declared else ""
+
+
+def _seen_type(rows: list[list[Any]], place: int) -> str:
+    """The type of a column that is not a table's, from its first value."""
+    for row in rows:
+        first = bytes(row[place])[:1]
+        if first != b"n":
+            return "text" if first == b'"' else "real" if set(bytes(row[place])) & set(b".eE") else "integer"
+    return "text"
+
+
+def _cell(value: Any, kind: str) -> msgspec.Raw:
+    """A value as JSON, by its column's declared type: exact decimals and integers above 53 bits are texts."""
+    if isinstance(value, bytes):
+        value = f"\\x{value.hex()}"
+    elif isinstance(value, int) and kind.startswith("bool") and value in (0, 1):
+        value = bool(value)
+    elif (isinstance(value, (int, float)) and kind.startswith(("decimal", "numeric"))) or (
+        isinstance(value, int) and abs(value) > INT53
+    ):
+        value = str(value)
+    elif isinstance(value, str) and kind.startswith("json"):
+        with contextlib.suppress(msgspec.DecodeError):
+            msgspec.json.decode(value)
+            return msgspec.Raw(value.encode())
+    return msgspec.Raw(write_json(value))
