@@ -7,7 +7,7 @@ Source: tests/protocol/connectrpc.json; `legacy` there holds what only older cli
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -37,6 +37,7 @@ PYTHON: dict[str, tuple[type, ...]] = {
     "google.protobuf.Timestamp": (datetime,),
     # In JSON it is a text of paths with commas.
     "google.protobuf.FieldMask": (str,),
+    "google.protobuf.Duration": (timedelta,),
 }
 # Answers that clients read as JSON only; no descriptor names their fields.
 JSON_ONLY = {"ServerCapabilities"}

@@ -51,6 +51,8 @@ class Operation(Generic[Req, Res]):
     holds: the answer may be held back; the work is cancelled when the client goes away.
     drains: a stream that ends by itself when the server stops, within the time for it; others are ended.
     status_from: REST status computed from the answer, where it is not always `success`.
+    alone: (list field of the response, request field): REST answers the list alone, without an object around it, when
+        the request field is empty. Only for lists that clients of both habits read.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Operation(Generic[Req, Res]):
     holds: bool = False
     drains: bool = False
     status_from: Callable[[Any], int] | None = None
+    alone: tuple[str, str] | None = None
 
     @property
     def room(self) -> str:

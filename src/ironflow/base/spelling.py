@@ -7,12 +7,13 @@ Source: protocol/connectrpc.md 2, protocol/rest.md 1.3.
 
 import types
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from ironflow.base.duration import duration_ms
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.fields import Field, WireEnum, fields_of
 from ironflow.base.json import NULL, InvalidJson, check_payload
@@ -181,6 +182,8 @@ def _reading(hint: Any) -> Read:
     if kind is datetime:
         decode_text = msgspec.json.Decoder(str).decode
         return lambda text: _moment(decode_text(text))
+    if kind is timedelta:
+        return lambda text: _duration(_anything(text))
     if get_origin(kind) is list:
         (item,) = get_args(kind)
         inner = bare_type(item)
@@ -203,6 +206,21 @@ def _moment(text: str) -> datetime:
         raise ValueError(fault.message) from None
 
 
+def _duration(value: Any) -> timedelta:
+    """A duration text such as `1.5s`, or a number of milliseconds. Raises ValueError."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    try:
+        return timedelta(milliseconds=duration_ms(value, number_unit="ms"))
+    except (InvalidArgument, TypeError) as fault:
+        raise ValueError(str(fault)) from None
+
+
+def seconds_text(duration: timedelta) -> str:
+    """As protobuf's JSON writes a Duration: seconds with a fraction where there is one."""
+    return f"{duration.total_seconds():.9f}".rstrip("0").rstrip(".") + "s"
+
+
 def _keepable(value: Any) -> Any:
     """A text, texts or a whole number that both databases can keep. Raises ValueError."""
     if value is None:
@@ -221,6 +239,8 @@ def _from_text(hint: Any, text: str) -> Any:
         return kind.accept(text)
     if kind is datetime:
         return _moment(text)
+    if kind is timedelta:
+        return _duration(text)
     if kind is Raw:
         return check_payload(Raw(text.encode()), "the payload")
     if get_origin(kind) is list:
@@ -278,6 +298,8 @@ def _writing(hint: Any, spelling: Spelling, rpc: bool, said: Field) -> Write | N
         return lambda value: writer(kind, spelling, rpc).write(value)
     if isinstance(kind, type) and issubclass(kind, WireEnum):
         return lambda value: value.sent
+    if kind is timedelta:
+        return seconds_text
     if get_origin(kind) is list:
         inner = _writing(get_args(kind)[0], spelling, rpc, Field())
         return None if inner is None else lambda value: [inner(each) for each in value]

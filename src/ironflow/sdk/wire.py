@@ -6,7 +6,7 @@ Source: protocol/rest.md 1.3 to 1.5, protocol/connectrpc.md 1 and 3.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
@@ -37,7 +37,7 @@ from ironflow.base.errors import (
 from ironflow.base.fields import WireEnum, fields_of
 from ironflow.base.json import InvalidJson
 from ironflow.base.operation import Operation, Req, Res
-from ironflow.base.spelling import BadField, camel, reader, writer
+from ironflow.base.spelling import BadField, camel, reader, seconds_text, writer
 from ironflow.sdk.transport import Answer
 
 RPC_PREFIX = "/ironflow.v1."
@@ -154,6 +154,8 @@ def _query_text(value: Any) -> str:
             return value.value
         case datetime():
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case timedelta():
+            return seconds_text(value)
         case list():
             return ",".join(map(_query_text, value))
         case msgspec.Raw():

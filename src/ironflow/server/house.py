@@ -33,6 +33,12 @@ from ironflow.features.jobs.rules import Timing
 from ironflow.features.jobs.service import Jobs
 from ironflow.features.kv.loops import Expire
 from ironflow.features.kv.service import KeyValue
+from ironflow.features.projections.feeder import Feeder
+from ironflow.features.projections.loops import EndRebuilds, ForgetStates
+from ironflow.features.projections.rebuilds import Rebuilds
+from ironflow.features.projections.saving import History
+from ironflow.features.projections.service import Projections
+from ironflow.features.projections.waits import Waits
 from ironflow.features.pubsub.service import PubSub
 from ironflow.features.runs.ledger import Ledger
 from ironflow.features.runs.loops import AdmitQueued, ForgetShapes, PurgeRuns
@@ -165,6 +171,15 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         TimeTravel(db),
         Audit(db, settings.run_retention_days),
         SqlProjections(db, sandbox, follower),
+        Projections(
+            db,
+            ids,
+            History(settings.projection_history_every_ms, settings.projection_history_days),
+            settings.projection_state_bytes_max,
+        ),
+        Rebuilds(db, ids),
+        Waits(db, broker),
+        Feeder(db, broker, clock, ids),
     ]
     dispatch = Dispatch()
     for room in rooms:
@@ -206,6 +221,8 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         PurgeDeadLetters(db, settings.dead_letter_retention_days),
         FollowLog(db, sandbox, follower),
         SweepPlaces(db, sandbox),
+        EndRebuilds(db),
+        ForgetStates(db, settings.projection_history_days),
     ]
     desks = (jobs.desk, groups.desk)
     return House(settings, clock, db, broker, dispatch, app, loops, all_loops, *desks, streams, sockets, sandbox)

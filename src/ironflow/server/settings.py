@@ -70,6 +70,13 @@ class Settings:
     )
     sql_statement_ms: int = _setting(1_000, "How long one statement of a SQL projection may take.")
     sql_role: str = _setting("", "On PostgreSQL: the role that users' SQL runs as; the server's own when empty.")
+    projection_state_bytes_max: int = _setting(8 * 1024 * 1024, "The largest state of a projection's partition.")
+    projection_history_days: float = _setting(
+        7, "Days for which older states of projections are kept, to look back at; 0 keeps none."
+    )
+    projection_history_every_ms: int = _setting(
+        60_000, "At most one state of a partition is kept for looking back in this time; 0 keeps every one."
+    )
     shutdown_ms: int = _setting(10_000, "How long requests under way may take when the server stops.")
 
 
@@ -105,6 +112,9 @@ FILE_KEYS = {
     "retention.snapshotsKept": "snapshots_kept",
     "schemas.enforcement": "event_schema_enforcement",
     "retention.deadLetterDays": "dead_letter_retention_days",
+    "limits.projectionStateBytes": "projection_state_bytes_max",
+    "retention.projectionHistoryDays": "projection_history_days",
+    "retention.projectionHistoryEveryMs": "projection_history_every_ms",
     "log.level": "log_level",
     "log.format": "log_format",
 }

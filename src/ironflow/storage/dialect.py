@@ -38,6 +38,7 @@ SQLITE = Dialect(
     {
         # SQLite has no array parameters; a list arrives as JSON text.
         "each": _Named("(SELECT value FROM json_each(:NAME))"),
+        "each_number": _Named("(SELECT value FROM json_each(:NAME))"),
         # One writer: nothing to skip, nothing to lock.
         "skip_locked": "",
         "for_update": "",
@@ -57,6 +58,7 @@ POSTGRES = Dialect(
     "postgres",
     {
         "each": _Named("(SELECT unnest(CAST(:NAME AS text[])))"),
+        "each_number": _Named("(SELECT unnest(CAST(:NAME AS bigint[])))"),
         # Several nodes claim at once: each takes what no other is taking.
         "skip_locked": "FOR UPDATE SKIP LOCKED",
         "for_update": "FOR UPDATE",

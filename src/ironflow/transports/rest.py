@@ -10,7 +10,7 @@ import msgspec
 
 from ironflow.base.errors import IronflowError, MethodNotAllowed, NotFound
 from ironflow.base.operation import Operation
-from ironflow.base.spelling import BadField, Reader, message_to_json, reader, slices_of
+from ironflow.base.spelling import BadField, Reader, message_to_json, reader, slices_of, writer
 from ironflow.dispatch import Dispatch
 from ironflow.transports.context import CallContext
 from ironflow.transports.http import Request, Response
@@ -62,7 +62,7 @@ class Rest:
             answer = await while_connected(request, self._dispatch(operation, call, message))
         else:
             answer = await self._dispatch(operation, call, message)
-        return write_answer(operation, answer)
+        return write_answer(operation, answer, message)
 
 
 def read_request(operation: Operation[Any, Any], path_values: dict[str, str], request: Request) -> msgspec.Struct:
@@ -135,7 +135,7 @@ async def while_connected(request: Request, work: Any) -> Any:
         working.cancel()
 
 
-def write_answer(operation: Operation[Any, Any], answer: Any) -> Response:
+def write_answer(operation: Operation[Any, Any], answer: Any, request: msgspec.Struct) -> Response:
     if answer is None:
         return Response(204)
     headers = [
@@ -148,6 +148,9 @@ def write_answer(operation: Operation[Any, Any], answer: Any) -> Response:
     status = operation.success
     if operation.status_from is not None:
         status = operation.status_from(answer)
+    if operation.alone is not None and not getattr(request, operation.alone[1]):
+        items = writer(type(answer), operation.spelling).write(answer)[operation.alone[0]]
+        return Response(status, msgspec.json.encode(items), headers=headers)
     return Response(status, message_to_json(answer, operation.spelling), headers=headers)
 
 

@@ -1,0 +1,142 @@
+"""Which events a runner gets next, and how far a save moves the cursor; functions of a transaction."""
+
+from typing import NamedTuple
+
+from ironflow.base.json import Json, read_json, write_json_text
+from ironflow.base.time import to_datetime
+from ironflow.features.projections import rules, store
+from ironflow.features.projections.contract import ProjectionEvent
+from ironflow.features.projections.rules import Feed, ProjectionRow
+from ironflow.log.matching import Wanted, positions_after, records_at
+from ironflow.log.read import head
+from ironflow.log.record import Record
+from ironflow.storage.port import Tx
+
+# Read at a time, so that large events do not fill the memory.
+PIECE = 50
+BYTES_MAX = 8 * 1024 * 1024
+# Searches in one call; what is farther away is for the next call.
+ROUNDS_MAX = 10
+# A save looks this far for events that are saved already.
+ADVANCE_MAX, ADVANCE_PIECE = 512, 32
+
+
+class Fed(NamedTuple):
+    """An event and its partition."""
+
+    record: Record
+    partition: str
+
+
+class Next(NamedTuple):
+    """events: in order. searched: up to there nothing else is to be fed. until: where the search would end.
+
+    barren: between the start and there the log has no event of the projection at all, saved or not.
+    """
+
+    events: list[Fed]
+    searched: int
+    until: int
+    barren: int
+
+    @property
+    def more(self) -> bool:
+        return self.searched < self.until
+
+
+def wanted_by(projection: ProjectionRow) -> Wanted:
+    return Wanted(projection.environment, projection.events)
+
+
+def next_events(
+    tx: Tx,
+    projection: ProjectionRow,
+    feed: Feed,
+    after: int,
+    limit: int,
+    *,
+    partition: str | None = None,
+    bytes_max: int = BYTES_MAX,
+) -> Next:
+    """Up to `limit` events that are not saved yet, after position `after`; at least one where there is one.
+
+    partition: only events of that one. bytes_max: of all their data; reached, the answer is shorter.
+    """
+    until = head(tx) if feed.until is None else min(head(tx), feed.until)
+    only = partition if feed.partition_key is None else feed.partition_key
+    wanted, events, size = wanted_by(projection), list[Fed](), 0
+    first: int | None = None
+    for _ in range(ROUNDS_MAX):
+        found = positions_after(tx, wanted, after, until, limit - len(events))
+        first = found.positions[0] if first is None and found.positions else first
+        for start in range(0, len(found.positions), PIECE):
+            piece = [Fed(each, partition_of(projection, each)) for each in
+                     records_at(tx, found.positions[start : start + PIECE])]  # fmt: skip
+            for each in unsaved(tx, projection, feed, piece):
+                if only is not None and each.partition != only:
+                    continue
+                size += len(each.record.data)
+                if size > bytes_max and events:
+                    return Next(events, events[-1].record.position, until, (first or after + 1) - 1)
+                events.append(each)
+        after = found.searched
+        if after >= until or len(events) >= limit or not found.positions:
+            break
+    return Next(events, after, until, after if first is None else first - 1)
+
+
+def partition_of(projection: ProjectionRow, record: Record) -> str:
+    return rules.partition_of(projection.partition_key, record.data)
+
+
+def unsaved(tx: Tx, projection: ProjectionRow, feed: Feed, events: list[Fed]) -> list[Fed]:
+    """Those events that their partitions have not saved yet."""
+    if not projection.partition_key:
+        return events
+    saved = store.positions(tx, feed.side, {each.partition for each in events})
+    return [each for each in events if each.record.position > saved.get(each.partition, 0)]
+
+
+def cursor_after(tx: Tx, projection: ProjectionRow, feed: Feed, position: int) -> int:
+    """The feed's cursor when an event at `position` was saved: below it, nothing of any partition is left to save.
+
+    Where events have partitions, those between the cursor and `position` may wait for their own saves.
+    """
+    if not projection.partition_key or feed.partition_key is not None:
+        return max(feed.cursor, position)
+    wanted, cursor, until = wanted_by(projection), feed.cursor, head(tx)
+    for _ in range(ADVANCE_MAX // ADVANCE_PIECE):
+        found = positions_after(tx, wanted, cursor, until, ADVANCE_PIECE)
+        events = [Fed(each, partition_of(projection, each)) for each in records_at(tx, found.positions)]
+        left = unsaved(tx, projection, feed, events)
+        if left:
+            before = [each.record.position for each in events if each.record.position < left[0].record.position]
+            return max([cursor, *before])
+        if not events:
+            break
+        cursor = events[-1].record.position
+    return cursor
+
+
+def event_message(fed: Fed) -> ProjectionEvent:
+    record = fed.record
+    return ProjectionEvent(
+        id=record.id,
+        name=record.name,
+        data=Json(record.data.encode()),
+        seq=record.position,
+        timestamp=to_datetime(record.created_at),
+        source=record.source,
+        metadata=Json(metadata_with(record.metadata, fed.partition).encode()),
+    )
+
+
+def metadata_with(metadata: str | None, partition: str) -> str:
+    """An event's metadata as JSON text with its partition as `__partition`."""
+    own = f'"__partition":{write_json_text(partition)}'
+    rest = (metadata or "").strip().removeprefix("{").lstrip()
+    if rest in ("", "}", "null"):
+        return f"{{{own}}}"
+    if '"__partition"' in rest:
+        return write_json_text({**read_json("{" + rest), "__partition": partition})
+    return f"{{{own},{rest}"

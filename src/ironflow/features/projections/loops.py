@@ -1,0 +1,98 @@
+"""What goes on by itself: rebuilds that have nothing left to fold end, and states that nobody reads any more go."""
+
+from dataclasses import dataclass, replace
+
+from ironflow.base.time import Millis
+from ironflow.features.projections import feeding, rules, saving, store
+from ironflow.features.projections.rules import RebuildRow
+from ironflow.storage.port import Database, Tx
+
+BATCH = 500
+REBUILDS = 100
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What one round did. more: a search is not at its end."""
+
+    rebuilds: int
+    more: bool
+
+
+class EndRebuilds:
+    """Ends rebuilds whose last events are saved, also where the rest of the log has none for them.
+
+    SQL projections end their own rebuilds.
+    """
+
+    name = "projections-rebuilds"
+    every_ms = 1_000
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        # Rebuild id -> up to where nothing is left to save.
+        self._searched: dict[str, int] = {}
+
+    async def run_once(self, now: Millis) -> Ended:
+        ended, more, cursor = 0, False, ""
+        running: list[RebuildRow] = []
+        while page := await self._db.read(lambda tx, after=cursor: store.running(tx, after, REBUILDS)):
+            running += page
+            cursor = page[-1].id
+        for each in running:
+            searched, found = await self._db.read(lambda tx, each=each: self._search(tx, each))
+            self._searched[each.id] = searched
+            if not found and searched >= each.target:
+                ended += await self._db.write(lambda tx, each=each: _end(tx, each.id, now))
+            elif not found:
+                more = True
+        going = {each.id for each in running}
+        self._searched = {key: place for key, place in self._searched.items() if key in going}
+        return Ended(ended, more)
+
+    def _search(self, tx: Tx, rebuild: RebuildRow) -> tuple[int, bool]:
+        """Up to where nothing is left to save, and whether something comes then."""
+        projection = store.projection(tx, rebuild.environment, rebuild.name)
+        if projection is None or projection.mode == "sql" or projection.rebuild_id != rebuild.id:
+            return 0, True
+        after = max(rebuild.cursor, self._searched.get(rebuild.id, 0))
+        found = feeding.next_events(tx, projection, rules.feed_of(projection, rebuild), after, 1)
+        return found.events[0].record.position - 1 if found.events else found.searched, bool(found.events)
+
+
+def _end(tx: Tx, rebuild_id: str, now: Millis) -> int:
+    rebuild = store.rebuild(tx, rebuild_id)
+    if rebuild is None:
+        return 0
+    projection = store.projection(tx, rebuild.environment, rebuild.name, to_write=True)
+    rebuild = store.rebuild(tx, rebuild_id)
+    if projection is None or rebuild is None or projection.rebuild_id != rebuild_id:
+        return 0
+    saving.finish(tx, projection, replace(rebuild, cursor=max(rebuild.cursor, rebuild.target)), now)
+    return 1
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What one round did. more: there is more to remove."""
+
+    removed: int
+    more: bool
+
+
+class ForgetStates:
+    """Removes states of versions that were replaced, and those of the history that are older than it reaches back."""
+
+    name = "projections-forget"
+    every_ms = 10_000
+
+    def __init__(self, db: Database, history_days: float) -> None:
+        self._db = db
+        self._history_ms = int(history_days * DAY_MS)
+
+    async def run_once(self, now: Millis) -> Forgotten:
+        old = await self._db.write(lambda tx: store.delete_old_states(tx, now - self._history_ms, BATCH))
+        dropped = await self._db.write(lambda tx: store.delete_dropped_states(tx, BATCH))
+        left = bool(await self._db.read(lambda tx: store.dropped_sides(tx, 1)))
+        return Forgotten(old + dropped, more=old == BATCH or left)

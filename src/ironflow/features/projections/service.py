@@ -1,0 +1,315 @@
+"""What happens: registering, leases, polling, saving, reading, pausing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ironflow.base.call import Call
+from ironflow.base.errors import IronflowError
+from ironflow.base.ids import Ids
+from ironflow.base.json import json_text
+from ironflow.base.time import to_millis
+from ironflow.features.projections import contract, feeding, looking_back, messages, rules, saving, store
+from ironflow.features.projections.rules import Feed, Held, ProjectionRow, RebuildRow, Registration
+from ironflow.features.projections.saving import TOPIC, History, Saving, bell_key
+from ironflow.log.matching import count_between
+from ironflow.log.read import head
+from ironflow.storage.port import Database, Tx
+
+LIMIT_DEFAULT = 100
+# In lists the lag is counted less far than for one projection.
+LIST_LAG_MAX = 1_000
+# A refused save: the streams of that writer end, so that its runner gets the events again.
+REFUSALS = "projection_refusals"
+
+
+class Projections:
+    """The projections room: everything but feeding, rebuilding and waiting.
+
+    history: states kept for looking back. sql_deleted: called in the transaction that deletes an SQL projection, with
+    its environment and name, by whoever keeps its table; None refuses to delete one.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        ids: Ids,
+        history: History,
+        state_bytes_max: int,
+        sql_deleted: Callable[[Tx, str, str], None] | None = None,
+    ) -> None:
+        self._sql_deleted = sql_deleted
+        self._db = db
+        self._ids = ids
+        self._history = history
+        self._state_bytes_max = state_bytes_max
+
+    def handlers(self) -> dict[Any, Any]:
+        """The method of each operation."""
+        return {
+            contract.register: self.register,
+            contract.acquire_lease: self.acquire_lease,
+            contract.renew_lease: self.renew_lease,
+            contract.release_lease: self.release_lease,
+            contract.save: self.save,
+            contract.ack: self.ack,
+            contract.get: self.get,
+            contract.envelope: self.envelope,
+            contract.recorded: self.recorded,
+            contract.list_: self.list_,
+            contract.statuses: self.statuses,
+            contract.status: self.status,
+            contract.partitions: self.partitions,
+            contract.events: self.events,
+            contract.pause: self.pause,
+            contract.resume: self.resume,
+            contract.unregister: self.unregister,
+            contract.delete: self.delete,
+        }
+
+    async def register(self, call: Call, request: contract.Register) -> contract.Registered:
+        asked = Registration(
+            mode=request.mode or "managed",
+            version=request.version or 1,
+            events=tuple(dict.fromkeys(request.events)),
+            partition_key=request.partition_key,
+        )
+        rules.check_registration(request.name, asked)
+        if asked.mode == "sql":
+            raise contract.InvalidProjection("SQL projections are made with CreateSQLProjection.")
+        fresh = rules.registered(call.environment, request.name, asked, self._ids.new("side"), call.now)
+
+        def change(tx: Tx) -> contract.Registered:
+            if store.create(tx, fresh):
+                tx.ring(TOPIC, bell_key(call.environment, request.name))
+                return contract.Registered(status="registered", last_event_seq=0)
+            found = saving.load(tx, call.environment, request.name, to_write=True)
+            after = rules.decide_registration(found, asked, call.now)
+            if after != found:
+                store.save(tx, after)
+                tx.ring(TOPIC, bell_key(call.environment, request.name))
+            return contract.Registered(status="updated", last_event_seq=found.cursor)
+
+        return await self._db.write(change)
+
+    # Leases.
+
+    async def acquire_lease(self, call: Call, request: contract.Named) -> contract.Acquired:
+        token = self._ids.token()
+
+        def change(tx: Tx) -> contract.Acquired:
+            found = saving.load(tx, call.environment, request.name, to_write=True)
+            after = rules.decide_acquire(found, token, call.now)
+            if after is None:
+                return contract.Acquired(granted=False)
+            store.save(tx, after)
+            tx.ring(TOPIC, bell_key(call.environment, request.name))
+            return contract.Acquired(
+                granted=True, lease=contract.Lease(token=token, epoch=after.lease_epoch), ttl=rules.LEASE
+            )
+
+        return await self._db.write(change)
+
+    async def renew_lease(self, call: Call, request: contract.HeldLease) -> contract.Renewed:
+        held = held_of(request.lease) or Held("", 0)
+
+        def change(tx: Tx) -> contract.Renewed:
+            found = saving.load(tx, call.environment, request.name, to_write=True)
+            rules.check_lease(found, held, call.now)
+            store.save(tx, replace(found, lease_ends_at=call.now + rules.LEASE_MS))
+            return contract.Renewed(ttl=rules.LEASE)
+
+        return await self._db.write(change)
+
+    async def release_lease(self, call: Call, request: contract.HeldLease) -> None:
+        held = held_of(request.lease)
+
+        def change(tx: Tx) -> None:
+            found = store.projection(tx, call.environment, request.name, to_write=True)
+            if found is not None and held == Held(found.lease_token, found.lease_epoch):
+                store.save(tx, rules.without_lease(found))
+                tx.ring(TOPIC, bell_key(call.environment, request.name))
+
+        await self._db.write(change)
+
+    # Saving.
+
+    async def save(self, call: Call, request: contract.SaveState) -> contract.Ok:
+        state = json_text(request.state) or "null"
+        if len(state) > self._state_bytes_max:
+            raise contract.StateTooLarge(
+                f"The state is {len(state)} bytes; this server keeps up to {self._state_bytes_max}. Partition it."
+            )
+        return await self._keep(call, request, rules.partition_named(request.partition_key), state)
+
+    async def ack(self, call: Call, request: contract.Ack) -> contract.Ok:
+        return await self._keep(call, request, "", None)
+
+    async def _keep(
+        self, call: Call, request: contract.SaveState | contract.Ack, partition: str, state: str | None
+    ) -> contract.Ok:
+        held = held_of(request.lease)
+        said = request.last_event_time if isinstance(request, contract.SaveState) else None
+        asked = Saving(
+            environment=call.environment,
+            name=request.name,
+            position=request.last_event_seq,
+            event_id=request.last_event_id,
+            event_at=to_millis(said) if said else 0,
+            held=held,
+            now=call.now,
+            partition=partition,
+            state=state,
+        )
+        try:
+            await self._db.write(lambda tx: saving.apply(tx, asked, self._history))
+        except IronflowError:
+            self._db.ring(REFUSALS, writer_key(call.environment, request.name, held))
+            raise
+        return contract.Ok()
+
+    # Reading.
+
+    async def get(self, call: Call, request: contract.GetProjection) -> contract.Projection:
+        def look(tx: Tx) -> contract.Projection:
+            found, rebuild = saving.load_with_rebuild(tx, call.environment, request.name)
+            partition = request.partition or contract.GLOBAL
+            if request.as_of is not None:
+                state = looking_back.state_as_of(tx, found, partition, to_millis(request.as_of))
+            else:
+                state = store.newest_state(tx, _side_of(found, rebuild, partition), partition)
+            if state is None:
+                raise contract.ProjectionNotFound(
+                    f"projection not found: partition {partition!r} of {found.name!r} has no state yet."
+                )
+            return messages.projection_message(found, rebuild, state)
+
+        return await self._db.read(look)
+
+    async def envelope(self, call: Call, request: contract.GetProjection) -> contract.Envelope:
+        def look(tx: Tx) -> contract.Envelope:
+            found = saving.load(tx, call.environment, request.name)
+            partition = request.partition or contract.GLOBAL
+            if request.as_of is not None:
+                state = looking_back.state_as_of(tx, found, partition, to_millis(request.as_of))
+            else:
+                state = store.newest_state(tx, found.side, partition)
+            return messages.envelope_message(found, state)
+
+        return await self._db.read(look)
+
+    async def recorded(self, call: Call, request: contract.GetProjection) -> contract.StateRow:
+        at = to_millis(request.as_of) if request.as_of else call.now
+
+        def look(tx: Tx) -> contract.StateRow:
+            found = saving.load(tx, call.environment, request.name)
+            state = store.state_at(tx, found.side, request.partition or contract.GLOBAL, at)
+            if state is None:
+                raise contract.NotRecorded(f"No state of {found.name!r} from that moment or before is kept.")
+            return messages.state_message(found, state)
+
+        return await self._db.read(look)
+
+    async def list_(self, call: Call, request: contract.ListProjections) -> contract.Projections:
+        limit = request.limit or LIMIT_DEFAULT
+
+        def look(tx: Tx) -> contract.Projections:
+            found, count = store.page(tx, call.environment, request.status, request.mode, limit, request.offset)
+            shown = [messages.info_message(each, store.rebuild(tx, each.rebuild_id)) for each in found]
+            return contract.Projections(projections=shown, total_count=count)
+
+        return await self._db.read(look)
+
+    async def statuses(self, call: Call, request: contract.ListStatuses) -> contract.Statuses:
+        def look(tx: Tx) -> contract.Statuses:
+            found = store.after(tx, call.environment, request.cursor, request.limit)
+            shown = [_status(tx, each, LIST_LAG_MAX) for each in found]
+            return contract.Statuses(
+                projections=shown, next_cursor=found[-1].name if len(found) == request.limit else None
+            )
+
+        return await self._db.read(look)
+
+    async def status(self, call: Call, request: contract.Named) -> contract.Status:
+        return await self._db.read(lambda tx: _status(tx, saving.load(tx, call.environment, request.name)))
+
+    async def partitions(self, call: Call, request: contract.ListPartitions) -> contract.Partitions:
+        def look(tx: Tx) -> contract.Partitions:
+            found = saving.load(tx, call.environment, request.name)
+            keys = store.partitions_after(tx, found.side, request.q, request.cursor, request.limit)
+            more = keys[-1] if len(keys) == request.limit else None
+            return contract.Partitions(partitions=keys, returned=len(keys), next_cursor=more)
+
+        return await self._db.read(look)
+
+    async def events(self, call: Call, request: contract.ReadEvents) -> contract.EventsRead:
+        def look(tx: Tx) -> contract.EventsRead:
+            found = saving.load(tx, call.environment, request.name)
+            # No side: nothing counts as saved.
+            every = Feed("", request.after, until=request.until)
+            partition = request.partition or None
+            read = feeding.next_events(tx, found, every, request.after, request.limit, partition=partition)
+            return contract.EventsRead(
+                events=[feeding.event_message(each) for each in read.events], searched=read.searched, head=head(tx)
+            )
+
+        return await self._db.read(look)
+
+    # Pausing and deleting.
+
+    async def pause(self, call: Call, request: contract.Named) -> contract.Said:
+        return await self._change(call, request.name, lambda found: replace(found, paused=True, updated_at=call.now))
+
+    async def resume(self, call: Call, request: contract.Named) -> contract.Said:
+        return await self._change(call, request.name, lambda found: rules.decide_resumed(found, call.now))
+
+    async def unregister(self, call: Call, request: contract.Named) -> None:
+        await self.delete(call, request)
+
+    async def delete(self, call: Call, request: contract.Named) -> contract.Said:
+        def change(tx: Tx) -> contract.Said:
+            found, rebuild = saving.load_with_rebuild(tx, call.environment, request.name, to_write=True)
+            if found.mode == "sql":
+                if self._sql_deleted is None:
+                    raise contract.WrongMode(f"{found.name!r} is an SQL projection; this server cannot drop its table.")
+                self._sql_deleted(tx, found.environment, found.name)
+            for side in {found.side, rebuild.side if rebuild else found.side}:
+                store.drop_side(tx, side, call.now)
+            store.delete(tx, call.environment, request.name)
+            tx.ring(TOPIC, bell_key(call.environment, request.name))
+            return contract.Said(status="deleted")
+
+        return await self._db.write(change)
+
+    async def _change(self, call: Call, name: str, decide: Callable[[ProjectionRow], ProjectionRow]) -> contract.Said:
+        def change(tx: Tx) -> contract.Said:
+            after = decide(saving.load(tx, call.environment, name, to_write=True))
+            store.save(tx, after)
+            tx.ring(TOPIC, bell_key(call.environment, name))
+            return contract.Said(status=rules.status_of(after))
+
+        return await self._db.write(change)
+
+
+def held_of(lease: contract.Lease | None) -> Held | None:
+    """The lease that a runner names; None for a runner without one."""
+    return Held(lease.token, lease.epoch) if lease is not None and lease.token else None
+
+
+def writer_key(environment: str, name: str, held: Held | None) -> str:
+    """Under which the refused saves of a runner ring: those of runners without a lease together."""
+    return f"{bell_key(environment, name)}/{held.token if held else ''}"
+
+
+def _side_of(projection: ProjectionRow, rebuild: RebuildRow | None, partition: str) -> str:
+    """Where a runner finds the state of a partition that it goes on from."""
+    if rebuild is None or rebuild.partition_key not in (None, partition):
+        return projection.side
+    return rebuild.side
+
+
+def _status(tx: Tx, projection: ProjectionRow, count_max: int | None = None) -> contract.Status:
+    counted = count_between(
+        tx, feeding.wanted_by(projection), projection.cursor, head(tx), *([] if count_max is None else [count_max])
+    )
+    return messages.status_message(projection, store.rebuild(tx, projection.rebuild_id), counted.events)
