@@ -596,35 +596,35 @@ recorded = operation(
 )  # fmt: skip
 pause = operation(
     "projections.pause", Named, Said,
-    rest=f"POST {_PATH}/pause", rpc="ProjectionService/PauseProjection", scope="projections:write",
+    rest=f"POST {_PATH}/pause", rpc="ProjectionService/PauseProjection", scope="projections:manage",
     errors=(ProjectionNotFound,),
     doc="Feeds no more events until the projection is resumed.",
 )  # fmt: skip
 resume = operation(
     "projections.resume", Named, Said,
-    rest=f"POST {_PATH}/resume", rpc="ProjectionService/ResumeProjection", scope="projections:write",
+    rest=f"POST {_PATH}/resume", rpc="ProjectionService/ResumeProjection", scope="projections:manage",
     errors=(ProjectionNotFound,),
     doc="Feeds events again, and forgets an error.",
 )  # fmt: skip
 unregister = operation(
     "projections.unregister", Named, None,
-    rpc="ProjectionService/UnregisterProjection", scope="projections:write", errors=(ProjectionNotFound,),
+    rpc="ProjectionService/UnregisterProjection", scope="projections:manage", errors=(ProjectionNotFound,),
     doc="Forgets a projection with its states and its cursor; as `delete`.",
 )  # fmt: skip
 delete = operation(
     "projections.delete", Named, Said,
-    rest=f"DELETE {_PATH}", scope="projections:write", errors=(ProjectionNotFound,),
+    rest=f"DELETE {_PATH}", scope="projections:manage", errors=(ProjectionNotFound,),
     doc="Forgets a projection with its states and its cursor.",
 )  # fmt: skip
 rebuild = operation(
     "projections.rebuild", Rebuild, RebuildAnswer,
-    rpc="ProjectionService/RebuildProjection", scope="projections:write",
+    rpc="ProjectionService/RebuildProjection", scope="projections:manage",
     errors=(ProjectionNotFound, EventNotFound, RebuildUnderWay, InvalidProjection),
     doc="Builds the projection anew beside the old version, which readers see until the new one has caught up.",
 )  # fmt: skip
 start_rebuild = operation(
     "projections.start_rebuild", Rebuild, RebuildShown,
-    rest=f"POST {_PATH}/rebuild", spelling="both", scope="projections:write", errors=rebuild.errors,
+    rest=f"POST {_PATH}/rebuild", spelling="both", scope="projections:manage", errors=rebuild.errors,
     doc="As `rebuild`.",
 )  # fmt: skip
 rebuild_job = operation(
@@ -640,7 +640,7 @@ get_rebuild = operation(
 )  # fmt: skip
 cancel_rebuild = operation(
     "projections.cancel_rebuild", Named, Said,
-    rest=f"POST {_PATH}/cancel", rpc="ProjectionService/CancelRebuild", scope="projections:write",
+    rest=f"POST {_PATH}/cancel", rpc="ProjectionService/CancelRebuild", scope="projections:manage",
     errors=(ProjectionNotFound, RebuildNotFound),
     doc="Drops the version being built; the projection goes on from where it was.",
 )  # fmt: skip
