@@ -1,10 +1,10 @@
 """What is decided about deliveries, groups and shares: tables of cases."""
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from ironflow.base.cel import InvalidExpression
 from ironflow.base.pattern import InvalidPattern

@@ -11,7 +11,7 @@ from typing import Any
 
 from ironflow.base.call import Call
 from ironflow.features.consumer_groups import contract
-from ironflow.features.consumer_groups.contract import GroupEvent
+from ironflow.features.consumer_groups.contract import SubscriptionEvent
 from ironflow.features.pubsub import contract as pubsub
 from tests.support.house import House
 
@@ -22,17 +22,19 @@ WITHIN_S = 10.0
 class Client:
     """A member over the `join` stream, with unary acks."""
 
-    def __init__(self, house: House, group: str, stream: AsyncGenerator[GroupEvent, None], namespace: str) -> None:
+    def __init__(
+        self, house: House, group: str, stream: AsyncGenerator[SubscriptionEvent, None], namespace: str
+    ) -> None:
         self._house, self._group, self._stream, self._namespace = house, group, stream, namespace
-        self._next: asyncio.Task[GroupEvent] | None = None
+        self._next: asyncio.Task[SubscriptionEvent] | None = None
 
-    async def take(self, count: int) -> list[GroupEvent]:
+    async def take(self, count: int) -> list[SubscriptionEvent]:
         """The next events, as soon as they are there."""
         return [await self._one(WITHIN_S) for _ in range(count)]
 
-    async def rest(self) -> list[GroupEvent]:
+    async def rest(self) -> list[SubscriptionEvent]:
         """What it gets until nothing more comes."""
-        found: list[GroupEvent] = []
+        found: list[SubscriptionEvent] = []
         while True:
             # Everything that waits in the loop and in the database's threads has had its turn.
             await settled(self._house)
@@ -44,7 +46,7 @@ class Client:
             task, self._next = self._next, None
             found.append(task.result())
 
-    async def ack(self, event: GroupEvent, ack_type: str = "ack", delay_ms: int = 0) -> None:
+    async def ack(self, event: SubscriptionEvent, ack_type: str = "ack", delay_ms: int = 0) -> None:
         await self._house.call(
             contract.ack,
             namespace=self._namespace,
@@ -55,7 +57,7 @@ class Client:
             redeliver_delay_ms=delay_ms,
         )
 
-    async def nak(self, event: GroupEvent, delay_ms: int = 0) -> None:
+    async def nak(self, event: SubscriptionEvent, delay_ms: int = 0) -> None:
         await self.ack(event, "nak", delay_ms)
 
     async def leave(self) -> None:
@@ -64,7 +66,7 @@ class Client:
             await asyncio.gather(self._next, return_exceptions=True)
         await self._stream.aclose()
 
-    async def _one(self, within_s: float) -> GroupEvent:
+    async def _one(self, within_s: float) -> SubscriptionEvent:
         if self._next is None:
             self._next = asyncio.ensure_future(anext(self._stream))
         try:
@@ -122,7 +124,7 @@ async def publish(
     return [each.event_id for each in sent]
 
 
-def numbers(events: list[GroupEvent]) -> list[int]:
+def numbers(events: list[SubscriptionEvent]) -> list[int]:
     """The numbers that `publish` gave them."""
     import msgspec
 

@@ -9,7 +9,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ironflow.base.json import write_json_text
 from ironflow.base.pattern import InvalidPattern, compiled, is_pattern, literal_prefix
+from ironflow.base.time import to_datetime
 from ironflow.log.record import Kind, Record
 
 PATTERN_BYTES_MAX = 512
@@ -93,6 +95,26 @@ def topic_of(record: Record) -> str:
         return f"entity:{_entity_topic(record)}"
     prefix = _PREFIXES.get(record.kind)
     return f"{prefix}{record.name}" if prefix else ""
+
+
+def payload_text(record: Record) -> str:
+    """The JSON text that subscribers are given as `data`: of an entity's event, the event with its version around it.
+
+    Source: protocol/connectrpc.md 7.
+    """
+    if record.kind != "entity":
+        return record.data
+    about = {
+        "id": record.id,
+        "name": record.name,
+        "entityVersion": record.entity_version,
+        "version": record.version,
+        "timestamp": to_datetime(record.created_at),
+        "source": record.source,
+    }
+    metadata = f',"metadata":{record.metadata}' if record.metadata else ""
+    # The data goes in as it was sent, byte for byte.
+    return f'{write_json_text(about)[:-1]},"data":{record.data}{metadata}}}'
 
 
 def _entity_topic(record: Record) -> str:

@@ -133,11 +133,11 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     schemas = SchemaGuard(settings.event_schema_enforcement)
     informer = Informer(index, ids, timing)
     jobs = Jobs(db, ledger, informer, ids, clock, timing, settings.output_bytes_max)
-    tail = Tail(db)
-    subscriptions = Subscriptions(db, tail)
     # Also when the operator named the node: members of its former life are not its own.
     life = ids.new("node")
     groups = ConsumerGroups(db, broker, ids, clock, life)
+    tail = Tail(db)
+    subscriptions = Subscriptions(db, tail, groups)
     loops = Loops(clock, broker)
     about = About(
         started_at=clock.now(),

@@ -7,6 +7,8 @@ order of the log. A delivery is a row with its member and its lease before anybo
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from ironflow.base.time import Millis
 from ironflow.features.consumer_groups import rules, store
 from ironflow.features.consumer_groups.rules import Bury, Delivery, Group
@@ -27,6 +29,7 @@ POSITIONS_UNSAVED_MAX = 10_000
 class Ask:
     """Free places of members at one group. places: member ids, one for each delivery that is wanted, in fair order.
 
+    autos, manuals: of the members, those that want another mode than the group's.
     searched: up to where this node has searched for the group's version without finding anything more.
     """
 
@@ -35,6 +38,12 @@ class Ask:
     now: Millis
     searched: int = 0
     version: int = 0
+    autos: frozenset[str] = frozenset()
+    manuals: frozenset[str] = frozenset()
+
+    def is_manual(self, member_id: str, group: Group) -> bool:
+        """Whether the member says itself when it is done with an event."""
+        return member_id in self.manuals or (group.is_manual and member_id not in self.autos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,11 @@ class Handed:
 
     delivery: Delivery
     record: Record
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether it is over when it is written to the member's connection."""
+        return self.delivery.due_at == rules.NEVER
 
 
 @dataclass(slots=True)
@@ -103,7 +117,7 @@ def _again(tx: Tx, group: Group, ask: Ask, capacity: int) -> list[Handed]:
             buried.append((delivery, topic_of(record), verdict.reason))
         else:
             member_id = ask.places[len(handed)]
-            handed.append(Handed(_given(delivery, member_id, delivery.attempt + 1, group, ask.now), record))
+            handed.append(Handed(_given(delivery, member_id, delivery.attempt + 1, group, ask), record))
     store.save_deliveries(tx, [each.delivery for each in handed])
     store.bury(tx, buried, ask.now)
     store.delete_deliveries(tx, lost)
@@ -130,7 +144,7 @@ def _go_on(tx: Tx, group: Group, ask: Ask, claimed: Claimed, room: int, in_fligh
             if len(fresh) < room:
                 member_id = ask.places[len(claimed.handed) + len(fresh)]
                 new = Delivery(group.id, record.position, record.id, 0, "", ask.now)
-                fresh.append(Handed(_given(new, member_id, 1, group, ask.now), record))
+                fresh.append(Handed(_given(new, member_id, 1, group, ask), record))
             elif is_open():
                 dropped += 1
             else:
@@ -142,8 +156,9 @@ def _go_on(tx: Tx, group: Group, ask: Ask, claimed: Claimed, room: int, in_fligh
     claimed.handed += fresh
     store.add_deliveries(tx, [each.delivery for each in fresh])
     if fresh or dropped or at - group.position >= POSITIONS_UNSAVED_MAX:
-        store.save_position(tx, replace(group, position=at, dropped=group.dropped + dropped))
+        store.save_position(tx, structs.replace(group, position=at, dropped=group.dropped + dropped))
 
 
-def _given(delivery: Delivery, member_id: str, attempt: int, group: Group, now: Millis) -> Delivery:
-    return replace(delivery, member_id=member_id, attempt=attempt, due_at=rules.due_at(group, now))
+def _given(delivery: Delivery, member_id: str, attempt: int, group: Group, ask: Ask) -> Delivery:
+    due_at = rules.due_at(group, ask.is_manual(member_id, group), ask.now)
+    return structs.replace(delivery, member_id=member_id, attempt=attempt, due_at=due_at)

@@ -224,8 +224,11 @@ class EventMetadata(Message, kw_only=True):
     custom: Annotated[Json | None, field(4)] = None
 
 
-class GroupEvent(Message, kw_only=True):
-    """One delivery. subscription_id: the member's id, with which it is acked. delivery_attempt: from 1."""
+class SubscriptionEvent(Message, kw_only=True):
+    """One event. subscription_id: of a group's event the member's id, with which it is acked.
+
+    sequence: its place in the log, or among the system's events. delivery_attempt: of a group's event, from 1.
+    """
 
     subscription_id: Annotated[str, field(1)]
     event_id: Annotated[str, field(2)]
@@ -302,7 +305,7 @@ class FromServer(Message, kw_only=True):
     """A frame to a member; exactly one field is set."""
 
     joined: Annotated[Joined | None, field(1)] = None
-    event: Annotated[GroupEvent | None, field(2)] = None
+    event: Annotated[SubscriptionEvent | None, field(2)] = None
     ack_result: Annotated[AckResult | None, field(3)] = None
     heartbeat: Annotated[StreamHeartbeat | None, field(4)] = None
 
@@ -391,7 +394,7 @@ delete = operation(
     doc="Deletes a group with its position, deliveries and dead letters; its members are sent away.",
 )  # fmt: skip
 join = operation(
-    "consumer_groups.join", JoinGroup, GroupEvent,
+    "consumer_groups.join", JoinGroup, SubscriptionEvent,
     rpc="PubSubService/JoinConsumerGroup", streaming="server",
     scope="groups:consume", errors=(GroupNotFound, MemberNotFound),
     doc="The member's share of the group's events for as long as it stays.",

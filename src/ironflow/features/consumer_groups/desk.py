@@ -13,7 +13,7 @@ from ironflow.base.time import Clock
 from ironflow.broker.port import Broker
 from ironflow.features.consumer_groups import rules
 from ironflow.features.consumer_groups.claiming import Ask, Claimed, claim
-from ironflow.features.consumer_groups.contract import BackpressureMode, GroupNotFound
+from ironflow.features.consumer_groups.contract import AckMode, BackpressureMode, GroupNotFound
 from ironflow.features.consumer_groups.member import Member
 from ironflow.features.consumer_groups.settling import RING, Word, settle
 from ironflow.storage.port import Database
@@ -34,6 +34,7 @@ class Desk:
         self._clock = clock
         # Group id -> members by id; who was served last stands last.
         self._groups: dict[str, dict[str, Member]] = {}
+        self._members: dict[str, Member] = {}
         # Group id -> (up to where it was searched, the version that was searched for).
         self._searched: dict[str, tuple[int, int]] = {}
         self._to_look: dict[str, None] = {}
@@ -48,21 +49,23 @@ class Desk:
         if self._closed:
             raise Unavailable("The server is shutting down. Join again.")
         self._groups.setdefault(member.group.id, {})[member.id] = member
+        self._members[member.id] = member
         self.look([member.group.id])
 
     def remove(self, member: Member) -> None:
         members = self._groups.get(member.group.id, {})
         members.pop(member.id, None)
+        self._members.pop(member.id, None)
         self._to_settle.pop(member, None)
         if not members:
             self._groups.pop(member.group.id, None)
             self._searched.pop(member.group.id, None)
 
     def member(self, member_id: str) -> Member | None:
-        return next((members[member_id] for members in self._groups.values() if member_id in members), None)
+        return self._members.get(member_id)
 
     def members(self) -> list[Member]:
-        return [member for members in self._groups.values() for member in members.values()]
+        return list(self._members.values())
 
     def close(self) -> None:
         """Sends every member away: the server is about to stop."""
@@ -72,7 +75,7 @@ class Desk:
 
     def moved(self, member: Member) -> None:
         """The member has room again, or was written something that is to be settled."""
-        if member.id not in self._groups.get(member.group.id, {}):
+        if member.id not in self._members:
             return
         if member.written:
             self._to_settle[member] = None
@@ -130,7 +133,9 @@ class Desk:
         if not places and not any(each.group.backpressure == BackpressureMode.DROP for each in members):
             return None
         searched, version = self._searched.get(group_id, (0, 0))
-        return Ask(group_id, places, self._clock.now(), searched, version)
+        autos = frozenset(each.id for each in members if each.ack_mode is AckMode.AUTO)
+        manuals = frozenset(each.id for each in members if each.ack_mode is AckMode.MANUAL)
+        return Ask(group_id, places, self._clock.now(), searched, version, autos, manuals)
 
     def _word(self, member: Member) -> Word:
         event_ids, member.written = tuple(member.written), []

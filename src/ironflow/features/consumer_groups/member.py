@@ -8,12 +8,14 @@ from ironflow.base.errors import IronflowError
 from ironflow.base.time import Clock
 from ironflow.features.consumer_groups import rules
 from ironflow.features.consumer_groups.claiming import Handed
+from ironflow.features.consumer_groups.contract import AckMode
 from ironflow.features.consumer_groups.rules import Group
 
 
 class Member:
     """Take events, and say when each was written to the connection; `wait` for more. `ConsumerGroups.leave` ends it.
 
+    woken: called whenever there may be something to take, or to raise.
     id: made by the server; whoever knows it may ack. group: as it was when something was handed out last.
     """
 
@@ -21,13 +23,16 @@ class Member:
         self,
         member_id: str,
         group: Group,
-        prefetch: int,
         clock: Clock,
+        *,
+        prefetch: int,
+        ack_mode: AckMode | None,
         is_there: Callable[[], bool],
         moved: Callable[["Member"], None],
     ) -> None:
         self.id = member_id
         self.group = group
+        self.ack_mode = ack_mode
         self.is_there = is_there
         self._prefetch = prefetch
         self._clock = clock
@@ -39,6 +44,7 @@ class Member:
         self._unsettled: dict[str, int] = {}
         self.written: list[str] = []
         self._woken = asyncio.Event()
+        self.woken: Callable[[], None] = self._woken.set
         self._ended: IronflowError | None = None
 
     def room(self) -> int:
@@ -58,7 +64,7 @@ class Member:
         self._queued_bytes += len(handed.record.data)
         self._unsettled.pop(handed.record.id, None)
         self._unsettled[handed.record.id] = handed.delivery.due_at
-        self._woken.set()
+        self.woken()
 
     def take(self) -> Handed | None:
         """The next event to send, None when there is none yet. Raises what ended the membership."""
@@ -73,9 +79,14 @@ class Member:
             self._unsettled.pop(handed.record.id, None)
         return None
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to take, or to raise."""
+        return bool(self._queue) or self._ended is not None
+
     def sent(self, handed: Handed) -> None:
         """It was written to the connection: with `auto`, that settles it."""
-        if handed.delivery.due_at == rules.NEVER:
+        if handed.is_auto:
             self.written.append(handed.record.id)
             self._moved(self)
         elif not self._queue:
@@ -92,15 +103,15 @@ class Member:
     def end(self, why: IronflowError) -> None:
         """Lets whoever waits know that there is nothing more to come."""
         self._ended = self._ended or why
-        self._woken.set()
+        self.woken()
 
     def poke(self) -> None:
         """Ends a `wait`: the sender has something else to send."""
-        self._woken.set()
+        self.woken()
 
     async def wait(self, timeout_s: float | None = None) -> bool:
         """Waits until there is something to take or to raise; False when `timeout_s` passed before."""
-        if self._queue or self._ended is not None:
+        if self.ready:
             return True
         try:
             async with asyncio.timeout(timeout_s):

@@ -7,7 +7,7 @@ from ironflow.features.consumer_groups.claiming import Handed
 from ironflow.features.consumer_groups.rules import Group
 from ironflow.features.consumer_groups.store import Dead
 from ironflow.log.record import Record
-from ironflow.log.topics import topic_of
+from ironflow.log.topics import payload_text, topic_of
 
 
 def group_message(group: Group, members: int = 0) -> contract.ConsumerGroup:
@@ -30,13 +30,13 @@ def group_message(group: Group, members: int = 0) -> contract.ConsumerGroup:
     )
 
 
-def event_message(member_id: str, handed: Handed) -> contract.GroupEvent:
+def event_message(member_id: str, handed: Handed) -> contract.SubscriptionEvent:
     record = handed.record
-    return contract.GroupEvent(
+    return contract.SubscriptionEvent(
         subscription_id=member_id,
         event_id=record.id,
         topic=topic_of(record),
-        data=contract.Json(record.data.encode()),
+        data=contract.Json(payload_text(record).encode()),
         metadata=contract.EventMetadata(
             timestamp=to_datetime(record.created_at),
             source=record.source,

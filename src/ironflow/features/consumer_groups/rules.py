@@ -1,7 +1,10 @@
 """What is decided about consumer groups; pure. Source: docs/reference/consumer_groups.md, behaviour.md 8."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import replace
 
 from ironflow.base.json import Json, check_payload, json_text
 from ironflow.base.time import Millis
@@ -71,8 +74,7 @@ _UNSET = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """A group as it is kept. position: everything up to it was handed out, dropped or does not fit.
 
     version: rises whenever what is read or how changes. metadata: JSON text.
@@ -102,8 +104,7 @@ class Group:
         return self.ack_mode == AckMode.MANUAL
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """An event that the group has begun and not settled.
 
     attempt: deliveries so far, from 1; 0 for one that is to start anew. member_id: who has it, empty while it waits.
@@ -252,9 +253,9 @@ def shares(rooms: list[tuple[str, int]], limit: int) -> list[str]:
     return given
 
 
-def due_at(group: Group, now: Millis) -> Millis:
-    """When a delivery handed out now may be given to somebody else."""
-    return now + group.redeliver_delay_ms if group.is_manual else NEVER
+def due_at(group: Group, is_manual: bool, now: Millis) -> Millis:
+    """When a delivery handed out now may be given to somebody else. is_manual: its member is going to settle it."""
+    return now + group.redeliver_delay_ms if is_manual else NEVER
 
 
 def is_meant(group: Group, record: Record) -> bool:

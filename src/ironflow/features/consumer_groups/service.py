@@ -1,7 +1,9 @@
 """What happens: one method for each operation of the room, and what the `/ws` socket asks of it."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from ironflow.base.call import Call
@@ -36,6 +38,7 @@ class ConsumerGroups:
         self._clock = clock
         self._node = node
         self._graveyard = Graveyard(db)
+        self._leaving: set[asyncio.Task[None]] = set()
         self.desk = Desk(db, broker, clock)
 
     def handlers(self) -> dict[Any, Any]:
@@ -141,11 +144,13 @@ class ConsumerGroups:
         *,
         is_there: Callable[[], bool] | None = None,
         otherwise: contract.CreateGroup | None = None,
+        ack_mode: contract.AckMode | None = None,
     ) -> Member:
         """A new member of the group; call `leave` when its connection ends, however it ends.
 
         is_there: asked each second whether the connection is still there; None asks the call.
-        otherwise: the group to create when there is none. Raises GroupNotFound, and what `create` raises.
+        otherwise: the group to create when there is none. ack_mode: the member's own, None for the group's.
+        Raises GroupNotFound, and what `create` raises.
         """
         member_id = self._ids.new("mem")
 
@@ -165,7 +170,15 @@ class ConsumerGroups:
             return group
 
         group = await self._db.write(change)
-        member = Member(member_id, group, request.prefetch, self._clock, is_there or call.is_there, self.desk.moved)
+        member = Member(
+            member_id,
+            group,
+            self._clock,
+            prefetch=request.prefetch,
+            ack_mode=ack_mode,
+            is_there=is_there or call.is_there,
+            moved=self.desk.moved,
+        )
         self.desk.add(member)
         return member
 
@@ -183,15 +196,23 @@ class ConsumerGroups:
             # Nobody says any more that it lives, so its lease ends a little later.
             logger.warning("member could not leave", extra={"member_id": member.id, "error": fault.message})
 
-    async def say(
-        self, call: Call, member: Member, event_id: str, ack_type: contract.AckType | None, delay_ms: int | None
-    ) -> None:
-        """A member's word on one event. delay_ms: None for the group's own. Raises InvalidAck, MemberNotFound."""
-        outcome = rules.decide_ack(ack_type, delay_ms)
-        await self.settle(Word(call.environment, member.id, (event_id,), outcome, self._clock.now()))
+    def leave_soon(self, member: Member) -> None:
+        """As `leave`, for those who cannot wait."""
+        self.desk.remove(member)
+        task = asyncio.get_running_loop().create_task(self.leave(member))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
-    def join(self, call: Call, request: contract.JoinGroup) -> AsyncGenerator[contract.GroupEvent, None]:
-        return streams.listen(self, call, request)
+    def word(
+        self, call: Call, member: Member, event_ids: tuple[str, ...], outcome: rules.Ack | rules.Nak | rules.Term
+    ) -> Word:
+        """What a member says now of these events."""
+        return Word(call.environment, member.id, event_ids, outcome, self._clock.now())
+
+    async def join(self, call: Call, request: contract.JoinGroup) -> AsyncGenerator[contract.SubscriptionEvent, None]:
+        async with aclosing(streams.listen(self, await self.enter(call, request))) as events:
+            async for event in events:
+                yield event
 
     def subscribe(
         self, call: Call, requests: AsyncIterator[contract.ToServer]

@@ -1,7 +1,9 @@
 """Settling: what becomes of deliveries when their members speak, leave or fall silent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from ironflow.base.errors import IronflowError
 from ironflow.base.time import Millis
@@ -36,7 +38,7 @@ def settle(tx: Tx, words: Sequence[Word]) -> list[int | IronflowError]:
     """For each word, how many of its events the member held: what it does not hold any more is no error."""
     known = store.members(tx, (word.member_id for word in words))
     answers: list[int | IronflowError] = []
-    acked: dict[tuple[str, Millis], list[str]] = {}
+    acked: dict[str, list[str]] = {}
     for word in words:
         member = known.get(word.member_id)
         if member is None or member.environment != word.environment:
@@ -50,7 +52,7 @@ def settle(tx: Tx, words: Sequence[Word]) -> list[int | IronflowError]:
         tx.ring(RING, member.group_id)
         if isinstance(word.outcome, Ack):
             # One statement for all acks of a member.
-            acked.setdefault((word.member_id, 0), []).extend(word.event_ids)
+            acked.setdefault(word.member_id, []).extend(word.event_ids)
             answers.append(len(word.event_ids))
             continue
         group = store.group(tx, member.group_id)
@@ -58,7 +60,7 @@ def settle(tx: Tx, words: Sequence[Word]) -> list[int | IronflowError]:
         if group is not None:
             apply(tx, group, [(delivery, word.outcome) for delivery in held], word.now)
         answers.append(len(held))
-    for (member_id, _), event_ids in acked.items():
+    for member_id, event_ids in acked.items():
         store.delete_acked(tx, member_id, event_ids)
     return answers
 

@@ -1,16 +1,17 @@
 """What is remembered of groups, their members, deliveries and dead letters."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
 from typing import Any, NamedTuple
+
+from msgspec.structs import asdict
 
 from ironflow.base.time import Millis
 from ironflow.features.consumer_groups.rules import Delivery, Group
 from ironflow.storage.port import Params, Tx
 
-_GROUP = ", ".join(each.name for each in fields(Group))
-_VALUES = ", ".join(f":{each.name}" for each in fields(Group))
-_DELIVERY = ", ".join(each.name for each in fields(Delivery))
+_GROUP = ", ".join(Group.__struct_fields__)
+_VALUES = ", ".join(f":{name}" for name in Group.__struct_fields__)
+_DELIVERY = ", ".join(Delivery.__struct_fields__)
 
 INSERT_GROUP = f"""INSERT INTO consumer_groups ({_GROUP}) VALUES ({_VALUES})
 ON CONFLICT (environment, namespace, name) DO NOTHING"""

@@ -1,17 +1,15 @@
 """What can be asked of subscriptions. Source: protocol/websocket.md 1, protocol/connectrpc.md 5.3 and 7."""
 
-from datetime import datetime
 from typing import Annotated
-
-import msgspec
 
 from ironflow.base.cel import InvalidExpression
 from ironflow.base.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
-from ironflow.base.fields import Message, WireEnum, field
-from ironflow.base.json import Json, null
+from ironflow.base.fields import Message, field
 from ironflow.base.operation import operation
 from ironflow.base.pattern import InvalidPattern
 from ironflow.base.socket import SocketRoute
+from ironflow.features.consumer_groups.contract import AckMode, GroupNotFound, SubscriptionEvent
+from ironflow.features.consumer_groups.contract import BackpressureMode as Backpressure
 
 REPLAY_MAX = 1000
 
@@ -41,40 +39,12 @@ class SequenceNotKept(FailedPrecondition):
     code = "SEQUENCE_NOT_KEPT"
 
 
-class Backpressure(WireEnum):
-    """What happens when a subscriber reads too slowly: events are dropped, reading the log stops, or a queue grows."""
-
-    DROP = "drop"
-    BLOCK = "block"
-    BUFFER = "buffer"
-
-    @classmethod
-    def prefix(cls) -> str:
-        return "BACKPRESSURE_MODE_"
-
-    @classmethod
-    def numbers(cls) -> dict[str, int]:
-        return {"drop": 1, "block": 2, "buffer": 3}
-
-
-class AckMode(WireEnum):
-    """Who says that a group's event is done: the server once it is sent, or the member."""
-
-    AUTO = "auto"
-    MANUAL = "manual"
-
-    @classmethod
-    def prefix(cls) -> str:
-        return "ACK_MODE_"
-
-    @classmethod
-    def numbers(cls) -> dict[str, int]:
-        return {"auto": 1, "manual": 2}
-
-
 class SubscribeOptions(Message, kw_only=True):
     """replay: the last n matching events first, 1000 at most. start_after_sequence: all that follow it first; 0 for all
-    there are; neither with a consumer_group."""
+    there are; neither with a consumer_group.
+
+    consumer_group: be a member of it; it is created as these options say when there is none. ack_mode: this member's.
+    """
 
     replay: Annotated[int, field(1)] = 0
     include_metadata: Annotated[bool, field(2)] = False
@@ -93,31 +63,10 @@ class Subscribe(Message, kw_only=True):
     options: Annotated[SubscribeOptions | None, field(2)] = None
 
 
-class EventMetadata(Message, kw_only=True):
-    """custom: what the sender gave as metadata."""
-
-    timestamp: Annotated[datetime, field(1)]
-    source: Annotated[str, field(2)] = ""
-    namespace: Annotated[str, field(3)] = "default"
-    custom: Annotated[Json | None, field(4)] = None
-
-
-class SubscriptionEvent(Message, kw_only=True):
-    """One event. sequence: its place in the log, or among the system's events; what a subscription goes on after."""
-
-    subscription_id: Annotated[str, field(1)]
-    event_id: Annotated[str, field(2)]
-    topic: Annotated[str, field(3)]
-    data: Annotated[Json, field(4, twin=8)] = msgspec.field(default_factory=null)
-    metadata: Annotated[EventMetadata | None, field(5)] = None
-    sequence: Annotated[int, field(6, int64=True)] = 0
-    delivery_attempt: Annotated[int, field(7)] = 0
-
-
 subscribe = operation(
     "subscriptions.subscribe", Subscribe, SubscriptionEvent,
     rpc="PubSubService/Subscribe", scope="events:subscribe", streaming="server",
-    errors=(InvalidPattern, InvalidExpression, InvalidSubscription, SlowConsumer, SequenceNotKept),
+    errors=(InvalidPattern, InvalidExpression, InvalidSubscription, SlowConsumer, SequenceNotKept, GroupNotFound),
     doc="Events as they happen, after those asked to be replayed.",
 )  # fmt: skip
 socket = SocketRoute(

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ironflow.base.errors import IronflowError
 from ironflow.base.socket import Socket, SocketGone
-from ironflow.features.subscriptions.contract import Subscribe, TooManySubscriptions
+from ironflow.features.subscriptions.contract import Subscribe, SubscribeOptions, TooManySubscriptions
 from ironflow.features.subscriptions.frames import (
     Frame,
     UnknownType,
     Wish,
     accepted,
+    ack_of,
     error_frame,
     event_frame,
     event_head,
@@ -24,6 +25,7 @@ from ironflow.features.subscriptions.frames import (
     result_frame,
     subscription_error_frame,
 )
+from ironflow.features.subscriptions.group import GroupSubscription
 from ironflow.features.subscriptions.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class _Following:
 
     __slots__ = ("count", "head", "subscription", "with_meta")
 
-    def __init__(self, subscription: Subscription, with_meta: bool) -> None:
+    def __init__(self, subscription: Subscription | GroupSubscription, with_meta: bool) -> None:
         self.subscription = subscription
         self.head = event_head(subscription.id)
         self.with_meta = with_meta
@@ -94,7 +96,7 @@ class Conversation:
                 case "unsubscribe":
                     self._unsubscribe(frame.subscription_id)
                 case "ack":
-                    self._ack(frame)
+                    await self._ack(frame)
                 case other:
                     raise UnknownType(f"{other[:40]!r} is no type of frame: send `subscribe`, `unsubscribe` or `ack`.")
         except IronflowError as error:
@@ -120,6 +122,8 @@ class Conversation:
         if wish.error is not None:
             raise wish.error
         request = wish.request or Subscribe(pattern="")
+        if request.options is not None and request.options.consumer_group:
+            return await self._begin_group(request, request.options)
         subscription = self._rooms.make(self._socket.call, request, self._wake)
         known = self._following.get(subscription.id)
         if known is not None:
@@ -136,6 +140,18 @@ class Conversation:
         self._following[subscription.id] = _Following(subscription, with_meta)
         return subscription.id
 
+    async def _begin_group(self, request: Subscribe, options: SubscribeOptions) -> str:
+        subscription_id = self._rooms.id_of(self._socket.call, request)
+        known = self._following.get(subscription_id)
+        if known is not None:
+            known.count += 1
+            return subscription_id
+        if len(self._following) >= SUBSCRIPTIONS_MAX:
+            raise TooManySubscriptions
+        subscription = await self._rooms.join_group(self._socket.call, request, subscription_id, self._wake)
+        self._following[subscription_id] = _Following(subscription, options.include_metadata)
+        return subscription_id
+
     def _unsubscribe(self, subscription_id: str) -> None:
         following = self._following.get(subscription_id)
         if following is None:
@@ -148,8 +164,14 @@ class Conversation:
         self._following.pop(subscription_id).subscription.close()
         self._ready.pop(subscription_id, None)
 
-    def _ack(self, frame: Frame) -> None:
-        """Of nothing in flight: ignored."""
+    async def _ack(self, frame: Frame) -> None:
+        """A word on an event of a group. Of nothing in flight: ignored. Raises InvalidMessage for what is no ack."""
+        ack_type, delay_ms = ack_of(frame)
+        for following in self._following.values():
+            subscription = following.subscription
+            if isinstance(subscription, GroupSubscription) and subscription.awaits(frame.event_id):
+                await subscription.ack(frame.event_id, ack_type, delay_ms)
+                return
 
     # Writing
 
@@ -157,7 +179,7 @@ class Conversation:
         self._answers.append(text)
         self._kick()
 
-    def _wake(self, subscription: Subscription) -> None:
+    def _wake(self, subscription: Subscription | GroupSubscription) -> None:
         if subscription.id in self._following:
             self._ready[subscription.id] = None
             self._kick()
@@ -201,10 +223,12 @@ class Conversation:
             return
         for entry in entries:
             await self._socket.send(event_frame(following.head, entry, following.with_meta))
+        if isinstance(subscription, GroupSubscription):
+            subscription.sent()
         if subscription.ready:
             self._wake(subscription)
 
-    def _fail(self, subscription: Subscription, error: IronflowError) -> None:
+    def _fail(self, subscription: Subscription | GroupSubscription, error: IronflowError) -> None:
         retrying = error.connect == "unavailable"
         self._answers.append(subscription_error_frame(subscription.id, error, retrying))
         if retrying:

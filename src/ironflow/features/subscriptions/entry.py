@@ -6,10 +6,10 @@ import msgspec
 
 from ironflow.base.json import NULL, Json, write_json_text
 from ironflow.base.time import Millis, to_datetime
-from ironflow.features.subscriptions.contract import EventMetadata
+from ironflow.features.consumer_groups.contract import EventMetadata
 from ironflow.log.filters import EventFilter
 from ironflow.log.record import Record
-from ironflow.log.topics import topic_of
+from ironflow.log.topics import payload_text, topic_of
 
 # Beside its data an entry takes about this much, queues included.
 OVERHEAD_BYTES = 600
@@ -86,18 +86,4 @@ def entry_of(record: Record) -> Entry | None:
     if record.kind != "entity":
         return Entry(record, record.position, topic, words, record.data)
     parts = (record.entity_type or "", record.entity_id or "", *words)
-    return Entry(record, record.position, topic, parts, _entity_data(record))
-
-
-def _entity_data(record: Record) -> str:
-    """What a subscriber to an entity gets as `data`. Source: protocol/connectrpc.md 7."""
-    about = {
-        "id": record.id,
-        "name": record.name,
-        "entityVersion": record.entity_version,
-        "version": record.version,
-        "timestamp": to_datetime(record.created_at),
-        "source": record.source,
-    }
-    metadata = f',"metadata":{record.metadata}' if record.metadata else ""
-    return f'{write_json_text(about)[:-1]},"data":{record.data}{metadata}}}'
+    return Entry(record, record.position, topic, parts, payload_text(record))

@@ -7,6 +7,7 @@ import msgspec
 from ironflow.base.errors import InvalidArgument, IronflowError
 from ironflow.base.json import write_json_text
 from ironflow.base.spelling import reader
+from ironflow.features.consumer_groups.contract import DELAY_MS_MAX, AckType
 from ironflow.features.subscriptions.contract import Subscribe
 from ironflow.features.subscriptions.entry import Entry
 
@@ -64,6 +65,23 @@ def read_frame(text: str | bytes) -> Frame:
         return _read_frame(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
         raise InvalidMessage(f"This is no frame: {fault}") from None
+
+
+def ack_of(frame: Frame) -> tuple[AckType, int | None]:
+    """What an ack says, and the delay of a nak in ms, None for the group's own. Raises InvalidMessage."""
+    try:
+        ack_type = AckType.accept(frame.ack_type)
+    except ValueError:
+        ack_type = None
+    if ack_type is None:
+        raise InvalidMessage(f"The ackType of an ack is `ack`, `nak` or `term`, not {frame.ack_type[:40]!r}.")
+    delay_ms = frame.redeliver_delay
+    # Clients may send a default with every ack; only a nak has a delay.
+    if delay_ms is None or ack_type is not AckType.NAK:
+        return AckType(ack_type), None
+    if not 0 <= delay_ms <= DELAY_MS_MAX:
+        raise InvalidMessage(f"The redeliverDelay of a nak is 0 to {DELAY_MS_MAX} ms, not {delay_ms}.")
+    return AckType.NAK, int(delay_ms)
 
 
 def _wish(text: msgspec.Raw) -> Wish:

@@ -11,6 +11,7 @@ from ironflow.features.subscriptions.contract import (
     Subscribe,
     SubscribeOptions,
 )
+from ironflow.log.topics import topic_pattern
 
 NAMESPACE = "default"
 
@@ -29,6 +30,12 @@ def check_options(options: SubscribeOptions) -> None:
         raise InvalidSubscription("A consumer group knows itself where it goes on: leave startAfterSequence out.")
     if options.replay:
         raise InvalidSubscription("Say either replay or startAfterSequence: the last events, or all after one of them.")
+
+
+def check_group_pattern(reads: str, wanted: str) -> None:
+    """Raises InvalidSubscription when a group reads something else than its new member wants."""
+    if topic_pattern(reads) != topic_pattern(wanted):
+        raise InvalidSubscription(f"The group reads {reads!r}, not {wanted!r}. Subscribe with its own pattern.")
 
 
 def replay_count(options: SubscribeOptions) -> int:

@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from ironflow.base.call import Call
 from ironflow.base.socket import Socket, SocketHandler, SocketRoute
+from ironflow.features.consumer_groups.contract import SubscriptionEvent
+from ironflow.features.consumer_groups.service import ConsumerGroups
+from ironflow.features.consumer_groups.streams import listen
 from ironflow.features.subscriptions import contract, rules
-from ironflow.features.subscriptions.contract import Subscribe, SubscribeOptions, SubscriptionEvent
+from ironflow.features.subscriptions.contract import Subscribe, SubscribeOptions
 from ironflow.features.subscriptions.conversation import Conversation
 from ironflow.features.subscriptions.entry import Entry
 from ironflow.features.subscriptions.feed import LogFeed
+from ironflow.features.subscriptions.group import GroupSubscription, enter_group
 from ironflow.features.subscriptions.subscription import Subscription
 from ironflow.log.filters import event_filter
 from ironflow.log.tail import Tail
@@ -21,8 +26,9 @@ from ironflow.storage.port import Database
 class Subscriptions:
     """The subscriptions room."""
 
-    def __init__(self, db: Database, tail: Tail) -> None:
+    def __init__(self, db: Database, tail: Tail, groups: ConsumerGroups) -> None:
         self._log = LogFeed(db, tail)
+        self._groups = groups
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -37,6 +43,12 @@ class Subscriptions:
 
     async def subscribe(self, call: Call, request: Subscribe) -> AsyncGenerator[SubscriptionEvent, None]:
         """Events until nobody reads them any more."""
+        if request.options is not None and request.options.consumer_group:
+            member = await enter_group(self._groups, call, request)
+            async with aclosing(listen(self._groups, member)) as events:
+                async for event in events:
+                    yield event
+            return
         woken = asyncio.Event()
         subscription = self.make(call, request, lambda _: woken.set())
         with_metadata = bool(request.options and request.options.include_metadata)
@@ -51,6 +63,17 @@ class Subscriptions:
         finally:
             subscription.close()
 
+    def id_of(self, call: Call, request: Subscribe) -> str:
+        """The id that this wish of this caller always has."""
+        return rules.subscription_id(call.environment, call.principal.name, request)
+
+    async def join_group(
+        self, call: Call, request: Subscribe, subscription_id: str, wake: Callable[[GroupSubscription], None]
+    ) -> GroupSubscription:
+        """A subscription with a consumer group. Raises what `enter_group` raises."""
+        member = await enter_group(self._groups, call, request)
+        return GroupSubscription(subscription_id, self._groups, call, member, wake)
+
     def make(self, call: Call, request: Subscribe, wake: Callable[[Subscription], None]) -> Subscription:
         """A subscription that has not begun yet.
 
@@ -59,7 +82,7 @@ class Subscriptions:
         options = request.options or SubscribeOptions()
         rules.check_options(options)
         return Subscription(
-            id=rules.subscription_id(call.environment, call.principal.name, request),
+            id=self.id_of(call, request),
             environment=call.environment,
             pattern=topic_pattern(request.pattern),
             namespace=options.namespace or rules.NAMESPACE,
