@@ -95,12 +95,17 @@ class Streams:
             limit=request.limit,
             backward=rules.check_direction(request.direction),
         )
-        head, found, more = await self._db.read(lambda tx: _with_head(tx, wanted))
-        return contract.StreamEvents(
-            events=[messages.event_message(each) for each in found],
-            total_count=head.event_count if head is not None else 0,
-            next_version=more,
-        )
+
+        # The messages are made where the rows are read: many of them would keep the event loop from others.
+        def look(tx: Tx) -> contract.StreamEvents:
+            head, found, more = _with_head(tx, wanted)
+            return contract.StreamEvents(
+                events=[messages.event_message(each) for each in found],
+                total_count=head.event_count if head is not None else 0,
+                next_version=more,
+            )
+
+        return await self._db.read(look)
 
     async def info(self, call: Call, request: contract.GetStreamInfo) -> contract.StreamInfo:
         head = await self._db.peek(lambda tx: store.head(tx, call.environment, request.entity_id))
@@ -152,8 +157,12 @@ class Streams:
 
     async def flat_history(self, call: Call, request: contract.GetFlatHistory) -> contract.FlatHistory:
         wanted = _Wanted(call.environment, request.entity_id, request.from_version, request.limit)
-        _, found, more = await self._db.read(lambda tx: _with_head(tx, wanted))
-        return contract.FlatHistory(events=[messages.flat_message(each) for each in found], next_version=more)
+
+        def look(tx: Tx) -> contract.FlatHistory:
+            _, found, more = _with_head(tx, wanted)
+            return contract.FlatHistory(events=[messages.flat_message(each) for each in found], next_version=more)
+
+        return await self._db.read(look)
 
     async def create_snapshot(self, call: Call, request: contract.CreateSnapshot) -> contract.SnapshotCreated:
         rules.check_state_bytes(len(bytes(request.state)), self._limits.state_bytes)

@@ -1,19 +1,16 @@
 """What is remembered of streams beside the log: their heads, read here, and snapshots."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ironflow.base.time import Millis
 from ironflow.log import heads
 from ironflow.log.heads import Head
 from ironflow.log.read import COLUMNS
 from ironflow.log.record import Record
-from ironflow.storage.port import Tx
+from ironflow.storage.port import Params, Tx
 
 HEAD = f"SELECT {heads.COLUMNS} FROM streams WHERE environment = :environment AND entity_id = :entity_id"
-_OF_TYPE = """FROM streams WHERE environment = :environment AND (:entity_type = '' OR entity_type = :entity_type)
- AND (:search = '' OR entity_id {ilike} :like ESCAPE '!')"""
-LIST = f"SELECT {heads.COLUMNS} {_OF_TYPE} AND entity_id > :cursor ORDER BY entity_id LIMIT :limit OFFSET :offset"
-COUNT = f"SELECT count(*) {_OF_TYPE}"
+_LIKE = "entity_id {ilike} :like ESCAPE '!'"
 
 _EVENTS = f"""SELECT {COLUMNS} FROM events WHERE environment = :environment AND entity_id = :entity_id
  AND entity_version >= :first AND entity_version <= :last
@@ -54,12 +51,16 @@ def list_heads(
     tx: Tx, environment: str, entity_type: str, search: str, cursor: str, limit: int, offset: int
 ) -> list[Head]:
     """By entity id, after `cursor`. entity_type, search: empty for any; search is text within the id."""
-    params = _filter(environment, entity_type, search)
-    return [Head(*row) for row in tx.rows(LIST, {**params, "cursor": cursor, "limit": limit, "offset": offset})]
+    where, params = _where(environment, entity_type, search)
+    params |= {"cursor": cursor, "limit": limit, "offset": offset}
+    sql = f"""SELECT {heads.COLUMNS} FROM streams WHERE {where} AND entity_id > :cursor
+    ORDER BY entity_id LIMIT :limit OFFSET :offset"""
+    return [Head(*row) for row in tx.rows(sql, params)]
 
 
 def count_heads(tx: Tx, environment: str, entity_type: str, search: str) -> int:
-    row = tx.row(COUNT, _filter(environment, entity_type, search))
+    where, params = _where(environment, entity_type, search)
+    row = tx.row(f"SELECT count(*) FROM streams WHERE {where}", params)
     return row[0] if row else 0
 
 
@@ -76,7 +77,7 @@ def events(
     until: Millis = 0,
 ) -> list[Record]:
     """Events of a stream with versions from `first` to `last`. since, until: 0 for any; `until` itself not."""
-    params: dict[str, Any] = {
+    params: Params = {
         "environment": environment,
         "entity_id": entity_id,
         "first": first,
@@ -109,6 +110,15 @@ def drop_old_snapshots(tx: Tx, environment: str, entity_id: str, kept: int) -> i
     return tx.run(DROP_OLD_SNAPSHOTS, {"environment": environment, "entity_id": entity_id, "kept": kept})
 
 
-def _filter(environment: str, entity_type: str, search: str) -> dict[str, Any]:
-    text = search.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    return {"environment": environment, "entity_type": entity_type, "search": search, "like": f"%{text}%"}
+def _where(environment: str, entity_type: str, search: str) -> tuple[str, Params]:
+    """Only conditions that are asked for, so that the fitting index is found."""
+    parts = ["environment = :environment"]
+    params: Params = {"environment": environment}
+    if entity_type:
+        parts.append("entity_type = :entity_type")
+        params["entity_type"] = entity_type
+    if search:
+        text = search.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        parts.append(_LIKE)
+        params["like"] = f"%{text}%"
+    return " AND ".join(parts), params
