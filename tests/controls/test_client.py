@@ -1,10 +1,9 @@
 """The client's words for run controls, bulk jobs and gathered events, over HTTP with a server in this process."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from multidict import CIMultiDict
 
 from ironflow.base.errors import DeadlineExceeded
 from ironflow.engine.errors import RunNotPaused, RunNotResumable, StepNotFound
@@ -12,28 +11,12 @@ from ironflow.features.bulk.contract import InvalidBulk
 from ironflow.features.debounces.contract import DebounceNotFound
 from ironflow.features.runs.contract import RunStatus
 from ironflow.sdk.client import Client
-from ironflow.sdk.transport import Answer
 from tests.support.house import open_house
+from tests.support.wire import Wire
 from tests.support.work import Work, step
 from tests.support.yields import invokes, waits_for
 
 FINAL = {"message": "no", "code": "NO", "retryable": False}
-
-
-class Wire:
-    """The network between a client and a house."""
-
-    def __init__(self, house: Work) -> None:
-        self._http = house.http()
-
-    async def request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout: float
-    ) -> Answer:
-        found = await self._http.request(method, path, headers=dict(headers), content=body, timeout=timeout)
-        return Answer(found.status_code, CIMultiDict(found.headers), found.content)
-
-    async def close(self) -> None:
-        await self._http.aclose()
 
 
 @pytest.fixture

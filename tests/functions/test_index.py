@@ -1,10 +1,14 @@
 """Which functions an event starts: exact names, patterns and expressions, kept in memory and never out of date."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from ironflow.features.events import contract as events
 from ironflow.features.functions import contract as functions
+from ironflow.storage.port import StorageFailed
+from tests.storage.disk import watched_disk
+from tests.support.house import open_house
 from tests.support.work import Work
 
 FUNCTIONS: dict[str, list[dict[str, str]]] = {
@@ -121,3 +125,33 @@ async def test_a_deleted_function_leaves_nothing_behind_that_an_event_could_star
     await asyncio.gather(*(come_and_go(f"f-{number}") for number in range(4)))
 
     assert (await house.emit()).run_ids == []
+
+
+async def test_a_registration_whose_commit_failed_starts_nothing_and_hides_no_later_one(tmp_path: Path):
+    """An emit shares the commit of a registration, so that it sees it; the disk is full at the COMMIT."""
+    with watched_disk() as disk:
+        async with open_house(Work, str(tmp_path / "ironflow.db")) as house:
+            await house.a_function("first", on="order.placed")
+            assert await started(house, "order.placed") == ["first"]
+
+            disk.full = True
+            lost = await asyncio.gather(
+                house.a_function("phantom", on="order.placed"), house.emit(), return_exceptions=True
+            )
+            disk.full = False
+            assert [type(each) for each in lost] == [StorageFailed, StorageFailed]
+
+            await house.a_function("second", on="order.placed")
+            assert await started(house, "order.placed") == ["first", "second"]
+
+
+async def test_a_status_whose_commit_failed_is_not_what_the_next_event_meets(tmp_path: Path):
+    with watched_disk() as disk:
+        async with open_house(Work, str(tmp_path / "ironflow.db")) as house:
+            await house.a_function("first", on="order.placed")
+            disk.full = True
+            pausing = house.call(functions.update_status, id="first", status="paused")
+            await asyncio.gather(pausing, house.emit(), return_exceptions=True)
+            disk.full = False
+
+            assert await started(house, "order.placed") == ["first"]

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from ironflow.features.audit import contract as audit
 from ironflow.features.controls import contract as controls
 from ironflow.features.events import contract as events
 from ironflow.features.functions import contract as functions
@@ -12,6 +13,7 @@ from ironflow.features.jobs import contract as jobs
 from ironflow.features.kv import contract as kv
 from ironflow.features.runs import contract as runs
 from ironflow.features.streams import contract as streams
+from ironflow.features.time_travel import contract as time_travel
 from ironflow.sdk import generate_sync, report, views
 
 VIEWS = [
@@ -21,6 +23,9 @@ VIEWS = [
     (views.PausedStep, controls.PausedStep),
     (views.PausedState, controls.PausedState),
     (views.RunResult, runs.RunResult),
+    (views.StepOutput, time_travel.StepOutput),
+    (views.StepState, time_travel.StepState),
+    (views.AuditEvent, audit.AuditEvent),
     (views.Event, events.Event),
     (views.Emitted, events.Emitted),
     (views.Function, functions.Function),
@@ -49,6 +54,10 @@ def test_making_the_client_takes_awaits_out_and_leaves_texts_alone():
 @pytest.mark.parametrize(("view", "message"), VIEWS, ids=lambda each: each.__name__)
 def test_a_view_has_the_fields_of_its_message(view, message):
     assert set(view.__struct_fields__) == set(message.__struct_fields__)
+
+
+def test_the_view_of_a_past_run_has_the_fields_of_its_message_but_the_one_for_generated_readers():
+    assert {*views.RunState.__struct_fields__, "snapshot"} == set(time_travel.RunState.__struct_fields__)
 
 
 def test_reports_have_only_fields_that_the_contract_knows():

@@ -82,8 +82,10 @@ def _invoke(run: Run, invoke: commands.Invoke, known: Step | None, word: str, no
         )
         return Outcome((RunFailed(at=now, error=known.error or error_text(error), report=word),))
     if known is not None:
-        # The child is under way: keep waiting, until the first deadline.
-        return Outcome((_waiting("invoke", known.wait_until, known, word, now),))
+        # The child is under way: keep waiting, until the first deadline. A resume from a later step dropped its timer.
+        until = known.wait_until if known.wait_until is not None else now
+        timer = SetTimer(kind="invoke", due_at=until, step_id=known.step_id)
+        return Outcome((_waiting("invoke", until, known, word, now),), (timer,))
     step = _step(run, None, invoke.step_id, invoke.name, "invoke_function", "waiting", now)
     step = replace(step, input=invoke.input)
     if invoke.refusal:

@@ -129,6 +129,90 @@ class PausedState(View, kw_only=True, frozen=True):
     pause_reason: str = ""
 
 
+class StepState(View, kw_only=True, frozen=True):
+    """A step of a recorded run at a moment. original_output: what it was before somebody replaced it."""
+
+    id: str
+    step_id: str
+    name: str
+    type: str
+    sequence: int
+    status: str
+    attempt: int
+    output: Any = None
+    error: Failure | None = None
+    original_output: Any = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    duration_ms: int | None = None
+    injected: bool = False
+    patched: bool = False
+    patched_by: str | None = None
+    compensation_for: str | None = None
+    sleep_until: datetime | None = None
+    wait_event_name: str | None = None
+    wait_timeout: datetime | None = None
+    child_run_id: str | None = None
+
+
+class RunState(View, kw_only=True, frozen=True):
+    """A recorded run and its steps at a moment: all that had been recorded by then, and nothing later.
+
+    status: as for a Run; state: the engine's own word with its reason.
+    """
+
+    run_id: str
+    function_id: str
+    function_version: int
+    code_hash: str | None = None
+    recording: str
+    status: str
+    state: str
+    pause_reason: str = ""
+    attempt: int
+    max_attempts: int
+    event_id: str
+    event_name: str
+    input: Any = None
+    output: Any = None
+    error: Failure | None = None
+    cancellation_cause: str | None = None
+    worker_id: str | None = None
+    parent_run_id: str | None = None
+    next_at: datetime | None = None
+    steps: list[StepState]
+    timestamp: datetime
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class StepOutput(View, kw_only=True, frozen=True):
+    """The output that a step had at a moment. original_output: what it was before somebody replaced it."""
+
+    step_id: str
+    status: str
+    output: Any = None
+    original_output: Any = None
+    patched: bool = False
+    injected: bool = False
+    timestamp: datetime
+
+
+class AuditEvent(View, kw_only=True, frozen=True):
+    """One thing that happened to a run. payload: what there is to tell, by event_type; metadata: its `actor`."""
+
+    id: str
+    run_id: str
+    function_id: str
+    step_id: str | None = None
+    event_type: str
+    payload: Any
+    metadata: dict[str, str] | None = None
+    created_at: datetime
+    environment_id: str
+
+
 class RunResult(View, kw_only=True, frozen=True):
     """How a run ended, or where it was when the wait timed out."""
 
@@ -294,6 +378,8 @@ def view(kind: type[V], message: msgspec.Struct) -> V:
             values[name] = from_payload(value)
         elif name in _INNER and value is not None:
             values[name] = view(_INNER[name], value)
+        elif (kind, name) in _INNER_LISTS:
+            values[name] = [view(_INNER_LISTS[kind, name], each) for each in getattr(message, name)]
         elif isinstance(value, dict):
             values[name] = {
                 key: from_payload(each) if isinstance(each, msgspec.Raw) else each for key, each in value.items()
@@ -319,3 +405,4 @@ def schema_view(message: schemas.Schema | schemas.SchemaInfo) -> EventSchema:
 
 
 _INNER: dict[str, type[View]] = {"error": Failure, "function": Function}
+_INNER_LISTS: dict[tuple[type[View], str], type[View]] = {(RunState, "steps"): StepState}

@@ -60,6 +60,7 @@ class FunctionIndex:
     def __init__(self, defaults: Policy) -> None:
         self._defaults = defaults
         self._epoch = 0
+        self._doubtful = False
         self._functions: dict[Key, Startable] = {}
         self._rules: dict[Key, tuple[_Rule, ...]] = {}
         # By (environment, name), and by (environment, literal text of a pattern). Tuples are replaced, never changed:
@@ -71,12 +72,30 @@ class FunctionIndex:
     def refresh(self, tx: Tx) -> None:
         """Takes over what has changed since the last time; one look-up when nothing has."""
         epoch = store.epoch(tx)
-        if epoch == self._epoch:
+        if epoch == self._epoch and not self._doubtful:
             return
         with self._changing:
+            if self._doubtful or store.epoch(tx) < self._epoch:
+                self._read_all(tx)
+                return
             for row in store.changed_since(tx, self._epoch):
                 self._replace(row)
             self._epoch = max(self._epoch, epoch)
+
+    def doubt(self) -> None:
+        """A change was not kept. Others of the same commit may have seen it: all is read again at the next refresh."""
+        self._doubtful = True
+
+    def _read_all(self, tx: Tx) -> None:
+        """As if nothing had been known; whoever looks meanwhile finds what was known before."""
+        self._doubtful = False
+        fresh = FunctionIndex(self._defaults)
+        epoch = store.epoch(tx)
+        for row in store.changed_since(tx, 0):
+            fresh._replace(row)
+        self._functions, self._rules = fresh._functions, fresh._rules
+        self._exact, self._patterns = fresh._exact, fresh._patterns
+        self._epoch = epoch
 
     def get(self, environment: str, function_id: str) -> Startable | None:
         return self._functions.get((environment, function_id))

@@ -1,12 +1,16 @@
 """What happens: registering, listing and switching functions."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ironflow.base.call import Call
 from ironflow.features.functions import contract, rules, schedules, store
+from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.functions.rules import FunctionRow
-from ironflow.storage.port import Database, Tx
+from ironflow.storage.port import Database, StorageFailed, Tx
+
+T = TypeVar("T")
 
 LIMIT_DEFAULT = 100
 
@@ -14,8 +18,9 @@ LIMIT_DEFAULT = 100
 class Functions:
     """The functions room."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, index: FunctionIndex) -> None:
         self._db = db
+        self._index = index
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -52,7 +57,7 @@ class Functions:
             tx.ring("functions")
             return contract.Registered(function=_shown(tx, function), created=verdict == "created")
 
-        return await self._db.write(change)
+        return await self._change(change)
 
     async def get(self, call: Call, request: contract.GetFunction) -> contract.Function:
         def look(tx: Tx) -> contract.Function:
@@ -98,7 +103,14 @@ class Functions:
             tx.ring("functions")
             return _shown(tx, function)
 
-        return await self._db.write(change)
+        return await self._change(change)
+
+    async def _change(self, change: Callable[[Tx], T]) -> T:
+        try:
+            return await self._db.write(change)
+        except StorageFailed:
+            self._index.doubt()
+            raise
 
 
 def _shown(tx: Tx, function: FunctionRow) -> contract.Function:

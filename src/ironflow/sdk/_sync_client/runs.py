@@ -9,14 +9,26 @@ from time import monotonic
 from typing import Any
 
 from ironflow.base.duration import Duration, duration_ms
+from ironflow.features.audit import contract as audit
 from ironflow.features.controls import contract as controls
 from ironflow.features.controls.contract import Why
 from ironflow.features.runs import contract
 from ironflow.features.runs.contract import RunStatus
+from ironflow.features.time_travel import contract as time_travel
+from ironflow.features.time_travel.contract import TimelineEvent
 from ironflow.sdk._sync_client.calls import Calls
 from ironflow.sdk.outcomes import next_look_s, still_going
 from ironflow.sdk.payload import as_json_text, from_json_text, to_payload
-from ironflow.sdk.views import PausedState, Run, Step, paused_state, view
+from ironflow.sdk.views import (
+    AuditEvent,
+    PausedState,
+    Run,
+    RunState,
+    Step,
+    StepOutput,
+    paused_state,
+    view,
+)
 
 
 class Runs:
@@ -121,6 +133,58 @@ class Runs:
     def why(self, run_id: str) -> Why:
         """Why a run is not running: what it waits for, until when, or who holds its slot. Raises RunNotFound."""
         return self._calls.call(controls.why, controls.GetWhy(id=run_id))
+
+    def state_at(self, run_id: str, at: datetime | None = None) -> RunState:
+        """A recorded run and its steps as they were at a moment, None for now.
+
+        Raises RunNotFound, RunNotRecorded, RecordingExpired, BeforeTheRun.
+        """
+        request = time_travel.GetRunStateAt(run_id=run_id, timestamp=at)
+        return view(RunState, self._calls.call(time_travel.state_at, request))
+
+    def timeline(self, run_id: str, *, page_size: int = 1000) -> Iterator[TimelineEvent]:
+        """What happened to a recorded run, in the order of time; asks for the next page when it is needed.
+
+        Raises RunNotFound, RunNotRecorded, RecordingExpired.
+        """
+        request = time_travel.GetRunTimeline(run_id=run_id, limit=page_size)
+        for page in self._calls.pages(time_travel.timeline, request):
+            for event in page.events:
+                yield event
+
+    def step_output_at(self, run_id: str, step_id: str, at: datetime | None = None) -> StepOutput:
+        """The output that a step of a recorded run had at a moment, None for now: before and after a patch, for one.
+
+        step_id: its row id, step id or name.
+        Raises RunNotFound, RunNotRecorded, RecordingExpired, BeforeTheRun, StepsNotRecorded, StepNotFound.
+        """
+        request = time_travel.GetStepOutputAt(run_id=run_id, step_id=step_id, timestamp=at)
+        return view(StepOutput, self._calls.call(time_travel.step_output, request))
+
+    def audit(
+        self,
+        run_id: str,
+        *,
+        event_type: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = 1000,
+    ) -> Iterator[AuditEvent]:
+        """The audit trail of a recorded run, with payloads, in the order of record.
+
+        event_type: only that word of docs/reference/audit.md. since, until: from the first on and before the second.
+        Raises RunNotFound, RunNotRecorded, RecordingExpired.
+        """
+        request = audit.GetAuditTrail(
+            run_id=run_id,
+            event_type=event_type,
+            from_timestamp="" if since is None else since.isoformat(),
+            to_timestamp="" if until is None else until.isoformat(),
+            limit=page_size,
+        )
+        for page in self._calls.pages(audit.trail, request):
+            for event in page.events:
+                yield view(AuditEvent, event)
 
     def wait(self, run_id: str, *, timeout: Duration = "30s") -> Run:
         """The run, once it has ended in whatever way.
