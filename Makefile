@@ -49,6 +49,7 @@ generated: $(VENV)/.tests
 	$(PY) -m ironflow.sdk.generate_sync --check
 	$(PY) -m ironflow.cli.reference --check
 	$(PY) -m ironflow.server.reference --check
+	$(PY) -m tests.protocol.protofiles --check
 
 format: $(VENV)/.tests
 	$(VENV)/bin/ruff check --fix

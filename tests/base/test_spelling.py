@@ -56,8 +56,8 @@ def read(text: str | bytes) -> Parcel:
     return reader(Parcel).read(text.encode() if isinstance(text, str) else text)
 
 
-def written(message: Parcel, spelling: Any = "snake", rpc: bool = False) -> dict[str, Any]:
-    return json.loads(message_to_json(message, spelling, rpc=rpc))
+def written(message: Parcel, spelling: Any = "snake", rpc: bool = False, twins: Any = "both") -> dict[str, Any]:
+    return json.loads(message_to_json(message, spelling, rpc=rpc, twins=twins))
 
 
 @pytest.mark.parametrize(
@@ -305,6 +305,14 @@ def test_a_payload_that_is_no_object_is_sent_under_both_of_its_names_on_rpc(payl
     assert ("dataValue" in rpc) is twins
     assert rpc["data"] == rpc.get("dataValue", rpc["data"]) == json.loads(payload)
     assert "dataValue" not in rest
+
+
+@pytest.mark.parametrize(("payload", "key"), [('{"a":1}', "data"), ("[1]", "dataValue"), ("null", "dataValue")])
+def test_for_generated_readers_a_payload_has_one_name(payload: str, key: str) -> None:
+    parcel = Parcel(parcel_id="p", data=msgspec.Raw(payload.encode()))
+    told = written(parcel, "camel", rpc=True, twins="value")
+
+    assert {name: told[name] for name in ("data", "dataValue") if name in told} == {key: json.loads(payload)}
 
 
 def test_a_field_of_one_wire_is_not_sent_on_the_other() -> None:

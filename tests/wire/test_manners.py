@@ -1,6 +1,7 @@
 """How HTTP is spoken: error bodies, methods, CORS, environments, key spellings, deadlines. In process, on SQLite."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,15 +94,47 @@ async def test_an_rpc_refusal_has_a_connect_code_and_the_status_that_belongs_to_
         assert (told["code"], bool(told["message"])) == (code, True)
 
 
-async def test_only_json_is_read_by_rpc_and_said_so(client: httpx.AsyncClient):
-    for kind in ("application/proto", "application/x-protobuf", "application/grpc", "application/connect+json"):
+async def test_a_codec_that_rpc_does_not_speak_is_refused_and_said_so(client: httpx.AsyncClient):
+    for kind in ("application/x-protobuf", "application/grpc", "application/connect+xml"):
         answer = await client.post(f"{RPC}/GetRun", content=b"{}", headers={"content-type": kind})
         assert (answer.status_code, answer.json()["reason"]) == (415, "UNSUPPORTED_MEDIA_TYPE"), kind
     for kind in ("application/json; charset=utf-8", "APPLICATION/JSON", "text/plain", ""):
         answer = await client.post(f"{RPC}/ListRuns", content=b"", headers={"content-type": kind})
         assert answer.status_code == 200, kind
-    packed = await client.post(f"{RPC}/ListRuns", content=b"{}", headers={"content-encoding": "gzip"})
-    assert packed.json()["code"] == "unimplemented"
+    answer = await client.post(f"{RPC}/GetCapabilities", headers={"content-type": "application/proto"})
+    assert (answer.status_code, "JSON only" in answer.json()["message"]) == (415, True)
+
+
+async def test_a_packed_body_is_read_within_bounds(client: httpx.AsyncClient):
+    async def status(content: bytes, encoding: str = "gzip") -> tuple[int, str]:
+        answer = await client.post(f"{RPC}/ListRuns", content=content, headers={"content-encoding": encoding})
+        return answer.status_code, answer.json().get("code", "")
+
+    assert await status(gzip.compress(b'{"limit":1}')) == (200, "")
+    assert await status(gzip.compress(b'{"limit"') + gzip.compress(b":1}")) == (200, "")
+    assert await status(b"") == (200, "")
+    assert await status(b'{"limit":1}', "identity") == (200, "")
+    assert await status(b'{"limit":1}') == (400, "invalid_argument")
+    assert await status(gzip.compress(b'{"limit":1}')[:-3]) == (400, "invalid_argument")
+    assert await status(gzip.compress(b'{"limit":1}') + b"more") == (400, "invalid_argument")
+    assert await status(gzip.compress(b"{}"), "br") == (501, "unimplemented")
+    # A bomb of a kilobyte, and one that is a bomb of a bomb.
+    assert await status(gzip.compress(b" " * 1_000_001)) == (429, "resource_exhausted")
+    assert await status(gzip.compress(b" " * 100_000_000)) == (429, "resource_exhausted")
+    assert (await status(gzip.compress(gzip.compress(b" " * 100_000_000))))[0] == 400
+
+
+async def test_an_answer_is_packed_where_it_is_asked_for_and_worth_it(house: Work, client: httpx.AsyncClient):
+    await house.a_function(on=None)
+    body = {"functionId": "charge", "data": {"text": "x" * 20_000}}
+    run_id = (await client.post(f"{RPC}/InvokeFunction", json=body)).json()["runId"]
+    for accepted, packed in (("gzip", True), ("identity", False), ("", False), ("gzip;q=0", False), ("br, gzip", True)):
+        answer = await client.post(f"{RPC}/GetRun", json={"id": run_id}, headers={"accept-encoding": accepted})
+        assert (answer.headers.get("content-encoding") == "gzip") is packed, accepted
+        assert answer.json()["input"] == body["data"]
+        assert int(answer.headers["content-length"]) < 1_000 or not packed
+    small = await client.post(f"{RPC}/ListFunctions", json={"limit": 0}, headers={"accept-encoding": "gzip"})
+    assert "content-encoding" not in small.headers
 
 
 async def test_a_deadline_ends_an_rpc_and_a_bad_one_is_refused(house: Work, client: httpx.AsyncClient):

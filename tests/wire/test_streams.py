@@ -1,11 +1,14 @@
 """Connect streams on real sockets: both HTTP servers, HTTP/1.1 and HTTP/2 with prior knowledge, hand-made clients."""
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -18,11 +21,13 @@ from ironflow.dispatch import Dispatch
 from ironflow.server.http_servers import HttpServer, http_server
 from ironflow.server.settings import load_settings
 from ironflow.transports import exchange, http
+from ironflow.transports.connect_codecs import Codecs
 from ironflow.transports.connect_streams import ConnectStreams
 from ironflow.transports.connectrpc import PREFIX, Connect
 from ironflow.transports.context import CallContext
 from ironflow.transports.http import App
-from tests.wire.clients import JSON, Frame, enveloped, http1, http2, packed
+from tests.wire import oracle
+from tests.wire.clients import JSON, PROTO, Frame, enveloped, http1, http2, packed
 from tests.wire.clients import Answer as Came
 
 BODY_BYTES_MAX = 50_000
@@ -111,7 +116,7 @@ class Room:
             self._opened(-1)
 
     async def once(self, call: Call, request: Count) -> Number:
-        return Number(number_value=request.to)
+        return Number(number_value=request.to, filling="x" * request.bytes_each)
 
 
 class Served:
@@ -129,8 +134,9 @@ async def served(folder: Path, name: str) -> AsyncIterator[Served]:
     dispatch = Dispatch()
     dispatch.bind({COUNT: room.count, ECHO: room.echo, DRAIN: room.drain, ONCE: room.once})
     context = CallContext(SystemClock())
-    streams = ConnectStreams(dispatch, context, BODY_BYTES_MAX)
-    app = App([(PREFIX, Connect(dispatch, context))], {}, BODY_BYTES_MAX, (streams,))
+    codecs = Codecs(lambda: oracle.SCHEMA)
+    streams = ConnectStreams(dispatch, context, BODY_BYTES_MAX, codecs)
+    app = App([(PREFIX, Connect(dispatch, context, BODY_BYTES_MAX, codecs))], {}, BODY_BYTES_MAX, (streams,))
     server = http_server(app, settings)
     started = asyncio.Event()
     serving = asyncio.create_task(server.serve(started.set))
@@ -200,13 +206,13 @@ async def test_the_head_comes_before_the_first_answer(house: Served, way: str):
 async def test_an_error_comes_after_the_answers_with_its_code_and_when_to_try_again(house: Served, way: str):
     async with asked(house, way, enveloped({"to": 1, "then": "fail"})) as came:
         assert came.status == 200
-        assert await numbers(came) == (
-            [0],
-            {
-                "error": {"code": "not_found", "message": "It went away while counting.", "reason": "GONE"},
-                "metadata": {"retry-after": ["3"]},
-            },
-        )
+        seen, last = await numbers(came)
+        assert (seen, last["metadata"]) == ([0], {"retry-after": ["3"]})
+        error = last["error"]
+        assert (error["code"], error["message"]) == ("not_found", "It went away while counting.")
+        info, retry = error["details"]
+        assert oracle.plain(oracle.detail(info)) == {"reason": "GONE", "domain": "ironflow"}
+        assert oracle.plain(oracle.detail(retry)) == {"retry_delay": "3s"}
     async with asked(house, way, enveloped({"then": "surprise"})) as came:
         seen, last = await numbers(came)
         assert (seen, last["error"]["code"]) == ([], "internal")
@@ -267,6 +273,61 @@ async def test_a_frame_is_packed_only_for_who_reads_it(house: Served, way: str):
     async with asked(house, way, enveloped({"to": 1}), connect_accept_encoding="gzip") as came:
         # Too small to be worth it.
         assert [frame.flags for frame in await came.rest()] == [0, 2]
+
+
+ASKED, TOLD = oracle.kind("Asked"), oracle.kind("Told")
+
+
+def as_proto(**values: Any) -> bytes:
+    return oracle.made(ASKED, values).SerializeToString()
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_server_stream_in_binary(house: Served, way: str):
+    for body, more in (
+        (enveloped(as_proto(to=3, then="fail")), {}),
+        (packed(as_proto(to=3, then="fail")), {"connect_content_encoding": "gzip"}),
+    ):
+        async with asked(house, way, body, end=True, content_type=PROTO, **more) as came:
+            assert (came.status, came.headers["content-type"]) == (200, PROTO)
+            *numbers, last = await came.rest()
+            assert [oracle.plain(TOLD.FromString(frame.data)) for frame in numbers] == [
+                {},
+                {"number_value": "1"},
+                {"number_value": "2"},
+            ]
+            assert last.error == "not_found"
+    for rubbish in (b"\xff", b"\x08", b"\x12\x7f", b"\x12\x01\xff"):
+        async with asked(house, way, enveloped(rubbish), content_type=PROTO) as came:
+            (last,) = await came.rest()
+            assert last.error == "invalid_argument"
+
+
+async def test_a_bidirectional_stream_in_binary(house: Served):
+    more = {"content_type": PROTO, "connect_content_encoding": "gzip", "connect_accept_encoding": "gzip"}
+    async with asked(house, "http2", b"", ECHO_PATH, end=False, **more) as came:
+        assert came.headers["connect-content-encoding"] == "gzip"
+        for value, size in ((1, 0), (2, 10_000), (3, 0)):
+            came.send(packed(as_proto(to=value, bytes_each=size)))
+            frame = await came.frame()
+            assert frame.flags == (1 if size else 0)
+            told = TOLD.FromString(zlib.decompress(frame.data, 31) if frame.flags else frame.data)
+            assert told == TOLD(number_value=value, filling="x" * size)
+        came.end()
+        assert await came.rest() == [Frame(2, b"{}")]
+
+
+async def test_unary_in_binary_and_packed(house: Served):
+    async with httpx.AsyncClient(base_url=house.address) as client:
+        for packing in (False, True):
+            content = as_proto(to=7, bytes_each=5_000)
+            headers = {"content-type": "application/proto", "accept-encoding": "gzip" if packing else "identity"}
+            if packing:
+                content, headers["content-encoding"] = gzip.compress(content), "gzip"
+            answer = await client.post(f"{PREFIX}TestService/Once", content=content, headers=headers)
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "application/proto")
+            assert answer.headers.get("content-encoding") == ("gzip" if packing else None)
+            assert TOLD.FromString(answer.content) == TOLD(number_value=7, filling="x" * 5_000)
 
 
 @pytest.mark.parametrize("way", WAYS)

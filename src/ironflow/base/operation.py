@@ -22,6 +22,7 @@ Req = TypeVar("Req", bound=msgspec.Struct)
 Res = TypeVar("Res", bound=msgspec.Struct | None)
 
 Spelling = Literal["snake", "camel", "both"]
+Twins = Literal["both", "value"]
 Streaming = Literal["unary", "server", "bidi"]
 
 
@@ -41,6 +42,8 @@ class Operation(Generic[Req, Res]):
     scope: the permission it needs, `noun:verb`; `public` needs none.
     spelling: the key spelling of REST answers (`both` sends each key twice).
     rpc_spelling: the same for Connect JSON.
+    twins: how Connect JSON sends a payload that is no object: as `x` and `xValue`, or, where the reader is generated
+        code that takes nothing but an object in `x`, as `xValue` alone.
     success: REST status of an answer.
     body: the request field that receives the raw request body; None when the body is a JSON object of fields.
     body_is: with `body`: `bytes` takes whatever was sent, `json` a JSON value.
@@ -66,6 +69,7 @@ class Operation(Generic[Req, Res]):
     streaming: Streaming = "unary"
     spelling: Spelling = "snake"
     rpc_spelling: Spelling = "camel"
+    twins: Twins = "both"
     success: int = 200
     body: str | None = None
     body_is: Literal["bytes", "json"] = "json"

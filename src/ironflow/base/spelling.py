@@ -17,7 +17,7 @@ from ironflow.base.duration import duration_ms
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.fields import Field, WireEnum, fields_of
 from ironflow.base.json import NULL, InvalidJson, check_payload
-from ironflow.base.operation import Spelling
+from ironflow.base.operation import Spelling, Twins
 from ironflow.base.time import parse_time, to_datetime
 
 Raw = msgspec.Raw
@@ -257,14 +257,15 @@ Write = Callable[[Any], Any]
 class Writer:
     """Turns one kind of message into a dict with the keys and manners of one wire."""
 
-    def __init__(self, message: type[msgspec.Struct], spelling: Spelling, rpc: bool) -> None:
+    def __init__(self, message: type[msgspec.Struct], spelling: Spelling, rpc: bool, twins: Twins) -> None:
         hints = get_type_hints(message, include_extras=True)
+        self._twins_alone = twins == "value"
         self._plan: list[tuple[str, tuple[str, ...], Write | None, bool]] = []
         for name, said in fields_of(message).items():
             if said.only is not None and (said.only == "rpc") is not rpc:
                 continue
             keys = tuple({"snake": [name], "camel": [camel(name)], "both": [name, camel(name)]}[spelling])
-            write = _writing(hints[name], spelling, rpc, said)
+            write = _writing(hints[name], spelling, rpc, twins, said)
             self._plan.append((name, tuple(dict.fromkeys(keys)), write, rpc and said.twin is not None))
 
     def write(self, message: msgspec.Struct) -> dict[str, Any]:
@@ -281,36 +282,46 @@ class Writer:
             if twin and not bytes(value).lstrip().startswith(b"{"):
                 # Older JavaScript clients read only `x`, generated ones `xValue`: both get it.
                 out[keys[0] + "Value"] = value
+                if self._twins_alone:
+                    for key in keys:
+                        del out[key]
         return out
 
 
 @cache
-def writer(message: type[msgspec.Struct], spelling: Spelling = "snake", rpc: bool = False) -> Writer:
-    return Writer(message, spelling, rpc)
+def writer(
+    message: type[msgspec.Struct], spelling: Spelling = "snake", rpc: bool = False, twins: Twins = "both"
+) -> Writer:
+    return Writer(message, spelling, rpc, twins)
 
 
-def _writing(hint: Any, spelling: Spelling, rpc: bool, said: Field) -> Write | None:
+def _writing(hint: Any, spelling: Spelling, rpc: bool, twins: Twins, said: Field) -> Write | None:
     kind = bare_type(hint)
     if said.int64 and rpc:
         return str
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         # The child's writer is looked up late, so that messages may contain themselves.
-        return lambda value: writer(kind, spelling, rpc).write(value)
+        return lambda value: writer(kind, spelling, rpc, twins).write(value)
     if isinstance(kind, type) and issubclass(kind, WireEnum):
         return lambda value: value.sent
     if kind is timedelta:
         return seconds_text
     if get_origin(kind) is list:
-        inner = _writing(get_args(kind)[0], spelling, rpc, Field())
+        inner = _writing(get_args(kind)[0], spelling, rpc, twins, Field())
         return None if inner is None else lambda value: [inner(each) for each in value]
     return None
 
 
 def message_to_json(
-    message: msgspec.Struct, spelling: Spelling = "snake", *, rpc: bool = False, only: Mapping[str, Any] | None = None
+    message: msgspec.Struct,
+    spelling: Spelling = "snake",
+    *,
+    rpc: bool = False,
+    twins: Twins = "both",
+    only: Mapping[str, Any] | None = None,
 ) -> bytes:
     """A message as compact JSON in `spelling`; `only` adds or replaces keys."""
-    out = writer(type(message), spelling, rpc).write(message)
+    out = writer(type(message), spelling, rpc, twins).write(message)
     if only:
         out.update(only)
     return msgspec.json.encode(out)

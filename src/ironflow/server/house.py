@@ -62,6 +62,7 @@ from ironflow.server.settings import Settings
 from ironflow.storage.open import is_postgres, open_database, open_sandbox
 from ironflow.storage.port import Database
 from ironflow.storage.sandbox import Sandbox
+from ironflow.transports.connect_codecs import Codecs
 from ironflow.transports.connect_streams import ConnectStreams
 from ironflow.transports.connectrpc import PREFIX, Connect
 from ironflow.transports.context import CallContext
@@ -186,11 +187,12 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         dispatch.bind(room.handlers())
     dispatch.bind_sockets(subscriptions.sockets())
     context = CallContext(clock)
-    streams = ConnectStreams(dispatch, context, settings.body_bytes_max)
+    codecs = Codecs()
+    streams = ConnectStreams(dispatch, context, settings.body_bytes_max, codecs)
     sockets = Sockets(dispatch, context)
     app = App(
         [
-            (PREFIX, Connect(dispatch, context)),
+            (PREFIX, Connect(dispatch, context, settings.body_bytes_max, codecs)),
             ("/", Rest(dispatch, context)),
         ],
         {

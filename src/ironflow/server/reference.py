@@ -1,4 +1,4 @@
-"""Writes docs/reference/rest.md, settings.md and errors.md: `python -m ironflow.server.reference [--check]`.
+"""Writes docs/reference/rest.md, rpc.md, settings.md and errors.md: `python -m ironflow.server.reference [--check]`.
 
 The pages are made from what the program itself goes by: the operations table, the settings, the tree of errors.
 """
@@ -31,7 +31,7 @@ _REST = """\
 # REST and RPC
 
 Every operation of the server by room. An operation with an RPC name is also `POST /ironflow.v1.<name>`, with the same
-fields as JSON (Connect unary). What is common to all:
+fields; [RPC](rpc.md) says how. What is common to all:
 
 * Field names may be written in snake_case or camelCase, unknown fields are passed over, null means unset.
 * On a GET or DELETE fields are query parameters, else members of the JSON body; those in the path are taken from there.
@@ -42,6 +42,29 @@ fields as JSON (Connect unary). What is common to all:
 
 The same as OpenAPI: `GET /api/v1/openapi.json`. Beside the table: `GET /metrics`, for Prometheus.
 """
+_RPC = """\
+# RPC
+
+Every method that is served over [ConnectRPC](https://connectrpc.com), at `POST /ironflow.v1.<Service>/<Method>`; the
+fields are those of the operation. [The guide](../guides/rpc.md) shows how to call them with tools.
+
+| | unary | stream |
+| --- | --- | --- |
+| JSON | `application/json` | `application/connect+json` |
+| protobuf | `application/proto` | `application/connect+proto` |
+| gzip | `Content-Encoding`, `Accept-Encoding` | the same with `Connect-` before, and the flag `0x01` on a frame |
+| deadline | `Connect-Timeout-Ms` | `Connect-Timeout-Ms` |
+| status | follows the error's Connect code | 200; 404 where it is not served, 415, 505 for `bidi` on HTTP/1.1 |
+| error | JSON `{code, message, reason, details}` | the same as `error` in the last frame, whose flag is `0x02` |
+
+* Names and numbers of all fields: the `.proto` files in the package, `ironflow/proto/ironflow/v1`.
+* In JSON, names may be written in snake_case or camelCase, 64-bit numbers are sent as text, and a payload that is no
+  object is sent as `x` and as `xValue`. In binary it is `x` when it is an object, else `x_value`.
+* Run statuses are short words in JSON, numbers in binary; a run that sleeps or waits is `paused` with a `pauseReason`
+  in JSON, and 8 in binary; one that is not running yet is `pending` in JSON, and 7 in binary.
+* A method that is not in these tables answers `unimplemented`.
+"""
+_KINDS = {"unary": "unary", "server": "server stream", "bidi": "bidirectional stream"}
 _SETTINGS = """\
 # Settings
 
@@ -151,6 +174,22 @@ def _kind(hint: Any) -> str:
     return names.get(kind, "time" if getattr(kind, "__name__", "") == "datetime" else "any JSON")
 
 
+def rpc_page() -> str:
+    services: dict[str, dict[str, Operation[Any, Any]]] = {}
+    for operation in operations():
+        for rpc in operation.rpc:
+            service, _, method = rpc.partition("/")
+            services.setdefault(service, {})[method] = operation
+    page = _MADE + _RPC
+    for service, methods in sorted(services.items()):
+        page += f"\n## {service}\n\n| method | kind | operation | scope | |\n| --- | --- | --- | --- | --- |\n"
+        for method, operation in sorted(methods.items()):
+            link = f"[{operation.name}](rest.md#{re.sub(r'[^a-z0-9_-]', '', operation.name)})"
+            kind = _KINDS[operation.streaming]
+            page += f"| `{method}` | {kind} | {link} | `{operation.scope}` | {_flat(operation.doc)} |\n"
+    return page
+
+
 def settings_page() -> str:
     in_file = {name: key for key, name in reversed(FILE_KEYS.items())}
     other_names: dict[str, list[str]] = {}
@@ -199,7 +238,7 @@ def _flat(text: str) -> str:
     return re.sub(r"\s+", " ", text.strip()).replace("|", "\\|")
 
 
-PAGES = {"rest.md": rest_page, "settings.md": settings_page, "errors.md": errors_page}
+PAGES = {"rest.md": rest_page, "rpc.md": rpc_page, "settings.md": settings_page, "errors.md": errors_page}
 
 
 def main() -> None:

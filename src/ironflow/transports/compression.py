@@ -5,7 +5,7 @@ import zlib
 from ironflow.base.errors import InvalidArgument, ResourceExhausted, Unimplemented
 
 # Below this a packed answer saves no packet and costs time on both sides.
-WORTHWHILE_BYTES = 1024
+WORTHWHILE_BYTES = 2048
 _LEVEL = 1
 _GZIP = 31
 

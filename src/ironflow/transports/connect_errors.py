@@ -1,8 +1,14 @@
 """An error as Connect clients read it. Source: protocol/connectrpc.md 3."""
 
+import base64
 from typing import Any
 
 from ironflow.base.errors import IronflowError, MethodNotAllowed, Unimplemented, UnsupportedMediaType
+from ironflow.base.json import write_json_text
+from ironflow.transports.protobuf.values import duration_of
+from ironflow.transports.protobuf.wire import put_bytes
+
+DOMAIN = "ironflow"
 
 # The HTTP status of an RPC error follows its Connect code alone.
 STATUS = {
@@ -48,7 +54,33 @@ def status_of(error: IronflowError) -> int:
 
 def said(error: IronflowError) -> dict[str, Any]:
     """The error object of a body or an end frame. `reason` is the word that our own programs test for."""
-    return {"code": error.connect, "message": error.message, "reason": error.code}
+    return {"code": error.connect, "message": error.message, "reason": error.code, "details": _details(error)}
+
+
+def _details(error: IronflowError) -> list[dict[str, Any]]:
+    """The same for generated clients, which read `details` alone: Google's messages for it, as Connect carries them."""
+    more = {name: value if isinstance(value, str) else write_json_text(value) for name, value in error.details.items()}
+    info = bytearray()
+    put_bytes(info, 1, error.code.encode())
+    put_bytes(info, 2, DOMAIN.encode())
+    for name, text in more.items():
+        entry = bytearray()
+        put_bytes(entry, 1, name.encode())
+        put_bytes(entry, 2, text.encode())
+        put_bytes(info, 3, entry)
+    debug: dict[str, Any] = {"reason": error.code, "domain": DOMAIN}
+    if more:
+        debug["metadata"] = more
+    details = [_detail("google.rpc.ErrorInfo", info, debug)]
+    if error.retry_after_s is not None:
+        retry = bytearray()
+        put_bytes(retry, 1, duration_of(round(error.retry_after_s * 1000)))
+        details.append(_detail("google.rpc.RetryInfo", retry, {"retryDelay": f"{error.retry_after_s:g}s"}))
+    return details
+
+
+def _detail(kind: str, message: bytearray, debug: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "value": base64.b64encode(message).decode().rstrip("="), "debug": debug}
 
 
 def end_metadata(error: IronflowError) -> dict[str, list[str]]:

@@ -22,7 +22,7 @@ from ironflow.base.operation import Operation
 from ironflow.dispatch import Dispatch
 from ironflow.transports import http
 from ironflow.transports.compression import accepts_gzip, is_gzip
-from ironflow.transports.connect_codecs import Codec, codec
+from ironflow.transports.connect_codecs import Codec, Codecs
 from ironflow.transports.connect_errors import NeedsHttp2, StreamNotServed, end_metadata, said
 from ironflow.transports.connectrpc import PREFIX, deadline_of, rpc_error_response
 from ironflow.transports.context import CallContext
@@ -44,10 +44,13 @@ class Stopping(Unavailable):
 class ConnectStreams:
     """Serves every bound streaming operation that has an RPC name."""
 
-    def __init__(self, dispatch: Dispatch, context: CallContext, message_bytes_max: int) -> None:
+    def __init__(
+        self, dispatch: Dispatch, context: CallContext, message_bytes_max: int, codecs: Codecs | None = None
+    ) -> None:
         self._dispatch = dispatch
         self._context = context
         self._message_bytes_max = message_bytes_max
+        self._codecs = codecs or Codecs()
         self._operations = {PREFIX + name: operation for operation in dispatch.operations for name in operation.rpc}
         self._open: set[_Stream] = set()
         self._stopping = False
@@ -88,11 +91,13 @@ class ConnectStreams:
         if operation is None:
             raise StreamNotServed(f"This server does not offer {request.path.removeprefix('/')}.")
         if operation.streaming == "unary":
-            raise UnsupportedMediaType(f"{request.path} is no stream; send application/json.")
+            raise UnsupportedMediaType(f"{request.path} is no stream; send application/json or application/proto.")
         name = request.headers["content-type"].partition(";")[0].strip().removeprefix(KIND)
-        spoken = codec(operation, name)
+        spoken = self._codecs.find(operation, request.path.removeprefix(PREFIX), name)
         if spoken is None:
-            raise UnsupportedMediaType(f"{request.path} does not take {KIND}{name[:40]}; send {KIND}json.")
+            raise UnsupportedMediaType(
+                f"{request.path} does not take {KIND}{name[:40]}; send {KIND}json or {KIND}proto."
+            )
         if operation.streaming == "bidi" and request.is_http1:
             raise NeedsHttp2(f"{request.path} is a bidirectional stream: call it with HTTP/2.")
         return operation, spoken

@@ -12,8 +12,12 @@ from ironflow.features.server_state import contract
 from ironflow.storage.port import Database, StorageFailed, Tx
 
 TRANSPORTS = ["connectrpc", "rest"]
+# `connect-streams` and `protobuf` are of connectrpc: a client may ask for them, or be content with unary JSON.
 # `acked-polls` and `batch-reports` are ours; workers that know them save requests.
-FEATURES = ["events", "functions", "runs", "kv", "polling-workers", "acked-polls", "batch-reports"]
+FEATURES = [
+    "events", "functions", "runs", "kv", "polling-workers", "acked-polls", "batch-reports",
+    "connect-streams", "protobuf",
+]  # fmt: skip
 
 Counters = dict[str, Callable[[Tx], int]]
 

@@ -65,7 +65,7 @@ class Subscribe(Message, kw_only=True):
 
 subscribe = operation(
     "subscriptions.subscribe", Subscribe, SubscriptionEvent,
-    rpc="PubSubService/Subscribe", scope="events:subscribe", streaming="server",
+    rpc="PubSubService/Subscribe", scope="events:subscribe", streaming="server", twins="value",
     errors=(InvalidPattern, InvalidExpression, InvalidSubscription, SlowConsumer, SequenceNotKept, GroupNotFound),
     doc="Events as they happen, after those asked to be replayed.",
 )  # fmt: skip

@@ -1,0 +1,204 @@
+"""Google's well-known types: free JSON, times, durations and field masks."""
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from ironflow.base.json import DEPTH_MAX
+from ironflow.base.spelling import camel
+from ironflow.transports.protobuf.wire import (
+    BYTES,
+    VARINT,
+    BadMessage,
+    double,
+    fields,
+    put_bytes,
+    put_double,
+    put_number,
+    signed,
+)
+
+STRUCT, VALUE, LIST = "google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue"
+TIMESTAMP, DURATION = "google.protobuf.Timestamp", "google.protobuf.Duration"
+FIELD_MASK, EMPTY = "google.protobuf.FieldMask", "google.protobuf.Empty"
+
+# Whole numbers up to here are exact in a double.
+EXACT = 2**53
+_LARGEST = 1.7976931348623157e308
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_decode = msgspec.json.Decoder().decode
+
+
+def text_of(data: bytes) -> str:
+    """Raises BadMessage when the bytes are no UTF-8."""
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError as fault:
+        raise BadMessage(f"A text is not UTF-8: {fault}.") from None
+
+
+def read_struct(data: bytes, depth: int = 0) -> dict[str, Any]:
+    if depth > DEPTH_MAX:
+        raise BadMessage(f"A payload is nested deeper than {DEPTH_MAX} levels.")
+    found: dict[str, Any] = {}
+    for number, kind, entry in fields(data):
+        if number != 1 or kind != BYTES:
+            continue
+        name, value = "", None
+        for part, inner_kind, inner in fields(entry):  # type: ignore[arg-type]
+            if inner_kind != BYTES:
+                continue
+            if part == 1:
+                name = text_of(inner)  # type: ignore[arg-type]
+            elif part == 2:
+                value = read_value(inner, depth)  # type: ignore[arg-type]
+        found[name] = value
+    return found
+
+
+def read_value(data: bytes, depth: int = 0) -> Any:
+    """Raises BadMessage, also for NaN and infinities, which JSON does not have."""
+    found: Any = None
+    for number, kind, value in fields(data):
+        match number, kind:
+            case 1, 0:
+                found = None
+            case 2, 1:
+                found = _number(double(value))  # type: ignore[arg-type]
+            case 3, 2:
+                found = text_of(value)  # type: ignore[arg-type]
+            case 4, 0:
+                found = bool(value)
+            case 5, 2:
+                found = read_struct(value, depth + 1)  # type: ignore[arg-type]
+            case 6, 2:
+                found = read_list(value, depth + 1)  # type: ignore[arg-type]
+            case _:
+                pass
+    return found
+
+
+def read_list(data: bytes, depth: int = 0) -> list[Any]:
+    """A ListValue."""
+    if depth > DEPTH_MAX:
+        raise BadMessage(f"A payload is nested deeper than {DEPTH_MAX} levels.")
+    return [read_value(value, depth) for number, kind, value in fields(data) if (number, kind) == (1, BYTES)]  # type: ignore[arg-type]
+
+
+def _number(value: float) -> int | float:
+    if not math.isfinite(value):
+        raise BadMessage(f"A payload holds {value}, which JSON does not have.")
+    # 3.0 was a 3 where it came from, as far as anybody can tell.
+    return int(value) if value.is_integer() and abs(value) <= EXACT else value
+
+
+def struct_of(text: bytes | msgspec.Raw) -> bytes:
+    """A JSON object as a Struct."""
+    return bytes(_struct(_decode(text)))
+
+
+def value_of(text: bytes | msgspec.Raw) -> bytes:
+    """Any JSON as a Value. Numbers become doubles: of whole ones above 2^53 the nearest double is left."""
+    return bytes(_value(_decode(text)))
+
+
+def _struct(given: dict[str, Any]) -> bytearray:
+    out = bytearray()
+    for name, value in given.items():
+        entry = bytearray()
+        put_bytes(entry, 1, name.encode())
+        put_bytes(entry, 2, _value(value))
+        put_bytes(out, 1, entry)
+    return out
+
+
+def _value(given: Any) -> bytearray:
+    out = bytearray()
+    match given:
+        case None:
+            put_number(out, 1, 0)
+        case bool():
+            put_number(out, 4, given)
+        case int() | float():
+            put_double(out, 2, _as_double(given))
+        case str():
+            put_bytes(out, 3, given.encode())
+        case dict():
+            put_bytes(out, 5, _struct(given))
+        case list():
+            inner = bytearray()
+            for each in given:
+                put_bytes(inner, 1, _value(each))
+            put_bytes(out, 6, inner)
+        case _:
+            raise TypeError(f"{type(given)} is no JSON")
+    return out
+
+
+def _as_double(given: float) -> float:
+    try:
+        return float(given)
+    except OverflowError:
+        return _LARGEST if given > 0 else -_LARGEST
+
+
+def _seconds_and_nanos(data: bytes) -> tuple[int, int]:
+    seconds = nanos = 0
+    for number, kind, value in fields(data):
+        if kind != VARINT:
+            continue
+        if number == 1:
+            seconds = signed(value, 64)  # type: ignore[arg-type]
+        elif number == 2:
+            nanos = signed(value, 32)  # type: ignore[arg-type]
+    return seconds, nanos
+
+
+def read_timestamp(data: bytes) -> str:
+    """RFC 3339 in UTC, to the microsecond. Raises BadMessage for what is no time of the years 1 to 9999."""
+    seconds, nanos = _seconds_and_nanos(data)
+    try:
+        if not 0 <= nanos < 1_000_000_000:
+            raise OverflowError
+        moment = _EPOCH + timedelta(seconds=seconds, microseconds=nanos // 1000)
+    except OverflowError:
+        raise BadMessage(f"{seconds} seconds and {nanos} nanoseconds are no time of the years 1 to 9999.") from None
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def timestamp_of(moment: datetime) -> bytes:
+    since = moment - _EPOCH
+    out = bytearray()
+    seconds = since.days * 86_400 + since.seconds
+    if seconds:
+        put_number(out, 1, seconds)
+    if since.microseconds:
+        put_number(out, 2, since.microseconds * 1000)
+    return bytes(out)
+
+
+def read_duration(data: bytes) -> str:
+    """Seconds as text, such as `1.5s`."""
+    seconds, nanos = _seconds_and_nanos(data)
+    total = seconds * 1_000_000_000 + nanos
+    sign = "-" if total < 0 else ""
+    whole, part = divmod(abs(total), 1_000_000_000)
+    return f"{sign}{whole}{f'.{part:09d}'.rstrip('0') if part else ''}s"
+
+
+def duration_of(milliseconds: int) -> bytes:
+    out = bytearray()
+    sign = -1 if milliseconds < 0 else 1
+    seconds, rest = divmod(abs(milliseconds), 1000)
+    if seconds:
+        put_number(out, 1, sign * seconds)
+    if rest:
+        put_number(out, 2, sign * rest * 1_000_000)
+    return bytes(out)
+
+
+def read_field_mask(data: bytes) -> str:
+    """The paths in camelCase, with commas between."""
+    return ",".join(camel(text_of(value)) for number, kind, value in fields(data) if (number, kind) == (1, BYTES))  # type: ignore[arg-type]
