@@ -179,6 +179,17 @@ def drawn(data: st.DataObject, pair: Numbered) -> Message:
     return oracle.made(kind, known(values, pair.message))
 
 
+def holds(read: Any, sent: Any) -> bool:
+    """Whether all that was sent is there; a contract may add defaults of its own."""
+    match read, sent:
+        case dict(), dict():
+            return all(name in read and holds(read[name], each) for name, each in sent.items())
+        case list(), list():
+            return len(read) == len(sent) and all(map(holds, read, sent))
+        case _:
+            return read == sent
+
+
 @pytest.mark.parametrize("name", [name for name, (place, _) in PAIRS.items() if " answer" in place])
 @slowly
 @given(data=st.data())
@@ -196,8 +207,7 @@ def test_a_message_survives_both_ways(name: str, data: st.DataObject):
     told = message_writer(SCHEMA, descriptor, pair.message).write(message)
 
     read = oracle.plain(type(sent).FromString(told))
-    for field, value in oracle.plain(sent).items():
-        assert read.get(field) == value, (field, message)
+    assert holds(read, oracle.plain(sent)), (read, sent)
 
 
 @pytest.mark.parametrize("name", [name for name, (place, _) in PAIRS.items() if " request" in place])
