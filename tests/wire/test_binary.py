@@ -117,7 +117,7 @@ def one_of_each(kind: type[Message], values: dict[str, Any]) -> dict[str, Any]:
 
 
 slowly = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
