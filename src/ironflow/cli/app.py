@@ -42,6 +42,8 @@ COMMANDS = (
     ("function", _LOOK),
     ("debounce", _LOOK),
     ("stream", _LOOK),
+    ("sql", _LOOK),
+    ("sql-projection", _LOOK),
     ("kv", _LOOK),
     ("server", _ABOUT),
     ("version", _ABOUT),
@@ -57,7 +59,7 @@ app = App(
     default_parameter=Parameter(negative=(), show_default=default_text),
 )
 for _name, _group in COMMANDS:
-    app.command(f"ironflow.cli.{_name}:app", name=_name, group=_group)
+    app.command(f"ironflow.cli.{_name.replace('-', '_')}:app", name=_name, group=_group)
 
 
 @app.meta.default

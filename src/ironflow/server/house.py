@@ -40,6 +40,7 @@ from ironflow.features.projections.saving import History
 from ironflow.features.projections.service import Projections
 from ironflow.features.projections.waits import Waits
 from ironflow.features.pubsub.service import PubSub
+from ironflow.features.query.service import Query
 from ironflow.features.runs.ledger import Ledger
 from ironflow.features.runs.loops import AdmitQueued, ForgetShapes, PurgeRuns
 from ironflow.features.runs.queries import count_active
@@ -181,6 +182,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         Rebuilds(db, ids),
         Waits(db, broker),
         Feeder(db, broker, clock, ids),
+        Query(db, sandbox),
     ]
     dispatch = Dispatch()
     for room in rooms:

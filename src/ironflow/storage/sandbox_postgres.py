@@ -75,6 +75,7 @@ class PostgresSandbox:
         self._locks: dict[str, asyncio.Lock] = {}
         self._asking = 0
         self._prefix = ""
+        self._own = ""
 
     async def open(self) -> None:
         """Learns which schema the server's own tables are in: schemas of places are named after it."""
@@ -83,7 +84,7 @@ class PostgresSandbox:
             self._pool.open()
             with self._pool.connection() as connection:
                 row = connection.execute("SELECT current_schema()").fetchone()
-            own = str(row[0]) if row else "public"
+            self._own = own = str(row[0]) if row else "public"
             self._prefix = f"ironflow_{hashlib.sha256(own.encode()).hexdigest()[:6]}_"
 
         await asyncio.get_running_loop().run_in_executor(self._writers, look)
@@ -302,7 +303,7 @@ class PostgresSandbox:
                     self._schema(source.place), quoting.Identifier(source.sql)
                 )
             else:
-                select = quoting.SQL(source.sql.format(main=""))  # pyright: ignore[reportArgumentType]
+                select = _fixed(source.sql.format(main=f"{quoting.Identifier(self._own).as_string(connection)}."))
             connection.execute(quoting.SQL("CREATE TEMP VIEW {} AS {}").format(quoting.Identifier(name), select))
             if self._role:
                 connection.execute(quoting.SQL("GRANT SELECT ON {} TO {}").format(view, quoting.Identifier(self._role)))
@@ -371,6 +372,10 @@ def _runs(work: Sequence[Work]) -> list[tuple[Work, ...]]:
 def _text(sql: str) -> Any:
     """Checked text of a user, which the driver's types take for no constant."""
     return sql
+
+
+def _fixed(sql: str) -> quoting.SQL:
+    return quoting.SQL(sql)  # pyright: ignore[reportArgumentType]
 
 
 def _is_passing(fault: psycopg.Error) -> bool:

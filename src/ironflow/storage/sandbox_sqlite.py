@@ -130,7 +130,8 @@ class _Place:
     def ours(self, sql: str, values: tuple[Any, ...] = ()) -> apsw.Cursor:
         self._mode = "ours"
         self.watch.ends_at = float("inf")
-        return self.connection.execute(sql, values)
+        # Not cached: a user's statement of the same text would be run as it was allowed to us.
+        return self.connection.execute(sql, values, can_cache=False)
 
     def theirs(self, mode: str, sql: str, values: Mapping[str, Any], ms: float) -> None:
         self._mode = mode

@@ -10,19 +10,20 @@ Its face is `ironflow.sync`.
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from ironflow.base.duration import Duration
+from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.operation import Operation, Req, Res
 from ironflow.features.events import contract as events_contract
 from ironflow.features.events.contract import Invoked
 from ironflow.features.pubsub import contract as pubsub_contract
 from ironflow.features.pubsub.contract import Published
+from ironflow.features.query import contract as query_contract
 from ironflow.features.server_state import contract as server_contract
 from ironflow.features.server_state.contract import Capabilities, Health, Info, Nothing, Readiness
 from ironflow.sdk.caller import Caller
 from ironflow.sdk._sync_client.calls import Calls
 from ironflow.sdk.definitions import EventDefinition, named
 from ironflow.sdk.outcomes import first_output, output_of, wait_times
-from ironflow.sdk.payload import batch_item, to_payload
+from ironflow.sdk.payload import batch_item, from_payload, to_payload
 from ironflow.sdk.retries import Retries
 from ironflow.sdk._sync_client.bulk import BulkJobs
 from ironflow.sdk._sync_client.debounces import Debounces
@@ -31,8 +32,10 @@ from ironflow.sdk._sync_client.functions import Functions
 from ironflow.sdk._sync_client.kv import Kv
 from ironflow.sdk._sync_client.runs import Runs
 from ironflow.sdk._sync_client.schemas import Schemas
+from ironflow.sdk._sync_client.sql_projections import SqlProjections
 from ironflow.sdk._sync_client.streams import Streams
 from ironflow.sdk._sync_client.workers import Workers
+from ironflow.sdk.sql import SqlResult
 from ironflow.sdk.transport import Transport
 from ironflow.sdk.views import Emitted, RunResult, view
 from ironflow.sdk.wire import Prefer
@@ -66,6 +69,7 @@ class Client:
         self.streams = Streams(self._calls)
         self.workers = Workers(self._calls)
         self.kv = Kv(self._calls)
+        self.sql_projections = SqlProjections(self._calls)
         self.schemas = Schemas(self._calls)
 
     def emit(
@@ -173,6 +177,20 @@ class Client:
             idempotency_key=idempotency_key,
         )
         return self._calls.call(pubsub_contract.publish, request)
+
+    def sql(self, query: str, *, max_rows: int = 1000, timeout: Duration = "5s") -> SqlResult:
+        """The answer to one SELECT over the events, runs, steps, streams and projections of this environment.
+
+        max_rows: at most 10000; `truncated` says that there are more. timeout: of the query, at most 30 s.
+        Raises InvalidSql, QueryTooSlow.
+        """
+        timeout_ms = duration_ms(timeout)
+        request = query_contract.ExecuteSql(query=query, timeout_ms=timeout_ms, max_rows=max_rows)
+        found = self._calls.call(query_contract.execute, request, timeout=timeout_ms / 1000 + 5)
+        rows = [from_payload(row) for row in found.rows]
+        return SqlResult(
+            columns=found.columns, types=found.types, rows=rows, total_count=found.total_rows, truncated=found.truncated
+        )
 
     def health(self) -> Health:
         """Whether the server's process is alive."""
