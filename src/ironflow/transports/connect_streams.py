@@ -128,13 +128,11 @@ class _Stream:
         encoding = [(b"connect-content-encoding", b"gzip")] if self._packed else []
         await self._exchange.start(f"{KIND}{self._codec.name}".encode(), encoding)
         ended = "stopped" if stopping else await self._exchange.run(self._answer())
-        if ended == "left":
-            return
         if ended == "stopped":
             self._error = Stopping()
-        # A client that reads nothing gets none; its connection ends with the server.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL_S if ended == "stopped" else None):
+        # A client that has gone or reads nothing gets none; without an end the HTTP server would log a failed request.
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(None if ended == "done" else FAREWELL_S):
                 await self._exchange.end(self._last_frame())
 
     def stop(self) -> None:
