@@ -11,8 +11,6 @@ from ironflow.log.heads import Head
 
 NEW = Head("default", "order-7", "", 0, 0, 0, 0)
 AT_3 = Head("default", "order-7", "order", 3, 3, 100, 300)
-# Retention removed two of its events.
-PURGED = Head("default", "order-7", "order", 3, 1, 100, 300)
 
 ACCEPTED = [
     (NEW, "order", -1, Head("default", "order-7", "order", 1, 1, 400, 400)),
@@ -20,7 +18,6 @@ ACCEPTED = [
     (AT_3, "order", -1, Head("default", "order-7", "order", 4, 4, 100, 400)),
     (AT_3, "", -1, Head("default", "order-7", "order", 4, 4, 100, 400)),
     (AT_3, "order", 3, Head("default", "order-7", "order", 4, 4, 100, 400)),
-    (PURGED, "order", 3, Head("default", "order-7", "order", 4, 2, 100, 400)),
 ]
 REFUSED = [
     (NEW, "order", 1, VersionConflict, "version conflict: entity 'order-7' has no events yet, .* expects version 1"),

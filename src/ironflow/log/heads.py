@@ -1,4 +1,4 @@
-"""The head of each entity's stream: its type, its version, and how many of its events are kept.
+"""The head of each entity's stream: its type, its version, and how many events it has.
 
 A head is a row. Who appends holds it until the commit, so versions are given one after another, and a transaction that
 fails gives its versions back. Heads are held before anything else that is locked, in one order: no two appends wait for
@@ -20,7 +20,7 @@ Stream = tuple[str, str]
 class Head(msgspec.Struct, frozen=True):
     """version: of the last event, from 1; 0 for a stream that has none yet, which has no type either.
 
-    event_count: events still kept; less than `version` where retention removed some. updated_at: of the last event.
+    event_count: as many as its version; retention leaves streams alone. updated_at: of the last event.
     """
 
     environment: str
@@ -46,8 +46,6 @@ WHERE environment = :environment AND entity_id = :entity_id"""
 SAVE = """UPDATE streams SET version = :version, event_count = :event_count, updated_at = :updated_at
 WHERE environment = :environment AND entity_id = :entity_id"""
 RELEASE = "DELETE FROM streams WHERE environment = :environment AND entity_id = :entity_id AND version = 0"
-FEWER = """UPDATE streams SET event_count = event_count - :gone
-WHERE environment = :environment AND entity_id = :entity_id"""
 
 
 def hold(tx: Tx, streams: Iterable[Stream], now: Millis) -> dict[Stream, Head]:
@@ -78,11 +76,3 @@ def save(tx: Tx, before: dict[Stream, Head], after: dict[Stream, Head]) -> None:
     for statement, rows in ((SAVE_FIRST, first), (SAVE, moved), (RELEASE, empty)):
         if rows:
             tx.many(statement, rows)
-
-
-def events_removed(tx: Tx, gone: dict[Stream, int]) -> None:
-    """Retention removed so many events of these streams. Versions stay as they were given."""
-    tx.many(
-        FEWER,
-        [{"environment": each[0], "entity_id": each[1], "gone": gone[each]} for each in sorted(gone)],
-    )

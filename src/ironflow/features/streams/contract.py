@@ -128,7 +128,7 @@ class GetStreamInfo(Message, kw_only=True):
 
 
 class StreamInfo(Message, kw_only=True):
-    """version: of the last event. event_count: events still kept; fewer where retention removed some."""
+    """version: of the last event. event_count: events that were appended."""
 
     entity_id: Annotated[str, field(1)]
     entity_type: Annotated[str, field(2)]
