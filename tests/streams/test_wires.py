@@ -141,3 +141,34 @@ async def test_a_run_tells_its_streams(house: Work):
         await client.post("/api/v1/streams/e/events", json={"entityType": "t", "name": "n"}, headers=headers)
         found = (await client.get(f"/api/v1/runs/{run.id}/streams")).json()
     assert found["entity_ids"] == ["e"]
+
+
+def text(number: int, value: str) -> bytes:
+    """A text in a protobuf message, of less than 128 bytes."""
+    return bytes([number << 3 | 2, len(value)]) + value.encode()
+
+
+def whole(number: int, value: int) -> bytes:
+    """A whole number in a protobuf message: below 128, or -1."""
+    return bytes([number << 3]) + (bytes([value]) if value >= 0 else b"\xff" * 9 + b"\x01")
+
+
+async def test_binary_cannot_say_zero_and_so_its_absence_says_it(house: Work):
+    """Source: decision 0017."""
+    entity = text(1, "order-7") + text(2, "order") + text(3, "order.placed")
+    async with house.http() as client:
+
+        async def append(*expected: bytes) -> tuple[int, bytes]:
+            body = entity + b"".join(expected)
+            answer = await client.post(f"{RPC}AppendEvent", content=body, headers={"content-type": "application/proto"})
+            return answer.status_code, answer.content
+
+        status, content = await append()
+        assert (status, content[:2]) == (200, whole(1, 1))
+        status, content = await append()
+        assert status == 409
+        assert b"version conflict" in content
+        status, content = await append(whole(5, -1))
+        assert (status, content[:2]) == (200, whole(1, 2))
+        status, content = await append(whole(5, 2))
+        assert (status, content[:2]) == (200, whole(1, 3))

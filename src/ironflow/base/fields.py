@@ -31,6 +31,7 @@ class Field:
     only: the one wire that sends the field, None for both.
     json_in_bytes: binary messages carry the JSON text as bytes; Connect JSON carries it as a text, not as base64.
     json_text: a text that holds JSON; who sends the JSON itself means its text.
+    zero_is_said: a binary message without this number says 0, for protobuf does not write zeros, not the default.
     """
 
     number: int | None = None
@@ -40,6 +41,7 @@ class Field:
     only: Wire | None = None
     json_in_bytes: bool = False
     json_text: bool = False
+    zero_is_said: bool = False
 
 
 def field(
@@ -51,10 +53,12 @@ def field(
     only: Wire | None = None,
     json_in_bytes: bool = False,
     json_text: bool = False,
+    zero_is_said: bool = False,
     **limits: Any,
 ) -> msgspec.Meta:
     """Annotates a message field; `limits` are msgspec's own (ge, max_length, pattern, ...)."""
-    return msgspec.Meta(extra={"wire": Field(number, also, twin, int64, only, json_in_bytes, json_text)}, **limits)
+    said = Field(number, also, twin, int64, only, json_in_bytes, json_text, zero_is_said)
+    return msgspec.Meta(extra={"wire": said}, **limits)
 
 
 def fields_of(message: type[msgspec.Struct]) -> dict[str, Field]:

@@ -66,7 +66,7 @@ class AppendEvent(Message, kw_only=True):
     entity_type: Annotated[str, field(2)] = ""
     event_name: Annotated[str, field(3, also=("name",))]
     data: Annotated[Json, field(4, twin=9)] = msgspec.field(default_factory=null)
-    expected_version: Annotated[int, field(5, int64=True)] = -1
+    expected_version: Annotated[int, field(5, int64=True, zero_is_said=True)] = -1
     idempotency_key: Annotated[str, field(6)] = ""
     version: Annotated[int, field(7)] = 1
     metadata: Annotated[Json, field(8)] | None = None

@@ -51,6 +51,8 @@ class MessageReader:
     def __init__(self, schema: Schema, shape: Shape, contract: type[msgspec.Struct] | None) -> None:
         self._puts = dict(_puts(schema, shape, contract))
         self._contract = contract
+        said = fields_of(contract) if contract is not None else {}
+        self._zeros = {name: 0 for name, field in said.items() if field.zero_is_said and field.number in shape.fields}
 
     def read(self, data: bytes) -> Any:
         """The contract's message. Raises BadMessage, BadField and their kinds."""
@@ -61,7 +63,7 @@ class MessageReader:
         """The fields that `data` sets, put into `found`: a message that comes in two parts is one."""
         if depth > DEPTH_MAX:
             raise BadMessage(f"A message is nested deeper than {DEPTH_MAX} levels.")
-        found = {} if found is None else found
+        found = dict(self._zeros) if found is None else found
         puts = self._puts
         for number, wire_type, value in fields(data):
             put = puts.get(number)
