@@ -447,7 +447,7 @@ async def test_purged_runs_take_their_facts_with_them(house: Work):
     def purge(tx: Tx) -> int:
         from ironflow.features.runs.store import purge_ended
 
-        return purge_ended(tx, house.now + 1, 10)
+        return len(purge_ended(tx, house.now + 1, 10))
 
     await house.db.write(purge)
     assert await facts_kept(house) == []

@@ -7,8 +7,9 @@ import msgspec
 from ironflow.base.time import Millis
 
 # event: emitted by users. invoke: the input of a directly started run; starts nothing else. topic: a published message.
-# entity: appended to an entity's stream; in everything else an event.
-Kind = Literal["event", "invoke", "topic", "entity"]
+# entity: appended to an entity's stream; in everything else an event. system: told of the server itself; has the
+# shape of a record for those who listen, and is never in the log.
+Kind = Literal["event", "invoke", "topic", "entity", "system"]
 # What starts functions, ends waits and cancels runs.
 HAPPENED: frozenset[Kind] = frozenset({"event", "entity"})
 

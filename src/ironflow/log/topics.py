@@ -16,7 +16,7 @@ from ironflow.log.record import Kind, Record
 
 PATTERN_BYTES_MAX = 512
 _KINDS: dict[str, Kind] = {"events": "event", "topic": "topic", "entity": "entity"}
-_PREFIXES = {kind: f"{word}:" for word, kind in _KINDS.items()}
+_PREFIXES: dict[Kind, str] = {**{kind: f"{word}:" for word, kind in _KINDS.items()}, "system": "system."}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Greater than every character that a name is likely to begin with.
 _LAST = "\U0010ffff"

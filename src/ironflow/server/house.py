@@ -53,6 +53,7 @@ from ironflow.features.sql_projections.loops import FollowLog, SweepPlaces
 from ironflow.features.sql_projections.service import SqlProjections
 from ironflow.features.streams.service import Limits, Streams
 from ironflow.features.subscriptions.service import Subscriptions
+from ironflow.features.subscriptions.system import SystemFeed
 from ironflow.features.time_travel.loops import ForgetRecordings
 from ironflow.features.time_travel.service import TimeTravel
 from ironflow.features.timers.loops import FireTimers
@@ -92,6 +93,7 @@ class House:
     streams: ConnectStreams
     sockets: Sockets
     sandbox: Sandbox
+    subscriptions: Subscriptions
 
     def let_go(self) -> None:
         """Answers what is held back and ends the streams, so that the server can stop."""
@@ -139,7 +141,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     life = ids.new("node")
     groups = ConsumerGroups(db, broker, ids, clock, life)
     tail = Tail(db)
-    subscriptions = Subscriptions(db, tail, groups)
+    subscriptions = Subscriptions(db, tail, SystemFeed(settings.system_events_kept, clock.now()), groups)
     loops = Loops(clock, broker)
     about = About(
         started_at=clock.now(),
@@ -228,8 +230,22 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         EndRebuilds(db),
         ForgetStates(db, settings.projection_history_days),
     ]
-    desks = (jobs.desk, groups.desk)
-    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, *desks, streams, sockets, sandbox)
+    return House(
+        settings=settings,
+        clock=clock,
+        db=db,
+        broker=broker,
+        dispatch=dispatch,
+        app=app,
+        loops=loops,
+        all_loops=all_loops,
+        desk=jobs.desk,
+        groups=groups.desk,
+        streams=streams,
+        sockets=sockets,
+        sandbox=sandbox,
+        subscriptions=subscriptions,
+    )
 
 
 def _broker(settings: Settings, ids: Ids) -> Broker:

@@ -77,6 +77,9 @@ class Settings:
     projection_history_every_ms: int = _setting(
         60_000, "At most one state of a partition is kept for looking back in this time; 0 keeps every one."
     )
+    system_events_kept: int = _setting(
+        1_000, "About how many of the system's own events (`system.>`) are kept in memory for those who look back."
+    )
     shutdown_ms: int = _setting(10_000, "How long requests under way may take when the server stops.")
 
 
@@ -115,6 +118,7 @@ FILE_KEYS = {
     "limits.projectionStateBytes": "projection_state_bytes_max",
     "retention.projectionHistoryDays": "projection_history_days",
     "retention.projectionHistoryEveryMs": "projection_history_every_ms",
+    "subscriptions.systemEventsKept": "system_events_kept",
     "log.level": "log_level",
     "log.format": "log_format",
 }

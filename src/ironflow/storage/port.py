@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ironflow.base.errors import IronflowError, Unavailable
+from ironflow.base.notice import Notices
 
 Row = tuple[Any, ...]
 Params = dict[str, Any]
@@ -38,6 +39,10 @@ class Tx(Protocol):
 
     def ring(self, topic: str, key: str = "") -> None:
         """Wakes, after the commit, whoever waits for `topic` (or for this key of it), on every node."""
+        ...
+
+    def tell(self, notices: Notices) -> None:
+        """Gives `notices`, after the commit, to who listens in this process. They are lost when it dies."""
         ...
 
 
@@ -78,6 +83,10 @@ class Database(Protocol):
 
     def ring(self, topic: str, key: str = "") -> None:
         """Rings outside of any transaction."""
+        ...
+
+    def hear(self, heard: Callable[[Notices], None]) -> None:
+        """Calls `heard` on the event loop with what transactions of this process told, after their commits."""
         ...
 
     async def close(self) -> None: ...

@@ -17,6 +17,7 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ironflow.base.errors import IronflowError
+from ironflow.base.notice import Notices
 from ironflow.base.time import Millis
 from ironflow.broker.port import Broker, Ring
 from ironflow.storage.dialect import POSTGRES
@@ -53,6 +54,7 @@ class PostgresTx:
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
         self._connection = connection
         self.rings: list[Ring] = []
+        self.told: list[Notices] = []
 
     def rows(self, sql: str, params: Params | None = None) -> list[Row]:
         return self._execute(sql, params).fetchall()
@@ -70,6 +72,9 @@ class PostgresTx:
 
     def ring(self, topic: str, key: str = "") -> None:
         self.rings.append((topic, key))
+
+    def tell(self, notices: Notices) -> None:
+        self.told.append(notices)
 
     def _execute(self, sql: str, params: Params | None) -> psycopg.Cursor[Row]:
         return self._connection.execute(pyformat(sql), params or {})  # pyright: ignore[reportArgumentType]
@@ -92,6 +97,7 @@ class PostgresDatabase:
         self._rung: dict[str, set[str]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._heard: Callable[[Notices], None] | None = None
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
         self._check_open()
@@ -122,6 +128,9 @@ class PostgresDatabase:
     def ring(self, topic: str, key: str = "") -> None:
         self._rang([(topic, key)])
 
+    def hear(self, heard: Callable[[Notices], None]) -> None:
+        self._heard = heard
+
     async def close(self) -> None:
         self._closed = True
         while self._tasks:
@@ -135,14 +144,14 @@ class PostgresDatabase:
             raise StorageFailed("The server is shutting down.")
 
     async def _write(self, fn: Callable[[Tx], T]) -> T:
-        result, rings = await self._in_thread(lambda: self._transact(fn))
-        self._rang(rings)
+        result, tx = await self._in_thread(lambda: self._transact(fn))
+        self._pass_on(tx)
         return result
 
     async def _in_thread(self, fn: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(self._threads, fn)
 
-    def _transact(self, fn: Callable[[Tx], T], isolation: psycopg.IsolationLevel | None = None) -> tuple[T, list[Ring]]:
+    def _transact(self, fn: Callable[[Tx], T], isolation: psycopg.IsolationLevel | None = None) -> tuple[T, PostgresTx]:
         """Runs `fn` in a transaction, again when PostgreSQL chose it to lose a conflict.
 
         isolation: SNAPSHOT for one that only reads; None for the database's own.
@@ -155,7 +164,7 @@ class PostgresDatabase:
                     connection.read_only = isolation is SNAPSHOT
                     tx = PostgresTx(connection)
                     result = fn(tx)
-                return result, tx.rings
+                return result, tx
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as fault:
                 if attempt == TRIES:
                     raise _as_storage_error(fault) from fault
@@ -183,7 +192,7 @@ class PostgresDatabase:
             return list(zip((future for _, future in members), fn(tx, items), strict=True))
 
         try:
-            answers, rings = await self._in_thread(lambda: self._transact(answer_all))
+            answers, tx = await self._in_thread(lambda: self._transact(answer_all))
         except BaseException as fault:  # noqa: BLE001 - it is the caller's, who gets it
             if len(members) == 1:
                 if not members[0][1].done():
@@ -200,7 +209,14 @@ class PostgresDatabase:
                 future.set_exception(result)
             else:
                 future.set_result(result)
-        self._rang(rings)
+        self._pass_on(tx)
+
+    def _pass_on(self, tx: PostgresTx) -> None:
+        """What the transaction rang and told, after its commit."""
+        self._rang(tx.rings)
+        if self._heard is not None:
+            for notices in tx.told:
+                self._heard(notices)
 
     def _rang(self, rings: list[Ring]) -> None:
         if rings:

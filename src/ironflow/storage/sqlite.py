@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ import apsw
 
 from ironflow.base.errors import IronflowError
 from ironflow.base.json import write_json_text
+from ironflow.base.notice import Notices
 from ironflow.base.time import Millis
 from ironflow.broker.port import Broker, Ring
 from ironflow.storage.dialect import SQLITE
@@ -59,6 +61,7 @@ class SqliteTx:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self.rings: list[Ring] = []
+        self.told: list[Notices] = []
 
     def rows(self, sql: str, params: Params | None = None) -> list[Row]:
         return self._execute(sql, params).fetchall()
@@ -75,6 +78,9 @@ class SqliteTx:
 
     def ring(self, topic: str, key: str = "") -> None:
         self.rings.append((topic, key))
+
+    def tell(self, notices: Notices) -> None:
+        self.told.append(notices)
 
     def _execute(self, sql: str, params: Params | None) -> apsw.Cursor:
         if params is None:
@@ -105,6 +111,7 @@ class SqliteDatabase:
         self._waiting_many: dict[Any, list[tuple[Any, asyncio.Future[Any]]]] = {}
         self._joiners: dict[str, Joiner] = {}
         self._rings: list[Ring] = []
+        self._heard: Callable[[Notices], None] | None = None
         self._busy = False
         self._closed = False
         # Set while closing: done when the last batch has been answered.
@@ -139,6 +146,9 @@ class SqliteDatabase:
         self._check_open()
         self._rings.append((topic, key))
         self._kick()
+
+    def hear(self, heard: Callable[[Notices], None]) -> None:
+        self._heard = heard
 
     async def close(self) -> None:
         if self._closed:
@@ -210,6 +220,7 @@ class SqliteDatabase:
             done.append(_rejecter(future, self._own_fault(fault)))
             return []
         done.append(_resolver(future, result))
+        self._pass_on(tx, done)
         return tx.rings
 
     def _run_group(
@@ -227,6 +238,7 @@ class SqliteDatabase:
             return [ring for member in members for ring in self._run_group(fn, [member], done)]
         for future, result in answers:
             done.append(_rejecter(future, result) if isinstance(result, IronflowError) else _resolver(future, result))
+        self._pass_on(tx, done)
         return tx.rings
 
     def _run_joiners(self, rung: list[Ring], done: list[Done]) -> list[Ring]:
@@ -243,8 +255,14 @@ class SqliteDatabase:
                 continue
             if after is not None:
                 done.append(after)
+            self._pass_on(tx, done)
             rings += tx.rings
         return rings
+
+    def _pass_on(self, tx: SqliteTx, done: list[Done]) -> None:
+        heard = self._heard
+        if heard is not None:
+            done += [partial(heard, notices) for notices in tx.told]
 
     def _in_savepoint(self, work: Callable[[], T]) -> T:
         """Undoes what `work` did when it raises."""

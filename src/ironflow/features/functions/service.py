@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from ironflow.base.call import Call
 from ironflow.features.functions import contract, rules, schedules, store
 from ironflow.features.functions.index import FunctionIndex
+from ironflow.features.functions.notices import function_notice
 from ironflow.features.functions.rules import FunctionRow
 from ironflow.storage.port import Database, StorageFailed, Tx
 
@@ -55,6 +56,7 @@ class Functions:
             store.add_version(tx, function, request.change_reason, call.principal.name, call.now)
             schedules.replace_schedules(tx, function, call.now)
             tx.ring("functions")
+            tx.tell(function_notice(function, "registered" if verdict == "created" else "updated"))
             return contract.Registered(function=_shown(tx, function), created=verdict == "created")
 
         return await self._change(change)
@@ -101,6 +103,7 @@ class Functions:
             store.save(tx, function)
             schedules.replace_schedules(tx, function, call.now)
             tx.ring("functions")
+            tx.tell(function_notice(function, "deleted" if status == "deleted" else "updated"))
             return _shown(tx, function)
 
         return await self._change(change)

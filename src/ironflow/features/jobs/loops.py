@@ -7,6 +7,7 @@ from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.features.jobs import store
 from ironflow.features.jobs.desk import Desk
+from ironflow.features.jobs.notices import worker_notice
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.runs.ledger import Ledger
 from ironflow.storage.port import Database, Tx
@@ -72,7 +73,14 @@ class EvictWorkers:
 
     async def run_once(self, now: Millis) -> Evicted:
         oldest = now - self._timing.evict_ms
-        return Evicted(await self._db.write(lambda tx: store.evict(tx, oldest)))
+
+        def evict(tx: Tx) -> int:
+            evicted = store.evict(tx, oldest)
+            for environment, worker_id in evicted:
+                tx.tell(worker_notice(environment, worker_id, "evicted", {}, now))
+            return len(evicted)
+
+        return Evicted(await self._db.write(evict))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from ironflow.engine.errors import StaleExecution
 from ironflow.features.jobs import contract, rules, store
 from ironflow.features.jobs.desk import Desk
 from ironflow.features.jobs.informing import Informer
+from ironflow.features.jobs.notices import worker_notice
 from ironflow.features.jobs.rules import Timing, WorkerRow
 from ironflow.features.runs.ledger import Change, Ledger, gather
 from ironflow.storage.port import Database, Tx
@@ -81,7 +82,13 @@ class Jobs:
             registered_at=call.now,
             seen_at=call.now,
         )
-        await self._db.write(lambda tx: store.save_worker(tx, worker))
+
+        def change(tx: Tx) -> None:
+            store.save_worker(tx, worker)
+            about = {"hostname": worker.hostname, "functionIds": worker.function_ids, "transport": worker.transport}
+            tx.tell(worker_notice(worker.environment, worker.id, "registered", about, call.now))
+
+        await self._db.write(change)
         place = (call.environment, worker.id)
         self._known[place] = (worker, call.now)
         self._seen[place] = call.now

@@ -47,7 +47,7 @@ ORDER BY id LIMIT :limit"""
 ALL_LIVE = f"SELECT {_COLUMNS} FROM workers WHERE environment = :environment AND seen_at > :oldest"
 COUNT_LIVE = "SELECT count(*) FROM workers WHERE seen_at > :oldest"
 SEEN = "UPDATE workers SET seen_at = :now WHERE environment = :environment AND id = :id AND seen_at < :now"
-EVICT = "DELETE FROM workers WHERE seen_at <= :oldest"
+EVICT = "DELETE FROM workers WHERE seen_at <= :oldest RETURNING environment, id"
 
 
 def ready(tx: Tx, worker: WorkerRow, limit: int, oldest: Millis) -> list[str]:
@@ -167,9 +167,9 @@ def mark_seen(tx: Tx, environment: str, worker_id: str, now: Millis) -> None:
     tx.run(SEEN, {"environment": environment, "id": worker_id, "now": now})
 
 
-def evict(tx: Tx, oldest: Millis) -> int:
-    """Forgets workers not heard of since `oldest`, and which actors they had; how many workers."""
-    evicted = tx.run(EVICT, {"oldest": oldest})
+def evict(tx: Tx, oldest: Millis) -> list[tuple[str, str]]:
+    """Forgets workers not heard of since `oldest`, and which actors they had; environment and id of each."""
+    evicted = [(row[0], row[1]) for row in tx.rows(EVICT, {"oldest": oldest})]
     if evicted:
         tx.run(FORGET_ACTORS)
     return evicted

@@ -33,6 +33,7 @@ from ironflow.engine.recording import is_kept
 from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.runs import slots, store, throttles, waits
 from ironflow.features.runs.creation import Creation, Lineage, creation
+from ironflow.features.runs.notices import RunChanges
 from ironflow.features.runs.slots import Place
 from ironflow.features.runs.waits import Wait
 from ironflow.features.timers import in_tx as timers
@@ -307,10 +308,13 @@ def event_text(record: Record) -> str:
 def _write(tx: Tx, changes: Sequence[Change]) -> set[Place]:
     """Rows of the changes themselves; the places whose slots may have become free or wanted."""
     rows = _Rows()
-    for before, decision in changes:
-        if decision.run is not before:
-            rows.add(before, decision)
+    changed = [change for change in changes if change[1].run is not change[0]]
+    if not changed:
+        return rows.places
+    for before, decision in changed:
+        rows.add(before, decision)
     rows.write(tx)
+    tx.tell(RunChanges([decision for _, decision in changed]))
     return rows.places
 
 

@@ -6,6 +6,7 @@ from ironflow.base.time import Millis
 from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.runs import slots, store, throttles, waits
 from ironflow.features.runs.ledger import Ledger
+from ironflow.features.runs.notices import deleted
 from ironflow.storage.port import Database, Tx
 
 BATCH = 200
@@ -36,7 +37,14 @@ class PurgeRuns:
         if not self._retention_ms:
             return Purged(0, more=False)
         oldest = now - self._retention_ms
-        purged = await self._db.write(lambda tx: store.purge_ended(tx, oldest, BATCH))
+
+        def purge(tx: Tx) -> int:
+            purged = store.purge_ended(tx, oldest, BATCH)
+            for run_id, environment in purged:
+                tx.tell(deleted(environment, run_id, now))
+            return len(purged)
+
+        purged = await self._db.write(purge)
         return Purged(purged, more=purged == BATCH)
 
 

@@ -71,7 +71,7 @@ SAVE_STEP = f"""INSERT INTO steps (run_id, {STEP_COLUMNS}) VALUES (:run_id, {_va
 ON CONFLICT (run_id, step_id) DO UPDATE SET
 {", ".join(f"{name} = excluded.{name}" for name in _STEP_FIELDS if name != "step_id")}"""
 
-ENDED_BEFORE = """SELECT id FROM runs WHERE id < :newest AND ended_at < :oldest
+ENDED_BEFORE = """SELECT id, environment FROM runs WHERE id < :newest AND ended_at < :oldest
  AND status IN ('completed', 'failed', 'cancelled') ORDER BY id LIMIT :limit"""
 PURGE_STEPS = "DELETE FROM steps WHERE run_id IN {each:ids}"
 PURGE_WAITS = "DELETE FROM waits WHERE run_id IN {each:ids}"
@@ -252,19 +252,17 @@ def _run_params(run: Run, names: tuple[str, ...]) -> dict[str, Any]:
     return params
 
 
-def purge_ended(tx: Tx, oldest: int, limit: int) -> int:
-    """Removes up to `limit` runs that ended before `oldest`, oldest first, with their steps; how many.
+def purge_ended(tx: Tx, oldest: int, limit: int) -> list[tuple[str, str]]:
+    """Removes up to `limit` runs that ended before `oldest`, oldest first, with their steps; ids and environments.
 
     Ids sort by creation, and no run ends before it was created, so the search begins at the first run and stops at
     `oldest`.
     """
-    ids = [
-        row[0]
-        for row in tx.rows(ENDED_BEFORE, {"newest": first_id_at("run", oldest), "oldest": oldest, "limit": limit})
-    ]
+    found = tx.rows(ENDED_BEFORE, {"newest": first_id_at("run", oldest), "oldest": oldest, "limit": limit})
+    ids = [row[0] for row in found]
     if ids:
         tx.run(PURGE_STEPS, {"ids": ids})
         tx.run(PURGE_FACTS, {"ids": ids})
         tx.run(PURGE_WAITS, {"ids": ids})
         tx.run(PURGE_RUNS, {"ids": ids})
-    return len(ids)
+    return [(row[0], row[1]) for row in found]

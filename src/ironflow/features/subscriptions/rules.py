@@ -11,11 +11,25 @@ from ironflow.features.subscriptions.contract import (
     Subscribe,
     SubscribeOptions,
 )
-from ironflow.log.topics import topic_pattern
+from ironflow.log.topics import TopicPattern, topic_pattern
 
 NAMESPACE = "default"
 
+SYSTEM = "system."
+# A helper of existing clients for all secrets; by the words it would match nothing. Source: protocol/connectrpc.md 7.
+_ALL_SECRETS = "secret.*"
+
 Overflow = Literal["drop", "fall_behind", "end"]
+
+
+def pattern_of(text: str) -> TopicPattern:
+    """What a subscription's pattern means, the system's own topics included. Raises InvalidPattern."""
+    if not text.startswith(SYSTEM):
+        return topic_pattern(text)
+    words = text.removeprefix(SYSTEM)
+    # As strict as with names of events.
+    like = topic_pattern(f"events:{words}")
+    return TopicPattern("system", "secret.>" if words == _ALL_SECRETS else words, None, like.first, like.last)
 
 
 def check_options(options: SubscribeOptions) -> None:

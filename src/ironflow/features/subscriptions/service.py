@@ -17,18 +17,20 @@ from ironflow.features.subscriptions.entry import Entry
 from ironflow.features.subscriptions.feed import LogFeed
 from ironflow.features.subscriptions.group import GroupSubscription, enter_group
 from ironflow.features.subscriptions.subscription import Subscription
+from ironflow.features.subscriptions.system import SystemFeed
 from ironflow.log.filters import event_filter
 from ironflow.log.tail import Tail
-from ironflow.log.topics import topic_pattern
 from ironflow.storage.port import Database
 
 
 class Subscriptions:
     """The subscriptions room."""
 
-    def __init__(self, db: Database, tail: Tail, groups: ConsumerGroups) -> None:
+    def __init__(self, db: Database, tail: Tail, system: SystemFeed, groups: ConsumerGroups) -> None:
         self._log = LogFeed(db, tail)
         self._groups = groups
+        self._system = system
+        db.hear(system.heard)
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -81,15 +83,16 @@ class Subscriptions:
         """
         options = request.options or SubscribeOptions()
         rules.check_options(options)
+        pattern = rules.pattern_of(request.pattern)
         return Subscription(
             id=self.id_of(call, request),
             environment=call.environment,
-            pattern=topic_pattern(request.pattern),
+            pattern=pattern,
             namespace=options.namespace or rules.NAMESPACE,
             chosen=event_filter(options.filter) if options.filter else None,
             mode=options.backpressure,
             positioned=options.start_after_sequence is not None,
-            feed=self._log,
+            feed=self._system if pattern.kind == "system" else self._log,
             wake=wake,
         )
 

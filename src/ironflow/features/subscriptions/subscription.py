@@ -80,7 +80,7 @@ class Subscription:
 
     def offer(self, entry: Entry) -> None:
         """A live event whose topic fits; what there is no room for meets the subscription's backpressure."""
-        if entry.sequence <= self._position or not self._wants(entry):
+        if entry.sequence <= self._position or not self.wants(entry):
             return
         if len(self._queue) < QUEUE_EVENTS_MAX and self._queued_bytes + entry.size_bytes <= QUEUE_BYTES_MAX:
             self._push(entry)
@@ -99,12 +99,18 @@ class Subscription:
                 self._part()
                 self._ended = SlowConsumer()
 
+    def wants(self, entry: Entry) -> bool:
+        """Whether an event whose topic fits is meant."""
+        # The system's events have no namespace.
+        meant = self.pattern.kind == "system" or entry.record.namespace == self.namespace
+        return meant and entry.passes(self._chosen)
+
     def entry_for(self, record: Record) -> Entry | None:
         """The record as this subscription is given it; None when it is not meant."""
         if not self.pattern.fits(record):
             return None
         entry = entry_of(record)
-        return entry if entry is not None and self._wants(entry) else None
+        return entry if entry is not None and self.wants(entry) else None
 
     @property
     def ready(self) -> bool:
@@ -158,9 +164,6 @@ class Subscription:
             self._position = after
             raise
         return page.entries
-
-    def _wants(self, entry: Entry) -> bool:
-        return entry.record.namespace == self.namespace and entry.passes(self._chosen)
 
     def _push(self, entry: Entry) -> None:
         was_empty = not self._queue

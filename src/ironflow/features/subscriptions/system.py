@@ -1,0 +1,166 @@
+"""The system's own events: what rooms tell after their commits, kept in memory for a while.
+
+Nothing is written out before somebody listens or looks back; until then a save of many runs costs one entry in a list.
+Sequences count on from the microsecond of the start, so those of an earlier start are smaller and can be told apart.
+Why in memory: docs/internals/decisions/0021-system-events-live-in-memory.md.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from ironflow.base.notice import Notice, Notices
+from ironflow.base.time import Millis
+from ironflow.features.subscriptions.contract import InvalidSubscription, SequenceNotKept
+from ironflow.features.subscriptions.entry import Entry
+from ironflow.features.subscriptions.feed import Page
+from ironflow.features.subscriptions.index import PatternIndex
+from ironflow.features.subscriptions.subscription import PAGE, Subscription
+from ironflow.log.record import Record
+
+# What the kept events may take of memory, whatever their number.
+KEPT_BYTES_MAX = 16 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What was told at once. entries: None until it is written out."""
+
+    notices: Notices
+    weight: int
+    size_bytes: int
+    entries: list[Entry] | None = None
+
+
+class SystemFeed:
+    """A `Feed` of the system's events. kept_max: about how many are kept for those who look back."""
+
+    def __init__(self, kept_max: int, started_at: Millis) -> None:
+        self._kept_max = kept_max
+        self._kept: deque[_Kept] = deque()
+        self._weight = self._size_bytes = 0
+        # How many of the oldest in `_kept` have been written out.
+        self._written = 0
+        self._last = started_at * 1000
+        # Sequence of the last event that is not kept any more.
+        self._forgotten = self._last
+        # Environment -> live subscriptions by pattern; and all of them.
+        self._live: dict[str, PatternIndex[Subscription]] = {}
+        self._count = 0
+        self._due = False
+
+    def heard(self, notices: Notices) -> None:
+        """Called on the event loop with what was told, after its commit."""
+        kept = _Kept(notices, notices.weight, notices.size_bytes)
+        self._kept.append(kept)
+        self._weight += kept.weight
+        self._size_bytes += kept.size_bytes
+        while self._weight > self._kept_max or self._size_bytes > KEPT_BYTES_MAX:
+            self._forget()
+        if self._count and not self._due:
+            # Soon, not now: a commit is answered first, and what it told is handed out together.
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._hand_out)
+
+    def _forget(self) -> None:
+        oldest = self._kept[0]
+        if self._count and oldest.entries is None:
+            # Somebody waits for it.
+            self._write_out()
+        self._kept.popleft()
+        self._weight -= oldest.weight
+        self._size_bytes -= oldest.size_bytes
+        if oldest.entries is None:
+            # Nobody saw its number; one is used up, so that who looks back learns of the gap.
+            self._last += 1
+            self._forgotten = self._last
+            return
+        self._written -= 1
+        if oldest.entries:
+            self._forgotten = oldest.entries[-1].sequence
+
+    def _hand_out(self) -> None:
+        self._due = False
+        self._write_out()
+
+    def _write_out(self) -> None:
+        """Gives everything told so far its number, and to those who listen."""
+        while self._written < len(self._kept):
+            kept = self._kept[self._written]
+            self._written += 1
+            kept.entries = [self._entry(notice) for notice in kept.notices.notices()]
+            for entry in kept.entries:
+                index = self._live.get(entry.record.environment)
+                if index is not None:
+                    for subscription in index.find(entry.parts):
+                        subscription.offer(entry)
+
+    def _entry(self, notice: Notice) -> Entry:
+        self._last += 1
+        record = Record(
+            id=f"sys_{self._last}",
+            environment=notice.environment,
+            kind="system",
+            name=".".join(notice.parts),
+            data=notice.data,
+            created_at=notice.at,
+            source="ironflow",
+        )
+        return Entry(record, self._last, f"system.{record.name}", notice.parts, notice.data)
+
+    # The feed
+
+    @property
+    def position(self) -> int:
+        return self._last
+
+    async def start(self, subscription: Subscription) -> None:
+        # What was told before is not for those who begin now.
+        self._write_out()
+
+    def stop(self, subscription: Subscription) -> None:
+        """Nothing to stop."""
+
+    def join(self, subscription: Subscription) -> None:
+        self._live.setdefault(subscription.environment, PatternIndex()).add(subscription.pattern.words, subscription)
+        self._count += 1
+
+    def part(self, subscription: Subscription) -> None:
+        self._live[subscription.environment].remove(subscription.pattern.words, subscription)
+        self._count -= 1
+
+    async def check_sequence(self, sequence: int) -> None:
+        if 0 < sequence < self._forgotten:
+            raise SequenceNotKept(
+                f"What followed {sequence} is not kept any more: the system's events are kept for a while, in memory, "
+                f"and begin after {self._forgotten}. Subscribe without startAfterSequence, or with replay."
+            )
+        if sequence > self._last:
+            raise InvalidSubscription(f"startAfterSequence is {sequence}, but the last event was {self._last}.")
+
+    async def page(self, subscription: Subscription, after: int, until: int | None) -> Page:
+        self._write_out()
+        if 0 < after < self._forgotten:
+            raise SequenceNotKept
+        last = self._last if until is None else until
+        found = [entry for entry in self._fitting(subscription) if after < entry.sequence <= last]
+        if len(found) > PAGE:
+            return Page(found[:PAGE], found[PAGE - 1].sequence)
+        return Page(found, last)
+
+    async def before_last(self, subscription: Subscription, count: int) -> int:
+        found = self._fitting(subscription)[-count:]
+        return found[0].sequence - 1 if found else self._last
+
+    def _fitting(self, subscription: Subscription) -> list[Entry]:
+        """What is kept and meant, in order."""
+        pattern: PatternIndex[bool] = PatternIndex()
+        pattern.add(subscription.pattern.words, target=True)
+        return [
+            entry
+            for kept in self._kept
+            for entry in kept.entries or ()
+            if entry.record.environment == subscription.environment
+            and pattern.find(entry.parts)
+            and subscription.wants(entry)
+        ]
