@@ -52,6 +52,7 @@ class Operation(Generic[Req, Res]):
     response_headers: response header -> field of the response; not sent when the field is None.
     empty_when: a field; when its value is empty the answer is 204.
     holds: the answer may be held back; the work is cancelled when the client goes away.
+    event_id: of a stream with a REST route: the answer's field that is sent as `id:`, and comes back as Last-Event-ID.
     drains: a stream that ends by itself when the server stops, within the time for it; others are ended.
     status_from: REST status computed from the answer, where it is not always `success`.
     alone: (list field of the response, request field): REST answers the list alone, without an object around it, when
@@ -78,6 +79,7 @@ class Operation(Generic[Req, Res]):
     response_headers: Mapping[str, str] = field(default_factory=dict[str, str])
     empty_when: str | None = None
     holds: bool = False
+    event_id: str | None = None
     drains: bool = False
     status_from: Callable[[Any], int] | None = None
     alone: tuple[str, str] | None = None

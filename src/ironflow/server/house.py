@@ -59,7 +59,7 @@ from ironflow.features.time_travel.service import TimeTravel
 from ironflow.features.timers.loops import FireTimers
 from ironflow.log.tail import Tail
 from ironflow.server.loops import Loop, Loops
-from ironflow.server.metrics import Metrics
+from ironflow.server.metrics import Live, Metrics
 from ironflow.server.settings import Settings
 from ironflow.storage.open import is_postgres, open_database, open_sandbox
 from ironflow.storage.port import Database
@@ -68,6 +68,7 @@ from ironflow.transports.connect_codecs import Codecs
 from ironflow.transports.connect_streams import ConnectStreams
 from ironflow.transports.connectrpc import PREFIX, Connect
 from ironflow.transports.context import CallContext
+from ironflow.transports.event_stream import EventStreams
 from ironflow.transports.http import App
 from ironflow.transports.openapi import OpenApi
 from ironflow.transports.rest import Rest
@@ -91,6 +92,7 @@ class House:
     desk: Desk
     groups: GroupDesk
     streams: ConnectStreams
+    event_streams: EventStreams
     sockets: Sockets
     sandbox: Sandbox
     subscriptions: Subscriptions
@@ -100,6 +102,7 @@ class House:
         self.desk.close()
         self.groups.close()
         self.streams.let_go()
+        self.event_streams.let_go()
         self.sockets.let_go()
 
     def let_go_of_all(self) -> None:
@@ -194,17 +197,23 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     codecs = Codecs()
     streams = ConnectStreams(dispatch, context, settings.body_bytes_max, codecs)
     sockets = Sockets(dispatch, context)
+    event_streams = EventStreams(dispatch, context)
+
+    def live() -> Live:
+        connections = {"websocket": sockets.open, "event_stream": event_streams.open, "stream": streams.open}
+        return Live(connections, subscriptions.tally.open, subscriptions.tally.dropped)
+
     app = App(
         [
             (PREFIX, Connect(dispatch, context, settings.body_bytes_max, codecs)),
             ("/", Rest(dispatch, context)),
         ],
         {
-            "/metrics": Metrics(db, dispatch.counts, jobs.desk.waiting, schemas.counts),
+            "/metrics": Metrics(db, dispatch.counts, jobs.desk.waiting, schemas.counts, live),
             "/api/v1/openapi.json": OpenApi(dispatch.operations),
         },
         settings.body_bytes_max,
-        (streams,),
+        (streams, event_streams),
         sockets,
     )
     all_loops: list[Loop] = [
@@ -242,6 +251,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         desk=jobs.desk,
         groups=groups.desk,
         streams=streams,
+        event_streams=event_streams,
         sockets=sockets,
         sandbox=sandbox,
         subscriptions=subscriptions,

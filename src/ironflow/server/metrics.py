@@ -1,6 +1,7 @@
 """`GET /metrics`: numbers for Prometheus, read when asked for. Nothing is counted twice on the hot path."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ironflow.dispatch import Counts
 from ironflow.features.jobs.store import queue
@@ -13,16 +14,30 @@ from ironflow.transports.http import Request, Response
 Rows = tuple[dict[str, int], list[tuple[str, str, int]], int]
 
 
+class Live(NamedTuple):
+    """Who listens. connections: by kind. dropped: events passed over because their subscriber was slow, in all."""
+
+    connections: dict[str, int]
+    subscriptions: int
+    dropped: int
+
+
 class Metrics:
     """The wire that answers /metrics."""
 
     def __init__(
-        self, db: Database, counts: Counts, polls_waiting: Callable[[], int], misfits: dict[tuple[str, str], int]
+        self,
+        db: Database,
+        counts: Counts,
+        polls_waiting: Callable[[], int],
+        misfits: dict[tuple[str, str], int],
+        live: Callable[[], Live],
     ) -> None:
         self._db = db
         self._counts = counts
         self._polls_waiting = polls_waiting
         self._misfits = misfits
+        self._live = live
 
     async def __call__(self, request: Request) -> Response:
         from ironflow.server.scrape import scrape
@@ -30,4 +45,4 @@ class Metrics:
         def look(tx: Tx) -> Rows:
             return count_by_status(tx), queue(tx), head(tx)
 
-        return scrape(self._counts, self._polls_waiting(), self._misfits, await self._db.read(look))
+        return scrape(self._counts, self._polls_waiting(), self._misfits, self._live(), await self._db.read(look))

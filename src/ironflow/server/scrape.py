@@ -8,14 +8,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from ironflow.dispatch import Counts
-from ironflow.server.metrics import Rows
+from ironflow.server.metrics import Live, Rows
 from ironflow.transports.http import Response
 
 
-def scrape(counts: Counts, polls_waiting: int, misfits: dict[tuple[str, str], int], rows: Rows) -> Response:
+def scrape(counts: Counts, polls_waiting: int, misfits: dict[tuple[str, str], int], live: Live, rows: Rows) -> Response:
     """The numbers in Prometheus' text format. misfits: events that do not fit their schema by (name, outcome)."""
     registry = CollectorRegistry()
-    registry.register(_Numbers(counts, polls_waiting, misfits, rows))
+    registry.register(_Numbers(counts, polls_waiting, misfits, live, rows))
     ProcessCollector(registry=registry)
     return Response(200, generate_latest(registry), CONTENT_TYPE_LATEST.encode())
 
@@ -23,10 +23,13 @@ def scrape(counts: Counts, polls_waiting: int, misfits: dict[tuple[str, str], in
 class _Numbers(Collector):
     """One scrape's numbers."""
 
-    def __init__(self, counts: Counts, polls_waiting: int, misfits: dict[tuple[str, str], int], rows: Rows) -> None:
+    def __init__(
+        self, counts: Counts, polls_waiting: int, misfits: dict[tuple[str, str], int], live: Live, rows: Rows
+    ) -> None:
         self._counts = counts
         self._polls_waiting = polls_waiting
         self._misfits = misfits
+        self._live = live
         self._runs, self._queue, self._head = rows
 
     def collect(self) -> Iterator[Metric]:
@@ -55,4 +58,12 @@ class _Numbers(Collector):
             ready.add_metric([environment, function_id], count)
         yield ready
         yield GaugeMetricFamily("ironflow_polls_waiting", "Polls held until there is a job.", self._polls_waiting)
+        open_ = GaugeMetricFamily("ironflow_connections", "Long-lived connections, by kind.", labels=["kind"])
+        for kind, count in self._live.connections.items():
+            open_.add_metric([kind], count)
+        yield open_
+        yield GaugeMetricFamily("ironflow_subscriptions", "Subscriptions that are followed.", self._live.subscriptions)
+        yield CounterMetricFamily(
+            "ironflow_subscription_drops", "Events passed over for slow subscribers.", self._live.dropped
+        )
         yield CounterMetricFamily("ironflow_log_position", "Events recorded since the beginning.", self._head)

@@ -108,7 +108,8 @@ def _responses(operation: Operation[Any, Any], by_message: dict[Any, Any]) -> di
     if operation.response is None:
         responses["204"] = {"description": "Done."}
     else:
-        content = {"application/json": {"schema": by_message[operation.response]}}
+        kind = "application/json" if operation.streaming == "unary" else "text/event-stream"
+        content = {kind: {"schema": by_message[operation.response]}}
         responses[str(operation.success)] = {"description": operation.doc, "content": content}
     if operation.empty_when is not None:
         responses["204"] = {"description": "Nothing to answer."}

@@ -30,7 +30,8 @@ class Rest:
         self._dispatch = dispatch
         self._context = context
         self._router: Router[Operation[Any, Any]] = Router()
-        for operation in dispatch.operations:
+        # Streams with a route are served as text/event-stream.
+        for operation in (each for each in dispatch.operations if each.streaming == "unary"):
             for route in operation.rest:
                 self._router.add(route.method, route.path, operation)
 

@@ -63,11 +63,31 @@ class Subscribe(Message, kw_only=True):
     options: Annotated[SubscribeOptions | None, field(2)] = None
 
 
+class Watch(Message, kw_only=True):
+    """The same in a query. after: a sequence. last_event_id: what a browser says when it connects again; it wins."""
+
+    pattern: str
+    replay: int = 0
+    after: Annotated[int | None, field(also=("start_after_sequence",))] = None
+    filter: str = ""
+    namespace: str = ""
+    include_metadata: bool = False
+    backpressure: Backpressure | None = None
+    last_event_id: int | None = None
+
+
 subscribe = operation(
     "subscriptions.subscribe", Subscribe, SubscriptionEvent,
     rpc="PubSubService/Subscribe", scope="events:subscribe", streaming="server", twins="value",
     errors=(InvalidPattern, InvalidExpression, InvalidSubscription, SlowConsumer, SequenceNotKept, GroupNotFound),
     doc="Events as they happen, after those asked to be replayed.",
+)  # fmt: skip
+watch = operation(
+    "subscriptions.watch", Watch, SubscriptionEvent,
+    rest="GET /api/v1/subscribe", scope="events:subscribe", streaming="server", spelling="camel",
+    event_id="sequence", headers={"last-event-id": "last_event_id"},
+    errors=(InvalidPattern, InvalidExpression, InvalidSubscription, SlowConsumer, SequenceNotKept),
+    doc="The same as server-sent events, for curl and browsers.",
 )  # fmt: skip
 socket = SocketRoute(
     "subscriptions.socket", "/ws", scope="events:subscribe",

@@ -10,6 +10,7 @@ from ironflow.features.subscriptions.contract import (
     InvalidSubscription,
     Subscribe,
     SubscribeOptions,
+    Watch,
 )
 from ironflow.log.topics import TopicPattern, topic_pattern
 
@@ -50,6 +51,22 @@ def check_group_pattern(reads: str, wanted: str) -> None:
     """Raises InvalidSubscription when a group reads something else than its new member wants."""
     if topic_pattern(reads) != topic_pattern(wanted):
         raise InvalidSubscription(f"The group reads {reads!r}, not {wanted!r}. Subscribe with its own pattern.")
+
+
+def wish_of(watch: Watch) -> Subscribe:
+    """The subscription that a query asks for. Where a browser stopped wins over where its address says to begin."""
+    again = watch.last_event_id is not None
+    return Subscribe(
+        pattern=watch.pattern,
+        options=SubscribeOptions(
+            replay=0 if again else watch.replay,
+            start_after_sequence=watch.last_event_id if again else watch.after,
+            filter=watch.filter,
+            namespace=watch.namespace,
+            include_metadata=watch.include_metadata,
+            backpressure=watch.backpressure,
+        ),
+    )
 
 
 def replay_count(options: SubscribeOptions) -> int:

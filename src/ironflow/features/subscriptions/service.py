@@ -11,12 +11,12 @@ from ironflow.features.consumer_groups.contract import SubscriptionEvent
 from ironflow.features.consumer_groups.service import ConsumerGroups
 from ironflow.features.consumer_groups.streams import listen
 from ironflow.features.subscriptions import contract, rules
-from ironflow.features.subscriptions.contract import Subscribe, SubscribeOptions
+from ironflow.features.subscriptions.contract import Subscribe, SubscribeOptions, Watch
 from ironflow.features.subscriptions.conversation import Conversation
 from ironflow.features.subscriptions.entry import Entry
 from ironflow.features.subscriptions.feed import LogFeed
 from ironflow.features.subscriptions.group import GroupSubscription, enter_group
-from ironflow.features.subscriptions.subscription import Subscription
+from ironflow.features.subscriptions.subscription import Subscription, Tally
 from ironflow.features.subscriptions.system import SystemFeed
 from ironflow.log.filters import event_filter
 from ironflow.log.tail import Tail
@@ -30,11 +30,12 @@ class Subscriptions:
         self._log = LogFeed(db, tail)
         self._groups = groups
         self._system = system
+        self.tally = Tally()
         db.hear(system.heard)
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
-        return {contract.subscribe: self.subscribe}
+        return {contract.subscribe: self.subscribe, contract.watch: self.watch}
 
     def sockets(self) -> dict[SocketRoute, SocketHandler]:
         return {contract.socket: self.converse}
@@ -76,6 +77,12 @@ class Subscriptions:
         member = await enter_group(self._groups, call, request)
         return GroupSubscription(subscription_id, self._groups, call, member, wake)
 
+    async def watch(self, call: Call, request: Watch) -> AsyncGenerator[SubscriptionEvent, None]:
+        """As `subscribe`; a browser that connects again goes on where it stopped."""
+        async with aclosing(self.subscribe(call, rules.wish_of(request))) as events:
+            async for event in events:
+                yield event
+
     def make(self, call: Call, request: Subscribe, wake: Callable[[Subscription], None]) -> Subscription:
         """A subscription that has not begun yet.
 
@@ -93,6 +100,7 @@ class Subscriptions:
             mode=options.backpressure,
             positioned=options.start_after_sequence is not None,
             feed=self._system if pattern.kind == "system" else self._log,
+            tally=self.tally,
             wake=wake,
         )
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ironflow.base.errors import IronflowError
@@ -23,6 +24,14 @@ TAKE_MAX = 64
 PAGE = 100
 
 
+@dataclass(slots=True)
+class Tally:
+    """Of all subscriptions: how many there are, and events passed over because subscribers were slow, in all."""
+
+    open: int = 0
+    dropped: int = 0
+
+
 class Subscription:
     """What one subscriber wants, and what waits for it.
 
@@ -41,6 +50,7 @@ class Subscription:
         mode: Backpressure | None,
         positioned: bool,
         feed: "Feed",
+        tally: Tally,
         wake: Callable[["Subscription"], None],
     ) -> None:
         self.id = id
@@ -52,6 +62,7 @@ class Subscription:
         self._mode = mode
         self._positioned = positioned
         self._feed = feed
+        self._tally = tally
         self._wake = wake
         self._queue: deque[Entry] = deque()
         self._queued_bytes = 0
@@ -59,10 +70,12 @@ class Subscription:
         self._position = 0
         self._live = False
         self._ended: IronflowError | None = None
-        self._closed = False
+        self._begun = self._closed = False
 
     async def begin(self, replay: int, after: int | None) -> None:
         """Takes its place: `after` a sequence, or before the last `replay` events, or at the end."""
+        self._tally.open += 1
+        self._begun = True
         await self._feed.start(self)
         if self._closed:
             # It was closed meanwhile.
@@ -92,6 +105,7 @@ class Subscription:
         match rules.decide_overflow(self._mode, self._positioned):
             case "drop":
                 self.dropped += 1
+                self._tally.dropped += 1
                 self._position = entry.sequence
             case "fall_behind":
                 self._part()
@@ -137,7 +151,9 @@ class Subscription:
         self._closed = True
         self._part()
         self._queue.clear()
-        self._feed.stop(self)
+        if self._begun:
+            self._feed.stop(self)
+            self._tally.open -= 1
 
     @property
     def closed(self) -> bool:

@@ -1,0 +1,145 @@
+"""Server-sent events: every server stream that has a REST route, as `text/event-stream` for curl and browsers.
+
+An answer is one event: `data:` its JSON and `id:` the field that the operation names; what the client sends back as
+`Last-Event-ID` after a break is a request header like any other. Silence is filled with comments, so that proxies and
+clients know that the stream lives. Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from ironflow.base.errors import IronflowError, MethodNotAllowed
+from ironflow.base.operation import Operation
+from ironflow.base.spelling import message_to_json
+from ironflow.dispatch import Dispatch
+from ironflow.transports import http
+from ironflow.transports.context import CallContext
+from ironflow.transports.exchange import Exchange
+from ironflow.transports.http import Request, Send
+from ironflow.transports.rest import error_response, read_request
+from ironflow.transports.router import Router
+
+SILENCE_S = 15.0
+# What is wrong with a request shows at once; a stream that is silent for this long has begun, and is answered 200.
+BEGIN_S = 0.25
+# How long a client that does not read may hold up its last bytes when the server stops.
+FAREWELL_S = 2.0
+_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+class EventStreams:
+    """Serves every bound operation that streams answers and has a REST route."""
+
+    def __init__(self, dispatch: Dispatch, context: CallContext) -> None:
+        self._dispatch = dispatch
+        self._context = context
+        self._router: Router[Operation[Any, Any]] = Router()
+        for operation in dispatch.operations:
+            if operation.streaming == "server":
+                for route in operation.rest:
+                    self._router.add(route.method, route.path, operation)
+        self._open: set[Exchange] = set()
+        self._stopping = False
+
+    @property
+    def open(self) -> int:
+        """How many streams there are."""
+        return len(self._open)
+
+    def takes(self, request: Request) -> bool:
+        return bool(self._router.methods_of(request.path))
+
+    async def __call__(self, request: Request, send: Send) -> None:
+        try:
+            operation, path_values = self._asked(request)
+            call = self._context.call_of(request.headers, request.peer)
+            message = read_request(operation, path_values, request)
+            answers = self._dispatch.stream(operation, call, message)
+        except IronflowError as error:
+            await http.send_response(send, error_response(error), request)
+            return
+        exchange = Exchange(request, send, self._context.is_there(request.peer))
+        self._open.add(exchange)
+        if self._stopping:
+            exchange.stop()
+        try:
+            await _Stream(operation, exchange, answers).run(request, send)
+        finally:
+            self._open.discard(exchange)
+
+    def let_go(self) -> None:
+        """Ends the streams, so that the server can stop; browsers connect again by themselves."""
+        self._stopping = True
+        for exchange in self._open:
+            exchange.stop()
+
+    def _asked(self, request: Request) -> tuple[Operation[Any, Any], dict[str, str]]:
+        found = self._router.find(request.method, request.path)
+        if found is None:
+            allowed = self._router.methods_of(request.path)
+            raise MethodNotAllowed(
+                f"{request.path} does not take {request.method}; it takes {', '.join(allowed)}.", allowed=allowed
+            )
+        return found
+
+
+class _Stream:
+    """One stream, from its head to its end."""
+
+    def __init__(self, operation: Operation[Any, Any], exchange: Exchange, answers: AsyncGenerator[Any, None]) -> None:
+        self._operation = operation
+        self._exchange = exchange
+        self._answers = answers
+
+    async def run(self, request: Request, send: Send) -> None:
+        async with aclosing(self._answers) as answers:
+            first = asyncio.ensure_future(anext(answers))
+            try:
+                await asyncio.wait((first,), timeout=BEGIN_S)
+                if first.done() and isinstance(error := first.exception(), IronflowError):
+                    await http.send_response(send, error_response(error), request)
+                    return
+                await self._exchange.start(b"text/event-stream", _HEADERS)
+                ended = await self._exchange.run(self._write(first))
+            finally:
+                first.cancel()
+                # The generator cannot be closed while somebody waits for its answer.
+                await asyncio.gather(first, return_exceptions=True)
+        if ended == "left":
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S if ended == "stopped" else None):
+                await self._exchange.end()
+
+    async def _write(self, waiting: asyncio.Future[Any]) -> None:
+        # At once, so that whoever waits for the first byte knows that it has begun.
+        await self._exchange.write(b": subscribed\n\n")
+        try:
+            while True:
+                await asyncio.wait((waiting,), timeout=SILENCE_S)
+                if not waiting.done():
+                    await self._exchange.write(b": still here\n\n")
+                    continue
+                try:
+                    answer = waiting.result()
+                except StopAsyncIteration:
+                    return
+                except IronflowError as error:
+                    body = error_response(error).body
+                    await self._exchange.write(b"event: error\ndata: " + body + b"\n\n")
+                    return
+                await self._exchange.write(event_text(self._operation, answer))
+                waiting = asyncio.ensure_future(anext(self._answers))
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+
+def event_text(operation: Operation[Any, Any], answer: Any) -> bytes:
+    """One answer as an event. A payload may have line breaks between its tokens; each line says that it is data."""
+    lines = b"\ndata: ".join(message_to_json(answer, operation.spelling).splitlines())
+    head = f"id: {getattr(answer, operation.event_id)}\n".encode() if operation.event_id is not None else b""
+    return head + b"data: " + lines + b"\n\n"
