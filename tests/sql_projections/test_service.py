@@ -11,6 +11,7 @@ from ironflow.base.sqltext import InvalidSql
 from ironflow.features.events import contract as events
 from ironflow.features.sql_projections import contract as sql
 from ironflow.features.sql_projections.rules import RETRY_DELAYS_MS
+from ironflow.storage.sandbox import PlaceMissing
 from tests.support.work import Work
 
 TABLE = "CREATE TABLE proj_orders (customer TEXT PRIMARY KEY, orders BIGINT NOT NULL, total BIGINT NOT NULL)"
@@ -306,6 +307,23 @@ async def test_a_projection_whose_tables_are_lost_is_filled_again(house: Work):
 
     assert await rows(house) == [["ann", 2, 3]]
     assert await status(house) == "active"
+
+
+async def test_a_projection_in_error_whose_tables_are_lost_is_filled_again_when_it_is_read(house: Work):
+    await house.call(sql.create, **ORDERS)
+    await place(house, "ann", 1)
+    await place(house, "bob", None)
+    for delay in (0, *RETRY_DELAYS_MS):
+        house.move(delay)
+        await follow(house)
+    (there,) = await house.inside.sandbox.places()
+    await house.inside.sandbox.drop(there)
+
+    with pytest.raises(PlaceMissing):
+        await rows(house)
+    await follow(house)
+
+    assert await rows(house) == [["ann", 1, 1]]
 
 
 async def test_what_a_killed_server_left_is_swept(house: Work):

@@ -48,6 +48,7 @@ from ironflow.features.runs.service import Runs
 from ironflow.features.schemas.enforcing import SchemaGuard
 from ironflow.features.schemas.service import EventSchemas
 from ironflow.features.server_state.service import About, ServerState
+from ironflow.features.sql_projections.face import Face
 from ironflow.features.sql_projections.following import Follower
 from ironflow.features.sql_projections.loops import FollowLog, SweepPlaces
 from ironflow.features.sql_projections.service import SqlProjections
@@ -128,6 +129,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     await broker.start()
     sandbox = await open_sandbox(settings.db, settings.sql_role)
     follower = Follower(db, sandbox, settings.sql_statement_ms)
+    sql_projections = SqlProjections(db, sandbox, follower)
     timing = Timing(
         lease_ms=settings.lease_ms,
         reservation_ms=settings.reservation_ms,
@@ -177,7 +179,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         groups,
         TimeTravel(db),
         Audit(db, settings.run_retention_days),
-        SqlProjections(db, sandbox, follower),
+        sql_projections,
         Projections(
             db,
             ids,
@@ -193,6 +195,8 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     for room in rooms:
         dispatch.bind(room.handlers())
     dispatch.bind_sockets(subscriptions.sockets())
+    sql_face = Face(db, broker, sql_projections, {key: each for room in rooms for key, each in room.handlers().items()})
+    dispatch.bind(sql_face.handlers())
     context = CallContext(clock)
     codecs = Codecs()
     streams = ConnectStreams(dispatch, context, settings.body_bytes_max, codecs)

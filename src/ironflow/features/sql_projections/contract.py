@@ -8,6 +8,7 @@ from ironflow.base.fields import Message, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
 from ironflow.base.sqltext import InvalidSql
+from ironflow.features.projections.contract import RebuildUnderWay
 
 ROWS_MAX = 10_000
 NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
@@ -103,7 +104,8 @@ class SqlRebuild(Message, kw_only=True):
 class SqlProjection(Message, kw_only=True):
     """last_event_seq: the place in the log up to which it is applied. lag: places that are left.
 
-    failed_seq: the place of the event whose statement failed; error_message says how.
+    generation: how often its tables were made; a rebuild under way counts. failed_seq: the place of the event whose
+    statement failed; error_message says how.
     """
 
     name: str
@@ -113,6 +115,7 @@ class SqlProjection(Message, kw_only=True):
     events: list[str]
     last_event_seq: int
     lag: int
+    generation: int
     error_message: str | None = None
     failed_seq: int | None = None
     rebuild: SqlRebuild | None = None
@@ -192,7 +195,7 @@ delete = operation(
 )  # fmt: skip
 rebuild = operation(
     "sql_projections.rebuild", RebuildSqlProjection, SqlRebuildStarted,
-    rest=f"POST {_PATH}/{{name}}/rebuild", scope="projections:manage", errors=(SqlProjectionNotFound,),
+    rest=f"POST {_PATH}/{{name}}/rebuild", scope="projections:manage", errors=(SqlProjectionNotFound, RebuildUnderWay),
     doc="Fills a new version of the tables from the whole log; readers keep the old one until it has caught up.",
 )  # fmt: skip
 cancel_rebuild = operation(

@@ -14,6 +14,8 @@ from ironflow.storage.sandbox import Sandbox
 # Generations that are looked at in a round, and how many of them at a time.
 ROUND = 1000
 AT_A_TIME = 4
+# Rung when projections have moved.
+TOPIC = "sql-projections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class FollowLog:
         rounds = await asyncio.gather(*map(advance, generations))
         changed = [after for before, after, _ in rounds if after != before]
         if changed:
-            await self._db.write(lambda tx: [store.note_progress(tx, each) for each in changed])
+            await self._db.write(lambda tx: _note(tx, changed))
         await self._swap(now)
         next_at = await self._db.read(lambda tx: store.next_retry_at(tx, now))
         return Followed(len(changed), any(more for _, _, more in rounds), next_at)
@@ -74,6 +76,12 @@ class FollowLog:
             if old is not None:
                 self._follower.forget(old)
                 await self._sandbox.drop(old)
+
+
+def _note(tx: Tx, changed: list[Generation]) -> None:
+    for each in changed:
+        store.note_progress(tx, each)
+    tx.ring(TOPIC)
 
 
 @dataclass(frozen=True, slots=True)

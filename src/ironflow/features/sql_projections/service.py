@@ -12,6 +12,8 @@ from ironflow.base.errors import ResourceExhausted
 from ironflow.base.json import Json
 from ironflow.base.sql import check_fragments
 from ironflow.base.time import Millis, to_datetime
+from ironflow.features.projections.contract import RebuildUnderWay
+from ironflow.features.projections.in_tx import projection as other_projection
 from ironflow.features.sql_projections import contract, rules, store
 from ironflow.features.sql_projections.following import Follower
 from ironflow.features.sql_projections.rules import Created, Definition, Generation, Projection
@@ -58,6 +60,8 @@ class SqlProjections:
             created = rules.decide_creation(before, definition, same)
             if created == "unchanged":
                 return created, None, None
+            if found is None and other_projection(tx, call.environment, request.name) is not None:
+                raise contract.ProjectionNameTaken(f"{request.name!r} is a projection that a program runs.")
             taken = store.take_tables(tx, call.environment, request.name, definition.table_names)
             if taken:
                 table, owner = next(iter(taken.items()))
@@ -91,6 +95,10 @@ class SqlProjections:
             # A rebuild may have taken the tables away between the look and the question.
             again = await self._db.peek(lambda tx: _found(tx, call.environment, request.name))
             if again.serving.place == found.serving.place:
+                # Lost: filled again by the loop, also where it stands at an error.
+                await self._change(
+                    call, request.name, lambda lost: replace(lost, serving=store.fresh(lost.serving, call.now))
+                )
                 raise
             answer, count = await self._ask(queries, {table: Source(table, again.serving.place)}, limit)
         if answer.truncated:
@@ -142,6 +150,8 @@ class SqlProjections:
             target = head(tx)
             if request.dry_run:
                 return target, None
+            if found.building is not None:
+                raise RebuildUnderWay(f"Projection {request.name!r} is being rebuilt. Wait for it, or cancel it.")
             definition = (found.building or found.serving).definition
             after, gone = _rebuilding(found, definition, target, call.now)
             store.save(tx, after)
@@ -273,6 +283,7 @@ def _facts(found: Projection, end: int, now: Millis) -> dict[str, Any]:
         "tables": list(serving.definition.table_names),
         "events": list(worked_on.definition.events),
         "last_event_seq": serving.position,
+        "generation": worked_on.generation,
         "lag": max(end - serving.position, 0),
         "error_message": faulty.error if faulty else None,
         "failed_seq": faulty.failed_position if faulty else None,

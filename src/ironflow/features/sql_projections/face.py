@@ -1,0 +1,277 @@
+"""SQL projections among all projections: the operations of the room `projections` answer for them too.
+
+Each handler of that room is asked as before, unless the name is a SQL projection's.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+from ironflow.base.call import Call
+from ironflow.broker.port import Broker
+from ironflow.features.events.contract import EventNotFound
+from ironflow.features.projections import contract as projections
+from ironflow.features.sql_projections import contract, store
+from ironflow.features.sql_projections.loops import TOPIC
+from ironflow.features.sql_projections.service import SqlProjections
+from ironflow.log.read import records
+from ironflow.storage.port import Database
+
+Handler = Callable[[Call, Any], Awaitable[Any]]
+# SQL projections of one environment that a list shows.
+LISTED_MAX = 1000
+# Source: protocol/connectrpc.md 5.5, "WaitProjectionCatchup".
+WAIT_S, WAIT_S_MAX = 30.0, 60.0
+# A ring may be lost.
+LOOK_AGAIN_S = 1.0
+
+
+class Face:
+    """inner: the handlers of the room `projections`."""
+
+    def __init__(self, db: Database, broker: Broker, sql: SqlProjections, inner: Mapping[Any, Any]) -> None:
+        self._db = db
+        self._broker = broker
+        self._sql = sql
+        self._inner = inner
+
+    def handlers(self) -> dict[Any, Any]:
+        """The operations that have an answer for SQL projections."""
+        return {
+            projections.list_: self.list_,
+            projections.statuses: self.statuses,
+            **{
+                operation: self._either(operation, own)
+                for operation, own in {
+                    projections.register: self._refuse,
+                    projections.get: self._get,
+                    projections.envelope: self._envelope,
+                    projections.status: self._status,
+                    projections.pause: self._pause,
+                    projections.resume: self._resume,
+                    projections.delete: self._delete,
+                    projections.unregister: self._unregister,
+                    projections.rebuild: self._rebuild,
+                    projections.start_rebuild: self._start_rebuild,
+                    projections.rebuild_job: self._rebuild_job,
+                    projections.get_rebuild: self._get_rebuild,
+                    projections.cancel_rebuild: self._cancel,
+                    projections.wait: self._wait,
+                    projections.wait_for_event: self._wait_for_event,
+                }.items()
+            },
+        }
+
+    def _either(self, operation: Any, own: Handler) -> Handler:
+        inner: Handler = self._inner[operation]
+
+        async def answer(call: Call, request: Any) -> Any:
+            name = request.projection if operation is projections.wait_for_event else request.name
+            found = await self._db.peek(lambda tx: store.projection(tx, call.environment, name))
+            return await (inner if found is None else own)(call, request)
+
+        return answer
+
+    # Lists
+
+    async def list_(self, call: Call, request: projections.ListProjections) -> projections.Projections:
+        limit = request.limit or 100
+        whole = projections.ListProjections(
+            status=request.status, mode=request.mode, limit=min(request.offset + limit, 10_000)
+        )
+        others: projections.Projections = await self._inner[projections.list_](call, whole)
+        ours = [
+            _info(each, call)
+            for each in await self._all(call)
+            if request.mode in ("", "sql") and request.status in ("", each.status)
+        ]
+        together = sorted([*others.projections, *ours], key=lambda each: each.name)
+        return projections.Projections(
+            projections=together[request.offset : request.offset + limit], total_count=others.total_count + len(ours)
+        )
+
+    async def statuses(self, call: Call, request: projections.ListStatuses) -> projections.Statuses:
+        others: projections.Statuses = await self._inner[projections.statuses](call, request)
+        ours = [_status(each) for each in await self._all(call, request.cursor)]
+        together = sorted([*others.projections, *ours], key=lambda each: each.name)
+        page = together[: request.limit]
+        more = len(together) > request.limit or others.next_cursor is not None
+        return projections.Statuses(projections=page, next_cursor=page[-1].name if more and page else None)
+
+    async def _all(self, call: Call, cursor: str = "") -> list[contract.SqlProjection]:
+        found = await self._sql.list_(call, contract.ListSqlProjections(limit=LISTED_MAX, cursor=cursor))
+        return found.projections
+
+    # One of them
+
+    async def _found(self, call: Call, name: str) -> contract.SqlProjectionDetails:
+        return await self._sql.get(call, contract.NamedSqlProjection(name=name))
+
+    async def _refuse(self, _call: Call, request: projections.Register) -> projections.Registered:
+        raise contract.ProjectionNameTaken(f"{request.name!r} is a SQL projection, which the server applies by itself.")
+
+    async def _get(self, call: Call, request: projections.GetProjection) -> projections.Projection:
+        info = _info(await self._found(call, request.name), call)
+        return projections.Projection(name=info.name, partition="", mode="sql", registry=info)
+
+    async def _envelope(self, call: Call, request: projections.GetProjection) -> projections.Envelope:
+        found = await self._found(call, request.name)
+        return projections.Envelope(
+            name=found.name,
+            version=1,
+            mode="sql",
+            status=found.status,
+            last_event_seq=found.last_event_seq,
+            updated_at=found.updated_at,
+            error_message=found.error_message,
+        )
+
+    async def _status(self, call: Call, request: projections.Named) -> projections.Status:
+        return _status(await self._found(call, request.name))
+
+    async def _pause(self, call: Call, request: projections.Named) -> projections.Said:
+        return await self._said(self._sql.pause, call, request.name)
+
+    async def _resume(self, call: Call, request: projections.Named) -> projections.Said:
+        return await self._said(self._sql.resume, call, request.name)
+
+    async def _delete(self, call: Call, request: projections.Named) -> projections.Said:
+        return await self._said(self._sql.delete, call, request.name)
+
+    async def _unregister(self, call: Call, request: projections.Named) -> None:
+        await self._said(self._sql.delete, call, request.name)
+
+    async def _cancel(self, call: Call, request: projections.Named) -> projections.Said:
+        try:
+            return await self._said(self._sql.cancel_rebuild, call, request.name)
+        except contract.NoRebuild as fault:
+            raise projections.RebuildNotFound(fault.message) from None
+
+    async def _said(self, change: Handler, call: Call, name: str) -> projections.Said:
+        return projections.Said(status=(await change(call, contract.NamedSqlProjection(name=name))).status)
+
+    # Waits
+
+    async def _wait(self, call: Call, request: projections.Wait) -> projections.Waited:
+        return await self._caught_up(call, request.name, request.min_seq, request.timeout)
+
+    async def _wait_for_event(self, call: Call, request: projections.WaitForEvent) -> projections.Waited:
+        found = (await self._db.peek(lambda tx: records(tx, [request.event_id]))).get(request.event_id)
+        if found is None or found.environment != call.environment:
+            raise EventNotFound(f"There is no event {request.event_id[:140]!r} in this environment.")
+        return await self._caught_up(call, request.projection, found.position, request.timeout)
+
+    async def _caught_up(self, call: Call, name: str, target: int, timeout: timedelta | None) -> projections.Waited:
+        """target: a position, 0 for all that is in the log when the wait begins."""
+        ends_at = monotonic() + min(WAIT_S if timeout is None else timeout.total_seconds(), WAIT_S_MAX)
+        with self._broker.bell(TOPIC) as bell:
+            while True:
+                found = await self._found(call, name)
+                current = found.last_event_seq
+                target = target or current + found.lag
+                timed_out = current < target and monotonic() >= ends_at
+                if current >= target or timed_out:
+                    return projections.Waited(
+                        caught_up=not timed_out,
+                        timed_out=timed_out,
+                        current_seq=current,
+                        target_seq=target,
+                        behind_by_events=max(target - current, 0),
+                        rebuilding=found.status == "rebuilding",
+                        mode="sql",
+                    )
+                if found.status in ("paused", "error"):
+                    raise projections.NotWaitable(f"Projection {name!r} is {found.status}: it is not moving.")
+                await bell.wait(min(max(ends_at - monotonic(), 0), LOOK_AGAIN_S))
+
+    # Rebuilds
+
+    async def _rebuild(self, call: Call, request: projections.Rebuild) -> projections.RebuildAnswer:
+        return projections.RebuildAnswer(job=await self._start(call, request))
+
+    async def _start_rebuild(self, call: Call, request: projections.Rebuild) -> projections.RebuildShown:
+        return _shown(await self._start(call, request))
+
+    async def _rebuild_job(self, call: Call, request: projections.Named) -> projections.RebuildAnswer:
+        return projections.RebuildAnswer(job=await self._job(call, request.name))
+
+    async def _get_rebuild(self, call: Call, request: projections.Named) -> projections.RebuildShown:
+        return _shown(await self._job(call, request.name))
+
+    async def _start(self, call: Call, request: projections.Rebuild) -> projections.RebuildJob:
+        if request.partition or request.from_event_id or request.to_event_id:
+            raise projections.InvalidProjection(
+                f"{request.name!r} is a SQL projection, which is rebuilt as a whole: leave out partition and events."
+            )
+        begun = await self._sql.rebuild(call, contract.RebuildSqlProjection(name=request.name, dry_run=request.dry_run))
+        if request.dry_run:
+            return _job(await self._found(call, request.name), call, "dry_run_ok", 0, begun.target)
+        return await self._job(call, request.name)
+
+    async def _job(self, call: Call, name: str) -> projections.RebuildJob:
+        found = await self._found(call, name)
+        if found.rebuild is not None:
+            return _job(found, call, "rebuilding", found.rebuild.position, found.rebuild.target)
+        if found.generation == 1:
+            raise projections.RebuildNotFound(f"{name!r} was never rebuilt.")
+        return _job(found, call, "completed", found.last_event_seq, found.last_event_seq)
+
+
+def _info(found: contract.SqlProjection, call: Call) -> projections.ProjectionInfo:
+    rebuild = found.rebuild
+    return projections.ProjectionInfo(
+        name=found.name,
+        mode="sql",
+        status=found.status,
+        events=found.events,
+        last_event_seq=found.last_event_seq,
+        created_at=found.created_at,
+        updated_at=found.updated_at,
+        environment_id=call.environment,
+        error_message=found.error_message or "",
+        type="sql",
+        description=found.description or "",
+        rebuild_target_seq=rebuild.target if rebuild else None,
+        rebuild_start_cursor=0 if rebuild else None,
+        rebuild_started_at=rebuild.started_at if rebuild else None,
+    )
+
+
+def _status(found: contract.SqlProjection) -> projections.Status:
+    rebuild = found.rebuild
+    return projections.Status(
+        name=found.name,
+        status=found.status,
+        mode="sql",
+        last_event_seq=found.last_event_seq,
+        lag=found.lag,
+        error_message=found.error_message,
+        updated_at=found.updated_at,
+        rebuild_target_seq=rebuild.target if rebuild else None,
+        rebuild_start_cursor=0 if rebuild else None,
+        rebuild_started_at=rebuild.started_at if rebuild else None,
+    )
+
+
+def _job(found: contract.SqlProjection, call: Call, status: str, done: int, total: int) -> projections.RebuildJob:
+    """A rebuild, counted in positions of the log."""
+    rebuild = found.rebuild
+    left = rebuild.eta_ms if rebuild else None
+    return projections.RebuildJob(
+        job_id=f"rebuild_{call.environment}_{found.name}_{found.generation}",
+        projection_name=found.name,
+        status=status,
+        events_processed=done,
+        total_events=total,
+        progress=1.0 if status == "completed" else done / total if total else 0.0,
+        started_at=rebuild.started_at if rebuild else found.updated_at,
+        estimated_remaining=None if left is None else timedelta(milliseconds=left),
+        error=found.error_message or "" if status == "rebuilding" else "",
+        dry_run=status == "dry_run_ok",
+    )
+
+
+def _shown(job: projections.RebuildJob) -> projections.RebuildShown:
+    fields = {name: getattr(job, name) for name in job.__struct_fields__}
+    return projections.RebuildShown(**fields, name=job.projection_name)

@@ -1,0 +1,98 @@
+"""SQL projections among all projections: the RPCs and routes that clients know answer for them too."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ironflow.features.events import contract as events
+from ironflow.features.projections import contract as projections
+from ironflow.features.sql_projections import contract as sql
+from tests.support.work import Work
+
+SEEN: dict[str, Any] = {
+    "name": "seen",
+    "table_sql": "CREATE TABLE proj_seen (id TEXT)",
+    "event_handlers": {"seen": "INSERT INTO proj_seen VALUES (:event_id)"},
+}
+
+
+@pytest.fixture
+async def both(house: Work) -> Work:
+    """One projection of a program, and a SQL one."""
+    await house.call(projections.register, name="managed", mode="managed", events=["seen"])
+    await house.call(sql.create, **SEEN)
+    await house.call(events.emit, event="seen")
+    await house.loop("sql-projections")
+    return house
+
+
+async def test_lists_have_projections_of_every_kind_by_name(both: Work):
+    found = await both.call(projections.list_)
+    assert [(each.name, each.mode, each.type) for each in found.projections] == [
+        ("managed", "managed", "sdk"),
+        ("seen", "sql", "sql"),
+    ]
+    assert found.total_count == 2
+    assert [each.name for each in (await both.call(projections.list_, mode="sql")).projections] == ["seen"]
+    assert [each.name for each in (await both.call(projections.list_, limit=1, offset=1)).projections] == ["seen"]
+    first = await both.call(projections.statuses, limit=1)
+    second = await both.call(projections.statuses, limit=1, cursor=first.next_cursor)
+    assert [each.name for each in (*first.projections, *second.projections)] == ["managed", "seen"]
+
+
+async def test_a_sql_projection_is_looked_at_paused_and_deleted_like_any_other(both: Work):
+    status = await both.call(projections.status, name="seen")
+    assert (status.status, status.mode, status.last_event_seq, status.lag) == ("active", "sql", 1, 0)
+    assert (await both.call(projections.envelope, name="seen")).mode == "sql"
+    info = (await both.call(projections.get, name="seen")).registry
+    assert info is not None
+    assert (info.type, info.events) == ("sql", ["seen"])
+
+    assert (await both.call(projections.pause, name="seen")).status == "paused"
+    assert (await both.call(projections.resume, name="seen")).status == "active"
+    assert (await both.call(projections.delete, name="seen")).status == "deleted"
+    with pytest.raises(projections.ProjectionNotFound):
+        await both.call(projections.status, name="seen")
+
+
+async def test_a_sql_projection_is_rebuilt_like_any_other(both: Work):
+    with pytest.raises(projections.RebuildNotFound):
+        await both.call(projections.get_rebuild, name="seen")
+    with pytest.raises(projections.InvalidProjection):
+        await both.call(projections.rebuild, name="seen", partition="p")
+    assert (await both.call(projections.start_rebuild, name="seen", dry_run=True)).status == "dry_run_ok"
+
+    begun = (await both.call(projections.rebuild, name="seen")).job
+    assert (begun.status, begun.total_events, begun.progress) == ("rebuilding", 1, 0.0)
+    with pytest.raises(projections.RebuildUnderWay):
+        await both.call(projections.rebuild, name="seen")
+    assert (await both.call(projections.cancel_rebuild, name="seen")).status == "active"
+    await both.call(projections.rebuild, name="seen")
+    await both.loop("sql-projections")
+
+    ended = await both.call(projections.get_rebuild, name="seen")
+    assert (ended.name, ended.status, ended.progress) == ("seen", "completed", 1.0)
+
+
+async def test_a_caller_waits_for_its_own_event(both: Work):
+    emitted = await both.call(events.emit, event="seen")
+    asked = both.call(projections.wait_for_event, projection="seen", event_id=emitted.event_id)
+    waiting = asyncio.ensure_future(asked)
+    await asyncio.sleep(0)
+    await both.loop("sql-projections")
+
+    waited = await waiting
+    assert (waited.caught_up, waited.current_seq, waited.mode) == (True, 2, "sql")
+    late = await both.call(projections.wait, name="seen", min_seq=99, timeout=10)
+    assert (late.timed_out, late.behind_by_events) == (True, 97)
+    await both.call(projections.pause, name="seen")
+    with pytest.raises(projections.NotWaitable):
+        await both.call(projections.wait, name="seen", min_seq=99)
+
+
+async def test_one_name_is_one_projection(both: Work):
+    with pytest.raises(sql.ProjectionNameTaken):
+        await both.call(projections.register, name="seen", mode="managed", events=["seen"])
+    with pytest.raises(sql.ProjectionNameTaken):
+        await both.call(sql.create, **{**SEEN, "name": "managed"})
