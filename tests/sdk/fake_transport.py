@@ -1,14 +1,16 @@
 """A network outside of ours for client tests: it keeps the requests and gives the answers it was told to."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
 from multidict import CIMultiDict
 
-from ironflow.sdk.transport import Answer
+from ironflow.sdk.transport import Answer, Refused
+
+HTTP_OK = 200
 
 
 class Sent(NamedTuple):
@@ -45,12 +47,28 @@ class FakeTransport:
             raise found
         return found
 
+    def parts(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> Generator[bytes, None, None]:
+        """The next answer's body byte by byte; a refusal when its status says so."""
+        found = self.take(method, path, headers, body, timeout)
+        if found.status != HTTP_OK:
+            raise Refused(found)
+        for place in range(len(found.body)):
+            yield found.body[place : place + 1]
+
 
 class FakeAsyncTransport(FakeTransport):
     async def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout: float
     ) -> Answer:
         return self.take(method, path, headers, body, timeout)
+
+    async def stream(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> AsyncGenerator[bytes, None]:
+        for part in self.parts(method, path, headers, body, timeout):
+            yield part
 
     async def close(self) -> None:
         self.closed = True
@@ -59,6 +77,11 @@ class FakeAsyncTransport(FakeTransport):
 class FakeSyncTransport(FakeTransport):
     def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Answer:
         return self.take(method, path, headers, body, timeout)
+
+    def stream(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> Generator[bytes, None, None]:
+        yield from self.parts(method, path, headers, body, timeout)
 
     def close(self) -> None:
         self.closed = True

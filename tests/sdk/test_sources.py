@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from ironflow.features.audit import contract as audit
+from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.controls import contract as controls
 from ironflow.features.events import contract as events
 from ironflow.features.functions import contract as functions
@@ -34,6 +35,8 @@ VIEWS = [
     (views.StreamEvent, streams.StreamEvent),
     (views.HistoryEntry, streams.HistoryEntry),
     (views.Snapshot, streams.Snapshot),
+    (views.ConsumerGroup, groups.ConsumerGroup),
+    (views.DeadLetter, groups.DeadLetter),
 ]
 
 

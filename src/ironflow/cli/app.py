@@ -44,6 +44,7 @@ COMMANDS = (
     ("stream", _LOOK),
     ("sql", _LOOK),
     ("sql-projection", _LOOK),
+    ("group", _LOOK),
     ("kv", _LOOK),
     ("server", _ABOUT),
     ("version", _ABOUT),

@@ -6,11 +6,12 @@ from cyclopts import App, Parameter
 
 from ironflow.base.json import NULL
 from ironflow.cli.invocation import Here
-from ironflow.cli.output import facts
+from ironflow.cli.output import facts, table
 from ironflow.cli.payload import read_data
+from ironflow.cli.times import since_text
 from ironflow.features.pubsub import contract as pubsub
 
-app = App("topic", help="Publish messages to topics.")
+app = App("topic", help="Publish messages to topics, and see who reads them.")
 
 Data = Annotated[
     str | None,
@@ -31,3 +32,57 @@ def publish(topic: str, /, *, data: Data = None, idempotency_key: str = "", cli:
     answer = cli.ask(pubsub.publish, request)
     sent = "published before" if answer.duplicate else "published"
     cli.show(answer, lambda: facts([("message", f"{answer.event_id}  {sent}"), ("position", str(answer.sequence))]))
+
+
+@app.command(name="list")
+def list_(
+    *,
+    limit: Annotated[int, Parameter(help="How many at most.")] = 1000,
+    cursor: Annotated[str, Parameter(help="Continue after an earlier answer.")] = "",
+    cli: Here,
+) -> None:
+    """List the topics that something was published to."""
+    answer = cli.ask(pubsub.list_, pubsub.ListTopics(limit=limit, cursor=cursor))
+    now = cli.clock.now()
+    cli.show(
+        answer,
+        lambda: table(
+            ["TOPIC", "MESSAGES", "GROUPS", "FIRST", "LAST"],
+            (
+                [
+                    each.name,
+                    str(each.message_count),
+                    str(each.consumer_count),
+                    since_text(each.first_message_at, now),
+                    since_text(each.last_message_at, now),
+                ]
+                for each in answer.topics
+            ),
+            right=["MESSAGES", "GROUPS"],
+        ),
+    )
+    if answer.next_cursor:
+        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+
+
+@app.command
+def stats(topic: str, /, *, cli: Here) -> None:
+    """One topic: its messages, the groups that read it, and how far behind the slowest of them is.
+
+    Args:
+        topic: The topic, such as orders.done.
+    """
+    answer = cli.ask(pubsub.stats, pubsub.GetTopicStats(topic=topic))
+    cli.show(
+        answer,
+        lambda: facts(
+            [
+                ("topic", answer.name),
+                ("messages", str(answer.message_count)),
+                ("groups", str(answer.consumer_count)),
+                ("lag", str(answer.lag)),
+                ("first position", str(answer.first_seq)),
+                ("last position", str(answer.last_seq)),
+            ]
+        ),
+    )

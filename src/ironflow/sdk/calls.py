@@ -1,20 +1,21 @@
 """Asking a server: one method for every operation, with retries, deadline and the headers that say who asks."""
 
 from asyncio import sleep
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from time import monotonic
 from typing import Any
 
 import msgspec
 
 from ironflow.base.duration import Duration, duration_ms
-from ironflow.base.errors import IronflowError
+from ironflow.base.errors import IronflowError, Unimplemented
 from ironflow.base.operation import Operation, Req, Res
-from ironflow.sdk import current
+from ironflow.sdk import current, streamed
 from ironflow.sdk.caller import Caller
 from ironflow.sdk.retries import Retries, decide_repeat
-from ironflow.sdk.transport import AiohttpTransport, AsyncTransport
-from ironflow.sdk.wire import Prefer, outgoing, read_answer
+from ironflow.sdk.transport import AiohttpTransport, AsyncStreaming, AsyncTransport, Refused
+from ironflow.sdk.wire import Prefer, error_in, outgoing, read_answer
 
 
 class Calls:
@@ -59,6 +60,26 @@ class Calls:
                     raise
             await sleep(pause_s)
             attempt += 1
+
+    async def stream(self, operation: Operation[Req, Res], request: Req) -> AsyncGenerator[Res, None]:
+        """The answers of a streaming operation as they come. Close it to hang up.
+
+        Raises what the server raised, before or between answers; ConnectionLost when the connection broke.
+        """
+        if not isinstance(self.transport, AsyncStreaming):
+            raise Unimplemented(f"{operation.name} is a stream, and this client's transport holds no answer open.")
+        messages = streamed.Messages(operation)
+        headers = self._headers | streamed.HEADERS
+        body = streamed.enveloped(request)
+        parts = self.transport.stream("POST", streamed.path_of(operation), headers, body, self._timeout_s)
+        try:
+            async with aclosing(parts):
+                async for part in parts:
+                    for message in messages.feed(part):
+                        yield message
+        except Refused as refusal:
+            raise error_in(refusal.answer) from None
+        messages.check_ended()
 
     async def pages(
         self, operation: Operation[Req, Res], request: Req, *, timeout: Duration | None = None

@@ -25,6 +25,7 @@ from ironflow.sdk.outcomes import first_output, output_of, wait_times
 from ironflow.sdk.payload import batch_item, from_payload, to_payload
 from ironflow.sdk.retries import Retries
 from ironflow.sdk.rooms.bulk import BulkJobs
+from ironflow.sdk.rooms.consumer_groups import ConsumerGroups
 from ironflow.sdk.rooms.debounces import Debounces
 from ironflow.sdk.rooms.events import Events
 from ironflow.sdk.rooms.functions import Functions
@@ -33,6 +34,7 @@ from ironflow.sdk.rooms.runs import Runs
 from ironflow.sdk.rooms.schemas import Schemas
 from ironflow.sdk.rooms.sql_projections import SqlProjections
 from ironflow.sdk.rooms.streams import Streams
+from ironflow.sdk.rooms.topics import Topics
 from ironflow.sdk.rooms.workers import Workers
 from ironflow.sdk.sql import SqlResult
 from ironflow.sdk.transport import AsyncTransport
@@ -69,6 +71,8 @@ class Client:
         self.workers = Workers(self._calls)
         self.kv = Kv(self._calls)
         self.sql_projections = SqlProjections(self._calls)
+        self.topics = Topics(self._calls)
+        self.consumer_groups = ConsumerGroups(self._calls)
         self.schemas = Schemas(self._calls)
 
     async def emit(

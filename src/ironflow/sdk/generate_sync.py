@@ -17,8 +17,11 @@ SOURCES = [HERE / "calls.py", HERE / "client.py", *sorted((HERE / "rooms").glob(
 _DROPPED = {"async", "await"}
 _NAMES = {
     "AsyncIterator": "Iterator",
+    "AsyncGenerator": "Generator",
     "AsyncTransport": "Transport",
+    "AsyncStreaming": "Streaming",
     "AiohttpTransport": "Urllib3Transport",
+    "aclosing": "closing",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
 }

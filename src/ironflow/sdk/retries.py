@@ -7,6 +7,7 @@ calls with an idempotency key, and calls that never reached the server.
 from dataclasses import dataclass
 
 from ironflow.base.errors import IronflowError
+from ironflow.features.consumer_groups.contract import MemberNotFound
 from ironflow.sdk.transport import CannotConnect
 
 
@@ -18,6 +19,17 @@ class Retries:
     initial_s: float = 0.1
     factor: float = 2.0
     max_s: float = 10.0
+
+
+def decide_rejoin(fault: IronflowError, failures: int, retries: Retries) -> float | None:
+    """Seconds until a member whose stream broke joins again, None when `fault` is the end of it.
+
+    failures: in a row, this one included. It goes on for ever: what is gone for long may come back.
+    """
+    if not fault.retryable and not isinstance(fault, MemberNotFound):
+        return None
+    pause_s = min(retries.initial_s * retries.factor ** min(failures - 1, 30), retries.max_s)
+    return pause_s if fault.retry_after_s is None else max(pause_s, fault.retry_after_s)
 
 
 def decide_repeat(fault: IronflowError, attempt: int, safe: bool, retries: Retries) -> float | None:

@@ -4,8 +4,9 @@ A transport knows addresses, connections and headers; what an answer means is re
 """
 
 import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+import socket
+from collections.abc import AsyncGenerator, Generator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from ironflow.base.errors import ConnectionLost, DeadlineExceeded, InvalidArgument
@@ -14,8 +15,18 @@ if TYPE_CHECKING:
     import aiohttp
     import urllib3
 
+OK = 200
 CONNECTIONS_MAX = 100
 KEEP_ALIVE_S = 50.0
+# The other end of a silent connection is asked for after 30 s, and given up after another 30 s.
+_PROBES = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, name)
+    ),
+]
 
 
 class CannotConnect(ConnectionLost):
@@ -28,6 +39,14 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Refused(Exception):
+    """A stream was answered with something else. answer: the whole of it."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
 
 
 class AsyncTransport(Protocol):
@@ -52,6 +71,29 @@ class Transport(Protocol):
     ) -> Answer: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class AsyncStreaming(Protocol):
+    """What a transport can do besides when it can hold an answer open."""
+
+    def stream(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> AsyncGenerator[bytes, None]:
+        """The answer's bytes as they come, for as long as they come; close it to hang up.
+
+        timeout: seconds until the answer begins. Raises Refused for any status but 200.
+        """
+        ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """As AsyncStreaming, for threads."""
+
+    def stream(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> Generator[bytes, None, None]: ...
 
 
 def checked_url(url: str) -> str:
@@ -96,12 +138,47 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as fault:
             raise ConnectionLost(f"The connection to {self._url} broke: {fault or type(fault).__name__}.") from fault
 
+    async def stream(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> AsyncGenerator[bytes, None]:
+        import aiohttp
+        from yarl import URL
+
+        session = self._session
+        if session is None or self._loop is not asyncio.get_running_loop():
+            session = self._open()
+        try:
+            async with asyncio.timeout(timeout):
+                response = await session.request(
+                    method,
+                    URL(self._url + path, encoded=True),
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout),
+                )
+            try:
+                if response.status != OK:
+                    raise Refused(Answer(response.status, response.headers, await response.read()))
+                async for part in response.content.iter_any():
+                    yield part
+            finally:
+                response.close()
+        except TimeoutError:
+            raise DeadlineExceeded(f"{self._url} did not answer within {timeout:.3g} s.") from None
+        except aiohttp.ClientConnectorError as fault:
+            raise CannotConnect(f"{self._url} cannot be reached: {fault.strerror or fault}. Is it running?") from fault
+        except (aiohttp.ClientError, OSError) as fault:
+            raise ConnectionLost(f"The connection to {self._url} broke: {fault or type(fault).__name__}.") from fault
+
     def _open(self) -> "aiohttp.ClientSession":
         import aiohttp
 
         self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEEP_ALIVE_S),
+            connector=aiohttp.TCPConnector(
+                limit=CONNECTIONS_MAX, keepalive_timeout=KEEP_ALIVE_S, socket_factory=_socket
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self._session
@@ -144,16 +221,63 @@ class Urllib3Transport:
         except (HTTPError, OSError) as fault:
             raise ConnectionLost(f"The connection to {self._url} broke: {fault or type(fault).__name__}.") from fault
 
+    def stream(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> Generator[bytes, None, None]:
+        import urllib3
+        from urllib3.exceptions import HTTPError, NewConnectionError
+        from urllib3.exceptions import TimeoutError as TimedOut
+
+        pool = self._pool or self._open()
+        try:
+            response = pool.urlopen(
+                method,
+                self._prefix + path,
+                body=body,
+                headers=headers,
+                retries=False,
+                redirect=False,
+                # Between two answers of a stream any time may pass.
+                timeout=urllib3.Timeout(connect=timeout, read=None),
+                preload_content=False,
+            )
+            try:
+                if response.status != OK:
+                    raise Refused(Answer(response.status, response.headers, response.data))
+                yield from response.stream(decode_content=False)
+            finally:
+                response.close()
+        except NewConnectionError as fault:
+            raise CannotConnect(f"{self._url} cannot be reached: {_reason(fault)}. Is it running?") from fault
+        except TimedOut:
+            raise DeadlineExceeded(f"{self._url} did not answer within {timeout:.3g} s.") from None
+        except (HTTPError, OSError) as fault:
+            raise ConnectionLost(f"The connection to {self._url} broke: {fault or type(fault).__name__}.") from fault
+
     def _open(self) -> "urllib3.HTTPConnectionPool":
         import urllib3
 
-        self._pool = urllib3.connection_from_url(self._url, maxsize=CONNECTIONS_MAX)
+        self._pool = urllib3.connection_from_url(
+            self._url,
+            maxsize=CONNECTIONS_MAX,
+            # Without a delay for small requests, as urllib3 has it by itself.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *_PROBES],
+        )
         return self._pool
 
     def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
+
+
+def _socket(address: Any) -> socket.socket:
+    """A socket for the connector, that notices when the other end is gone without a word."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    for level, option, value in _PROBES:
+        made.setsockopt(level, option, value)
+    return made
 
 
 def _reason(fault: Exception) -> str:

@@ -2,20 +2,21 @@
 """Asking a server: one method for every operation, with retries, deadline and the headers that say who asks."""
 
 from time import sleep
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from time import monotonic
 from typing import Any
 
 import msgspec
 
 from ironflow.base.duration import Duration, duration_ms
-from ironflow.base.errors import IronflowError
+from ironflow.base.errors import IronflowError, Unimplemented
 from ironflow.base.operation import Operation, Req, Res
-from ironflow.sdk import current
+from ironflow.sdk import current, streamed
 from ironflow.sdk.caller import Caller
 from ironflow.sdk.retries import Retries, decide_repeat
-from ironflow.sdk.transport import Urllib3Transport, Transport
-from ironflow.sdk.wire import Prefer, outgoing, read_answer
+from ironflow.sdk.transport import Urllib3Transport, Streaming, Transport, Refused
+from ironflow.sdk.wire import Prefer, error_in, outgoing, read_answer
 
 
 class Calls:
@@ -58,6 +59,26 @@ class Calls:
                     raise
             sleep(pause_s)
             attempt += 1
+
+    def stream(self, operation: Operation[Req, Res], request: Req) -> Generator[Res, None]:
+        """The answers of a streaming operation as they come. Close it to hang up.
+
+        Raises what the server raised, before or between answers; ConnectionLost when the connection broke.
+        """
+        if not isinstance(self.transport, Streaming):
+            raise Unimplemented(f"{operation.name} is a stream, and this client's transport holds no answer open.")
+        messages = streamed.Messages(operation)
+        headers = self._headers | streamed.HEADERS
+        body = streamed.enveloped(request)
+        parts = self.transport.stream("POST", streamed.path_of(operation), headers, body, self._timeout_s)
+        try:
+            with closing(parts):
+                for part in parts:
+                    for message in messages.feed(part):
+                        yield message
+        except Refused as refusal:
+            raise error_in(refusal.answer) from None
+        messages.check_ended()
 
     def pages(self, operation: Operation[Req, Res], request: Req, *, timeout: Duration | None = None) -> Iterator[Res]:
         """Every page of a list: calls again with the answer's `next_cursor` until there is none."""

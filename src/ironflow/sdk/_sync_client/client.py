@@ -26,6 +26,7 @@ from ironflow.sdk.outcomes import first_output, output_of, wait_times
 from ironflow.sdk.payload import batch_item, from_payload, to_payload
 from ironflow.sdk.retries import Retries
 from ironflow.sdk._sync_client.bulk import BulkJobs
+from ironflow.sdk._sync_client.consumer_groups import ConsumerGroups
 from ironflow.sdk._sync_client.debounces import Debounces
 from ironflow.sdk._sync_client.events import Events
 from ironflow.sdk._sync_client.functions import Functions
@@ -34,6 +35,7 @@ from ironflow.sdk._sync_client.runs import Runs
 from ironflow.sdk._sync_client.schemas import Schemas
 from ironflow.sdk._sync_client.sql_projections import SqlProjections
 from ironflow.sdk._sync_client.streams import Streams
+from ironflow.sdk._sync_client.topics import Topics
 from ironflow.sdk._sync_client.workers import Workers
 from ironflow.sdk.sql import SqlResult
 from ironflow.sdk.transport import Transport
@@ -70,6 +72,8 @@ class Client:
         self.workers = Workers(self._calls)
         self.kv = Kv(self._calls)
         self.sql_projections = SqlProjections(self._calls)
+        self.topics = Topics(self._calls)
+        self.consumer_groups = ConsumerGroups(self._calls)
         self.schemas = Schemas(self._calls)
 
     def emit(

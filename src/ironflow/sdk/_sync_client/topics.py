@@ -1,0 +1,25 @@
+# Made from ironflow/sdk/rooms/topics.py by ironflow.sdk.generate_sync: change that one and run it.
+"""`client.topics`: what was published, and who reads it. Publishing itself is `client.publish`."""
+
+from collections.abc import Iterator
+
+from ironflow.features.pubsub import contract
+from ironflow.features.pubsub.contract import TopicInfo, TopicStats
+from ironflow.sdk._sync_client.calls import Calls
+
+
+class Topics:
+    """Topics of this environment."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def list(self, *, page_size: int = 1000) -> Iterator[TopicInfo]:
+        """Topics by name; asks for the next page when it is needed."""
+        for page in self._calls.pages(contract.list_, contract.ListTopics(limit=page_size)):
+            for topic in page.topics:
+                yield topic
+
+    def stats(self, topic: str) -> TopicStats:
+        """One topic with the lag of its slowest consumer group; zeros when nothing was published to it."""
+        return self._calls.call(contract.stats, contract.GetTopicStats(topic=topic))

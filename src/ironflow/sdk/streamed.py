@@ -1,0 +1,73 @@
+"""Connect streams from the caller's side: frames out of bytes, messages and the error at the end out of frames.
+
+Source: protocol/connectrpc.md 1 and 3.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ironflow.base.errors import ConnectionLost, Internal, IronflowError
+from ironflow.base.operation import Operation
+from ironflow.base.spelling import message_to_json, reader
+from ironflow.sdk.transport import Answer
+from ironflow.sdk.wire import RPC_PREFIX, error_in
+
+HEADERS = {"Content-Type": "application/connect+json", "Connect-Protocol-Version": "1"}
+_COMPRESSED, _END = 1, 2
+_HEAD_BYTES = 5
+_STATUS = 400
+
+
+class BrokenStream(ConnectionLost):
+    """The stream ended before the server said that it does."""
+
+
+def path_of(operation: Operation[Any, Any]) -> str:
+    return f"{RPC_PREFIX}{operation.rpc[0]}"
+
+
+def enveloped(request: msgspec.Struct) -> bytes:
+    """The only frame of a request."""
+    text = message_to_json(request, "camel", rpc=True)
+    return b"\0" + len(text).to_bytes(4, "big") + text
+
+
+class Messages:
+    """Reads the answers of one stream as its bytes come."""
+
+    def __init__(self, operation: Operation[Any, Any]) -> None:
+        self._operation = operation
+        self._read = reader(operation.response) if operation.response is not None else None
+        self._held = b""
+        self.ended = False
+
+    def feed(self, part: bytes) -> Iterator[Any]:
+        """The messages that are whole by now. Raises the error that the server ended the stream with."""
+        self._held += part
+        while len(self._held) >= _HEAD_BYTES:
+            flags, size = self._held[0], int.from_bytes(self._held[1:_HEAD_BYTES], "big")
+            if len(self._held) < _HEAD_BYTES + size:
+                return
+            text, self._held = self._held[_HEAD_BYTES : _HEAD_BYTES + size], self._held[_HEAD_BYTES + size :]
+            if flags & _COMPRESSED:
+                raise Internal(f"The server compressed its answers to {self._operation.name}, which nobody asked for.")
+            if flags & _END:
+                self.ended = True
+                if (fault := _fault_in(text)) is not None:
+                    raise fault
+                return
+            if self._read is not None:
+                yield self._read.read(text)
+
+    def check_ended(self) -> None:
+        """Raises BrokenStream when the bytes ended before the stream."""
+        if not self.ended:
+            raise BrokenStream
+
+
+def _fault_in(text: bytes) -> IronflowError | None:
+    """The error in a last frame, as the class that the server raised."""
+    found = msgspec.json.decode(text).get("error")
+    return error_in(Answer(_STATUS, {}, msgspec.json.encode(found))) if found else None

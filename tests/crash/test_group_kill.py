@@ -1,0 +1,154 @@
+"""A group under load whose server is killed again and again: what was acknowledged to publishers reaches a member.
+
+Two accounts outside of the server: messages whose publishing was answered, and messages that members were given.
+"""
+
+import asyncio
+import json
+import random
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from tests.crash.processes import Process
+from tests.support.services import fresh_schema
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+
+ROUNDS = 4
+GROUP = {
+    "name": "billing",
+    "pattern": "topic:mail",
+    "ack_mode": "manual",
+    "max_redeliveries": 100,
+    "redeliver_delay_ms": 1_000,
+}
+
+
+class Server:
+    """A server that is killed and comes back on the same database, at another port."""
+
+    def __init__(self, folder: Path, db: str) -> None:
+        self._folder, self._db, self._life = folder, db, 0
+        self.address = ""
+        self._process: Process | None = None
+
+    def start(self) -> None:
+        self._life += 1
+        folder = self._folder / f"life-{self._life}"
+        folder.mkdir()
+        environment = {"IRONFLOW_DB": self._db, "IRONFLOW_PORT": "0", "IRONFLOW_DEV": "true"}
+        process = self._process = Process("server", ["ironflow.server.run"], folder, environment)
+        eventually(lambda: process.said.read_bytes().endswith(b"\n") or process.exit_code is not None)
+        assert process.exit_code is None, process.log.read_text()
+        self.address = json.loads(process.said.read_bytes())["address"]
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self.address = ""
+
+
+class Load:
+    """A publisher and members that outlive the server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.answered: set[str] = set()
+        self.given: dict[str, int] = {}
+        self.acked = 0
+        self._ended = asyncio.Event()
+
+    async def publish(self, name: str) -> None:
+        number = 0
+        async with httpx.AsyncClient(timeout=5) as client:
+            while not self._ended.is_set():
+                key = f"{name}-{number}"
+                body = {"topic": "mail", "data": {"key": key}, "idempotency_key": key}
+                try:
+                    answer = await client.post(f"{self.server.address}/api/v1/topics/publish", json=body)
+                    answer.raise_for_status()
+                except (httpx.HTTPError, httpx.InvalidURL):
+                    # Perhaps it was recorded, perhaps not: with its key it can be sent again.
+                    await asyncio.sleep(0.02)
+                    continue
+                self.answered.add(key)
+                number += 1
+
+    async def consume(self) -> None:
+        while True:
+            try:
+                async with connect(self.server.address.replace("http", "ws", 1) + "/ws") as socket:
+                    options = {"consumerGroup": "billing", "ackMode": "manual"}
+                    wish = {"pattern": "topic:mail", "options": options}
+                    await socket.send(json.dumps({"type": "subscribe", "subscription": wish}))
+                    async for text in socket:
+                        frame = json.loads(text)
+                        if frame["type"] != "event":
+                            continue
+                        key = frame["data"]["key"]
+                        self.given[key] = self.given.get(key, 0) + 1
+                        await socket.send(json.dumps({"type": "ack", "eventId": frame["eventId"], "ackType": "ack"}))
+                        self.acked += 1
+            except (WebSocketException, OSError, ValueError):
+                await asyncio.sleep(0.02)
+
+    def end(self) -> None:
+        self._ended.set()
+
+
+async def rest_of(server: Server) -> dict[str, int]:
+    async with httpx.AsyncClient() as client:
+        found = (await client.get(f"{server.address}/api/v1/consumer-groups/billing")).json()
+        return {name: found[name] for name in ("lag", "in_flight", "waiting", "dead_letters")}
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def test_nothing_is_lost_for_a_group_whose_server_is_killed_under_load(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
+):
+    chance = random.Random(7)
+    if database == "postgres":
+        with fresh_schema(request.getfixturevalue("postgres_database")) as db:
+            await survive(Server(tmp_path, db), chance)
+    else:
+        await survive(Server(tmp_path, str(tmp_path / "ironflow.db")), chance)
+
+
+async def survive(server: Server, chance: random.Random) -> None:
+    server.start()
+    async with httpx.AsyncClient() as client:
+        (await client.post(f"{server.address}/api/v1/consumer-groups", json=GROUP)).raise_for_status()
+    load = Load(server)
+    publishers = [asyncio.create_task(load.publish(f"p{n}")) for n in range(8)]
+    members = [asyncio.create_task(load.consume()) for _ in range(3)]
+    try:
+        for _ in range(ROUNDS):
+            enough = load.acked + chance.randint(100, 400)
+            async with asyncio.timeout(60):
+                while load.acked < enough:  # noqa: ASYNC110 - what is waited for is in another process
+                    await asyncio.sleep(0.005)
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+        load.end()
+        await asyncio.gather(*publishers)
+        async with asyncio.timeout(60):
+            while (rest := await rest_of(server)) != dict.fromkeys(rest, 0):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.05)
+    finally:
+        load.end()
+        for task in (*publishers, *members):
+            task.cancel()
+        await asyncio.gather(*publishers, *members, return_exceptions=True)
+        server.kill()
+
+    assert len(load.answered) > ROUNDS * 100
+    assert load.answered - set(load.given) == set()
+    # What was recorded and not answered may have been given too; nothing was made up.
+    assert {key.partition("-")[0] for key in load.given} <= {f"p{n}" for n in range(8)}
+    again = sum(count - 1 for count in load.given.values())
+    assert again < len(load.given)
