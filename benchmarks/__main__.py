@@ -19,6 +19,8 @@ NAMES = (
     "latency",
     "emits",
     "appends",
+    "publish",
+    "groups",
     "kv",
     "timers",
     "memory",

@@ -1,0 +1,85 @@
+"""Question: how many messages a second do the members of a consumer group work off with manual acks, and how soon is
+a message with a member?
+
+Method: a backlog is published first. Then four members on WebSockets ack each message as it comes; the time ends when
+the server says that nothing is left, so every ack is on the disk. The delay is from sending a publish to having the
+message, one at a time, with one member.
+"""
+
+import asyncio
+import json
+import time
+
+import aiohttp
+
+from benchmarks.answers import Figure
+from benchmarks.load import ClosedLoop, percentile
+from benchmarks.processes import Ground
+from benchmarks.publish import PUBLISH
+from ironflow import Client
+
+BACKLOG = 20_000
+MEMBERS = 4
+MAX_INFLIGHT = 1_000
+DELAYS = 300
+TOPIC = "bench.plain"
+
+
+async def run(ground: Ground) -> list[Figure]:
+    server, address = await ground.server()
+    async with Client(address) as client:
+        await client.consumer_groups.create("bench", f"topic:{TOPIC}", ack="manual", max_inflight=MAX_INFLIGHT)
+        await ClosedLoop(address, 64, lambda _: PUBLISH, lambda reply: reply.status == 200).run(60.0, BACKLOG)
+        before = server.cpu_seconds()
+        count, seconds = await work_off(client, address)
+        spent_us = (server.cpu_seconds() - before) / count * 1e6
+        delays_ms = await delays(client, address)
+    return [
+        Figure(name="messages acked by 4 members", value=count / seconds, unit="/s", target=5_000),
+        Figure(name="processor time of the server for one", value=spent_us, unit="µs", better="less"),
+        Figure(name="publish to member p50", value=percentile(delays_ms, 50), unit="ms", better="less"),
+        Figure(name="publish to member p99", value=percentile(delays_ms, 99), unit="ms", better="less"),
+    ]
+
+
+async def work_off(client: Client, address: str) -> tuple[int, float]:
+    """How many messages the members worked off, and in how many seconds."""
+    seen: set[str] = set()
+    begun = time.perf_counter()
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+        members = [tasks.create_task(member(session, address, seen)) for _ in range(MEMBERS)]
+        while (group := await client.consumer_groups.get("bench")).lag or group.in_flight or not seen:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        seconds = time.perf_counter() - begun
+        for each in members:
+            each.cancel()
+    return len(seen), seconds
+
+
+async def member(session: aiohttp.ClientSession, address: str, seen: set[str]) -> None:
+    async with session.ws_connect(f"{address}/ws") as socket:
+        options = {"consumerGroup": "bench", "ackMode": "manual"}
+        wish = {"pattern": f"topic:{TOPIC}", "options": options}
+        await socket.send_json({"type": "subscribe", "subscription": wish})
+        async for message in socket:
+            frame = json.loads(message.data)
+            if frame["type"] == "event":
+                seen.add(frame["eventId"])
+                await socket.send_str(f'{{"type":"ack","eventId":"{frame["eventId"]}","ackType":"ack"}}')
+
+
+async def delays(client: Client, address: str) -> list[float]:
+    """Milliseconds from publishing to having the message, sorted."""
+    found: list[float] = []
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{address}/ws") as socket:
+        options = {"consumerGroup": "bench", "ackMode": "manual"}
+        await socket.send_json({"type": "subscribe", "subscription": {"pattern": f"topic:{TOPIC}", "options": options}})
+        await socket.receive_json()
+        for number in range(DELAYS):
+            begun = time.perf_counter()
+            publishing = asyncio.create_task(client.publish(TOPIC, {"n": number}))
+            frame = await socket.receive_json()
+            found.append((time.perf_counter() - begun) * 1000)
+            await publishing
+            await socket.send_json({"type": "ack", "eventId": frame["eventId"], "ackType": "ack"})
+    return sorted(found)
