@@ -111,6 +111,7 @@ async def test_groups_and_dead_letters_over_rest(house: Work):
         dead = await client.get("/api/v1/consumer-groups/billing/dead-letters?limit=10")
         nothing = await client.post("/api/v1/consumer-groups/billing/dead-letters/replay", json={})
         again = await client.post("/api/v1/consumer-groups/billing/dead-letters/replay", json={"event_ids": [sent]})
+        assert [each.event_id for each in await member.take(1)] == [sent]
         gone = await client.delete("/api/v1/consumer-groups/billing")
         missing = await client.get("/api/v1/consumer-groups/billing?namespace=shop")
 
