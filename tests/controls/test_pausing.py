@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ironflow.base.json import read_json
 from ironflow.base.time import to_datetime
 from ironflow.engine import commands
 from ironflow.engine.errors import RunEnded, RunNotResumable, StaleExecution, StepNotFound
@@ -166,17 +167,44 @@ async def test_a_wait_that_is_still_open_goes_on_after_the_resume(house: Work):
     assert (await house.claim()).run_id == run.id
 
 
-async def test_a_wait_that_times_out_while_its_run_is_paused_fails_it(house: Work):
-    """Its deadline is a promise; who holds the run can resume it from the step before."""
+async def a_wait_timed_out_under_pause(house: Work) -> Run:
     run = await house.a_run()
     job = await house.claim()
     await house.report(job, "yielded", yielded=waits_for(job, "order.approved", timeout="2h"))
     await pause(house, run)
     house.move(2 * HOUR_MS)
     await house.loop("timers")
+    await house.a_worker()
+    return await house.run(run.id)
+
+
+async def test_a_wait_that_times_out_while_its_run_is_paused_fails_it_when_it_is_resumed(house: Work):
+    run = await a_wait_timed_out_under_pause(house)
+    assert run.status is RunStatus.PAUSED
+    assert [step.status for step in await house.steps(run.id)] == [StepStatus.TIMED_OUT]
+    await house.emit("order.approved")
+    assert (await house.run(run.id)).status is RunStatus.PAUSED
+
+    await resume(house, run)
 
     failed = await house.run(run.id)
     assert (failed.status, failed.error and failed.error.code) == (RunStatus.FAILED, "WAIT_TIMEOUT")
+    assert await house.poll() == []
+
+
+async def test_a_wait_that_timed_out_under_pause_can_be_given_an_event_before_the_resume(house: Work):
+    run = await a_wait_timed_out_under_pause(house)
+    (row,) = await house.steps(run.id)
+    await house.call(controls.inject, run_id=run.id, step_id=row.id, new_output='{"data": "yes, by phone"}')
+
+    await resume(house, run)
+
+    job = await house.claim()
+    assert [(each.name, read_json(each.output)) for each in job.completed_steps] == [
+        ("approval", {"data": "yes, by phone"})
+    ]
+    await house.report(job, "completed")
+    assert (await house.run(run.id)).status is RunStatus.COMPLETED
 
 
 async def test_a_pause_that_is_asked_for_before_a_wait_holds_the_run_there(house: Work):

@@ -149,7 +149,9 @@ class Rows:
     def kept(self, slot_key: str) -> list[Run]:
         """Paused runs that keep a slot of that key."""
         return [
-            run for run in self.runs.values() if run.slot_key == slot_key and run.status == "paused" and run.holds_slot
+            run
+            for run in self.runs.values()
+            if run.slot_key == slot_key and run.status == "paused" and run.holds_slot and not run.paused_from
         ]
 
     def queued(self, slot_key: str) -> list[Run]:

@@ -281,7 +281,7 @@ class Families(RuleBasedStateMachine):
     def slots_never_exceed_their_limit_and_none_is_lost(self) -> None:
         for slot_key in ("key:", "child"):
             occupied, kept = len(self.rows.occupied(slot_key)), len(self.rows.kept(slot_key))
-            assert occupied <= self.rows.limit
+            assert occupied + kept <= self.rows.limit
             if self.rows.queued(slot_key):
                 assert occupied + kept >= self.rows.limit, f"a slot of {slot_key} is free and somebody queues for it"
 

@@ -158,6 +158,40 @@ async def test_a_paused_run_of_a_function_that_releases_leaves_its_slot_to_other
     assert await handed_out(house) == [first]
 
 
+async def test_a_run_that_is_paused_while_it_has_no_slot_takes_none_from_the_others(house: Work):
+    await house.a_function(concurrency={"limit": 1})
+    await house.a_worker()
+    asleep, busy, queued, last = await some_runs(house, 4)
+    job = await house.claim()
+    await house.report(job, "yielded", yielded=sleeps(job, house.now + HOUR_MS))
+    job = await house.claim()
+    for run_id in (asleep, queued):
+        await house.call(controls.pause, run_id=run_id)
+    assert (await house.call(controls.why, id=last)).held_by == [busy]
+
+    await house.report(job, "completed")
+
+    assert await handed_out(house) == [last]
+
+
+async def test_a_run_that_was_paused_without_a_slot_queues_behind_those_that_wait_longer(house: Work):
+    await house.a_function(concurrency={"limit": 1})
+    await house.a_worker()
+    busy, paused, next_one = await some_runs(house, 3)
+    job = await house.claim()
+    await house.call(controls.pause, run_id=paused)
+    house.move(1_000)
+    await house.call(controls.resume, run_id=paused)
+
+    await house.report(job, "completed")
+
+    job = await house.claim()
+    assert job.run_id == next_one
+    await house.report(job, "completed")
+    assert await handed_out(house) == [paused]
+    assert (await house.run(busy)).status is RunStatus.COMPLETED
+
+
 async def test_a_paused_run_that_is_cancelled_frees_the_slot_it_held(house: Work):
     await house.a_function(concurrency={"limit": 1})
     await house.a_worker()

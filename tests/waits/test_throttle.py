@@ -7,9 +7,11 @@ import pytest
 from ironflow.base.time import to_datetime
 from ironflow.features.controls import contract as controls
 from ironflow.features.events import contract as events
-from ironflow.features.runs.contract import RunStatus
+from ironflow.features.runs.contract import RunStatus, StepStatus
+from tests.support.facts import check_fold
 from tests.support.house import open_house
 from tests.support.work import Work
+from tests.support.yields import invokes
 
 PERIOD_MS = 60_000
 TWO_A_MINUTE = {"limit": 2, "period_ms": PERIOD_MS}
@@ -64,13 +66,44 @@ async def test_events_of_one_batch_are_throttled_too(house: Work):
     assert await started(house, run_ids) == run_ids[:2]
 
 
-async def test_each_value_of_the_key_has_starts_of_its_own_and_missing_ones_share_theirs(house: Work):
+async def test_each_value_of_the_key_has_starts_of_its_own(house: Work):
     await house.a_function(throttle={"limit": 1, "period_ms": PERIOD_MS, "key": "data.customer"})
     ada = await some_runs(house, 2, {"customer": "ada"})
     bob = await some_runs(house, 1, {"customer": "bob"})
-    nobody = await some_runs(house, 2, {})
+    nobody = await some_runs(house, 2, {"customer": None})
 
     assert await started(house, ada + bob + nobody) == [ada[0], bob[0], nobody[0]]
+
+
+async def test_a_run_whose_event_has_nothing_at_the_key_fails_and_can_be_resumed(house: Work):
+    await house.a_function(throttle={"limit": 1, "period_ms": PERIOD_MS, "key": "data.customer"}, recording=True)
+    await house.a_worker()
+    first, second = await some_runs(house, 2, {})
+
+    failed = await house.run(first)
+    assert (failed.status, failed.error and failed.error.code) == (RunStatus.FAILED, "THROTTLE_KEY_MISSING")
+    assert failed.error is not None
+    assert "nothing at 'data.customer'" in failed.error.message
+    assert await house.poll() == []
+    # It took no start of anybody's, and is not held up when somebody wants it all the same.
+    for run_id in (first, second):
+        await house.call(controls.resume, run_id=run_id)
+    assert {job.run_id for job in await house.poll(available=10)} == {first, second}
+    assert await check_fold(house) == 2
+
+
+async def test_an_invoked_function_without_the_key_fails_its_parents_step(house: Work):
+    await house.a_function("parent")
+    await house.a_function("child", on=None, throttle={"limit": 1, "period_ms": PERIOD_MS, "key": "customer"})
+    await house.a_worker(function_ids=["parent", "child"])
+    await house.emit()
+    job = await house.claim()
+
+    await house.report(job, "yielded", yielded=invokes(job, "child", {}))
+
+    (row,) = await house.steps(job.run_id)
+    assert row.status is StepStatus.FAILED
+    assert (await house.claim()).run_id == job.run_id
 
 
 async def test_retries_sleeps_and_resumes_are_no_starts(house: Work):

@@ -13,7 +13,10 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class Create(Command, frozen=True, kw_only=True):
-    """slot_key: the concurrency slot it needs, None without a limit. start_at: not before, None for at once."""
+    """slot_key: the concurrency slot it needs, None without a limit. start_at: not before, None for at once.
+
+    refused: why it cannot start; it fails at once.
+    """
 
     run_id: str
     environment: str
@@ -30,6 +33,7 @@ class Create(Command, frozen=True, kw_only=True):
     watched: bool = False
     recorded: Recording = ""
     start_at: Millis | None = None
+    refused: ErrorValue | None = None
 
 
 class Admit(Command, frozen=True):

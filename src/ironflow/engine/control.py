@@ -10,6 +10,7 @@ from ironflow.engine.facts import (
     Fact,
     PauseRequested,
     RunCancelled,
+    RunFailed,
     RunPaused,
     RunResumed,
     StepInjected,
@@ -54,7 +55,8 @@ def decide_pause(run: Run, now: Millis) -> Outcome:
 def decide_resume(run: Run, command: commands.Resume, now: Millis) -> Outcome:
     """A paused or failed run goes on with its recorded steps; what it waited for and has not come is waited for again.
 
-    A run that had failed or used up its attempts gets a fresh budget. Raises RunNotResumable.
+    A run that had failed or used up its attempts gets a fresh budget. One whose wait timed out while it was paused
+    fails now, unless somebody has given that step an output. Raises RunNotResumable.
     """
     if run.status not in ("paused", "failed"):
         raise RunNotResumable(f"Run {run.id} is {run.status}; only paused and failed runs are resumed.")
@@ -67,7 +69,9 @@ def decide_resume(run: Run, command: commands.Resume, now: Millis) -> Outcome:
         effects += [DropSteps(from_sequence=command.from_sequence), DropTimers()]
     happened.append(RunResumed(at=now, attempt=attempt, from_step=command.from_step))
     step = run.steps.get(run.open_step) if run.open_step is not None and not effects else None
-    if run.status == "paused" and step is not None and step.status in ("sleeping", "waiting"):
+    if run.status == "paused" and step is not None and step.status == "timed_out":
+        happened.append(RunFailed(at=now, error=step.error or "", report=run.last_report))
+    elif run.status == "paused" and step is not None and step.status in ("sleeping", "waiting"):
         until = step.sleep_until if step.status == "sleeping" else step.wait_until
         reason = _OPEN_REASON[step.type]
         happened.append(Waiting(at=now, reason=reason, until=until, step_id=step.step_id, report=run.last_report))  # pyright: ignore[reportArgumentType]

@@ -9,7 +9,7 @@ from ironflow.engine import commands
 from ironflow.engine.control import decide_cancel, decide_inject, decide_patch, decide_pause, decide_resume
 from ironflow.engine.effects import Effect, SetTimer
 from ironflow.engine.evolve import fold
-from ironflow.engine.facts import Fact, RunCreated
+from ironflow.engine.facts import Fact, RunCreated, RunFailed
 from ironflow.engine.lease import (
     decide_ack,
     decide_admission,
@@ -18,7 +18,7 @@ from ironflow.engine.lease import (
     decide_lease_expired,
     decide_renewal,
 )
-from ironflow.engine.model import Run
+from ironflow.engine.model import Run, error_text
 from ironflow.engine.outcome import Outcome
 from ironflow.engine.report import decide_report
 from ironflow.engine.wake import (
@@ -108,8 +108,10 @@ def _controlled(run: Run, command: commands.Command, now: Millis) -> Outcome:
 
 
 def decide_creation(command: commands.Create, now: Millis) -> Outcome:
-    """A new run: ready for a worker, queued for a slot, or waiting for the time when it may start."""
+    """A new run: ready for a worker, queued for a slot, or waiting for the time when it may start; or failed."""
     start_at = command.start_at if command.start_at is not None and command.start_at > now else None
+    refused = command.refused
+    failed = (RunFailed(at=now, error=error_text(refused), report=""),) if refused is not None else ()
     return Outcome(
         (
             RunCreated(
@@ -130,6 +132,7 @@ def decide_creation(command: commands.Create, now: Millis) -> Outcome:
                 recorded=command.recorded,
                 start_at=start_at,
             ),
+            *failed,
         ),
         (SetTimer(kind="start", due_at=start_at),) if start_at is not None else (),
     )

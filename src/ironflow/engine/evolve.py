@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ironflow.engine import facts
-from ironflow.engine.model import Lease, Run, Status, Step
+from ironflow.engine.model import Lease, Reason, Run, Status, Step
 
 
 def evolve(run: Run | None, fact: facts.Fact) -> Run:
@@ -115,7 +115,7 @@ def _held_up(run: Run, fact: facts.Fact) -> Run:
                 run,
                 status="paused",
                 reason=reason,
-                paused_from=run.reason if run.status == "waiting" else "",
+                paused_from=_waited_for(run),
                 pause_requested=False,
                 next_at=None,
                 lease=None,
@@ -131,6 +131,13 @@ def _held_up(run: Run, fact: facts.Fact) -> Run:
             return replace(run, steps={name: step for name, step in run.steps.items() if step.sequence < first})
         case _:
             raise ValueError(f"a run cannot have {type(fact).__name__} happen to it")
+
+
+def _waited_for(run: Run) -> Reason:
+    """What a run waits for that is about to be paused; empty for one that had a slot of its key, if it needs one."""
+    if run.status == "waiting":
+        return run.reason
+    return "slot" if run.lease is not None and run.lease.state == "queued" else ""
 
 
 def _with_steps(run: Run, changed: tuple[Step, ...]) -> Run:
@@ -161,7 +168,7 @@ def _queued(run: Run, fact: facts.Fact) -> Run:
 def _requeued(run: Run, fact: facts.Fact) -> Run:
     """A resumed run in the queue. One that held a slot while it was paused comes before all that queue for it."""
     queued = _queued(run, fact)
-    if run.status != "paused" or not run.holds_slot or queued.lease is None:
+    if run.status != "paused" or run.paused_from or not run.holds_slot or queued.lease is None:
         return queued
     return replace(queued, lease=replace(queued.lease, ready_at=run.created_at))
 

@@ -15,7 +15,7 @@ Status = Literal["pending", "running", "waiting", "paused", "completed", "failed
 ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 
 # Why a run waits or is paused; empty otherwise.
-Reason = Literal["", "sleep", "wait_event", "invoke", "retry", "throttle", "injection", "exhausted", "diverged"]
+Reason = Literal["", "sleep", "wait_event", "invoke", "retry", "throttle", "slot", "injection", "exhausted", "diverged"]
 
 # Which facts of a run are kept: none, all, all but signs of life, or those of the run without its steps. `expired`:
 # they were kept and are gone. Source: docs/concepts/time_travel.md, "Profiles".
@@ -105,9 +105,10 @@ class Run(msgspec.Struct, frozen=True):
     steps: those that were loaded for the decision at hand, by step id; step_count and next_sequence speak of all.
     last_report: token and status of the last update that ended an execution, so that its repetition is recognised.
     losses: leases lost one after another without any new step. next_at: when a waiting run goes on, if by time.
-    open_step: the step that a waiting run waits in. paused_from: what a paused run waited for when it was paused.
-    slot_key: the concurrency slot it needs, None when its function has no limit. holds_slot: also while paused.
-    watched: events may cancel it. recorded: which of its facts are kept.
+    open_step: the step that a waiting run waits in. paused_from: what a paused run waited for when it was paused,
+    `slot` when it queued for one. slot_key: the concurrency slot it needs, None when its function has no limit.
+    holds_slot: a slot that it has when it is paused stays its own. watched: events may cancel it. recorded: which of
+    its facts are kept.
     """
 
     id: str

@@ -59,14 +59,19 @@ def decide_event_came(run: Run, command: commands.EventCame, now: Millis) -> Out
 
 
 def decide_wait_timed_out(run: Run, command: commands.WaitTimedOut, now: Millis) -> Outcome:
-    """The run fails without retry, and without asking its handler. Source: protocol/step-semantics.md 5, "Timeout"."""
+    """The run fails without retry, and without asking its handler; one that is paused does so when it is resumed.
+
+    Source: protocol/step-semantics.md 5, "Timeout"; decision 0024.
+    """
     step = _open(run, command.step_id, "waiting")
     if step is None:
         return NOTHING
     error = ErrorValue(message=f"No {step.wait_event} came before the wait {step.name!r} timed out.", code=WAIT_TIMEOUT)
     text = error_text(error)
     timed_out = replace(step, status="timed_out", error=text, ended_at=now, updated_at=now)
-    happened = (StepsRecorded(at=now, steps=(timed_out,)), RunFailed(at=now, error=text, report=run.last_report))
+    happened: tuple[Fact, ...] = (StepsRecorded(at=now, steps=(timed_out,)),)
+    if run.status == "waiting":
+        happened = (*happened, RunFailed(at=now, error=text, report=run.last_report))
     return Outcome(happened, (DropWait(step_id=step.step_id),))
 
 

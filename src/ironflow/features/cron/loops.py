@@ -14,6 +14,7 @@ from ironflow.features.functions.schedules import Schedule
 from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.ledger import Ledger
 from ironflow.log.record import Record
+from ironflow.storage.due import run_due
 from ironflow.storage.port import Database, Tx
 
 BATCH = 200
@@ -44,11 +45,8 @@ class FireCron:
         self._ids = ids
 
     async def run_once(self, now: Millis) -> Ticked:
-        next_at = await self._db.peek(schedules.next_at)
-        if next_at is None or next_at > now:
-            return Ticked(0, more=False, next_at=next_at)
-        ticked = await self._db.write(lambda tx: self._fire(tx, now))
-        return Ticked(ticked, more=ticked == BATCH, next_at=await self._db.peek(schedules.next_at))
+        ticked, next_at = await run_due(self._db, schedules.next_at, lambda tx: self._fire(tx, now), now)
+        return Ticked(ticked, more=ticked == BATCH, next_at=next_at)
 
     def _fire(self, tx: Tx, now: Millis) -> int:
         self._index.refresh(tx)

@@ -9,6 +9,7 @@ from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.ledger import Ledger
 from ironflow.log.read import records
+from ironflow.storage.due import run_due
 from ironflow.storage.port import Database, Tx
 
 BATCH = 200
@@ -37,11 +38,8 @@ class FireDebounces:
         self._ids = ids
 
     async def run_once(self, now: Millis) -> Fired:
-        next_at = await self._db.peek(store.next_due)
-        if next_at is None or next_at > now:
-            return Fired(0, more=False, next_at=next_at)
-        fired = await self._db.write(lambda tx: self._fire(tx, now))
-        return Fired(fired, more=fired == BATCH, next_at=await self._db.peek(store.next_due))
+        fired, next_at = await run_due(self._db, store.next_due, lambda tx: self._fire(tx, now), now)
+        return Fired(fired, more=fired == BATCH, next_at=next_at)
 
     def _fire(self, tx: Tx, now: Millis) -> int:
         self._index.refresh(tx)

@@ -10,6 +10,7 @@ from ironflow.features.jobs.desk import Desk
 from ironflow.features.jobs.notices import worker_notice
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.runs.ledger import Ledger
+from ironflow.storage.due import run_due
 from ironflow.storage.port import Database, Tx
 
 BATCH = 500
@@ -37,9 +38,6 @@ class ReclaimLeases:
         self._timing = timing
 
     async def run_once(self, now: Millis) -> Reclaimed:
-        next_at = await self._db.peek(store.next_expiry)
-        if next_at is None or next_at > now:
-            return Reclaimed(0, more=False, next_at=next_at)
         command = commands.LeaseExpired(losses_max=self._timing.losses_max)
 
         def reclaim(tx: Tx) -> int:
@@ -48,8 +46,7 @@ class ReclaimLeases:
             self._ledger.save(tx, [(run, decide(run, command, now)) for run in runs.values()], now)
             return len(run_ids)
 
-        reclaimed = await self._db.write(reclaim)
-        next_at = await self._db.peek(store.next_expiry)
+        reclaimed, next_at = await run_due(self._db, store.next_expiry, reclaim, now)
         return Reclaimed(reclaimed, more=reclaimed == BATCH, next_at=next_at)
 
 

@@ -2,13 +2,18 @@
 
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from ironflow.base.json import read_json
 from ironflow.base.path import MISSING, compiled_path, key_text, value_text
 from ironflow.engine import commands
+from ironflow.engine.model import ErrorValue
 from ironflow.features.functions.index import Startable
 from ironflow.features.runs.slots import ACTOR_PREFIX, KEY_PREFIX
 from ironflow.features.runs.waits import Wait
 from ironflow.log.record import Record
+
+THROTTLE_KEY_MISSING = "THROTTLE_KEY_MISSING"
 
 
 class Lineage(NamedTuple):
@@ -19,11 +24,11 @@ class Lineage(NamedTuple):
 
 
 class Throttled(NamedTuple):
-    """At most `limit` runs with this key start in any `period_ms`. key: None when the event has none."""
+    """At most `limit` runs with this key start in any `period_ms`. key: empty where the throttle has none."""
 
     limit: int
     period_ms: int
-    key: str | None
+    key: str
 
 
 class Creation(NamedTuple):
@@ -60,17 +65,23 @@ def creation(run_id: str, function: Startable, event: Record, parent: Lineage | 
         watched=bool(watches),
         recorded=function.recorded,
     )
-    throttled = None
-    if throttle is not None:
-        throttled = Throttled(throttle.limit, throttle.period_ms, _throttle_key(throttle.key, data))
-    return Creation(command, watches, throttled)
+    if throttle is None:
+        return Creation(command, watches, None)
+    key = compiled_path(throttle.key)(data) if throttle.key else ""
+    if key is MISSING:
+        return Creation(replace(command, refused=_no_throttle_key(throttle.key)), watches, None)
+    return Creation(command, watches, Throttled(throttle.limit, throttle.period_ms, key_text(key)))
 
 
-def _throttle_key(path: str, data: Any) -> str | None:
-    if not path:
-        return ""
-    value = compiled_path(path)(data)
-    return None if value is MISSING else key_text(value)
+def _no_throttle_key(path: str) -> ErrorValue:
+    """Source: behaviour.md 1, "Throttle": a key that does not resolve fails the run."""
+    return ErrorValue(
+        message=(
+            f"The event has nothing at {path!r}, the key of its function's throttle. Emit it with a value there, or "
+            "register the function with another key. A resume starts this run without waiting."
+        ),
+        code=THROTTLE_KEY_MISSING,
+    )
 
 
 def _value(path: str, data: Any) -> str:

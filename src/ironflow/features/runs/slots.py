@@ -1,7 +1,8 @@
 """Who may run under a concurrency limit. Slots are counted from what holds them, never kept as a number.
 
 A run whose function has a limit is `queued` until it is admitted to its key; then it keeps the slot until its lease
-ends: by waiting, ending or pausing (a paused run keeps it too, unless its function says `release`).
+ends: by waiting, ending or pausing. A run that is paused while it has a slot keeps it, unless its function says
+`release`; one that slept, waited or queued had none, and takes none by being paused.
 """
 
 from typing import NamedTuple
@@ -28,7 +29,7 @@ HELD = """SELECT
  (SELECT count(*) FROM jobs WHERE environment = :environment AND function_id = :function_id AND slot_key = :slot_key
    AND state IN ('ready', 'reserved', 'held'))
  + (SELECT count(*) FROM runs WHERE environment = :environment AND function_id = :function_id AND slot_key = :slot_key
-   AND status = 'paused' AND holds_slot = 1)"""
+   AND status = 'paused' AND holds_slot = 1 AND paused_from = '')"""
 QUEUED = """SELECT run_id FROM jobs WHERE environment = :environment AND function_id = :function_id
  AND slot_key = :slot_key AND state = 'queued' ORDER BY ready_at, run_id LIMIT :limit"""
 PLACES = """SELECT DISTINCT environment, function_id, slot_key FROM jobs
@@ -36,7 +37,7 @@ WHERE slot_key IS NOT NULL AND state = 'queued' LIMIT :limit"""
 HOLDERS = """SELECT run_id FROM jobs WHERE environment = :environment AND function_id = :function_id
  AND slot_key = :slot_key AND state IN ('ready', 'reserved', 'held') ORDER BY run_id LIMIT :limit"""
 PAUSED_HOLDERS = """SELECT id FROM runs WHERE environment = :environment AND function_id = :function_id
- AND slot_key = :slot_key AND status = 'paused' AND holds_slot = 1 ORDER BY id LIMIT :limit"""
+ AND slot_key = :slot_key AND status = 'paused' AND holds_slot = 1 AND paused_from = '' ORDER BY id LIMIT :limit"""
 
 
 def next_admitted(tx: Tx, place: Place, limit: int) -> tuple[int, list[str]]:

@@ -19,11 +19,11 @@ FORGET_OLD = """DELETE FROM throttle_starts WHERE start_at < :oldest"""
 
 
 def next_start(tx: Tx, command: Create, throttled: Throttled, now: Millis) -> Millis | None:
-    """When the run may start, None for now; takes that start. Runs whose key is missing share one lane."""
+    """When the run may start, None for now; takes that start."""
     place = {
         "environment": command.environment,
         "function_id": command.function_id,
-        "key": "" if throttled.key is None else f"={throttled.key}",
+        "key": throttled.key,
     }
     tx.rows(LOCK, {"lock": "throttle/" + "/".join(place.values())})
     starts = tx.rows(STARTS, {**place, "limit": throttled.limit})

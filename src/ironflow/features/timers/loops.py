@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ironflow.base.time import Millis
 from ironflow.features.timers import store
 from ironflow.features.timers.store import Timer
+from ironflow.storage.due import run_due
 from ironflow.storage.port import Database, Tx
 
 BATCH = 500
@@ -37,17 +38,11 @@ class FireTimers:
         self._wake = wake
 
     async def run_once(self, now: Millis) -> Fired:
-        # Looking is cheap and off the writer; most rounds find nothing due.
-        next_at = await self._db.peek(store.next_due)
-        if next_at is None or next_at > now:
-            return Fired(0, more=False, next_at=next_at)
-
         def fire(tx: Tx) -> int:
             due = store.take_due(tx, now, BATCH)
             if due:
                 self._wake(tx, due, now)
             return len(due)
 
-        fired = await self._db.write(fire)
-        next_at = await self._db.peek(store.next_due)
+        fired, next_at = await run_due(self._db, store.next_due, fire, now)
         return Fired(fired, more=fired == BATCH, next_at=next_at)
