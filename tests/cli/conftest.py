@@ -78,7 +78,17 @@ async def gather(ctx):
     pass
 
 
-functions = [greet, fail, stumble, rest, add, ask, host, slow, gather]
+@function(
+    "balk",
+    on="visitor.balked",
+    concurrency=Concurrency(1, key="door"),
+    retry=Retry(max_attempts=1, on_exhausted="pause"),
+)
+async def balk(ctx):
+    raise RuntimeError("not through this door")
+
+
+functions = [greet, fail, stumble, rest, add, ask, host, slow, gather, balk]
 '''
 
 

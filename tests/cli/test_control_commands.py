@@ -104,14 +104,16 @@ def test_why_says_what_a_run_waits_for_and_who_holds_its_slot(ironflow, waiting)
     assert "'visitor.answered'" in shown["why"]
     assert "until" in shown
 
-    # Paused, it takes the one slot of its door.
-    ironflow("run", "pause", run_id)
-    other = started(ironflow, "visitor.asked", f'{{"door": "{door}"}}')
+    # Held in the middle of its work, it keeps the one slot of its door.
+    holder = started(ironflow, "visitor.balked", f'{{"door": "{door}"}}')
+    eventually(lambda: reason(ironflow, holder) == "exhausted")
+    other = started(ironflow, "visitor.balked", f'{{"door": "{door}"}}')
     told = ironflow("run", "why", other, "--json").json
-    assert (told["reason"], told["held_by"]) == ("no_slot", [run_id])
-    assert f"the slots are held by {run_id}" in ironflow("run", "get", other).out
-    ironflow("run", "cancel", run_id)
-    eventually(lambda: reason(ironflow, other) == "wait_event")
+    assert (told["reason"], told["held_by"]) == ("no_slot", [holder])
+    assert f"the slots are held by {holder}" in ironflow("run", "get", other).out
+    ironflow("run", "cancel", holder)
+    eventually(lambda: reason(ironflow, other) == "exhausted")
+    ironflow("run", "cancel", other)
 
 
 def test_a_parent_shows_its_children_and_a_child_its_parent(ironflow):
