@@ -17,6 +17,8 @@ NAMES = (
     "limits",
     "workflows",
     "latency",
+    "signals",
+    "branches",
     "emits",
     "appends",
     "publish",
@@ -26,6 +28,7 @@ NAMES = (
     "memory",
     "restart",
     "matching",
+    "waiting",
     "idle",
     "storage",
 )

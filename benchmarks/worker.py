@@ -16,6 +16,7 @@ from ironflow import function
 from ironflow.worker import FunctionDefinition, Pace, Worker
 
 ORDER, SLEEPER, SLOW = "bench.order", "bench.sleeper", "bench.slow"
+WAITER, SIGNAL, FAN, MAP = "bench.waiter", "bench.signal", "bench.fan", "bench.map"
 SLOW_STEP_S = 0.3
 
 
@@ -48,6 +49,32 @@ async def sleeper(ctx: Any, data: dict[str, str]) -> dict[str, float]:
     return {"awake_at": time.time()}
 
 
+@function("waiter", on=WAITER)
+async def waiter(ctx: Any) -> int:
+    """Waits for the signal with its number; returns the number that the signal brought."""
+    signal = await ctx.step.wait_for_event("signal", event=SIGNAL, match="number", timeout="1d")
+    return signal.data["number"]
+
+
+@function("fan", on=FAN)
+async def fan(ctx: Any, data: dict[str, int]) -> int:
+    """Branches of one step that costs nothing; returns how many there were."""
+    branches = [
+        lambda steps, number=number: steps.run("reserve", reserve, number) for number in range(data["branches"])
+    ]
+    return len(await ctx.step.parallel("fan", branches))
+
+
+@function("map", on=MAP)
+async def mapping(ctx: Any, data: dict[str, int]) -> int:
+    """A map of a step that costs nothing over items; returns the sum of what came back."""
+
+    async def item(number: int, steps: Any, index: int) -> int:
+        return (await steps.run("reserve", reserve, number))["reservation"]
+
+    return sum(await ctx.step.map("map", range(data["items"]), item))
+
+
 def slow(journal: str) -> FunctionDefinition:
     """Three steps of a moment each; each writes down that it ran."""
     file = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -69,7 +96,7 @@ def slow(journal: str) -> FunctionDefinition:
 
 async def main(address: str, *words: str) -> None:
     given = dict(word.split("=", 1) for word in words)
-    functions = [three_steps, sleeper]
+    functions = [three_steps, sleeper, waiter, fan, mapping]
     if "journal" in given:
         functions.append(slow(given["journal"]))
     pace = Pace(checkpoint=float(given.get("checkpoint", "1")))
