@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from ironflow.base.json import read_json
+from ironflow.base.time import to_datetime
 from ironflow.features.audit import contract as audit
 from ironflow.features.audit.contract import AuditEvent
 from ironflow.features.controls import contract as controls
+from ironflow.features.debounces import contract as debounces
 from ironflow.features.runs.contract import RunNotFound
 from ironflow.features.time_travel.contract import RecordingExpired, RunNotRecorded
 from tests.support.house import open_house
@@ -49,6 +51,63 @@ WORDS = [
 
 def words(events: list[AuditEvent]) -> list[str]:
     return [event.event_type for event in events]
+
+
+async def some_cancelled_lanes(house: Work, count: int) -> None:
+    """A second between each."""
+    await house.a_function("gather", on="gather.asked", debounce={"period_ms": 5_000, "key": "lane"})
+    for number in range(count):
+        await house.emit("gather.asked", data={"lane": number})
+    for lane in (await house.call(debounces.list_)).entries:
+        house.move(1_000)
+        await house.call(debounces.cancel, id=lane.id)
+
+
+async def test_a_cancelled_debounce_is_in_the_trail_with_who_did_it_and_what_was_forgotten(house: Work):
+    await house.a_function("gather", on="gather.asked", debounce={"period_ms": 5_000})
+    await house.emit("gather.asked", data=1)
+    last = await house.emit("gather.asked", data=2)
+    (lane,) = (await house.call(debounces.list_)).entries
+    await house.call(debounces.cancel, id=lane.id)
+
+    page = await house.call(audit.list_)
+
+    (event,) = page.events
+    assert (event.event_type, event.run_id, event.function_id) == ("debounce.cancelled", "", "gather")
+    assert (event.metadata, event.created_at) == ({"actor": "api"}, to_datetime(house.now))
+    payload = read_json(event.payload)
+    assert isinstance(payload, dict)
+    assert (payload["debounce_id"], payload["event_id"], payload["events"]) == (lane.id, last.event_id, 2)
+    assert (page.total_count, page.next_cursor) == (1, "")
+    assert (await house.call(audit.list_, env="staging")).events == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+async def test_notes_and_facts_are_one_trail_whatever_the_size_of_its_pages(house: Work, limit: int):
+    await a_told_run(house)
+    await some_cancelled_lanes(house, 3)
+    await a_told_run(house)
+
+    found = await whole_list(house, limit)
+
+    told = ["run.created", *WORDS[1:]]
+    assert words(found)[::-1] == [*told, *["debounce.cancelled"] * 3, *told]
+    assert len({event.id for event in found}) == len(found)
+    only = await whole_list(house, limit, event_type="debounce.cancelled")
+    assert [event.id for event in only] == [each.id for each in found if each.event_type == "debounce.cancelled"]
+    assert await whole_list(house, limit, event_type="debounce.cancelled", function_id="charge") == []
+
+
+async def test_notes_are_forgotten_after_the_retention_of_runs(database_url: str):
+    async with open_house(Work, database_url, run_retention_days=1) as house:
+        await some_cancelled_lanes(house, 2)
+        house.move(24 * 3_600_000)
+        await house.loop("audit-purge")
+        assert len((await house.call(audit.list_)).events) == 1
+
+        house.move(1_000)
+        await house.loop("audit-purge")
+        assert (await house.call(audit.list_)).events == []
 
 
 async def whole_list(house: Work, limit: int, **filters: Any) -> list[AuditEvent]:

@@ -9,6 +9,7 @@ from ironflow.base.time import Clock, SystemClock
 from ironflow.broker.port import Broker, LocalBroker
 from ironflow.dispatch import Dispatch
 from ironflow.engine.model import Policy
+from ironflow.features.audit.loops import PurgeNotes
 from ironflow.features.audit.service import Audit
 from ironflow.features.bulk.loops import AdvanceBulk
 from ironflow.features.bulk.service import BulkJobs
@@ -173,7 +174,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         jobs,
         Controls(db, ledger, timing.evict_ms),
         BulkJobs(db, ids),
-        Debounces(db),
+        Debounces(db, ids),
         PubSub(db, ids, settings.event_bytes_max),
         subscriptions,
         groups,
@@ -229,6 +230,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         Expire(db),
         ForgetKeys(db),
         PurgeRuns(db, settings.run_retention_days),
+        PurgeNotes(db, settings.run_retention_days),
         ForgetRecordings(db),
         ForgetShapes(db),
         AdvanceBulk(db, ledger),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from ironflow.base.json import Json, write_json
 from ironflow.base.time import Millis, parse_time, to_datetime
 from ironflow.features.audit.contract import AuditEntry, AuditEvent, InvalidCursor
+from ironflow.features.audit.store import Note
 from ironflow.features.time_travel.telling import KINDS, Entry
 
 END_OF_TIME: Millis = 2**53
@@ -81,6 +82,20 @@ def event_message(entry: Entry, environment: str, function_id: str) -> AuditEven
         metadata={"actor": entry.actor} if entry.actor else None,
         created_at=to_datetime(entry.at),
         environment_id=environment,
+    )
+
+
+def note_message(note: Note) -> AuditEvent:
+    """The note as clients see it: an event without a run."""
+    return AuditEvent(
+        id=note.id,
+        run_id="",
+        function_id=note.function_id,
+        event_type=note.event_type,
+        payload=Json(note.payload.encode()),
+        metadata={"actor": note.actor},
+        created_at=to_datetime(note.at),
+        environment_id=note.environment,
     )
 
 

@@ -1,10 +1,12 @@
 """What happens when somebody reads the audit trail."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from ironflow.base.call import Call
-from ironflow.features.audit import contract, rules
+from ironflow.features.audit import contract, rules, store
 from ironflow.features.audit.rules import Cursor
+from ironflow.features.audit.store import Note
 from ironflow.features.time_travel import in_tx as past
 from ironflow.features.time_travel.in_tx import Mark, Place, Wanted
 from ironflow.features.time_travel.telling import Entry, entries
@@ -68,7 +70,7 @@ class Audit:
                 events=events,
                 next_cursor=rules.cursor_text(last) if last is not None else "",
                 retention_days=self._retention_days,
-                total_count=len(events) if all_here else past.count_newest(tx, call.environment, wanted, COUNTED_MAX),
+                total_count=len(events) if all_here else _count(tx, call.environment, request, wanted),
             )
 
         return await self._db.read(look)
@@ -82,25 +84,50 @@ def _page(
 ) -> tuple[list[contract.AuditEvent], Cursor | None]:
     """The events that follow `cursor` back in time, and where the next page goes on; None when nothing is left."""
     limit = request.limit or LIST_LIMIT_DEFAULT
-    actor = f"key:{request.api_key_id}" if request.api_key_id else ""
+    actor = _actor(request)
     events: list[contract.AuditEvent] = []
     last = cursor
     for _ in range(CHUNKS_MAX):
-        marks = past.newest(tx, wanted, Place(last.at, last.run_id, last.version), CHUNK)
+        place = Place(last.at, last.run_id, last.version)
+        marks = past.newest(tx, wanted, place, CHUNK)
+        notes = store.newest(tx, environment, wanted, request.event_type, actor, place, CHUNK)
         told = _told(tx, [mark for mark in marks if _is_meant(mark, environment, wanted)])
-        for mark in marks:
-            seen = last.place if (mark.run_id, mark.version) == (last.run_id, last.version) else None
-            for entry in reversed(told.get((mark.run_id, mark.version), ())):
-                if (seen is not None and entry.place >= seen) or not rules.is_meant(entry, request.event_type, actor):
+        # The newest of both: what is cut off comes with the next chunk.
+        chunk = sorted([*marks, *notes], key=lambda each: each.place, reverse=True)[:CHUNK]
+        for each in chunk:
+            seen = last.place if each.place == Place(last.at, last.run_id, last.version) else None
+            for number, event in _events(each, told, request.event_type, actor):
+                if seen is not None and number >= seen:
                     continue
                 if len(events) == limit:
                     return events, last
-                events.append(rules.event_message(entry, environment, mark.function_id or ""))
-                last = Cursor(mark.at, mark.version, entry.place, mark.run_id)
-        if len(marks) < CHUNK:
+                events.append(event)
+                last = Cursor(each.place.at, each.place.version, number, each.place.run_id)
+        if len(marks) < CHUNK and len(notes) < CHUNK and len(chunk) == len(marks) + len(notes):
             return events, None
-        last = Cursor(marks[-1].at, marks[-1].version, 0, marks[-1].run_id)
+        last = Cursor(chunk[-1].place.at, chunk[-1].place.version, 0, chunk[-1].place.run_id)
     return events, last
+
+
+def _count(tx: Tx, environment: str, request: contract.ListAudit, wanted: Wanted) -> int:
+    facts = past.count_newest(tx, environment, wanted, COUNTED_MAX)
+    return facts + store.count(tx, environment, wanted, request.event_type, _actor(request), COUNTED_MAX)
+
+
+def _events(
+    each: Mark | Note, told: dict[tuple[str, int], list[Entry]], event_type: str, actor: str
+) -> Iterator[tuple[int, contract.AuditEvent]]:
+    """What there is to tell of a fact or a note, last first, each with its place within it."""
+    if isinstance(each, Note):
+        yield 0, rules.note_message(each)
+        return
+    for entry in reversed(told.get((each.run_id, each.version), ())):
+        if rules.is_meant(entry, event_type, actor):
+            yield entry.place, rules.event_message(entry, each.environment or "", each.function_id or "")
+
+
+def _actor(request: contract.ListAudit) -> str:
+    return f"key:{request.api_key_id}" if request.api_key_id else ""
 
 
 def _is_meant(mark: Mark, environment: str, wanted: Wanted) -> bool:

@@ -3,17 +3,20 @@
 from typing import Any
 
 from ironflow.base.call import Call
+from ironflow.base.ids import Ids
 from ironflow.base.time import to_datetime
+from ironflow.features.audit import in_tx as audit
 from ironflow.features.debounces import contract, store
 from ironflow.features.debounces.store import Gathered
-from ironflow.storage.port import Database
+from ironflow.storage.port import Database, Tx
 
 
 class Debounces:
     """The debounces room."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, ids: Ids) -> None:
         self._db = db
+        self._ids = ids
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -30,8 +33,26 @@ class Debounces:
         )
 
     async def cancel(self, call: Call, request: contract.CancelDebounce) -> None:
-        if not await self._db.write(lambda tx: store.drop(tx, call.environment, request.id)):
-            raise contract.DebounceNotFound(f"There is no pending debounce {request.id[:80]!r}; it may have fired.")
+        def change(tx: Tx) -> None:
+            lane = store.drop(tx, call.environment, request.id)
+            if lane is None:
+                raise contract.DebounceNotFound(f"There is no pending debounce {request.id[:80]!r}; it may have fired.")
+            audit.note(tx, self._ids, call, "debounce.cancelled", lane.function_id, _told(lane))
+
+        await self._db.write(change)
+
+
+def _told(lane: Gathered) -> dict[str, object]:
+    """What the audit trail tells of a lane that was cancelled."""
+    return {
+        "debounce_id": lane.id,
+        "key": lane.key,
+        "event_id": lane.event_id,
+        "events": lane.events,
+        "first_at": to_datetime(lane.first_at),
+        "fire_at": to_datetime(lane.fire_at),
+        "summary": f"{lane.events} gathered events were forgotten; they start no run",
+    }
 
 
 def _message(lane: Gathered) -> contract.Debounce:

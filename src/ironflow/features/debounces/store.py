@@ -28,7 +28,7 @@ ON CONFLICT (environment, function_id, key) DO UPDATE SET event_id = excluded.ev
  events = debounces.events + 1"""
 DUE = f"SELECT {_COLUMNS} FROM debounces WHERE fire_at <= :now ORDER BY fire_at LIMIT :limit {{skip_locked}}"
 DROP = "DELETE FROM debounces WHERE id = :id"
-DROP_OWN = "DELETE FROM debounces WHERE id = :id AND environment = :environment"
+DROP_OWN = f"DELETE FROM debounces WHERE id = :id AND environment = :environment RETURNING {_COLUMNS}"
 NEXT = "SELECT min(fire_at) FROM debounces"
 LIST = f"""SELECT {_COLUMNS} FROM debounces WHERE environment = :environment AND id > :cursor
  AND (:function_id = '' OR function_id = :function_id) ORDER BY id LIMIT :limit"""
@@ -64,5 +64,7 @@ def lanes_after(tx: Tx, environment: str, function_id: str, cursor: str, limit: 
     return [Gathered(*row) for row in tx.rows(LIST, params)]
 
 
-def drop(tx: Tx, environment: str, lane_id: str) -> bool:
-    return tx.run(DROP_OWN, {"environment": environment, "id": lane_id}) == 1
+def drop(tx: Tx, environment: str, lane_id: str) -> Gathered | None:
+    """Removes a lane; what it was, None when it is not there."""
+    row = tx.row(DROP_OWN, {"environment": environment, "id": lane_id})
+    return Gathered(*row) if row else None
