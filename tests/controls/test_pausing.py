@@ -184,6 +184,9 @@ async def test_a_wait_that_times_out_while_its_run_is_paused_fails_it_when_it_is
     assert [step.status for step in await house.steps(run.id)] == [StepStatus.TIMED_OUT]
     await house.emit("order.approved")
     assert (await house.run(run.id)).status is RunStatus.PAUSED
+    why = await house.call(controls.why, id=run.id)
+    assert (why.reason, why.event) == ("paused", "order.approved")
+    assert "its wait 'approval' timed out meanwhile" in why.message
 
     await resume(house, run)
 

@@ -46,6 +46,8 @@ async def left_for(execution):
             {"event": "e", "match": "orderId", "timeout": "24h"},
             {"event": "e", "match": "orderId", "timeout": "24h"},
         ),
+        ({"event": "e", "look_back": "run"}, {"event": "e", "timeout": "7d", "look_back": "run"}),
+        ({"event": "e", "look_back": "execution"}, {"event": "e", "timeout": "7d"}),
         (
             {"event": "e", "match": "data.id", "match_value": "", "payload": {"a": 1}, "timeout": 90},
             {"event": "e", "match": "data.id", "match_value": "", "payload": {"a": 1}, "timeout": "90000ms"},
@@ -82,6 +84,7 @@ async def test_the_event_that_came_is_what_the_wait_gives():
         ({"event": "e", "timeout": 0}, InvalidDuration),
         ({"event": "e", "timeout": "soon"}, InvalidDuration),
         ({"event": "e", "timeout": float("inf")}, InvalidDuration),
+        ({"event": "e", "look_back": "yesterday"}, ValidationError),
     ],
     ids=str,
 )
@@ -275,6 +278,29 @@ async def test_a_wait_in_a_branch_beats_errors_and_lets_running_branches_finish(
 
     assert step["step_id"] == "r:p:1:nap:0"
     assert {row.name for row in execution.rows} == {"a", "b"}
+
+
+async def test_branches_have_branches():
+    async def handler(ctx):
+        async def outer(steps):
+            return await steps.parallel(
+                "inner", [lambda s: s.run("a", echo, "left"), lambda s: s.map("leaf", [1, 2], leaf)]
+            )
+
+        return await ctx.step.parallel("outer", [outer, outer])
+
+    def leaf(item, steps, index):
+        return steps.run("a", echo, item)
+
+    execution = an_execution(handler)
+
+    assert await value(execution) == [["left", [1, 2]], ["left", [1, 2]]]
+    ids = {row.id for row in execution.rows}
+    assert len(ids) == 6
+    done = {row.id: msgspec.json.decode(row.output) for row in execution.rows}
+    again = an_execution(handler, done=done)
+    assert await value(again) == [["left", [1, 2]], ["left", [1, 2]]]
+    assert again.rows == []
 
 
 @pytest.mark.parametrize("more", [{"concurrency": 0}, {"on_error": "ignore"}], ids=str)

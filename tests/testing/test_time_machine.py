@@ -185,6 +185,36 @@ async def test_an_invoked_function_and_its_timeout_take_their_time():
     assert [each.output for each in children] == ["slept 1h", "slept 3h"]
 
 
+async def test_branches_within_branches_may_sleep_wait_and_invoke():
+    @function("spread", on="x")
+    async def spread(ctx):
+        async def nap(steps, index):
+            await steps.sleep("nap", "1h")
+            return await steps.run("after", lambda: f"slept {index}")
+
+        async def inner(steps):
+            return await steps.map("naps", [0, 1], lambda item, s, index: nap(s, index))
+
+        async def waiting(steps):
+            event = await steps.wait_for_event("w", event="go", look_back="run")
+            return event.data
+
+        branches = [inner, waiting, lambda steps: steps.invoke("child", "1m", timeout="1d")]
+        return await ctx.step.parallel("all", branches, on_error="collect")
+
+    @function("child")
+    async def child(ctx, nap: str):
+        await ctx.step.sleep("nap", nap)
+        return f"slept {nap}"
+
+    async with time_machine(functions=[spread, child]) as world:
+        run = await world.emit("x")
+        await world.client.emit("go", {"by": "hand"})
+        await world.advance("1d")
+
+    assert run.output == [["slept 0", "slept 1"], {"by": "hand"}, "slept 1m"]
+
+
 async def test_a_plain_handler_works_in_its_thread():
     @function("plain", on="x")
     def plain(ctx):

@@ -39,6 +39,10 @@ def _paused(run: Run) -> Why:
         return _why(run, "exhausted", f"All {run.policy.max_attempts} attempts failed and it is held. Resume it.")
     if run.reason == "diverged":
         return _why(run, "diverged", "Its handler no longer fits its recorded steps; the run's error shows both.")
+    step = run.steps.get(run.open_step) if run.open_step is not None else None
+    if step is not None and step.status == "timed_out":
+        message = f"It was paused by hand, and its wait {step.name!r} timed out meanwhile: it fails when it is resumed"
+        return _why(run, "paused", f"{message}, unless you inject the event into that step before.", step=step)
     return _why(run, "paused", "It was paused by hand. Resume it to let it go on.")
 
 
