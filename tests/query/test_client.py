@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.scene import Scene
+from tests.crash.until import until
 
 pytestmark = pytest.mark.processes
 
@@ -36,8 +37,11 @@ async def test_a_projection_is_made_asked_and_deleted_from_python_and_from_the_c
             )
             for customer, amount in [("ann", 1), ("bob", 2), ("ann", 3)]:
                 await client.emit("order.placed", {"customer": customer, "amount": amount})
-            while (await client.sql_projections.get("orders")).last_event_seq < 3:
-                pass
+
+            async def applied() -> bool:
+                return (await client.sql_projections.get("orders")).last_event_seq == 3
+
+            await until(applied, "the events are applied")
             found = await client.sql_projections.query("orders", where="total > 1", order_by="customer", limit=1)
             assert (list(found.dicts()), found.total_count) == ([{"customer": "ann", "total": 4}], 2)
             joined = await client.sql("SELECT o.total, count(*) AS n FROM proj_orders o, events GROUP BY 1 ORDER BY 1")

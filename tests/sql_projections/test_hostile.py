@@ -168,6 +168,7 @@ HANDLERS = [
     "INSERT INTO proj_t (a) VALUES (:secret)",
     "INSERT INTO proj_t (a) VALUES (load_extension(:data.path))",
     "WITH x AS (DELETE FROM events RETURNING id) INSERT INTO proj_t SELECT id FROM x",
+    "DELETE FROM proj_t RETURNING a",
     "MERGE INTO proj_t USING events ON 1 = 1 WHEN MATCHED THEN DELETE",
 ]
 CREATIONS = [

@@ -46,7 +46,8 @@ Limit Offset Fetch LimitOptions With CTE TableAlias Alias Paren Not Neg Between 
 DataTypeParam Window WindowSpec Filter WithinGroup Placeholder Var Tuple Values Distinct Lateral Rollup Cube
 GroupingSets JSONPath JSONPathKey JSONPathRoot JSONPathSubscript Escape Collate Dot Interval AtTimeZone Any All
 """
-WRITE_NODES = QUERY_NODES + "Insert OnConflict Schema Update Delete Returning"
+# No RETURNING: nobody would read the rows, and they may be many.
+WRITE_NODES = QUERY_NODES + "Insert OnConflict Schema Update Delete"
 TABLE_NODES = """
 Create Schema Table Identifier ColumnDef ColumnConstraint DataType DataTypeParam PrimaryKeyColumnConstraint PrimaryKey
 NotNullColumnConstraint UniqueColumnConstraint CheckColumnConstraint DefaultColumnConstraint CollateColumnConstraint
