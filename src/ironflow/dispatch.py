@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 # Unary: an awaitable answer. A stream: an async generator; its request is a message (`server`) or an async iterator of
 # messages (`bidi`). A generator is closed when the client goes away: what it holds belongs into `try` and `finally`.
+# One that may be refused, and then long has nothing to say, yields None first: it has begun. None is not sent.
 Handler = Callable[[Call, Any], Awaitable[Any]]
 StreamHandler = Callable[[Call, Any], AsyncGenerator[Any, None]]
 # Raises Unauthenticated or PermissionDenied; given the call and the scope that the operation declares.

@@ -7,6 +7,7 @@ import pytest
 
 from ironflow.features.audit import contract as audit
 from ironflow.features.consumer_groups import contract as groups
+from ironflow.features.config import contract as config
 from ironflow.features.controls import contract as controls
 from ironflow.features.events import contract as events
 from ironflow.features.functions import contract as functions
@@ -37,6 +38,7 @@ VIEWS = [
     (views.Snapshot, streams.Snapshot),
     (views.ConsumerGroup, groups.ConsumerGroup),
     (views.DeadLetter, groups.DeadLetter),
+    (views.ConfigDocument, config.Config),
 ]
 
 

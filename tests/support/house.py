@@ -9,8 +9,8 @@ The fixture `house` runs a test on SQLite, then on PostgreSQL. Loops do not run 
 """
 
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -74,6 +74,18 @@ class House:
         text = body if isinstance(body, bytes) else msgspec.json.encode(body)
         call = Call(environment=env, now=self.clock.now(), run_id=from_run)
         return await self.inside.dispatch(operation, call, reader(operation.request).read(text))
+
+    async def stream(
+        self, operation: Operation[Any, Res], /, *, env: str = "default", **fields: Any
+    ) -> AsyncGenerator[Res, None]:
+        """The answers of a stream to a request with these fields; close it at the end."""
+        call = Call(environment=env, now=self.clock.now())
+        message = reader(operation.request).read(msgspec.json.encode(fields))
+        async with aclosing(self.inside.dispatch.stream(operation, call, message)) as answers:
+            async for answer in answers:
+                # None says that the stream has begun.
+                if answer is not None:
+                    yield answer
 
     async def loop(self, name: str) -> list[Any]:
         """Runs the loop `name` until it has no more to do now; what each round answered."""

@@ -46,6 +46,7 @@ COMMANDS = (
     ("sql-projection", _LOOK),
     ("group", _LOOK),
     ("kv", _LOOK),
+    ("config", _LOOK),
     ("server", _ABOUT),
     ("version", _ABOUT),
 )

@@ -26,6 +26,8 @@ from ironflow.sdk.payload import batch_item, from_payload, to_payload
 from ironflow.sdk.retries import Retries
 from ironflow.sdk.rooms.bulk import BulkJobs
 from ironflow.sdk.rooms.consumer_groups import ConsumerGroups
+from ironflow.sdk.rooms.commands import Commands
+from ironflow.sdk.rooms.config import Config
 from ironflow.sdk.rooms.debounces import Debounces
 from ironflow.sdk.rooms.events import Events
 from ironflow.sdk.rooms.functions import Functions
@@ -74,6 +76,14 @@ class Client:
         self.topics = Topics(self._calls)
         self.consumer_groups = ConsumerGroups(self._calls)
         self.schemas = Schemas(self._calls)
+        self.config = Config(self._calls)
+
+    def commands(self, bucket: str = "commands", *, ttl: Duration = "7d", lease: Duration = "5m") -> Commands:
+        """Commands that are carried out once however often they are sent, kept in that key-value bucket.
+
+        ttl: for so long a command is known. lease: after so long a claim that was never finalized can be taken over.
+        """
+        return Commands(self.kv, bucket, ttl, lease)
 
     async def emit(
         self,

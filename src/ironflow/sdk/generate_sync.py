@@ -31,6 +31,8 @@ _TEXTS = [
     ("ironflow.sdk.rooms", "ironflow.sdk._sync_client"),
     ("async with ironflow.Client", "with ironflow.sync.Client"),
     ("= await client.", "= client."),
+    ("import Awaitable, Callable", "import Callable"),
+    ("Callable[[], Awaitable[Any]]", "Callable[[], Any]"),
     ("`ironflow.sync.Client` is made from this source by ironflow.sdk.generate_sync.", "Its face is `ironflow.sync`."),
 ]
 _HEAD = "# Made from {source} by ironflow.sdk.generate_sync: change that one and run it.\n"

@@ -381,6 +381,15 @@ class Emitted(View, kw_only=True, frozen=True):
     error: Failure | None = None
 
 
+class ConfigDocument(View, kw_only=True, frozen=True):
+    """A config document. revision: rises with each change of any document of the environment."""
+
+    name: str
+    data: Any = None
+    revision: int
+    updated_at: datetime
+
+
 class Entry(View, kw_only=True, frozen=True):
     """One revision of a key. operation: `put` or `delete`; value: the stored bytes, empty on delete."""
 

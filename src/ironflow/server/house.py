@@ -16,6 +16,7 @@ from ironflow.features.bulk.service import BulkJobs
 from ironflow.features.consumer_groups.desk import Desk as GroupDesk
 from ironflow.features.consumer_groups.loops import KeepMembers, PurgeDeadLetters, Redeliver
 from ironflow.features.consumer_groups.service import ConsumerGroups
+from ironflow.features.config.service import ConfigDocuments
 from ironflow.features.controls.service import Controls
 from ironflow.features.cron.loops import FireCron
 from ironflow.features.debounces.loops import FireDebounces
@@ -165,6 +166,9 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         ServerState(db, about),
         KeyValue(db),
         Functions(db, index),
+        KeyValue(db, broker),
+        ConfigDocuments(db, broker),
+        Functions(db),
         Events(db, emitter, runs, ids, settings.event_bytes_max),
         Streams(
             db, emitter, ids, Limits(settings.event_bytes_max, settings.snapshot_bytes_max, settings.snapshots_kept)

@@ -153,6 +153,8 @@ class _Stream:
             what = asked if self.operation.streaming == "bidi" else await ends.within(asked.only())
             async with aclosing(self._dispatch.stream(self.operation, call, what, ends.left_s())) as answers:
                 async for answer in answers:
+                    if answer is None:
+                        continue
                     await self._exchange.write(frame(self._codec.write(answer), self._packed))
         except IronflowError as error:
             self._error = error

@@ -4,6 +4,7 @@ Source: protocol/rest.md 1.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -33,6 +34,8 @@ class Rest:
         # Streams with a route are served as text/event-stream.
         for operation in (each for each in dispatch.operations if each.streaming == "unary"):
             for route in operation.rest:
+        for operation in dispatch.operations:
+            for route in operation.rest if operation.streaming == "unary" else ():
                 self._router.add(route.method, route.path, operation)
 
     async def __call__(self, request: Request) -> Response:
@@ -85,6 +88,15 @@ def read_request(operation: Operation[Any, Any], path_values: dict[str, str], re
         _put_text(reads, values, name, text)
     if operation.body is not None:
         values.update(_raw_body(reads, operation, request.body))
+    return reads.build(values)
+
+
+def message_of_texts(operation: Operation[Any, Any], texts: Mapping[str, str]) -> msgspec.Struct:
+    """The operation's request message, all of it told in a path and a query. Raises BadField."""
+    reads = reader(operation.request)
+    values: dict[str, Any] = {}
+    for name, text in texts.items():
+        _put_text(reads, values, name, text)
     return reads.build(values)
 
 

@@ -1,5 +1,7 @@
 """WebSockets: the handshake, refusals, sizes and ends of sockets whose meaning rooms declare (base/socket.py).
 
+A server stream that is read with GET is a socket too: each of its answers is a text frame.
+
 Credentials come in the headers of rest.md 1.1 or, for browsers, as `?token=` and `?env=`.
 Source: protocol/websocket.md 1.
 """
@@ -15,11 +17,13 @@ import msgspec
 from ironflow.base.call import Call
 from ironflow.base.errors import IronflowError, NotFound, PermissionDenied, Unauthenticated, Unavailable
 from ironflow.base.socket import FAILED, NORMAL, REFUSED, RESTARTING, TOO_BIG, SocketGone, SocketRoute
+from ironflow.base.operation import Operation
 from ironflow.dispatch import Dispatch
 from ironflow.transports.context import CallContext
 from ironflow.transports.http import Receive, Response, Scope, Send
 from ironflow.transports.rest import error_response
 from ironflow.transports.router import Router
+from ironflow.transports.socket_streams import send_stream
 
 # A client says little: which pattern, which event is done. The HTTP server refuses larger messages where it can.
 MESSAGE_BYTES_MAX = 1024 * 1024
@@ -46,9 +50,13 @@ class Sockets:
         self._dispatch = dispatch
         self._context = context
         self._bytes_max = bytes_max
-        self._router: Router[SocketRoute] = Router()
+        self._router: Router[SocketRoute | Operation[Any, Any]] = Router()
         for route in dispatch.sockets:
             self._router.add("GET", route.path, route)
+        for operation in dispatch.operations:
+            for route in operation.rest if operation.streaming == "server" else ():
+                if route.method == "GET":
+                    self._router.add("GET", route.path, operation)
         # Each with the task that serves it.
         self._open: dict[_AsgiSocket, asyncio.Task[Any]] = {}
         self._stopping = False
@@ -84,7 +92,9 @@ class Sockets:
             socket.let_go = True
             task.cancel()
 
-    def _meet(self, scope: Scope, receive: Receive, send: Send) -> tuple[SocketRoute, "_AsgiSocket"]:
+    def _meet(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[SocketRoute | Operation[Any, Any], "_AsgiSocket"]:
         """Which conversation is wanted, by whom. Raises the error that refuses it."""
         if self._stopping:
             raise ServerStopping
@@ -98,9 +108,12 @@ class Sockets:
         call = self._context.call_of(_credentials(scope, query), (client[0], client[1]) if client else None)
         return route, _AsgiSocket(scope, receive, send, call, {**query, **values}, self._bytes_max)
 
-    async def _converse(self, route: SocketRoute, socket: "_AsgiSocket") -> None:
+    async def _converse(self, route: SocketRoute | Operation[Any, Any], socket: "_AsgiSocket") -> None:
         try:
-            await self._dispatch.socket(route, socket)
+            if isinstance(route, SocketRoute):
+                await self._dispatch.socket(route, socket)
+            else:
+                await send_stream(self._dispatch, route, socket)
         except SocketGone:
             return
         except IronflowError as error:

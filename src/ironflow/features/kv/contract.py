@@ -5,6 +5,7 @@ from typing import Annotated
 
 from ironflow.base.errors import (
     AlreadyExists,
+    FailedPrecondition,
     InvalidArgument,
     NotFound,
     PayloadTooLarge,
@@ -64,6 +65,12 @@ class BucketFull(ResourceExhausted):
     """The bucket would grow over its max_bytes. Delete or purge keys, or make a larger bucket."""
 
     code, retryable = "KV_BUCKET_FULL", False
+
+
+class RevisionAhead(FailedPrecondition):
+    """The bucket is not yet at the revision after which to watch."""
+
+    code = "KV_REVISION_AHEAD"
 
 
 class Bucket(Message, kw_only=True):
@@ -169,6 +176,29 @@ class History(Message, kw_only=True):
     count: int
 
 
+class WatchKeys(Message, kw_only=True):
+    """key: a pattern of keys. after: only what changed after that revision. initial: current values come first."""
+
+    bucket: str
+    key: str = ">"
+    after: Annotated[int, field(ge=0)] | None = None
+    initial: bool = False
+
+
+class KeyFrame(Message, kw_only=True):
+    """What a watcher is told. type: `kv_update`, or `kv_ready` when the initial values have been sent.
+
+    operation: `put` or `delete`, also for a purge; value: base64 of the stored bytes, empty on delete.
+    """
+
+    type: str
+    key: str | None = None
+    value: bytes | None = None
+    revision: int
+    operation: str | None = None
+    bucket: str
+
+
 _KEY = "/api/v1/kv/buckets/{bucket}/keys/{key...}"
 
 create_bucket = operation(
@@ -218,4 +248,11 @@ delete = operation(
     rest=f"DELETE {_KEY}", scope="kv:write", headers={"if-match": "if_match"},
     errors=(BucketNotFound, RevisionConflict),
     doc="Deletes a key, leaving a tombstone; `purge=true` removes its history too. Deleting nothing is no error.",
+)  # fmt: skip
+watch = operation(
+    "kv.watch", WatchKeys, KeyFrame,
+    rest="GET /api/v1/kv/buckets/{bucket}/watch", streaming="server", scope="kv:read",
+    errors=(BucketNotFound, RevisionAhead),
+    doc="""Changes of a bucket's keys as they are committed. `after` goes on after a revision without losing a change;
+    of a key that changed several times meanwhile the newest value is told.""",
 )  # fmt: skip

@@ -1,9 +1,10 @@
-"""What goes on by itself: entries past their bucket's TTL are removed in small transactions."""
+"""What goes on by itself: what has expired is removed in small transactions."""
 
 from dataclasses import dataclass
 
 from ironflow.base.time import Millis
 from ironflow.features.kv import store
+from ironflow.features.kv.rules import PURGES_KEPT_MS
 from ironflow.storage.port import Database, Tx
 
 BATCH = 500
@@ -18,7 +19,7 @@ class Expired:
 
 
 class Expire:
-    """Removes expired entries; readers do not see them in the meantime."""
+    """Removes expired entries, which readers do not see in the meantime, and forgets old purges."""
 
     name = "kv-expire"
     every_ms = 5_000
@@ -27,8 +28,8 @@ class Expire:
         self._db = db
 
     async def run_once(self, now: Millis) -> Expired:
-        removed = 0
-        more = False
+        removed = await self._db.write(lambda tx: store.forget_purges(tx, now - PURGES_KEPT_MS, BATCH))
+        more = removed == BATCH
         for environment, name, _ in await self._db.read(store.ttl_buckets):
 
             def remove(tx: Tx, environment: str = environment, name: str = name) -> int:

@@ -10,6 +10,12 @@ KEY_BYTES_MAX = 1024
 # A bucket without max_value_size takes values up to this.
 VALUE_BYTES_MAX = 8 * 1024 * 1024
 
+# Buckets of the server's own rooms: their names are no names for users, and listings begin after them.
+SYSTEM_MARK = "$"
+AFTER_SYSTEM_BUCKETS = "%"
+# For so long a watcher that comes back learns that a key was purged.
+PURGES_KEPT_MS = 7 * 24 * 3600 * 1000
+
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _FORBIDDEN_IN_KEY = re.compile(r"[\x00-\x1f\x7f*>]")
 

@@ -1,34 +1,26 @@
 """What happens: one method for each operation of the room."""
 
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from ironflow.base.call import Call
-from ironflow.base.errors import IronflowError
 from ironflow.base.pattern import compiled, is_pattern, literal_prefix
-from ironflow.base.time import Millis, to_datetime
+from ironflow.base.time import to_datetime
+from ironflow.broker.port import Broker
 from ironflow.features.kv import contract, rules, store
 from ironflow.features.kv.rules import BucketRow, EntryRow
+from ironflow.features.kv.watching import Watcher
+from ironflow.features.kv.writing import Write, apply_writes, bucket_not_found, bucket_of, check_users_bucket, purge
 from ironflow.storage.port import Database, Tx
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """A put, or a delete when `value` is None, waiting for the next commit."""
-
-    environment: str
-    bucket: str
-    key: str
-    value: bytes | None
-    condition: rules.Condition
-    now: Millis
 
 
 class KeyValue:
     """Buckets of versioned entries. Writes that arrive together share one commit and few statements."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, broker: Broker) -> None:
         self._db = db
+        self._broker = broker
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -42,6 +34,7 @@ class KeyValue:
             contract.get: self.get,
             contract.put: self.put,
             contract.delete: self.delete,
+            contract.watch: self.watch,
         }
 
     async def create_bucket(self, call: Call, request: contract.CreateBucket) -> contract.Bucket:
@@ -72,14 +65,21 @@ class KeyValue:
 
     async def get_bucket(self, call: Call, request: contract.NamedBucket) -> contract.Bucket:
         def look(tx: Tx) -> contract.Bucket:
-            bucket = _bucket(tx, call.environment, request.bucket)
+            bucket = bucket_of(tx, call.environment, request.bucket)
             return _bucket_message(bucket, store.count_values(tx, call.environment, bucket, call.now))
 
         return await self._db.read(look)
 
     async def delete_bucket(self, call: Call, request: contract.NamedBucket) -> None:
-        if not await self._db.write(lambda tx: store.delete_bucket(tx, call.environment, request.bucket)):
-            raise _not_found(request.bucket, call.environment)
+        check_users_bucket(call.environment, request.bucket)
+
+        def delete(tx: Tx) -> bool:
+            # Watchers learn that there is nothing to watch any more.
+            tx.ring("kv", f"{call.environment}/{request.bucket}")
+            return store.delete_bucket(tx, call.environment, request.bucket)
+
+        if not await self._db.write(delete):
+            raise bucket_not_found(request.bucket, call.environment)
 
     async def list_keys(self, call: Call, request: contract.ListKeys) -> contract.Keys:
         pattern = request.filter or ">"
@@ -87,7 +87,7 @@ class KeyValue:
         prefix = literal_prefix(pattern) if is_pattern(pattern) else pattern
 
         def look(tx: Tx) -> contract.Keys:
-            bucket = _bucket(tx, call.environment, request.bucket)
+            bucket = bucket_of(tx, call.environment, request.bucket)
             keys: list[str] = []
             cursor = request.cursor
             while len(keys) <= request.limit:
@@ -104,7 +104,7 @@ class KeyValue:
 
     async def get_history(self, call: Call, request: contract.GetHistory) -> contract.History:
         def look(tx: Tx) -> contract.History:
-            bucket = _bucket(tx, call.environment, request.bucket)
+            bucket = bucket_of(tx, call.environment, request.bucket)
             found = store.history(tx, call.environment, bucket, request.key, request.limit, call.now)
             if not found:
                 raise contract.KeyNotFound(f"Bucket {request.bucket!r} has no key {request.key!r}.")
@@ -114,7 +114,7 @@ class KeyValue:
 
     async def get(self, call: Call, request: contract.GetKey) -> contract.Entry:
         def look(tx: Tx) -> contract.Entry:
-            bucket = _bucket(tx, call.environment, request.bucket)
+            bucket = bucket_of(tx, call.environment, request.bucket)
             found = store.value(tx, call.environment, request.bucket, request.key, request.revision)
             if found is None or not rules.is_seen(found[0], bucket, call.now, at_revision=request.revision is not None):
                 raise contract.KeyNotFound(f"Bucket {request.bucket!r} has no key {request.key!r}.")
@@ -124,78 +124,47 @@ class KeyValue:
 
     async def put(self, call: Call, request: contract.PutKey) -> contract.Put:
         condition = rules.condition_of(request.if_match, request.if_none_match)
-        write = _Write(call.environment, request.bucket, request.key, request.value, condition, call.now)
-        return contract.Put(revision=await self._db.write_many(_apply_writes, write))
+        check_users_bucket(call.environment, request.bucket)
+        write = Write(call.environment, request.bucket, request.key, request.value, condition, call.now)
+        return contract.Put(revision=await self._db.write_many(apply_writes, write))
 
     async def delete(self, call: Call, request: contract.DeleteKey) -> None:
-        if request.purge:
-            await self._db.write(lambda tx: _purge(tx, call, request))
-            return
         condition = rules.condition_of(request.if_match, None)
-        write = _Write(call.environment, request.bucket, request.key, None, condition, call.now)
-        await self._db.write_many(_apply_writes, write)
+        if request.purge:
+            await self._db.write(
+                lambda tx: purge(tx, call.environment, request.bucket, request.key, condition, call.now)
+            )
+            return
+        check_users_bucket(call.environment, request.bucket)
+        write = Write(call.environment, request.bucket, request.key, None, condition, call.now)
+        await self._db.write_many(apply_writes, write)
 
+    async def watch(self, call: Call, request: contract.WatchKeys) -> AsyncGenerator[contract.KeyFrame | None, None]:
+        wanted = compiled(request.key or ">")
 
-def _apply_writes(tx: Tx, writes: list[_Write]) -> list[int | IronflowError]:
-    """Puts and deletes of one commit, in order; the new revision of each (0 when nothing was there to delete)."""
-    answers: list[int | IronflowError | None] = [None] * len(writes)
-    places: dict[tuple[str, str], list[int]] = {}
-    for index, write in enumerate(writes):
-        places.setdefault((write.environment, write.bucket), []).append(index)
-    # In one order on all nodes, so that no two wait for each other's bucket.
-    for (environment, name), indexes in sorted(places.items()):
-        before = bucket = store.bucket(tx, environment, name, to_write=True)
-        if bucket is None:
-            for index in indexes:
-                answers[index] = _not_found(name, environment)
-            continue
-        newest: dict[str, EntryRow] = store.newest_of(tx, environment, name, {writes[index].key for index in indexes})
-        for index in indexes:
-            try:
-                bucket, answers[index] = _apply_write(tx, bucket, newest, writes[index])
-            except IronflowError as refusal:
-                answers[index] = refusal
-        if bucket != before:
-            store.save_bucket(tx, environment, bucket)
-            tx.ring("kv", f"{environment}/{name}")
-    return [0 if answer is None else answer for answer in answers]
+        def frame(entry: EntryRow, value: bytes) -> contract.KeyFrame:
+            return contract.KeyFrame(
+                type="kv_update",
+                bucket=request.bucket,
+                key=entry.key,
+                value=value,
+                revision=entry.revision,
+                operation=entry.operation,
+            )
 
-
-def _apply_write(tx: Tx, bucket: BucketRow, newest: dict[str, EntryRow], write: _Write) -> tuple[BucketRow, int]:
-    previous = newest.get(write.key)
-    if write.value is None:
-        entry = rules.decide_delete(bucket, previous, write.key, write.condition, write.now)
-        if entry is None:
-            return bucket, 0
-    else:
-        freed = store.pushed_out_bytes(tx, write.environment, bucket, previous) if bucket.bytes_max else 0
-        entry = rules.decide_put(
-            bucket, previous, write.key, len(write.value), write.condition, write.now, freed_bytes=freed
-        )
-    grew = store.add_entry(tx, write.environment, bucket, entry, write.value, previous)
-    newest[write.key] = entry
-    return replace(bucket, last_revision=entry.revision, bytes_stored=bucket.bytes_stored + grew), entry.revision
-
-
-def _purge(tx: Tx, call: Call, request: contract.DeleteKey) -> None:
-    bucket = _bucket(tx, call.environment, request.bucket, to_write=True)
-    condition = rules.condition_of(request.if_match, None)
-    newest = store.newest_of(tx, call.environment, request.bucket, [request.key]).get(request.key)
-    rules.check_condition(newest, bucket, condition, call.now)
-    freed = store.purge_key(tx, call.environment, request.bucket, request.key)
-    store.save_bucket(tx, call.environment, replace(bucket, bytes_stored=bucket.bytes_stored - freed))
-    tx.ring("kv", f"{call.environment}/{request.bucket}")
-
-
-def _bucket(tx: Tx, environment: str, name: str, *, to_write: bool = False) -> BucketRow:
-    bucket = store.bucket(tx, environment, name, to_write=to_write)
-    if bucket is None:
-        raise _not_found(name, environment)
-    return bucket
-
-
-def _not_found(name: str, environment: str) -> contract.BucketNotFound:
-    return contract.BucketNotFound(f"There is no bucket {name!r} in environment {environment!r}. Create it first.")
+        check_users_bucket(call.environment, request.bucket)
+        watcher = Watcher(self._db, self._broker, call.environment, request.bucket)
+        start = await watcher.start(request.after)
+        yield None
+        if request.initial:
+            async for entry, value in watcher.live(call.now):
+                if wanted.fullmatch(entry.key):
+                    yield frame(entry, value)
+            yield contract.KeyFrame(type="kv_ready", bucket=request.bucket, revision=start)
+        async with aclosing(watcher.changes(start)) as changes:
+            async for entry, value in changes:
+                if wanted.fullmatch(entry.key):
+                    yield frame(entry, value)
 
 
 def _bucket_message(bucket: BucketRow, values: int) -> contract.Bucket:

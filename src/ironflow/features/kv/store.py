@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from ironflow.base.time import Millis
-from ironflow.features.kv.rules import KEY_BYTES_MAX, BucketRow, EntryRow
+from ironflow.features.kv.rules import AFTER_SYSTEM_BUCKETS, KEY_BYTES_MAX, BucketRow, EntryRow
 from ironflow.storage.port import Tx
 
 _BUCKET = "name, description, ttl_ms, value_bytes_max, bytes_max, history, created_at, last_revision, bytes_stored"
@@ -17,10 +17,11 @@ ON CONFLICT (environment, name) DO NOTHING"""
 BUCKET = f"SELECT {_BUCKET} FROM kv_buckets WHERE environment = :environment AND name = :bucket"
 BUCKET_TO_WRITE = BUCKET + " {for_update}"
 BUCKETS_AFTER = f"""SELECT {_BUCKET} FROM kv_buckets
-WHERE environment = :environment AND name > :cursor ORDER BY name LIMIT :limit"""
+WHERE environment = :environment AND name > :cursor AND name >= :first ORDER BY name LIMIT :limit"""
 SAVE_BUCKET = """UPDATE kv_buckets SET last_revision = :last_revision, bytes_stored = :bytes_stored
 WHERE environment = :environment AND name = :bucket"""
 DELETE_BUCKET = "DELETE FROM kv_buckets WHERE environment = :environment AND name = :bucket"
+DELETE_BUCKET_PURGES = "DELETE FROM kv_purges WHERE environment = :environment AND bucket = :bucket"
 DELETE_BUCKET_ENTRIES = "DELETE FROM kv_entries WHERE environment = :environment AND bucket = :bucket"
 COUNT_VALUES = """SELECT count(*) FROM kv_entries
 WHERE environment = :environment AND bucket = :bucket AND newest = 1 AND operation = 'put' AND created_at > :oldest"""
@@ -55,8 +56,24 @@ PURGE_KEY = """DELETE FROM kv_entries WHERE environment = :environment AND bucke
 RETURNING size_bytes"""
 
 TTL_BUCKETS = "SELECT environment, name, ttl_ms FROM kv_buckets WHERE ttl_ms > 0 ORDER BY environment, name"
-EXPIRED = """SELECT key, revision, size_bytes FROM kv_entries
-WHERE environment = :environment AND bucket = :bucket AND created_at <= :oldest ORDER BY created_at LIMIT :limit"""
+# By revision, which is the order of writing: where the clock was set back, an entry waits for an older one to expire.
+EXPIRED = """SELECT key, revision, size_bytes FROM (
+  SELECT key, revision, size_bytes, created_at FROM kv_entries
+  WHERE environment = :environment AND bucket = :bucket ORDER BY revision LIMIT :limit) AS oldest
+WHERE created_at <= :oldest ORDER BY revision"""
+
+CHANGES = f"""SELECT {_ENTRY}, value FROM kv_entries
+WHERE environment = :environment AND bucket = :bucket AND revision > :after AND newest = 1
+ORDER BY revision LIMIT :limit"""
+LIVE = f"""SELECT {_ENTRY}, value FROM kv_entries
+WHERE environment = :environment AND bucket = :bucket AND newest = 1 AND operation = 'put' AND created_at > :oldest
+  AND key > :cursor ORDER BY key LIMIT :limit"""
+INSERT_PURGE = """INSERT INTO kv_purges (environment, bucket, revision, key, purged_at)
+VALUES (:environment, :bucket, :revision, :key, :now)"""
+PURGES = """SELECT key, revision, 'delete', 0, purged_at FROM kv_purges
+WHERE environment = :environment AND bucket = :bucket AND revision > :after ORDER BY revision LIMIT :limit"""
+FORGET_PURGES = """DELETE FROM kv_purges WHERE (environment, bucket, revision) IN
+(SELECT environment, bucket, revision FROM kv_purges WHERE purged_at <= :oldest ORDER BY purged_at LIMIT :limit)"""
 
 
 def create_bucket(tx: Tx, environment: str, bucket: BucketRow) -> bool:
@@ -80,7 +97,7 @@ def bucket(tx: Tx, environment: str, name: str, *, to_write: bool = False) -> Bu
 
 
 def buckets_after(tx: Tx, environment: str, cursor: str, limit: int) -> list[BucketRow]:
-    params = {"environment": environment, "cursor": cursor, "limit": limit}
+    params = {"environment": environment, "cursor": cursor, "limit": limit, "first": AFTER_SYSTEM_BUCKETS}
     return [BucketRow(*row) for row in tx.rows(BUCKETS_AFTER, params)]
 
 
@@ -93,6 +110,7 @@ def delete_bucket(tx: Tx, environment: str, name: str) -> bool:
     # The bucket first: who is writing into it is waited for, and what he wrote is there to be deleted.
     deleted = tx.run(DELETE_BUCKET, _place(environment, name)) == 1
     tx.run(DELETE_BUCKET_ENTRIES, _place(environment, name))
+    tx.run(DELETE_BUCKET_PURGES, _place(environment, name))
     return deleted
 
 
@@ -185,6 +203,32 @@ def pushed_out_bytes(tx: Tx, environment: str, bucket: BucketRow, previous: Entr
 def purge_key(tx: Tx, environment: str, bucket: str, key: str) -> int:
     """Removes a key with its history; how many bytes that freed."""
     return sum(row[0] for row in tx.rows(PURGE_KEY, _place(environment, bucket, key=key)))
+
+
+def add_purge(tx: Tx, environment: str, bucket: str, key: str, revision: int, now: Millis) -> None:
+    """Remembers for watchers that a key was purged."""
+    tx.run(INSERT_PURGE, _place(environment, bucket, key=key, revision=revision, now=now))
+
+
+def forget_purges(tx: Tx, oldest: Millis, limit: int) -> int:
+    """Forgets up to `limit` purges made at `oldest` or before; how many."""
+    return tx.run(FORGET_PURGES, {"oldest": oldest, "limit": limit})
+
+
+def changes_after(tx: Tx, environment: str, bucket: str, revision: int, limit: int) -> list[tuple[EntryRow, bytes]]:
+    """Up to `limit` changes after `revision`, in order: the newest of each key, purges as deletes."""
+    place = _place(environment, bucket, after=revision, limit=limit)
+    entries = [(EntryRow(*row[:5]), row[5] or b"") for row in tx.rows(CHANGES, place)]
+    purges = [(EntryRow(*row), b"") for row in tx.rows(PURGES, place)]
+    return sorted(entries + purges, key=lambda change: change[0].revision)[:limit]
+
+
+def live_after(
+    tx: Tx, environment: str, bucket: BucketRow, cursor: str, limit: int, now: Millis
+) -> list[tuple[EntryRow, bytes]]:
+    """Up to `limit` live entries with keys after `cursor`, in order of their keys' bytes."""
+    bounds = {"cursor": cursor, "limit": limit, "oldest": _oldest(bucket, now)}
+    return [(EntryRow(*row[:5]), row[5] or b"") for row in tx.rows(LIVE, _place(environment, bucket.name, **bounds))]
 
 
 def ttl_buckets(tx: Tx) -> list[tuple[str, str, int]]:

@@ -1,0 +1,114 @@
+"""`ironflow config`: JSON documents by name."""
+
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from ironflow.cli.exits import UsageError
+from ironflow.cli.invocation import Here
+from ironflow.cli.output import table
+from ironflow.cli.payload import read_data
+from ironflow.cli.times import since_text
+from ironflow.features.config import contract as config
+
+app = App("config", help="Work with config documents.")
+
+Name = Annotated[str, Parameter(help="The document's name.")]
+Data = Annotated[str, Parameter(help="A JSON object as text, @FILE for a file's content, - for standard input.")]
+
+
+@app.command(name="list")
+def list_(
+    *,
+    limit: Annotated[int, Parameter(help="How many at most.")] = 1000,
+    cursor: Annotated[str, Parameter(help="Continue after an earlier answer.")] = "",
+    cli: Here,
+) -> None:
+    """List the documents by name."""
+    answer = cli.ask(config.list_configs, config.ListConfigs(limit=limit, cursor=cursor))
+    now = cli.clock.now()
+    cli.show(
+        answer,
+        lambda: table(
+            ["NAME", "REVISION", "UPDATED"],
+            ([each.name, str(each.revision), since_text(each.updated_at, now)] for each in answer.configs),
+            right=["REVISION"],
+        ),
+    )
+    if answer.next_cursor:
+        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+
+
+@app.command
+def get(name: Name, /, *, cli: Here) -> None:
+    """Show a document."""
+    answer = cli.ask(config.get_config, config.NamedConfig(name=name))
+    if cli.json:
+        cli.show(answer, lambda: "")
+        return
+    # As text for people and for pipes: what is said of it beside goes to stderr.
+    cli.write(msgspec.json.format(bytes(answer.data), indent=2) + b"\n")
+    cli.say(f"revision {answer.revision}, {since_text(answer.updated_at, cli.clock.now())}", "dim")
+
+
+@app.command(name="set")
+def set_(
+    name: Name,
+    data: Data,
+    /,
+    *,
+    create: Annotated[bool, Parameter(negative="")] = False,
+    if_revision: int | None = None,
+    cli: Here,
+) -> None:
+    """Replace a document, or make it.
+
+    Args:
+        create: Only if there is no document of that name.
+        if_revision: Only if the document is at this revision.
+    """
+    if create and if_revision is not None:
+        raise UsageError("--create and --if-revision exclude each other: a new document has no revision.")
+    answer = cli.ask(
+        config.set_config,
+        config.SetConfig(
+            name=name,
+            data=read_data(data, cli.stdin),
+            if_match=None if if_revision is None else str(if_revision),
+            if_none_match="*" if create else None,
+        ),
+    )
+    cli.show(answer, lambda: f"stored {name}, revision {answer.revision}")
+
+
+@app.command
+def patch(name: Name, data: Data, /, *, if_revision: int | None = None, cli: Here) -> None:
+    """Replace some members of a document and leave the others.
+
+    Args:
+        if_revision: Only if the document is at this revision.
+    """
+    answer = cli.ask(
+        config.patch_config,
+        config.SetConfig(
+            name=name,
+            data=read_data(data, cli.stdin),
+            if_match=None if if_revision is None else str(if_revision),
+        ),
+    )
+    cli.show(answer, lambda: f"stored {name}, revision {answer.revision}")
+
+
+@app.command
+def delete(name: Name, /, *, if_revision: int | None = None, cli: Here) -> None:
+    """Delete a document. Deleting what is not there is no error.
+
+    Args:
+        if_revision: Only if the document is at this revision.
+    """
+    cli.tell(
+        config.delete_config,
+        config.DeleteConfig(name=name, if_match=None if if_revision is None else str(if_revision)),
+    )
+    cli.show({"deleted": name}, lambda: f"deleted {name}")

@@ -1,0 +1,100 @@
+"""Puts and deletes inside a transaction: few statements for all that wait for the same commit."""
+
+from dataclasses import dataclass, replace
+
+from ironflow.base.errors import IronflowError
+from ironflow.base.time import Millis
+from ironflow.features.kv import contract, rules, store
+from ironflow.features.kv.rules import BucketRow, EntryRow
+from ironflow.storage.port import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A put, or a delete when `value` is None, waiting for the next commit."""
+
+    environment: str
+    bucket: str
+    key: str
+    value: bytes | None
+    condition: rules.Condition
+    now: Millis
+
+
+def apply_writes(tx: Tx, writes: list[Write]) -> list[int | IronflowError]:
+    """Puts and deletes of one commit, in order; the new revision of each (0 when nothing was there to delete)."""
+    answers: list[int | IronflowError | None] = [None] * len(writes)
+    places: dict[tuple[str, str], list[int]] = {}
+    for index, write in enumerate(writes):
+        places.setdefault((write.environment, write.bucket), []).append(index)
+    # In one order on all nodes, so that no two wait for each other's bucket.
+    for (environment, name), indexes in sorted(places.items()):
+        before = bucket = store.bucket(tx, environment, name, to_write=True)
+        if bucket is None:
+            for index in indexes:
+                answers[index] = bucket_not_found(name, environment)
+            continue
+        newest: dict[str, EntryRow] = store.newest_of(tx, environment, name, {writes[index].key for index in indexes})
+        for index in indexes:
+            try:
+                bucket, answers[index] = _apply_write(tx, bucket, newest, writes[index])
+            except IronflowError as refusal:
+                answers[index] = refusal
+        if bucket != before:
+            store.save_bucket(tx, environment, bucket)
+            tx.ring("kv", f"{environment}/{name}")
+    return [0 if answer is None else answer for answer in answers]
+
+
+def _apply_write(tx: Tx, bucket: BucketRow, newest: dict[str, EntryRow], write: Write) -> tuple[BucketRow, int]:
+    previous = newest.get(write.key)
+    if write.value is None:
+        entry = rules.decide_delete(bucket, previous, write.key, write.condition, write.now)
+        if entry is None:
+            return bucket, 0
+    else:
+        freed = store.pushed_out_bytes(tx, write.environment, bucket, previous) if bucket.bytes_max else 0
+        entry = rules.decide_put(
+            bucket, previous, write.key, len(write.value), write.condition, write.now, freed_bytes=freed
+        )
+    grew = store.add_entry(tx, write.environment, bucket, entry, write.value, previous)
+    newest[write.key] = entry
+    return replace(bucket, last_revision=entry.revision, bytes_stored=bucket.bytes_stored + grew), entry.revision
+
+
+def purge(tx: Tx, environment: str, name: str, key: str, condition: rules.Condition, now: Millis) -> None:
+    """Removes a key with its history. Raises BucketNotFound, RevisionConflict.
+
+    What was there, be it a tombstone, leaves a revision, so that a watcher who missed its end still learns of it.
+    """
+    bucket = bucket_of(tx, environment, name, to_write=True)
+    newest = store.newest_of(tx, environment, name, [key]).get(key)
+    rules.check_condition(newest, bucket, condition, now)
+    freed = store.purge_key(tx, environment, name, key)
+    revision = bucket.last_revision
+    if newest is not None:
+        revision += 1
+        store.add_purge(tx, environment, name, key, revision, now)
+    store.save_bucket(
+        tx, environment, replace(bucket, last_revision=revision, bytes_stored=bucket.bytes_stored - freed)
+    )
+    tx.ring("kv", f"{environment}/{name}")
+
+
+def bucket_of(tx: Tx, environment: str, name: str, *, to_write: bool = False) -> BucketRow:
+    """A user's bucket. Raises BucketNotFound."""
+    check_users_bucket(environment, name)
+    bucket = store.bucket(tx, environment, name, to_write=to_write)
+    if bucket is None:
+        raise bucket_not_found(name, environment)
+    return bucket
+
+
+def check_users_bucket(environment: str, name: str) -> None:
+    """Raises BucketNotFound for a bucket of the server's own."""
+    if name.startswith(rules.SYSTEM_MARK):
+        raise bucket_not_found(name, environment)
+
+
+def bucket_not_found(name: str, environment: str) -> contract.BucketNotFound:
+    return contract.BucketNotFound(f"There is no bucket {name!r} in environment {environment!r}. Create it first.")
