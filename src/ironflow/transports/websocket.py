@@ -16,8 +16,8 @@ import msgspec
 
 from ironflow.base.call import Call
 from ironflow.base.errors import IronflowError, NotFound, PermissionDenied, Unauthenticated, Unavailable
-from ironflow.base.socket import FAILED, NORMAL, REFUSED, RESTARTING, TOO_BIG, SocketGone, SocketRoute
 from ironflow.base.operation import Operation
+from ironflow.base.socket import FAILED, NORMAL, REFUSED, RESTARTING, TOO_BIG, SocketGone, SocketRoute
 from ironflow.dispatch import Dispatch
 from ironflow.transports.context import CallContext
 from ironflow.transports.http import Receive, Response, Scope, Send

@@ -91,7 +91,9 @@ class ConfigDocuments:
         except RevisionConflict as conflict:
             raise contract.ConfigConflict(conflict.message) from None
 
-    async def watch(self, call: Call, request: contract.WatchConfig) -> AsyncGenerator[contract.ConfigFrame | None, None]:
+    async def watch(
+        self, call: Call, request: contract.WatchConfig
+    ) -> AsyncGenerator[contract.ConfigFrame | None, None]:
         rules.check_name(request.name)
         watcher = Watcher(self._db, self._broker, call.environment, BUCKET)
         await self._db.write(lambda tx: buckets.make_sure_of(tx, call.environment, BUCKET, call.now))
