@@ -13,10 +13,10 @@ from ironflow.features.audit.loops import PurgeNotes
 from ironflow.features.audit.service import Audit
 from ironflow.features.bulk.loops import AdvanceBulk
 from ironflow.features.bulk.service import BulkJobs
+from ironflow.features.config.service import ConfigDocuments
 from ironflow.features.consumer_groups.desk import Desk as GroupDesk
 from ironflow.features.consumer_groups.loops import KeepMembers, PurgeDeadLetters, Redeliver
 from ironflow.features.consumer_groups.service import ConsumerGroups
-from ironflow.features.config.service import ConfigDocuments
 from ironflow.features.controls.service import Controls
 from ironflow.features.cron.loops import FireCron
 from ironflow.features.debounces.loops import FireDebounces
