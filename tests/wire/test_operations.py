@@ -18,8 +18,6 @@ from tests.wire.sample import Scene, Sent, by_rest, by_rpc, camel_keys, read_as,
 
 # Streams that only REST has are asked in test_event_stream.py: they do not end.
 OPERATIONS = [each for each in all_operations() if each.rpc or each.streaming == "unary"]
-# Streams have tests of their own.
-OPERATIONS = [each for each in all_operations() if each.streaming == "unary"]
 ROOMS = {"events", "functions", "jobs", "kv", "pubsub", "runs", "server", "time_travel"}
 CONNECT_CODES = {
     "canceled",

@@ -131,7 +131,9 @@ class _Stream:
                     body = error_response(error).body
                     await self._exchange.write(b"event: error\ndata: " + body + b"\n\n")
                     return
-                await self._exchange.write(event_text(self._operation, answer))
+                # None says that it has begun, and nothing else.
+                if answer is not None:
+                    await self._exchange.write(event_text(self._operation, answer))
                 waiting = asyncio.ensure_future(anext(self._answers))
         finally:
             waiting.cancel()

@@ -34,8 +34,6 @@ class Rest:
         # Streams with a route are served as text/event-stream.
         for operation in (each for each in dispatch.operations if each.streaming == "unary"):
             for route in operation.rest:
-        for operation in dispatch.operations:
-            for route in operation.rest if operation.streaming == "unary" else ():
                 self._router.add(route.method, route.path, operation)
 
     async def __call__(self, request: Request) -> Response:

@@ -130,6 +130,7 @@ delete_config = operation(
 watch_config = operation(
     "config.watch", WatchConfig, ConfigFrame,
     rest=f"GET {_PATH}/watch", streaming="server", scope="config:read", spelling="camel",
+    event_id="revision", headers={"last-event-id": "after"},
     errors=(InvalidConfig,),
     doc="Changes of one document as they are committed. A document that does not exist yet is waited for.",
 )  # fmt: skip

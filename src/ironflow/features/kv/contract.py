@@ -252,6 +252,7 @@ delete = operation(
 watch = operation(
     "kv.watch", WatchKeys, KeyFrame,
     rest="GET /api/v1/kv/buckets/{bucket}/watch", streaming="server", scope="kv:read",
+    event_id="revision", headers={"last-event-id": "after"},
     errors=(BucketNotFound, RevisionAhead),
     doc="""Changes of a bucket's keys as they are committed. `after` goes on after a revision without losing a change;
     of a key that changed several times meanwhile the newest value is told.""",
