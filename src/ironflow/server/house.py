@@ -164,11 +164,9 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     emitter = Emitter(index, ledger, ids, schemas)
     rooms = [
         ServerState(db, about),
-        KeyValue(db),
-        Functions(db, index),
         KeyValue(db, broker),
         ConfigDocuments(db, broker),
-        Functions(db),
+        Functions(db, index),
         Events(db, emitter, runs, ids, settings.event_bytes_max),
         Streams(
             db, emitter, ids, Limits(settings.event_bytes_max, settings.snapshot_bytes_max, settings.snapshots_kept)
