@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from ironflow.features.audit import contract as audit
-from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.config import contract as config
+from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.controls import contract as controls
 from ironflow.features.events import contract as events
 from ironflow.features.functions import contract as functions

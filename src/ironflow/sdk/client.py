@@ -25,9 +25,9 @@ from ironflow.sdk.outcomes import first_output, output_of, wait_times
 from ironflow.sdk.payload import batch_item, from_payload, to_payload
 from ironflow.sdk.retries import Retries
 from ironflow.sdk.rooms.bulk import BulkJobs
-from ironflow.sdk.rooms.consumer_groups import ConsumerGroups
 from ironflow.sdk.rooms.commands import Commands
 from ironflow.sdk.rooms.config import Config
+from ironflow.sdk.rooms.consumer_groups import ConsumerGroups
 from ironflow.sdk.rooms.debounces import Debounces
 from ironflow.sdk.rooms.events import Events
 from ironflow.sdk.rooms.functions import Functions
