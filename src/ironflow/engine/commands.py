@@ -206,9 +206,13 @@ class InvokeTimedOut(Command, frozen=True):
 
 
 class LeaseExpired(Command, frozen=True):
-    """Nobody renewed the lease. losses_max: lost leases in a row, without a new step, after which the run fails."""
+    """Nobody renewed the lease, or the worker of job_id says that it has the job no more.
+
+    losses_max: lost leases in a row, without a new step, after which the run fails.
+    """
 
     losses_max: int
+    job_id: str = ""
 
 
 class Cancel(Command, frozen=True):

@@ -98,11 +98,12 @@ def heard(run: Run, lease: Lease, lease_ms: int, now: Millis) -> Lease:
 def decide_lease_expired(run: Run, command: commands.LeaseExpired, now: Millis) -> Outcome:
     """The function's timeout is a failure by policy; a lost lease is a new place in the queue, same attempt.
 
+    With a job id, its worker has said that it has that job no more, and the lease is over before its time.
     A run whose leases are lost again and again without a new step fails: its worker dies of it each time.
     Source: protocol/worker-rest.md 9.
     """
     lease = run.lease
-    if lease is None or not lease.live or lease.expires_at > now:
+    if lease is None or not lease.live or (lease.expires_at > now and lease.job_id != command.job_id):
         return NOTHING
     if run.pause_requested:
         return Outcome((paused_at_boundary(now, ""),))

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from ironflow.base.path import compiled_path, value_text
 from ironflow.base.pattern import compiled
 from ironflow.base.time import Millis, to_millis
 from ironflow.engine import commands
-from ironflow.engine.model import ErrorValue
+from ironflow.engine.model import ErrorValue, Run
 from ironflow.features.jobs.contract import InvalidReport, InvalidWorker, ReportedError, ReportedStep, UpdateJob, Yield
 
 ID_BYTES_MAX = 128
@@ -76,6 +76,20 @@ def check_worker_id(worker_id: str) -> None:
 def decide_grant(jobs_max: int, unfinished: int, available: int) -> int:
     """How many jobs a poll may take: what it asks for, never more than the worker's slots that hold no lease."""
     return max(0, min(available, jobs_max - unfinished))
+
+
+LeaseSight = Literal["refreshed", "stale", "unknown"]
+
+
+def lease_sight(run: Run | None, job_id: str) -> LeaseSight:
+    """What a worker is told of a job that it lists: the run's lease is its, another's or nobody's, or there is no run.
+
+    Source: protocol/worker-stream.md 5.
+    """
+    if run is None:
+        return "unknown"
+    lease = run.lease
+    return "refreshed" if lease is not None and lease.live and lease.job_id == job_id else "stale"
 
 
 def job_id(run_id: str, execution_seq: int) -> str:

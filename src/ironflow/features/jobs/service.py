@@ -65,6 +65,11 @@ class Jobs:
         }
 
     async def register(self, call: Call, request: contract.RegisterWorker) -> contract.WorkerStatus:
+        await self.admit(call, request, "polling")
+        return OK
+
+    async def admit(self, call: Call, request: contract.RegisterWorker, transport: str) -> WorkerRow:
+        """Registers a worker that is reached by `transport`. Raises InvalidWorker."""
         rules.check_worker_id(request.worker)
         if not request.function_ids:
             raise contract.InvalidWorker(f"Worker {request.worker!r} lists no functions. Send function_ids.")
@@ -78,7 +83,7 @@ class Jobs:
             labels=request.labels,
             sdk=version.sdk,
             runtime=version.runtime,
-            transport="polling",
+            transport=transport,
             registered_at=call.now,
             seen_at=call.now,
         )
@@ -92,24 +97,51 @@ class Jobs:
         place = (call.environment, worker.id)
         self._known[place] = (worker, call.now)
         self._seen[place] = call.now
-        return OK
+        return worker
 
     async def heartbeat(self, call: Call, request: contract.Heartbeat) -> contract.WorkerStatus:
         await self._worker(call, request.worker)
-        listed = {rules.run_id_of(job.job_id): job.job_id for job in request.jobs}
+        await self.renew(call, request.worker, [job.job_id for job in request.jobs])
+        return OK
 
-        def change(tx: Tx) -> None:
-            store.mark_seen(tx, call.environment, request.worker, call.now)
+    async def renew(self, call: Call, worker_id: str, job_ids: list[str]) -> dict[str, rules.LeaseSight]:
+        """A sign of life of a worker with these jobs; what became of the lease of each."""
+        listed = {rules.run_id_of(job_id): job_id for job_id in job_ids}
+
+        def change(tx: Tx) -> dict[str, rules.LeaseSight]:
+            store.mark_seen(tx, call.environment, worker_id, call.now)
             runs = self._ledger.load(tx, list(listed)) if listed else {}
             changes: list[Change] = []
             for run in runs.values():
-                renew = commands.Renew(listed[run.id], request.worker, self._timing.lease_ms)
+                renew = commands.Renew(listed[run.id], worker_id, self._timing.lease_ms)
                 changes.append((run, decide(run, renew, call.now)))
             self._ledger.save(tx, changes, call.now)
+            return {job_id: rules.lease_sight(runs.get(run_id), job_id) for run_id, job_id in listed.items()}
+
+        sights = await self._db.write(change)
+        self._seen[call.environment, worker_id] = call.now
+        return sights
+
+    async def give_back(self, call: Call, job_id: str) -> None:
+        """A worker that cannot take a job: it goes back into the queue, and no attempt is used."""
+
+        def change(tx: Tx) -> None:
+            run = self._ledger.load(tx, [rules.run_id_of(job_id)]).get(rules.run_id_of(job_id))
+            if run is not None:
+                self._ledger.save(tx, [(run, decide(run, commands.GiveBack(job_id=job_id), call.now))], call.now)
 
         await self._db.write(change)
-        self._seen[call.environment, request.worker] = call.now
-        return OK
+
+    async def lost(self, call: Call, job_id: str) -> None:
+        """The worker that had the job has it no more: its lease is over now."""
+
+        def change(tx: Tx) -> None:
+            run = self._ledger.load(tx, [rules.run_id_of(job_id)]).get(rules.run_id_of(job_id))
+            if run is not None:
+                expired = commands.LeaseExpired(losses_max=self._timing.losses_max, job_id=job_id)
+                self._ledger.save(tx, [(run, decide(run, expired, call.now))], call.now)
+
+        await self._db.write(change)
 
     async def poll(self, call: Call, request: contract.PollJobs) -> contract.Assignments:
         worker = await self._worker(call, request.worker)

@@ -9,6 +9,7 @@ from ironflow.base.time import Millis, to_datetime
 from ironflow.engine.model import ErrorValue, Run, Step
 from ironflow.features.runs import contract, rules
 from ironflow.features.runs.contract import StepStatus, StepType, WireError
+from ironflow.features.runs.live import LiveStep
 
 _decode_error = msgspec.json.Decoder(ErrorValue, strict=False).decode
 
@@ -90,6 +91,21 @@ def step_message(run: Run, step: Step) -> contract.Step:
         updated_at=to_datetime(step.updated_at),
         stored_status=step.status,
         name=step.name,
+    )
+
+
+def live_step_message(run: Run, live: LiveStep) -> contract.Step:
+    """A step that runs at this moment: nothing of it is recorded yet."""
+    return contract.Step(
+        id=live.step_id,
+        run_id=run.id,
+        step_id=live.step_id,
+        step_type=StepType.INVOKE,
+        sequence=run.next_sequence,
+        status=StepStatus.RUNNING,
+        attempt=run.attempt,
+        started_at=to_datetime(live.started_at),
+        name=live.name,
     )
 
 

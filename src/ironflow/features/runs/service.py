@@ -11,7 +11,8 @@ from ironflow.engine.decide import decide
 from ironflow.engine.model import Run
 from ironflow.features.runs import contract, queries, rules, store
 from ironflow.features.runs.ledger import Ledger
-from ironflow.features.runs.messages import result_message, run_message, step_message
+from ironflow.features.runs.live import LiveSteps
+from ironflow.features.runs.messages import live_step_message, result_message, run_message, step_message
 from ironflow.log.read import records
 from ironflow.storage.port import Database, Tx
 
@@ -22,9 +23,10 @@ LOOK_AGAIN_S = 1.0
 
 
 class Runs:
-    """The runs room."""
+    """The runs room. live: the steps that run at this moment."""
 
-    def __init__(self, db: Database, broker: Broker, ledger: Ledger) -> None:
+    def __init__(self, db: Database, broker: Broker, ledger: Ledger, live: LiveSteps) -> None:
+        self._live = live
         self._db = db
         self._ledger = ledger
         self._broker = broker
@@ -73,12 +75,17 @@ class Runs:
     async def steps(self, call: Call, request: contract.GetRunSteps) -> contract.RunSteps:
         offset = rules.offset_of(request.cursor)
         limit = request.limit or STEPS_MAX
+        live = self._live.of(request.run_id)
 
         def look(tx: Tx) -> contract.RunSteps:
             run = _run(tx, call.environment, request.run_id)
             found = store.steps_after(tx, run.id, offset, limit + 1)
+            steps = [step_message(run, step) for step in found[:limit]]
+            if len(found) <= limit and not run.ended:
+                recorded = {step.step_id for step in found if step.status == "completed"}
+                steps += [live_step_message(run, each) for each in live if each.step_id not in recorded]
             return contract.RunSteps(
-                steps=[step_message(run, step) for step in found[:limit]],
+                steps=steps,
                 next_cursor=str(offset + limit) if len(found) > limit else None,
             )
 

@@ -1,0 +1,1 @@
+"""The streaming_workers room: workers on one bidirectional stream instead of polling."""
