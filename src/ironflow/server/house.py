@@ -44,6 +44,7 @@ from ironflow.features.projections.waits import Waits
 from ironflow.features.pubsub.service import PubSub
 from ironflow.features.query.service import Query
 from ironflow.features.runs.ledger import Ledger
+from ironflow.features.runs.live import LiveSteps
 from ironflow.features.runs.loops import AdmitQueued, ForgetShapes, PurgeRuns
 from ironflow.features.runs.queries import count_active
 from ironflow.features.runs.service import Runs
@@ -54,6 +55,7 @@ from ironflow.features.sql_projections.face import Face
 from ironflow.features.sql_projections.following import Follower
 from ironflow.features.sql_projections.loops import FollowLog, SweepPlaces
 from ironflow.features.sql_projections.service import SqlProjections
+from ironflow.features.streaming_workers.service import StreamingWorkers
 from ironflow.features.streams.service import Limits, Streams
 from ironflow.features.subscriptions.service import Subscriptions
 from ironflow.features.subscriptions.system import SystemFeed
@@ -99,11 +101,13 @@ class House:
     sockets: Sockets
     sandbox: Sandbox
     subscriptions: Subscriptions
+    workers: StreamingWorkers
 
     def let_go(self) -> None:
         """Answers what is held back and ends the streams, so that the server can stop."""
         self.desk.close()
         self.groups.close()
+        self.workers.close()
         self.streams.let_go()
         self.event_streams.let_go()
         self.sockets.let_go()
@@ -149,6 +153,11 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     groups = ConsumerGroups(db, broker, ids, clock, life)
     tail = Tail(db)
     subscriptions = Subscriptions(db, tail, SystemFeed(settings.system_events_kept, clock.now()), groups)
+    live = LiveSteps()
+    runs = Runs(db, broker, ledger, live)
+    informer = Informer(index, ids, timing)
+    jobs = Jobs(db, ledger, informer, ids, clock, timing, settings.output_bytes_max)
+    workers = StreamingWorkers(jobs, live, clock, settings.shutdown_ms // 2)
     loops = Loops(clock, broker)
     about = About(
         started_at=clock.now(),
@@ -174,6 +183,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         EventSchemas(db),
         runs,
         jobs,
+        workers,
         Controls(db, ledger, timing.evict_ms),
         BulkJobs(db, ids),
         Debounces(db, ids),
@@ -264,6 +274,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         sandbox=sandbox,
         subscriptions=subscriptions,
     )
+    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk, streams, workers)
 
 
 def _broker(settings: Settings, ids: Ids) -> Broker:

@@ -307,6 +307,7 @@ class EngineMessage(Message, kw_only=True):
 
 connect = operation(
     "streaming_workers.connect", WorkerMessage, EngineMessage,
-    rpc="WorkerService/Connect", streaming="bidi", scope="workers:write", errors=(InvalidFrame, InvalidWorker),
+    rpc="WorkerService/Connect", streaming="bidi", drains=True,
+    scope="workers:write", errors=(InvalidFrame, InvalidWorker),
     doc="A worker's stream: it registers, is sent jobs, and reports steps and ends as they happen.",
 )  # fmt: skip

@@ -162,6 +162,9 @@ def job_of(assignment: Assignment) -> contract.Job:
             timestamp=event.timestamp,
             metadata=event.metadata,
             version=event.version,
+            entity_id=event.entity_id or "",
+            entity_type=event.entity_type or "",
+            entity_version=event.entity_version or 0,
             emitted_by=event.emitted_by or "",
         ),
         completed_steps=[

@@ -26,9 +26,7 @@ class StreamingWorkers:
         """The method of each operation."""
         return {contract.connect: self.connect}
 
-    async def connect(
-        self, call: Call, incoming: AsyncIterator[WorkerMessage]
-    ) -> AsyncGenerator[EngineMessage, None]:
+    async def connect(self, call: Call, incoming: AsyncIterator[WorkerMessage]) -> AsyncGenerator[EngineMessage, None]:
         try:
             first = await anext(incoming)
         except StopAsyncIteration:

@@ -55,15 +55,18 @@ class Session:
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: BaseException | None = None
         self._draining = False
+        # Set when a job has ended, or the worker has read something.
+        self._room = asyncio.Event()
 
     async def answers(self, incoming: AsyncIterator[WorkerMessage]) -> AsyncGenerator[EngineMessage, None]:
         """What the worker is sent, until the stream ends. Raises what went wrong with its frames."""
         registered = contract.Registered(worker_id=self.worker.id, heartbeat_interval_ms=HEARTBEAT_MS)
-        yield EngineMessage(registered=registered)
+        self._say(EngineMessage(registered=registered))
         self._tasks = [asyncio.create_task(self._listen(incoming)), asyncio.create_task(self._supply())]
         try:
             while (message := await self._outbox.get()) is not None:
                 yield message
+                self._room.set()
             if self._failed is not None:
                 raise self._failed
         finally:
@@ -210,8 +213,9 @@ class Session:
     async def _supply(self) -> None:
         """Takes jobs for the worker for as long as it may have more."""
         while not self._draining:
-            if self._outbox.qsize() > OUTBOX_MAX:
-                await asyncio.sleep(AGAIN_S)
+            self._room.clear()
+            if len(self.held) >= self.worker.jobs_max or self._outbox.qsize() > OUTBOX_MAX:
+                await self._room.wait()
                 continue
             found = await self._persistently(self._ask)
             for assignment in found:
@@ -243,6 +247,7 @@ class Session:
         held = self.held.pop(job_id, None)
         if held is not None:
             self._live.forget(held.run_id)
+            self._room.set()
         if self._draining and not self.held:
             self.end()
 

@@ -1,0 +1,123 @@
+"""A worker on a stream, as protocol/worker-stream.md describes it: frames as plain data, in both directions."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from ironflow.base.call import Call
+from ironflow.base.spelling import reader
+from ironflow.features.streaming_workers import contract
+from ironflow.features.streaming_workers.contract import EngineMessage, Job, WorkerMessage
+from tests.support.work import Work
+
+WITHIN_S = 10
+
+
+class StreamWorker:
+    """One stream of a worker. `says` sends a frame, `hears` waits for the next one."""
+
+    def __init__(self, house: Work, env: str = "default") -> None:
+        self._said: asyncio.Queue[WorkerMessage | None] = asyncio.Queue()
+        self._there = True
+        call = Call(environment=env, now=house.now, is_there=lambda: self._there)
+        self._next: asyncio.Future[EngineMessage] | None = None
+        self._answers = house.inside.dispatch.stream(contract.connect, call, self._incoming())
+
+    def says(self, **frame: Any) -> None:
+        self._said.put_nowait(reader(WorkerMessage).read(msgspec.json.encode(frame)))
+
+    async def hears(self) -> EngineMessage:
+        self._next = self._next or asyncio.ensure_future(anext(self._answers))
+        done, _ = await asyncio.wait([self._next], timeout=WITHIN_S)
+        assert done, "the server says nothing"
+        heard, self._next = self._next, None
+        return heard.result()
+
+    async def job(self) -> Job:
+        """The next frame, which is a job."""
+        message = await self.hears()
+        assert message.job is not None, message
+        return message.job
+
+    async def hears_nothing(self) -> None:
+        self._next = self._next or asyncio.ensure_future(anext(self._answers))
+        done, _ = await asyncio.wait([self._next], timeout=0.05)
+        assert not done, self._next.result()
+
+    async def ends(self) -> None:
+        """Waits until the server has ended the stream."""
+        with pytest.raises(StopAsyncIteration):
+            await self._rest()
+
+    async def _rest(self) -> None:
+        while True:
+            message = await self.hears()
+            assert message.job is None, message
+
+    def of(self, job: Job, **more: Any) -> dict[str, Any]:
+        """A word about that job, with its fence."""
+        return {"jobId": job.job_id, "executionSeq": str(job.execution_seq), "leaseToken": job.lease_token, **more}
+
+    def runs_step(self, job: Job, name: str, output: Any) -> None:
+        step_id = f"{job.run_id}:{name}:0"
+        self.says(stepStarted=self.of(job, stepId=step_id, name=name, stepType="STEP_TYPE_INVOKE"))
+        self.says(stepCompleted=self.of(job, stepId=step_id, output=output, durationMs=3))
+
+    def says_no_more(self) -> None:
+        self._said.put_nowait(None)
+
+    async def leave(self) -> None:
+        """The connection is gone."""
+        self._there = False
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.wait([self._next])
+        await self._answers.aclose()
+
+    async def _incoming(self) -> AsyncIterator[WorkerMessage]:
+        while (message := await self._said.get()) is not None:
+            yield message
+
+
+@asynccontextmanager
+async def a_stream(
+    house: Work,
+    worker: str = "s1",
+    *,
+    functions: tuple[str, ...] = ("charge",),
+    jobs_max: int = 10,
+    runtime: str = "python-3.12",
+    env: str = "default",
+) -> AsyncIterator[StreamWorker]:
+    """A worker that has registered on its stream."""
+    stream = StreamWorker(house, env)
+    stream.says(
+        register={
+            "workerId": worker,
+            "hostname": "h",
+            "functionIds": list(functions),
+            "maxConcurrentJobs": jobs_max,
+            "version": {"sdk": "1", "runtime": runtime},
+        }
+    )
+    try:
+        registered = (await stream.hears()).registered
+        assert registered == contract.Registered(worker_id=worker, heartbeat_interval_ms=30_000)
+        yield stream
+    finally:
+        await stream.leave()
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], wanted: Any) -> None:
+    """Waits until `await look()` is `wanted`: what a stream says reaches the database a moment later."""
+    found: Any = None
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while (found := await look()) != wanted:  # noqa: ASYNC110 the database has no event to wait for
+                await asyncio.sleep(0.002)
+    except TimeoutError:
+        raise AssertionError(f"{found!r} did not become {wanted!r}") from None
