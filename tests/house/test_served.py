@@ -43,7 +43,6 @@ NOT_YET: set[str] = {
     "WebhookService/RotateWebhookSecret",
     "WebhookService/TestWebhookVerifyConfig",
     "WebhookService/UpdateWebhookSource",
-    "WorkerService/Connect",
 }
 
 

@@ -144,7 +144,8 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     )
     index = FunctionIndex(_policy(settings))
     ledger = Ledger(index, ids)
-    runs = Runs(db, broker, ledger)
+    running = LiveSteps()
+    runs = Runs(db, broker, ledger, running)
     schemas = SchemaGuard(settings.event_schema_enforcement)
     informer = Informer(index, ids, timing)
     jobs = Jobs(db, ledger, informer, ids, clock, timing, settings.output_bytes_max)
@@ -153,11 +154,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     groups = ConsumerGroups(db, broker, ids, clock, life)
     tail = Tail(db)
     subscriptions = Subscriptions(db, tail, SystemFeed(settings.system_events_kept, clock.now()), groups)
-    live = LiveSteps()
-    runs = Runs(db, broker, ledger, live)
-    informer = Informer(index, ids, timing)
-    jobs = Jobs(db, ledger, informer, ids, clock, timing, settings.output_bytes_max)
-    workers = StreamingWorkers(jobs, live, clock, settings.shutdown_ms // 2)
+    workers = StreamingWorkers(jobs, running, clock, settings.shutdown_ms // 2)
     loops = Loops(clock, broker)
     about = About(
         started_at=clock.now(),
@@ -272,9 +269,9 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         event_streams=event_streams,
         sockets=sockets,
         sandbox=sandbox,
+        workers=workers,
         subscriptions=subscriptions,
     )
-    return House(settings, clock, db, broker, dispatch, app, loops, all_loops, jobs.desk, streams, workers)
 
 
 def _broker(settings: Settings, ids: Ids) -> Broker:
