@@ -26,9 +26,9 @@ from ironflow.sdk.outcomes import first_output, output_of, wait_times
 from ironflow.sdk.payload import batch_item, from_payload, to_payload
 from ironflow.sdk.retries import Retries
 from ironflow.sdk._sync_client.bulk import BulkJobs
-from ironflow.sdk._sync_client.consumer_groups import ConsumerGroups
 from ironflow.sdk._sync_client.commands import Commands
 from ironflow.sdk._sync_client.config import Config
+from ironflow.sdk._sync_client.consumer_groups import ConsumerGroups
 from ironflow.sdk._sync_client.debounces import Debounces
 from ironflow.sdk._sync_client.events import Events
 from ironflow.sdk._sync_client.functions import Functions
