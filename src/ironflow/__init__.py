@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ironflow.base.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from ironflow import errors, sync, upcaster, worker
+    from ironflow import errors, projection, sync, upcaster, worker
     from ironflow.base.errors import (
         InvokeError,
         IronflowError,
@@ -49,7 +49,7 @@ _HOMES = {
     "ironflow.sdk.upcasting": ("UpcasterChainError", "UpcasterRegistry"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("errors", "sync", "upcaster", "worker")
+_MODULES = ("errors", "projection", "sync", "upcaster", "worker")
 
 __all__ = [
     "CancelOn",
@@ -76,6 +76,7 @@ __all__ = [
     "define_event",
     "errors",
     "function",
+    "projection",
     "sync",
     "upcaster",
     "worker",

@@ -30,7 +30,7 @@ def test_public_names_are_in_order():
     assert sorted(ironflow.__all__) == list(ironflow.__all__)
 
 
-@pytest.mark.parametrize("module", ["ironflow.errors", "ironflow.sync", "ironflow.worker"])
+@pytest.mark.parametrize("module", ["ironflow.errors", "ironflow.sync", "ironflow.worker", "ironflow.projection"])
 def test_a_public_module_says_what_it_offers(module: str):
     face = import_module(module)
     assert face.__doc__

@@ -10,7 +10,10 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 SEMANTICS = (ROOT / "docs" / "reference" / "semantics.md").read_text()
 ROWS = re.findall(r"^\| (?!when|---)(.+?) \| (.+?) \| `([\w/]+\.py)::(\w+)` \|$", SEMANTICS, re.MULTILINE)
-GUIDES = [ROOT / "docs" / "guides" / f"{name}.md" for name in ("flow-control", "run-controls", "waiting-for-events")]
+GUIDES = [
+    ROOT / "docs" / "guides" / f"{name}.md"
+    for name in ("flow-control", "projections", "run-controls", "waiting-for-events")
+]
 
 
 @cache

@@ -142,7 +142,6 @@ async def test_registering_again_keeps_cursor_and_state_and_takes_the_new_defini
         ({"events": ["a"] * 1 + [f"e{n}" for n in range(100)]}, "names 101 events"),
         ({"events": [""]}, "no event name"),
         ({"mode": "other"}, "mode is 'other'"),
-        ({"mode": "sql"}, "CreateSQLProjection"),
         ({"partition_key": "x" * 257}, "no path"),
     ],
 )

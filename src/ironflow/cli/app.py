@@ -45,6 +45,7 @@ COMMANDS = (
     ("sql", _LOOK),
     ("sql-projection", _LOOK),
     ("group", _LOOK),
+    ("projection", _LOOK),
     ("kv", _LOOK),
     ("config", _LOOK),
     ("server", _ABOUT),

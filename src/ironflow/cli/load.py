@@ -1,4 +1,4 @@
-"""Finds the functions a worker is to serve: `app:functions`, `app:greet`, `app`, `app.py`, `shop/app.py:functions`."""
+"""Finds what a worker is to serve: `app:functions`, `app:greet`, `app`, `app.py`, `shop/app.py:functions`."""
 
 import importlib
 import importlib.util
@@ -11,10 +11,18 @@ from typing import Any
 from ironflow.cli.exits import UsageError
 from ironflow.sdk.definitions import EventDefinition
 from ironflow.sdk.function import FunctionDefinition
+from ironflow.sdk.projection import ProjectionDefinition
+
+Served = FunctionDefinition | ProjectionDefinition
 
 
 def load_functions(target: str) -> list[FunctionDefinition]:
-    """The functions that `target` names: a list or one function of a module, or every function the module defines.
+    """The functions among what `target` names. Raises as load_served."""
+    return [each for each in load_served(target) if isinstance(each, FunctionDefinition)]
+
+
+def load_served(target: str) -> list[Served]:
+    """The functions and projections that `target` names: one or a list of them, or all that the module defines.
 
     The folder of the file, or the working folder for a module, joins the import path, as it does for `python`.
     Errors raised by the module's own code rise unchanged. Raises UsageError for what is not there.
@@ -22,15 +30,17 @@ def load_functions(target: str) -> list[FunctionDefinition]:
     place, _, name = target.partition(":")
     module = _module(place)
     if not name:
-        found = [value for value in vars(module).values() if isinstance(value, FunctionDefinition)]
+        found = [value for value in vars(module).values() if isinstance(value, Served)]
         if not found:
-            raise UsageError(f"{place} defines no function. Decorate one with @ironflow.function(...).")
+            raise UsageError(
+                f"{place} defines no function and no projection. Decorate one with @ironflow.function(...)."
+            )
         return _once(found)
     if not hasattr(module, name):
         raise UsageError(f"{place} has no {name!r}. {_known(module)}")
     value: Any = getattr(module, name)
-    listed: list[Any] = [value] if isinstance(value, FunctionDefinition) else list(value) if _iterable(value) else []
-    if not listed or not all(isinstance(each, FunctionDefinition) for each in listed):
+    listed: list[Any] = [value] if isinstance(value, Served) else list(value) if _iterable(value) else []
+    if not listed or not all(isinstance(each, Served) for each in listed):
         raise UsageError(f"{target} is neither a function decorated with @ironflow.function nor a list of them.")
     return _once(listed)
 
@@ -83,11 +93,12 @@ def _module(place: str) -> ModuleType:
         raise
 
 
-def _once(found: Iterable[FunctionDefinition]) -> list[FunctionDefinition]:
-    by_id: dict[str, FunctionDefinition] = {}
+def _once(found: Iterable[Served]) -> list[Served]:
+    by_id: dict[tuple[str, str], Served] = {}
     for each in found:
-        if by_id.setdefault(each.id, each) is not each:
-            raise UsageError(f"two functions have the id {each.id!r}. An id names one function.")
+        kind, name = ("function", each.id) if isinstance(each, FunctionDefinition) else ("projection", each.name)
+        if by_id.setdefault((kind, name), each) is not each:
+            raise UsageError(f"two {kind}s have the id {name!r}. An id names one {kind}.")
     return list(by_id.values())
 
 
@@ -96,5 +107,9 @@ def _iterable(value: object) -> bool:
 
 
 def _known(module: ModuleType) -> str:
-    names = [name for name, value in vars(module).items() if isinstance(value, (FunctionDefinition, list))]
+    names = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, (FunctionDefinition, ProjectionDefinition, list))
+    ]
     return f"It has {', '.join(names)}." if names else "It defines no function."

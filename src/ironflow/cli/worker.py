@@ -26,7 +26,7 @@ def worker(
     log_format: LogFormat = "text",
     cli: Here,
 ) -> None:
-    """Start a worker for functions of yours.
+    """Start a worker for functions and projections of yours.
 
     Ctrl-C lets it finish what it does; a second one ends it at once.
 
@@ -52,15 +52,19 @@ def worker(
             )
         return
 
-    from ironflow.cli.load import load_functions
+    from ironflow.cli.load import load_served
     from ironflow.cli.tracebacks import show_users_frames
+    from ironflow.sdk.function import FunctionDefinition
+    from ironflow.sdk.projection import ProjectionDefinition
     from ironflow.sdk.worker import Worker
     from ironflow.server.logs import set_up_logs
 
     set_up_logs(log_level, log_format)
     sys.excepthook = show_users_frames
+    served = load_served(functions)
     Worker(
-        functions=load_functions(functions),
+        functions=[each for each in served if isinstance(each, FunctionDefinition)],
+        projections=[each for each in served if isinstance(each, ProjectionDefinition)],
         url=cli.url,
         api_key=cli.api_key,
         environment=cli.environment,

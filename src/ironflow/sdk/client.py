@@ -32,6 +32,7 @@ from ironflow.sdk.rooms.debounces import Debounces
 from ironflow.sdk.rooms.events import Events
 from ironflow.sdk.rooms.functions import Functions
 from ironflow.sdk.rooms.kv import Kv
+from ironflow.sdk.rooms.projections import Projections
 from ironflow.sdk.rooms.runs import Runs
 from ironflow.sdk.rooms.schemas import Schemas
 from ironflow.sdk.rooms.sql_projections import SqlProjections
@@ -75,6 +76,7 @@ class Client:
         self.sql_projections = SqlProjections(self._calls)
         self.topics = Topics(self._calls)
         self.consumer_groups = ConsumerGroups(self._calls)
+        self.projections = Projections(self._calls)
         self.schemas = Schemas(self._calls)
         self.config = Config(self._calls)
 

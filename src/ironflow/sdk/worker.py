@@ -20,10 +20,13 @@ from ironflow.base.errors import InvalidArgument, IronflowError, NotFound, Worke
 from ironflow.base.time import Clock, SystemClock
 from ironflow.base.version import VERSION
 from ironflow.features.functions.contract import InvalidFunction
+from ironflow.features.projections.contract import InvalidProjection
 from ironflow.sdk.caller import Caller
 from ironflow.sdk.function import FunctionDefinition
 from ironflow.sdk.job_runner import JobRunner
 from ironflow.sdk.pace import Backoff, Pace, is_transient
+from ironflow.sdk.projection import ProjectionDefinition
+from ironflow.sdk.projection_runner import ProjectionRunner, RunnerPace
 from ironflow.sdk.reporter import BatchReporter, PlainReporter
 from ironflow.sdk.transport import AiohttpTransport, AsyncTransport
 from ironflow.sdk.upcasting import UpcasterRegistry
@@ -40,15 +43,18 @@ class Worker:
     url, api_key, environment: None takes IRONFLOW_SERVER_URL, IRONFLOW_API_KEY, IRONFLOW_ENV, else the local server.
     max_concurrent_jobs: how many handlers run at a time. worker_id: None makes one up. labels: shown in lists.
     upcasters: bring old events to their latest versions before handlers see them.
-    pace: how often it asks and tries again. plain_protocol: use nothing beyond protocol/worker-rest.md.
+    projections: run beside the functions; without functions they are all that it does.
+    pace, projection_pace: how often it asks and tries again.
+    plain_protocol: use nothing beyond protocol/worker-rest.md.
     clock: what durations of sleeps are added to; for tests.
     Raises InvalidFunction for functions that cannot be run, InvalidArgument, UpcasterChainError for a gap in a chain.
     """
 
     def __init__(
         self,
-        functions: Sequence[FunctionDefinition],
+        functions: Sequence[FunctionDefinition] = (),
         *,
+        projections: Sequence[ProjectionDefinition] = (),
         upcasters: UpcasterRegistry | None = None,
         url: str | None = None,
         api_key: str | None = None,
@@ -57,6 +63,7 @@ class Worker:
         max_concurrent_jobs: int = 10,
         labels: Mapping[str, str] | None = None,
         pace: Pace | None = None,
+        projection_pace: RunnerPace | None = None,
         plain_protocol: bool = False,
         transport: AsyncTransport | None = None,
         clock: Clock | None = None,
@@ -65,7 +72,7 @@ class Worker:
             raise InvalidArgument(f"max_concurrent_jobs is {max_concurrent_jobs!r}; a worker runs at least one.")
         if upcasters is not None:
             upcasters.check()
-        self.functions = _by_id(functions)
+        self.functions = _by_id(functions, needed=not projections)
         self.worker_id = worker_id or f"worker-{uuid.uuid4().hex}"
         self._caller = Caller.found(url, api_key, environment)
         self._pace = pace or Pace()
@@ -90,6 +97,12 @@ class Worker:
             "labels": dict(labels or {}),
             "version": {"sdk": VERSION, "runtime": f"python-{platform.python_version()}"},
         }
+        self._runners = [
+            ProjectionRunner(
+                each, url=url, api_key=api_key, environment=environment, pace=projection_pace, transport=transport
+            )
+            for each in _by_name(projections)
+        ]
         self._registered = False
         self._draining = False
         self._ready = asyncio.Event()
@@ -97,6 +110,7 @@ class Worker:
         self._fault: BaseException | None = None
         self._taking: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
+        self._running: list[asyncio.Task[None]] = []
 
     @property
     def active_jobs(self) -> int:
@@ -113,7 +127,11 @@ class Worker:
         Keeps trying while the server cannot be reached. Raises WorkerAuthError, or what the server says to a function
         that it does not accept.
         """
-        if self._taking is None:
+        if self._taking is None and not self._running:
+            self._running = [self._task(each.serve()) for each in self._runners]
+            if not self.functions:
+                self._ready.set()
+                return
             self._taking = self._task(self._take_jobs())
             self._beating = self._task(self._beat())
         await self._ready.wait()
@@ -139,6 +157,7 @@ class Worker:
         """
         self._draining = True
         await _gone(self._taking)
+        await asyncio.gather(*(each.stop() for each in self._runners))
         if not await self._jobs.finished(self._pace.drain if timeout is None else duration_ms(timeout) / 1000):
             await self._jobs.give_up()
         await self.stop()
@@ -146,6 +165,7 @@ class Worker:
     async def stop(self) -> None:
         """Ends at once: handlers are cancelled, their jobs go to other workers when their leases end."""
         self._draining = True
+        await asyncio.gather(*(each.stop(flush=0) for each in self._runners))
         await self._jobs.drop_all()
         await _gone(self._taking)
         await _gone(self._beating)
@@ -162,7 +182,10 @@ class Worker:
         await self.drain()
 
     def __repr__(self) -> str:
-        return f"<Worker {self.worker_id} of {self._caller.url} for {', '.join(self.functions)}>"
+        return f"<Worker {self.worker_id} of {self._caller.url} for {', '.join(self._names())}>"
+
+    def _names(self) -> list[str]:
+        return [*self.functions, *(each.name for each in self._runners)]
 
     # Talking to the server.
 
@@ -257,7 +280,7 @@ class Worker:
             await asyncio.wait(ends)
 
 
-def _by_id(functions: Sequence[FunctionDefinition]) -> dict[str, FunctionDefinition]:
+def _by_id(functions: Sequence[FunctionDefinition], *, needed: bool) -> dict[str, FunctionDefinition]:
     """Raises InvalidFunction for what is no function, twice the same id, or a data type that cannot be read."""
     found: dict[str, FunctionDefinition] = {}
     for function in functions:
@@ -267,9 +290,18 @@ def _by_id(functions: Sequence[FunctionDefinition]) -> dict[str, FunctionDefinit
             raise InvalidFunction(f"two functions are called {function.id!r}.")
         _ = function.read_data
         found[function.id] = function
-    if not found:
-        raise InvalidFunction("a worker needs at least one function.")
+    if not found and needed:
+        raise InvalidFunction("a worker needs at least one function or projection.")
     return found
+
+
+def _by_name(projections: Sequence[ProjectionDefinition]) -> list[ProjectionDefinition]:
+    """Raises InvalidProjection for twice the same name."""
+    names = [each.name for each in projections if isinstance(each, ProjectionDefinition)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidProjection(f"two projections are called {name!r}.")
+    return list(projections)
 
 
 async def _gone(task: "asyncio.Task[None] | None") -> None:

@@ -71,6 +71,7 @@ class Settings:
     sql_statement_ms: int = _setting(1_000, "How long one statement of a SQL projection may take.")
     sql_role: str = _setting("", "On PostgreSQL: the role that users' SQL runs as; the server's own when empty.")
     projection_state_bytes_max: int = _setting(8 * 1024 * 1024, "The largest state of a projection's partition.")
+    projection_waits_max: int = _setting(512, "Callers that may wait for projections at a time, on each node.")
     projection_history_days: float = _setting(
         7, "Days for which older states of projections are kept, to look back at; 0 keeps none."
     )
@@ -116,6 +117,7 @@ FILE_KEYS = {
     "schemas.enforcement": "event_schema_enforcement",
     "retention.deadLetterDays": "dead_letter_retention_days",
     "limits.projectionStateBytes": "projection_state_bytes_max",
+    "limits.projectionWaits": "projection_waits_max",
     "retention.projectionHistoryDays": "projection_history_days",
     "retention.projectionHistoryEveryMs": "projection_history_every_ms",
     "subscriptions.systemEventsKept": "system_events_kept",

@@ -1,14 +1,15 @@
 """The SDK's transport to a server in the same process: HTTP without a socket, by way of the ASGI application."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
 
 import urllib3
 
 from ironflow.base.errors import ConnectionLost, DeadlineExceeded
-from ironflow.sdk.transport import Answer
+from ironflow.sdk.transport import Answer, StreamedAnswer
 from ironflow.transports.http import App
 
 
@@ -22,23 +23,82 @@ class AppTransport:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout: float
     ) -> Answer:
         exchange = _Exchange(body or b"")
-        path, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": unquote(path),
-            "query_string": query.encode(),
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        }
         try:
             async with asyncio.timeout(timeout):
-                await self._app(scope, exchange.receive, exchange.send)
+                await self._app(_scope(method, path, headers), exchange.receive, exchange.send)
         except TimeoutError:
             raise DeadlineExceeded(f"The server did not answer within {timeout:.3g} s.") from None
         return exchange.answer()
 
+    @asynccontextmanager
+    async def stream(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> AsyncIterator[StreamedAnswer]:
+        streamed = _Streamed(body or b"")
+        running = asyncio.ensure_future(self._app(_scope(method, path, headers), streamed.receive, streamed.send))
+        running.add_done_callback(lambda _: streamed.end())
+        try:
+            await streamed.begun.wait()
+            yield streamed
+        finally:
+            streamed.gone.set()
+            # The application notices by itself that its client has gone; what does not is ended.
+            await asyncio.wait([running], timeout=1)
+            running.cancel()
+            await asyncio.wait([running])
+
     async def close(self) -> None:
         """Nothing is held open."""
+
+
+def _scope(method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    path, _, query = path.partition("?")
+    return {
+        "type": "http",
+        "method": method,
+        "path": unquote(path),
+        "query_string": query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+
+
+class _Streamed:
+    """An answer that is read while the application is still writing it."""
+
+    def __init__(self, body: bytes) -> None:
+        self._request: bytes | None = body
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.begun, self.gone = asyncio.Event(), asyncio.Event()
+        self.status = 503
+        self.headers: Mapping[str, str] = {}
+
+    async def receive(self) -> Mapping[str, Any]:
+        if self._request is not None:
+            body, self._request = self._request, None
+            return {"type": "http.request", "body": body}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+            self.begun.set()
+            return
+        await self._chunks.put(message.get("body", b""))
+        if not message.get("more_body", False):
+            self.end()
+
+    def end(self) -> None:
+        self.begun.set()
+        self._chunks.put_nowait(None)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while (chunk := await self._chunks.get()) is not None:
+            yield chunk
+
+    async def body(self) -> bytes:
+        return b"".join([chunk async for chunk in self.chunks()])
 
 
 class _Exchange:

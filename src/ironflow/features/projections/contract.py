@@ -16,6 +16,7 @@ from ironflow.base.fields import Message, WireEnum, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
 from ironflow.features.events.contract import EventNotFound
+from ironflow.features.sql_projections.contract import ProjectionNameTaken
 
 GLOBAL = "__global__"
 
@@ -51,7 +52,7 @@ class StateTooLarge(PayloadTooLarge):
 
 
 class WrongMode(FailedPrecondition):
-    """Managed projections save states, external ones acknowledge events, SQL ones are kept by the server."""
+    """Managed projections save states, external ones acknowledge events."""
 
     code = "WRONG_MODE"
 
@@ -340,7 +341,7 @@ class ListStatuses(Message, kw_only=True):
 class Status(Message, kw_only=True):
     """status: active, rebuilding, paused or error. lag: its events after the cursor, or more when it is far behind.
 
-    rebuild_…: of the rebuild under way.
+    rebuild_…: of the rebuild under way. type: `sql` for one that the server keeps by itself, else `sdk`.
     """
 
     name: Annotated[str, field(1)]
@@ -353,6 +354,7 @@ class Status(Message, kw_only=True):
     rebuild_target_seq: Annotated[int | None, field(8, int64=True)] = None
     rebuild_start_cursor: Annotated[int | None, field(9, int64=True)] = None
     rebuild_started_at: Annotated[datetime | None, field(10)] = None
+    type: Annotated[str, field(only="rest")] = "sdk"
 
 
 class Statuses(Message, kw_only=True):
@@ -458,7 +460,7 @@ class Wait(Message, kw_only=True):
 
 
 class Waited(Message, kw_only=True):
-    """current_seq: up to there every event of the projection is saved. mode: managed, external or sql."""
+    """current_seq: up to there every event of the projection is saved. mode: managed or external."""
 
     caught_up: Annotated[bool, field(1)]
     timed_out: Annotated[bool, field(2)]
@@ -509,7 +511,8 @@ _PATH = "/api/v1/projections/{name}"
 
 register = operation(
     "projections.register", Register, Registered,
-    rpc="ProjectionService/RegisterProjection", scope="projections:run", errors=(InvalidProjection,),
+    rpc="ProjectionService/RegisterProjection", scope="projections:run",
+    errors=(InvalidProjection, ProjectionNameTaken),
     doc="Makes a projection known, or updates what it is; its cursor and states stay.",
 )  # fmt: skip
 acquire_lease = operation(

@@ -125,7 +125,7 @@ class Feeder:
         limit = rules.batch_of(request.batch_size)
 
         def look(tx: Tx) -> tuple[ProjectionRow, RebuildRow | None, Next, contract.Polled]:
-            projection, rebuild = _fed(tx, call.environment, request.name)
+            projection, rebuild = saving.load_with_rebuild(tx, call.environment, request.name)
             feed = rules.feed_of(projection, rebuild)
             if held is not None:
                 rules.check_lease(projection, held, now)
@@ -207,8 +207,10 @@ class Feeder:
         return bool(stream.ahead) and stream.held is None and now - stream.moved_at >= SAVE_LATE_MS
 
     async def _look(self, stream: _Stream) -> tuple[ProjectionRow, Feed]:
-        """Raises ProjectionNotFound, WrongMode, LeaseLost."""
-        projection, rebuild = await self._db.peek(lambda tx: _fed(tx, stream.environment, stream.name))
+        """Raises ProjectionNotFound, LeaseLost."""
+        projection, rebuild = await self._db.peek(
+            lambda tx: saving.load_with_rebuild(tx, stream.environment, stream.name)
+        )
         if stream.held is not None:
             rules.check_lease(projection, stream.held, self._clock.now())
         return projection, rules.feed_of(projection, rebuild)
@@ -230,7 +232,7 @@ class Feeder:
         start = self._start(projection, stream.sent)
 
         def read(tx: Tx) -> tuple[ProjectionRow, RebuildRow | None, Next]:
-            current, rebuild = _fed(tx, stream.environment, stream.name)
+            current, rebuild = saving.load_with_rebuild(tx, stream.environment, stream.name)
             fed = rules.feed_of(current, rebuild)
             if fed.side != stream.side:
                 return current, rebuild, nothing
@@ -335,14 +337,6 @@ async def _woken(stream: _Stream, timeout_s: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await stream.woken.wait()
-
-
-def _fed(tx: Tx, environment: str, name: str) -> tuple[ProjectionRow, RebuildRow | None]:
-    """Raises ProjectionNotFound, WrongMode for one that the server keeps by itself."""
-    projection, rebuild = saving.load_with_rebuild(tx, environment, name)
-    if projection.mode == "sql":
-        raise contract.WrongMode(f"{name!r} is an SQL projection, which the server keeps by itself.")
-    return projection, rebuild
 
 
 def _take_seat(tx: Tx, stream: _Stream, now: Millis) -> int | None:

@@ -21,10 +21,7 @@ class Ended:
 
 
 class EndRebuilds:
-    """Ends rebuilds whose last events are saved, also where the rest of the log has none for them.
-
-    SQL projections end their own rebuilds.
-    """
+    """Ends rebuilds whose last events are saved, also where the rest of the log has none for them."""
 
     name = "projections-rebuilds"
     every_ms = 1_000
@@ -54,7 +51,7 @@ class EndRebuilds:
     def _search(self, tx: Tx, rebuild: RebuildRow) -> tuple[int, bool]:
         """Up to where nothing is left to save, and whether something comes then."""
         projection = store.projection(tx, rebuild.environment, rebuild.name)
-        if projection is None or projection.mode == "sql" or projection.rebuild_id != rebuild.id:
+        if projection is None or projection.rebuild_id != rebuild.id:
             return 0, True
         after = max(rebuild.cursor, self._searched.get(rebuild.id, 0))
         found = feeding.next_events(tx, projection, rules.feed_of(projection, rebuild), after, 1)

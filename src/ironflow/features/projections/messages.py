@@ -22,7 +22,6 @@ def info_message(projection: ProjectionRow, rebuild: RebuildRow | None) -> contr
         updated_at=to_datetime(projection.updated_at),
         environment_id=projection.environment,
         error_message=projection.error_message,
-        type="sql" if projection.mode == "sql" else "sdk",
         description=projection.description,
         rebuild_target_seq=rebuild.target if rebuild else None,
         rebuild_start_cursor=rebuild.start_position if rebuild else None,

@@ -39,7 +39,7 @@ _PATH = re.compile(r"[^\x00-\x1f]{1,256}")
 class ProjectionRow:
     """A projection as it is kept.
 
-    mode: managed, external or sql. side: the version that readers see; its states are kept under it.
+    mode: managed or external. side: the version that readers see; its states are kept under it.
     cursor: below and at it every event of the projection is saved. rebuild_id: of the rebuild under way, or empty.
     sent_up_to: the last position that was sent to runners without a lease; a save beyond it is refused. None where
     that is not watched.
@@ -136,7 +136,7 @@ def check_registration(name: str, registration: Registration) -> None:
         raise InvalidProjection(
             f"{name[:60]!r} is no name of a projection: write 1 to 128 letters, digits, `_`, `-`, `.` or `:`."
         )
-    if registration.mode not in ("managed", "external", "sql"):
+    if registration.mode not in ("managed", "external"):
         raise InvalidProjection(f"mode is {registration.mode[:60]!r}; it is `managed` or `external`.")
     if not 1 <= len(registration.events) <= PATTERNS_MAX:
         raise InvalidProjection(f"events names {len(registration.events)} events; 1 to {PATTERNS_MAX} are possible.")
@@ -163,12 +163,7 @@ def decide_registration(found: ProjectionRow, asked: Registration, now: Millis) 
     """The projection after it is registered again; the same row when nothing is different.
 
     Cursor and states stay, so a changed definition holds for events that are not saved yet.
-    Raises InvalidProjection where an SQL projection would become another kind, or the other way round.
     """
-    if (found.mode == "sql") != (asked.mode == "sql"):
-        raise InvalidProjection(
-            f"{found.name!r} is a projection of mode {found.mode}. Delete it first, or take another name."
-        )
     same = (found.mode, found.version, found.events, found.partition_key)
     if same == (asked.mode, asked.version, asked.events, asked.partition_key):
         return found
@@ -267,7 +262,7 @@ def without_lease(projection: ProjectionRow) -> ProjectionRow:
 def check_mode(projection: ProjectionRow, wanted: str) -> None:
     """Raises WrongMode. wanted: the mode whose runners may do this."""
     if projection.mode != wanted:
-        does = {"managed": "saves states", "external": "acknowledges events", "sql": "is kept by the server itself"}
+        does = {"managed": "saves states", "external": "acknowledges events"}
         raise WrongMode(
             f"{projection.name!r} is a projection of mode {projection.mode}, which {does[projection.mode]}."
         )

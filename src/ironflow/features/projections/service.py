@@ -24,21 +24,9 @@ REFUSALS = "projection_refusals"
 
 
 class Projections:
-    """The projections room: everything but feeding, rebuilding and waiting.
+    """The projections room: everything but feeding, rebuilding and waiting. history: states kept for looking back."""
 
-    history: states kept for looking back. sql_deleted: called in the transaction that deletes an SQL projection, with
-    its environment and name, by whoever keeps its table; None refuses to delete one.
-    """
-
-    def __init__(
-        self,
-        db: Database,
-        ids: Ids,
-        history: History,
-        state_bytes_max: int,
-        sql_deleted: Callable[[Tx, str, str], None] | None = None,
-    ) -> None:
-        self._sql_deleted = sql_deleted
+    def __init__(self, db: Database, ids: Ids, history: History, state_bytes_max: int) -> None:
         self._db = db
         self._ids = ids
         self._history = history
@@ -75,8 +63,6 @@ class Projections:
             partition_key=request.partition_key,
         )
         rules.check_registration(request.name, asked)
-        if asked.mode == "sql":
-            raise contract.InvalidProjection("SQL projections are made with CreateSQLProjection.")
         fresh = rules.registered(call.environment, request.name, asked, self._ids.new("side"), call.now)
 
         def change(tx: Tx) -> contract.Registered:
@@ -269,10 +255,6 @@ class Projections:
     async def delete(self, call: Call, request: contract.Named) -> contract.Said:
         def change(tx: Tx) -> contract.Said:
             found, rebuild = saving.load_with_rebuild(tx, call.environment, request.name, to_write=True)
-            if found.mode == "sql":
-                if self._sql_deleted is None:
-                    raise contract.WrongMode(f"{found.name!r} is an SQL projection; this server cannot drop its table.")
-                self._sql_deleted(tx, found.environment, found.name)
             for side in {found.side, rebuild.side if rebuild else found.side}:
                 store.drop_side(tx, side, call.now)
             store.delete(tx, call.environment, request.name)

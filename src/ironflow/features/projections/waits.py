@@ -17,22 +17,23 @@ from ironflow.features.projections import contract, feeding, rules, saving
 from ironflow.features.projections.contract import FrameKind, Waited, WaitFrame, WaitItem
 from ironflow.features.projections.rules import Feed, ProjectionRow
 from ironflow.features.projections.saving import TOPIC, bell_key
+from ironflow.features.projections.with_sql import AllProjections
 from ironflow.log.matching import count_between
 from ironflow.log.read import head, records
 from ironflow.storage.port import Database, Tx
 
 WAIT_S, WAIT_S_MAX, STREAM_S_MAX = 30.0, 60.0, 300.0
-WAITS_MAX = 512
 BATCH_MAX = 16
 HEARTBEAT_S = 15.0
 LOOK_AGAIN_S = 1.0
 
 
 class Waits:
-    """Waiting for projections. At most `WAITS_MAX` at a time on a node."""
+    """Waiting for projections, at most `waits_max` callers at a time on a node. others: waits for SQL projections."""
 
-    def __init__(self, db: Database, broker: Broker, waits_max: int = WAITS_MAX) -> None:
+    def __init__(self, db: Database, broker: Broker, others: AllProjections, waits_max: int) -> None:
         self._db = db
+        self._others = others
         self._broker = broker
         self._free = waits_max
 
@@ -80,6 +81,12 @@ class Waits:
                 except contract.NotWaitable as refusal:
                     yield WaitFrame(kind=FrameKind.DONE, error=refusal.message)
                     return
+                except contract.ProjectionNotFound:
+                    ended = await self._others.waited(call, item, deadline)
+                    if ended is None:
+                        raise
+                    yield _frame(FrameKind.DONE, ended, timed_out=ended.timed_out)
+                    return
                 if seen.caught_up or _time() >= deadline:
                     yield _frame(FrameKind.DONE, seen, timed_out=not seen.caught_up)
                     return
@@ -102,7 +109,13 @@ class Waits:
         looking = _Looking(self._db, call.environment, item)
         with self._broker.bell(TOPIC, bell_key(call.environment, item.name)) as bell:
             while True:
-                seen = await looking.look()
+                try:
+                    seen = await looking.look()
+                except contract.ProjectionNotFound:
+                    ended = await self._others.waited(call, item, deadline)
+                    if ended is None:
+                        raise
+                    return ended
                 if seen.caught_up:
                     return seen
                 if _time() >= deadline:

@@ -33,6 +33,7 @@ from ironflow.sdk._sync_client.debounces import Debounces
 from ironflow.sdk._sync_client.events import Events
 from ironflow.sdk._sync_client.functions import Functions
 from ironflow.sdk._sync_client.kv import Kv
+from ironflow.sdk._sync_client.projections import Projections
 from ironflow.sdk._sync_client.runs import Runs
 from ironflow.sdk._sync_client.schemas import Schemas
 from ironflow.sdk._sync_client.sql_projections import SqlProjections
@@ -76,6 +77,7 @@ class Client:
         self.sql_projections = SqlProjections(self._calls)
         self.topics = Topics(self._calls)
         self.consumer_groups = ConsumerGroups(self._calls)
+        self.projections = Projections(self._calls)
         self.schemas = Schemas(self._calls)
         self.config = Config(self._calls)
 

@@ -25,7 +25,6 @@ CREATE TABLE projections (
   updated_at BIGINT NOT NULL,
   PRIMARY KEY (environment, name)
 );
-CREATE INDEX projections_by_mode ON projections (mode, environment, name);
 CREATE TABLE projection_states (
   side {text} NOT NULL,
   partition_key {text} NOT NULL,

@@ -1,0 +1,89 @@
+"""Folding a batch, partition by partition: what the handler makes of events, up to one at which it fails."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ironflow.base.errors import IronflowError
+from ironflow.sdk import usercode
+from ironflow.sdk.payload import Raw, from_payload, to_payload
+from ironflow.sdk.projection import ProjectionDefinition, ProjectionEvent
+
+
+class HandlerFailed(IronflowError):
+    """The projection's handler raised. Its event comes again."""
+
+    code = "PROJECTION_HANDLER_FAILED"
+
+    def __init__(self, message: str | None = None, *, event: ProjectionEvent | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.event = event
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """state: after the events up to `last`, None when not even the first could be folded. failure: of the next one."""
+
+    state: Raw | None
+    last: ProjectionEvent | None
+    failure: HandlerFailed | None = None
+
+
+def by_partition(events: Iterable[ProjectionEvent]) -> dict[str, list[ProjectionEvent]]:
+    """The events of each partition in order, the partitions in the order in which they first come."""
+    found: dict[str, list[ProjectionEvent]] = {}
+    for event in events:
+        found.setdefault(event.partition, []).append(event)
+    return found
+
+
+async def fold(definition: ProjectionDefinition, before: Raw | None, events: list[ProjectionEvent]) -> Folded:
+    """The state of one partition after `events`. before: the saved state, None to begin with the initial one.
+
+    The handler works on a copy: what it did to the state before it raised is not kept.
+    """
+    folded, failed = await _run(definition, before, events)
+    if failed is None:
+        return Folded(folded, events[-1])
+    place = events.index(failed.event) if failed.event is not None else 0
+    if place == 0:
+        return Folded(None, None, failed)
+    # The failed call may have changed what it was given, so the events before it are folded again.
+    folded, again = await _run(definition, before, events[:place])
+    return Folded(None, None, again) if again is not None else Folded(folded, events[place - 1], failed)
+
+
+async def _run(
+    definition: ProjectionDefinition, before: Raw | None, events: list[ProjectionEvent]
+) -> tuple[Raw | None, HandlerFailed | None]:
+    assert definition.initial_state is not None
+    state = definition.initial_state() if before is None else from_payload(before)
+    event = events[0]
+    for event in events:
+        state, fault = await usercode.call(definition.handler, definition.arguments(state, event), on_loop=True)
+        if fault is None and state is None:
+            fault = ValueError("the handler returned None; it has to return the state, also when nothing changes")
+        if fault is not None:
+            return None, failure(definition, event, fault)
+    try:
+        return to_payload(state, f"the state of projection {definition.name!r}"), None
+    except IronflowError as fault:
+        return None, failure(definition, event, fault)
+
+
+async def deliver(definition: ProjectionDefinition, events: list[ProjectionEvent]) -> Folded:
+    """Gives events to the handler of an external projection, one after another."""
+    last: ProjectionEvent | None = None
+    for event in events:
+        _, fault = await usercode.call(definition.handler, definition.arguments(None, event))
+        if fault is not None:
+            return Folded(None, last, failure(definition, event, fault))
+        last = event
+    return Folded(None, last)
+
+
+def failure(definition: ProjectionDefinition, event: ProjectionEvent, fault: BaseException) -> HandlerFailed:
+    said = f"{type(fault).__name__}: {fault}"
+    failed = HandlerFailed(f"projection {definition.name!r} at event {event.id} ({event.name}): {said}", event=event)
+    failed.__cause__ = fault
+    return failed

@@ -1,0 +1,204 @@
+"""What a projection runner says to the server and hears back: protocol/projections.md, one method for each request."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ironflow.base.errors import ConnectionLost, Internal, IronflowError, NotFound, Unauthenticated, Unimplemented
+from ironflow.base.json import NULL
+from ironflow.base.operation import Operation, Req, Res
+from ironflow.base.spelling import reader
+from ironflow.features.projections import contract
+from ironflow.features.projections.contract import EventKind, Lease
+from ironflow.sdk.caller import Caller
+from ironflow.sdk.payload import Raw, from_payload
+from ironflow.sdk.projection import ProjectionDefinition, ProjectionEvent
+from ironflow.sdk.transport import Answer, AsyncTransport, StreamingTransport
+from ironflow.sdk.wire import RPC_PREFIX, error_in, outgoing, read_answer
+
+HEAD_BYTES = 5
+END = 0x02
+REQUEST_S = 30.0
+POLL_S = 15.0
+STREAM_PATH = f"{RPC_PREFIX}{contract.follow.rpc[0]}"
+_REFUSED_KEY = (401, 403)
+# What a server, or something before it, answers that knows no streams.
+_NO_STREAMS = (404, 415, 501)
+
+
+class ProjectionAuthError(Unauthenticated):
+    """The server refused this runner's credentials."""
+
+    code = "UNAUTHENTICATED"
+
+
+class StreamingUnsupported(Unimplemented):
+    """The server does not stream the events of projections. Poll for them."""
+
+    code = "STREAMING_UNSUPPORTED"
+
+
+class Granted(NamedTuple):
+    lease: Lease
+    ttl: timedelta
+
+
+class ProjectionProtocol:
+    """One runner's side of the conversation. lease: what its requests carry; None before it was granted one."""
+
+    def __init__(self, definition: ProjectionDefinition, transport: AsyncTransport, caller: Caller) -> None:
+        self._definition = definition
+        self._transport = transport
+        self._headers = caller.headers()
+        self.lease: Lease | None = None
+
+    @property
+    def can_stream(self) -> bool:
+        return isinstance(self._transport, StreamingTransport)
+
+    async def register(self) -> None:
+        """Raises InvalidProjection, or whatever else the server says to the definition."""
+        await self._ask(contract.register, self._definition.registration())
+
+    async def acquire(self) -> Granted | None:
+        """A lease; None while another runner has it."""
+        answer = await self._ask(contract.acquire_lease, contract.Named(name=self._definition.name))
+        if not answer.granted or answer.lease is None or answer.ttl is None:
+            return None
+        return Granted(answer.lease, answer.ttl)
+
+    async def renew(self) -> None:
+        """Raises LeaseLost."""
+        await self._ask(contract.renew_lease, self._held())
+
+    async def release(self) -> None:
+        await self._ask(contract.release_lease, self._held())
+
+    async def load(self, partition: str) -> Raw | None:
+        """The saved state of a partition, None before the first one."""
+        request = contract.GetProjection(name=self._definition.name, partition=partition)
+        try:
+            return (await self._ask(contract.get, request)).state or NULL
+        except NotFound:
+            return None
+
+    async def save(self, partition: str, state: Raw, last: ProjectionEvent) -> None:
+        """Raises LeaseLost, StaleSave: start again from what is saved."""
+        await self._ask(
+            contract.save,
+            contract.SaveState(
+                name=self._definition.name,
+                partition_key=partition,
+                state=state,
+                last_event_id=last.id,
+                last_event_seq=last.seq,
+                last_event_time=last.timestamp,
+                lease=self.lease,
+            ),
+        )
+
+    async def ack(self, last: ProjectionEvent) -> None:
+        """Raises LeaseLost, StaleSave: start again from the cursor."""
+        await self._ask(
+            contract.ack,
+            contract.Ack(name=self._definition.name, last_event_id=last.id, last_event_seq=last.seq, lease=self.lease),
+        )
+
+    async def poll(self) -> list[ProjectionEvent]:
+        """The next batch, perhaps an empty one that the server held back for a moment."""
+        request = contract.Poll(name=self._definition.name, batch_size=self._definition.batch_size, lease=self.lease)
+        return [read_event(each) for each in (await self._ask(contract.poll, request, POLL_S)).events]
+
+    async def stream(self) -> AsyncIterator[ProjectionEvent | None]:
+        """Events as they come; None for a heartbeat. Ends when the server wants the runner to start again.
+
+        Raises StreamingUnsupported, LeaseLost, ConnectionLost.
+        """
+        if not isinstance(self._transport, StreamingTransport):
+            raise StreamingUnsupported()
+        request = contract.Follow(
+            name=self._definition.name,
+            batch_size=self._definition.batch_size,
+            accept_heartbeats=True,
+            lease=self.lease,
+        )
+        body = outgoing(contract.follow, request).body or b"{}"
+        headers = {**self._headers, "Content-Type": "application/connect+json", "Connect-Protocol-Version": "1"}
+        enveloped = b"\0" + len(body).to_bytes(4, "big") + body
+        async with self._transport.stream("POST", STREAM_PATH, headers, enveloped) as response:
+            if response.status in _NO_STREAMS:
+                raise StreamingUnsupported()
+            if response.status != 200:
+                raise self._fault(Answer(response.status, response.headers, await response.body()))
+            async for flags, message in _frames(response.chunks()):
+                if flags & END:
+                    _check_end(message)
+                    return
+                frame = _read_event(message)
+                yield read_event(frame) if frame.kind is not EventKind.HEARTBEAT else None
+        raise ConnectionLost("The stream of projection events broke off.")
+
+    def _held(self) -> contract.HeldLease:
+        return contract.HeldLease(name=self._definition.name, lease=self.lease)
+
+    async def _ask(self, operation: Operation[Req, Res], request: Req, timeout_s: float = REQUEST_S) -> Res:
+        out = outgoing(operation, request, "rpc")
+        headers = {**self._headers, **out.headers}
+        answer = await self._transport.request(out.method, out.path, headers, out.body, timeout_s)
+        if answer.status >= 300:
+            raise self._fault(answer)
+        return read_answer(operation, answer)
+
+    def _fault(self, answer: Answer) -> IronflowError:
+        fault = error_in(answer)
+        if answer.status in _REFUSED_KEY:
+            return ProjectionAuthError(f"The server refused this runner's API key: {fault.message}")
+        return fault
+
+
+_read_event = reader(contract.ProjectionEvent).read
+
+
+async def _frames(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
+    """(flags, message) of each frame."""
+    held, place = b"", 0
+    async for chunk in chunks:
+        held, place = held[place:] + chunk, 0
+        while len(held) - place >= HEAD_BYTES:
+            size = int.from_bytes(held[place + 1 : place + HEAD_BYTES], "big")
+            if len(held) - place - HEAD_BYTES < size:
+                break
+            start = place + HEAD_BYTES
+            yield held[place], held[start : start + size]
+            place = start + size
+
+
+def _check_end(message: bytes) -> None:
+    """Raises the error that the last frame of a stream carries."""
+    try:
+        error: Mapping[str, Any] | None = msgspec.json.decode(message).get("error")
+    except (msgspec.DecodeError, AttributeError) as fault:
+        raise Internal(f"The last frame of the stream cannot be understood: {fault}") from fault
+    if error is not None:
+        fault = error_in(Answer(500, {}, msgspec.json.encode(error)))
+        if isinstance(fault, Unimplemented):
+            raise StreamingUnsupported(fault.message)
+        raise fault
+
+
+def read_event(frame: contract.ProjectionEvent) -> ProjectionEvent:
+    metadata: dict[str, Any] = from_payload(frame.metadata) if frame.metadata is not None else {}
+    if frame.id is None or frame.name is None or frame.seq is None or frame.timestamp is None:
+        raise Internal("The server sent an event without an id, a name, a time or a place in the log.")
+    return ProjectionEvent(
+        id=frame.id,
+        name=frame.name,
+        data=None if frame.data is None else from_payload(frame.data),
+        seq=frame.seq,
+        timestamp=frame.timestamp,
+        source=frame.source or "",
+        partition=str(metadata.pop("__partition", contract.GLOBAL)),
+        metadata=metadata,
+    )

@@ -1,0 +1,369 @@
+"""The runner: asks for the lease, loads states, is fed, folds, saves; again from what is saved after every failure.
+
+    runner = ProjectionRunner(order_totals)
+    await runner.serve()
+
+Nothing is lost: what was not saved is fed again, and no two runners write, for the server knows who has the lease.
+Source: protocol/projections.md.
+"""
+
+import asyncio
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from ironflow.base.errors import DeadlineExceeded, InvalidArgument, IronflowError, NotFound
+from ironflow.features.projections.contract import LeaseLost
+from ironflow.sdk.caller import Caller
+from ironflow.sdk.pace import is_transient
+from ironflow.sdk.payload import Raw
+from ironflow.sdk.projection import ProjectionDefinition, ProjectionEvent
+from ironflow.sdk.projection_fold import Folded, HandlerFailed, by_partition, deliver, fold
+from ironflow.sdk.projection_protocol import Granted, ProjectionAuthError, ProjectionProtocol, StreamingUnsupported
+from ironflow.sdk.transport import AiohttpTransport, AsyncTransport
+
+logger = logging.getLogger("ironflow.projection")
+
+OnError = Callable[[IronflowError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerPace:
+    """All in seconds.
+
+    standby: rest before asking again for a lease that another runner has, give or take a fifth. retry, retry_max: rest
+    after a failure, doubling. renew_retry: rest after a renewal that got no answer. gather: how long a batch waits for
+    more events. silence: after so long without a word from the stream it counts as broken. empty, empty_max: rest
+    after a poll that gave nothing. flush: how long the last batch may take when the runner is asked to end.
+    """
+
+    standby: float = 5.0
+    retry: float = 2.0
+    retry_max: float = 30.0
+    renew_retry: float = 1.0
+    gather: float = 0.005
+    silence: float = 45.0
+    empty: float = 0.05
+    empty_max: float = 1.0
+    flush: float = 10.0
+
+
+# Saves of one batch that are under way at the same time, and states kept in memory.
+SAVES_AT_ONCE = 8
+STATES_MAX = 10_000
+
+
+class ProjectionRunner:
+    """Runs one projection until it is stopped; a second runner of it stands by and takes over.
+
+    url, api_key, environment: None takes IRONFLOW_SERVER_URL, IRONFLOW_API_KEY, IRONFLOW_ENV, else the local server.
+    on_error: is told of every failure; of an event's that is tried again, once its max_retries are spent.
+    streaming: False polls from the start.
+    """
+
+    def __init__(
+        self,
+        definition: ProjectionDefinition,
+        *,
+        url: str | None = None,
+        api_key: str | None = None,
+        environment: str | None = None,
+        pace: RunnerPace | None = None,
+        on_error: OnError | None = None,
+        streaming: bool = True,
+        transport: AsyncTransport | None = None,
+    ) -> None:
+        if not isinstance(definition, ProjectionDefinition):
+            raise InvalidArgument(f"{definition!r} is no projection. Write @projection(...) above its handler.")
+        caller = Caller.found(url, api_key, environment)
+        self.definition = definition
+        self._transport = transport or AiohttpTransport(caller.url)
+        self._protocol = ProjectionProtocol(definition, self._transport, caller)
+        self._pace = pace or RunnerPace()
+        self._on_error = on_error
+        self._streaming = streaming and self._protocol.can_stream
+        # Saved states by partition, the least recently used first.
+        self._states: OrderedDict[str, Raw | None] = OrderedDict()
+        self._failing: tuple[str, int] = ("", 0)
+        self._rests = 0
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.events_done = 0
+
+    @property
+    def name(self) -> str:
+        return self.definition.name
+
+    async def start(self) -> None:
+        """Begins to run in the background; `stop` ends it."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"projection-{self.name}")
+
+    async def serve(self) -> None:
+        """Runs until stopped. Raises ProjectionAuthError, InvalidProjection, or what else no later try will mend."""
+        await self.start()
+        assert self._task is not None
+        try:
+            await asyncio.shield(self._task)
+        finally:
+            await self.stop()
+
+    async def stop(self, *, flush: float | None = None) -> None:
+        """Saves the batch under way, gives the lease back, ends.
+
+        flush: seconds after which what is under way is cancelled; None for the pace's.
+        """
+        self._stopping.set()
+        task = self._task
+        if task is not None and not task.done():
+            await asyncio.wait([task], timeout=self._pace.flush if flush is None else flush)
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.stop()
+
+    def __repr__(self) -> str:
+        return f"<ProjectionRunner of {self.name}>"
+
+    # A runner's life.
+
+    async def _run(self) -> None:
+        registered = False
+        while not self._stopping.is_set():
+            try:
+                if not registered:
+                    await self._protocol.register()
+                    registered = True
+                granted = await self._protocol.acquire()
+                if granted is None:
+                    self._rests = 0
+                    await self._rest(self._pace.standby * random.uniform(0.8, 1.2))
+                    continue
+                await self._run_with(granted)
+            except LeaseLost:
+                # Another runner has it, or the projection is built anew: stand by, load again.
+                continue
+            except NotFound as fault:
+                # Deleted. It is registered again, as when the runner started.
+                registered = False
+                await self._rest_after(fault)
+            except IronflowError as fault:
+                if (not registered and not is_transient(fault)) or isinstance(fault, ProjectionAuthError):
+                    raise
+                await self._rest_after(fault)
+
+    async def _run_with(self, granted: Granted) -> None:
+        """Works while the lease lasts. Raises LeaseLost when it is lost, NotFound when the projection is gone."""
+        self._protocol.lease = granted.lease
+        self._rests = 0
+        logger.info("projection runs", extra={"projection": self.name, "epoch": granted.lease.epoch})
+        working = asyncio.ensure_future(self._work())
+        renewing = asyncio.ensure_future(self._keep_lease(granted.ttl.total_seconds() / 3))
+        try:
+            await asyncio.wait((working, renewing), return_when=asyncio.FIRST_COMPLETED)
+            # Whichever ended first says why; renewing ends by losing the lease.
+            await (working if working.done() else renewing)
+        finally:
+            for task in (working, renewing):
+                task.cancel()
+            await asyncio.wait((working, renewing))
+            with suppress(IronflowError):
+                await self._protocol.release()
+            self._protocol.lease = None
+
+    async def _keep_lease(self, every_s: float) -> None:
+        pause_s = every_s
+        while True:
+            await asyncio.sleep(pause_s)
+            try:
+                await self._protocol.renew()
+                pause_s = every_s
+            except IronflowError as fault:
+                if not is_transient(fault):
+                    raise
+                pause_s = self._pace.renew_retry
+
+    async def _work(self) -> None:
+        """Feeds and saves until stopped; after a failure again from what is saved."""
+        while not self._stopping.is_set():
+            self._states.clear()
+            try:
+                await (self._work_by_stream() if self._streaming else self._work_by_polls())
+            except StreamingUnsupported:
+                logger.info("projection polls", extra={"projection": self.name})
+                self._streaming = False
+            except (LeaseLost, NotFound, ProjectionAuthError):
+                raise
+            except IronflowError as fault:
+                await self._rest_after(fault)
+
+    async def _work_by_polls(self) -> None:
+        pause_s = self._pace.empty
+        while not self._stopping.is_set():
+            batch = await self._protocol.poll()
+            if batch:
+                await self.process(batch)
+                pause_s = self._pace.empty
+            else:
+                await self._rest(pause_s)
+                pause_s = min(pause_s * 2, self._pace.empty_max)
+
+    async def _work_by_stream(self) -> None:
+        """Reads ahead while a batch is worked off: what comes meanwhile is the next batch."""
+        queue: asyncio.Queue[ProjectionEvent | None] = asyncio.Queue(self.definition.batch_size * 2)
+
+        async def read() -> None:
+            async with aclosing(self._protocol.stream()) as stream:  # pyright: ignore[reportArgumentType]
+                async for event in _within(stream, self._pace.silence):
+                    await queue.put(event)
+
+        reading = asyncio.ensure_future(read())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            while not self._stopping.is_set():
+                batch = await self._gathered(queue, reading, stopping)
+                if batch:
+                    await self.process(batch)
+                elif reading.done():
+                    # Raises why it ended; ended in good order, the runner starts again from what is saved.
+                    await reading
+                    await self._rest(self._pace.empty)
+                    return
+        finally:
+            for task in (reading, stopping):
+                task.cancel()
+            await asyncio.wait((reading, stopping))
+
+    async def _gathered(
+        self,
+        queue: "asyncio.Queue[ProjectionEvent | None]",
+        reading: "asyncio.Future[None]",
+        stopping: "asyncio.Future[Literal[True]]",
+    ) -> list[ProjectionEvent]:
+        """The next batch: what has come, and what comes within a moment. Empty when nothing more will come."""
+        batch: list[ProjectionEvent] = []
+        if queue.empty():
+            getting = asyncio.ensure_future(queue.get())
+            try:
+                await asyncio.wait((getting, reading, stopping), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not getting.done():
+                    getting.cancel()
+                    await asyncio.wait([getting])
+            if not getting.cancelled():
+                event = getting.result()
+                batch += [event] if event is not None else []
+                await asyncio.sleep(self._pace.gather)
+        while len(batch) < self.definition.batch_size and not queue.empty():
+            event = queue.get_nowait()
+            batch += [event] if event is not None else []
+        return batch
+
+    # One batch.
+
+    async def process(self, batch: list[ProjectionEvent]) -> None:
+        """Folds a batch and saves it. Raises HandlerFailed after saving what could be folded, or why a save failed."""
+        if self.definition.mode == "external":
+            done = await deliver(self.definition, batch)
+            if done.last is not None:
+                await self._protocol.ack(done.last)
+            failures = [done.failure] if done.failure is not None else []
+        else:
+            failures = await self._process_partitions(batch)
+        for failure in failures:
+            raise failure
+        self._failing = ("", 0)
+        self._rests = 0
+        self.events_done += len(batch)
+
+    async def _process_partitions(self, batch: list[ProjectionEvent]) -> list[HandlerFailed]:
+        failures: list[HandlerFailed] = []
+        waiting: list[tuple[str, Folded]] = []
+        for partition, events in by_partition(batch).items():
+            folded = await fold(self.definition, await self._state(partition), events)
+            if folded.failure is not None:
+                failures.append(folded.failure)
+            if folded.state is not None:
+                waiting.append((partition, folded))
+            if len(waiting) == SAVES_AT_ONCE:
+                await self._save(waiting)
+                waiting = []
+        await self._save(waiting)
+        return failures
+
+    async def _state(self, partition: str) -> Raw | None:
+        """The saved state of a partition; asked of the server once, for nobody else writes it."""
+        if partition not in self._states:
+            self._states[partition] = await self._protocol.load(partition)
+            if len(self._states) > STATES_MAX:
+                self._states.popitem(last=False)
+        self._states.move_to_end(partition)
+        return self._states[partition]
+
+    async def _save(self, folded: list[tuple[str, Folded]]) -> None:
+        """Saves partitions side by side; each that is saved stays so when another fails, which is raised."""
+        saving = [self._save_one(partition, each) for partition, each in folded]
+        for outcome in await asyncio.gather(*saving, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _save_one(self, partition: str, folded: Folded) -> None:
+        assert folded.state is not None
+        assert folded.last is not None
+        await self._protocol.save(partition, folded.state, folded.last)
+        self._states[partition] = folded.state
+
+    # Failures.
+
+    async def _rest_after(self, fault: IronflowError) -> None:
+        """Tells of a failure and rests, longer each time."""
+        if isinstance(fault, HandlerFailed) and fault.event is not None:
+            event_id, times = self._failing
+            self._failing = (fault.event.id, times + 1 if event_id == fault.event.id else 1)
+            if self._failing[1] <= self.definition.max_retries:
+                logger.warning("projection handler failed", extra={"projection": self.name, "fault": fault.message})
+            else:
+                logger.error("projection is stuck", extra={"projection": self.name, "fault": fault.message})
+                self._tell(fault)
+        else:
+            if not self._rests:
+                logger.warning("projection starts again", extra={"projection": self.name, "fault": fault.message})
+            self._tell(fault)
+        pause_s = min(self._pace.retry * 2.0 ** min(self._rests, 16), self._pace.retry_max)
+        self._rests += 1
+        await self._rest(pause_s)
+
+    def _tell(self, fault: IronflowError) -> None:
+        if self._on_error is not None:
+            self._on_error(fault)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+
+async def _within(
+    stream: AsyncIterator[ProjectionEvent | None], silence_s: float
+) -> AsyncIterator[ProjectionEvent | None]:
+    """The stream's frames. Raises DeadlineExceeded when it says nothing for so long."""
+    while True:
+        try:
+            async with asyncio.timeout(silence_s):
+                frame = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise DeadlineExceeded(f"The stream of events said nothing for {silence_s:g} s.") from None
+        yield frame

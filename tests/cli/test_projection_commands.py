@@ -1,0 +1,58 @@
+"""`ironflow projection` against a real server."""
+
+import json
+import uuid
+
+import pytest
+
+from ironflow import sync
+from ironflow.base.json import Json
+from ironflow.features.projections import contract
+
+
+@pytest.fixture
+def name(ironflow, server):
+    """A projection of two events, of which one is saved."""
+    name, event = f"totals-{uuid.uuid4().hex[:8]}", f"order.{uuid.uuid4().hex[:8]}"
+    with sync.Client(server) as client:
+        for n in (1, 2):
+            client.emit(event, {"n": n})
+        client.call(contract.register, contract.Register(name=name, events=[event]))
+        first = client.call(contract.poll, contract.Poll(name=name)).events[0]
+        state = contract.SaveState(
+            name=name, state=json_of({"count": 1}), last_event_seq=first.seq or 0, last_event_id=first.id or ""
+        )
+        client.call(contract.save, state)
+    return name
+
+
+def json_of(value):
+    return Json(json.dumps(value).encode())
+
+
+def test_a_projection_is_listed_shown_and_told_about(ironflow, name):
+    assert name in ironflow("projection", "list").out
+    assert ironflow("projection", "get", name, "--json").json["state"]["state"] == {"count": 1}
+    assert json.loads(ironflow("projection", "get", name).out) == {"count": 1}
+    assert ironflow("projection", "status", name, "--json").json["lag"] == 1
+    assert ironflow("projection", "partitions", name).out == "__global__\n"
+
+
+def test_a_projection_is_paused_resumed_rebuilt_cancelled_and_deleted(ironflow, name):
+    assert ironflow("projection", "pause", name).out == f"{name} is paused\n"
+    assert ironflow("projection", "resume", name).out == f"{name} is active\n"
+    assert ironflow("projection", "rebuild", name, "--dry-run").out == "2 events would be looked at\n"
+    assert ironflow("projection", "rebuild", name).out == f"{name} is rebuilding: 2 events\n"
+    assert "0 of 2 events (0%)" in ironflow("projection", "status", name).out
+    assert ironflow("projection", "rebuild", name).code == 5
+    assert ironflow("projection", "cancel", name).out == f"{name} is active\n"
+    assert ironflow("projection", "delete", name).code == 2
+    assert ironflow("projection", "delete", name, "--yes").out == f"deleted projection {name}\n"
+    assert ironflow("projection", "status", name).code == 4
+
+
+def test_waiting_for_a_projection_says_whether_it_caught_up(ironflow, name):
+    assert ironflow("projection", "wait", name, "--seq", str(1)).code == 0
+    late = ironflow("projection", "wait", name, "--timeout", "10ms")
+    assert (late.code, "1 events behind" in late.out) == (75, True)
+    assert ironflow("projection", "wait", name, "--seq", "1", "--event", "x").code == 2

@@ -1,0 +1,379 @@
+"""The SDK's runner on a whole server: whatever happens to it, the state is the fold of the log."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from ironflow.base.errors import ConnectionLost, IronflowError
+from ironflow.features.projections import contract, feeder
+from ironflow.projection import ProjectionDefinition, ProjectionEvent, ProjectionRunner, RunnerPace, create_projection
+from ironflow.sdk.client import Client
+from ironflow.sdk.projection_looking import state_as_of
+from ironflow.sdk.transport import Answer
+from ironflow.testing.app_transport import AppTransport
+from ironflow.worker import Worker, function
+from tests.support.house import open_house
+from tests.support.work import Work
+
+QUICK = RunnerPace(standby=0.02, retry=0.01, retry_max=0.02, renew_retry=0.01, empty=0.005, empty_max=0.01, flush=5.0)
+STATE = {"seen": []}
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(feeder, "LOOK_AGAIN_S", 0.02)
+
+
+def listing(state: Any, event: ProjectionEvent) -> Any:
+    """Every event's place, in order: a missing, a second or a misplaced one shows."""
+    return {"seen": [*state["seen"], event.seq]}
+
+
+def totals(**more: Any) -> ProjectionDefinition:
+    given = {"name": "totals", "events": ["order.*"], "initial_state": STATE, "handler": listing, "batch_size": 5}
+    return create_projection(**given | more)
+
+
+class Faulty(AppTransport):
+    """A network that can break: `fault` is asked before and after each request, with its path."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self.before: Callable[[str], None] = lambda path: None
+        self.after: Callable[[str], None] = lambda path: None
+
+    async def request(self, method: str, path: str, headers: Any, body: bytes | None, timeout: float) -> Answer:
+        self.before(path)
+        answer = await super().request(method, path, headers, body, timeout)
+        self.after(path)
+        return answer
+
+
+@asynccontextmanager
+async def running(house: Work, definition: ProjectionDefinition, **more: Any) -> AsyncIterator[ProjectionRunner]:
+    transport = more.pop("transport", None) or AppTransport(house.inside.app)
+    async with ProjectionRunner(definition, transport=transport, pace=QUICK, **more) as runner:
+        yield runner
+
+
+def a_client(house: Work) -> Client:
+    return Client(transport=AppTransport(house.inside.app))
+
+
+async def caught_up(house: Work, name: str = "totals", partition: str = "") -> Any:
+    """The state when everything in the log is saved."""
+    client = a_client(house)
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                if (await client.projections.wait(name, timeout="1s")).caught_up:
+                    return (await client.projections.get(name, partition=partition)).state
+            except (contract.ProjectionNotFound, contract.NotWaitable):
+                # Not registered yet, or being rebuilt.
+                await asyncio.sleep(0.01)
+
+
+async def emit(house: Work, count: int, **data: Any) -> None:
+    for n in range(count):
+        await house.emit("order.placed", {"n": n, **data})
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_a_runner_folds_what_was_there_and_what_comes(house: Work, streaming: bool):
+    await emit(house, 12)
+    async with running(house, totals(), streaming=streaming):
+        before = await caught_up(house)
+        await emit(house, 3)
+        after = await caught_up(house)
+
+    assert before == {"seen": list(range(1, 13))}
+    assert after == {"seen": list(range(1, 16))}
+
+
+async def test_a_runner_falls_back_to_polls_where_streams_are_unknown(house: Work):
+    await emit(house, 3)
+
+    class NoStreams(AppTransport):
+        @asynccontextmanager
+        async def stream(self, method: str, path: str, headers: Any, body: bytes | None) -> AsyncIterator[Any]:
+            async with AppTransport.stream(self, method, f"{path}Unknown", headers, body) as answer:
+                yield answer
+
+    async with running(house, totals(), transport=NoStreams(house.inside.app)):
+        assert await caught_up(house) == {"seen": [1, 2, 3]}
+
+
+async def test_partitions_have_states_of_their_own_also_after_a_restart(house: Work):
+    definition = totals(partition_key="data.c")
+    for customer in "abcab":
+        await emit(house, 1, c=customer)
+    async with running(house, definition):
+        await caught_up(house)
+    for customer in "ca":
+        await emit(house, 1, c=customer)
+    async with running(house, definition):
+        states = [await caught_up(house, partition=each) for each in "abc"]
+
+    assert states == [{"seen": [1, 4, 7]}, {"seen": [2, 5]}, {"seen": [3, 6]}]
+
+
+async def test_an_external_runner_delivers_in_order_and_acknowledges(house: Work):
+    seen: list[int] = []
+
+    async def deliver(event: ProjectionEvent) -> None:
+        seen.append(event.seq)
+
+    await emit(house, 7)
+    async with running(house, create_projection(name="mailer", events=["order.*"], handler=deliver)):
+        await caught_up(house, "mailer")
+
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_a_handler_that_raises_holds_nothing_but_its_own_event_up(house: Work):
+    failing = True
+    faults: list[IronflowError] = []
+    told = asyncio.Event()
+
+    def tell(fault: IronflowError) -> None:
+        faults.append(fault)
+        told.set()
+
+    def sometimes(state: Any, event: ProjectionEvent) -> Any:
+        if event.seq == 4 and failing:
+            raise ValueError("not yet")
+        return listing(state, event)
+
+    await emit(house, 6)
+    definition = totals(handler=sometimes, max_retries=1)
+    async with running(house, definition, on_error=tell):
+        await asyncio.wait_for(told.wait(), 20)
+        stuck = (await a_client(house).projections.get("totals")).state
+        failing = False
+        house.move(60_000)
+        state = await caught_up(house)
+
+    assert (stuck, state) == ({"seen": [1, 2, 3]}, {"seen": [1, 2, 3, 4, 5, 6]})
+    assert "ValueError: not yet" in faults[0].message
+
+
+# The points of a runner's cycle at which it is cut off: before its save left, and after the server has it.
+POINTS = ["GetProjection", "SaveProjectionState", "RenewProjectionLease", "AcquireProjectionLease"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_network_that_breaks_at_any_point_costs_nothing(house: Work, point: str, when: str):
+    transport = Faulty(house.inside.app)
+    breaks = iter([True, False, True, True] + [False] * 1000)
+
+    def broken(path: str) -> None:
+        if path.endswith(point) and next(breaks):
+            raise ConnectionLost("the network is gone")
+
+    setattr(transport, when, broken)
+    definition = totals(partition_key="data.c")
+    for customer in "abcabcab":
+        await emit(house, 1, c=customer)
+    async with running(house, definition, transport=transport):
+        # A lease whose grant never arrived is nobody's until its time is over.
+        passing = asyncio.ensure_future(time_passes(house))
+        states = [await caught_up(house, partition=each) for each in "abc"]
+        passing.cancel()
+        await asyncio.wait([passing])
+
+    assert states == [{"seen": [1, 4, 7]}, {"seen": [2, 5, 8]}, {"seen": [3, 6]}]
+
+
+async def time_passes(house: Work) -> None:
+    while True:
+        await asyncio.sleep(0.05)
+        house.move(1_000)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("nth", range(6))
+async def test_a_runner_killed_at_any_save_is_followed_by_one_that_ends_with_the_same_states(
+    house: Work, nth: int, when: str
+):
+    definition = totals(partition_key="data.c", batch_size=4)
+    for customer in "abcaabbc":
+        await emit(house, 1, c=customer)
+    transport = Faulty(house.inside.app)
+    saves = iter(range(1000))
+    dead = asyncio.Event()
+
+    def kill(path: str) -> None:
+        if path.endswith("SaveProjectionState") and (next(saves) == nth or dead.is_set()):
+            dead.set()
+            raise ConnectionLost("killed")
+
+    setattr(transport, when, kill)
+    runner = ProjectionRunner(definition, transport=transport, pace=QUICK)
+    await runner.start()
+    async with asyncio.timeout(20):
+        await dead.wait()
+    # Nothing is flushed and nothing released, as when the process is gone.
+    await abandon(runner)
+    house.move(30_000)
+    async with running(house, definition):
+        states = [await caught_up(house, partition=each) for each in "abc"]
+
+    assert states == [{"seen": [1, 4, 5]}, {"seen": [2, 6, 7]}, {"seen": [3, 8]}]
+
+
+async def abandon(runner: ProjectionRunner) -> None:
+    runner._protocol.release = nothing  # pyright: ignore[reportPrivateUsage]
+    await runner.stop(flush=0)
+
+
+async def nothing() -> None:
+    """What a process that is gone says."""
+
+
+async def test_a_standby_takes_over_when_the_lease_of_the_other_ends(house: Work):
+    await emit(house, 2)
+    async with AsyncExitStack() as stack:
+        first = ProjectionRunner(totals(), transport=AppTransport(house.inside.app), pace=QUICK)
+        await first.start()
+        await caught_up(house)
+        await stack.enter_async_context(running(house, totals()))
+        await abandon(first)
+        await emit(house, 3)
+        nobody = (await a_client(house).projections.status("totals")).lag
+
+        house.move(30_000)
+        state = await caught_up(house)
+
+    assert (nobody, state) == (3, {"seen": [1, 2, 3, 4, 5]})
+
+
+async def test_a_runner_that_ends_in_good_order_is_followed_at_once(house: Work):
+    async with running(house, totals()):
+        await emit(house, 1)
+        await caught_up(house)
+    async with running(house, totals()):
+        await emit(house, 1)
+        assert await caught_up(house) == {"seen": [1, 2]}
+
+
+async def test_of_two_runners_one_works_and_no_event_is_folded_twice(house: Work):
+    async with running(house, totals()) as one, running(house, totals()) as two:
+        await emit(house, 30)
+        state = await caught_up(house)
+
+    assert state == {"seen": list(range(1, 31))}
+    assert sorted([one.events_done, two.events_done]) == [0, 30]
+
+
+async def test_a_rebuild_under_traffic_ends_with_the_fold_of_the_log(house: Work):
+    client = a_client(house)
+    await emit(house, 20)
+    async with running(house, totals()):
+        await caught_up(house)
+        job = await client.projections.rebuild("totals")
+        await emit(house, 15)
+        state = await caught_up(house)
+
+    done = await client.projections.rebuild_job("totals")
+    assert state == {"seen": list(range(1, 36))}
+    assert done is not None
+    assert (done.job_id, done.status) == (job.job_id, "completed")
+
+
+async def test_one_partition_is_rebuilt_by_a_runner_that_goes_on(house: Work):
+    client = a_client(house)
+    for customer in "abab":
+        await emit(house, 1, c=customer)
+    async with running(house, totals(partition_key="data.c")):
+        await caught_up(house)
+        await client.projections.rebuild("totals", partition="a")
+        await emit(house, 1, c="a")
+        async with asyncio.timeout(20):
+            while (await client.projections.status("totals")).status == "rebuilding":
+                await house.loop("projections-rebuilds")
+                await asyncio.sleep(0.01)
+        states = [await caught_up(house, partition=each) for each in "ab"]
+
+    assert states == [{"seen": [1, 3, 5]}, {"seen": [2, 4]}]
+
+
+async def test_a_deleted_projection_is_registered_and_folded_again(house: Work):
+    client = a_client(house)
+    await emit(house, 3)
+    async with running(house, totals()):
+        await caught_up(house)
+        await client.projections.delete("totals")
+        state = await caught_up(house)
+    assert state == {"seen": [1, 2, 3]}
+
+
+async def test_a_paused_projection_waits_and_goes_on(house: Work):
+    client = a_client(house)
+    async with running(house, totals()):
+        await emit(house, 2)
+        await caught_up(house)
+        assert await client.projections.pause("totals") == "paused"
+        await emit(house, 2)
+        assert (await client.projections.status("totals")).lag == 2
+        assert await client.projections.resume("totals") == "active"
+        assert await caught_up(house) == {"seen": [1, 2, 3, 4]}
+
+
+async def test_events_of_a_megabyte_are_folded(house: Work):
+    def measuring(state: Any, event: ProjectionEvent) -> Any:
+        return {"bytes": state["bytes"] + len(event.data["text"])}
+
+    for _ in range(20):
+        await house.emit("order.placed", {"text": "x" * 1_000_000})
+    async with running(house, totals(initial_state={"bytes": 0}, handler=measuring, batch_size=100)):
+        assert await caught_up(house) == {"bytes": 20_000_000}
+
+
+async def test_a_worker_runs_projections_beside_functions_and_alone(house: Work):
+    @function("greet", on="order.placed")
+    async def greet(ctx: Any) -> str:
+        return "hello"
+
+    transport = AppTransport(house.inside.app)
+    async with Worker([greet], projections=[totals()], transport=transport, projection_pace=QUICK):
+        await emit(house, 1)
+        both = await caught_up(house)
+    async with Worker(projections=[totals()], transport=transport, projection_pace=QUICK):
+        await emit(house, 1)
+        alone = await caught_up(house)
+
+    assert (both, alone) == ({"seen": [1]}, {"seen": [1, 2]})
+
+
+async def test_a_registration_that_the_server_refuses_ends_the_runner(house: Work):
+    runner = ProjectionRunner(totals(name="a b"), transport=AppTransport(house.inside.app), pace=QUICK)
+    with pytest.raises(contract.InvalidProjection, match="no name of a projection"):
+        await runner.serve()
+
+
+async def test_the_state_as_of_any_moment_is_folded_where_it_was_not_recorded(database_url: str):
+    async with open_house(Work, database_url) as house:
+        client, definition = a_client(house), totals()
+        moments: list[int] = []
+        for _ in range(6):
+            moments.append(house.now)
+            await emit(house, 1)
+            house.move(1_000)
+        async with running(house, definition):
+            await caught_up(house)
+
+        states = [await state_as_of(client, definition, moment_of(at + 500)) for at in moments]
+        before = await state_as_of(client, definition, moment_of(moments[0] - 1))
+
+    assert states == [{"seen": list(range(1, n + 1))} for n in range(1, 7)]
+    assert before is None
+
+
+def moment_of(at: int) -> Any:
+    from ironflow.base.time import to_datetime
+
+    return to_datetime(at)
