@@ -333,6 +333,8 @@ class DeadLetter(View, kw_only=True, frozen=True):
     attempts: int
     dead_at: datetime
     data: Any = None
+
+
 class ProjectionState(View, kw_only=True, frozen=True):
     """The state of a projection's partition, and how the projection stands.
 
