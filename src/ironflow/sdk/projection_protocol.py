@@ -1,28 +1,24 @@
 """What a projection runner says to the server and hears back: protocol/projections.md, one method for each request."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-import msgspec
-
-from ironflow.base.errors import ConnectionLost, Internal, IronflowError, NotFound, Unauthenticated, Unimplemented
+from ironflow.base.errors import Internal, IronflowError, NotFound, Unauthenticated, Unimplemented
 from ironflow.base.json import NULL
 from ironflow.base.operation import Operation, Req, Res
-from ironflow.base.spelling import reader
 from ironflow.features.projections import contract
 from ironflow.features.projections.contract import EventKind, Lease
+from ironflow.sdk import streamed
 from ironflow.sdk.caller import Caller
 from ironflow.sdk.payload import Raw, from_payload
 from ironflow.sdk.projection import ProjectionDefinition, ProjectionEvent
-from ironflow.sdk.transport import Answer, AsyncTransport, StreamingTransport
-from ironflow.sdk.wire import RPC_PREFIX, error_in, outgoing, read_answer
+from ironflow.sdk.transport import Answer, AsyncStreaming, AsyncTransport, Refused
+from ironflow.sdk.wire import error_in, outgoing, read_answer
 
-HEAD_BYTES = 5
-END = 0x02
 REQUEST_S = 30.0
 POLL_S = 15.0
-STREAM_PATH = f"{RPC_PREFIX}{contract.follow.rpc[0]}"
 _REFUSED_KEY = (401, 403)
 # What a server, or something before it, answers that knows no streams.
 _NO_STREAMS = (404, 415, 501)
@@ -56,7 +52,7 @@ class ProjectionProtocol:
 
     @property
     def can_stream(self) -> bool:
-        return isinstance(self._transport, StreamingTransport)
+        return isinstance(self._transport, AsyncStreaming)
 
     async def register(self) -> None:
         """Raises InvalidProjection, or whatever else the server says to the definition."""
@@ -111,34 +107,34 @@ class ProjectionProtocol:
         request = contract.Poll(name=self._definition.name, batch_size=self._definition.batch_size, lease=self.lease)
         return [read_event(each) for each in (await self._ask(contract.poll, request, POLL_S)).events]
 
-    async def stream(self) -> AsyncIterator[ProjectionEvent | None]:
+    async def stream(self) -> AsyncGenerator[ProjectionEvent | None, None]:
         """Events as they come; None for a heartbeat. Ends when the server wants the runner to start again.
 
         Raises StreamingUnsupported, LeaseLost, ConnectionLost.
         """
-        if not isinstance(self._transport, StreamingTransport):
-            raise StreamingUnsupported()
+        if not isinstance(self._transport, AsyncStreaming):
+            raise StreamingUnsupported
         request = contract.Follow(
             name=self._definition.name,
             batch_size=self._definition.batch_size,
             accept_heartbeats=True,
             lease=self.lease,
         )
-        body = outgoing(contract.follow, request).body or b"{}"
-        headers = {**self._headers, "Content-Type": "application/connect+json", "Connect-Protocol-Version": "1"}
-        enveloped = b"\0" + len(body).to_bytes(4, "big") + body
-        async with self._transport.stream("POST", STREAM_PATH, headers, enveloped) as response:
-            if response.status in _NO_STREAMS:
-                raise StreamingUnsupported()
-            if response.status != 200:
-                raise self._fault(Answer(response.status, response.headers, await response.body()))
-            async for flags, message in _frames(response.chunks()):
-                if flags & END:
-                    _check_end(message)
-                    return
-                frame = _read_event(message)
-                yield read_event(frame) if frame.kind is not EventKind.HEARTBEAT else None
-        raise ConnectionLost("The stream of projection events broke off.")
+        messages = streamed.Messages(contract.follow)
+        path, headers = streamed.path_of(contract.follow), {**self._headers, **streamed.HEADERS}
+        parts = self._transport.stream("POST", path, headers, streamed.enveloped(request), REQUEST_S)
+        try:
+            async with aclosing(parts):
+                async for part in parts:
+                    for frame in messages.feed(part):
+                        yield None if frame.kind is EventKind.HEARTBEAT else read_event(frame)
+        except Refused as refusal:
+            if refusal.answer.status in _NO_STREAMS:
+                raise StreamingUnsupported from None
+            raise self._fault(refusal.answer) from None
+        except Unimplemented as fault:
+            raise StreamingUnsupported(fault.message) from None
+        messages.check_ended()
 
     def _held(self) -> contract.HeldLease:
         return contract.HeldLease(name=self._definition.name, lease=self.lease)
@@ -156,36 +152,6 @@ class ProjectionProtocol:
         if answer.status in _REFUSED_KEY:
             return ProjectionAuthError(f"The server refused this runner's API key: {fault.message}")
         return fault
-
-
-_read_event = reader(contract.ProjectionEvent).read
-
-
-async def _frames(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
-    """(flags, message) of each frame."""
-    held, place = b"", 0
-    async for chunk in chunks:
-        held, place = held[place:] + chunk, 0
-        while len(held) - place >= HEAD_BYTES:
-            size = int.from_bytes(held[place + 1 : place + HEAD_BYTES], "big")
-            if len(held) - place - HEAD_BYTES < size:
-                break
-            start = place + HEAD_BYTES
-            yield held[place], held[start : start + size]
-            place = start + size
-
-
-def _check_end(message: bytes) -> None:
-    """Raises the error that the last frame of a stream carries."""
-    try:
-        error: Mapping[str, Any] | None = msgspec.json.decode(message).get("error")
-    except (msgspec.DecodeError, AttributeError) as fault:
-        raise Internal(f"The last frame of the stream cannot be understood: {fault}") from fault
-    if error is not None:
-        fault = error_in(Answer(500, {}, msgspec.json.encode(error)))
-        if isinstance(fault, Unimplemented):
-            raise StreamingUnsupported(fault.message)
-        raise fault
 
 
 def read_event(frame: contract.ProjectionEvent) -> ProjectionEvent:

@@ -224,7 +224,7 @@ class ProjectionRunner:
         queue: asyncio.Queue[ProjectionEvent | None] = asyncio.Queue(self.definition.batch_size * 2)
 
         async def read() -> None:
-            async with aclosing(self._protocol.stream()) as stream:  # pyright: ignore[reportArgumentType]
+            async with aclosing(self._protocol.stream()) as stream:
                 async for event in _within(stream, self._pace.silence):
                     await queue.put(event)
 

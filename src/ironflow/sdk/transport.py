@@ -7,9 +7,6 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from ironflow.base.errors import ConnectionLost, DeadlineExceeded, InvalidArgument
@@ -30,7 +27,6 @@ _PROBES = [
         if hasattr(socket, name)
     ),
 ]
-CONNECT_S = 10.0
 
 
 class CannotConnect(ConnectionLost):
@@ -65,32 +61,6 @@ class AsyncTransport(Protocol):
     ) -> Answer: ...
 
     async def close(self) -> None: ...
-
-
-class StreamedAnswer(Protocol):
-    """An answer that comes piece by piece."""
-
-    status: int
-    headers: Mapping[str, str]
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises ConnectionLost when the connection breaks."""
-        ...
-
-    async def body(self) -> bytes:
-        """All of it: of an answer that is no stream."""
-        ...
-
-
-@runtime_checkable
-class StreamingTransport(Protocol):
-    """An AsyncTransport whose answers can be read while they come."""
-
-    def stream(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
-    ) -> AbstractAsyncContextManager[StreamedAnswer]:
-        """Raises as request does, without a limit of time."""
-        ...
 
 
 class Transport(Protocol):
@@ -171,10 +141,6 @@ class AiohttpTransport:
     async def stream(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> AsyncGenerator[bytes, None]:
-    @asynccontextmanager
-    async def stream(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
-    ) -> AsyncIterator[StreamedAnswer]:
         import aiohttp
         from yarl import URL
 
@@ -203,16 +169,6 @@ class AiohttpTransport:
         except aiohttp.ClientConnectorError as fault:
             raise CannotConnect(f"{self._url} cannot be reached: {fault.strerror or fault}. Is it running?") from fault
         except (aiohttp.ClientError, OSError) as fault:
-        url = URL(self._url + path, encoded=True)
-        no_limit = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
-        try:
-            async with session.request(
-                method, url, headers=headers, data=body, allow_redirects=False, timeout=no_limit
-            ) as response:
-                yield _Streamed(response, self._url)
-        except aiohttp.ClientConnectorError as fault:
-            raise CannotConnect(f"{self._url} cannot be reached: {fault.strerror or fault}. Is it running?") from fault
-        except aiohttp.ClientError as fault:
             raise ConnectionLost(f"The connection to {self._url} broke: {fault or type(fault).__name__}.") from fault
 
     def _open(self) -> "aiohttp.ClientSession":
@@ -231,28 +187,6 @@ class AiohttpTransport:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
-
-
-class _Streamed:
-    """aiohttp's response, with our errors."""
-
-    def __init__(self, response: "aiohttp.ClientResponse", url: str) -> None:
-        self._response = response
-        self._url = url
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        import aiohttp
-
-        try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, OSError) as fault:
-            raise ConnectionLost(f"The connection to {self._url} broke: {fault or type(fault).__name__}.") from fault
-
-    async def body(self) -> bytes:
-        return await self._response.read()
 
 
 class Urllib3Transport:

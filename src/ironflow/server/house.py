@@ -41,7 +41,6 @@ from ironflow.features.projections.rebuilds import Rebuilds
 from ironflow.features.projections.saving import History
 from ironflow.features.projections.service import Projections
 from ironflow.features.projections.waits import Waits
-from ironflow.features.projections.with_sql import AllProjections
 from ironflow.features.pubsub.service import PubSub
 from ironflow.features.query.service import Query
 from ironflow.features.runs.ledger import Ledger
@@ -169,11 +168,6 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         loops_failing=lambda: loops.failing,
     )
     emitter = Emitter(index, ledger, ids, schemas)
-    history = History(settings.projection_history_every_ms, settings.projection_history_days)
-    projections = Projections(db, ids, history, settings.projection_state_bytes_max)
-    rebuilds = Rebuilds(db, ids)
-    sql_projections = SqlProjections(db, sandbox, follower)
-    all_projections = AllProjections(projections, rebuilds, sql_projections)
     rooms = [
         ServerState(db, about),
         KeyValue(db, broker),
@@ -203,12 +197,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
             settings.projection_state_bytes_max,
         ),
         Rebuilds(db, ids),
-        Waits(db, broker),
-        projections,
-        rebuilds,
-        # After those two: what it handles it asks of them first.
-        all_projections,
-        Waits(db, broker, all_projections, settings.projection_waits_max),
+        Waits(db, broker, settings.projection_waits_max),
         Feeder(db, broker, clock, ids),
         Query(db, sandbox),
     ]

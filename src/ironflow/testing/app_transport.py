@@ -1,15 +1,14 @@
 """The SDK's transport to a server in the same process: HTTP without a socket, by way of the ASGI application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
 import urllib3
 
 from ironflow.base.errors import ConnectionLost, DeadlineExceeded
-from ironflow.sdk.transport import Answer, StreamedAnswer
+from ironflow.sdk.transport import OK, Answer, Refused
 from ironflow.transports.http import App
 
 
@@ -30,16 +29,22 @@ class AppTransport:
             raise DeadlineExceeded(f"The server did not answer within {timeout:.3g} s.") from None
         return exchange.answer()
 
-    @asynccontextmanager
     async def stream(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
-    ) -> AsyncIterator[StreamedAnswer]:
-        streamed = _Streamed(body or b"")
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> AsyncGenerator[bytes, None]:
+        streamed = _Streamed(body)
         running = asyncio.ensure_future(self._app(_scope(method, path, headers), streamed.receive, streamed.send))
         running.add_done_callback(lambda _: streamed.end())
         try:
-            await streamed.begun.wait()
-            yield streamed
+            async with asyncio.timeout(timeout):
+                await streamed.begun.wait()
+            if streamed.status != OK:
+                whole = b"".join([chunk async for chunk in streamed.chunks()])
+                raise Refused(Answer(streamed.status, streamed.headers, whole))
+            async for chunk in streamed.chunks():
+                yield chunk
+        except TimeoutError:
+            raise DeadlineExceeded(f"The server did not answer within {timeout:.3g} s.") from None
         finally:
             streamed.gone.set()
             # The application notices by itself that its client has gone; what does not is ended.
@@ -93,12 +98,9 @@ class _Streamed:
         self.begun.set()
         self._chunks.put_nowait(None)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         while (chunk := await self._chunks.get()) is not None:
             yield chunk
-
-    async def body(self) -> bytes:
-        return b"".join([chunk async for chunk in self.chunks()])
 
 
 class _Exchange:

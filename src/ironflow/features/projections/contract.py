@@ -16,7 +16,6 @@ from ironflow.base.fields import Message, WireEnum, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
 from ironflow.features.events.contract import EventNotFound
-from ironflow.features.sql_projections.contract import ProjectionNameTaken
 
 GLOBAL = "__global__"
 
@@ -511,8 +510,7 @@ _PATH = "/api/v1/projections/{name}"
 
 register = operation(
     "projections.register", Register, Registered,
-    rpc="ProjectionService/RegisterProjection", scope="projections:run",
-    errors=(InvalidProjection, ProjectionNameTaken),
+    rpc="ProjectionService/RegisterProjection", scope="projections:run", errors=(InvalidProjection,),
     doc="Makes a projection known, or updates what it is; its cursor and states stay.",
 )  # fmt: skip
 acquire_lease = operation(

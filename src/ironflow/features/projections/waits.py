@@ -17,7 +17,6 @@ from ironflow.features.projections import contract, feeding, rules, saving
 from ironflow.features.projections.contract import FrameKind, Waited, WaitFrame, WaitItem
 from ironflow.features.projections.rules import Feed, ProjectionRow
 from ironflow.features.projections.saving import TOPIC, bell_key
-from ironflow.features.projections.with_sql import AllProjections
 from ironflow.log.matching import count_between
 from ironflow.log.read import head, records
 from ironflow.storage.port import Database, Tx
@@ -29,11 +28,10 @@ LOOK_AGAIN_S = 1.0
 
 
 class Waits:
-    """Waiting for projections, at most `waits_max` callers at a time on a node. others: waits for SQL projections."""
+    """Waiting for projections, at most `waits_max` callers at a time on a node."""
 
-    def __init__(self, db: Database, broker: Broker, others: AllProjections, waits_max: int) -> None:
+    def __init__(self, db: Database, broker: Broker, waits_max: int) -> None:
         self._db = db
-        self._others = others
         self._broker = broker
         self._free = waits_max
 
@@ -81,12 +79,6 @@ class Waits:
                 except contract.NotWaitable as refusal:
                     yield WaitFrame(kind=FrameKind.DONE, error=refusal.message)
                     return
-                except contract.ProjectionNotFound:
-                    ended = await self._others.waited(call, item, deadline)
-                    if ended is None:
-                        raise
-                    yield _frame(FrameKind.DONE, ended, timed_out=ended.timed_out)
-                    return
                 if seen.caught_up or _time() >= deadline:
                     yield _frame(FrameKind.DONE, seen, timed_out=not seen.caught_up)
                     return
@@ -109,13 +101,7 @@ class Waits:
         looking = _Looking(self._db, call.environment, item)
         with self._broker.bell(TOPIC, bell_key(call.environment, item.name)) as bell:
             while True:
-                try:
-                    seen = await looking.look()
-                except contract.ProjectionNotFound:
-                    ended = await self._others.waited(call, item, deadline)
-                    if ended is None:
-                        raise
-                    return ended
+                seen = await looking.look()
                 if seen.caught_up:
                     return seen
                 if _time() >= deadline:

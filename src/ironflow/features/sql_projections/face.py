@@ -244,6 +244,7 @@ def _status(found: contract.SqlProjection) -> projections.Status:
         name=found.name,
         status=found.status,
         mode="sql",
+        type="sql",
         last_event_seq=found.last_event_seq,
         lag=found.lag,
         error_message=found.error_message,
