@@ -10,7 +10,7 @@ from rich.text import Text
 from ironflow.base.spelling import writer
 from ironflow.base.time import to_datetime
 from ironflow.cli import bulk, controls
-from ironflow.cli.exits import Exit
+from ironflow.cli.exits import Exit, UsageError
 from ironflow.cli.filters import run_status
 from ironflow.cli.invocation import Cli, Here
 from ironflow.cli.output import json_line, status_text, table
@@ -19,6 +19,7 @@ from ironflow.cli.timeline import ASCII, FINE, Signs, changes
 from ironflow.cli.times import read_moment, span_text, time_text
 from ironflow.features.controls import contract as control
 from ironflow.features.controls.contract import Why
+from ironflow.features.redaction import contract as redaction
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import Run, RunStatus, Step
 
@@ -27,6 +28,35 @@ app = App("run", help="Look at runs, follow them, take them in hand.")
 RunId = Annotated[str, Parameter(help="The run's id, such as run_06DGK3….")]
 _LOOK_EVERY_S = 0.25
 _CHILDREN_MAX = 50
+
+
+@app.command
+def redact(
+    run: RunId,
+    /,
+    *,
+    step: str = "",
+    reason: str = "",
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False,
+    cli: Here,
+) -> None:
+    """Replace input, output and history of an ended run and its steps by markers. There is no way back.
+
+    Args:
+        step: Only this step, by row id or step id.
+        reason: Why; it is kept for ever, so write nothing in it that is to be forgotten.
+        yes: Do not ask.
+    """
+    what = f"step {step}" if step else f"run {run} with its steps and its event"
+    if not yes and not cli.confirm(f"Redact {what} for ever?"):
+        raise UsageError(f"{what} is left as it is. Add --yes to redact it for ever.")
+    if step:
+        answer = cli.ask(redaction.redact_step, redaction.RedactStep(id=step, reason=reason))
+    else:
+        answer = cli.ask(redaction.redact_run, redaction.RedactRun(id=run, reason=reason))
+    cli.show(answer, lambda: f"redacted {what}, {answer.payloads} payloads")
+    for child in answer.children:
+        cli.say(f"It invoked a run that is as it was: ironflow run redact {child}", "dim")
 
 
 @app.command(name="list")

@@ -246,6 +246,7 @@ class Event(View, kw_only=True, frozen=True):
     run_id: str | None = None
     namespace: str = "default"
     position: int = 0
+    imported_at: datetime | None = None
 
 
 class StreamEvent(View, kw_only=True, frozen=True):
@@ -333,6 +334,10 @@ class DeadLetter(View, kw_only=True, frozen=True):
     attempts: int
     dead_at: datetime
     data: Any = None
+class EventWithRuns(Event, kw_only=True, frozen=True):
+    """run_ids: the runs that it started, oldest first."""
+
+    run_ids: list[str] = []
 
 
 class ProjectionState(View, kw_only=True, frozen=True):

@@ -14,6 +14,7 @@ from ironflow.features.audit.service import Audit
 from ironflow.features.bulk.loops import AdvanceBulk
 from ironflow.features.bulk.service import BulkJobs
 from ironflow.features.config.service import ConfigDocuments
+from ironflow.features.consumer_groups import in_tx as consumer_groups_in_tx
 from ironflow.features.consumer_groups.desk import Desk as GroupDesk
 from ironflow.features.consumer_groups.loops import KeepMembers, PurgeDeadLetters, Redeliver
 from ironflow.features.consumer_groups.service import ConsumerGroups
@@ -22,7 +23,7 @@ from ironflow.features.cron.loops import FireCron
 from ironflow.features.debounces.loops import FireDebounces
 from ironflow.features.debounces.service import Debounces
 from ironflow.features.events.emitting import Emitter
-from ironflow.features.events.loops import ForgetKeys
+from ironflow.features.events.loops import ForgetKeys, PurgeEvents
 from ironflow.features.events.service import Events
 from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.functions.service import Functions
@@ -35,6 +36,7 @@ from ironflow.features.jobs.rules import Timing
 from ironflow.features.jobs.service import Jobs
 from ironflow.features.kv.loops import Expire
 from ironflow.features.kv.service import KeyValue
+from ironflow.features.projections import in_tx as projections_in_tx
 from ironflow.features.projections.feeder import Feeder
 from ironflow.features.projections.loops import EndRebuilds, ForgetStates
 from ironflow.features.projections.rebuilds import Rebuilds
@@ -43,6 +45,7 @@ from ironflow.features.projections.service import Projections
 from ironflow.features.projections.waits import Waits
 from ironflow.features.pubsub.service import PubSub
 from ironflow.features.query.service import Query
+from ironflow.features.redaction.service import Redaction
 from ironflow.features.runs.ledger import Ledger
 from ironflow.features.runs.live import LiveSteps
 from ironflow.features.runs.loops import AdmitQueued, ForgetShapes, PurgeRuns
@@ -51,6 +54,7 @@ from ironflow.features.runs.service import Runs
 from ironflow.features.schemas.enforcing import SchemaGuard
 from ironflow.features.schemas.service import EventSchemas
 from ironflow.features.server_state.service import About, ServerState
+from ironflow.features.sql_projections import in_tx as sql_projections_in_tx
 from ironflow.features.sql_projections.face import Face
 from ironflow.features.sql_projections.following import Follower
 from ironflow.features.sql_projections.loops import FollowLog, SweepPlaces
@@ -62,6 +66,7 @@ from ironflow.features.subscriptions.system import SystemFeed
 from ironflow.features.time_travel.loops import ForgetRecordings
 from ironflow.features.time_travel.service import TimeTravel
 from ironflow.features.timers.loops import FireTimers
+from ironflow.log.holds import slowest_follower
 from ironflow.log.tail import Tail
 from ironflow.server.loops import Loop, Loops
 from ironflow.server.metrics import Live, Metrics
@@ -178,6 +183,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
             db, emitter, ids, Limits(settings.event_bytes_max, settings.snapshot_bytes_max, settings.snapshots_kept)
         ),
         EventSchemas(db),
+        Redaction(db, ids),
         runs,
         jobs,
         workers,
@@ -238,6 +244,12 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         OfferAgain(db, jobs.desk),
         Expire(db),
         ForgetKeys(db),
+        # Whoever reads the log with a cursor of its own has a hold here: nothing is removed before it was read.
+        PurgeEvents(
+            db,
+            settings.event_retention_days,
+            [slowest_follower, projections_in_tx.slowest, sql_projections_in_tx.slowest, consumer_groups_in_tx.slowest],
+        ),
         PurgeRuns(db, settings.run_retention_days),
         PurgeNotes(db, settings.run_retention_days),
         ForgetRecordings(db),

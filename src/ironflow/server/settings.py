@@ -63,6 +63,11 @@ class Settings:
     event_schema_enforcement: Literal["off", "warn", "reject"] = _setting(
         "off", "What becomes of events that do not fit their registered schema: not looked at, logged, or refused."
     )
+    event_retention_days: float = _setting(
+        0,
+        "Days after which events are removed from the beginning of the log, "
+        "unless a run, a reader or an entity still needs them; 0 keeps all.",
+    )
     run_retention_days: float = _setting(0, "Days after its end when a run is removed with its steps; 0 keeps all.")
     snapshots_kept: int = _setting(0, "Snapshots kept of each entity, those of the latest versions; 0 keeps all.")
     dead_letter_retention_days: float = _setting(
@@ -113,6 +118,7 @@ FILE_KEYS = {
     "sql.statementMs": "sql_statement_ms",
     "sql.role": "sql_role",
     "retention.runDays": "run_retention_days",
+    "retention.eventDays": "event_retention_days",
     "retention.snapshotsKept": "snapshots_kept",
     "schemas.enforcement": "event_schema_enforcement",
     "retention.deadLetterDays": "dead_letter_retention_days",

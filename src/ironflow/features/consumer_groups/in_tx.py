@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from ironflow.features.consumer_groups import store
+from ironflow.log.holds import Held
 from ironflow.log.record import Kind
 from ironflow.log.topics import topic_pattern
 from ironflow.storage.port import Tx
@@ -31,3 +32,8 @@ def reads(reader: Reader, kind: Kind, name: str) -> bool:
     """Whether the group's pattern means records of that kind and name."""
     pattern = topic_pattern(reader.pattern)
     return pattern.kind == kind and pattern.fits_name(name)
+
+
+def slowest(tx: Tx) -> Held | None:
+    """The group that has come least far in the log: by its position, or by what it delivers or has given up."""
+    return store.slowest(tx)

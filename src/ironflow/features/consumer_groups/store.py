@@ -7,6 +7,7 @@ from msgspec.structs import asdict
 
 from ironflow.base.time import Millis
 from ironflow.features.consumer_groups.rules import Delivery, Group
+from ironflow.log.holds import Held
 from ironflow.storage.port import Params, Tx
 
 _GROUP = ", ".join(Group.__struct_fields__)
@@ -33,6 +34,12 @@ SAVE_GROUP = """UPDATE consumer_groups SET pattern = :pattern, filter_expr = :fi
  redeliver_delay_ms = :redeliver_delay_ms, metadata = :metadata, status = :status, version = :version,
  updated_at = :updated_at
 WHERE id = :id"""
+# A delivery and a dead letter need their event itself.
+SLOWEST = """SELECT g.name, f.position FROM
+ (SELECT id AS group_id, position FROM consumer_groups
+  UNION ALL SELECT group_id, min(position) - 1 FROM deliveries GROUP BY group_id
+  UNION ALL SELECT group_id, min(position) - 1 FROM dead_letters GROUP BY group_id) f
+ JOIN consumer_groups g ON g.id = f.group_id ORDER BY f.position LIMIT 1"""
 SAVE_POSITION = "UPDATE consumer_groups SET position = :position, dropped = :dropped WHERE id = :id"
 DELETE_GROUP = "DELETE FROM consumer_groups WHERE id = :id"
 DELETE_OF_GROUP = (
@@ -339,3 +346,9 @@ def delete_dead(tx: Tx, group_id: str, dead: Iterable[Dead]) -> None:
 def purge_old_dead(tx: Tx, oldest: Millis, limit: int) -> int:
     """Forgets up to `limit` dead letters that died at `oldest` or before; how many."""
     return tx.run(PURGE_OLD_DEAD, {"oldest": oldest, "limit": limit})
+
+
+def slowest(tx: Tx) -> Held | None:
+    """The group behind which nothing is needed any more, and up to where."""
+    row = tx.row(SLOWEST)
+    return Held(f"consumer group {row[0]}", row[1]) if row else None

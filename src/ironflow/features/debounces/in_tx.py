@@ -28,3 +28,8 @@ def arm(tx: Tx, ids: Ids, function: Startable, config: DebounceConfig, event: Re
         fire_at=decide_fire_at(config, first_at, event.created_at),
     )
     store.save(tx, lane)
+
+
+def gathered(tx: Tx, event_ids: list[str]) -> set[str]:
+    """Those of the events that some lane will start a run with."""
+    return store.gathered(tx, event_ids) if event_ids else set()

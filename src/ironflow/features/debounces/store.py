@@ -30,6 +30,7 @@ DUE = f"SELECT {_COLUMNS} FROM debounces WHERE fire_at <= :now ORDER BY fire_at 
 DROP = "DELETE FROM debounces WHERE id = :id"
 DROP_OWN = f"DELETE FROM debounces WHERE id = :id AND environment = :environment RETURNING {_COLUMNS}"
 NEXT = "SELECT min(fire_at) FROM debounces"
+GATHERED = "SELECT event_id FROM debounces WHERE event_id IN {each:event_ids}"
 LIST = f"""SELECT {_COLUMNS} FROM debounces WHERE environment = :environment AND id > :cursor
  AND (:function_id = '' OR function_id = :function_id) ORDER BY id LIMIT :limit"""
 
@@ -68,3 +69,9 @@ def drop(tx: Tx, environment: str, lane_id: str) -> Gathered | None:
     """Removes a lane; what it was, None when it is not there."""
     row = tx.row(DROP_OWN, {"environment": environment, "id": lane_id})
     return Gathered(*row) if row else None
+def drop(tx: Tx, environment: str, lane_id: str) -> bool:
+    return tx.run(DROP_OWN, {"environment": environment, "id": lane_id}) == 1
+
+
+def gathered(tx: Tx, event_ids: list[str]) -> set[str]:
+    return {row[0] for row in tx.rows(GATHERED, {"event_ids": event_ids})}

@@ -45,6 +45,12 @@ class EntityTypeConflict(FailedPrecondition):
     code = "ENTITY_TYPE_CONFLICT"
 
 
+class ImportRefused(InvalidArgument):
+    """An event of the import cannot be added; none of its batch was. `details.index` says which, from 0."""
+
+    code = "IMPORT_REFUSED"
+
+
 class CannotWait(FailedPrecondition):
     """The answer of a debounced function cannot be waited for. Emit without waiting."""
 
@@ -153,14 +159,58 @@ class Event(Message, kw_only=True):
     run_id: Annotated[str, field(None, only="rest")] | None = None
     namespace: Annotated[str, field(None, only="rest")] = "default"
     position: Annotated[int, field(None, only="rest")] = 0
+    imported_at: Annotated[datetime, field(None, only="rest")] | None = None
+
+
+class EventWithRuns(Event, kw_only=True):
+    """run_ids: the runs that it started, oldest first; those that retention removed are missing."""
+
+    run_ids: list[str] = []
 
 
 class GetEvent(Message, kw_only=True):
     id: str
 
 
+class ImportEvents(Message, kw_only=True):
+    """events: as they were exported, oldest first. trigger: they start runs and end waits, as if emitted now."""
+
+    # Raw items, so that a refusal says which one is bad.
+    events: list[Json]
+    trigger: bool = False
+
+
+class ImportedEvent(Message, kw_only=True):
+    """One event of another log. It keeps its id and time, and gets a position of this log."""
+
+    id: Annotated[str, field(min_length=1, max_length=128)]
+    name: str
+    data: Json = msgspec.field(default_factory=null)
+    timestamp: datetime
+    version: int = 1
+    source: Annotated[str, field(max_length=128)] = ""
+    metadata: Json | None = None
+    namespace: str = "default"
+    idempotency_key: str = ""
+    emitted_by: Annotated[str, field(max_length=256)] = ""
+    run_id: Annotated[str, field(max_length=128)] = ""
+    entity_id: str = ""
+    entity_type: str = ""
+    entity_version: Annotated[int, field(ge=0)] = 0
+
+
+class Imported(Message, kw_only=True):
+    """known: events whose ids were here before; nothing was done about them."""
+
+    imported: int
+    known: int
+    run_ids: list[str] = []
+
+
 class ListEvents(Message, kw_only=True):
-    """Newest first. cursor continues with older events, before with newer ones; use one of them.
+    """Newest first. cursor continues with older events, before with newer ones; use one of them. before=0: the oldest.
+
+    A page may be short, or empty, and have a cursor all the same: each looks at a bounded piece of the log.
 
     names: comma list; a name may hold `*` and `>`. search: text within the data.
     """
@@ -241,10 +291,15 @@ invoke_sync = operation(
     errors=(FunctionNotFound, FunctionNotActive, EventTooLarge),
     doc="Starts one run of one function and waits for it.",
 )  # fmt: skip
+import_ = operation(
+    "events.import", ImportEvents, Imported,
+    rest="POST /api/v1/events/import", scope="events:import", errors=(ImportRefused, InvalidEvent),
+    doc="Adds events of another log in one transaction; those whose ids are here already are passed over.",
+)  # fmt: skip
 get = operation(
-    "events.get", GetEvent, Event,
+    "events.get", GetEvent, EventWithRuns,
     rest="GET /api/v1/events/{id}", scope="events:read", errors=(EventNotFound,),
-    doc="One event by id.",
+    doc="One event by id, with the runs that it started.",
 )  # fmt: skip
 list_ = operation(
     "events.list", ListEvents, Events,

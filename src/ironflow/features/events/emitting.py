@@ -31,6 +31,7 @@ class Emission(NamedTuple):
     """An event to append and what it starts.
 
     function_id: only this one, whatever the triggers. expected_version: of the entity's stream, for an append to it.
+    imported: from another log. Its key, its schema and its place in a stream are history, and not looked at.
     """
 
     record: Record
@@ -38,6 +39,7 @@ class Emission(NamedTuple):
     function_id: str = ""
     waited_for: bool = False
     expected_version: int = ANY_VERSION
+    imported: bool = False
 
 
 class Answer(NamedTuple):
@@ -62,7 +64,7 @@ class Emitter:
         self._index.refresh(tx)
         first = self._first_answers(tx, emissions)
         streams = _Streams(tx, emissions)
-        unfit = self._schemas.refusals(tx, [emission.record for emission in emissions])
+        unfit = self._schemas.refusals(tx, [each.record for each in emissions if not each.imported])
         answers: list[Answer | IronflowError] = []
         records: list[Record] = []
         creations: list[Creation] = []
@@ -104,7 +106,7 @@ class Emitter:
         streams.save(tx)
         if not records:
             return answers
-        self._ledger.start(tx, creations, records, records[-1].created_at)
+        self._ledger.start(tx, creations, records, emissions[-1].now)
         return answers
 
     def _first_answers(self, tx: Tx, emissions: list[Emission]) -> dict[Place, FirstAnswer]:
@@ -140,7 +142,7 @@ class _Streams:
     """The streams that one transaction appends to, held until its commit."""
 
     def __init__(self, tx: Tx, emissions: list[Emission]) -> None:
-        records = [each.record for each in emissions if each.record.kind == "entity"]
+        records = [each.record for each in emissions if each.record.kind == "entity" and not each.imported]
         self._before = heads.hold(tx, map(_stream, records), records[0].created_at) if records else {}
         self._after = dict(self._before)
 
@@ -150,7 +152,7 @@ class _Streams:
         Raises VersionConflict, EntityTypeConflict, InvalidEntity.
         """
         record = emission.record
-        if record.kind != "entity":
+        if record.kind != "entity" or emission.imported:
             return record
         stream = _stream(record)
         head = decide_append(self._after[stream], record.entity_type or "", emission.expected_version, emission.now)
@@ -168,7 +170,7 @@ def _stream(record: Record) -> Stream:
 def _place(emission: Emission) -> Place | None:
     """Where the emission's idempotency key is remembered, None without a key."""
     record = emission.record
-    if record.idempotency_key is None:
+    if record.idempotency_key is None or emission.imported:
         return None
     if record.kind == "entity":
         return (record.environment, f"append:{record.entity_id}", record.idempotency_key)

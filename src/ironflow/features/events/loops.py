@@ -1,12 +1,22 @@
-"""What goes on by itself: idempotency keys older than their window are forgotten in small transactions."""
+"""What goes on by itself: old idempotency keys are forgotten, and old events removed, in small transactions."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ironflow.base.time import Millis
+from ironflow.features.debounces import in_tx as debounces
+from ironflow.features.events import rules, store
+from ironflow.features.runs.ledger import Ledger
 from ironflow.log.dedup import WINDOW_MS, delete_old_keys
-from ironflow.storage.port import Database
+from ironflow.log.holds import Held, Hold
+from ironflow.storage.port import Database, Tx
+
+logger = logging.getLogger(__name__)
 
 BATCH = 1_000
+PURGE_BATCH = 500
+DAY_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +40,63 @@ class ForgetKeys:
         oldest = now - WINDOW_MS
         forgotten = await self._db.write(lambda tx: delete_old_keys(tx, oldest, BATCH))
         return Forgotten(forgotten, more=forgotten == BATCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What one round did. more: there is more of the log to look at. held: the reader that was waited for."""
+
+    purged: int
+    more: bool
+    held: Held | None = None
+
+
+class PurgeEvents:
+    """Removes events recorded more than `retention_days` ago from the beginning of the log; 0 keeps all.
+
+    Kept all the same: what some reader of the log has not read, events of runs that are there, of gathering lanes,
+    and of entities' streams, which are what their entities are. Source: decision 0019.
+    """
+
+    name = "events-purge"
+    every_ms = 60_000
+
+    def __init__(self, db: Database, retention_days: float, holds: Sequence[Hold]) -> None:
+        self._db = db
+        self._retention_ms = int(retention_days * DAY_MS)
+        self._holds = holds
+        # What lies before was looked at in this pass. A server that stops begins a new one.
+        self._after = 0
+        self._waited_for: str | None = None
+
+    async def run_once(self, now: Millis) -> Purged:
+        if not self._retention_ms:
+            return Purged(0, more=False)
+        after, oldest = self._after, now - self._retention_ms
+
+        def purge(tx: Tx) -> tuple[int, int | None, Held | None]:
+            readers = [held for hold in self._holds if (held := hold(tx)) is not None]
+            held = min(readers, key=_position) if readers else None
+            marks = store.marks_after(tx, after, PURGE_BATCH)
+            old = rules.old_prefix(marks, oldest, held.position if held else None)
+            ids = [each.id for each in old]
+            # Lanes first: one that starts its run between the two looks is found by the second.
+            needed = debounces.gathered(tx, ids)
+            needed |= Ledger.started_by(tx, ids).keys()
+            gone = [each.id for each in old if rules.decide_purge(each, needed)]
+            store.delete(tx, gone)
+            looked_to = old[-1].position if len(old) == PURGE_BATCH else None
+            # The reader stands in the way only where there is something old behind it.
+            waits = held is not None and len(old) < len(marks) and rules.is_old(marks[len(old)], oldest)
+            return len(gone), looked_to, held if waits else None
+
+        purged, looked_to, held = await self._db.write(purge)
+        self._after = looked_to or 0
+        if held is not None and held.reader != self._waited_for:
+            logger.warning("event retention waits for a reader of the log", extra=held._asdict())
+        self._waited_for = held.reader if held is not None else None
+        return Purged(purged, more=looked_to is not None, held=held)
+
+
+def _position(held: Held) -> int:
+    return held.position

@@ -1,6 +1,8 @@
 """What is decided about events; pure."""
 
 import re
+from collections.abc import Sequence, Set
+from typing import NamedTuple
 
 from ironflow.base.errors import InvalidArgument, VersionConflict
 from ironflow.base.json import Json, check_payload, json_text
@@ -16,6 +18,7 @@ from ironflow.log.record import Record
 
 NAME_CHARS_MAX = 256
 KEY_BYTES_MAX = 255
+ID_CHARS_MAX = 128
 ENTITY_CHARS_MAX = 256
 # What an append expects that does not care.
 ANY_VERSION = -1
@@ -36,6 +39,50 @@ def check_event_name(name: str) -> None:
     if not name or len(name) > NAME_CHARS_MAX or _FORBIDDEN_IN_NAME.search(name):
         raise InvalidEvent(
             f"{name[:60]!r} is no event name: write 1 to {NAME_CHARS_MAX} characters without spaces, `*` or `>`."
+        )
+
+
+class Mark(NamedTuple):
+    """A record of the log without what it says. recorded_at: here, also when it was imported."""
+
+    position: int
+    id: str
+    kind: str
+    recorded_at: Millis
+
+
+def is_old(mark: Mark, oldest: Millis) -> bool:
+    """Whether the record's time is over; `oldest` is the first moment that is kept."""
+    return mark.recorded_at < oldest
+
+
+def old_prefix(marks: Sequence[Mark], oldest: Millis, read_to: int | None) -> list[Mark]:
+    """The records before the first one that is young enough, or that some reader has not read.
+
+    marks: in the order of the log. read_to: the last position that every reader has read, None without readers.
+    Retention cuts the log from its beginning: a hole in the middle would be none that a reader could know of.
+    """
+    old: list[Mark] = []
+    for mark in marks:
+        if not is_old(mark, oldest) or (read_to is not None and mark.position > read_to):
+            break
+        old.append(mark)
+    return old
+
+
+def decide_purge(mark: Mark, needed: Set[str]) -> bool:
+    """Whether an old record is removed. needed: ids of records that something still refers to.
+
+    Streams' events are what their entities are; they have no age. Source: decision 0019.
+    """
+    return mark.kind != "entity" and mark.id not in needed
+
+
+def check_event_id(event_id: str) -> None:
+    """Of an event that brings its own. Raises InvalidEvent."""
+    if not event_id or len(event_id) > ID_CHARS_MAX or _FORBIDDEN_IN_NAME.search(event_id) or "/" in event_id:
+        raise InvalidEvent(
+            f"{event_id[:60]!r} is no event id: write 1 to {ID_CHARS_MAX} characters without spaces or slashes."
         )
 
 

@@ -2,21 +2,24 @@
 
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from ironflow.base.call import Call
 from ironflow.base.errors import InvalidArgument, IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.json import NULL, Json
-from ironflow.base.pattern import is_pattern, matches
 from ironflow.base.spelling import reader
 from ironflow.base.time import to_datetime, to_millis
 from ironflow.features.events import contract, rules, store
 from ironflow.features.events.emitting import Answer, Emission, Emitter
+from ironflow.features.events.importing import bring_in, imported_records
+from ironflow.features.events.searching import Found, names_meant, search
+from ironflow.features.events.store import Wanted
 from ironflow.features.runs.contract import WireError
-from ironflow.features.runs.ledger import INVOKED
+from ironflow.features.runs.ledger import INVOKED, Ledger
 from ironflow.features.runs.service import Runs
-from ironflow.log.read import records
+from ironflow.log.read import head, records
 from ironflow.log.record import Record
 from ironflow.storage.port import Database, Tx
 
@@ -24,6 +27,7 @@ WAIT_MS_DEFAULT = 30_000
 WAIT_MS_MAX = 600_000
 BATCH_MAX = 1_000
 NAMES_SCAN_MAX = 10_000
+NAMES_POSITIONS_MAX = 1_000_000
 # A client that waits exactly as long as it asks us to wait must get our answer before it gives up.
 ANSWER_EARLY_MS = 250
 
@@ -47,6 +51,7 @@ class Events:
             contract.emit_batch: self.emit_batch,
             contract.invoke: self.invoke,
             contract.invoke_sync: self.invoke_sync,
+            contract.import_: self.import_,
             contract.get: self.get,
             contract.list_: self.list_,
             contract.names: self.names,
@@ -90,52 +95,60 @@ class Events:
         results = await self._runs.wait_or_cancel(answer.run_ids, wait_ms(request.timeout_ms), call)
         return contract.SyncResult(result=results[0])
 
-    async def get(self, call: Call, request: contract.GetEvent) -> contract.Event:
-        found = (await self._db.peek(lambda tx: records(tx, [request.id]))).get(request.id)
-        if found is None or found.environment != call.environment:
-            raise contract.EventNotFound(f"There is no event {request.id!r} in environment {call.environment!r}.")
-        return event_message(found)
+    async def import_(self, call: Call, request: contract.ImportEvents) -> contract.Imported:
+        if len(request.events) > BATCH_MAX:
+            raise contract.InvalidEvent(f"The batch has {len(request.events)} events; {BATCH_MAX} is the limit.")
+        records = imported_records(call, request.events, self._data_bytes_max)
+
+        def change(tx: Tx) -> contract.Imported:
+            return bring_in(tx, self._emitter_apply if request.trigger else None, records, call)
+
+        return await self._db.write(change) if records else contract.Imported(imported=0, known=0)
+
+    async def get(self, call: Call, request: contract.GetEvent) -> contract.EventWithRuns:
+        def look(tx: Tx) -> contract.EventWithRuns:
+            found = records(tx, [request.id]).get(request.id)
+            if found is None or found.environment != call.environment:
+                raise contract.EventNotFound(f"There is no event {request.id!r} in environment {call.environment!r}.")
+            started = Ledger.started_by(tx, [request.id]).get(request.id, [])
+            told = msgspec.structs.asdict(event_message(found))
+            return contract.EventWithRuns(**told, run_ids=[run.id for run in started])
+
+        return await self._db.peek(look)
 
     async def list_(self, call: Call, request: contract.ListEvents) -> contract.Events:
         if request.cursor and request.before:
             raise InvalidArgument("cursor and before exclude each other: one goes back in time, the other forward.")
         backward = not request.before
-        filters: dict[str, Any] = {
-            "environment": call.environment,
-            "before": _position(request.cursor, 2**62),
-            "after": _position(request.before, 0),
-            "since": to_millis(request.since) if request.since else 0,
-            "until": to_millis(request.until) if request.until else 0,
-            "source": request.source,
-            "search": request.search,
-            "like": f"%{request.search}%",
-            # One more than asked tells whether there is a next page.
-            "limit": request.limit + 1,
-        }
+        start = _position(request.cursor, 2**62) if backward else _position(request.before, 0)
         wanted = [name for name in [request.name, *request.names] if name]
 
-        def look(tx: Tx) -> list[Record]:
-            names: list[str] | None = wanted or None
-            if any(is_pattern(name) for name in wanted):
-                known = store.distinct_names(tx, call.environment)
-                names = [name for name in known if any(matches(each, name) for each in wanted)]
-            return store.page(tx, backward, names, **filters)
+        def look(tx: Tx) -> Found:
+            filters = Wanted(
+                environment=call.environment,
+                names=names_meant(tx, call.environment, wanted),
+                source=request.source,
+                search=request.search,
+                since=to_millis(request.since) if request.since else 0,
+                until=to_millis(request.until) if request.until else 0,
+            )
+            return search(tx, filters, start, request.limit, newest_first=backward)
 
         found = await self._db.read(look)
-        more = len(found) > request.limit
-        page = found[: request.limit]
-        if not backward:
-            page.reverse()
-        older = more if backward else bool(page)
-        newer = bool(request.cursor) if backward else more
+        page = found.records if backward else found.records[::-1]
+        older = found.more if backward else bool(page)
+        newer = bool(request.cursor) if backward else found.more
+        # A page cut short by its bounds goes on from where it stopped, also when it is empty.
+        oldest, newest = (found.looked_to, page) if backward else (page, found.looked_to)
         return contract.Events(
             events=[event_message(record) for record in page],
             count=len(page),
             limit=request.limit,
             has_next=older,
             has_prev=newer,
-            next_cursor=str(page[-1].position) if page and older else None,
-            prev_cursor=str(page[0].position) if page and newer else None,
+            next_cursor=_cursor(oldest, -1) if older else None,
+            # Who goes forward may ask again from here for what has not happened yet.
+            prev_cursor=_cursor(newest, 0) if newer or not backward else None,
         )
 
     async def names(self, call: Call, request: contract.ListEventNames) -> contract.EventNames:
@@ -146,7 +159,12 @@ class Events:
             "source": request.source,
             "limit": NAMES_SCAN_MAX,
         }
-        seen = await self._db.read(lambda tx: store.recent_names(tx, **filters))
+
+        def look(tx: Tx) -> list[str]:
+            # Another environment's events may lie between: they are looked at, and not without end.
+            return store.recent_names(tx, **filters, after=head(tx) - NAMES_POSITIONS_MAX)
+
+        seen = await self._db.read(look)
         counts: dict[str, int] = {}
         for name in seen:
             counts[name] = counts.get(name, 0) + 1
@@ -206,6 +224,7 @@ def event_message(record: Record) -> contract.Event:
         entity_id=record.entity_id,
         entity_type=record.entity_type,
         entity_version=record.entity_version,
+        imported_at=to_datetime(record.imported_at) if record.imported_at is not None else None,
         emitted_by=record.emitted_by,
         created_at=at,
         run_id=record.run_id,
@@ -218,6 +237,13 @@ def _batch_item(result: Answer | IronflowError) -> contract.Emitted:
     if isinstance(result, IronflowError):
         return contract.Emitted(error=WireError(message=result.message, code=result.connect))
     return contract.Emitted(run_ids=result.run_ids, event_id=result.event_id)
+
+
+def _cursor(place: int | list[Record], which: int) -> str | None:
+    """The cursor at a position, or at one end of a page; None for an empty page."""
+    if isinstance(place, int):
+        return str(place)
+    return str(place[which].position) if place else None
 
 
 def _position(cursor: str, default: int) -> int:

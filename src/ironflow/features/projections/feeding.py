@@ -140,3 +140,14 @@ def metadata_with(metadata: str | None, partition: str) -> str:
     if '"__partition"' in rest:
         return write_json_text({**read_json("{" + rest), "__partition": partition})
     return f"{{{own},{rest}"
+
+
+def next_position(tx: Tx, projection: ProjectionRow, feed: Feed, last: int) -> int | None:
+    """Where the next event is that the projection has not read; None when there is none up to `last`.
+
+    Where a search by position ended before, the position that it came to: what follows may be wanted.
+    """
+    found = positions_after(tx, wanted_by(projection), feed.cursor, last, 1)
+    if found.positions:
+        return found.positions[0]
+    return found.searched + 1 if found.searched < last else None

@@ -45,6 +45,9 @@ _FILTER = """FROM projections WHERE environment = :environment AND (:mode = '' O
 PAGE = f"SELECT {_FIELDS} {_FILTER} ORDER BY name LIMIT :limit OFFSET :offset"
 COUNT = f"SELECT count(*) {_FILTER}"
 
+AFTER = f"""SELECT {_FIELDS} FROM projections WHERE (environment, name) > (:environment, :name)
+ORDER BY environment, name LIMIT :limit"""
+
 NEWEST = f"SELECT {_STATE} FROM projection_states WHERE side = :side AND partition_key = :partition_key AND newest = 1"
 NEWEST_AT = f"""SELECT {_STATE} FROM projection_states
 WHERE side = :side AND partition_key = :partition_key AND event_at <= :at ORDER BY position DESC LIMIT 1"""
@@ -138,6 +141,18 @@ def page(tx: Tx, environment: str, status: str, mode: str, limit: int, offset: i
     rows = tx.rows(PAGE, {**asked, "limit": limit, "offset": offset})
     count = tx.row(COUNT, asked)
     return [_projection(row) for row in rows], count[0] if count else 0
+
+
+def of_modes(tx: Tx, environment: str, name: str, limit: int) -> list[ProjectionRow]:
+    """Projections of every mode in all environments, after the one named."""
+    rows = tx.rows(AFTER, {"environment": environment, "name": name, "limit": limit})
+    return [_projection(row) for row in rows]
+
+
+def of_mode(tx: Tx, mode: str, environment: str, name: str, limit: int) -> list[ProjectionRow]:
+    """Projections of that mode in all environments, after the one named."""
+    rows = tx.rows(OF_MODE, {"mode": mode, "environment": environment, "name": name, "limit": limit})
+    return [_projection(row) for row in rows]
 
 
 # States.

@@ -1,5 +1,5 @@
 """What other rooms may know of SQL projections inside their own transactions."""
 
-from ironflow.features.sql_projections.store import tables
+from ironflow.features.sql_projections.store import slowest, tables
 
-__all__ = ["tables"]
+__all__ = ["slowest", "tables"]

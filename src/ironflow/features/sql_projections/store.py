@@ -8,6 +8,7 @@ import msgspec
 
 from ironflow.base.time import Millis
 from ironflow.features.sql_projections.rules import Definition, Generation, Projection
+from ironflow.log.holds import Held
 from ironflow.storage.port import Row, Tx
 
 _GENERATION = """environment, name, generation, place, definition, position, target, started_at, updated_at, failures,
@@ -37,6 +38,7 @@ VALUES ({", ".join(f":{each.strip()}" for each in _GENERATION.split(","))})
 ON CONFLICT (environment, name, generation) DO UPDATE SET definition = excluded.definition,
  position = excluded.position, target = excluded.target, updated_at = excluded.updated_at, failures = excluded.failures,
  retry_at = excluded.retry_at, failed_position = excluded.failed_position, error = excluded.error"""
+SLOWEST = "SELECT name, position FROM sql_generations ORDER BY position LIMIT 1"
 # What a round brought; nothing where the generation has gone, or was given another definition and so a new start.
 NOTE_PROGRESS = """UPDATE sql_generations SET position = :position, target = :target, updated_at = :updated_at,
  failures = :failures, retry_at = :retry_at, failed_position = :failed_position, error = :error
@@ -194,3 +196,9 @@ def definition_text(definition: Definition) -> str:
 def fresh(generation: Generation, now: Millis) -> Generation:
     """Without the failure it stands at."""
     return replace(generation, failures=0, retry_at=0, failed_position=0, error="", updated_at=now)
+
+
+def slowest(tx: Tx) -> Held | None:
+    """The SQL projection that has come least far in the log, one that is built again included."""
+    row = tx.row(SLOWEST)
+    return Held(f"SQL projection {row[0]}", row[1]) if row else None

@@ -12,6 +12,8 @@ from ironflow.base.duration import Duration, duration_ms
 from ironflow.features.audit import contract as audit
 from ironflow.features.controls import contract as controls
 from ironflow.features.controls.contract import Why
+from ironflow.features.redaction import contract as redaction
+from ironflow.features.redaction.contract import Redacted
 from ironflow.features.runs import contract
 from ironflow.features.runs.contract import RunStatus
 from ironflow.features.time_travel import contract as time_travel
@@ -129,6 +131,20 @@ class Runs:
         """
         request = controls.PatchStep(step_id=step_id, output=to_payload(output, "the output"), reason=reason)
         return view(Step, self._calls.call(controls.patch, request))
+
+    def redact(self, run_id: str, *, reason: str = "") -> Redacted:
+        """Replaces input, output and history of an ended run and its steps by markers, for ever.
+
+        `children` of the answer are runs that it invoked; they are as they were. Raises RunNotFound, RunNotEnded.
+        """
+        return self._calls.call(redaction.redact_run, redaction.RedactRun(id=run_id, reason=reason))
+
+    def redact_step(self, step_id: str, *, reason: str = "") -> Redacted:
+        """Replaces the payloads of one step of an ended run by markers, for ever. step_id: its row id or step id.
+
+        Raises RunNotFound, StepNotFound, RunNotEnded.
+        """
+        return self._calls.call(redaction.redact_step, redaction.RedactStep(id=step_id, reason=reason))
 
     def why(self, run_id: str) -> Why:
         """Why a run is not running: what it waits for, until when, or who holds its slot. Raises RunNotFound."""

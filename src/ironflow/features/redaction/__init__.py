@@ -1,0 +1,1 @@
+"""The redaction room: payloads of an event, a step or a run are replaced by a marker, for ever."""
