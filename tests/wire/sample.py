@@ -5,7 +5,7 @@ A new operation is walked over every wire without a word here; a word in NAMED m
 
 import re
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import quote, urlencode
@@ -21,18 +21,19 @@ from ironflow.base.spelling import bare_type, camel
 class Scene:
     """What is there when a request comes: ids by room, and values by `field` or `room.field`.
 
-    always: values of fields that are sent even where they could be left out.
+    always: values of fields that are sent even where they could be left out. own: by operation, what only it is sent.
     """
 
     ids: Mapping[str, str]
     named: Mapping[str, Any]
     always: Mapping[str, Any]
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
 
 def sample(operation: Operation[Any, Any], scene: Scene) -> dict[str, Any]:
     """The required fields of the operation's request, and those in its paths, as plain data in snake_case."""
     in_path = {name for route in operation.rest for name in re.findall(r"\{(\w+)", route.path)}
-    return _fields(operation.request, operation.room, scene, in_path)
+    return {**_fields(operation.request, operation.room, scene, in_path), **scene.own.get(operation.name, {})}
 
 
 def _fields(message: type[msgspec.Struct], room: str, scene: Scene, in_path: Set[str] = frozenset()) -> dict[str, Any]:

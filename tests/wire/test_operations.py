@@ -86,7 +86,8 @@ async def a_scene(folder: Path) -> AsyncIterator[tuple[Work, Scene]]:
             "jobs.lease_token": job.lease_token,
             "jobs.function_ids": ["charge"],
         }
-        yield house, Scene(ids, named, always)
+        copied = {"id": "evt_copied", "name": "order.placed", "timestamp": "2026-01-01T00:00:00Z"}
+        yield house, Scene(ids, named, always, {"events.import": {"events": [copied]}})
 
 
 async def send(client: httpx.AsyncClient, sent: Sent) -> httpx.Response:

@@ -45,7 +45,7 @@ _FILTER = """FROM projections WHERE environment = :environment AND (:mode = '' O
 PAGE = f"SELECT {_FIELDS} {_FILTER} ORDER BY name LIMIT :limit OFFSET :offset"
 COUNT = f"SELECT count(*) {_FILTER}"
 
-AFTER = f"""SELECT {_FIELDS} FROM projections WHERE (environment, name) > (:environment, :name)
+EVERY_AFTER = f"""SELECT {_FIELDS} FROM projections WHERE (environment, name) > (:environment, :name)
 ORDER BY environment, name LIMIT :limit"""
 
 NEWEST = f"SELECT {_STATE} FROM projection_states WHERE side = :side AND partition_key = :partition_key AND newest = 1"
@@ -145,7 +145,7 @@ def page(tx: Tx, environment: str, status: str, mode: str, limit: int, offset: i
 
 def of_modes(tx: Tx, environment: str, name: str, limit: int) -> list[ProjectionRow]:
     """Projections of every mode in all environments, after the one named."""
-    rows = tx.rows(AFTER, {"environment": environment, "name": name, "limit": limit})
+    rows = tx.rows(EVERY_AFTER, {"environment": environment, "name": name, "limit": limit})
     return [_projection(row) for row in rows]
 
 
