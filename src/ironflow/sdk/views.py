@@ -334,6 +334,8 @@ class DeadLetter(View, kw_only=True, frozen=True):
     attempts: int
     dead_at: datetime
     data: Any = None
+
+
 class EventWithRuns(Event, kw_only=True, frozen=True):
     """run_ids: the runs that it started, oldest first."""
 

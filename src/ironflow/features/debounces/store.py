@@ -69,6 +69,8 @@ def drop(tx: Tx, environment: str, lane_id: str) -> Gathered | None:
     """Removes a lane; what it was, None when it is not there."""
     row = tx.row(DROP_OWN, {"environment": environment, "id": lane_id})
     return Gathered(*row) if row else None
+
+
 def drop(tx: Tx, environment: str, lane_id: str) -> bool:
     return tx.run(DROP_OWN, {"environment": environment, "id": lane_id}) == 1
 
