@@ -71,9 +71,5 @@ def drop(tx: Tx, environment: str, lane_id: str) -> Gathered | None:
     return Gathered(*row) if row else None
 
 
-def drop(tx: Tx, environment: str, lane_id: str) -> bool:
-    return tx.run(DROP_OWN, {"environment": environment, "id": lane_id}) == 1
-
-
 def gathered(tx: Tx, event_ids: list[str]) -> set[str]:
     return {row[0] for row in tx.rows(GATHERED, {"event_ids": event_ids})}
