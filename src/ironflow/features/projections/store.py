@@ -143,18 +143,6 @@ def page(tx: Tx, environment: str, status: str, mode: str, limit: int, offset: i
     return [_projection(row) for row in rows], count[0] if count else 0
 
 
-def of_modes(tx: Tx, environment: str, name: str, limit: int) -> list[ProjectionRow]:
-    """Projections of every mode in all environments, after the one named."""
-    rows = tx.rows(EVERY_AFTER, {"environment": environment, "name": name, "limit": limit})
-    return [_projection(row) for row in rows]
-
-
-def of_mode(tx: Tx, mode: str, environment: str, name: str, limit: int) -> list[ProjectionRow]:
-    """Projections of that mode in all environments, after the one named."""
-    rows = tx.rows(OF_MODE, {"mode": mode, "environment": environment, "name": name, "limit": limit})
-    return [_projection(row) for row in rows]
-
-
 # States.
 
 
@@ -252,6 +240,12 @@ def running(tx: Tx, cursor: str, limit: int) -> list[RebuildRow]:
 def _params(projection: ProjectionRow) -> dict[str, Any]:
     events = msgspec.json.encode(projection.events).decode()
     return {**asdict(projection), "events": events, "paused": int(projection.paused)}
+
+
+def every_after(tx: Tx, environment: str, name: str, limit: int) -> list[ProjectionRow]:
+    """Projections of all environments, after the one named."""
+    rows = tx.rows(EVERY_AFTER, {"environment": environment, "name": name, "limit": limit})
+    return [_projection(row) for row in rows]
 
 
 def _projection(row: Row) -> ProjectionRow:
