@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
+from ironflow.base.errors import IronflowError
 from ironflow.cli.exits import UsageError
 from ironflow.cli.invocation import Here
 from ironflow.cli.output import table
@@ -112,3 +113,33 @@ def delete(name: Name, /, *, if_revision: int | None = None, cli: Here) -> None:
         config.DeleteConfig(name=name, if_match=None if if_revision is None else str(if_revision)),
     )
     cli.show({"deleted": name}, lambda: f"deleted {name}")
+
+
+@app.command
+def watch(
+    name: Name,
+    /,
+    *,
+    after: int | None = None,
+    initial: Annotated[bool, Parameter(negative="")] = False,
+    cli: Here,
+) -> None:
+    """Show changes of a document as they happen, until interrupted.
+
+    Args:
+        after: Begin after this revision.
+        initial: Begin with the document as it is.
+    """
+
+    def failed(fault: IronflowError) -> None:
+        cli.say(f"{fault.message} Connecting again.", "yellow")
+
+    for change in cli.client.config.watch(name, after=after, initial=initial, on_error=failed):
+        cli.show(
+            change,
+            lambda change=change: (
+                f"{change.revision}  deleted"
+                if change.data is None
+                else f"{change.revision}  {msgspec.json.encode(change.data).decode()}"
+            ),
+        )

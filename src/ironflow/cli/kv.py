@@ -7,6 +7,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ironflow.base.duration import duration_ms, duration_text
+from ironflow.base.errors import IronflowError
 from ironflow.cli.exits import UsageError
 from ironflow.cli.invocation import Cli, Here
 from ironflow.cli.output import facts, status_text, table
@@ -236,6 +237,37 @@ def info(bucket: Bucket, /, *, cli: Here) -> None:
             ]
         ),
     )
+
+
+@app.command
+def watch(
+    bucket: Bucket,
+    pattern: str = ">",
+    /,
+    *,
+    after: int | None = None,
+    initial: Annotated[bool, Parameter(negative="")] = False,
+    cli: Here,
+) -> None:
+    """Show changes of a bucket's keys as they happen, until interrupted.
+
+    Args:
+        pattern: Which keys: * stands for one word between dots, > for the rest.
+        after: Begin after this revision.
+        initial: Begin with the values as they are.
+    """
+
+    def failed(fault: IronflowError) -> None:
+        cli.say(f"{fault.message} Connecting again.", "yellow")
+
+    found = cli.client.kv.bucket(bucket).watch(pattern, after=after, initial=initial, on_error=failed)
+    for change in found:
+        cli.show(
+            change,
+            lambda change=change: (
+                f"{change.revision}  {change.operation}  {change.key}  {_value_text(change.value)}".rstrip()
+            ),
+        )
 
 
 def _entry(entry: Entry) -> dict[str, object]:

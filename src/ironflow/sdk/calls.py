@@ -1,7 +1,7 @@
 """Asking a server: one method for every operation, with retries, deadline and the headers that say who asks."""
 
 from asyncio import sleep
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from time import monotonic
 from typing import Any
@@ -13,7 +13,7 @@ from ironflow.base.errors import IronflowError, Unimplemented
 from ironflow.base.operation import Operation, Req, Res
 from ironflow.sdk import current, streamed
 from ironflow.sdk.caller import Caller
-from ironflow.sdk.retries import Retries, decide_repeat
+from ironflow.sdk.retries import Retries, decide_rejoin, decide_repeat
 from ironflow.sdk.transport import AiohttpTransport, AsyncStreaming, AsyncTransport, Refused
 from ironflow.sdk.wire import Prefer, error_in, outgoing, read_answer
 
@@ -68,18 +68,48 @@ class Calls:
         """
         if not isinstance(self.transport, AsyncStreaming):
             raise Unimplemented(f"{operation.name} is a stream, and this client's transport holds no answer open.")
-        messages = streamed.Messages(operation)
-        headers = self._headers | streamed.HEADERS
-        body = streamed.enveloped(request)
-        parts = self.transport.stream("POST", streamed.path_of(operation), headers, body, self._timeout_s)
+        ask = streamed.asked(operation, request)
+        headers = {**self._headers, **ask.headers}
+        parts = self.transport.stream(ask.method, ask.path, headers, ask.body, self._timeout_s)
         try:
             async with aclosing(parts):
                 async for part in parts:
-                    for message in messages.feed(part):
+                    for message in ask.messages.feed(part):
                         yield message
         except Refused as refusal:
             raise error_in(refusal.answer) from None
-        messages.check_ended()
+        ask.messages.check_ended()
+
+    async def follow(
+        self,
+        operation: Operation[Req, Res],
+        request: Req,
+        moved: Callable[[Req, Res], Req],
+        on_error: Callable[[IronflowError], None] | None = None,
+    ) -> AsyncGenerator[Res, None]:
+        """As `stream`, for ever: asks again by itself when the connection breaks.
+
+        moved: the request that goes on after an answer. on_error: sees every failure after which it asks again.
+        Raises what asking again cannot mend.
+        """
+        failures = 0
+        while True:
+            try:
+                async with aclosing(self.stream(operation, request)) as answers:
+                    async for answer in answers:
+                        failures = 0
+                        request = moved(request, answer)
+                        yield answer
+                pause_s = 0.0
+            except IronflowError as fault:
+                failures += 1
+                again_s = decide_rejoin(fault, failures, self._retries)
+                if again_s is None:
+                    raise
+                pause_s = again_s
+                if on_error is not None:
+                    on_error(fault)
+            await sleep(pause_s)
 
     async def pages(
         self, operation: Operation[Req, Res], request: Req, *, timeout: Duration | None = None

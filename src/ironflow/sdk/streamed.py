@@ -1,10 +1,11 @@
-"""Connect streams from the caller's side: frames out of bytes, messages and the error at the end out of frames.
+"""Streams from the caller's side: messages, and the error at the end, out of bytes.
 
-Source: protocol/connectrpc.md 1 and 3.
+Connect streams where an operation has an RPC, else server-sent events of its REST route.
+Source: protocol/connectrpc.md 1 and 3, https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,9 +13,10 @@ from ironflow.base.errors import ConnectionLost, Internal, IronflowError
 from ironflow.base.operation import Operation
 from ironflow.base.spelling import message_to_json, reader
 from ironflow.sdk.transport import Answer
-from ironflow.sdk.wire import RPC_PREFIX, error_in
+from ironflow.sdk.wire import RPC_PREFIX, error_in, outgoing
 
 HEADERS = {"Content-Type": "application/connect+json", "Connect-Protocol-Version": "1"}
+_EVENT_STREAM = {"Accept": "text/event-stream"}
 _COMPRESSED, _END = 1, 2
 _HEAD_BYTES = 5
 _STATUS = 400
@@ -24,8 +26,23 @@ class BrokenStream(ConnectionLost):
     """The stream ended before the server said that it does."""
 
 
-def path_of(operation: Operation[Any, Any]) -> str:
-    return f"{RPC_PREFIX}{operation.rpc[0]}"
+class Ask(NamedTuple):
+    """The request that opens a stream, and what reads its answers."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    messages: "Messages | Events"
+
+
+def asked(operation: Operation[Any, Any], request: msgspec.Struct) -> Ask:
+    """How to ask for a stream."""
+    if operation.rpc:
+        path = f"{RPC_PREFIX}{operation.rpc[0]}"
+        return Ask("POST", path, HEADERS, enveloped(request), Messages(operation))
+    out = outgoing(operation, request)
+    return Ask(out.method, out.path, out.headers | _EVENT_STREAM, out.body or b"", Events(operation))
 
 
 def enveloped(request: msgspec.Struct) -> bytes:
@@ -65,6 +82,29 @@ class Messages:
         """Raises BrokenStream when the bytes ended before the stream."""
         if not self.ended:
             raise BrokenStream
+
+
+class Events:
+    """Reads the server-sent events of one stream as its bytes come."""
+
+    def __init__(self, operation: Operation[Any, Any]) -> None:
+        self._read = reader(operation.response) if operation.response is not None else None
+        self._held = b""
+
+    def feed(self, part: bytes) -> Iterator[Any]:
+        """The messages that are whole by now. Raises the error that the server ended the stream with."""
+        *whole, self._held = (self._held + part).split(b"\n\n")
+        for block in whole:
+            lines = [line.partition(b":") for line in block.split(b"\n")]
+            data = b"\n".join(value.removeprefix(b" ") for name, _, value in lines if name == b"data")
+            if any(name == b"event" and value.strip() == b"error" for name, _, value in lines):
+                raise error_in(Answer(_STATUS, {}, data))
+            if data and self._read is not None:
+                yield self._read.read(data)
+
+    def check_ended(self) -> None:
+        """Raises BrokenStream: these streams go on for as long as the server lives."""
+        raise BrokenStream
 
 
 def _fault_in(text: bytes) -> IronflowError | None:

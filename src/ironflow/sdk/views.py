@@ -408,6 +408,31 @@ class Emitted(View, kw_only=True, frozen=True):
     error: Failure | None = None
 
 
+class KeyChange(View, kw_only=True, frozen=True):
+    """A change of a key. operation: `put`, or `delete`, also for a purge; value: the stored bytes, empty then."""
+
+    key: str
+    value: bytes
+    revision: int
+    operation: str
+
+    def text(self) -> str:
+        """The value as text. Raises UnicodeDecodeError when it is none."""
+        return self.value.decode()
+
+    def json(self) -> Any:
+        """The value read as JSON. Raises msgspec.DecodeError when it is none."""
+        return msgspec.json.decode(self.value)
+
+
+class ConfigChange(View, kw_only=True, frozen=True):
+    """A change of a config document. data: the whole document, None when it was deleted."""
+
+    name: str
+    data: Any = None
+    revision: int
+
+
 class ConfigDocument(View, kw_only=True, frozen=True):
     """A config document. revision: rises with each change of any document of the environment."""
 

@@ -2,15 +2,19 @@
 """`client.kv`: buckets of keys and values."""
 
 from builtins import list as list_
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Callable
+from contextlib import closing
 from typing import Any
 
+from msgspec.structs import replace
+
 from ironflow.base.duration import Duration, duration_ms
+from ironflow.base.errors import IronflowError
 from ironflow.features.kv import contract
 from ironflow.features.kv.contract import Bucket
 from ironflow.sdk._sync_client.calls import Calls
 from ironflow.sdk.payload import to_bytes
-from ironflow.sdk.views import Entry, view
+from ironflow.sdk.views import Entry, KeyChange, view
 
 
 class KvBucket:
@@ -70,6 +74,39 @@ class KvBucket:
         """The kept revisions of a key, newest first, tombstones included. Raises BucketNotFound, KeyNotFound."""
         found = self._calls.call(contract.get_history, contract.GetHistory(bucket=self.name, key=key))
         return [view(Entry, entry) for entry in found.entries]
+
+    def watch(
+        self,
+        filter: str = ">",
+        *,
+        after: int | None = None,
+        initial: bool = False,
+        on_error: Callable[[IronflowError], None] | None = None,
+    ) -> Generator[KeyChange, None]:
+        """Changes of keys as they are committed, for ever; goes on after the last one when the connection breaks.
+
+        filter: `*` is one word between dots, `>` the rest. after: begin after that revision. initial: the values as
+        they are come first. on_error: sees every failure after which it connects again. Close it to stop watching.
+        Raises BucketNotFound, also when the bucket is deleted.
+        """
+        request = contract.WatchKeys(bucket=self.name, key=filter, after=after, initial=initial)
+        # The newest revision that is certain to have come: initial values do not come in order of revisions.
+        begun = not initial
+
+        def moved(request: contract.WatchKeys, frame: contract.KeyFrame) -> contract.WatchKeys:
+            nonlocal begun
+            begun = begun or frame.type == "kv_ready"
+            return replace(request, after=frame.revision, initial=False) if begun else request
+
+        with closing(self._calls.follow(contract.watch, request, moved, on_error)) as frames:
+            for frame in frames:
+                if frame.key is not None:
+                    yield KeyChange(
+                        key=frame.key,
+                        value=frame.value or b"",
+                        revision=frame.revision,
+                        operation=frame.operation or "put",
+                    )
 
     def _put(self, key: str, value: Any, *, if_match: str | None = None, if_none_match: str | None = None) -> int:
         stored = to_bytes(value, f"the value of {key!r}")

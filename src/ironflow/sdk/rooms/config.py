@@ -1,13 +1,17 @@
 """`client.config`: JSON documents by name."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
+from msgspec.structs import replace
+
+from ironflow.base.errors import IronflowError
 from ironflow.features.config import contract
 from ironflow.features.config.contract import ConfigSummary
 from ironflow.sdk.calls import Calls
-from ironflow.sdk.payload import to_payload
-from ironflow.sdk.views import ConfigDocument, view
+from ironflow.sdk.payload import from_payload, to_payload
+from ironflow.sdk.views import ConfigChange, ConfigDocument, view
 
 
 class Config:
@@ -50,6 +54,29 @@ class Config:
         """
         if_match = None if revision is None else str(revision)
         await self._calls.call(contract.delete_config, contract.DeleteConfig(name=name, if_match=if_match))
+
+    async def watch(
+        self,
+        name: str,
+        *,
+        after: int | None = None,
+        initial: bool = False,
+        on_error: Callable[[IronflowError], None] | None = None,
+    ) -> AsyncGenerator[ConfigChange, None]:
+        """Changes of a document as they are committed, for ever; goes on after the last when the connection breaks.
+
+        A document that does not exist yet is waited for. after: begin after that revision. initial: the document as it
+        is comes first. on_error: sees every failure after which it connects again. Close it to stop watching.
+        """
+        request = contract.WatchConfig(name=name, after=after, initial=initial)
+
+        def moved(request: contract.WatchConfig, frame: contract.ConfigFrame) -> contract.WatchConfig:
+            return replace(request, after=frame.revision, initial=False)
+
+        async with aclosing(self._calls.follow(contract.watch_config, request, moved, on_error)) as frames:
+            async for frame in frames:
+                data = None if frame.data is None else from_payload(frame.data)
+                yield ConfigChange(name=frame.name, data=data, revision=frame.revision)
 
     async def _write(
         self, operation: Any, name: str, data: Mapping[str, Any], revision: int | None, create: bool
