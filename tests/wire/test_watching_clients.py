@@ -96,7 +96,7 @@ async def test_a_watch_whose_connection_breaks_misses_nothing(server: Server, tm
 
 
 async def test_a_config_document_is_watched_from_before_it_exists(server: Server):
-    async with ironflow.Client(server.address) as client, aclosing(client.config.watch("flags", initial=True)) as flags:
+    async with ironflow.Client(server.address) as client, aclosing(client.config.watch("flags", after=0)) as flags:
         first = asyncio.ensure_future(anext(flags))
         await client.config.set("flags", {"a": 1})
         await client.config.patch("flags", {"b": 2})
