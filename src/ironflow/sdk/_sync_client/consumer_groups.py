@@ -1,7 +1,6 @@
 # Made from ironflow/sdk/rooms/consumer_groups.py by ironflow.sdk.generate_sync: change that one and run it.
 """`client.consumer_groups`: groups, their members and their dead letters."""
 
-from time import sleep
 from builtins import list as list_
 from collections.abc import Generator, Iterator, Callable, Mapping, Sequence
 from contextlib import closing
@@ -14,7 +13,6 @@ from ironflow.features.consumer_groups import contract
 from ironflow.features.consumer_groups.contract import AckMode, AckType, BackpressureMode, GroupStatus
 from ironflow.sdk._sync_client.calls import Calls
 from ironflow.sdk.payload import from_payload, to_payload
-from ironflow.sdk.retries import Retries, decide_rejoin
 from ironflow.sdk.views import ConsumerGroup, DeadLetter, view
 
 
@@ -193,23 +191,9 @@ class ConsumerGroups:
         failure after which it joins again. Raises GroupNotFound when there is no such group, or it was deleted.
         """
         request = contract.JoinGroup(namespace=namespace, group_name=name, prefetch=prefetch, client_id=client_id)
-        failures = 0
-        while True:
-            try:
-                with closing(self._calls.stream(contract.join, request)) as events:
-                    for sent in events:
-                        failures = 0
-                        yield GroupEvent(self._calls, name, namespace, sent)
-            except IronflowError as fault:
-                failures += 1
-                pause_s = decide_rejoin(fault, failures, Retries())
-                if pause_s is None:
-                    raise
-                if on_error is not None:
-                    on_error(fault)
-            else:
-                pause_s = 0.0
-            sleep(pause_s)
+        with closing(self._calls.follow(contract.join, request, lambda asked, _: asked, on_error)) as events:
+            for sent in events:
+                yield GroupEvent(self._calls, name, namespace, sent)
 
     def dead_letters(
         self, name: str, *, namespace: str = "", topic: str = "", reason: str = "", page_size: int = 100

@@ -1,6 +1,5 @@
 """`client.consumer_groups`: groups, their members and their dead letters."""
 
-from asyncio import sleep
 from builtins import list as list_
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -13,7 +12,6 @@ from ironflow.features.consumer_groups import contract
 from ironflow.features.consumer_groups.contract import AckMode, AckType, BackpressureMode, GroupStatus
 from ironflow.sdk.calls import Calls
 from ironflow.sdk.payload import from_payload, to_payload
-from ironflow.sdk.retries import Retries, decide_rejoin
 from ironflow.sdk.views import ConsumerGroup, DeadLetter, view
 
 
@@ -192,23 +190,9 @@ class ConsumerGroups:
         failure after which it joins again. Raises GroupNotFound when there is no such group, or it was deleted.
         """
         request = contract.JoinGroup(namespace=namespace, group_name=name, prefetch=prefetch, client_id=client_id)
-        failures = 0
-        while True:
-            try:
-                async with aclosing(self._calls.stream(contract.join, request)) as events:
-                    async for sent in events:
-                        failures = 0
-                        yield GroupEvent(self._calls, name, namespace, sent)
-            except IronflowError as fault:
-                failures += 1
-                pause_s = decide_rejoin(fault, failures, Retries())
-                if pause_s is None:
-                    raise
-                if on_error is not None:
-                    on_error(fault)
-            else:
-                pause_s = 0.0
-            await sleep(pause_s)
+        async with aclosing(self._calls.follow(contract.join, request, lambda asked, _: asked, on_error)) as events:
+            async for sent in events:
+                yield GroupEvent(self._calls, name, namespace, sent)
 
     async def dead_letters(
         self, name: str, *, namespace: str = "", topic: str = "", reason: str = "", page_size: int = 100
