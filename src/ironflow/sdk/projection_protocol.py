@@ -120,13 +120,12 @@ class ProjectionProtocol:
             accept_heartbeats=True,
             lease=self.lease,
         )
-        messages = streamed.Messages(contract.follow)
-        path, headers = streamed.path_of(contract.follow), {**self._headers, **streamed.HEADERS}
-        parts = self._transport.stream("POST", path, headers, streamed.enveloped(request), REQUEST_S)
+        ask = streamed.asked(contract.follow, request)
+        parts = self._transport.stream(ask.method, ask.path, {**self._headers, **ask.headers}, ask.body, REQUEST_S)
         try:
             async with aclosing(parts):
                 async for part in parts:
-                    for frame in messages.feed(part):
+                    for frame in ask.messages.feed(part):
                         yield None if frame.kind is EventKind.HEARTBEAT else read_event(frame)
         except Refused as refusal:
             if refusal.answer.status in _NO_STREAMS:
@@ -134,7 +133,7 @@ class ProjectionProtocol:
             raise self._fault(refusal.answer) from None
         except Unimplemented as fault:
             raise StreamingUnsupported(fault.message) from None
-        messages.check_ended()
+        ask.messages.check_ended()
 
     def _held(self) -> contract.HeldLease:
         return contract.HeldLease(name=self._definition.name, lease=self.lease)
