@@ -24,7 +24,7 @@ class Peers:
         self._files: dict[Peer, int] = {}
 
     def is_connected(self, peer: Peer | None) -> bool:
-        """False when the peer has closed its connection; True also for a peer that cannot be found."""
+        """False when the peer has closed its connection, or the server has; True also for one that was never found."""
         if peer is None:
             return True
         known = self._files.get(peer)
@@ -32,6 +32,9 @@ class Peers:
         if found is None:
             self._files.pop(peer, None)
             found = self._search(peer)
+            if found is None and known is not None:
+                # It was there: the server has closed its end meanwhile, and perhaps given the number to another.
+                return False
         return found is not False
 
     def _search(self, peer: Peer) -> bool | None:
