@@ -35,6 +35,7 @@ COMMANDS = (
     ("emit", _SEND),
     ("invoke", _SEND),
     ("topic", _SEND),
+    ("subscribe", _LOOK),
     ("run", _LOOK),
     ("inspect", _LOOK),
     ("event", _LOOK),

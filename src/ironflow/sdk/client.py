@@ -40,6 +40,7 @@ from ironflow.sdk.rooms.streams import Streams
 from ironflow.sdk.rooms.topics import Topics
 from ironflow.sdk.rooms.workers import Workers
 from ironflow.sdk.sql import SqlResult
+from ironflow.sdk.subscription import AckMode, Backpressure, OnError, Subscription, Wish
 from ironflow.sdk.transport import AsyncTransport
 from ironflow.sdk.views import Emitted, RunResult, view
 from ironflow.sdk.wire import Prefer
@@ -206,6 +207,31 @@ class Client:
         return SqlResult(
             columns=found.columns, types=found.types, rows=rows, total_count=found.total_rows, truncated=found.truncated
         )
+
+    def subscribe(
+        self,
+        pattern: str,
+        *,
+        replay: int = 0,
+        after: int | None = None,
+        filter: str = "",
+        namespace: str = "",
+        group: str = "",
+        ack: AckMode = "auto",
+        backpressure: Backpressure | None = None,
+        on_error: OnError | None = None,
+    ) -> Subscription:
+        """Events of a pattern as they happen: iterate over it. It connects again by itself and goes on where it was.
+
+        pattern: `order.*`, `topic:mail`, `entity:cart.7.>`, `system.run.>`. replay: the last n events first. after: all
+        that follow this sequence first, 0 for all there are. filter: CEL over data, topic, name and timestamp.
+        group: be a member of this consumer group; with ack="manual" each event is settled by `event.ack()`.
+        on_error: told of every failure that is survived. The iterator raises the others: InvalidPattern,
+        InvalidExpression, InvalidSubscription, CannotConnect for the first connection, Unauthenticated and
+        PermissionDenied.
+        """
+        wish = Wish(pattern, replay, after, filter, namespace, group, ack, backpressure)
+        return Subscription(self._caller, wish, on_error)
 
     async def health(self) -> Health:
         """Whether the server's process is alive."""

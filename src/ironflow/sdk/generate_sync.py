@@ -29,6 +29,8 @@ _TEXTS = [
     ("from asyncio import sleep", "from time import sleep"),
     ("ironflow.sdk.calls", "ironflow.sdk._sync_client.calls"),
     ("ironflow.sdk.rooms", "ironflow.sdk._sync_client"),
+    # A WebSocket needs a loop: in scripts it has one in a thread of its own.
+    ("ironflow.sdk.subscription", "ironflow.sdk.blocking_subscription"),
     ("async with ironflow.Client", "with ironflow.sync.Client"),
     ("= await client.", "= client."),
     ("import Awaitable, Callable", "import Callable"),

@@ -39,15 +39,24 @@ READ_AGAIN_S = 1.0
 
 
 class _Following:
-    """A subscription of this socket. count: how often the client asked for it and has not taken it back."""
+    """A subscription of this socket.
 
-    __slots__ = ("count", "head", "subscription", "with_meta")
+    count: how often the client asked for it and has not taken it back. announced: its result frame is on the way.
+    """
+
+    __slots__ = ("announced", "count", "head", "subscription", "with_meta")
 
     def __init__(self, subscription: Subscription | GroupSubscription, with_meta: bool) -> None:
         self.subscription = subscription
         self.head = event_head(subscription.id)
         self.with_meta = with_meta
         self.count = 1
+        self.announced = False
+
+    @property
+    def began_after(self) -> int | None:
+        """The sequence that its first event follows; None for a group, which knows itself where it goes on."""
+        return None if isinstance(self.subscription, GroupSubscription) else self.subscription.began_after
 
 
 class Conversation:
@@ -112,11 +121,13 @@ class Conversation:
                 results.append(refused(wish.pattern, error))
                 continue
             begun.append(subscription_id)
-            results.append(accepted(wish.pattern, subscription_id))
+            results.append(accepted(wish.pattern, subscription_id, self._following[subscription_id].began_after))
         self._say(result_frame(results))
         # Not before the result is in the queue: no event may come ahead of it.
         for subscription_id in begun:
-            self._wake(self._following[subscription_id].subscription)
+            following = self._following[subscription_id]
+            following.announced = True
+            self._wake(following.subscription)
 
     async def _begin(self, wish: Wish) -> str:
         if wish.error is not None:
@@ -180,7 +191,8 @@ class Conversation:
         self._kick()
 
     def _wake(self, subscription: Subscription | GroupSubscription) -> None:
-        if subscription.id in self._following:
+        following = self._following.get(subscription.id)
+        if following is not None and following.announced:
             self._ready[subscription.id] = None
             self._kick()
 

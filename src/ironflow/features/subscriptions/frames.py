@@ -99,8 +99,10 @@ def result_frame(results: list[dict[str, Any]]) -> str:
     return write_json_text({"type": "subscription_result", "results": results})
 
 
-def accepted(pattern: str, subscription_id: str) -> dict[str, Any]:
-    return {"pattern": pattern, "status": "ok", "subscriptionId": subscription_id}
+def accepted(pattern: str, subscription_id: str, sequence: int | None) -> dict[str, Any]:
+    """sequence: what the events follow, None where that is not known."""
+    where = {} if sequence is None else {"sequence": sequence}
+    return {"pattern": pattern, "status": "ok", "subscriptionId": subscription_id, **where}
 
 
 def refused(pattern: str, error: IronflowError) -> dict[str, Any]:

@@ -58,6 +58,8 @@ class Subscription:
         self.pattern = pattern
         self.namespace = namespace
         self.dropped = 0
+        # What its first event follows.
+        self.began_after = 0
         self._chosen = chosen
         self._mode = mode
         self._positioned = positioned
@@ -87,6 +89,7 @@ class Subscription:
             self._position = after
         elif replay:
             self._position = await self._feed.before_last(self, replay)
+        self.began_after = self._position
         if self._position >= self._feed.position:
             self._join()
         self._wake(self)
@@ -166,20 +169,24 @@ class Subscription:
             if not self._closed:
                 self._position = page.reached
             return page.entries
-        # From here on what is new goes into the queue; what lies between is read once.
+        # From here on what is new goes into the queue; what lies between is read once. It may be ahead of those that
+        # are live: it has read what they are about to be given.
         self._join()
-        self._position = end
-        if after == end:
-            return self._pop()
+        self._position = max(after, end)
+        between: list[Entry] = []
+        reached = after
         try:
-            page = await self._feed.page(self, after, end)
+            while reached < end:
+                page = await self._feed.page(self, reached, end)
+                between += page.entries
+                reached = page.reached
         except BaseException:
             self._part()
             self._queue.clear()
             self._queued_bytes = 0
             self._position = after
             raise
-        return page.entries
+        return between or self._pop()
 
     def _push(self, entry: Entry) -> None:
         was_empty = not self._queue
