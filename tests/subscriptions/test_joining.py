@@ -36,9 +36,8 @@ class Publishing:
             for topic in topics:
                 await self.publish(topic)
 
-        await asyncio.gather(
-            *(one([chance.choice(TOPICS) for _ in range(EVENTS // PUBLISHERS)]) for _ in range(PUBLISHERS))
-        )
+        shares = [[chance.choice(TOPICS) for _ in range(EVENTS // PUBLISHERS)] for _ in range(PUBLISHERS)]
+        await asyncio.gather(*map(one, shares))
 
 
 def meant(publishing: Publishing, pattern: str) -> list[int]:
@@ -109,11 +108,13 @@ async def test_every_subscriber_gets_each_event_once_and_in_order(
             continue
         # Some were published while it began; from the first that it got it has all.
         assert seen == [each for each in everything if each >= seen[0]], (pattern, how)
+        # Each publisher may have had one event on the disk of which it had not heard, and another while it began.
+        slack = 2 * PUBLISHERS
         if how:
-            assert len([each for each in seen if each <= published]) >= min(how["replay"], known), (pattern, how)
+            replayed = [each for each in seen if each <= published]
+            assert len(replayed) >= min(how["replay"], known) - slack, (pattern, how)
         else:
-            # Each publisher may have had one event on the disk of which it had not heard.
-            assert [each for each in everything if published + PUBLISHERS < each < seen[0]] == [], (pattern, how)
+            assert [each for each in everything if published + slack < each < seen[0]] == [], (pattern, how)
 
 
 async def test_a_replay_across_windows_of_the_log_finds_the_last_ones(house: Work, monkeypatch: pytest.MonkeyPatch):
