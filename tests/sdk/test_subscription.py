@@ -1,0 +1,201 @@
+"""`client.subscribe` against real servers: it goes on where it was, whatever becomes of the connection."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ironflow import Client, sync
+from ironflow.base.errors import IronflowError
+from ironflow.base.pattern import InvalidPattern
+from ironflow.features.subscriptions.contract import InvalidSubscription, SequenceNotKept
+from ironflow.sdk.transport import CannotConnect
+from tests.crash.processes import Process, reserved_port
+from tests.wire.server_process import Server, a_server
+
+pytestmark = pytest.mark.processes
+
+WITHIN_S = 30
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with a_server(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@contextmanager
+def a_mortal_server(folder: Path, port: int) -> Iterator[Process]:
+    """A server on `port` with the folder's database; killed at the end if it still lives."""
+    environment = {"IRONFLOW_DB": str(folder / "db"), "IRONFLOW_PORT": str(port), "IRONFLOW_DEV": "true"}
+    process = Process("server", ["ironflow.server.run"], folder, environment)
+    try:
+        Server(process)
+        yield process
+    finally:
+        process.kill()
+
+
+async def test_events_have_their_name_data_and_place(server: Server):
+    async with Client(server.address) as client, client.subscribe("sdk.order.*") as events:
+        waiting = asyncio.ensure_future(anext(events))
+        async with asyncio.timeout(WITHIN_S):
+            emitted = None
+            while not waiting.done():
+                emitted = emitted or await client.emit("sdk.order.placed", {"total": 1}, metadata={"by": "me"})
+                await asyncio.sleep(0.05)
+                if not waiting.done():
+                    emitted = None
+        event = await waiting
+
+    assert (event.topic, event.name, event.data) == ("events:sdk.order.placed", "sdk.order.placed", {"total": 1})
+    assert (event.metadata, event.source, event.namespace) == ({"by": "me"}, "api", "default")
+    assert event.timestamp is not None
+    assert events.sequence == event.sequence
+
+
+async def test_replay_filter_and_after_choose_what_comes(server: Server):
+    async with Client(server.address) as client:
+        sent = [await client.publish("sdk.choose", {"n": number}) for number in range(6)]
+        async with client.subscribe("topic:sdk.choose", replay=4, filter="data.n % 2 == 0") as events:
+            assert [(await anext(events)).data["n"] for _ in range(3)] == [0, 2, 4]
+        async with client.subscribe("topic:sdk.choose", after=sent[3].sequence) as events:
+            assert [(await anext(events)).data["n"] for _ in range(2)] == [4, 5]
+
+
+async def test_what_cannot_be_subscribed_to_is_raised_where_it_is_waited_for(server: Server):
+    async with Client(server.address) as client:
+        with pytest.raises(InvalidPattern):
+            await anext(client.subscribe("a..b"))
+        with pytest.raises(InvalidSubscription):
+            await anext(client.subscribe("a", after=10**9))
+    held, port = reserved_port()
+    with held, pytest.raises(CannotConnect):
+        await anext(Client(f"http://127.0.0.1:{port}").subscribe("a"))
+
+
+async def test_a_closed_subscription_ends_its_loop(server: Server):
+    async with Client(server.address) as client:
+        await client.publish("sdk.close", 1)
+        events = client.subscribe("topic:sdk.close", replay=1)
+        async for _ in events:
+            await events.close()
+        with pytest.raises(StopAsyncIteration):
+            await anext(events)
+
+
+async def test_a_member_of_a_group_settles_its_events(server: Server):
+    async with (
+        Client(server.address) as client,
+        client.subscribe("topic:sdk.group", group="sdk-members", ack="manual") as events,
+    ):
+        first = asyncio.ensure_future(anext(events))
+        async with asyncio.timeout(WITHIN_S):
+            while not first.done():
+                await client.publish("sdk.group", "again")
+                await asyncio.sleep(0.05)
+            event = await first
+            await event.nak("0s")
+            seen = [event.id]
+            while seen.count(event.id) < 2:
+                other = await anext(events)
+                seen.append(other.id)
+                await other.ack()
+
+
+async def test_a_subscription_outlives_the_server_and_misses_nothing(tmp_path: Path):
+    held, port = reserved_port()
+    faults: list[IronflowError] = []
+    seen: list[int] = []
+    acknowledged: list[int] = []
+    with held:
+        async with Client(f"http://127.0.0.1:{port}") as client, asyncio.timeout(4 * WITHIN_S):
+            with a_mortal_server(tmp_path, port):
+                events = client.subscribe("topic:lives", on_error=faults.append, after=0)
+                for _ in range(20):
+                    acknowledged.append((await client.publish("lives", 1)).sequence)
+                seen += [(await anext(events)).sequence for _ in range(10)]
+            for _ in range(2):
+                # Killed while ten events were on their way.
+                with a_mortal_server(tmp_path, port):
+                    for _ in range(20):
+                        acknowledged.append((await client.publish("lives", 1)).sequence)
+                    seen += [(await anext(events)).sequence for _ in range(20)]
+            with a_mortal_server(tmp_path, port):
+                while len(seen) < len(acknowledged):
+                    seen.append((await anext(events)).sequence)
+            await events.close()
+
+    assert seen == acknowledged
+    assert faults
+    assert all(fault.retryable for fault in faults)
+
+
+async def test_a_quiet_subscription_misses_nothing_that_happens_while_the_server_is_back_and_it_is_not(tmp_path: Path):
+    """It has seen no event when the server dies; the place where it began was told to it."""
+    held, port = reserved_port()
+    broken = asyncio.Event()
+    with held:
+        async with Client(f"http://127.0.0.1:{port}") as client, asyncio.timeout(2 * WITHIN_S):
+            events = client.subscribe("topic:quiet", on_error=lambda _: broken.set())
+            with a_mortal_server(tmp_path, port):
+                waiting = asyncio.ensure_future(anext(events))
+                while events.sequence is None:  # noqa: ASYNC110 it has begun when it knows its place
+                    await asyncio.sleep(0.01)
+            await broken.wait()
+            with a_mortal_server(tmp_path, port):
+                sent = await client.publish("quiet", "here")
+                assert (await waiting).id == sent.event_id
+            await events.close()
+
+
+async def test_system_events_that_are_lost_are_told_of_and_it_goes_on(tmp_path: Path):
+    held, port = reserved_port()
+    faults: list[IronflowError] = []
+    with held:
+        async with Client(f"http://127.0.0.1:{port}") as client, asyncio.timeout(2 * WITHIN_S):
+            events = client.subscribe("system.function.>", on_error=faults.append)
+            with a_mortal_server(tmp_path, port):
+                waiting = asyncio.ensure_future(anext(events))
+                while events.sequence is None:  # noqa: ASYNC110 it has begun when it knows its place
+                    await asyncio.sleep(0.01)
+            with a_mortal_server(tmp_path, port):
+                async with asyncio.timeout(WITHIN_S):
+                    while not any(isinstance(fault, SequenceNotKept) for fault in faults):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                await register(client, "after")
+                assert (await waiting).data["id"] == "after"
+            await events.close()
+
+
+async def register(client: Client, function_id: str) -> None:
+    from ironflow.features.functions import contract
+
+    await client.call(contract.register, contract.RegisterFunction(id=function_id))
+
+
+def test_scripts_follow_with_a_plain_loop(server: Server):
+    with sync.Client(server.address) as client:
+        for number in range(3):
+            client.publish("sdk.plain", number)
+        with client.subscribe("topic:sdk.plain", replay=3) as events:
+            publishing = threading.Timer(0.2, lambda: sync.Client(server.address).publish("sdk.plain", 3))
+            publishing.start()
+            got = []
+            for event in events:
+                got.append(event.data)
+                if len(got) == 4:
+                    break
+            publishing.join()
+        with pytest.raises(InvalidPattern):
+            next(client.subscribe("a..b"))
+
+    assert got == [0, 1, 2, 3]
+    assert not [
+        thread
+        for thread in threading.enumerate()
+        if thread.name == "ironflow-subscription" and thread.is_alive() and not thread.daemon
+    ]
