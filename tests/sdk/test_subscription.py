@@ -12,6 +12,7 @@ from ironflow import Client, sync
 from ironflow.base.errors import IronflowError
 from ironflow.base.pattern import InvalidPattern
 from ironflow.features.subscriptions.contract import InvalidSubscription, SequenceNotKept
+from ironflow.sdk.subscription import Subscription
 from ironflow.sdk.transport import CannotConnect
 from tests.crash.processes import Process, reserved_port
 from tests.wire.server_process import Server, a_server
@@ -106,27 +107,33 @@ async def test_a_member_of_a_group_settles_its_events(server: Server):
                 await other.ack()
 
 
+async def published(url: str, count: int) -> list[int]:
+    """Sequences of messages that a new client publishes; connections of one from before a kill would break."""
+    async with Client(url) as client:
+        return [(await client.publish("lives", 1)).sequence for _ in range(count)]
+
+
+async def received(events: Subscription, count: int) -> list[int]:
+    return [(await anext(events)).sequence for _ in range(count)]
+
+
 async def test_a_subscription_outlives_the_server_and_misses_nothing(tmp_path: Path):
     held, port = reserved_port()
+    url = f"http://127.0.0.1:{port}"
     faults: list[IronflowError] = []
-    seen: list[int] = []
-    acknowledged: list[int] = []
     with held:
-        async with Client(f"http://127.0.0.1:{port}") as client, asyncio.timeout(4 * WITHIN_S):
+        async with asyncio.timeout(4 * WITHIN_S):
+            events = Client(url).subscribe("topic:lives", on_error=faults.append, after=0)
             with a_mortal_server(tmp_path, port):
-                events = client.subscribe("topic:lives", on_error=faults.append, after=0)
-                for _ in range(20):
-                    acknowledged.append((await client.publish("lives", 1)).sequence)
-                seen += [(await anext(events)).sequence for _ in range(10)]
+                acknowledged = await published(url, 20)
+                seen = await received(events, 10)
             for _ in range(2):
                 # Killed while ten events were on their way.
                 with a_mortal_server(tmp_path, port):
-                    for _ in range(20):
-                        acknowledged.append((await client.publish("lives", 1)).sequence)
-                    seen += [(await anext(events)).sequence for _ in range(20)]
+                    acknowledged += await published(url, 20)
+                    seen += await received(events, 20)
             with a_mortal_server(tmp_path, port):
-                while len(seen) < len(acknowledged):
-                    seen.append((await anext(events)).sequence)
+                seen += await received(events, len(acknowledged) - len(seen))
             await events.close()
 
     assert seen == acknowledged
@@ -190,12 +197,7 @@ def test_scripts_follow_with_a_plain_loop(server: Server):
                 if len(got) == 4:
                     break
             publishing.join()
-        with pytest.raises(InvalidPattern):
-            next(client.subscribe("a..b"))
+        with client.subscribe("a..b") as events, pytest.raises(InvalidPattern):
+            next(events)
 
     assert got == [0, 1, 2, 3]
-    assert not [
-        thread
-        for thread in threading.enumerate()
-        if thread.name == "ironflow-subscription" and thread.is_alive() and not thread.daemon
-    ]
