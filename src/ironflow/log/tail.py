@@ -7,7 +7,7 @@
 Listeners do little and never wait: they put records into queues of their own. Nobody listens, nothing is read.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ironflow.base.time import Millis
@@ -15,7 +15,9 @@ from ironflow.log.read import head, read_after
 from ironflow.log.record import Record
 from ironflow.storage.port import Database
 
-BATCH = 200
+# At a time: few enough that handing them out leaves room for others, and no more than this of their data.
+BATCH = 100
+BATCH_BYTES = 8 * 1024 * 1024
 
 Heard = Callable[[list[Record]], None]
 
@@ -29,10 +31,7 @@ class HandedOut:
 
 
 class Tail:
-    """A loop that reads the log's end at its doorbell and hands it to all listeners.
-
-    pace: waited for before each reading, so that whoever is handed records can work them off.
-    """
+    """A loop that reads the log's end at its doorbell and hands it to all listeners."""
 
     name = "log-tail"
     every_ms = 1_000
@@ -42,7 +41,7 @@ class Tail:
         self._db = db
         self._listeners: list[Heard] = []
         self.position = 0
-        self.pace: Callable[[], Awaitable[None]] | None = None
+        self._batch = BATCH
 
     async def join(self, heard: Heard) -> None:
         """Adds a listener; it is given what follows `position` as this returns."""
@@ -60,14 +59,19 @@ class Tail:
     async def run_once(self, now: Millis) -> HandedOut:
         if not self._listeners:
             return HandedOut(records=0, more=False)
-        if self.pace is not None:
-            await self.pace()
-        after = self.position
-        records = await self._db.peek(lambda tx: read_after(tx, after, BATCH))
+        after, limit = self.position, self._batch
+        records = await self._db.peek(lambda tx: read_after(tx, after, limit))
         if self.position != after or not records:
             # All left and others came while this was read: what it found is not theirs.
             return HandedOut(records=0, more=self.position != after)
         self.position = records[-1].position
+        self._batch = fitting(records, BATCH, BATCH_BYTES)
         for heard in list(self._listeners):
             heard(records)
-        return HandedOut(records=len(records), more=len(records) == BATCH)
+        return HandedOut(records=len(records), more=len(records) == limit)
+
+
+def fitting(records: list[Record], count_max: int, bytes_max: int) -> int:
+    """How many records like these to read next: no more than `count_max`, nor than about `bytes_max` of their data."""
+    size = sum(len(record.data) for record in records)
+    return min(count_max, max(1, bytes_max * len(records) // size)) if size else count_max

@@ -215,6 +215,9 @@ class Conversation:
                     self._room.set_result(None)
                 for subscription_id in list(self._ready):
                     await self._send_events(subscription_id)
+                if self._ready:
+                    # A client that reads as fast as we write would leave nobody else a turn.
+                    await asyncio.sleep(0)
         except SocketGone:
             # The reader hears it too, and ends the conversation.
             return

@@ -11,11 +11,11 @@ from typing import NamedTuple, Protocol
 from ironflow.features.subscriptions.contract import InvalidSubscription
 from ironflow.features.subscriptions.entry import Entry, entry_of
 from ironflow.features.subscriptions.index import PatternIndex
-from ironflow.features.subscriptions.subscription import PAGE, Subscription
+from ironflow.features.subscriptions.subscription import PAGE, PAGE_BYTES, Subscription
 from ironflow.log.read import head
 from ironflow.log.record import Record
 from ironflow.log.search import Wanted, backward, forward
-from ironflow.log.tail import Tail
+from ironflow.log.tail import Tail, fitting
 from ironflow.log.topics import TopicPattern
 from ironflow.storage.port import Database, Tx
 
@@ -70,6 +70,7 @@ class LogFeed:
         self._started: set[Subscription] = set()
         self._joining = asyncio.Lock()
         self._joined = False
+        self._page = PAGE
         # (environment, kind) -> live subscriptions by pattern.
         self._live: dict[tuple[str, str], PatternIndex[Subscription]] = {}
 
@@ -115,7 +116,10 @@ class LogFeed:
 
     async def page(self, subscription: Subscription, after: int, until: int | None) -> Page:
         wanted = _wanted(subscription)
-        found = await self._db.read(lambda tx: forward(tx, wanted, after, PAGE, until))
+        limit = self._page
+        found = await self._db.read(lambda tx: forward(tx, wanted, after, limit, until))
+        if found.records:
+            self._page = fitting(found.records, PAGE, PAGE_BYTES)
         entries = [entry for record in found.records if (entry := subscription.entry_for(record)) is not None]
         return Page(entries, found.reached)
 

@@ -22,6 +22,7 @@ QUEUE_BYTES_MAX = 8 * 1024 * 1024
 TAKE_MAX = 64
 # Events read at a time while it catches up; this close to the end it joins the live ones.
 PAGE = 100
+PAGE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
