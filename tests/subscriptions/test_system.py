@@ -127,7 +127,7 @@ async def test_what_is_not_kept_any_more_is_refused_and_not_skipped(database_url
         with pytest.raises(SequenceNotKept):
             async with following(house, "system.>", start_after_sequence=seen.sequence):
                 pass
-        with pytest.raises(InvalidSubscription):
+        with pytest.raises(SequenceNotKept):
             async with following(house, "system.>", start_after_sequence=seen.sequence + 10**9):
                 pass
         # From the beginning of what there is.

@@ -61,6 +61,7 @@ from ironflow.features.sql_projections.loops import FollowLog, SweepPlaces
 from ironflow.features.sql_projections.service import SqlProjections
 from ironflow.features.streaming_workers.service import StreamingWorkers
 from ironflow.features.streams.service import Limits, Streams
+from ironflow.features.subscriptions.relay import Relay
 from ironflow.features.subscriptions.service import Subscriptions
 from ironflow.features.subscriptions.system import SystemFeed
 from ironflow.features.time_travel.loops import ForgetRecordings
@@ -126,6 +127,7 @@ class House:
 
     async def close(self) -> None:
         await self.loops.close()
+        await self.subscriptions.close()
         await self.sandbox.close()
         await self.db.close()
         await self.broker.close()
@@ -160,6 +162,8 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     tail = Tail(db)
     subscriptions = Subscriptions(db, tail, SystemFeed(settings.system_events_kept, clock.now()), groups)
     workers = StreamingWorkers(jobs, running, clock, settings.shutdown_ms // 2)
+    system = SystemFeed(settings.system_events_kept, clock.now())
+    subscriptions = Subscriptions(db, tail, system, groups)
     loops = Loops(clock, broker)
     about = About(
         started_at=clock.now(),
@@ -238,6 +242,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     )
     all_loops: list[Loop] = [
         tail,
+        *([Relay(db, broker, system, clock, life)] if is_postgres(settings.db) else []),
         FireTimers(db, ledger.wake_due),
         ReclaimLeases(db, ledger, timing),
         EvictWorkers(db, timing),

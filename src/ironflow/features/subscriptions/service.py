@@ -83,6 +83,10 @@ class Subscriptions:
             async for event in events:
                 yield event
 
+    async def close(self) -> None:
+        """Stops what goes on by itself; before the database is closed."""
+        await self._system.close()
+
     def make(self, call: Call, request: Subscribe, wake: Callable[[Subscription], None]) -> Subscription:
         """A subscription that has not begun yet.
 

@@ -8,15 +8,19 @@ Why in memory: docs/internals/decisions/0021-system-events-live-in-memory.md.
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ironflow.base.notice import Notice, Notices
 from ironflow.base.time import Millis
-from ironflow.features.subscriptions.contract import InvalidSubscription, SequenceNotKept
+from ironflow.features.subscriptions.contract import SequenceNotKept
 from ironflow.features.subscriptions.entry import Entry
 from ironflow.features.subscriptions.feed import Page
 from ironflow.features.subscriptions.index import PatternIndex
 from ironflow.features.subscriptions.subscription import PAGE, Subscription
 from ironflow.log.record import Record
+
+if TYPE_CHECKING:
+    from ironflow.features.subscriptions.relay import Relay
 
 # What the kept events may take of memory, whatever their number.
 KEPT_BYTES_MAX = 16 * 1024 * 1024
@@ -48,9 +52,26 @@ class SystemFeed:
         self._live: dict[str, PatternIndex[Subscription]] = {}
         self._count = 0
         self._due = False
+        self._started: set[Subscription] = set()
+        # What passes events on between nodes; None where there is one node.
+        self.relay: Relay | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody listens here."""
+        return bool(self._started)
 
     def heard(self, notices: Notices) -> None:
-        """Called on the event loop with what was told, after its commit."""
+        """Called on the event loop with what was told here, after its commit."""
+        self._keep(notices)
+        if self.relay is not None:
+            self.relay.told(notices)
+
+    def heard_from_afar(self, notice: Notice) -> None:
+        """Something that another node told."""
+        self._keep(notice)
+
+    def _keep(self, notices: Notices) -> None:
         kept = _Kept(notices, notices.weight, notices.size_bytes)
         self._kept.append(kept)
         self._weight += kept.weight
@@ -108,6 +129,11 @@ class SystemFeed:
         )
         return Entry(record, self._last, f"system.{record.name}", notice.parts, notice.data)
 
+    async def close(self) -> None:
+        """Stops what goes on between nodes."""
+        if self.relay is not None:
+            await self.relay.close()
+
     # The feed
 
     @property
@@ -115,11 +141,15 @@ class SystemFeed:
         return self._last
 
     async def start(self, subscription: Subscription) -> None:
+        first = not self._started
+        self._started.add(subscription)
+        if first and self.relay is not None:
+            await self.relay.begin()
         # What was told before is not for those who begin now.
         self._write_out()
 
     def stop(self, subscription: Subscription) -> None:
-        """Nothing to stop."""
+        self._started.discard(subscription)
 
     def join(self, subscription: Subscription) -> None:
         self._live.setdefault(subscription.environment, PatternIndex()).add(subscription.pattern.words, subscription)
@@ -130,13 +160,13 @@ class SystemFeed:
         self._count -= 1
 
     async def check_sequence(self, sequence: int) -> None:
-        if 0 < sequence < self._forgotten:
+        # Another server's are outside of ours on one side or the other: they count from the moment of its start.
+        if 0 < sequence < self._forgotten or sequence > self._last:
             raise SequenceNotKept(
-                f"What followed {sequence} is not kept any more: the system's events are kept for a while, in memory, "
-                f"and begin after {self._forgotten}. Subscribe without startAfterSequence, or with replay."
+                f"What followed {sequence} is not kept here: each server keeps the system's events for a while, in "
+                f"memory, those from {self._forgotten + 1} to {self._last} now. Subscribe with startAfterSequence 0 "
+                "for all of them, or without."
             )
-        if sequence > self._last:
-            raise InvalidSubscription(f"startAfterSequence is {sequence}, but the last event was {self._last}.")
 
     async def page(self, subscription: Subscription, after: int, until: int | None) -> Page:
         self._write_out()
