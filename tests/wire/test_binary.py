@@ -229,9 +229,9 @@ def test_a_request_reads_the_same_as_in_json(name: str, data: st.DataObject):
 
 
 def in_text(values: Any, contract: Any) -> Any:
-    """JSON in bytes stands as text in JSON."""
+    """JSON in bytes stands as text in JSON, and what says 0 by being absent says it."""
     said = fields_of(contract)
-    return {
+    return {name: 0 for name, field in said.items() if field.zero_is_said} | {
         name: base64.b64decode(value).decode() if name in said and said[name].json_in_bytes else value
         for name, value in values.items()
     }
