@@ -1,5 +1,6 @@
 """What a projection of a program is, and what its handler is called with."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from ironflow.base.time import to_datetime
 from ironflow.features.projections.contract import InvalidProjection
 from ironflow.projection import ProjectionEvent, create_projection, projection
 from ironflow.sdk.projection_fold import by_partition, deliver, fold
+from ironflow.sdk.upcasting import UpcasterRegistry
 
 
 def event(seq: int, data: Any = None, *, partition: str = "__global__") -> ProjectionEvent:
@@ -151,3 +153,49 @@ def test_a_batch_is_split_by_partition_in_the_order_in_which_they_come():
         ("b", [1, 3]),
         ("a", [2]),
     ]
+
+
+def renamed(data: dict[str, int]) -> dict[str, int]:
+    if "cents" not in data:
+        raise LookupError("an order without cents")
+    return {"total": data["cents"]}
+
+
+async def test_events_are_brought_to_their_latest_version_before_the_handler_sees_them():
+    upcasters = UpcasterRegistry()
+    upcasters.register("order.placed", 1, 2, renamed)
+    seen: list[tuple[int, Any]] = []
+
+    @projection("totals", events=["order.placed"], initial_state={"total": 0})
+    def totals(state: dict[str, int], event: ProjectionEvent) -> dict[str, int]:
+        seen.append((event.version, event.data))
+        return {"total": state["total"] + event.data["total"]}
+
+    old, new = event(1, {"cents": 5}), replace(event(2, {"total": 7}), version=2)
+    folded = await fold(totals, None, [old, new], upcasters)
+
+    assert folded.state == msgspec.Raw(b'{"total":12}')
+    assert seen == [(2, {"total": 5}), (2, {"total": 7})]
+
+
+async def test_an_upcaster_that_raises_fails_its_event_as_the_handler_would():
+    upcasters = UpcasterRegistry()
+    upcasters.register("order.placed", 1, 2, renamed)
+    folded = await fold(
+        create_projection(name="n", events=["order.placed"], initial_state={"count": 0}, handler=counting),
+        None,
+        [replace(event(1, 5), version=2), event(2, {})],
+        upcasters,
+    )
+    assert (folded.last and folded.last.seq, folded.state) == (1, msgspec.Raw(b'{"count":5}'))
+    assert folded.failure is not None
+    assert "an order without cents" in folded.failure.message
+
+
+async def test_deliveries_of_an_external_projection_are_brought_up_too():
+    upcasters = UpcasterRegistry()
+    upcasters.register("order.placed", 1, 2, renamed)
+    seen: list[Any] = []
+    mailer = create_projection(name="mailer", events=["order.placed"], handler=lambda event: seen.append(event.data))
+    await deliver(mailer, [event(1, {"cents": 5})], upcasters)
+    assert seen == [{"total": 5}]

@@ -26,11 +26,10 @@ from ironflow.sdk.report import Completed, Failed, Outcome, StepRow, Yielded, Yi
 from ironflow.sdk.signals import Stopped, Yield, first_yield
 from ironflow.sdk.stepids import Scope
 from ironflow.sdk.steps import Steps
-from ironflow.sdk.upcasting import UpcasterRegistry
+from ironflow.sdk.upcasting import NO_UPCASTERS, UpcasterRegistry
 from ironflow.sdk.usercode import call, is_async
 
 _SYSTEM_CLOCK = SystemClock()
-NO_UPCASTERS = UpcasterRegistry()
 
 
 class Execution:

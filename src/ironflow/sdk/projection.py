@@ -28,7 +28,10 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 @dataclass(frozen=True, slots=True)
 class ProjectionEvent:
-    """One event as handlers see it. seq: its place in the log; partition: `__global__` where there are none."""
+    """One event as handlers see it. seq: its place in the log; partition: `__global__` where there are none.
+
+    version: of its data, after upcasting. entity_...: of an event of an entity's stream only.
+    """
 
     id: str
     name: str
@@ -38,6 +41,10 @@ class ProjectionEvent:
     source: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     partition: str = "__global__"
+    version: int = 1
+    entity_id: str | None = None
+    entity_type: str | None = None
+    entity_version: int | None = None
 
     def __getitem__(self, name: str) -> Any:
         """The same by name: `event["data"]`."""

@@ -8,6 +8,7 @@ from ironflow.base.errors import IronflowError
 from ironflow.sdk import usercode
 from ironflow.sdk.payload import Raw, from_payload, to_payload
 from ironflow.sdk.projection import ProjectionDefinition, ProjectionEvent
+from ironflow.sdk.upcasting import NO_UPCASTERS, UpcasterRegistry
 
 
 class HandlerFailed(IronflowError):
@@ -37,30 +38,42 @@ def by_partition(events: Iterable[ProjectionEvent]) -> dict[str, list[Projection
     return found
 
 
-async def fold(definition: ProjectionDefinition, before: Raw | None, events: list[ProjectionEvent]) -> Folded:
+async def fold(
+    definition: ProjectionDefinition,
+    before: Raw | None,
+    events: list[ProjectionEvent],
+    upcasters: UpcasterRegistry = NO_UPCASTERS,
+) -> Folded:
     """The state of one partition after `events`. before: the saved state, None to begin with the initial one.
+
+    upcasters: bring events to their latest versions before the handler sees them; one that raises fails its event.
 
     The handler works on a copy: what it did to the state before it raised is not kept.
     """
-    folded, failed = await _run(definition, before, events)
+    folded, failed = await _run(definition, before, events, upcasters)
     if failed is None:
         return Folded(folded, events[-1])
     place = events.index(failed.event) if failed.event is not None else 0
     if place == 0:
         return Folded(None, None, failed)
     # The failed call may have changed what it was given, so the events before it are folded again.
-    folded, again = await _run(definition, before, events[:place])
+    folded, again = await _run(definition, before, events[:place], upcasters)
     return Folded(None, None, again) if again is not None else Folded(folded, events[place - 1], failed)
 
 
 async def _run(
-    definition: ProjectionDefinition, before: Raw | None, events: list[ProjectionEvent]
+    definition: ProjectionDefinition,
+    before: Raw | None,
+    events: list[ProjectionEvent],
+    upcasters: UpcasterRegistry,
 ) -> tuple[Raw | None, HandlerFailed | None]:
     assert definition.initial_state is not None
     state = definition.initial_state() if before is None else from_payload(before)
     event = events[0]
     for event in events:
-        state, fault = await usercode.call(definition.handler, definition.arguments(state, event), on_loop=True)
+        shown, fault = await _latest(upcasters, event)
+        if fault is None:
+            state, fault = await usercode.call(definition.handler, definition.arguments(state, shown), on_loop=True)
         if fault is None and state is None:
             fault = ValueError("the handler returned None; it has to return the state, also when nothing changes")
         if fault is not None:
@@ -71,11 +84,23 @@ async def _run(
         return None, failure(definition, event, fault)
 
 
-async def deliver(definition: ProjectionDefinition, events: list[ProjectionEvent]) -> Folded:
+async def _latest(upcasters: UpcasterRegistry, event: ProjectionEvent) -> tuple[ProjectionEvent, BaseException | None]:
+    """The event in its latest version, or why it cannot be brought there."""
+    if not upcasters.is_outdated(event.name, event.version):
+        return event, None
+    latest, fault = await usercode.call(upcasters.apply, (event,), on_loop=True)
+    return latest if fault is None else event, fault
+
+
+async def deliver(
+    definition: ProjectionDefinition, events: list[ProjectionEvent], upcasters: UpcasterRegistry = NO_UPCASTERS
+) -> Folded:
     """Gives events to the handler of an external projection, one after another."""
     last: ProjectionEvent | None = None
     for event in events:
-        _, fault = await usercode.call(definition.handler, definition.arguments(None, event))
+        shown, fault = await _latest(upcasters, event)
+        if fault is None:
+            _, fault = await usercode.call(definition.handler, definition.arguments(None, shown))
         if fault is not None:
             return Folded(None, last, failure(definition, event, fault))
         last = event

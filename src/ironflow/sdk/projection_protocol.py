@@ -166,4 +166,8 @@ def read_event(frame: contract.ProjectionEvent) -> ProjectionEvent:
         source=frame.source or "",
         partition=str(metadata.pop("__partition", contract.GLOBAL)),
         metadata=metadata,
+        version=frame.version or 1,
+        entity_id=frame.entity_id,
+        entity_type=frame.entity_type,
+        entity_version=frame.entity_version,
     )

@@ -25,6 +25,7 @@ from ironflow.sdk.projection import ProjectionDefinition, ProjectionEvent
 from ironflow.sdk.projection_fold import Folded, HandlerFailed, by_partition, deliver, fold
 from ironflow.sdk.projection_protocol import Granted, ProjectionAuthError, ProjectionProtocol, StreamingUnsupported
 from ironflow.sdk.transport import AiohttpTransport, AsyncTransport
+from ironflow.sdk.upcasting import NO_UPCASTERS, UpcasterRegistry
 
 logger = logging.getLogger("ironflow.projection")
 
@@ -62,7 +63,7 @@ class ProjectionRunner:
 
     url, api_key, environment: None takes IRONFLOW_SERVER_URL, IRONFLOW_API_KEY, IRONFLOW_ENV, else the local server.
     on_error: is told of every failure; of an event's that is tried again, once its max_retries are spent.
-    streaming: False polls from the start.
+    streaming: False polls from the start. upcasters: bring events to their latest versions before the handler.
     """
 
     def __init__(
@@ -75,8 +76,12 @@ class ProjectionRunner:
         pace: RunnerPace | None = None,
         on_error: OnError | None = None,
         streaming: bool = True,
+        upcasters: UpcasterRegistry | None = None,
         transport: AsyncTransport | None = None,
     ) -> None:
+        if upcasters is not None:
+            upcasters.check()
+        self._upcasters = upcasters or NO_UPCASTERS
         if not isinstance(definition, ProjectionDefinition):
             raise InvalidArgument(f"{definition!r} is no projection. Write @projection(...) above its handler.")
         caller = Caller.found(url, api_key, environment)
@@ -275,7 +280,7 @@ class ProjectionRunner:
     async def process(self, batch: list[ProjectionEvent]) -> None:
         """Folds a batch and saves it. Raises HandlerFailed after saving what could be folded, or why a save failed."""
         if self.definition.mode == "external":
-            done = await deliver(self.definition, batch)
+            done = await deliver(self.definition, batch, self._upcasters)
             if done.last is not None:
                 await self._protocol.ack(done.last)
             failures = [done.failure] if done.failure is not None else []
@@ -291,7 +296,7 @@ class ProjectionRunner:
         failures: list[HandlerFailed] = []
         waiting: list[tuple[str, Folded]] = []
         for partition, events in by_partition(batch).items():
-            folded = await fold(self.definition, await self._state(partition), events)
+            folded = await fold(self.definition, await self._state(partition), events, self._upcasters)
             if folded.failure is not None:
                 failures.append(folded.failure)
             if folded.state is not None:

@@ -11,11 +11,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
+import msgspec
+
 from ironflow.base.errors import IronflowError, ValidationError
 from ironflow.sdk.definitions import EventDefinition, Upcaster, check_upcaster, check_version
 from ironflow.sdk.event import Event
+from ironflow.sdk.projection import ProjectionEvent
+from ironflow.sdk.views import StreamEvent
 
 Fn = TypeVar("Fn", bound=Upcaster)
+# What has a name, data and the version of its data.
+Versioned = TypeVar("Versioned", Event, ProjectionEvent, StreamEvent)
 
 
 class UpcasterChainError(IronflowError):
@@ -112,15 +118,19 @@ class UpcasterRegistry:
         """Whether an event of that version would be changed."""
         return version < (self.get_latest_version(event_name) or 0)
 
-    def apply(self, event: Event) -> Event:
+    def apply(self, event: Versioned) -> Versioned:
         """The event with its data and version brought to the latest; the same event where there is nothing to do.
 
-        For whoever reads events and hands them to code: handlers, waits, projections. Raises UpcasterChainError.
+        For whoever reads events and hands them to code: handlers, waits, projections, readers of streams.
+        Raises UpcasterChainError.
         """
         latest = self.get_latest_version(event.name)
         if latest is None or event.version >= latest:
             return event
-        return replace(event, data=self.upcast(event.name, event.data, event.version), version=latest)
+        data = self.upcast(event.name, event.data, event.version)
+        if isinstance(event, msgspec.Struct):
+            return msgspec.structs.replace(event, data=data, version=latest)
+        return replace(event, data=data, version=latest)
 
     def check(self) -> None:
         """Raises UpcasterChainError when some known version of an event has no way to its latest one."""
@@ -149,3 +159,6 @@ class UpcasterRegistry:
 
 class EventDefinitionRegistry(UpcasterRegistry):
     """The same, by the name that programs know which register definitions."""
+
+
+NO_UPCASTERS = UpcasterRegistry()

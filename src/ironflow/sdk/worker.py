@@ -99,7 +99,13 @@ class Worker:
         }
         self._runners = [
             ProjectionRunner(
-                each, url=url, api_key=api_key, environment=environment, pace=projection_pace, transport=transport
+                each,
+                url=url,
+                api_key=api_key,
+                environment=environment,
+                pace=projection_pace,
+                upcasters=upcasters,
+                transport=transport,
             )
             for each in _by_name(projections)
         ]

@@ -186,7 +186,10 @@ class Poll(Message, kw_only=True):
 
 
 class ProjectionEvent(Message, kw_only=True):
-    """An event as runners get it; its partition is in the metadata as `__partition`. A heartbeat has only its kind."""
+    """An event as runners get it; its partition is in the metadata as `__partition`. A heartbeat has only its kind.
+
+    version, entity_...: ours, in JSON only.
+    """
 
     id: Annotated[str | None, field(1)] = None
     name: Annotated[str | None, field(2)] = None
@@ -196,6 +199,10 @@ class ProjectionEvent(Message, kw_only=True):
     source: Annotated[str | None, field(6)] = None
     metadata: Annotated[Json | None, field(7)] = None
     kind: Annotated[EventKind, field(8)] = EventKind.EVENT
+    version: int | None = None
+    entity_id: str | None = None
+    entity_type: str | None = None
+    entity_version: int | None = None
 
 
 class Polled(Message, kw_only=True):

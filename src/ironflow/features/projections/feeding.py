@@ -128,6 +128,10 @@ def event_message(fed: Fed) -> ProjectionEvent:
         timestamp=to_datetime(record.created_at),
         source=record.source,
         metadata=Json(metadata_with(record.metadata, fed.partition).encode()),
+        version=record.version,
+        entity_id=record.entity_id,
+        entity_type=record.entity_type,
+        entity_version=record.entity_version,
     )
 
 
