@@ -1,6 +1,6 @@
 """`kill -9` of the server, of workers, of both, at any moment, again and again.
 
-IRONFLOW_CRASH_ROUNDS: how many kills (8). IRONFLOW_CRASH_SEED: which chance; printed when a test fails.
+IRONFLOW_CRASH_ROUNDS: how many kills (4). IRONFLOW_CRASH_SEED: which chance; printed when a test fails.
 """
 
 import os
@@ -17,7 +17,7 @@ from tests.crash.errand_load import ErrandLoad
 from tests.crash.scene import Scene
 from tests.crash.until import became, until
 
-ROUNDS = int(os.environ.get("IRONFLOW_CRASH_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("IRONFLOW_CRASH_ROUNDS", "4"))
 SEED = int(os.environ.get("IRONFLOW_CRASH_SEED") or secrets.randbelow(2**32))
 WORKERS = 2
 
