@@ -2,8 +2,11 @@
 
 import pytest
 
+from ironflow.base.json import read_json
 from ironflow.base.notice import Notice
+from ironflow.features.config import contract as config
 from ironflow.features.jobs.loops import EvictWorkers
+from ironflow.features.projections import contract as projections
 from ironflow.features.subscriptions.contract import InvalidSubscription, SequenceNotKept
 from tests.subscriptions.following import following
 from tests.support.house import open_house
@@ -152,3 +155,39 @@ async def test_all_secrets_are_meant_by_the_pattern_that_clients_have_for_them(h
     async with following(house, "system.secret.*") as system:
         await house.db.write(lambda tx: tx.tell(Notice("default", ("secret", "API.KEY", "updated"), "{}", house.now)))
         assert await system.topics() == ["system.secret.API.KEY.updated"]
+
+
+async def test_config_documents_are_told_of(house: Work):
+    async with following(house, "system.config.>") as system:
+        await house.call(config.set_config, name="app.flags", data={"dark": True})
+        await house.call(config.patch_config, name="app.flags", data={"fast": 1})
+        await house.call(config.delete_config, name="app.flags")
+        await house.call(config.delete_config, name="app.flags")
+        entries = await system.next(3)
+        assert await system.rest() == []
+
+    assert [entry.topic for entry in entries] == [
+        "system.config.app.flags.updated",
+        "system.config.app.flags.updated",
+        "system.config.app.flags.deleted",
+    ]
+    told = [read_json(entry.data) for entry in entries]
+    assert told[1]["data"] == {"dark": True, "fast": 1}
+    assert [each["revision"] for each in told] == sorted({each["revision"] for each in told})
+
+
+async def test_new_states_of_projections_are_told_of(house: Work):
+    await house.call(projections.register, name="totals", events=["order.*"], mode="managed")
+    emitted = await house.emit("order.placed", {"total": 5})
+    async with following(house, "system.projection.totals.>") as system:
+        await house.call(
+            projections.save, name="totals", state={"sum": 5}, last_event_id=emitted.event_id, last_event_seq=1
+        )
+        (entry,) = await system.next()
+
+    assert entry.topic == "system.projection.totals.__global__.updated"
+    assert read_json(entry.data) == {
+        "state": {"sum": 5},
+        "last_event_id": emitted.event_id,
+        "last_event_name": "order.placed",
+    }

@@ -9,7 +9,7 @@ import msgspec
 from ironflow.base.call import Call
 from ironflow.base.time import to_datetime
 from ironflow.broker.port import Broker
-from ironflow.features.config import contract, rules
+from ironflow.features.config import contract, notices, rules
 from ironflow.features.kv import in_tx as buckets
 from ironflow.features.kv.contract import RevisionConflict
 from ironflow.features.kv.rules import EntryRow, condition_of
@@ -84,7 +84,10 @@ class ConfigDocuments:
         condition = condition_of(request.if_match, None)
 
         def change(tx: Tx) -> None:
-            buckets.write(tx, call.environment, BUCKET, request.name, None, condition, call.now)
+            was_there = buckets.value_of(tx, call.environment, BUCKET, request.name) is not None
+            revision = buckets.write(tx, call.environment, BUCKET, request.name, None, condition, call.now)
+            if was_there:
+                tx.tell(notices.deleted(call.environment, request.name, revision, call.now))
 
         try:
             await self._db.write(change)
@@ -114,7 +117,10 @@ class ConfigDocuments:
         condition = condition_of(request.if_match, request.if_none_match)
 
         def change(tx: Tx) -> int:
-            return buckets.write(tx, call.environment, BUCKET, request.name, text(tx), condition, call.now)
+            content = text(tx)
+            revision = buckets.write(tx, call.environment, BUCKET, request.name, content, condition, call.now)
+            tx.tell(notices.updated(call.environment, request.name, content, revision, call.now))
+            return revision
 
         try:
             return contract.ConfigSet(name=request.name, revision=await self._db.write(change))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from ironflow.base.time import Millis
 from ironflow.features.projections import feeding, rules, store
 from ironflow.features.projections.contract import ProjectionNotFound, StaleSave
+from ironflow.features.projections.notices import StateChanged
 from ironflow.features.projections.rules import Feed, Held, ProjectionRow, RebuildRow
 from ironflow.features.projections.store import StateRow
 from ironflow.log.matching import count_between, positions_after, records_at
@@ -69,9 +70,12 @@ def apply(tx: Tx, saving: Saving, history: History) -> None:
     newest = store.newest_state(tx, feed.side, saving.partition) if saving.state is not None else None
     if rules.is_repeat(saving.position, newest.position if newest else 0, feed.cursor):
         return
-    event_id, event_at = _event_at(tx, saving)
+    event_id, event_name, event_at = _event_at(tx, saving)
     if saving.state is not None:
         _store_state(tx, feed, newest, saving, event_id, event_at, history)
+        if rebuild is None:
+            at = (saving.environment, saving.name, saving.partition)
+            tx.tell(StateChanged(*at, saving.state, event_id, event_name, saving.now))
     cursor = feeding.cursor_after(tx, projection, feed, saving.position)
     move(tx, projection, rebuild, cursor, event_id if cursor == saving.position else "", saving.position, saving.now)
 
@@ -126,12 +130,12 @@ def _caught_up(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow) -> bool:
     return not found.positions and found.searched >= rebuild.target
 
 
-def _event_at(tx: Tx, saving: Saving) -> tuple[str, Millis]:
-    """Id and time of the event at the saved position; as the runner says where the log has none there any more."""
+def _event_at(tx: Tx, saving: Saving) -> tuple[str, str, Millis]:
+    """Id, name and time of the event at the saved position; as the runner says where the log has it no more."""
     for record in records_at(tx, [saving.position]):
         if record.environment == saving.environment:
-            return record.id, record.created_at
-    return saving.event_id, saving.event_at or saving.now
+            return record.id, record.name, record.created_at
+    return saving.event_id, "", saving.event_at or saving.now
 
 
 def _store_state(
