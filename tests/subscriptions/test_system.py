@@ -2,11 +2,13 @@
 
 import pytest
 
+from ironflow.base.call import Call
 from ironflow.base.json import read_json
 from ironflow.base.notice import Notice
 from ironflow.features.config import contract as config
 from ironflow.features.jobs.loops import EvictWorkers
 from ironflow.features.projections import contract as projections
+from ironflow.features.subscriptions import contract as subscriptions
 from ironflow.features.subscriptions.contract import InvalidSubscription, SequenceNotKept
 from tests.subscriptions.following import following
 from tests.support.house import open_house
@@ -191,3 +193,21 @@ async def test_new_states_of_projections_are_told_of(house: Work):
         "last_event_id": emitted.event_id,
         "last_event_name": "order.placed",
     }
+
+
+async def test_a_browser_whose_place_is_not_kept_goes_on_with_what_is(house: Work):
+    for name in "ab":
+        await house.a_function(name)
+    request = subscriptions.Watch(pattern="system.function.>", last_event_id=5)
+    events = house.dispatch.stream(subscriptions.watch, Call(environment="default", now=house.now), request)
+
+    assert [read_json((await anext(events)).data)["id"] for _ in range(2)] == ["a", "b"]
+    await events.aclose()
+
+
+async def test_a_stream_is_told_what_is_wrong_at_its_first_answer(house: Work):
+    request = subscriptions.Watch(pattern="system.function.>", after=5)
+    events = house.dispatch.stream(subscriptions.watch, Call(environment="default", now=house.now), request)
+
+    with pytest.raises(SequenceNotKept):
+        await anext(events)

@@ -154,6 +154,8 @@ class _AsgiSocket:
     async def accept(self) -> None:
         await self._say({"type": "websocket.accept"})
         self._accepted = True
+        # Only a refusal needs it; there may be thousands of sockets.
+        self._scope = {}
 
     async def receive(self) -> str | bytes:
         if self._closed:

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
+from msgspec.structs import replace
+
 from ironflow.base.call import Call
 from ironflow.base.socket import Socket, SocketHandler, SocketRoute
 from ironflow.features.consumer_groups.contract import SubscriptionEvent
@@ -78,8 +80,17 @@ class Subscriptions:
         return GroupSubscription(subscription_id, self._groups, call, member, wake)
 
     async def watch(self, call: Call, request: Watch) -> AsyncGenerator[SubscriptionEvent, None]:
-        """As `subscribe`; a browser that connects again goes on where it stopped."""
-        async with aclosing(self.subscribe(call, rules.wish_of(request))) as events:
+        """As `subscribe`; a browser that connects again goes on where it stopped, or with all that is kept."""
+        try:
+            async with aclosing(self.subscribe(call, rules.wish_of(request))) as events:
+                async for event in events:
+                    yield event
+            return
+        except contract.SequenceNotKept:
+            # A browser would never connect again after a refusal.
+            if request.last_event_id is None:
+                raise
+        async with aclosing(self.subscribe(call, rules.wish_of(replace(request, last_event_id=0)))) as events:
             async for event in events:
                 yield event
 

@@ -40,6 +40,28 @@ class Subscription:
     dropped: events passed over because the subscriber was slow.
     """
 
+    __slots__ = (
+        "_begun",
+        "_chosen",
+        "_closed",
+        "_ended",
+        "_feed",
+        "_live",
+        "_mode",
+        "_position",
+        "_positioned",
+        "_queue",
+        "_queued_bytes",
+        "_tally",
+        "_wake",
+        "began_after",
+        "dropped",
+        "environment",
+        "id",
+        "namespace",
+        "pattern",
+    )
+
     def __init__(
         self,
         *,

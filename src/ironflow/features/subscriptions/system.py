@@ -72,37 +72,36 @@ class SystemFeed:
         self._keep(notice)
 
     def _keep(self, notices: Notices) -> None:
+        """Does next to nothing: whoever waits for the commit waits for this."""
         kept = _Kept(notices, notices.weight, notices.size_bytes)
         self._kept.append(kept)
         self._weight += kept.weight
         self._size_bytes += kept.size_bytes
-        while self._weight > self._kept_max or self._size_bytes > KEPT_BYTES_MAX:
-            self._forget()
-        if self._count and not self._due:
+        if not self._count:
+            self._forget_old()
+        elif not self._due:
             # Soon, not now: a commit is answered first, and what it told is handed out together.
             self._due = True
             asyncio.get_running_loop().call_soon(self._hand_out)
 
-    def _forget(self) -> None:
-        oldest = self._kept[0]
-        if self._count and oldest.entries is None:
-            # Somebody waits for it.
-            self._write_out()
-        self._kept.popleft()
-        self._weight -= oldest.weight
-        self._size_bytes -= oldest.size_bytes
-        if oldest.entries is None:
-            # Nobody saw its number; one is used up, so that who looks back learns of the gap.
-            self._last += 1
-            self._forgotten = self._last
-            return
-        self._written -= 1
-        if oldest.entries:
-            self._forgotten = oldest.entries[-1].sequence
-
     def _hand_out(self) -> None:
         self._due = False
         self._write_out()
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        while self._weight > self._kept_max or self._size_bytes > KEPT_BYTES_MAX:
+            oldest = self._kept.popleft()
+            self._weight -= oldest.weight
+            self._size_bytes -= oldest.size_bytes
+            if oldest.entries is None:
+                # Nobody saw its number; one is used up, so that who looks back learns of the gap.
+                self._last += 1
+                self._forgotten = self._last
+                continue
+            self._written -= 1
+            if oldest.entries:
+                self._forgotten = oldest.entries[-1].sequence
 
     def _write_out(self) -> None:
         """Gives everything told so far its number, and to those who listen."""
