@@ -1,6 +1,7 @@
 """What can go wrong at `/ws`: readers that stall, sockets cut anywhere, rubbish below the frames, many at once."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
@@ -120,12 +121,14 @@ async def test_a_reader_that_stalls_holds_up_nobody_and_no_memory(server: Server
         await stalled.send(text_frame(subscribe_text(f"topic:{topic}", backpressure=mode)))
         assert (await stalled.frame())["results"][0]["status"] == "ok"
         await reader.subscribe(f"topic:{topic}")
+        # So that the database has filled its caches.
+        await publish(server, "stall.before", count, filling=filling)
         before = await metric(server, "process_resident_memory_bytes")
         publishing = asyncio.create_task(publish(server, topic, count, filling=filling))
         assert [event["data"][0] for event in await reader.events(count, WITHIN_S)] == list(range(count))
         await publishing
         # What was published is 26 MB; what is kept for the one that stalls is bounded.
-        assert await metric(server, "process_resident_memory_bytes") - before < 50_000_000
+        assert await metric(server, "process_resident_memory_bytes") - before < 40_000_000
 
         got: list[int] = []
         error = None
@@ -189,7 +192,9 @@ async def test_rubbish_below_the_frames_ends_its_own_socket_at_most(server: Serv
         for rubbish in RUBBISH:
             async with raw_socket(server) as raw:
                 await raw.send(rubbish)
-                raw.writer.write_eof()
+                with contextlib.suppress(OSError):
+                    # It may have been cut off already.
+                    raw.writer.write_eof()
                 async with asyncio.timeout(WITHIN_S):
                     await raw.reader.read()
         await publish(server, "rubbish", 1)
