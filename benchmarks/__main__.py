@@ -24,6 +24,7 @@ NAMES = (
     "publish",
     "groups",
     "kv",
+    "projections",
     "timers",
     "memory",
     "restart",

@@ -378,3 +378,38 @@ async def test_a_deleted_projection_is_gone_with_its_states_and_starts_afresh_un
     assert (await again.shown(), len(await again.poll())) == (None, 1)
     left = await house.db.read(lambda tx: tx.rows("SELECT count(*) FROM projection_states"))
     assert left == [(0,)]
+
+
+async def test_several_partitions_are_saved_together_or_not_at_all(house: Work):
+    runner = await a_projection(house, partition_key="data.c")
+    for customer in "abab":
+        await house.emit("order.placed", {"c": customer})
+    await runner.poll()
+    a = {"partition_key": "a", "state": {"n": 2}, "last_event_seq": 3}
+    b = {"partition_key": "b", "state": {"n": 2}, "last_event_seq": 4}
+
+    for wrong in ([a, {**b, "last_event_seq": 99}], [a, a], []):
+        with pytest.raises(InvalidSave):
+            await house.call(contract.save_many, name="totals", states=wrong)
+    before = (await runner.shown("a"), (await runner.status()).last_event_seq)
+    await house.call(contract.save_many, name="totals", states=[b, a])
+    await house.call(contract.save_many, name="totals", states=[{**a, "state": {"n": 3}}, b])
+
+    assert before == (None, 0)
+    assert (await runner.shown("a"), await runner.shown("b")) == ({"n": 2}, {"n": 2})
+    assert ((await runner.status()).last_event_seq, await runner.poll()) == (4, [])
+
+
+async def test_an_error_stays_while_only_other_partitions_are_saved(house: Work):
+    runner = await a_projection(house, partition_key="data.c")
+    for customer in "ab":
+        await house.emit("order.placed", {"c": customer})
+    batch = []
+    for _ in range(4):
+        batch = await runner.poll()
+
+    await runner.save(batch, only="b")
+    still = (await runner.status()).status
+    await runner.save(batch, only="a")
+
+    assert (still, (await runner.status()).status) == ("error", "active")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ironflow.base.errors import ConnectionLost, IronflowError
+from ironflow.base.errors import ConnectionLost, IronflowError, Unimplemented
 from ironflow.features.projections import contract, feeder
 from ironflow.projection import ProjectionDefinition, ProjectionEvent, ProjectionRunner, RunnerPace, create_projection
 from ironflow.sdk.client import Client
@@ -159,7 +159,7 @@ async def test_a_handler_that_raises_holds_nothing_but_its_own_event_up(house: W
 
 
 # The points of a runner's cycle at which it is cut off: before its save left, and after the server has it.
-POINTS = ["GetProjection", "SaveProjectionState", "RenewProjectionLease", "AcquireProjectionLease"]
+POINTS = ["GetProjection", "totals/states", "RenewProjectionLease", "AcquireProjectionLease"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -192,10 +192,13 @@ async def time_passes(house: Work) -> None:
         house.move(1_000)
 
 
+SAVES = {True: "totals/states", False: "SaveProjectionState"}
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("nth", range(6))
+@pytest.mark.parametrize(("together", "nth"), [(True, 0), (True, 1), *((False, nth) for nth in range(6))])
 async def test_a_runner_killed_at_any_save_is_followed_by_one_that_ends_with_the_same_states(
-    house: Work, nth: int, when: str
+    house: Work, together: bool, nth: int, when: str
 ):
     definition = totals(partition_key="data.c", batch_size=4)
     for customer in "abcaabbc":
@@ -205,11 +208,20 @@ async def test_a_runner_killed_at_any_save_is_followed_by_one_that_ends_with_the
     dead = asyncio.Event()
 
     def kill(path: str) -> None:
-        if path.endswith("SaveProjectionState") and (next(saves) == nth or dead.is_set()):
+        if path.endswith(SAVES[together]) and (next(saves) == nth or dead.is_set()):
             dead.set()
             raise ConnectionLost("killed")
 
-    setattr(transport, when, kill)
+    def refuse(path: str) -> None:
+        if not together and path.endswith(SAVES[True]):
+            # A server that saves one partition at a time.
+            raise Unimplemented
+        if when == "before":
+            kill(path)
+
+    transport.before = refuse
+    if when == "after":
+        transport.after = kill
     runner = ProjectionRunner(definition, transport=transport, pace=QUICK)
     await runner.start()
     async with asyncio.timeout(20):

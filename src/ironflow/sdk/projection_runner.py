@@ -10,19 +10,19 @@ Source: protocol/projections.md.
 import asyncio
 import logging
 import random
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 from ironflow.base.errors import DeadlineExceeded, InvalidArgument, IronflowError, NotFound
-from ironflow.features.projections.contract import LeaseLost
+from ironflow.features.projections.contract import LeaseLost, ProjectionNotFound
 from ironflow.sdk.caller import Caller
 from ironflow.sdk.pace import is_transient
 from ironflow.sdk.payload import Raw
 from ironflow.sdk.projection import ProjectionDefinition, ProjectionEvent
-from ironflow.sdk.projection_fold import Folded, HandlerFailed, by_partition, deliver, fold
+from ironflow.sdk.projection_fold import HandlerFailed, by_partition, deliver, fold
 from ironflow.sdk.projection_protocol import Granted, ProjectionAuthError, ProjectionProtocol, StreamingUnsupported
 from ironflow.sdk.transport import AiohttpTransport, AsyncTransport
 from ironflow.sdk.upcasting import NO_UPCASTERS, UpcasterRegistry
@@ -46,16 +46,18 @@ class RunnerPace:
     retry: float = 2.0
     retry_max: float = 30.0
     renew_retry: float = 1.0
-    gather: float = 0.005
+    gather: float = 0.0
     silence: float = 45.0
     empty: float = 0.05
     empty_max: float = 1.0
     flush: float = 10.0
 
 
-# Saves of one batch that are under way at the same time, and states kept in memory.
-SAVES_AT_ONCE = 8
+# States asked for at the same time, and states kept in memory.
+LOADS_AT_ONCE = 16
 STATES_MAX = 10_000
+# What a server says that cannot save several partitions together.
+NOT_OFFERED = (404, 405, 501)
 
 
 class ProjectionRunner:
@@ -95,6 +97,7 @@ class ProjectionRunner:
         self._states: OrderedDict[str, Raw | None] = OrderedDict()
         self._failing: tuple[str, int] = ("", 0)
         self._rests = 0
+        self._saves_many = True
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.events_done = 0
@@ -226,18 +229,20 @@ class ProjectionRunner:
 
     async def _work_by_stream(self) -> None:
         """Reads ahead while a batch is worked off: what comes meanwhile is the next batch."""
-        queue: asyncio.Queue[ProjectionEvent | None] = asyncio.Queue(self.definition.batch_size * 2)
+        ahead = _Ahead(self.definition.batch_size)
 
         async def read() -> None:
             async with aclosing(self._protocol.stream()) as stream:
-                async for event in _within(stream, self._pace.silence):
-                    await queue.put(event)
+                async for events in _within(stream, self._pace.silence):
+                    await ahead.put(events)
 
         reading = asyncio.ensure_future(read())
+        reading.add_done_callback(lambda _: ahead.came.set())
         stopping = asyncio.ensure_future(self._stopping.wait())
+        stopping.add_done_callback(lambda _: ahead.came.set())
         try:
             while not self._stopping.is_set():
-                batch = await self._gathered(queue, reading, stopping)
+                batch = ahead.take()
                 if batch:
                     await self.process(batch)
                 elif reading.done():
@@ -245,35 +250,14 @@ class ProjectionRunner:
                     await reading
                     await self._rest(self._pace.empty)
                     return
+                else:
+                    await ahead.came.wait()
+                    if self._pace.gather:
+                        await asyncio.sleep(self._pace.gather)
         finally:
             for task in (reading, stopping):
                 task.cancel()
             await asyncio.wait((reading, stopping))
-
-    async def _gathered(
-        self,
-        queue: "asyncio.Queue[ProjectionEvent | None]",
-        reading: "asyncio.Future[None]",
-        stopping: "asyncio.Future[Literal[True]]",
-    ) -> list[ProjectionEvent]:
-        """The next batch: what has come, and what comes within a moment. Empty when nothing more will come."""
-        batch: list[ProjectionEvent] = []
-        if queue.empty():
-            getting = asyncio.ensure_future(queue.get())
-            try:
-                await asyncio.wait((getting, reading, stopping), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not getting.done():
-                    getting.cancel()
-                    await asyncio.wait([getting])
-            if not getting.cancelled():
-                event = getting.result()
-                batch += [event] if event is not None else []
-                await asyncio.sleep(self._pace.gather)
-        while len(batch) < self.definition.batch_size and not queue.empty():
-            event = queue.get_nowait()
-            batch += [event] if event is not None else []
-        return batch
 
     # One batch.
 
@@ -293,41 +277,49 @@ class ProjectionRunner:
         self.events_done += len(batch)
 
     async def _process_partitions(self, batch: list[ProjectionEvent]) -> list[HandlerFailed]:
+        by_name = by_partition(batch)
+        await self._load(list(by_name))
         failures: list[HandlerFailed] = []
         waiting: list[tuple[str, Folded]] = []
         for partition, events in by_partition(batch).items():
             folded = await fold(self.definition, await self._state(partition), events, self._upcasters)
+        states: list[tuple[str, Raw, ProjectionEvent]] = []
+        for partition, events in by_name.items():
+            folded = await fold(self.definition, self._states[partition], events)
             if folded.failure is not None:
                 failures.append(folded.failure)
-            if folded.state is not None:
-                waiting.append((partition, folded))
-            if len(waiting) == SAVES_AT_ONCE:
-                await self._save(waiting)
-                waiting = []
-        await self._save(waiting)
+            if folded.state is not None and folded.last is not None:
+                states.append((partition, folded.state, folded.last))
+        await self._save(states)
         return failures
 
-    async def _state(self, partition: str) -> Raw | None:
-        """The saved state of a partition; asked of the server once, for nobody else writes it."""
-        if partition not in self._states:
-            self._states[partition] = await self._protocol.load(partition)
-            if len(self._states) > STATES_MAX:
-                self._states.popitem(last=False)
-        self._states.move_to_end(partition)
-        return self._states[partition]
+    async def _load(self, partitions: list[str]) -> None:
+        """Has the saved states of these partitions; asked of the server once, for nobody else writes them."""
+        missing = [each for each in partitions if each not in self._states]
+        for start in range(0, len(missing), LOADS_AT_ONCE):
+            some = missing[start : start + LOADS_AT_ONCE]
+            found = await asyncio.gather(*(self._protocol.load(each) for each in some))
+            self._states.update(zip(some, found, strict=True))
+        for partition in partitions:
+            self._states.move_to_end(partition)
+        while len(self._states) > max(STATES_MAX, len(partitions)):
+            self._states.popitem(last=False)
 
-    async def _save(self, folded: list[tuple[str, Folded]]) -> None:
-        """Saves partitions side by side; each that is saved stays so when another fails, which is raised."""
-        saving = [self._save_one(partition, each) for partition, each in folded]
-        for outcome in await asyncio.gather(*saving, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
-
-    async def _save_one(self, partition: str, folded: Folded) -> None:
-        assert folded.state is not None
-        assert folded.last is not None
-        await self._protocol.save(partition, folded.state, folded.last)
-        self._states[partition] = folded.state
+    async def _save(self, states: list[tuple[str, Raw, ProjectionEvent]]) -> None:
+        """Saves what a batch made; together where the server can, and nothing of it when that fails."""
+        if len(states) > 1 and self._saves_many:
+            try:
+                await self._protocol.save_many(states)
+            except IronflowError as fault:
+                if fault.status not in NOT_OFFERED or isinstance(fault, ProjectionNotFound):
+                    raise
+                self._saves_many = False
+            else:
+                self._states.update((partition, state) for partition, state, _ in states)
+                return
+        for partition, state, last in states:
+            await self._protocol.save(partition, state, last)
+            self._states[partition] = state
 
     # Failures.
 
@@ -359,16 +351,42 @@ class ProjectionRunner:
                 await self._stopping.wait()
 
 
+class _Ahead:
+    """Events that were read and not worked off, a few batches of them."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._events: deque[ProjectionEvent] = deque()
+        self._room = asyncio.Event()
+        # Set when there may be something to do.
+        self.came = asyncio.Event()
+
+    async def put(self, events: list[ProjectionEvent]) -> None:
+        self._events.extend(events)
+        if events:
+            self.came.set()
+        while len(self._events) > 2 * self._batch_size:
+            self._room.clear()
+            await self._room.wait()
+
+    def take(self) -> list[ProjectionEvent]:
+        """The next batch, empty when nothing has come."""
+        self.came.clear()
+        batch = [self._events.popleft() for _ in range(min(len(self._events), self._batch_size))]
+        self._room.set()
+        return batch
+
+
 async def _within(
-    stream: AsyncIterator[ProjectionEvent | None], silence_s: float
-) -> AsyncIterator[ProjectionEvent | None]:
-    """The stream's frames. Raises DeadlineExceeded when it says nothing for so long."""
+    stream: AsyncIterator[list[ProjectionEvent]], silence_s: float
+) -> AsyncIterator[list[ProjectionEvent]]:
+    """What the stream says. Raises DeadlineExceeded when it says nothing for so long."""
     while True:
         try:
             async with asyncio.timeout(silence_s):
-                frame = await anext(stream)
+                events = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError:
             raise DeadlineExceeded(f"The stream of events said nothing for {silence_s:g} s.") from None
-        yield frame
+        yield events

@@ -6,6 +6,8 @@ Source: protocol/connectrpc.md 1 and 3, https://html.spec.whatwg.org/multipage/s
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -54,9 +56,10 @@ def enveloped(request: msgspec.Struct) -> bytes:
 class Messages:
     """Reads the answers of one stream as its bytes come."""
 
-    def __init__(self, operation: Operation[Any, Any]) -> None:
+    def __init__(self, operation: Operation[Any, Any], read: Callable[[bytes], Any] | None = None) -> None:
+        """read: makes an answer of a message's text in another way than by the operation's own message."""
         self._operation = operation
-        self._read = reader(operation.response) if operation.response is not None else None
+        self._read = read or (reader(operation.response).read if operation.response is not None else None)
         self._held = b""
         self.ended = False
 
@@ -76,7 +79,7 @@ class Messages:
                     raise fault
                 return
             if self._read is not None:
-                yield self._read.read(text)
+                yield self._read(text)
 
     def check_ended(self) -> None:
         """Raises BrokenStream when the bytes ended before the stream."""

@@ -225,6 +225,24 @@ class SaveState(Message, kw_only=True):
     lease: Annotated[Lease | None, field(8)] = None
 
 
+class PartitionState(Message, kw_only=True):
+    """As in SaveState."""
+
+    partition_key: str = ""
+    state: Json | None = None
+    last_event_id: str = ""
+    last_event_seq: int = 0
+    last_event_time: datetime | None = None
+
+
+class SaveStates(Message, kw_only=True):
+    """The states of several partitions, saved together or not at all."""
+
+    name: str
+    states: list[PartitionState]
+    lease: Lease | None = None
+
+
 class Ack(Message, kw_only=True):
     name: Annotated[str, field(1)]
     last_event_id: Annotated[str, field(2)] = ""
@@ -551,6 +569,12 @@ save = operation(
     rpc="ProjectionService/SaveProjectionState", scope="projections:run",
     errors=(ProjectionNotFound, LeaseLost, StaleSave, InvalidSave, WrongMode, StateTooLarge),
     doc="Stores the state of a partition and its cursor in one transaction. A repetition changes nothing.",
+)  # fmt: skip
+save_many = operation(
+    "projections.save_many", SaveStates, Ok,
+    rest=f"POST {_PATH}/states", scope="projections:run",
+    errors=(ProjectionNotFound, LeaseLost, StaleSave, InvalidSave, WrongMode, StateTooLarge),
+    doc="As `save`, for several partitions in one transaction.",
 )  # fmt: skip
 ack = operation(
     "projections.ack", Ack, Ok,

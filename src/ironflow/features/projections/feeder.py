@@ -32,6 +32,8 @@ HEARTBEAT_MS = 15_000
 SAVE_LATE_MS = 30_000
 # Batches that are sent ahead of their saves, and the size of their data.
 AHEAD_BATCHES, AHEAD_BYTES = 10, 16 * 1024 * 1024
+# Events read at a time.
+READ_MAX = 500
 # Rings come at once; this is what a lost one costs.
 LOOK_AGAIN_S = 1.0
 # After a look that found nothing the next ring is answered this much later, together with those that follow it.

@@ -17,8 +17,8 @@ PIECE = 50
 BYTES_MAX = 8 * 1024 * 1024
 # Searches in one call; what is farther away is for the next call.
 ROUNDS_MAX = 10
-# A save looks this far for events that are saved already.
-ADVANCE_MAX, ADVANCE_PIECE = 512, 32
+# How many events a save looks at, to see how far all of them are saved; few at first, for often the next is not.
+ADVANCE_PIECES = (1, 7, 32, 64, 128, 256)
 
 
 class Fed(NamedTuple):
@@ -105,8 +105,8 @@ def cursor_after(tx: Tx, projection: ProjectionRow, feed: Feed, position: int) -
     if not projection.partition_key or feed.partition_key is not None:
         return max(feed.cursor, position)
     wanted, cursor, until = wanted_by(projection), feed.cursor, head(tx)
-    for _ in range(ADVANCE_MAX // ADVANCE_PIECE):
-        found = positions_after(tx, wanted, cursor, until, ADVANCE_PIECE)
+    for piece in ADVANCE_PIECES:
+        found = positions_after(tx, wanted, cursor, until, piece)
         events = [Fed(each, partition_of(projection, each)) for each in records_at(tx, found.positions)]
         left = unsaved(tx, projection, feed, events)
         if left:

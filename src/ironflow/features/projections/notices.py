@@ -1,22 +1,16 @@
-"""What is told of projections: `system.projection.<name>.<partition>.updated` with the new state.
+"""What this room tells of itself: states as readers see them. Source: protocol/connectrpc.md 7."""
 
-The state is kept as it is and becomes words when somebody listens. Source: protocol/connectrpc.md 7, websocket.md 4.
-"""
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-
-from ironflow.base.json import write_json_text
+from ironflow.base.json import to_json, write_json_text
 from ironflow.base.notice import Notice
 from ironflow.base.time import Millis
-from ironflow.features.projections.contract import GLOBAL
 
 
 @dataclass(frozen=True, slots=True)
-class StateChanged:
-    """A new state of a partition. state: JSON text. event_name: empty where the log has the event no more."""
+class StateSaved:
+    """`system.projection.<name>.<partition>.updated`; written out when somebody listens."""
 
     environment: str
     name: str
@@ -34,11 +28,7 @@ class StateChanged:
     def size_bytes(self) -> int:
         return len(self.state)
 
-    def notices(self) -> list[Notice]:
-        said: dict[str, Any] = {
-            "state": msgspec.Raw(self.state.encode()),
-            "last_event_id": self.event_id,
-            "last_event_name": self.event_name,
-        }
-        parts = ("projection", self.name, self.partition or GLOBAL, "updated")
-        return [Notice(self.environment, parts, write_json_text(said), self.at)]
+    def notices(self) -> Sequence[Notice]:
+        told = {"state": to_json(self.state), "last_event_id": self.event_id, "last_event_name": self.event_name}
+        parts = ("projection", self.name, self.partition, "updated")
+        return (Notice(self.environment, parts, write_json_text(told), self.at),)

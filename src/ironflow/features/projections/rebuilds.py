@@ -124,7 +124,6 @@ class Rebuilds:
                 start_position=start,
                 target=projection.cursor if partition is not None else target,
                 cursor=start,
-                cursor_event_id="",
                 events_total=0,
                 events_done=0,
                 error="",

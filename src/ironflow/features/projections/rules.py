@@ -57,7 +57,6 @@ class ProjectionRow:
     paused: bool
     side: str
     cursor: int
-    cursor_event_id: str
     rebuild_id: str
     sent_up_to: int | None
     error_message: str
@@ -92,7 +91,6 @@ class RebuildRow:
     start_position: int
     target: int
     cursor: int
-    cursor_event_id: str
     events_total: int
     events_done: int
     error: str
@@ -152,11 +150,30 @@ def check_registration(name: str, registration: Registration) -> None:
 def registered(environment: str, name: str, asked: Registration, side: str, now: Millis) -> ProjectionRow:
     """A new projection. side: under which its states will be kept."""
     return ProjectionRow(
-        environment=environment, name=name, mode=asked.mode, version=asked.version, events=asked.events,
-        partition_key=asked.partition_key, description=asked.description, paused=False, side=side, cursor=0,
-        cursor_event_id="", rebuild_id="", sent_up_to=None, error_message="", tries_position=0, tries=0, retry_at=0,
-        lease_token="", lease_epoch=0, lease_ends_at=0, seat="", seat_ends_at=0, created_at=now, updated_at=now,
-    )  # fmt: skip
+        environment=environment,
+        name=name,
+        mode=asked.mode,
+        version=asked.version,
+        events=asked.events,
+        partition_key=asked.partition_key,
+        description=asked.description,
+        paused=False,
+        side=side,
+        cursor=0,
+        rebuild_id="",
+        sent_up_to=None,
+        error_message="",
+        tries_position=0,
+        tries=0,
+        retry_at=0,
+        lease_token="",
+        lease_epoch=0,
+        lease_ends_at=0,
+        seat="",
+        seat_ends_at=0,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def decide_registration(found: ProjectionRow, asked: Registration, now: Millis) -> ProjectionRow:
@@ -288,18 +305,17 @@ def is_repeat(position: int, own_position: int, cursor: int) -> bool:
     return position <= max(own_position, cursor)
 
 
-def decide_saved(projection: ProjectionRow, cursor: int, event_id: str, saved_at: int, now: Millis) -> ProjectionRow:
-    """The projection after an accepted save.
+def decide_saved(projection: ProjectionRow, cursor: int, now: Millis) -> ProjectionRow:
+    """The projection after an accepted save. cursor: of the feed afterwards.
 
-    cursor: of the feed afterwards; event_id: of the event there. saved_at: the position that was saved. An error is
-    over when its event is saved.
+    An error is over when the cursor passes its event, which was the first after it; saves of other partitions do not
+    end it.
     """
-    passed = bool(projection.tries) and max(cursor, saved_at) >= projection.tries_position
+    passed = bool(projection.tries) and cursor >= projection.tries_position
     building = bool(projection.rebuild_id)
     return replace(
         projection,
         cursor=projection.cursor if building else max(projection.cursor, cursor),
-        cursor_event_id=projection.cursor_event_id if building or cursor <= projection.cursor else event_id,
         # What was in flight for another version has been refused by now; a rebuild is watched to its end.
         sent_up_to=projection.sent_up_to if building else None,
         error_message="" if passed else projection.error_message,
@@ -422,7 +438,6 @@ def decide_swapped(projection: ProjectionRow, rebuild: RebuildRow, now: Millis) 
         projection,
         side=rebuild.side if whole else projection.side,
         cursor=rebuild.cursor if whole else projection.cursor,
-        cursor_event_id=rebuild.cursor_event_id if whole else projection.cursor_event_id,
         rebuild_id="",
         sent_up_to=None,
         updated_at=now,

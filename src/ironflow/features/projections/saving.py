@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from ironflow.base.time import Millis
 from ironflow.features.projections import feeding, rules, store
-from ironflow.features.projections.contract import ProjectionNotFound, StaleSave
-from ironflow.features.projections.notices import StateChanged
+from ironflow.features.projections.contract import GLOBAL, ProjectionNotFound, StaleSave
+from ironflow.features.projections.notices import StateSaved
 from ironflow.features.projections.rules import Feed, Held, ProjectionRow, RebuildRow
 from ironflow.features.projections.store import StateRow
 from ironflow.log.matching import count_between, positions_after, records_at
@@ -16,18 +16,25 @@ TOPIC = "projections"
 
 
 @dataclass(frozen=True, slots=True)
-class Saving:
-    """What a runner asks to be kept. partition, state: None for an ack. event_at: 0 when the runner does not say."""
+class Part:
+    """What is kept of one partition. state: None for an ack. event_at: 0 when the runner does not say."""
 
-    environment: str
-    name: str
     position: int
     event_id: str
     event_at: Millis
-    held: Held | None
-    now: Millis
     partition: str = ""
     state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What a runner asks to be kept, all of it or nothing. parts: at least one, of different partitions."""
+
+    environment: str
+    name: str
+    held: Held | None
+    now: Millis
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,36 +68,46 @@ def load_with_rebuild(
 def apply(tx: Tx, saving: Saving, history: History) -> None:
     """Raises ProjectionNotFound, WrongMode, LeaseLost, StaleSave, InvalidSave. A repetition changes nothing."""
     projection, rebuild = load_with_rebuild(tx, saving.environment, saving.name, to_write=True)
-    rules.check_mode(projection, "external" if saving.state is None else "managed")
+    rules.check_mode(projection, "external" if saving.parts[0].state is None else "managed")
     rules.check_lease(projection, saving.held, saving.now)
-    rules.check_position(projection, saving.position, head(tx), saving.held)
+    end = head(tx)
+    for part in saving.parts:
+        rules.check_position(projection, part.position, end, saving.held)
     feed = rules.feed_of(projection, rebuild)
-    if feed.partition_key is not None and saving.partition != feed.partition_key:
-        raise StaleSave(f"Only partition {feed.partition_key!r} of {projection.name!r} is built anew now.")
-    newest = store.newest_state(tx, feed.side, saving.partition) if saving.state is not None else None
-    if rules.is_repeat(saving.position, newest.position if newest else 0, feed.cursor):
+    news = [part for part in saving.parts if _keep(tx, projection, rebuild, feed, part, saving.now, history)]
+    if not news:
         return
-    event_id, event_name, event_at = _event_at(tx, saving)
-    if saving.state is not None:
-        _store_state(tx, feed, newest, saving, event_id, event_at, history)
-        if rebuild is None:
-            at = (saving.environment, saving.name, saving.partition)
-            tx.tell(StateChanged(*at, saving.state, event_id, event_name, saving.now))
-    cursor = feeding.cursor_after(tx, projection, feed, saving.position)
-    move(tx, projection, rebuild, cursor, event_id if cursor == saving.position else "", saving.position, saving.now)
+    cursor = feeding.cursor_after(tx, projection, feed, max(part.position for part in news))
+    _move(tx, projection, rebuild, cursor, saving.now)
 
 
-def move(
+def _keep(
     tx: Tx,
     projection: ProjectionRow,
     rebuild: RebuildRow | None,
-    cursor: int,
-    event_id: str,
-    saved_at: int,
+    feed: Feed,
+    part: Part,
     now: Millis,
-) -> None:
+    history: History,
+) -> bool:
+    """Stores the state of one partition; False when it was saved so far already. Raises StaleSave."""
+    if feed.partition_key is not None and part.partition != feed.partition_key:
+        raise StaleSave(f"Only partition {feed.partition_key!r} of {projection.name!r} is built anew now.")
+    newest = store.newest_state(tx, feed.side, part.partition) if part.state is not None else None
+    if rules.is_repeat(part.position, newest.position if newest else 0, feed.cursor):
+        return False
+    if part.state is not None:
+        event_id, event_name, event_at = _event_at(tx, projection.environment, part, now)
+        _store_state(tx, feed, newest, part, event_id, event_at, now, history)
+        if rebuild is None:
+            # Readers do not see what a rebuild saves.
+            tx.tell(_saved(projection, part.partition, part.state, event_id, event_name, now))
+    return True
+
+
+def _move(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow | None, cursor: int, now: Millis) -> None:
     """Saves a projection whose feed's cursor is now `cursor`; ends its rebuild when that has caught up."""
-    after = rules.decide_saved(projection, cursor, event_id, saved_at, now)
+    after = rules.decide_saved(projection, cursor, now)
     if rebuild is None:
         store.save(tx, after)
     else:
@@ -98,7 +115,6 @@ def move(
         going = replace(
             rebuild,
             cursor=max(rebuild.cursor, cursor),
-            cursor_event_id=event_id or rebuild.cursor_event_id,
             events_done=rebuild.events_done + done,
         )
         if _caught_up(tx, projection, going):
@@ -116,7 +132,13 @@ def finish(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow, now: Millis) 
     else:
         store.swap_partition(tx, projection.side, rebuild.side, rebuild.partition_key)
     store.save_rebuild(tx, replace(rebuild, status="completed", ended_at=now, events_done=rebuild.events_total))
-    store.save(tx, rules.decide_swapped(projection, rebuild, now))
+    after = rules.decide_swapped(projection, rebuild, now)
+    store.save(tx, after)
+    shown = rebuild.partition_key or GLOBAL
+    newest = store.newest_state(tx, after.side, shown)
+    if newest is not None:
+        names = [each.name for each in records_at(tx, [newest.position])]
+        tx.tell(_saved(after, shown, newest.state, newest.event_id, names[0] if names else "", now))
     tx.ring(TOPIC, bell_key(projection.environment, projection.name))
 
 
@@ -130,26 +152,39 @@ def _caught_up(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow) -> bool:
     return not found.positions and found.searched >= rebuild.target
 
 
-def _event_at(tx: Tx, saving: Saving) -> tuple[str, str, Millis]:
-    """Id, name and time of the event at the saved position; as the runner says where the log has it no more."""
-    for record in records_at(tx, [saving.position]):
-        if record.environment == saving.environment:
+def _event_at(tx: Tx, environment: str, part: Part, now: Millis) -> tuple[str, str, Millis]:
+    """Id, name and time of the event at the saved position; as the runner says where the log has none there."""
+    for record in records_at(tx, [part.position]):
+        if record.environment == environment:
             return record.id, record.name, record.created_at
-    return saving.event_id, "", saving.event_at or saving.now
+    return part.event_id, "", part.event_at or now
+
+
+def _saved(
+    projection: ProjectionRow, partition: str, state: str, event_id: str, event_name: str, now: Millis
+) -> StateSaved:
+    return StateSaved(projection.environment, projection.name, partition, state, event_id, event_name, now)
 
 
 def _store_state(
-    tx: Tx, feed: Feed, newest: StateRow | None, saving: Saving, event_id: str, event_at: Millis, history: History
+    tx: Tx,
+    feed: Feed,
+    newest: StateRow | None,
+    part: Part,
+    event_id: str,
+    event_at: Millis,
+    now: Millis,
+    history: History,
 ) -> None:
     keep = newest is not None and rules.decide_keeping(newest.saved_at, newest.kept_at, history.every_ms, history.days)
     state = StateRow(
-        partition_key=saving.partition,
-        position=saving.position,
-        state=saving.state or "null",
+        partition_key=part.partition,
+        position=part.position,
+        state=part.state or "null",
         event_id=event_id,
         event_at=event_at,
         version=newest.version + 1 if newest else 1,
         kept_at=(newest.saved_at if keep else newest.kept_at) if newest else 0,
-        saved_at=saving.now,
+        saved_at=now,
     )
     store.save_state(tx, feed.side, state, is_first=newest is None, keep_older=keep)

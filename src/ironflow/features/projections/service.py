@@ -11,12 +11,13 @@ from ironflow.base.json import json_text
 from ironflow.base.time import to_millis
 from ironflow.features.projections import contract, feeding, looking_back, messages, rules, saving, store
 from ironflow.features.projections.rules import Feed, Held, ProjectionRow, RebuildRow, Registration
-from ironflow.features.projections.saving import TOPIC, History, Saving, bell_key
+from ironflow.features.projections.saving import TOPIC, History, Part, Saving, bell_key
 from ironflow.log.matching import count_between
 from ironflow.log.read import head
 from ironflow.storage.port import Database, Tx
 
 LIMIT_DEFAULT = 100
+SAVED_MAX = 1_000
 # In lists the lag is counted less far than for one projection.
 LIST_LAG_MAX = 1_000
 # A refused save: the streams of that writer end, so that its runner gets the events again.
@@ -40,6 +41,7 @@ class Projections:
             contract.renew_lease: self.renew_lease,
             contract.release_lease: self.release_lease,
             contract.save: self.save,
+            contract.save_many: self.save_many,
             contract.ack: self.ack,
             contract.get: self.get,
             contract.envelope: self.envelope,
@@ -121,36 +123,40 @@ class Projections:
     # Saving.
 
     async def save(self, call: Call, request: contract.SaveState) -> contract.Ok:
-        state = json_text(request.state) or "null"
+        return await self._keep(call, request.name, request.lease, (self._part(request),))
+
+    async def save_many(self, call: Call, request: contract.SaveStates) -> contract.Ok:
+        parts = tuple(self._part(each) for each in request.states)
+        if not 1 <= len(parts) <= SAVED_MAX or len({part.partition for part in parts}) < len(parts):
+            raise contract.InvalidSave(f"A save has the states of 1 to {SAVED_MAX} different partitions.")
+        return await self._keep(call, request.name, request.lease, parts)
+
+    async def ack(self, call: Call, request: contract.Ack) -> contract.Ok:
+        part = Part(request.last_event_seq, request.last_event_id, 0)
+        return await self._keep(call, request.name, request.lease, (part,))
+
+    def _part(self, said: contract.SaveState | contract.PartitionState) -> Part:
+        """Raises StateTooLarge, InvalidSave."""
+        state = json_text(said.state) or "null"
         if len(state) > self._state_bytes_max:
             raise contract.StateTooLarge(
                 f"The state is {len(state)} bytes; this server keeps up to {self._state_bytes_max}. Partition it."
             )
-        return await self._keep(call, request, rules.partition_named(request.partition_key), state)
-
-    async def ack(self, call: Call, request: contract.Ack) -> contract.Ok:
-        return await self._keep(call, request, "", None)
-
-    async def _keep(
-        self, call: Call, request: contract.SaveState | contract.Ack, partition: str, state: str | None
-    ) -> contract.Ok:
-        held = held_of(request.lease)
-        said = request.last_event_time if isinstance(request, contract.SaveState) else None
-        asked = Saving(
-            environment=call.environment,
-            name=request.name,
-            position=request.last_event_seq,
-            event_id=request.last_event_id,
-            event_at=to_millis(said) if said else 0,
-            held=held,
-            now=call.now,
-            partition=partition,
+        return Part(
+            position=said.last_event_seq,
+            event_id=said.last_event_id,
+            event_at=to_millis(said.last_event_time) if said.last_event_time else 0,
+            partition=rules.partition_named(said.partition_key),
             state=state,
         )
+
+    async def _keep(self, call: Call, name: str, lease: contract.Lease | None, parts: tuple[Part, ...]) -> contract.Ok:
+        held = held_of(lease)
+        asked = Saving(call.environment, name, held, call.now, parts)
         try:
             await self._db.write(lambda tx: saving.apply(tx, asked, self._history))
         except IronflowError:
-            self._db.ring(REFUSALS, writer_key(call.environment, request.name, held))
+            self._db.ring(REFUSALS, writer_key(call.environment, name, held))
             raise
         return contract.Ok()
 
