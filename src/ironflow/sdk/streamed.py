@@ -4,10 +4,8 @@ Connect streams where an operation has an RPC, else server-sent events of its RE
 Source: protocol/connectrpc.md 1 and 3, https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 
