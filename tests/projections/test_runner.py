@@ -343,6 +343,23 @@ async def test_events_of_a_megabyte_are_folded(house: Work):
         assert await caught_up(house) == {"bytes": 20_000_000}
 
 
+async def test_states_of_many_megabytes_are_saved_in_several_requests(house: Work):
+    def keeping(state: Any, event: ProjectionEvent) -> Any:
+        return {"text": event.data["text"], "seen": [*state.get("seen", []), event.seq]}
+
+    for customer in "abcdefgh":
+        await house.emit("order.placed", {"c": customer, "text": customer * 900_000})
+    definition = totals(initial_state={}, handler=keeping, partition_key="data.c", batch_size=100)
+    transport = Faulty(house.inside.app)
+    saves: list[str] = []
+    transport.before = lambda path: saves.append(path) if path.endswith("totals/states") else None
+    async with running(house, definition, transport=transport):
+        states = [await caught_up(house, partition=each) for each in "abcdefgh"]
+
+    assert [state["seen"] for state in states] == [[n] for n in range(1, 9)]
+    assert len(saves) == 2
+
+
 async def test_a_worker_runs_projections_beside_functions_and_alone(house: Work):
     @function("greet", on="order.placed")
     async def greet(ctx: Any) -> str:

@@ -133,9 +133,7 @@ class ProjectionProtocol:
     async def stream(self) -> AsyncGenerator[list[ProjectionEvent], None]:
         """Events as they come, those that came at once together; none for a heartbeat alone.
 
-        Ends when the server wants the runner to start again.
-
-        Raises StreamingUnsupported, LeaseLost, ConnectionLost.
+        Ends when the server wants the runner to start again. Raises StreamingUnsupported, LeaseLost, ConnectionLost.
         """
         if not isinstance(self._transport, AsyncStreaming):
             raise StreamingUnsupported
@@ -145,21 +143,12 @@ class ProjectionProtocol:
             accept_heartbeats=True,
             lease=self.lease,
         )
-        ask = streamed.asked(contract.follow, request)
+        ask = streamed.asked(contract.follow, request, _read_frame)
         parts = self._transport.stream(ask.method, ask.path, {**self._headers, **ask.headers}, ask.body, REQUEST_S)
         try:
             async with aclosing(parts):
                 async for part in parts:
-                    for frame in ask.messages.feed(part):
-                        yield None if frame.kind is EventKind.HEARTBEAT else read_event(frame)
-        messages = streamed.Messages(contract.follow, _read_frame)
-        path, headers = streamed.path_of(contract.follow), {**self._headers, **streamed.HEADERS}
-        parts = self._transport.stream("POST", path, headers, streamed.enveloped(request), REQUEST_S)
-        try:
-            async with aclosing(parts):
-                async for part in parts:
-                    came = [_framed(frame) for frame in messages.feed(part) if frame.kind != HEARTBEAT]
-                    yield came
+                    yield [_framed(frame) for frame in ask.messages.feed(part) if frame.kind != HEARTBEAT]
         except Refused as refusal:
             if refusal.answer.status in _NO_STREAMS:
                 raise StreamingUnsupported from None
@@ -197,6 +186,10 @@ class _Frame(msgspec.Struct, rename="camel"):
     source: str = ""
     metadata: dict[str, Any] = {}
     kind: str | int = ""
+    version: int = 1
+    entity_id: str | None = None
+    entity_type: str | None = None
+    entity_version: int | None = None
 
 
 _read_frame = msgspec.json.Decoder(_Frame).decode
@@ -214,6 +207,10 @@ def _framed(frame: _Frame) -> ProjectionEvent:
         source=frame.source,
         partition=str(frame.metadata.pop("__partition", contract.GLOBAL)),
         metadata=frame.metadata,
+        version=frame.version,
+        entity_id=frame.entity_id,
+        entity_type=frame.entity_type,
+        entity_version=frame.entity_version,
     )
 
 

@@ -56,6 +56,8 @@ class RunnerPace:
 # States asked for at the same time, and states kept in memory.
 LOADS_AT_ONCE = 16
 STATES_MAX = 10_000
+# States that are saved in one request, together; a larger one alone.
+SAVE_BYTES_MAX = 4 * 1024 * 1024
 # What a server says that cannot save several partitions together.
 NOT_OFFERED = (404, 405, 501)
 
@@ -280,17 +282,15 @@ class ProjectionRunner:
         by_name = by_partition(batch)
         await self._load(list(by_name))
         failures: list[HandlerFailed] = []
-        waiting: list[tuple[str, Folded]] = []
-        for partition, events in by_partition(batch).items():
-            folded = await fold(self.definition, await self._state(partition), events, self._upcasters)
         states: list[tuple[str, Raw, ProjectionEvent]] = []
         for partition, events in by_name.items():
-            folded = await fold(self.definition, self._states[partition], events)
+            folded = await fold(self.definition, self._states[partition], events, self._upcasters)
             if folded.failure is not None:
                 failures.append(folded.failure)
             if folded.state is not None and folded.last is not None:
                 states.append((partition, folded.state, folded.last))
-        await self._save(states)
+        for together in _portions(states):
+            await self._save(together)
         return failures
 
     async def _load(self, partitions: list[str]) -> None:
@@ -306,7 +306,7 @@ class ProjectionRunner:
             self._states.popitem(last=False)
 
     async def _save(self, states: list[tuple[str, Raw, ProjectionEvent]]) -> None:
-        """Saves what a batch made; together where the server can, and nothing of it when that fails."""
+        """Saves partitions; together where the server can, and then none of them when that fails."""
         if len(states) > 1 and self._saves_many:
             try:
                 await self._protocol.save_many(states)
@@ -349,6 +349,21 @@ class ProjectionRunner:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
+
+
+def _portions(
+    states: list[tuple[str, Raw, ProjectionEvent]],
+) -> list[list[tuple[str, Raw, ProjectionEvent]]]:
+    """What goes into one request each, so that none is too large for a server."""
+    portions: list[list[tuple[str, Raw, ProjectionEvent]]] = []
+    size = SAVE_BYTES_MAX
+    for each in states:
+        size += len(bytes(each[1]))
+        if size > SAVE_BYTES_MAX:
+            portions.append([])
+            size = len(bytes(each[1]))
+        portions[-1].append(each)
+    return portions
 
 
 class _Ahead:

@@ -36,11 +36,11 @@ class Ask(NamedTuple):
     messages: "Messages | Events"
 
 
-def asked(operation: Operation[Any, Any], request: msgspec.Struct) -> Ask:
-    """How to ask for a stream."""
+def asked(operation: Operation[Any, Any], request: msgspec.Struct, read: Callable[[bytes], Any] | None = None) -> Ask:
+    """How to ask for a stream. read: makes an answer of a message's text, where not the operation's message does."""
     if operation.rpc:
         path = f"{RPC_PREFIX}{operation.rpc[0]}"
-        return Ask("POST", path, HEADERS, enveloped(request), Messages(operation))
+        return Ask("POST", path, HEADERS, enveloped(request), Messages(operation, read))
     out = outgoing(operation, request)
     return Ask(out.method, out.path, out.headers | _EVENT_STREAM, out.body or b"", Events(operation))
 
@@ -55,7 +55,6 @@ class Messages:
     """Reads the answers of one stream as its bytes come."""
 
     def __init__(self, operation: Operation[Any, Any], read: Callable[[bytes], Any] | None = None) -> None:
-        """read: makes an answer of a message's text in another way than by the operation's own message."""
         self._operation = operation
         self._read = read or (reader(operation.response).read if operation.response is not None else None)
         self._held = b""
@@ -63,12 +62,14 @@ class Messages:
 
     def feed(self, part: bytes) -> Iterator[Any]:
         """The messages that are whole by now. Raises the error that the server ended the stream with."""
-        self._held += part
-        while len(self._held) >= _HEAD_BYTES:
-            flags, size = self._held[0], int.from_bytes(self._held[1:_HEAD_BYTES], "big")
-            if len(self._held) < _HEAD_BYTES + size:
-                return
-            text, self._held = self._held[_HEAD_BYTES : _HEAD_BYTES + size], self._held[_HEAD_BYTES + size :]
+        held, begin = self._held + part, 0
+        self._held = held
+        while len(held) - begin >= _HEAD_BYTES:
+            flags, size = held[begin], int.from_bytes(held[begin + 1 : begin + _HEAD_BYTES], "big")
+            start, end = begin + _HEAD_BYTES, begin + _HEAD_BYTES + size
+            if len(held) < end:
+                break
+            text, begin = held[start:end], end
             if flags & _COMPRESSED:
                 raise Internal(f"The server compressed its answers to {self._operation.name}, which nobody asked for.")
             if flags & _END:
@@ -78,6 +79,7 @@ class Messages:
                 return
             if self._read is not None:
                 yield self._read(text)
+        self._held = held[begin:]
 
     def check_ended(self) -> None:
         """Raises BrokenStream when the bytes ended before the stream."""
