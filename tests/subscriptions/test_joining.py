@@ -142,3 +142,15 @@ async def test_a_filtered_replay_counts_only_what_passes(house: Work):
     async with following(house, "topic:n", replay=3, filter="data.n % 10 == 0") as follower:
         assert await follower.data(3) == [{"n": 10}, {"n": 20}, {"n": 30}]
         assert await follower.rest() == []
+
+
+async def test_what_was_acknowledged_before_is_neither_live_nor_counted_twice(house: Work):
+    """Also when the log's tail has not come to it yet."""
+    async with following(house, "topic:other"):
+        for number in range(3):
+            await house.call(pubsub.publish, topic="now", data=number)
+        async with following(house, "topic:now") as live, following(house, "topic:now", replay=1) as last:
+            await house.call(pubsub.publish, topic="now", data=3)
+            assert await live.data() == [3]
+            assert await last.data(2) == [2, 3]
+            assert await live.rest() == await last.rest() == []

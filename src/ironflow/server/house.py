@@ -118,6 +118,10 @@ class House:
         self.event_streams.let_go()
         self.sockets.let_go()
 
+    async def until_let_go(self) -> None:
+        """Returns when every socket has heard that the server stops, or would not listen."""
+        await self.sockets.until_closed()
+
     def let_go_of_all(self) -> None:
         """Ends the streams that wanted to end by themselves, and took too long."""
         self.streams.let_go(all_of_them=True)

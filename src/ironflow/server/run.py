@@ -56,11 +56,20 @@ async def _serve(settings: Settings, started: Started | None) -> None:
 async def _until_stopped(house: House, server: HttpServer, started: Started | None) -> None:
     loop = asyncio.get_running_loop()
 
+    goodbyes: list[asyncio.Task[None]] = []
+
     def stop() -> None:
         logger.info("stopping")
         house.let_go()
         loop.call_later(house.settings.shutdown_ms * DRAINED_BY / 1000, house.let_go_of_all)
-        server.stop()
+        goodbyes.append(loop.create_task(say_goodbye()))
+
+    async def say_goodbye() -> None:
+        # A server that stops at once cuts sockets off before their last word is sent.
+        try:
+            await house.until_let_go()
+        finally:
+            server.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):

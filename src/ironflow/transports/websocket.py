@@ -66,9 +66,6 @@ class Sockets:
         """How many sockets are connected."""
         return len(self._open)
 
-    def serves(self, path: str) -> bool:
-        return self._router.find("GET", path) is not None
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
@@ -91,6 +88,11 @@ class Sockets:
         for socket, task in self._open.items():
             socket.let_go = True
             task.cancel()
+
+    async def until_closed(self) -> None:
+        """After `let_go`: returns when all are closed; a client that does not listen is waited for a moment only."""
+        if self._open:
+            await asyncio.wait(list(self._open.values()), timeout=2 * GOODBYE_S)
 
     def _meet(
         self, scope: Scope, receive: Receive, send: Send

@@ -11,7 +11,7 @@ from ironflow.base.version import VERSION
 from ironflow.features.server_state import contract
 from ironflow.storage.port import Database, StorageFailed, Tx
 
-TRANSPORTS = ["connectrpc", "rest"]
+TRANSPORTS = ["connectrpc", "websocket", "rest"]
 # `connect-streams` and `protobuf` are of connectrpc: a client may ask for them, or be content with unary JSON.
 # `acked-polls` and `batch-reports` are ours; workers that know them save requests.
 FEATURES = [

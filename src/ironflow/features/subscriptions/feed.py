@@ -36,8 +36,11 @@ class Feed(Protocol):
     @property
     def position(self) -> int: ...
 
-    async def start(self, subscription: Subscription) -> None:
-        """Counts the subscription among those that the feed works for; `position` is true from then on."""
+    async def start(self, subscription: Subscription) -> int:
+        """Counts the subscription among those that the feed works for; the sequence of the last event there is now.
+
+        `position` is true from then on. It may be less: what happened a moment ago is yet to be given to live ones.
+        """
         ...
 
     def stop(self, subscription: Subscription) -> None: ...
@@ -56,8 +59,8 @@ class Feed(Protocol):
 
     async def page(self, subscription: Subscription, after: int, until: int | None) -> Page: ...
 
-    async def before_last(self, subscription: Subscription, count: int) -> int:
-        """The sequence after which there are `count` events that fit, or as many as there are."""
+    async def before_last(self, subscription: Subscription, count: int, end: int) -> int:
+        """The sequence after which, up to `end`, there are `count` events that fit, or as many as there are."""
         ...
 
 
@@ -78,12 +81,13 @@ class LogFeed:
     def position(self) -> int:
         return self._tail.position
 
-    async def start(self, subscription: Subscription) -> None:
+    async def start(self, subscription: Subscription) -> int:
         self._started.add(subscription)
         async with self._joining:
             if not self._joined:
                 await self._tail.join(self._heard)
                 self._joined = True
+        return await self._db.peek(head)
 
     def stop(self, subscription: Subscription) -> None:
         self._started.discard(subscription)
@@ -123,7 +127,7 @@ class LogFeed:
         entries = [entry for record in found.records if (entry := subscription.entry_for(record)) is not None]
         return Page(entries, found.reached)
 
-    async def before_last(self, subscription: Subscription, count: int) -> int:
+    async def before_last(self, subscription: Subscription, count: int, end: int) -> int:
         wanted = _wanted(subscription)
 
         def look(tx: Tx, before: int) -> tuple[list[int], int]:
@@ -131,7 +135,7 @@ class LogFeed:
             fitting = [each for each in found.records if subscription.entry_for(each) is not None]
             return [each.position for each in fitting], found.reached
 
-        before = self._tail.position + 1
+        before = end + 1
         oldest = before - REPLAY_LOOK_MAX
         start = before - 1
         while count > 0 and before > max(oldest, 1):

@@ -101,17 +101,17 @@ class Subscription:
         """Takes its place: `after` a sequence, or before the last `replay` events, or at the end."""
         self._tally.open += 1
         self._begun = True
-        await self._feed.start(self)
+        end = await self._feed.start(self)
         if self._closed:
             # It was closed meanwhile.
             self._feed.stop(self)
             return
-        self._position = self._feed.position
+        self._position = end
         if after is not None:
             await self._feed.check_sequence(after)
             self._position = after
         elif replay:
-            self._position = await self._feed.before_last(self, replay)
+            self._position = await self._feed.before_last(self, replay, end)
         self.began_after = self._position
         if self._position >= self._feed.position:
             self._join()

@@ -139,13 +139,14 @@ class SystemFeed:
     def position(self) -> int:
         return self._last
 
-    async def start(self, subscription: Subscription) -> None:
+    async def start(self, subscription: Subscription) -> int:
         first = not self._started
         self._started.add(subscription)
         if first and self.relay is not None:
             await self.relay.begin()
         # What was told before is not for those who begin now.
         self._write_out()
+        return self._last
 
     def stop(self, subscription: Subscription) -> None:
         self._started.discard(subscription)
@@ -177,9 +178,9 @@ class SystemFeed:
             return Page(found[:PAGE], found[PAGE - 1].sequence)
         return Page(found, last)
 
-    async def before_last(self, subscription: Subscription, count: int) -> int:
-        found = self._fitting(subscription)[-count:]
-        return found[0].sequence - 1 if found else self._last
+    async def before_last(self, subscription: Subscription, count: int, end: int) -> int:
+        found = [entry for entry in self._fitting(subscription) if entry.sequence <= end][-count:]
+        return found[0].sequence - 1 if found else end
 
     def _fitting(self, subscription: Subscription) -> list[Entry]:
         """What is kept and meant, in order."""
