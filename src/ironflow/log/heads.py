@@ -1,8 +1,8 @@
 """The head of each entity's stream: its type, its version, and how many events it has.
 
 A head is a row. Who appends holds it until the commit, so versions are given one after another, and a transaction that
-fails gives its versions back. Heads are held before anything else that is locked, in one order: no two appends wait for
-each other.
+fails gives its versions back. Heads are held after idempotency keys and before all else that is locked, in one order:
+no two appends wait for each other.
 """
 
 from collections.abc import Iterable
