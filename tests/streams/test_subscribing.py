@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from ironflow.base.call import Call
 from ironflow.base.errors import VersionConflict
 from ironflow.base.json import read_json
 from ironflow.features.streams import contract as streams
 from ironflow.features.subscriptions import contract as subscriptions
-from ironflow.features.subscriptions.contract import Subscribe, SubscribeOptions, SubscriptionEvent
+from ironflow.features.subscriptions.contract import SubscriptionEvent
 from tests.support.work import Work
 
 WITHIN_S = 10
@@ -25,9 +24,7 @@ async def append(house: Work, entity: str = "order-7", **more: Any) -> streams.A
 
 def following(house: Work, pattern: str) -> AsyncGenerator[SubscriptionEvent, None]:
     """What a subscriber gets, after the last thousand that match."""
-    request = Subscribe(pattern=pattern, options=SubscribeOptions(replay=1000))
-    call = Call(environment="default", now=house.now)
-    return house.dispatch.stream(subscriptions.subscribe, call, request)
+    return house.stream(subscriptions.subscribe, pattern=pattern, options={"replay": 1000})
 
 
 async def take(source: AsyncGenerator[SubscriptionEvent, None], number: int) -> list[SubscriptionEvent]:

@@ -1,5 +1,7 @@
 """The system's own events: what is told of runs, steps, functions and workers, live and again."""
 
+from contextlib import aclosing
+
 import pytest
 
 from ironflow.base.call import Call
@@ -198,11 +200,8 @@ async def test_new_states_of_projections_are_told_of(house: Work):
 async def test_a_browser_whose_place_is_not_kept_goes_on_with_what_is(house: Work):
     for name in "ab":
         await house.a_function(name)
-    request = subscriptions.Watch(pattern="system.function.>", last_event_id=5)
-    events = house.dispatch.stream(subscriptions.watch, Call(environment="default", now=house.now), request)
-
-    assert [read_json((await anext(events)).data)["id"] for _ in range(2)] == ["a", "b"]
-    await events.aclose()
+    async with aclosing(house.stream(subscriptions.watch, pattern="system.function.>", last_event_id=5)) as events:
+        assert [read_json((await anext(events)).data)["id"] for _ in range(2)] == ["a", "b"]
 
 
 async def test_a_stream_is_told_what_is_wrong_at_its_first_answer(house: Work):

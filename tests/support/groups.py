@@ -89,15 +89,10 @@ async def join(
     """A member; it is in the group when this returns."""
     call = Call(environment=env, now=house.now, is_there=is_there)
     request = contract.JoinGroup(namespace=namespace, group_name=group, **more)
-    before = len(house.inside.groups.members())
-    client = Client(house, group, house.dispatch.stream(contract.join, call, request), namespace)
-    client._next = asyncio.ensure_future(anext(client._stream))
-    async with asyncio.timeout(WITHIN_S):
-        while len(house.inside.groups.members()) == before:
-            if client._next.done():
-                client._next.result()
-            await asyncio.sleep(0)
-    return client
+    stream = house.dispatch.stream(contract.join, call, request)
+    # The word that it has begun.
+    assert await anext(stream) is None
+    return Client(house, group, stream, namespace)
 
 
 async def settled(house: House) -> None:

@@ -23,8 +23,6 @@ from ironflow.transports.rest import error_response, read_request
 from ironflow.transports.router import Router
 
 SILENCE_S = 15.0
-# What is wrong with a request shows at once; a stream that is silent for this long has begun, and is answered 200.
-BEGIN_S = 0.25
 # How long a client that does not read may hold up its last bytes when the server stops.
 FAREWELL_S = 2.0
 _HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
@@ -96,27 +94,26 @@ class _Stream:
 
     async def run(self, request: Request, send: Send) -> None:
         async with aclosing(self._answers) as answers:
-            first = asyncio.ensure_future(anext(answers))
             try:
-                await asyncio.wait((first,), timeout=BEGIN_S)
-                if first.done() and isinstance(error := first.exception(), IronflowError):
-                    await http.send_response(send, error_response(error), request)
-                    return
-                await self._exchange.start(b"text/event-stream", _HEADERS)
-                ended = await self._exchange.run(self._write(first))
-            finally:
-                first.cancel()
-                # The generator cannot be closed while somebody waits for its answer.
-                await asyncio.gather(first, return_exceptions=True)
+                # The first answer, or the word that it has begun: until then it can be refused.
+                first = await anext(answers, None)
+            except IronflowError as error:
+                await http.send_response(send, error_response(error), request)
+                return
+            await self._exchange.start(b"text/event-stream", _HEADERS)
+            ended = await self._exchange.run(self._write(first))
         if ended == "left":
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_S if ended == "stopped" else None):
                 await self._exchange.end()
 
-    async def _write(self, waiting: asyncio.Future[Any]) -> None:
+    async def _write(self, first: Any) -> None:
         # At once, so that whoever waits for the first byte knows that it has begun.
         await self._exchange.write(b": subscribed\n\n")
+        if first is not None:
+            await self._exchange.write(event_text(self._operation, first))
+        waiting = asyncio.ensure_future(anext(self._answers))
         try:
             while True:
                 await asyncio.wait((waiting,), timeout=SILENCE_S)
@@ -136,6 +133,7 @@ class _Stream:
                     await self._exchange.write(event_text(self._operation, answer))
                 waiting = asyncio.ensure_future(anext(self._answers))
         finally:
+            # The generator cannot be closed while somebody waits for its answer.
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
 

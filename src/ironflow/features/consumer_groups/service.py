@@ -209,7 +209,9 @@ class ConsumerGroups:
         """What a member says now of these events."""
         return Word(call.environment, member.id, event_ids, outcome, self._clock.now())
 
-    async def join(self, call: Call, request: contract.JoinGroup) -> AsyncGenerator[contract.SubscriptionEvent, None]:
+    async def join(
+        self, call: Call, request: contract.JoinGroup
+    ) -> AsyncGenerator[contract.SubscriptionEvent | None, None]:
         async with aclosing(streams.listen(self, await self.enter(call, request))) as events:
             async for event in events:
                 yield event

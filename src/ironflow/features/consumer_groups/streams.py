@@ -19,9 +19,10 @@ HEARTBEAT_S = 15.0
 _CODES = {"invalid_argument": AckResultCode.INVALID_ARGUMENT, "not_found": AckResultCode.NOT_FOUND}
 
 
-async def listen(groups: "ConsumerGroups", member: Member) -> AsyncGenerator[contract.SubscriptionEvent, None]:
-    """The member's share for as long as somebody listens; then it leaves."""
+async def listen(groups: "ConsumerGroups", member: Member) -> AsyncGenerator[contract.SubscriptionEvent | None, None]:
+    """The member's share for as long as somebody listens; then it leaves. None first, when it has begun."""
     try:
+        yield None
         while True:
             while (handed := member.take()) is not None:
                 yield event_message(member.id, handed)

@@ -46,8 +46,8 @@ class Subscriptions:
         """One WebSocket, from its handshake to its end."""
         await Conversation(self, socket).run()
 
-    async def subscribe(self, call: Call, request: Subscribe) -> AsyncGenerator[SubscriptionEvent, None]:
-        """Events until nobody reads them any more."""
+    async def subscribe(self, call: Call, request: Subscribe) -> AsyncGenerator[SubscriptionEvent | None, None]:
+        """Events until nobody reads them any more; None first, when it has begun."""
         if request.options is not None and request.options.consumer_group:
             member = await enter_group(self._groups, call, request)
             async with aclosing(listen(self._groups, member)) as events:
@@ -59,6 +59,7 @@ class Subscriptions:
         with_metadata = bool(request.options and request.options.include_metadata)
         try:
             await self.begin(subscription, request)
+            yield None
             while True:
                 woken.clear()
                 while subscription.ready:
@@ -79,7 +80,7 @@ class Subscriptions:
         member = await enter_group(self._groups, call, request)
         return GroupSubscription(subscription_id, self._groups, call, member, wake)
 
-    async def watch(self, call: Call, request: Watch) -> AsyncGenerator[SubscriptionEvent, None]:
+    async def watch(self, call: Call, request: Watch) -> AsyncGenerator[SubscriptionEvent | None, None]:
         """As `subscribe`; a browser that connects again goes on where it stopped, or with all that is kept."""
         try:
             async with aclosing(self.subscribe(call, rules.wish_of(request))) as events:
