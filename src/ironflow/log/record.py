@@ -12,6 +12,8 @@ from ironflow.base.time import Millis
 Kind = Literal["event", "invoke", "topic", "entity", "system"]
 # What starts functions, ends waits and cancels runs.
 HAPPENED: frozenset[Kind] = frozenset({"event", "entity"})
+# Published and told without a namespace, and so of every one.
+EVERYWHERE: frozenset[Kind] = frozenset({"topic", "system"})
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -39,3 +41,7 @@ class Record(msgspec.Struct, frozen=True):
     entity_version: int | None = None
     imported_at: Millis | None = None
     position: int = 0
+
+    def is_of(self, namespace: str) -> bool:
+        """Whether those who follow this namespace are meant."""
+        return self.kind in EVERYWHERE or self.namespace == namespace

@@ -262,7 +262,7 @@ def is_meant(group: Group, record: Record) -> bool:
     """Whether the group delivers the record. Messages to topics have no namespace and reach groups of all of them."""
     if record.environment != group.environment or not topic_pattern(group.pattern).fits(record):
         return False
-    if record.kind != "topic" and record.namespace != group.namespace:
+    if not record.is_of(group.namespace):
         return False
     return not group.filter_expr or event_filter(group.filter_expr).fits(record)
 

@@ -13,7 +13,7 @@ from ironflow.features.subscriptions.entry import Entry, entry_of
 from ironflow.features.subscriptions.index import PatternIndex
 from ironflow.features.subscriptions.subscription import PAGE, PAGE_BYTES, Subscription
 from ironflow.log.read import head
-from ironflow.log.record import Record
+from ironflow.log.record import EVERYWHERE, Record
 from ironflow.log.search import Wanted, backward, forward
 from ironflow.log.tail import Tail, fitting
 from ironflow.log.topics import TopicPattern
@@ -152,7 +152,8 @@ def _wanted(subscription: Subscription) -> Wanted:
     pattern: TopicPattern = subscription.pattern
     # Names that fit begin with what the first and last of them have in common.
     prefix = pattern.first if pattern.kind != "entity" else ""
-    wanted = Wanted(subscription.environment, pattern.kind, subscription.namespace, pattern.name or "", prefix)
+    namespace = "" if pattern.kind in EVERYWHERE else subscription.namespace
+    wanted = Wanted(subscription.environment, pattern.kind, namespace, pattern.name or "", prefix)
     if pattern.kind == "entity":
         words = pattern.words.split(".")
         of_type = words[0] if len(words) > 1 and not _is_wild(words[0]) else ""

@@ -141,9 +141,7 @@ class Subscription:
 
     def wants(self, entry: Entry) -> bool:
         """Whether an event whose topic fits is meant."""
-        # The system's events have no namespace.
-        meant = self.pattern.kind == "system" or entry.record.namespace == self.namespace
-        return meant and entry.passes(self._chosen)
+        return entry.record.is_of(self.namespace) and entry.passes(self._chosen)
 
     def entry_for(self, record: Record) -> Entry | None:
         """The record as this subscription is given it; None when it is not meant."""
