@@ -1,5 +1,7 @@
 """What a namespace means to subscribers: it parts emitted events, and nothing that is sent without one."""
 
+from typing import Any
+
 import pytest
 
 from ironflow.features.pubsub import contract as pubsub
@@ -8,7 +10,7 @@ from tests.support.work import Work
 
 
 @pytest.mark.parametrize("how", [{}, {"replay": 10}, {"start_after_sequence": 0}])
-async def test_messages_to_topics_are_heard_in_every_namespace(house: Work, how: dict[str, int]):
+async def test_messages_to_topics_are_heard_in_every_namespace(house: Work, how: dict[str, Any]):
     async def publish() -> None:
         for number in range(2):
             await house.call(pubsub.publish, topic="mail", data={"n": number})
@@ -23,7 +25,7 @@ async def test_messages_to_topics_are_heard_in_every_namespace(house: Work, how:
 
 
 @pytest.mark.parametrize("how", [{}, {"replay": 10}, {"start_after_sequence": 0}])
-async def test_emitted_events_are_heard_in_their_own_namespace(house: Work, how: dict[str, int]):
+async def test_emitted_events_are_heard_in_their_own_namespace(house: Work, how: dict[str, Any]):
     async def emit() -> None:
         for number, namespace in enumerate(("accounts", "default", "accounts")):
             await house.emit("bill.paid", {"n": number}, namespace=namespace)
