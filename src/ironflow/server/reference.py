@@ -122,7 +122,7 @@ def rest_page() -> str:
 
 def _room(name: str, found: list[Operation[Any, Any]]) -> str:
     # The room of the contract, which an operation's own word for it may shorten (`server` for `server_state`).
-    room = import_module(found[0].request.__module__.rpartition(".")[0])
+    room = import_module(found[0].request.__module__.partition(".contract")[0])
     return f"\n## {name}\n\n{_flat(room.__doc__ or '')}\n" + "".join(_operation(each) for each in found)
 
 

@@ -1,0 +1,79 @@
+"""Which runner is fed, and may write: the one with the lease, or with the seat of those without."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from ironflow.base.time import Millis
+from ironflow.features.projections.contract import LeaseLost
+from ironflow.features.projections.rules.registry import ProjectionRow
+
+LEASE_MS = 30_000
+LEASE = timedelta(milliseconds=LEASE_MS)
+# The stream that feeds a runner without a lease renews its seat each heartbeat; a node that is gone lets go by itself.
+SEAT_MS = 45_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease as a runner names it."""
+
+    token: str
+    epoch: int
+
+
+def is_leased(projection: ProjectionRow, now: Millis) -> bool:
+    return bool(projection.lease_token) and projection.lease_ends_at > now
+
+
+def decide_acquire(projection: ProjectionRow, token: str, now: Millis) -> ProjectionRow | None:
+    """The projection with its lease given to `token`; None while another runner holds it.
+
+    The epoch rises with every grant, so whoever held the lease before can write no more.
+    """
+    if is_leased(projection, now):
+        return None
+    return replace(
+        projection,
+        lease_token=token,
+        lease_epoch=projection.lease_epoch + 1,
+        lease_ends_at=now + LEASE_MS,
+        seat="",
+        seat_ends_at=0,
+    )
+
+
+def check_lease(projection: ProjectionRow, held: Held | None, now: Millis) -> None:
+    """Raises LeaseLost for a stale lease, and for a runner without one beside a runner that holds it.
+
+    A lease whose time is over still counts as long as nobody else took it: nothing was written since.
+    """
+    if held is not None:
+        if (held.token, held.epoch) != (projection.lease_token, projection.lease_epoch):
+            raise LeaseLost("projection lease lost: another runner has it, or the projection is built anew.")
+    elif is_leased(projection, now):
+        raise LeaseLost("projection lease lost: a runner with a lease feeds this projection.")
+
+
+def without_lease(projection: ProjectionRow) -> ProjectionRow:
+    """Nobody holds the lease any more, and whoever held it can write no more."""
+    return replace(projection, lease_token="", lease_epoch=projection.lease_epoch + 1, lease_ends_at=0, seat="")
+
+
+def decide_seat(projection: ProjectionRow, stream: str, now: Millis) -> ProjectionRow | None:
+    """The projection when `stream` feeds its runner, which has no lease; None while another stream or a lease does."""
+    if is_leased(projection, now) or (projection.seat not in ("", stream) and projection.seat_ends_at > now):
+        return None
+    return replace(projection, seat=stream, seat_ends_at=now + SEAT_MS)
+
+
+def without_seat(projection: ProjectionRow) -> ProjectionRow:
+    return replace(projection, seat="", seat_ends_at=0)
+
+
+def is_fed(projection: ProjectionRow, held: Held | None, stream: str, now: Millis) -> bool:
+    """Whether a runner gets events now. stream: its id, empty for a poll."""
+    if projection.paused or projection.retry_at > now:
+        return False
+    if held is not None:
+        return True
+    return not is_leased(projection, now) and (projection.seat in ("", stream) or projection.seat_ends_at <= now)

@@ -1,0 +1,61 @@
+"""What the begin, the cancel and the end of a rebuild do."""
+
+from dataclasses import replace
+
+from ironflow.base.time import Millis
+from ironflow.features.projections.contract import InvalidProjection, RebuildUnderWay, WrongMode
+from ironflow.features.projections.rules.leases import without_lease
+from ironflow.features.projections.rules.registry import ProjectionRow, RebuildRow
+
+
+def check_rebuild(
+    projection: ProjectionRow, partition: str, start: int, target: int, from_event_id: str, to_event_id: str
+) -> None:
+    """Raises RebuildUnderWay, WrongMode, InvalidProjection."""
+    if projection.rebuild_id:
+        raise RebuildUnderWay(f"{projection.name!r} is being rebuilt already. Wait for it, or cancel it.")
+    if partition and projection.mode != "managed":
+        raise WrongMode(f"{projection.name!r} is of mode {projection.mode}: it has no partitions to rebuild.")
+    if partition and to_event_id:
+        raise InvalidProjection("to_event_id and partition exclude each other: a partition catches up with the others.")
+    if from_event_id and to_event_id and start >= target:
+        raise InvalidProjection("The event to start from comes after the one to end with.")
+
+
+def decide_rebuild(projection: ProjectionRow, rebuild: RebuildRow, now: Millis) -> ProjectionRow:
+    """The projection when a rebuild begins: runners lose their lease and start again with the new version."""
+    return replace(
+        without_lease(projection),
+        rebuild_id=rebuild.id,
+        sent_up_to=rebuild.start_position,
+        error_message="",
+        tries_position=0,
+        tries=0,
+        retry_at=0,
+        updated_at=now,
+    )
+
+
+def decide_cancelled(projection: ProjectionRow, now: Millis) -> ProjectionRow:
+    """The projection when its rebuild is dropped: runners start again where readers are."""
+    return replace(without_lease(projection), rebuild_id="", sent_up_to=projection.cursor, error_message="",
+                   tries_position=0, tries=0, retry_at=0, updated_at=now)  # fmt: skip
+
+
+def decide_swapped(projection: ProjectionRow, rebuild: RebuildRow, now: Millis) -> ProjectionRow:
+    """The projection when its rebuild has caught up: the new version is what readers see. Runners just go on."""
+    whole = rebuild.partition_key is None
+    return replace(
+        projection,
+        side=rebuild.side if whole else projection.side,
+        cursor=rebuild.cursor if whole else projection.cursor,
+        rebuild_id="",
+        sent_up_to=None,
+        updated_at=now,
+    )
+
+
+def remaining_ms(rebuild: RebuildRow, now: Millis) -> int | None:
+    """How long a rebuild will still take at its speed so far; None before anything is done."""
+    done, left = rebuild.events_done, rebuild.events_total - rebuild.events_done
+    return (now - rebuild.started_at) * max(left, 0) // done if done else None
