@@ -61,7 +61,7 @@ async def test_a_run_without_a_slot_says_who_holds_them(house: Work):
 
     found = await why(house, third)
 
-    assert said(found) == {"reason": "no_slot", "held_by": [first, second]}
+    assert said(found) == {"reason": "no_slot", "waits_for": ["limit"], "held_by": [first, second]}
     assert found.message == f"Its function is at the limit of key 'ada'; the slots are held by {first}, {second}."
 
 
@@ -77,6 +77,24 @@ async def test_a_run_without_a_slot_names_the_paused_run_that_holds_it(house: Wo
 
     assert found.held_by == [first]
     assert found.message == f"Its function is at its limit; the slots are held by {first}."
+
+
+async def test_a_run_that_needs_two_slots_says_which_it_waits_for_and_who_holds_them(house: Work):
+    await house.a_function(actor_key="account", concurrency={"limit": 2, "key": "region"})
+    await house.a_worker()
+    places = [("ada", "eu"), ("ada", "us"), ("bob", "eu"), ("eve", "eu"), ("ada", "eu")]
+    ada, ada_abroad, bob, eve, ada_again = [
+        (await house.emit(data={"account": account, "region": region})).run_ids[0] for account, region in places
+    ]
+
+    found = await why(house, ada_abroad)
+    assert said(found) == {"reason": "no_slot", "waits_for": ["actor"], "held_by": [ada]}
+    assert found.message == f"Runs of actor 'ada' go one after another; it is the turn of {ada}."
+    found = await why(house, eve)
+    assert said(found) == {"reason": "no_slot", "waits_for": ["limit"], "held_by": [ada, bob]}
+    assert found.message == f"Its function is at the limit of key 'eu'; the slots are held by {ada}, {bob}."
+    found = await why(house, ada_again)
+    assert said(found) == {"reason": "no_slot", "waits_for": ["actor", "limit"], "held_by": [ada, bob]}
 
 
 async def test_a_sleeping_run_says_in_which_step_and_until_when(house: Work):

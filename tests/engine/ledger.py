@@ -7,6 +7,7 @@ from itertools import count
 
 from ironflow.base.time import Millis
 from ironflow.engine import commands
+from ironflow.engine.admission import Queued, decide_admissions
 from ironflow.engine.decide import Decision, decide
 from ironflow.engine.effects import (
     AddWait,
@@ -28,7 +29,7 @@ OCCUPIED = ("ready", "reserved", "held")
 class Rows:
     """runs and facts by run id; timers: when due, by (run id, kind, step id); waits: event names by (run id, step id).
 
-    log: names of all events, in order. limit: of each slot key.
+    log: names of all events, in order. limit: of each slot key but those of actors, which have one slot each.
     """
 
     def __init__(self, limit: int) -> None:
@@ -48,6 +49,7 @@ class Rows:
         function_id: str,
         *,
         slot_key: str | None,
+        limit_key: str | None = None,
         holds_slot: bool = True,
         start_at: Millis | None = None,
         parent: tuple[str, str] | None = None,
@@ -66,6 +68,7 @@ class Rows:
             parent_run_id=parent[0] if parent else None,
             parent_step_id=parent[1] if parent else None,
             slot_key=slot_key,
+            limit_key=limit_key,
             holds_slot=holds_slot,
             start_at=start_at,
         )
@@ -143,7 +146,7 @@ class Rows:
         return [
             run
             for run in self.runs.values()
-            if run.slot_key == slot_key and run.lease is not None and run.lease.state in OCCUPIED
+            if slot_key in run.slot_keys and run.lease is not None and run.lease.state in OCCUPIED
         ]
 
     def kept(self, slot_key: str) -> list[Run]:
@@ -151,17 +154,22 @@ class Rows:
         return [
             run
             for run in self.runs.values()
-            if run.slot_key == slot_key and run.status == "paused" and run.holds_slot and not run.paused_from
+            if slot_key in run.slot_keys and run.status == "paused" and run.holds_slot and not run.paused_from
         ]
 
-    def queued(self, slot_key: str) -> list[Run]:
-        """Runs that wait for a slot of that key, longest waiting first."""
-        waiting = [
-            (run.lease.ready_at, run.id, run)
+    def queued(self) -> list[Queued]:
+        """Runs that wait for slots."""
+        return [
+            Queued(run.lease.ready_at, run.id, run.slot_keys)
             for run in self.runs.values()
-            if run.slot_key == slot_key and run.lease is not None and run.lease.state == "queued"
+            if run.lease is not None and run.lease.state == "queued"
         ]
-        return [run for _, _, run in sorted(waiting, key=lambda each: each[:2])]
+
+    def free(self) -> dict[str, int]:
+        """How many slots each key has left; below 0 for one that is beyond its limit."""
+        keys = {key for run in self.runs.values() for key in run.slot_keys}
+        limits = {key: 1 if key.startswith("actor:") else self.limit for key in keys}
+        return {key: limits[key] - len(self.occupied(key)) - len(self.kept(key)) for key in keys}
 
     # What follows from a decision.
 
@@ -213,7 +221,6 @@ class Rows:
         self.do(parent_id, command)
 
     def _admit(self) -> None:
-        for slot_key in {run.slot_key for run in self.runs.values() if run.slot_key is not None}:
-            free = self.limit - len(self.occupied(slot_key)) - len(self.kept(slot_key))
-            for run in self.queued(slot_key)[: max(0, free)]:
-                self._apply(run, decide(run, commands.Admit(), self.now))
+        for queued in decide_admissions(self.queued(), self.free()):
+            run = self.runs[queued.run_id]
+            self._apply(run, decide(run, commands.Admit(), self.now))

@@ -2,7 +2,8 @@
 
 Whatever workers, clocks and people do: each row is the fold of its facts, a recorded result changes only by an
 injection, a patch or a resume from a step, a run ends once until somebody resumes it, slots never exceed their limit
-and none is lost, nothing is undone twice, and every run that has not ended has a durable reason to wake.
+and none is lost, also where a run needs two of them, nothing is undone twice, and every run that has not ended has a
+durable reason to wake.
 """
 
 from collections.abc import Callable
@@ -35,6 +36,10 @@ NAMES = ("a", "b", "c")
 WHICH = st.integers(0, RUNS_MAX - 1)
 # The newest fence of a run most often, or an older one.
 FENCE = st.sampled_from([-1, -1, -1, -1, -2, 0])
+# No limit, a limit, an actor key, or both.
+SLOTS = st.sampled_from(
+    [(None, None), ("key:", None), ("actor:1", None), ("actor:1", "key:"), ("actor:2", "key:"), ("actor:2", "key:2")]
+)
 STEPS = st.lists(st.tuples(st.sampled_from(NAMES), st.booleans()), max_size=3)
 # What a waiting run has to have among the timers, by its reason.
 TIMERS = {"sleep": "sleep", "wait_event": "wait", "invoke": "invoke", "retry": "retry", "throttle": "start"}
@@ -45,14 +50,14 @@ BY_HAND = (facts.StepInjected, facts.StepPatched)
 class Families(RuleBasedStateMachine):
     """Some runs of `charge` with a limit, children of theirs, and everything that can happen to them."""
 
-    @initialize(limit=st.integers(1, 3), limited=st.booleans())
-    def begin(self, limit: int, limited: bool) -> None:
+    @initialize(limit=st.integers(1, 3), slots=SLOTS)
+    def begin(self, limit: int, slots: tuple[str | None, str | None]) -> None:
         self.rows = Rows(limit)
         self.fences: dict[str, list[Fence]] = {}
         self.checked: dict[str, int] = {}
         self.memo: dict[str, dict[str, Step]] = {}
         for _ in range(3):
-            self.another_run(limited, holds=True, later_ms=0)
+            self.another_run(slots, holds=True, later_ms=0)
 
     def run_id(self, which: int, fits: Callable[[Run], Any] = bool) -> str:
         """One of the runs of which something can be asked; of all of them where it fits none."""
@@ -96,10 +101,10 @@ class Families(RuleBasedStateMachine):
     # Workers.
 
     @precondition(lambda self: len(self.rows.runs) < RUNS_MAX)
-    @rule(limited=st.booleans(), holds=st.booleans(), later_ms=st.sampled_from([0, 0, 0, 1_000]))
-    def another_run(self, limited: bool, holds: bool, later_ms: int) -> None:
+    @rule(slots=SLOTS, holds=st.booleans(), later_ms=st.sampled_from([0, 0, 0, 1_000]))
+    def another_run(self, slots: tuple[str | None, str | None], holds: bool, later_ms: int) -> None:
         start_at = self.rows.now + later_ms if later_ms else None
-        self.rows.create("charge", slot_key="key:" if limited else None, holds_slot=holds, start_at=start_at)
+        self.rows.create("charge", slot_key=slots[0], limit_key=slots[1], holds_slot=holds, start_at=start_at)
 
     @precondition(lambda self: self.rows.runs)
     @rule(which=WHICH, worker=st.sampled_from(["w1", "w2"]), acked=st.sampled_from([True, True, False]))
@@ -279,11 +284,10 @@ class Families(RuleBasedStateMachine):
 
     @invariant()
     def slots_never_exceed_their_limit_and_none_is_lost(self) -> None:
-        for slot_key in ("key:", "child"):
-            occupied, kept = len(self.rows.occupied(slot_key)), len(self.rows.kept(slot_key))
-            assert occupied + kept <= self.rows.limit
-            if self.rows.queued(slot_key):
-                assert occupied + kept >= self.rows.limit, f"a slot of {slot_key} is free and somebody queues for it"
+        free = self.rows.free()
+        assert all(left >= 0 for left in free.values()), free
+        for queued in self.rows.queued():
+            assert any(free[key] == 0 for key in queued.keys), f"all slots are free that {queued.run_id} queues for"
 
     @invariant()
     def whoever_has_not_ended_has_a_reason_to_wake(self) -> None:

@@ -16,6 +16,10 @@ PERIOD_MS = 10_000
 DEBOUNCE = {"debounce": {"period_ms": 5_000}}
 THROTTLE = {"throttle": {"limit": 2, "period_ms": PERIOD_MS}}
 LIMIT = {"concurrency": {"limit": 1}}
+ACTORS = {"actor_key": "who"}
+TWO = {"concurrency": {"limit": 2}}
+WHO = [({"who": who}, "") for who in ("ada", "ada", "bob", "eve")]
+WHOSE = [data for data, _ in WHO]
 DELAYED = {"debounce": {"period_ms": 1_000, "key": "lane"}}
 
 
@@ -52,6 +56,19 @@ CASES = [
     # A run that is throttled does not stand in the queue for a slot.
     Case("throttle before concurrency", THROTTLE | LIMIT, [(1, ""), (2, ""), (3, "")], [1, 2, 3], 2, 1),
     Case("debounce before concurrency", DELAYED | LIMIT, lanes(3), [{"lane": n} for n in range(3)], 3, 1),
+    Case("actors alone", ACTORS, WHO, WHOSE, 4, 3),
+    # One run of each actor, and no more of all than the limit.
+    Case("actors and concurrency", ACTORS | TWO, WHO, WHOSE, 4, 2),
+    Case("actors and a wide limit", ACTORS | {"concurrency": {"limit": 9}}, WHO, WHOSE, 4, 3),
+    Case(
+        "actors and a limit for each",
+        ACTORS | {"concurrency": {"limit": 2, "key": "who"}},
+        WHO,
+        WHOSE,
+        4,
+        3,
+    ),
+    Case("throttle before actors and concurrency", THROTTLE | ACTORS | TWO, WHO, WHOSE, 2, 1),
     Case(
         "all four",
         DELAYED | THROTTLE | LIMIT,

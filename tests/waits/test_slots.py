@@ -1,4 +1,4 @@
-"""Concurrency slots under random histories: never over the limit, never a free slot while somebody queues for it.
+"""Slots of limits and actors under random histories: never over a limit, nobody queues for whom all slots are free.
 
 Emits, claims, reports, children, lost leases, sleeps, pauses, resumes and cancels come in any order; whatever they do,
 all runs end once everything that can happen has happened, and each is the fold of its facts.
@@ -7,6 +7,7 @@ all runs end once everything that can happen has happened, and each is the fold 
 import asyncio
 import random
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -25,11 +26,9 @@ from tests.support.work import LEASE_MS, Work
 from tests.support.yields import invokes, sleeps, waits_for
 
 WORKERS = ("w1", "w2")
-OPEN_SLOTS = """SELECT function_id, slot_key, sum(CASE WHEN state = 'queued' THEN 0 ELSE 1 END), count(*) FROM jobs
-GROUP BY function_id, slot_key"""
-PAUSED = """SELECT function_id, slot_key, count(*) FROM runs
-WHERE status = 'paused' AND holds_slot = 1 AND paused_from = ''
-GROUP BY function_id, slot_key"""
+OPEN_JOBS = "SELECT run_id, function_id, state, slot_key, limit_key FROM jobs"
+KEEPING = """SELECT id, function_id, 'paused', slot_key, limit_key FROM runs
+WHERE status = 'paused' AND holds_slot = 1 AND paused_from = ''"""
 KINDS = (
     *("emit", "emit", "claim", "claim", "complete", "fail", "sleep", "wait", "invoke", "wake", "silence"),
     *("pause", "resume", "cancel"),
@@ -46,10 +45,11 @@ class Play:
         self.run_ids: list[str] = []
         self.held: list[Assignment] = []
 
-    async def start(self, key: str, pause_behavior: str) -> None:
+    async def start(self, key: str, pause_behavior: str, actor_key: str = "") -> None:
+        """actor_key: `a`, where events have one of two actors, or nothing."""
         limit = {"limit": self.limit, "key": key}
         config = {"pause_behavior": pause_behavior, "retry": {"initial_delay_ms": 1_000}, "recording": True}
-        await self.house.a_function(concurrency=limit, **config)
+        await self.house.a_function(concurrency=limit, actor_key=actor_key, **config)
         await self.house.a_function("child", on=None, concurrency={"limit": self.limit}, **config)
         await self.workers()
 
@@ -63,7 +63,7 @@ class Play:
         try:
             match word:
                 case "emit":
-                    self.run_ids += (await house.emit(data={"k": which % 2})).run_ids
+                    self.run_ids += (await house.emit(data={"k": which % 2, "a": which // 2 % 3})).run_ids
                 case "claim":
                     self.held += await house.poll(WORKERS[which % 2], available=1 + which // 2, acked=which % 3 != 0)
                 case "complete" | "fail" | "sleep" | "wait" | "invoke" if self.held:
@@ -105,13 +105,18 @@ class Play:
 
     async def check(self, settled: bool = True) -> None:
         """settled: nothing is under way, so that a free slot for which somebody queues is a lost one."""
-        slots, paused = await self.house.db.read(lambda tx: (tx.rows(OPEN_SLOTS), tx.rows(PAUSED)))
-        holding = {(function_id, key): count for function_id, key, count in paused}
-        for function_id, key, taken, wanted in slots:
-            kept = taken + holding.get((function_id, key), 0)
-            assert kept <= self.limit, f"{kept} runs of {function_id} have a slot of {key!r}"
-            if settled and wanted > taken:
-                assert kept >= self.limit, f"a slot of {function_id} {key!r} is free and somebody queues for it"
+        rows = await self.house.db.read(lambda tx: tx.rows(f"{OPEN_JOBS} UNION ALL {KEEPING}"))
+        taken: Counter[tuple[str, str]] = Counter()
+        for _, function_id, state, *keys in rows:
+            taken.update((function_id, key) for key in keys if key is not None and state != "queued")
+        assert all(count <= self.limit_of(key) for (_, key), count in taken.items()), f"{taken} have slots"
+        for run_id, function_id, state, *keys in rows:
+            if settled and state == "queued":
+                free = [key for key in keys if key is not None and taken[function_id, key] < self.limit_of(key)]
+                assert len(free) < len([key for key in keys if key]), f"all slots are free that {run_id} queues for"
+
+    def limit_of(self, key: str) -> int:
+        return 1 if key.startswith("actor:") else self.limit
 
     async def end(self) -> None:
         """Everybody gets a chance to finish; nothing may be left over."""
@@ -134,15 +139,21 @@ class Play:
 
 
 @settings(max_examples=40)
-@given(words=WORDS, limit=st.integers(1, 3), key=st.sampled_from(["", "k"]), pausing=st.sampled_from(["", "release"]))
+@given(
+    words=WORDS,
+    limit=st.integers(1, 3),
+    key=st.sampled_from(["", "k"]),
+    pausing=st.sampled_from(["", "release"]),
+    actor_key=st.sampled_from(["", "a"]),
+)
 def test_whatever_happens_no_slot_is_lost_and_none_is_given_twice(
-    words: list[tuple[str, int]], limit: int, key: str, pausing: str
+    words: list[tuple[str, int]], limit: int, key: str, pausing: str, actor_key: str
 ):
     async def play() -> None:
         with tempfile.TemporaryDirectory() as place:
             async with open_house(Work, str(Path(place) / "ironflow.db")) as house:
                 history = Play(house, limit)
-                await history.start(key, pausing)
+                await history.start(key, pausing, actor_key)
                 for word, which in words:
                     await history.do(word, which)
                     await history.check()
@@ -157,11 +168,12 @@ async def shared(postgres_url: str) -> AsyncIterator[Work]:
         yield house
 
 
-async def test_words_that_come_at_the_same_moment_share_the_slots_of_a_key(shared: Work):
+@pytest.mark.parametrize("actor_key", ["", "a"])
+async def test_words_that_come_at_the_same_moment_share_the_slots_of_a_key(shared: Work, actor_key: str):
     """As above, with many transactions of PostgreSQL under way at once."""
     chance = random.Random(7)
     history = Play(shared, 3)
-    await history.start("k", "")
+    await history.start("k", "", actor_key)
     for _ in range(25):
         crowd = [(chance.choice(KINDS), chance.randrange(200)) for _ in range(16)]
         await asyncio.gather(*(history.do(*word) for word in crowd))

@@ -110,6 +110,7 @@ def _why_picture(cli: Cli, found: Why) -> RenderableType:
             ("event", found.event),
             ("child", found.child_run_id),
             ("worker", found.worker_id),
+            ("lacks a slot of", ", ".join(found.waits_for or ())),
             ("slots held by", "\n".join(found.held_by or ())),
         ]
     )

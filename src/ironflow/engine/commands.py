@@ -13,7 +13,7 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class Create(Command, frozen=True, kw_only=True):
-    """slot_key: the concurrency slot it needs, None without a limit. start_at: not before, None for at once.
+    """slot_key: the concurrency slot it needs, None without a limit; limit_key: a second one. start_at: not before.
 
     refused: why it cannot start; it fails at once.
     """
@@ -29,6 +29,7 @@ class Create(Command, frozen=True, kw_only=True):
     parent_run_id: str | None = None
     parent_step_id: str | None = None
     slot_key: str | None = None
+    limit_key: str | None = None
     holds_slot: bool = True
     watched: bool = False
     recorded: Recording = ""
@@ -37,7 +38,7 @@ class Create(Command, frozen=True, kw_only=True):
 
 
 class Admit(Command, frozen=True):
-    """A slot of the run's concurrency key is free."""
+    """The slots that the run needs are free."""
 
 
 class Claim(Command, frozen=True):

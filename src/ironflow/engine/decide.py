@@ -127,6 +127,7 @@ def decide_creation(command: commands.Create, now: Millis) -> Outcome:
                 parent_run_id=command.parent_run_id,
                 parent_step_id=command.parent_step_id,
                 slot_key=command.slot_key,
+                limit_key=command.limit_key,
                 holds_slot=command.holds_slot,
                 watched=command.watched,
                 recorded=command.recorded,

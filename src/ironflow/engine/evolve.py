@@ -45,6 +45,7 @@ def _created(fact: facts.RunCreated) -> Run:
         parent_run_id=fact.parent_run_id,
         parent_step_id=fact.parent_step_id,
         slot_key=fact.slot_key,
+        limit_key=fact.limit_key,
         holds_slot=fact.holds_slot,
         watched=fact.watched,
         recorded=fact.recorded,

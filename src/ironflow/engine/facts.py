@@ -26,6 +26,7 @@ class RunCreated(Fact, frozen=True, tag="run.created", kw_only=True):
     parent_run_id: str | None = None
     parent_step_id: str | None = None
     slot_key: str | None = None
+    limit_key: str | None = None
     holds_slot: bool = True
     watched: bool = False
     recorded: Recording = ""
@@ -33,7 +34,7 @@ class RunCreated(Fact, frozen=True, tag="run.created", kw_only=True):
 
 
 class Admitted(Fact, frozen=True, tag="run.admitted"):
-    """A slot of its concurrency key is its own; it waits for a worker now."""
+    """The slots that it needs are its own; it waits for a worker now."""
 
 
 class Leased(Fact, frozen=True, tag="execution.leased"):

@@ -106,7 +106,8 @@ class Run(msgspec.Struct, frozen=True):
     last_report: token and status of the last update that ended an execution, so that its repetition is recognised.
     losses: leases lost one after another without any new step. next_at: when a waiting run goes on, if by time.
     open_step: the step that a waiting run waits in. paused_from: what a paused run waited for when it was paused,
-    `slot` when it queued for one. slot_key: the concurrency slot it needs, None when its function has no limit.
+    `slot` when it queued for one. slot_key: the concurrency slot it needs, None when its function has no limit;
+    limit_key: the second one, of a function that has a limit beside its actor key.
     holds_slot: a slot that it has when it is paused stays its own. watched: events may cancel it. recorded: which of
     its facts are kept.
     """
@@ -143,6 +144,7 @@ class Run(msgspec.Struct, frozen=True):
     pause_requested: bool = False
     paused_from: Reason = ""
     slot_key: str | None = None
+    limit_key: str | None = None
     holds_slot: bool = True
     watched: bool = False
     recorded: Recording = ""
@@ -152,6 +154,11 @@ class Run(msgspec.Struct, frozen=True):
     @property
     def ended(self) -> bool:
         return self.status in ENDED
+
+    @property
+    def slot_keys(self) -> tuple[str, ...]:
+        """The slots that it needs, all at the same time."""
+        return tuple(key for key in (self.slot_key, self.limit_key) if key is not None)
 
 
 class ErrorValue(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -266,7 +266,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
         AdvanceBulk(db, ledger),
         FireDebounces(db, ledger, index, ids),
         FireCron(db, ledger, index, ids),
-        AdmitQueued(db, ledger, index),
+        AdmitQueued(db, ledger),
         Redeliver(db),
         KeepMembers(db, groups, life),
         PurgeDeadLetters(db, settings.dead_letter_retention_days),

@@ -44,6 +44,7 @@ SQLITE = Dialect(
         "for_update": "",
         # One writer: nobody else counts the slots of a key at the same time.
         "lock_key": "SELECT 1",
+        "lock_place": "SELECT 1",
         # The log's position is the row's own number, without a second index.
         "position_key": "INTEGER PRIMARY KEY",
         "blob": "BLOB",
@@ -64,6 +65,9 @@ POSTGRES = Dialect(
         "for_update": "FOR UPDATE",
         # Held until the commit: who counts the slots of a key sees what others have taken.
         "lock_key": "SELECT pg_advisory_xact_lock(hashtextextended(:lock, 0))",
+        # As above for one key, beside others for other keys, but for nobody who has the whole function.
+        "lock_place": "SELECT pg_advisory_xact_lock_shared(hashtextextended(:function, 0)), "
+        "pg_advisory_xact_lock(hashtextextended(:lock, 0))",
         "position_key": "BIGINT PRIMARY KEY",
         "blob": "BYTEA",
         "text": 'TEXT COLLATE "C"',

@@ -94,8 +94,8 @@ class Why(Message, kw_only=True):
     """Why a run is not running, or who runs it.
 
     state: the engine's word. reason: one of running, no_worker, no_free_worker, no_slot, sleep, wait_event, invoke,
-    retry, throttle, paused, exhausted, diverged, ended. message: the same as a sentence. held_by: the runs that hold
-    the slots.
+    retry, throttle, paused, exhausted, diverged, ended. message: the same as a sentence. waits_for: which slots it
+    lacks, `actor` or `limit` or both. held_by: the runs that hold them.
     """
 
     run_id: str
@@ -107,6 +107,7 @@ class Why(Message, kw_only=True):
     step_id: str | None = None
     child_run_id: str | None = None
     worker_id: str | None = None
+    waits_for: list[str] | None = None
     held_by: list[str] | None = None
 
 

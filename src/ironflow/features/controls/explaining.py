@@ -5,13 +5,13 @@ from ironflow.engine.model import Run, Step
 from ironflow.features.controls.contract import Why
 from ironflow.features.jobs.in_tx import is_served
 from ironflow.features.runs import slots
-from ironflow.features.runs.slots import Place
+from ironflow.features.runs.ledger import Ledger
 from ironflow.storage.port import Tx
 
 HOLDERS_MAX = 20
 
 
-def explain(tx: Tx, run: Run, oldest: Millis) -> Why:
+def explain(tx: Tx, ledger: Ledger, run: Run, oldest: Millis) -> Why:
     """oldest: workers last heard of before it do not count as alive."""
     match run.status:
         case "completed" | "failed" | "cancelled":
@@ -23,7 +23,7 @@ def explain(tx: Tx, run: Run, oldest: Millis) -> Why:
         case "waiting":
             return _waiting(run)
         case "pending":
-            return _pending(tx, run, oldest)
+            return _pending(tx, ledger, run, oldest)
 
 
 def _running(run: Run) -> Why:
@@ -70,18 +70,33 @@ def _waiting(run: Run) -> Why:
             return _why(run, "retry", message, until=run.next_at)
 
 
-def _pending(tx: Tx, run: Run, oldest: Millis) -> Why:
-    if run.lease is not None and run.lease.state == "queued" and run.slot_key is not None:
-        place = Place(run.environment, run.function_id, run.slot_key)
-        held_by = slots.holders(tx, place, HOLDERS_MAX)
-        what = f"the limit of key {run.slot_key.partition(':')[2]!r}" if run.slot_key.partition(":")[2] else "its limit"
-        message = f"Its function is at {what}; the slots are held by {', '.join(held_by) or 'nobody any more'}."
-        return _why(run, "no_slot", message, held_by=held_by)
+def _pending(tx: Tx, ledger: Ledger, run: Run, oldest: Millis) -> Why:
+    if run.lease is not None and run.lease.state == "queued":
+        return _queued(run, ledger.missing_slots(tx, run, HOLDERS_MAX))
     if not is_served(tx, run.environment, run.function_id, oldest):
         return _why(run, "no_worker", f"No live worker serves function {run.function_id!r}. Start one.")
     return _why(
         run, "no_free_worker", f"All workers that serve function {run.function_id!r} are busy, or about to ask."
     )
+
+
+def _queued(run: Run, missing: list[tuple[str, list[str]]]) -> Why:
+    """missing: the keys of the slots that it waits for, with the runs that hold them."""
+    if not missing:
+        return _why(run, "no_slot", "Its slots have just become free; it is about to get them.", held_by=[])
+    waits_for: list[str] = []
+    sentences: list[str] = []
+    for slot_key, held_by in missing:
+        key, runs = slot_key.partition(":")[2], ", ".join(held_by)
+        if slot_key.startswith(slots.ACTOR_PREFIX):
+            waits_for.append("actor")
+            sentences.append(f"Runs of actor {key!r} go one after another; it is the turn of {runs}.")
+        else:
+            waits_for.append("limit")
+            what = f"the limit of key {key!r}" if key else "its limit"
+            sentences.append(f"Its function is at {what}; the slots are held by {runs}.")
+    held = list(dict.fromkeys(run_id for _, held_by in missing for run_id in held_by))
+    return _why(run, "no_slot", " ".join(sentences), held_by=held, waits_for=waits_for)
 
 
 def _text(at: Millis) -> str:
@@ -97,6 +112,7 @@ def _why(
     step: Step | None = None,
     worker_id: str | None = None,
     held_by: list[str] | None = None,
+    waits_for: list[str] | None = None,
 ) -> Why:
     return Why(
         run_id=run.id,
@@ -109,4 +125,5 @@ def _why(
         child_run_id=step.child_run_id if step is not None else None,
         worker_id=worker_id,
         held_by=held_by,
+        waits_for=waits_for,
     )

@@ -107,7 +107,7 @@ class Controls:
             run = _seen(tx, call, request.id)
             if run.open_step is not None:
                 run = Ledger.look(tx, [run.id], {run.id: {run.open_step}})[run.id]
-            return explain(tx, run, call.now - self._evict_ms)
+            return explain(tx, self._ledger, run, call.now - self._evict_ms)
 
         return await self._db.read(look)
 

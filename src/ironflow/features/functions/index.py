@@ -41,11 +41,6 @@ class Startable:
     throttle: ThrottleConfig | None = None
     debounce: DebounceConfig | None = None
 
-    @property
-    def slot_limit(self) -> int:
-        """How many of its runs, with the same slot key, may run at a time; 0 for any number."""
-        return 1 if self.actor_key else self.concurrency_limit
-
 
 @dataclass(frozen=True, slots=True)
 class _Rule:

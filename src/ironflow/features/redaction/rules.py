@@ -93,6 +93,7 @@ def redacted_run(run: Run, swap: Swap) -> Run:
         output=swap(run.output),
         error=swap_error(run.error),
         slot_key=None if run.slot_key is None else REDACTED,
+        limit_key=None if run.limit_key is None else REDACTED,
         actor_id=None if run.actor_id is None else REDACTED,
     )
     return run if after == run else after
@@ -121,6 +122,7 @@ def redacted_fact(fact: Fact, swap: Swap, step_id: str | None) -> Fact:
             return replace(
                 fact,
                 slot_key=None if fact.slot_key is None else REDACTED,
+                limit_key=None if fact.limit_key is None else REDACTED,
                 actor_id=None if fact.actor_id is None else REDACTED,
             )
         case facts.RunCompleted():

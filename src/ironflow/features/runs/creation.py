@@ -49,6 +49,7 @@ def creation(run_id: str, function: Startable, event: Record, parent: Lineage | 
         Wait(run_id, "cancel", str(place), event.environment, spec.event, spec.match, _value(spec.match, data), "")
         for place, spec in enumerate(function.cancel_on)
     ]
+    slot_key, limit_key = _slot_keys(function, actor_id, data)
     command = commands.Create(
         run_id=run_id,
         environment=event.environment,
@@ -60,7 +61,8 @@ def creation(run_id: str, function: Startable, event: Record, parent: Lineage | 
         actor_id=actor_id or None,
         parent_run_id=parent.run_id if parent else None,
         parent_step_id=parent.step_id if parent else None,
-        slot_key=_slot_key(function, actor_id, data),
+        slot_key=slot_key,
+        limit_key=limit_key,
         holds_slot=function.holds_slot,
         watched=bool(watches),
         recorded=function.recorded,
@@ -88,12 +90,10 @@ def _value(path: str, data: Any) -> str:
     return value_text(compiled_path(path)(data))
 
 
-def _slot_key(function: Startable, actor_id: str, data: Any) -> str | None:
-    """An actor key makes runs serial and takes the place of a concurrency limit."""
-    if function.actor_key:
-        return ACTOR_PREFIX + actor_id
-    if not function.concurrency_limit:
-        return None
-    if not function.concurrency_key:
-        return KEY_PREFIX
-    return KEY_PREFIX + key_text(compiled_path(function.concurrency_key)(data))
+def _slot_keys(function: Startable, actor_id: str, data: Any) -> tuple[str | None, str | None]:
+    """The slots that a run needs: of its actor, of its function's limit, or of both; a single one comes first."""
+    limit_key = None
+    if function.concurrency_limit:
+        path = function.concurrency_key
+        limit_key = KEY_PREFIX + (key_text(compiled_path(path)(data)) if path else "")
+    return (ACTOR_PREFIX + actor_id, limit_key) if function.actor_key else (limit_key, None)

@@ -7,7 +7,7 @@ What a change brings about in other runs (a child starts, a parent goes on, a sl
 transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -80,7 +80,7 @@ class Ledger:
         placed = append(tx, events)
         _watch(tx, creations)
         places |= self._reach(tx, [record for record in placed if record.kind in HAPPENED], now)
-        self._admit_to(tx, places, now)
+        self.admit(tx, places, now)
         return placed
 
     def save(self, tx: Tx, changes: Sequence[Change], now: Millis) -> None:
@@ -88,28 +88,45 @@ class Ledger:
 
         Rings `jobs` with its function when a run became claimable and `run_ended` with the run's id when it ended.
         """
-        self._admit_to(tx, self._save(tx, changes, now), now)
+        self.admit(tx, self._save(tx, changes, now), now)
 
-    def admit(self, tx: Tx, place: Place, now: Millis) -> int:
-        """Gives free slots of a place to those that wait longest; to how many."""
+    def admit(self, tx: Tx, places: Iterable[Place], now: Millis) -> int:
+        """Gives free slots of these places to those that wait longest; to how many.
+
+        Last in every transaction and in one order, so that no two wait for each other: runs, the log, slots.
+        """
+        admitted = 0
+        for of_function in slots.by_function(places):
+            admitted += self._admit_to(tx, of_function, now)
+        return admitted
+
+    def missing_slots(self, tx: Tx, run: Run, holders_max: int) -> list[tuple[str, list[str]]]:
+        """The keys of the slots that a queued run waits for, with the runs that hold them, at most `holders_max`."""
+        function = self._index.get(run.environment, run.function_id)
+        missing: list[tuple[str, list[str]]] = []
+        for place in slots.places_of(run):
+            limit = slots.slot_limit(function, place.slot_key)
+            held_by = slots.holders(tx, place, max(limit, holders_max))
+            if limit and len(held_by) >= limit:
+                missing.append((place.slot_key, held_by[:holders_max]))
+        return missing
+
+    def _admit_to(self, tx: Tx, places: list[Place], now: Millis) -> int:
+        """As `admit`, to places of one function."""
         # A limit as this node knew it, or a function it has not heard of, would let too many through.
         self._index.refresh(tx)
-        function = self._index.get(place.environment, place.function_id)
-        free, queued = slots.next_admitted(tx, place, function.slot_limit if function else 0)
-        if not queued:
-            return 0
-        # Whoever holds a run may wait for this very place; it comes here itself when it has let go of the run.
-        runs = store.load(tx, queued[:free], skip_locked=True)
-        if len(runs) < min(free, len(queued)):
-            runs |= store.load(tx, queued[free:], skip_locked=True)
-        admitted = [runs[run_id] for run_id in queued if run_id in runs][:free]
-        _write(tx, [(run, decide(run, commands.Admit(), now)) for run in admitted])
-        return len(admitted)
-
-    def _admit_to(self, tx: Tx, places: set[Place], now: Millis) -> None:
-        """Last in every transaction and in one order, so that no two wait for each other: runs, the log, slots."""
-        for place in sorted(places):
-            self.admit(tx, place, now)
+        gate = slots.Gate(tx, places, self._index.get(places[0].environment, places[0].function_id))
+        admitted = 0
+        passed_over: set[str] = set()
+        while queued := gate.next_admitted(passed_over):
+            # Whoever holds a run may wait for this very place; it comes here itself when it has let go of the run.
+            runs = store.load(tx, queued, skip_locked=True)
+            _write(tx, [(run, decide(run, commands.Admit(), now)) for run in runs.values()])
+            admitted += len(runs)
+            if len(runs) == len(queued):
+                break
+            passed_over.update(run_id for run_id in queued if run_id not in runs)
+        return admitted
 
     def _create(self, tx: Tx, creations: list[Creation], now: Millis) -> set[Place]:
         """New runs; the places that they queue for."""
@@ -366,7 +383,7 @@ class _Rows:
             if after.lease.state == "ready":
                 self.claimable.append(after)
         if after.slot_key is not None and (after.lease is None or after.lease.state == "queued"):
-            self.places.add(Place(after.environment, after.function_id, after.slot_key))
+            self.places.update(slots.places_of(after))
 
     def write(self, tx: Tx) -> None:
         # Rows that are taken away first: a step may wait again under the same id.

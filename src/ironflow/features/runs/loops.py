@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from ironflow.base.time import Millis
-from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.runs import slots, store, throttles, waits
 from ironflow.features.runs.ledger import Ledger
 from ironflow.features.runs.notices import deleted
@@ -62,17 +61,15 @@ class AdmitQueued:
     name = "runs-admit"
     every_ms = 5_000
 
-    def __init__(self, db: Database, ledger: Ledger, index: FunctionIndex) -> None:
+    def __init__(self, db: Database, ledger: Ledger) -> None:
         self._db = db
         self._ledger = ledger
-        self._index = index
 
     async def run_once(self, now: Millis) -> Admitted:
         places = await self._db.read(lambda tx: slots.queued_places(tx, BATCH))
 
         def admit(tx: Tx) -> int:
-            self._index.refresh(tx)
-            return sum(self._ledger.admit(tx, place, now) for place in places)
+            return self._ledger.admit(tx, places, now)
 
         return Admitted(await self._db.write(admit) if places else 0)
 

@@ -14,8 +14,8 @@ from ironflow.engine.model import Run, Step
 from ironflow.features.runs import store
 from ironflow.storage.port import Tx
 
-SET_RUN = """UPDATE runs SET output = :output, error = :error, slot_key = :slot_key, actor_id = :actor_id
-WHERE id = :id"""
+SET_RUN = """UPDATE runs SET output = :output, error = :error, slot_key = :slot_key, limit_key = :limit_key,
+ actor_id = :actor_id WHERE id = :id"""
 FACTS_OF = "SELECT version, body FROM facts WHERE run_id = :run_id ORDER BY version"
 SET_FACT = "UPDATE facts SET body = :body WHERE run_id = :run_id AND version = :version"
 # The places of steps, bounded; the next piece begins after the last of them.
@@ -47,7 +47,7 @@ def whole_steps(tx: Tx, run_id: str) -> list[Step]:
 def save_run(tx: Tx, run: Run) -> None:
     """Writes the payloads of the run's row, and the keys that were taken from its event."""
     params = {"id": run.id, "output": run.output, "error": run.error}
-    tx.run(SET_RUN, {**params, "slot_key": run.slot_key, "actor_id": run.actor_id})
+    tx.run(SET_RUN, {**params, "slot_key": run.slot_key, "limit_key": run.limit_key, "actor_id": run.actor_id})
 
 
 def save_steps(tx: Tx, run_id: str, steps: list[Step]) -> None:

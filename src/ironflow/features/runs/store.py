@@ -23,7 +23,7 @@ _STEP_FIELDS = Step.__struct_fields__
 _FIXED = frozenset(
     {
         "id", "environment", "function_id", "function_version", "event_id", "event_name", "policy", "created_at",
-        "actor_id", "parent_run_id", "parent_step_id", "slot_key", "holds_slot", "watched", "recorded",
+        "actor_id", "parent_run_id", "parent_step_id", "slot_key", "limit_key", "holds_slot", "watched", "recorded",
     }
 )  # fmt: skip
 _CHANGING = tuple(name for name in _RUN_FIELDS if name not in _FIXED)
@@ -46,8 +46,8 @@ LEASES = f"SELECT j.run_id, {LEASE_COLUMNS} FROM jobs j WHERE j.run_id IN {{each
 INSERT_RUN = f"INSERT INTO runs ({', '.join(_RUN_FIELDS)}) VALUES ({_values(_RUN_FIELDS)})"
 UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{name} = :{name}' for name in _CHANGING)} WHERE id = :id"
 
-SAVE_LEASE = f"""INSERT INTO jobs (run_id, environment, function_id, slot_key, actor_id, {", ".join(_LEASE_FIELDS)})
-VALUES (:run_id, :environment, :function_id, :slot_key, :actor_id, {_values(_LEASE_FIELDS)})
+_JOB_FIELDS = ("run_id", "environment", "function_id", "slot_key", "limit_key", "actor_id", *_LEASE_FIELDS)
+SAVE_LEASE = f"""INSERT INTO jobs ({", ".join(_JOB_FIELDS)}) VALUES ({_values(_JOB_FIELDS)})
 ON CONFLICT (run_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _LEASE_FIELDS)}"""
 DROP_LEASE = "DELETE FROM jobs WHERE run_id = :run_id"
 
@@ -201,6 +201,7 @@ def save_leases(tx: Tx, runs: list[Run]) -> None:
                 "environment": run.environment,
                 "function_id": run.function_id,
                 "slot_key": run.slot_key,
+                "limit_key": run.limit_key,
                 "actor_id": run.actor_id,
             }
             params.append({**place, **{name: getattr(lease, name) for name in _LEASE_FIELDS}})

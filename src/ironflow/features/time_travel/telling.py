@@ -126,7 +126,8 @@ def _told(before: Run | None, fact: facts.Fact, after: Run) -> Iterator[_Told]:
         case facts.PauseRequested():
             yield _Told("run.pause_requested", "To be paused at the next step boundary", {})
         case facts.Admitted():
-            yield _Told("run.admitted", "Got a concurrency slot", {"slot_key": after.slot_key}, significant=False)
+            slots = {"slot_key": after.slot_key, "limit_key": after.limit_key}
+            yield _Told("run.admitted", "Got a concurrency slot", slots, significant=False)
         case facts.LeaseRenewed():
             # A sign of life tells nobody anything.
             return
