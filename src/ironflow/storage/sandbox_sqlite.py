@@ -11,15 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import apsw
-import msgspec
 
-from ironflow.base.json import write_json
-from ironflow.base.sql import TABLE_PREFIX
 from ironflow.base.sqltext import DialectName
-from ironflow.base.sqlwords import FUNCTIONS
 from ironflow.storage.port import StorageFailed
 from ironflow.storage.sandbox import (
     ASKING_MAX,
@@ -39,124 +35,12 @@ from ironflow.storage.sandbox import (
     TooManyQueries,
     Work,
 )
+from ironflow.storage.sqlite_answer import answer_to
+from ironflow.storage.sqlite_place import PASSING, Place, Watch, function_allowed, harden
 
 T = TypeVar("T")
 
-# Between two looks at the clock; a look takes the GIL.
-OPCODES = 20_000
 OPEN_MAX = 32
-LIMITS = {
-    apsw.SQLITE_LIMIT_LENGTH: 16 * 1024 * 1024,
-    apsw.SQLITE_LIMIT_SQL_LENGTH: 256 * 1024,
-    apsw.SQLITE_LIMIT_COLUMN: 500,
-    apsw.SQLITE_LIMIT_EXPR_DEPTH: 200,
-    apsw.SQLITE_LIMIT_COMPOUND_SELECT: 50,
-    apsw.SQLITE_LIMIT_VDBE_OP: 100_000,
-    apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 200,
-    apsw.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
-    apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
-}
-INT53 = 2**53 - 1
-# Said of the disk and of other users of the file, not of the statement.
-_PASSING = (apsw.FullError, apsw.IOError, apsw.BusyError, apsw.LockedError, apsw.NoMemError, apsw.CantOpenError)
-_OPERATORS = {"like", "glob", "->", "->>"}
-_WRITES = {apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE}
-_OURS = ("ironflow", "sqlite_")
-_MASTER = {"sqlite_master", "sqlite_schema", "sqlite_sequence"}
-_CREATIONS = {apsw.SQLITE_CREATE_TABLE, apsw.SQLITE_CREATE_INDEX, apsw.SQLITE_REINDEX}
-
-
-class _Watch:
-    """Ends what runs after its time. Given to SQLite as the progress handler."""
-
-    def __init__(self) -> None:
-        self.ends_at = float("inf")
-
-    def __call__(self) -> bool:
-        return time.monotonic() > self.ends_at
-
-    def start(self, ms: float) -> None:
-        self.ends_at = time.monotonic() + ms / 1000
-
-    def stop(self) -> None:
-        self.ends_at = 0.0
-
-
-class _Place:
-    """The file of one place, open for writing. Used by one thread at a time."""
-
-    def __init__(self, path: Path, make: bool) -> None:
-        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if make else 0)
-        self.connection = apsw.Connection(str(path), flags=flags, statementcachesize=64)
-        self.watch = _Watch()
-        # ours: statements of this module. tables: CREATE of users. rows: their INSERT, UPDATE and DELETE.
-        self._mode = "ours"
-        _harden(self.connection, self.watch)
-        self.connection.set_busy_timeout(1000)
-        if make:
-            self.connection.pragma("journal_mode", "wal")
-        # Losing the last commits in a power cut is no loss: the cursor goes back with the rows.
-        self.connection.pragma("synchronous", "normal")
-        self.connection.authorizer = self._allows
-
-    def _allows(self, action: int, first: str | None, second: str | None, schema: str | None, _by: str | None) -> int:
-        if self._mode == "ours":
-            return apsw.SQLITE_OK
-        if action in (apsw.SQLITE_SELECT, apsw.SQLITE_RECURSIVE):
-            return apsw.SQLITE_OK
-        if action == apsw.SQLITE_FUNCTION:
-            return _function(second)
-        if action == apsw.SQLITE_READ and schema is None and first is not None:
-            # The result of a WITH or subquery, of which no column is asked for: or a table, as in count(*).
-            return apsw.SQLITE_DENY if first.startswith(_OURS) else apsw.SQLITE_OK
-        creating = self._mode == "tables"
-        if schema != "main" or first is None:
-            return apsw.SQLITE_DENY
-        if action == apsw.SQLITE_READ and (first.startswith(TABLE_PREFIX) or first in ("json_each", "json_tree")):
-            return apsw.SQLITE_OK
-        if creating and (action in _CREATIONS or (first in _MASTER and action in {*_WRITES, apsw.SQLITE_READ})):
-            table = second if action == apsw.SQLITE_CREATE_INDEX else first
-            is_ours = action in {*_WRITES, apsw.SQLITE_READ, apsw.SQLITE_REINDEX} or (table or "").startswith(
-                TABLE_PREFIX
-            )
-            return apsw.SQLITE_OK if is_ours or table == "sqlite_sequence" else apsw.SQLITE_DENY
-        if not creating and action in _WRITES and first.startswith(TABLE_PREFIX):
-            return apsw.SQLITE_OK
-        if not creating and first == "sqlite_sequence" and action in {*_WRITES, apsw.SQLITE_READ}:
-            # AUTOINCREMENT counts there.
-            return apsw.SQLITE_OK
-        return apsw.SQLITE_DENY
-
-    def ours(self, sql: str, values: tuple[Any, ...] = ()) -> apsw.Cursor:
-        self._mode = "ours"
-        self.watch.ends_at = float("inf")
-        # Not cached: a user's statement of the same text would be run as it was allowed to us.
-        return self.connection.execute(sql, values, can_cache=False)
-
-    def theirs(self, mode: str, sql: str, values: Mapping[str, Any], ms: float) -> None:
-        self._mode = mode
-        self.watch.start(ms)
-        self.connection.execute(sql, values).fetchall()
-
-    def cursor(self) -> Cursor:
-        row: Any = self.ours("SELECT position, event_id FROM ironflow_cursor").fetchone()
-        return Cursor(*row)
-
-
-def _function(name: str | None) -> int:
-    return apsw.SQLITE_OK if name in FUNCTIONS or name in _OPERATORS else apsw.SQLITE_DENY
-
-
-def _harden(connection: apsw.Connection, watch: _Watch) -> None:
-    for limit, value in LIMITS.items():
-        connection.limit(limit, value)
-    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
-    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
-    connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
-    connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
-    connection.pragma("cache_size", -8_000)
-    connection.set_progress_handler(watch, OPCODES)
 
 
 class SqliteSandbox:
@@ -167,7 +51,7 @@ class SqliteSandbox:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._folder = path.with_name(path.name + ".projections")
-        self._open: dict[str, _Place] = {}
+        self._open: dict[str, Place] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._writers = ThreadPoolExecutor(2, thread_name_prefix="sandbox-write")
         self._askers = ThreadPoolExecutor(ASKING_MAX, thread_name_prefix="sandbox-ask")
@@ -197,7 +81,7 @@ class SqliteSandbox:
         if self._asking >= ASKING_MAX + WAITING_MAX:
             raise TooManyQueries()
         self._asking += 1
-        watch = _Watch()
+        watch = Watch()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._askers, self._ask, question, watch)
         finally:
@@ -219,7 +103,7 @@ class SqliteSandbox:
         async with self._locks.setdefault(place, asyncio.Lock()):
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._writers, work)
-            except _PASSING as fault:
+            except PASSING as fault:
                 raise StorageFailed(f"The projection's file could not be used: {fault}. Try again.") from fault
 
     # In a writer thread
@@ -227,13 +111,13 @@ class SqliteSandbox:
     def _file(self, place: str) -> Path:
         return self._folder / f"{place}.db"
 
-    def _opened(self, place: str) -> _Place | None:
+    def _opened(self, place: str) -> Place | None:
         found = self._open.get(place)
         if found is None:
             if not self._file(place).exists():
                 return None
             try:
-                found = _Place(self._file(place), make=False)
+                found = Place(self._file(place), make=False)
                 found.cursor()
             except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError):
                 # Not a place that was finished; it can be made again from the log.
@@ -241,7 +125,7 @@ class SqliteSandbox:
             self._keep(place, found)
         return found
 
-    def _keep(self, place: str, opened: _Place) -> None:
+    def _keep(self, place: str, opened: Place) -> None:
         self._open[place] = opened
         # Each has its lock, so only one that nobody works with may be closed.
         idle = [name for name in list(self._open) if name != place and not self._locks[name].locked()]
@@ -261,7 +145,7 @@ class SqliteSandbox:
             return
         self._drop(place)
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        made = _Place(self._file(place), make=True)
+        made = Place(self._file(place), make=True)
         try:
             made.ours("BEGIN IMMEDIATE")
             for sql in tables:
@@ -274,7 +158,7 @@ class SqliteSandbox:
         except BaseException as fault:
             made.connection.close()
             self._drop(place)
-            if isinstance(fault, apsw.Error) and not isinstance(fault, _PASSING):
+            if isinstance(fault, apsw.Error) and not isinstance(fault, PASSING):
                 raise QueryRefused(f"SQLite does not accept this SQL: {fault}.") from None
             raise
         self._keep(place, made)
@@ -306,7 +190,7 @@ class SqliteSandbox:
                 raise
             return Applied(position=to.position, applied=done, failure=failure)
 
-    def _run(self, opened: _Place, work: Sequence[Work], statement_ms: int) -> tuple[int, str | None]:
+    def _run(self, opened: Place, work: Sequence[Work], statement_ms: int) -> tuple[int, str | None]:
         """How many statements were run, and what the database said of the next."""
         ends_at = time.monotonic() + SLICE_MS / 1000
         for number, each in enumerate(work):
@@ -314,7 +198,7 @@ class SqliteSandbox:
                 opened.theirs("rows", each.sql, each.values, statement_ms)
             except apsw.InterruptError:
                 return number, f"it took longer than {statement_ms} ms"
-            except _PASSING:
+            except PASSING:
                 raise
             except (apsw.Error, OverflowError, UnicodeEncodeError) as fault:
                 return number, str(fault)
@@ -324,30 +208,30 @@ class SqliteSandbox:
                 return number + 1, None
         return len(work), None
 
-    def _undo(self, opened: _Place) -> None:
+    def _undo(self, opened: Place) -> None:
         if opened.connection.in_transaction:
             opened.ours("ROLLBACK")
 
     # In an asking thread
 
-    def _ask(self, question: Question, watch: _Watch) -> list[Answer]:
+    def _ask(self, question: Question, watch: Watch) -> list[Answer]:
         if watch.ends_at == 0.0:
             return []
         watch.start(question.timeout_ms)
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
         connection = apsw.Connection(":memory:", flags=flags, statementcachesize=0)
         try:
-            _harden(connection, watch)
+            harden(connection, watch)
             self._attach(connection, question.sources)
             connection.execute("BEGIN")
-            return [_answer(connection, sql, question) for sql in question.queries]
+            return [answer_to(connection, sql, question) for sql in question.queries]
         except apsw.InterruptError:
             raise QueryTooSlow(
                 f"The query took longer than {question.timeout_ms} ms. Narrow it, or give it more time."
             ) from None
         except apsw.TooBigError:
             raise QueryTooLarge("A value in the query is larger than 16 MiB.") from None
-        except _PASSING as fault:
+        except PASSING as fault:
             raise StorageFailed(f"The database could not be read: {fault}. Try again.") from fault
         except apsw.Error as fault:
             raise QueryRefused(f"SQLite does not accept this query: {fault}.") from None
@@ -388,7 +272,7 @@ class SqliteSandbox:
                 return apsw.SQLITE_OK
             if action == apsw.SQLITE_FUNCTION:
                 # Our own views may use more than users may.
-                return apsw.SQLITE_OK if by in hidden else _function(second)
+                return apsw.SQLITE_OK if by in hidden else function_allowed(second)
             if action == apsw.SQLITE_TRANSACTION:
                 return apsw.SQLITE_OK
             if action != apsw.SQLITE_READ or first is None:
@@ -401,73 +285,3 @@ class SqliteSandbox:
             return apsw.SQLITE_OK if allowed else apsw.SQLITE_DENY
 
         connection.authorizer = allows
-
-
-def _answer(connection: apsw.Connection, sql: str, question: Question) -> Answer:
-    cursor = connection.execute(sql)
-    try:
-        described = cursor.get_description()
-    except apsw.ExecutionCompleteError:
-        # No rows: the columns are told only while there are some.
-        described = _described(connection, sql)
-    answer = Answer([each[0] for each in described], [_type_name(each[1]) for each in described])
-    size = 0
-    for row in cursor:
-        if len(answer.rows) == question.rows_max:
-            answer.truncated = True
-            break
-        cells = [_cell(value, kind) for value, kind in zip(row, answer.types, strict=True)]
-        size += sum(len(bytes(cell)) for cell in cells)
-        if size > question.bytes_max:
-            if not answer.rows:
-                raise QueryTooLarge(f"The first row is larger than the {question.bytes_max} bytes of an answer.")
-            answer.truncated = True
-            break
-        answer.rows.append(cells)
-    cursor.close()
-    answer.types = [kind or _seen_type(answer.rows, place) for place, kind in enumerate(answer.types)]
-    return answer
-
-
-def _described(connection: apsw.Connection, sql: str) -> Sequence[tuple[str, str | None]]:
-    found: list[tuple[str, str | None]] = []
-
-    def trace(cursor: apsw.Cursor, _sql: str, _bindings: Any) -> bool:
-        found.extend((each[0], each[1]) for each in cursor.get_description())
-        return False
-
-    cursor = connection.cursor()
-    cursor.exec_trace = trace
-    with contextlib.suppress(apsw.ExecTraceAbort):
-        cursor.execute(sql)
-    return found
-
-
-def _type_name(declared: str | None) -> str:
-    return declared.lower() if declared else ""
-
-
-def _seen_type(rows: list[list[Any]], place: int) -> str:
-    """The type of a column that is not a table's, from its first value."""
-    for row in rows:
-        first = bytes(row[place])[:1]
-        if first != b"n":
-            return "text" if first == b'"' else "real" if set(bytes(row[place])) & set(b".eE") else "integer"
-    return "text"
-
-
-def _cell(value: Any, kind: str) -> msgspec.Raw:
-    """A value as JSON, by its column's declared type: exact decimals and integers above 53 bits are texts."""
-    if isinstance(value, bytes):
-        value = f"\\x{value.hex()}"
-    elif isinstance(value, int) and kind.startswith("bool") and value in (0, 1):
-        value = bool(value)
-    elif (isinstance(value, (int, float)) and kind.startswith(("decimal", "numeric"))) or (
-        isinstance(value, int) and abs(value) > INT53
-    ):
-        value = str(value)
-    elif isinstance(value, str) and kind.startswith("json"):
-        with contextlib.suppress(msgspec.DecodeError):
-            msgspec.json.decode(value)
-            return msgspec.Raw(value.encode())
-    return msgspec.Raw(write_json(value))

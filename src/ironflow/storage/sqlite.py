@@ -6,7 +6,6 @@ Measured in benchmarks/storage.
 """
 
 import asyncio
-import fcntl
 import logging
 import os
 import threading
@@ -19,30 +18,26 @@ from typing import Any, TypeVar
 import apsw
 
 from ironflow.base.errors import IronflowError
-from ironflow.base.json import write_json_text
 from ironflow.base.notice import Notices
 from ironflow.base.time import Millis
 from ironflow.broker.port import Broker, Ring
-from ironflow.storage.dialect import SQLITE
 from ironflow.storage.migrate import migrate
 from ironflow.storage.port import (
     Batch,
     CannotOpen,
-    DatabaseLocked,
     Item,
     Joiner,
     NotADatabase,
-    Params,
-    Row,
     StorageFailed,
     Tx,
     bearable,
 )
+from ironflow.storage.sqlite_file import APPLICATION_ID, connect, is_ours, lock
+from ironflow.storage.sqlite_tx import SqliteTx, as_read_error, as_storage_error, snapshot
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-APPLICATION_ID = 0x1F10
 # More than this in one batch would keep the loop from answering; the rest goes into the next.
 BATCH_MAX = 512
 # After a failed commit, rings from outside of it are rung again this much later.
@@ -55,42 +50,6 @@ class _TransactionGone(Exception):
     """SQLite gave up the whole transaction (disk full, I/O error); `__cause__` is what it said."""
 
 
-class SqliteTx:
-    """A transaction on one connection; collects what to ring after the commit."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-        self.rings: list[Ring] = []
-        self.told: list[Notices] = []
-
-    def rows(self, sql: str, params: Params | None = None) -> list[Row]:
-        return self._execute(sql, params).fetchall()
-
-    def row(self, sql: str, params: Params | None = None) -> Row | None:
-        return self._execute(sql, params).fetchone()
-
-    def run(self, sql: str, params: Params | None = None) -> int:
-        self._execute(sql, params)
-        return self._connection.changes()
-
-    def many(self, sql: str, params: Sequence[Params]) -> None:
-        self._connection.executemany(SQLITE.fill(sql), params)
-
-    def ring(self, topic: str, key: str = "") -> None:
-        self.rings.append((topic, key))
-
-    def tell(self, notices: Notices) -> None:
-        self.told.append(notices)
-
-    def _execute(self, sql: str, params: Params | None) -> apsw.Cursor:
-        if params is None:
-            return self._connection.execute(SQLITE.fill(sql))
-        for name, value in params.items():
-            if isinstance(value, list):
-                params = {**params, name: write_json_text(value)}
-        return self._connection.execute(SQLITE.fill(sql), params)
-
-
 class SqliteDatabase:
     """The `Database` port on one SQLite file. Open it with `open_sqlite`."""
 
@@ -101,7 +60,7 @@ class SqliteDatabase:
         self._lock_fd = lock_fd
         self._writer = writer
         self._broker = broker
-        self._peeker = _connect(path, readonly=True)
+        self._peeker = connect(path, readonly=True)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="sqlite-read")
         self._reader = threading.local()
         self._reader_connections: list[apsw.Connection] = []
@@ -137,7 +96,7 @@ class SqliteDatabase:
 
     async def peek(self, fn: Callable[[Tx], T]) -> T:
         self._check_open()
-        return _snapshot(self._peeker, fn)
+        return snapshot(self._peeker, fn)
 
     def join(self, topic: str, joiner: Joiner) -> None:
         self._joiners[topic] = joiner
@@ -282,7 +241,7 @@ class SqliteDatabase:
         """What the caller is told. Raises _TransactionGone when all the others of the batch are concerned."""
         if not self._writer.in_transaction:
             raise _TransactionGone from fault
-        return _as_storage_error(fault) if isinstance(fault, apsw.Error) else fault
+        return as_storage_error(fault) if isinstance(fault, apsw.Error) else fault
 
     def _commit(self) -> None:
         self._writer.execute("COMMIT")
@@ -305,7 +264,7 @@ class SqliteDatabase:
         logger.error("commit failed", extra={"error": str(fault), "transactions": len(waiting)})
         if self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
-        error = _as_storage_error(fault)
+        error = as_storage_error(fault)
         for future in waiting:
             _rejecter(future, error)()
         if outside:
@@ -332,14 +291,14 @@ class SqliteDatabase:
     # Reading
 
     def _read_in_thread(self, fn: Callable[[Tx], T]) -> T:
-        return _snapshot(self._connection_of_thread(), fn)
+        return snapshot(self._connection_of_thread(), fn)
 
     def _connection_of_thread(self) -> apsw.Connection:
         if not hasattr(self._reader, "connection"):
             try:
-                self._reader.connection = _connect(self._path, readonly=True)
+                self._reader.connection = connect(self._path, readonly=True)
             except apsw.Error as fault:
-                raise _as_read_error(fault) from fault
+                raise as_read_error(fault) from fault
             self._reader_connections.append(self._reader.connection)
         return self._reader.connection
 
@@ -347,25 +306,6 @@ class SqliteDatabase:
 def _paired(members: list[tuple[Any, asyncio.Future[Any]]], results: Sequence[Any]) -> list[tuple[Any, Any]]:
     """Who waits, with what is answered. Raises ValueError when there is not one answer for each."""
     return list(zip((future for _, future in members), results, strict=True))
-
-
-def _as_storage_error(fault: BaseException) -> StorageFailed:
-    return StorageFailed(f"The database could not store this: {fault}. Nothing was changed; try again.")
-
-
-def _as_read_error(fault: BaseException) -> StorageFailed:
-    return StorageFailed(f"The database could not be read: {fault}. Try again.")
-
-
-def _snapshot(connection: apsw.Connection, fn: Callable[[Tx], T]) -> T:
-    try:
-        connection.execute("BEGIN")
-        try:
-            return fn(SqliteTx(connection))
-        finally:
-            connection.execute("ROLLBACK")
-    except apsw.Error as fault:
-        raise _as_read_error(fault) from fault
 
 
 def _resolver(future: asyncio.Future[Any], result: Any) -> Done:
@@ -384,15 +324,6 @@ def _rejecter(future: asyncio.Future[Any], fault: BaseException) -> Done:
     return reject
 
 
-def _connect(path: Path, readonly: bool) -> apsw.Connection:
-    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
-    connection = apsw.Connection(str(path), flags=flags, statementcachesize=512)
-    connection.set_busy_timeout(5000)
-    connection.pragma("cache_size", -32_000)
-    connection.pragma("temp_store", "memory")
-    return connection
-
-
 async def open_sqlite(path: Path, broker: Broker, now: Millis) -> SqliteDatabase:
     """Opens (or makes) the file, brings its schema up to date and keeps it locked until closed.
 
@@ -400,11 +331,11 @@ async def open_sqlite(path: Path, broker: Broker, now: Millis) -> SqliteDatabase
     """
     if str(path) == ":memory:":
         raise CannotOpen("A server keeps what it acknowledged in a file. Give --db a path.")
-    lock_fd = _lock(path)
+    lock_fd = lock(path)
     writer: apsw.Connection | None = None
     try:
-        writer = _connect(path, readonly=False)
-        if not _is_ours(writer, path):
+        writer = connect(path, readonly=False)
+        if not is_ours(writer, path):
             writer.pragma("application_id", APPLICATION_ID)
         writer.pragma("journal_mode", "wal")
         writer.pragma("synchronous", "full")
@@ -431,26 +362,3 @@ async def open_sqlite(path: Path, broker: Broker, now: Millis) -> SqliteDatabase
         if isinstance(fault, apsw.Error):
             raise CannotOpen(f"{path} cannot be opened: {fault}. Check the disk and its permissions.") from None
         raise
-
-
-def _lock(path: Path) -> int:
-    try:
-        lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as fault:
-        raise CannotOpen(f"{path} cannot be opened: {fault.strerror}. Check the path and its permissions.") from None
-    try:
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock_fd)
-        raise DatabaseLocked(f"{path} is in use by another server. Stop that one, or give --db another path.") from None
-    return lock_fd
-
-
-def _is_ours(connection: apsw.Connection, path: Path) -> bool:
-    """Whether the database is one of ours already; False when it is empty. Raises NotADatabase for another's."""
-    application_id = connection.pragma("application_id")
-    if application_id == APPLICATION_ID:
-        return True
-    if application_id or connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-        raise NotADatabase(f"{path} is a SQLite database of another program. Give --db another path.")
-    return False

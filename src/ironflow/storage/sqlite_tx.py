@@ -1,0 +1,70 @@
+"""A transaction on a connection to SQLite, and what its faults are called."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import apsw
+
+from ironflow.base.json import write_json_text
+from ironflow.base.notice import Notices
+from ironflow.broker.port import Ring
+from ironflow.storage.dialect import SQLITE
+from ironflow.storage.port import Params, Row, StorageFailed, Tx
+
+T = TypeVar("T")
+
+
+class SqliteTx:
+    """A transaction on one connection; collects what to ring after the commit."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self.rings: list[Ring] = []
+        self.told: list[Notices] = []
+
+    def rows(self, sql: str, params: Params | None = None) -> list[Row]:
+        return self._execute(sql, params).fetchall()
+
+    def row(self, sql: str, params: Params | None = None) -> Row | None:
+        return self._execute(sql, params).fetchone()
+
+    def run(self, sql: str, params: Params | None = None) -> int:
+        self._execute(sql, params)
+        return self._connection.changes()
+
+    def many(self, sql: str, params: Sequence[Params]) -> None:
+        self._connection.executemany(SQLITE.fill(sql), params)
+
+    def ring(self, topic: str, key: str = "") -> None:
+        self.rings.append((topic, key))
+
+    def tell(self, notices: Notices) -> None:
+        self.told.append(notices)
+
+    def _execute(self, sql: str, params: Params | None) -> apsw.Cursor:
+        if params is None:
+            return self._connection.execute(SQLITE.fill(sql))
+        for name, value in params.items():
+            if isinstance(value, list):
+                params = {**params, name: write_json_text(value)}
+        return self._connection.execute(SQLITE.fill(sql), params)
+
+
+def snapshot(connection: apsw.Connection, fn: Callable[[Tx], T]) -> T:
+    """What `fn` reads, all as of one moment. Raises StorageFailed."""
+    try:
+        connection.execute("BEGIN")
+        try:
+            return fn(SqliteTx(connection))
+        finally:
+            connection.execute("ROLLBACK")
+    except apsw.Error as fault:
+        raise as_read_error(fault) from fault
+
+
+def as_storage_error(fault: BaseException) -> StorageFailed:
+    return StorageFailed(f"The database could not store this: {fault}. Nothing was changed; try again.")
+
+
+def as_read_error(fault: BaseException) -> StorageFailed:
+    return StorageFailed(f"The database could not be read: {fault}. Try again.")
