@@ -43,7 +43,7 @@ def test_an_unknown_fragment_is_an_error_and_not_an_empty_text() -> None:
     ],
 )
 def test_parameters_become_the_drivers_own(sql: str, sent: str) -> None:
-    assert pyformat(sql) == sent
+    assert pyformat(sql).decode() == sent
 
 
 @pytest.mark.parametrize(

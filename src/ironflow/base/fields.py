@@ -9,7 +9,7 @@ Source of the numbers: protocol/connectrpc.json; a test walks them.
 from dataclasses import dataclass
 from enum import StrEnum
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -104,7 +104,7 @@ class WireEnum(StrEnum):
         return self.prefix() + self.value.upper()
 
     @classmethod
-    def accept(cls, given: Any) -> "WireEnum | None":
+    def accept(cls, given: Any) -> Self | None:
         """The member meant by `given`; None for unset forms (empty text, 0, `..._UNSPECIFIED`). Raises ValueError."""
         if given in (None, "", 0):
             return None

@@ -7,7 +7,7 @@ Parameters are `:name` or `:data.path.to.field`.
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from ironflow.base.errors import InvalidArgument
 
@@ -62,12 +62,12 @@ def tokens_of(text: str, what: str) -> list[Token]:
         match = _TOKEN.match(text, place)
         if match is None or _PREFIXED.match(text, place):
             raise InvalidSql(f"{what} cannot be read from {_excerpt(text, place)} on.{_advice(text, place)}")
-        kind: str = match.lastgroup or ""
+        kind = cast("Kind | Literal['gap']", match.lastgroup)
         place = match.end()
         if kind == "gap":
             apart = True
             continue
-        token = Token(kind, match[0], apart)  # pyright: ignore[reportArgumentType]
+        token = Token(kind, match[0], apart)
         if kind == "word" and text[place : place + 1] in ("'", "&") and text[place : place + 2] != "&&":
             raise InvalidSql(f"{what} has {_excerpt(text, match.start())}: write texts as plain '…'.")
         apart = False

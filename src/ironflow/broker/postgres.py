@@ -6,7 +6,7 @@ takes a lock at commit that all senders share.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 import psycopg
@@ -53,12 +53,12 @@ class PostgresBroker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _keep(self, work: Callable[[psycopg.AsyncConnection], object]) -> None:
+    async def _keep(self, work: Callable[[psycopg.AsyncConnection], Awaitable[None]]) -> None:
         """Runs `work` on a connection of its own, again after the connection is lost."""
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
-                    await work(connection)  # type: ignore[misc]
+                    await work(connection)
             except psycopg.Error as fault:
                 logger.warning("doorbell lost its connection", extra={"error": str(fault)})
                 await asyncio.sleep(RECONNECT_S)

@@ -18,10 +18,10 @@ from ironflow.engine.facts import (
     StepsDropped,
     Waiting,
 )
-from ironflow.engine.model import Run, Step
+from ironflow.engine.model import Reason, Run, Step
 from ironflow.engine.outcome import NOTHING, Outcome
 
-_OPEN_REASON = {"sleep": "sleep", "wait_for_event": "wait_event", "invoke_function": "invoke"}
+_OPEN_REASON: dict[str, Reason] = {"sleep": "sleep", "wait_for_event": "wait_event", "invoke_function": "invoke"}
 
 
 def decide_cancel(run: Run, command: commands.Cancel, now: Millis) -> Outcome:
@@ -74,7 +74,7 @@ def decide_resume(run: Run, command: commands.Resume, now: Millis) -> Outcome:
     elif run.status == "paused" and step is not None and step.status in ("sleeping", "waiting"):
         until = step.sleep_until if step.status == "sleeping" else step.wait_until
         reason = _OPEN_REASON[step.type]
-        happened.append(Waiting(at=now, reason=reason, until=until, step_id=step.step_id, report=run.last_report))  # pyright: ignore[reportArgumentType]
+        happened.append(Waiting(at=now, reason=reason, until=until, step_id=step.step_id, report=run.last_report))
     return Outcome(tuple(happened), tuple(effects))
 
 

@@ -18,16 +18,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Received(asynchronous.Received):
+class Received(asynchronous.Delivered):
     """One event of a subscription; see the asynchronous one."""
 
-    def ack(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def ack(self) -> None:
         self._now("ack", None)
 
-    def nak(self, delay: Duration | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def nak(self, delay: Duration | None = None) -> None:
         self._now("nak", delay)
 
-    def term(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def term(self) -> None:
         self._now("term", None)
 
     def _now(self, word: str, delay: Duration | None) -> None:

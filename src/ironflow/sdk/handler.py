@@ -57,7 +57,7 @@ def resolved(annotation: Any, near: Callable[..., Any]) -> Any:
 
 def _is_set(cell: types.CellType) -> bool:
     try:
-        cell.cell_contents  # noqa: B018 - reading it is the question
+        _ = cell.cell_contents
     except ValueError:
         return False
     return True

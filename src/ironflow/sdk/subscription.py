@@ -66,8 +66,8 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """One event of a subscription. name: the topic without its kind. sequence: what `after=` goes on behind."""
+class Delivered:
+    """What subscriptions of both kinds bring; each says how it is answered."""
 
     id: str
     topic: str
@@ -80,6 +80,16 @@ class Received:
     metadata: Mapping[str, Any] | None = None
     _settle: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
 
+    async def _say(self, word: str, delay: Duration | None) -> None:
+        if self._settle is not None:
+            await self._settle(self.id, word, None if delay is None else duration_ms(delay))
+
+
+class Received(Delivered):
+    """One event of a subscription. name: the topic without its kind. sequence: what `after=` goes on behind."""
+
+    __slots__ = ()
+
     async def ack(self) -> None:
         """Done: the group delivers it to nobody again. Only with `group=` and `ack="manual"`."""
         await self._say("ack", None)
@@ -91,10 +101,6 @@ class Received:
     async def term(self) -> None:
         """Give it up: it goes to the group's dead letters."""
         await self._say("term", None)
-
-    async def _say(self, word: str, delay: Duration | None) -> None:
-        if self._settle is not None:
-            await self._settle(self.id, word, None if delay is None else duration_ms(delay))
 
 
 class _Meta(msgspec.Struct):

@@ -55,4 +55,4 @@ def is_async(fn: Callable[..., Any]) -> bool:
     if code is not None and code.co_flags & inspect.CO_COROUTINE:
         # What inspect finds too, but this is asked at every step.
         return True
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(fn.__call__)

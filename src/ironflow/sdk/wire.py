@@ -170,8 +170,12 @@ def read_answer(operation: Operation[Req, Res], answer: Answer) -> Res:
     """
     if answer.status >= 300 and not (operation.status_from is not None and _carries_no_error(answer)):
         raise error_in(answer)
+    return _message_in(operation, answer)
+
+
+def _message_in(operation: Operation[Any, Any], answer: Answer) -> Any:
     if operation.response is None:
-        return None  # type: ignore[return-value]
+        return None
     read = reader(operation.response)
     body = answer.body
     if not body and operation.empty_when is not None:
@@ -181,7 +185,7 @@ def read_answer(operation: Operation[Req, Res], answer: Answer) -> Res:
         for header, name in operation.response_headers.items():
             if (text := answer.headers.get(header)) is not None and (found := read.field_from_text(name, text)):
                 fields[found[0]] = found[1]
-        return read.build(fields)  # type: ignore[return-value]
+        return read.build(fields)
     except (BadField, InvalidJson) as fault:
         raise Internal(f"The server's answer to {operation.name} cannot be understood: {fault}") from fault
 

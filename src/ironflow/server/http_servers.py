@@ -74,7 +74,7 @@ class H2cornServer:
             websocket_per_message_deflate=False,
             max_concurrent_streams=1024,
         )
-        self._server: Any = Server(app, config)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        self._server: Any = Server(app, config)  # pyright: ignore[reportArgumentType]
 
     async def serve(self, started: Callable[[], None]) -> None:
         _silence_banner()

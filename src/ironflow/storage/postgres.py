@@ -43,9 +43,9 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 
 
 @lru_cache(maxsize=2048)
-def pyformat(sql: str) -> str:
-    """Fragments filled in and `:name` turned into the driver's `%(name)s`."""
-    return _PARAMETER.sub(r"%(\1)s", POSTGRES.fill(sql).replace("%", "%%"))
+def pyformat(sql: str) -> bytes:
+    """Fragments filled in and `:name` turned into the driver's `%(name)s`, as the driver sends it."""
+    return _PARAMETER.sub(r"%(\1)s", POSTGRES.fill(sql).replace("%", "%%")).encode()
 
 
 class PostgresTx:
@@ -68,7 +68,7 @@ class PostgresTx:
     def many(self, sql: str, params: Sequence[Params]) -> None:
         if params:
             with self._connection.cursor() as cursor:
-                cursor.executemany(pyformat(sql), params)  # pyright: ignore[reportArgumentType]
+                cursor.executemany(pyformat(sql), params)
 
     def ring(self, topic: str, key: str = "") -> None:
         self.rings.append((topic, key))
@@ -77,7 +77,7 @@ class PostgresTx:
         self.told.append(notices)
 
     def _execute(self, sql: str, params: Params | None) -> psycopg.Cursor[Row]:
-        return self._connection.execute(pyformat(sql), params or {})  # pyright: ignore[reportArgumentType]
+        return self._connection.execute(pyformat(sql), params or {})
 
 
 class PostgresDatabase:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, Final, LiteralString, TypeVar
 
 import msgspec
 import psycopg
@@ -53,7 +53,7 @@ _PASSING = ("08", "53", "57P", "40", "55P", "58")
 _SETTINGS = """SELECT set_config('search_path', %(path)s, true), set_config('statement_timeout', %(ms)s, true),
  set_config('lock_timeout', '5000', true), set_config('idle_in_transaction_session_timeout', '60000', true),
  set_config('standard_conforming_strings', 'on', true)"""
-_CURSOR = "SELECT position, event_id FROM {}.ironflow_cursor {}"
+_CURSOR: Final = "SELECT position, event_id FROM {}.ironflow_cursor {}"
 _read_row = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -161,11 +161,9 @@ class PostgresSandbox:
             role = quoting.Identifier(self._role) if theirs else quoting.SQL("NONE")
             connection.execute(quoting.SQL("SET LOCAL ROLE {}").format(role))
 
-    def _cursor(self, connection: psycopg.Connection[Row], place: str, lock: str) -> Cursor | None:
+    def _cursor(self, connection: psycopg.Connection[Row], place: str, lock: LiteralString) -> Cursor | None:
         try:
-            row = connection.execute(
-                quoting.SQL(_CURSOR).format(self._schema(place), quoting.SQL(lock))  # pyright: ignore[reportArgumentType]
-            ).fetchone()
+            row = connection.execute(quoting.SQL(_CURSOR).format(self._schema(place), quoting.SQL(lock))).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             connection.rollback()
             return None
@@ -303,7 +301,9 @@ class PostgresSandbox:
                     self._schema(source.place), quoting.Identifier(source.sql)
                 )
             else:
-                select = _fixed(source.sql.format(main=f"{quoting.Identifier(self._own).as_string(connection)}."))
+                select = quoting.SQL(
+                    _text(source.sql.format(main=f"{quoting.Identifier(self._own).as_string(connection)}."))
+                )
             connection.execute(quoting.SQL("CREATE TEMP VIEW {} AS {}").format(quoting.Identifier(name), select))
             if self._role:
                 connection.execute(quoting.SQL("GRANT SELECT ON {} TO {}").format(view, quoting.Identifier(self._role)))
@@ -370,12 +370,8 @@ def _runs(work: Sequence[Work]) -> list[tuple[Work, ...]]:
 
 
 def _text(sql: str) -> Any:
-    """Checked text of a user, which the driver's types take for no constant."""
+    """Checked text of a user, or a constant put together of ours, which the driver's types take for no constant."""
     return sql
-
-
-def _fixed(sql: str) -> quoting.SQL:
-    return quoting.SQL(sql)  # pyright: ignore[reportArgumentType]
 
 
 def _is_passing(fault: psycopg.Error) -> bool:

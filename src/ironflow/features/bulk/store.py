@@ -66,4 +66,4 @@ def jobs_before(tx: Tx, environment: str, cursor: str, limit: int) -> list[Job]:
 
 
 def _job(row: Row) -> Job:
-    return Job(*row[:3], _decode(row[3]), *row[4:])  # pyright: ignore[reportCallIssue]
+    return Job._make((*row[:3], _decode(row[3]), *row[4:]))

@@ -1,7 +1,7 @@
 """What can be asked of runs. Source: protocol/connectrpc.json, protocol/connectrpc.md 4 and 5.1, protocol/rest.md 4."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 from ironflow.base.errors import NotFound
 from ironflow.base.fields import Message, WireEnum, field
@@ -41,10 +41,10 @@ class RunStatus(WireEnum):
         return "paused" if self is RunStatus.WAITING else self.value
 
     @classmethod
-    def accept(cls, given: object) -> "RunStatus | None":
+    def accept(cls, given: object) -> Self | None:
         if given in (1, "waiting_for_capacity", "RUN_STATUS_WAITING_FOR_CAPACITY"):
-            return cls.PENDING
-        return super().accept(given)  # type: ignore[return-value]
+            return cls("pending")
+        return super().accept(given)
 
     @property
     def ended(self) -> bool:

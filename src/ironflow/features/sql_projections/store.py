@@ -181,7 +181,8 @@ def _generation(row: Row) -> Generation:
         if len(_definitions) > 1000:
             _definitions.clear()
         definition = _definitions[text] = _definition.decode(text)
-    return Generation(row[0], row[1], row[2], row[3], definition, *row[5:])  # pyright: ignore[reportCallIssue]
+    values: Row = (*row[:4], definition, *row[5:])
+    return Generation(*values)
 
 
 def _params(generation: Generation) -> dict[str, Any]:

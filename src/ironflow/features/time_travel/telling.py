@@ -286,7 +286,7 @@ def _message(error: str | None) -> str:
     """The message in a recorded error; a worker may have sent an object of its own shape, or a text."""
     value = None if error is None else read_json(error)
     if isinstance(value, dict):
-        return str(value.get("message") or value.get("code") or "no message")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        return str(value.get("message") or value.get("code") or "no message")
     return str(value)
 
 

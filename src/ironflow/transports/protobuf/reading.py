@@ -14,7 +14,7 @@ from ironflow.base.fields import Field, fields_of
 from ironflow.base.json import DEPTH_MAX
 from ironflow.base.spelling import bare_type, reader
 from ironflow.transports.protobuf import schema as kinds
-from ironflow.transports.protobuf import values
+from ironflow.transports.protobuf import values, wire
 from ironflow.transports.protobuf.schema import FieldShape, Schema, Shape
 from ironflow.transports.protobuf.wire import BYTES, FIXED64, VARINT, BadMessage, double, fields, signed, varints
 
@@ -152,11 +152,14 @@ def _put_entry(schema: Schema, entry: Shape, key: str, contract: Any) -> Put:
         if kind != BYTES:
             return
         name, inner = "", unset
-        for number, part_kind, part in fields(value):
-            if (number, part_kind) == (1, BYTES):
-                name = values.text_of(part)  # type: ignore[arg-type]
-            elif (number, part_kind) == (2, wire_type):
-                inner = read(part, depth + 1)
+        for field in fields(value):
+            match field:
+                case (1, wire.BYTES, part):
+                    name = values.text_of(part)
+                case (2, part_kind, part) if part_kind == wire_type:
+                    inner = read(part, depth + 1)
+                case _:
+                    pass
         found.setdefault(key, {})[name] = read(b"", depth + 1) if inner is None and wire_type == BYTES else inner
 
     return put

@@ -1,6 +1,7 @@
 """Google's well-known types: free JSON, times, durations and field masks."""
 
 import math
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,17 +9,8 @@ import msgspec
 
 from ironflow.base.json import DEPTH_MAX
 from ironflow.base.spelling import camel
-from ironflow.transports.protobuf.wire import (
-    BYTES,
-    VARINT,
-    BadMessage,
-    double,
-    fields,
-    put_bytes,
-    put_double,
-    put_number,
-    signed,
-)
+from ironflow.transports.protobuf import wire
+from ironflow.transports.protobuf.wire import BadMessage, double, fields, put_bytes, put_double, put_number, signed
 
 STRUCT, VALUE, LIST = "google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue"
 TIMESTAMP, DURATION = "google.protobuf.Timestamp", "google.protobuf.Duration"
@@ -43,38 +35,47 @@ def read_struct(data: bytes, depth: int = 0) -> dict[str, Any]:
     if depth > DEPTH_MAX:
         raise BadMessage(f"A payload is nested deeper than {DEPTH_MAX} levels.")
     found: dict[str, Any] = {}
-    for number, kind, entry in fields(data):
-        if number != 1 or kind != BYTES:
-            continue
+    for entry in _messages(data):
         name, value = "", None
-        for part, inner_kind, inner in fields(entry):  # type: ignore[arg-type]
-            if inner_kind != BYTES:
-                continue
-            if part == 1:
-                name = text_of(inner)  # type: ignore[arg-type]
-            elif part == 2:
-                value = read_value(inner, depth)  # type: ignore[arg-type]
+        for field in fields(entry):
+            match field:
+                case (1, wire.BYTES, inner):
+                    name = text_of(inner)
+                case (2, wire.BYTES, inner):
+                    value = read_value(inner, depth)
+                case _:
+                    pass
         found[name] = value
     return found
+
+
+def _messages(data: bytes) -> Iterator[bytes]:
+    """What stands in field 1 of a message, where entries and items are."""
+    for field in fields(data):
+        match field:
+            case (1, wire.BYTES, inner):
+                yield inner
+            case _:
+                pass
 
 
 def read_value(data: bytes, depth: int = 0) -> Any:
     """Raises BadMessage, also for NaN and infinities, which JSON does not have."""
     found: Any = None
-    for number, kind, value in fields(data):
-        match number, kind:
-            case 1, 0:
+    for field in fields(data):
+        match field:
+            case (1, wire.VARINT, _):
                 found = None
-            case 2, 1:
-                found = _number(double(value))  # type: ignore[arg-type]
-            case 3, 2:
-                found = text_of(value)  # type: ignore[arg-type]
-            case 4, 0:
+            case (2, wire.FIXED64, value):
+                found = _number(double(value))
+            case (3, wire.BYTES, value):
+                found = text_of(value)
+            case (4, wire.VARINT, value):
                 found = bool(value)
-            case 5, 2:
-                found = read_struct(value, depth + 1)  # type: ignore[arg-type]
-            case 6, 2:
-                found = read_list(value, depth + 1)  # type: ignore[arg-type]
+            case (5, wire.BYTES, value):
+                found = read_struct(value, depth + 1)
+            case (6, wire.BYTES, value):
+                found = read_list(value, depth + 1)
             case _:
                 pass
     return found
@@ -84,7 +85,7 @@ def read_list(data: bytes, depth: int = 0) -> list[Any]:
     """A ListValue."""
     if depth > DEPTH_MAX:
         raise BadMessage(f"A payload is nested deeper than {DEPTH_MAX} levels.")
-    return [read_value(value, depth) for number, kind, value in fields(data) if (number, kind) == (1, BYTES)]  # type: ignore[arg-type]
+    return [read_value(each, depth) for each in _messages(data)]
 
 
 def _number(value: float) -> int | float:
@@ -146,13 +147,14 @@ def _as_double(given: float) -> float:
 
 def _seconds_and_nanos(data: bytes) -> tuple[int, int]:
     seconds = nanos = 0
-    for number, kind, value in fields(data):
-        if kind != VARINT:
-            continue
-        if number == 1:
-            seconds = signed(value, 64)  # type: ignore[arg-type]
-        elif number == 2:
-            nanos = signed(value, 32)  # type: ignore[arg-type]
+    for field in fields(data):
+        match field:
+            case (1, wire.VARINT, value):
+                seconds = signed(value, 64)
+            case (2, wire.VARINT, value):
+                nanos = signed(value, 32)
+            case _:
+                pass
     return seconds, nanos
 
 
@@ -201,4 +203,4 @@ def duration_of(milliseconds: int) -> bytes:
 
 def read_field_mask(data: bytes) -> str:
     """The paths in camelCase, with commas between."""
-    return ",".join(camel(text_of(value)) for number, kind, value in fields(data) if (number, kind) == (1, BYTES))  # type: ignore[arg-type]
+    return ",".join(camel(text_of(each)) for each in _messages(data))

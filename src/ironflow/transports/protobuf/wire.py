@@ -2,10 +2,17 @@
 
 import struct
 from collections.abc import Iterator
+from typing import Final, Literal
 
 from ironflow.base.errors import InvalidArgument
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+VARINT: Final = 0
+FIXED64: Final = 1
+BYTES: Final = 2
+FIXED32: Final = 5
+
+# Field number, wire type and raw value: a number as it stands, or bytes.
+Field = tuple[int, Literal[0], int] | tuple[int, Literal[1, 2, 5], bytes]
 
 _U64 = (1 << 64) - 1
 _double = struct.Struct("<d")
@@ -17,8 +24,8 @@ class BadMessage(InvalidArgument):
     code = "BAD_MESSAGE"
 
 
-def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
-    """Field number, wire type and raw value of each field: a number as it stands, or bytes. Raises BadMessage."""
+def fields(data: bytes) -> Iterator[Field]:
+    """The fields of a message in their order. Raises BadMessage."""
     at, end = 0, len(data)
     while at < end:
         # Most tags and lengths are one byte.
@@ -38,16 +45,16 @@ def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
             until = at + size
             if until > end:
                 raise BadMessage(f"Field {number} is cut off: it has {size} bytes, and {end - at} came.")
-            yield number, kind, data[at:until]
+            yield number, BYTES, data[at:until]
             at = until
         elif kind == VARINT:
             value, at = varint(data, at)
-            yield number, kind, value
+            yield number, VARINT, value
         elif kind in (FIXED64, FIXED32):
             until = at + (8 if kind == FIXED64 else 4)
             if until > end:
                 raise BadMessage(f"Field {number} is cut off.")
-            yield number, kind, data[at:until]
+            yield number, FIXED64 if kind == FIXED64 else FIXED32, data[at:until]
             at = until
         else:
             raise BadMessage(f"Field {number} has the wire type {kind}, which is not in use.")
