@@ -211,7 +211,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
             settings.projection_state_bytes_max,
         ),
         Rebuilds(db, ids),
-        Waits(db, broker, settings.projection_waits_max),
+        Waits(db, broker, settings.projection_waits_max, sql_projections_in_tx.standing),
         Feeder(db, broker, clock, ids),
         Query(db, sandbox),
     ]
@@ -219,7 +219,7 @@ async def build(settings: Settings, clock: Clock | None = None, chance: Callable
     for room in rooms:
         dispatch.bind(room.handlers())
     dispatch.bind_sockets(subscriptions.sockets())
-    sql_face = Face(db, broker, sql_projections, {key: each for room in rooms for key, each in room.handlers().items()})
+    sql_face = Face(db, sql_projections, {key: each for room in rooms for key, each in room.handlers().items()})
     dispatch.bind(sql_face.handlers())
     context = CallContext(clock)
     codecs = Codecs()

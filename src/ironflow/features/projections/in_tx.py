@@ -2,11 +2,17 @@
 
 from ironflow.features.projections import feeding, rules, store
 from ironflow.features.projections.rules import ProjectionRow
+from ironflow.features.projections.saving import TOPIC, bell_key
 from ironflow.log.holds import Held
 from ironflow.log.read import head
 from ironflow.storage.port import Tx
 
 PAGE = 200
+
+
+def moved(tx: Tx, environment: str, name: str) -> None:
+    """Wakes who waits for a projection, after the commit; it may be one of another room."""
+    tx.ring(TOPIC, bell_key(environment, name))
 
 
 def projection(tx: Tx, environment: str, name: str) -> ProjectionRow | None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from ironflow.base.json import Json
+from ironflow.base.progress import remaining_ms, share
 from ironflow.base.time import Millis, to_datetime
 from ironflow.features.projections import contract, rules
 from ironflow.features.projections.rules import ProjectionRow, RebuildRow
@@ -92,14 +93,14 @@ def job_message(rebuild: RebuildRow, now: Millis, *, dry_run: bool = False) -> c
     status = "dry_run_ok" if dry_run else {"running": "rebuilding"}.get(rebuild.status, rebuild.status)
     done, total = min(rebuild.events_done, rebuild.events_total), rebuild.events_total
     running = rebuild.status == "running" and not dry_run
-    remaining = rules.remaining_ms(rebuild, now) if running else None
+    remaining = remaining_ms(now - rebuild.started_at, rebuild.events_done, total) if running else None
     return contract.RebuildJob(
         job_id=rebuild.id,
         projection_name=rebuild.name,
         status=status,
         events_processed=done,
         total_events=total,
-        progress=1.0 if rebuild.status == "completed" else done / total if total else 0.0,
+        progress=1.0 if rebuild.status == "completed" else share(done, total) if total else 0.0,
         started_at=to_datetime(rebuild.started_at),
         estimated_remaining=None if remaining is None else timedelta(milliseconds=remaining),
         error=rebuild.error,

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
 from ironflow.base.call import Call
 from ironflow.base.ids import Ids
 from ironflow.features.events.contract import EventNotFound
@@ -42,13 +40,13 @@ class Rebuilds:
         return contract.RebuildAnswer(job=await self._start(call, request))
 
     async def start_rebuild(self, call: Call, request: contract.Rebuild) -> contract.RebuildShown:
-        return _shown(await self._start(call, request))
+        return contract.RebuildShown.of(await self._start(call, request))
 
     async def rebuild_job(self, call: Call, request: contract.Named) -> contract.RebuildAnswer:
         return contract.RebuildAnswer(job=await self._last(call, request.name))
 
     async def get_rebuild(self, call: Call, request: contract.Named) -> contract.RebuildShown:
-        return _shown(await self._last(call, request.name))
+        return contract.RebuildShown.of(await self._last(call, request.name))
 
     async def cancel(self, call: Call, request: contract.Named) -> contract.Said:
         def change(tx: Tx) -> contract.Said:
@@ -158,7 +156,3 @@ def _check(projection: ProjectionRow, request: contract.Rebuild, planned: Rebuil
         request.from_event_id,
         request.to_event_id,
     )
-
-
-def _shown(job: contract.RebuildJob) -> contract.RebuildShown:
-    return contract.RebuildShown(name=job.projection_name, **msgspec.structs.asdict(job))

@@ -53,8 +53,12 @@ def load(tx: Tx, environment: str, name: str, *, to_write: bool = False) -> Proj
     """Raises ProjectionNotFound."""
     found = store.projection(tx, environment, name, to_write=to_write)
     if found is None:
-        raise ProjectionNotFound(f"projection not found: there is no {name[:140]!r} in environment {environment!r}.")
+        raise not_found(environment, name)
     return found
+
+
+def not_found(environment: str, name: str) -> ProjectionNotFound:
+    return ProjectionNotFound(f"projection not found: there is no {name[:140]!r} in environment {environment!r}.")
 
 
 def load_with_rebuild(

@@ -4,7 +4,7 @@ Source: protocol/connectrpc.md 5.5, protocol/rest.md 12.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -13,9 +13,9 @@ from ironflow.base.call import Call
 from ironflow.base.errors import InvalidArgument, IronflowError
 from ironflow.broker.port import Bell, Broker
 from ironflow.features.events.contract import EventNotFound
-from ironflow.features.projections import contract, feeding, rules, saving
+from ironflow.features.projections import contract, feeding, rules, saving, store
 from ironflow.features.projections.contract import FrameKind, Waited, WaitFrame, WaitItem
-from ironflow.features.projections.rules import Feed, ProjectionRow
+from ironflow.features.projections.rules import Feed, ProjectionRow, Standing
 from ironflow.features.projections.saving import TOPIC, bell_key
 from ironflow.log.matching import count_between
 from ironflow.log.read import head, records
@@ -26,12 +26,16 @@ BATCH_MAX = 16
 HEARTBEAT_S = 15.0
 LOOK_AGAIN_S = 1.0
 
+# (environment, name) -> the projection of that name in another room, which rings `in_tx.moved`; None for none.
+Elsewhere = Callable[[Tx, str, str], Standing | None]
+
 
 class Waits:
-    """Waiting for projections, at most `waits_max` callers at a time on a node."""
+    """Waiting for projections of every kind, at most `waits_max` callers at a time on a node."""
 
-    def __init__(self, db: Database, broker: Broker, waits_max: int) -> None:
+    def __init__(self, db: Database, broker: Broker, waits_max: int, elsewhere: Elsewhere = lambda *_: None) -> None:
         self._db = db
+        self._elsewhere = elsewhere
         self._broker = broker
         self._free = waits_max
 
@@ -72,7 +76,7 @@ class Waits:
         deadline = _deadline(request.timeout, STREAM_S_MAX)
         told, said_at = -1, _time()
         with self._slots(1), self._broker.bell(TOPIC, bell_key(call.environment, item.name)) as bell:
-            looking = _Looking(self._db, call.environment, item)
+            looking = _Looking(self._db, call.environment, item, self._elsewhere)
             while True:
                 try:
                     seen = await looking.look()
@@ -98,7 +102,7 @@ class Waits:
 
     async def _wait(self, call: Call, item: WaitItem, deadline: float) -> Waited:
         """Raises ProjectionNotFound, NotWaitable."""
-        looking = _Looking(self._db, call.environment, item)
+        looking = _Looking(self._db, call.environment, item, self._elsewhere)
         with self._broker.bell(TOPIC, bell_key(call.environment, item.name)) as bell:
             while True:
                 seen = await looking.look()
@@ -124,8 +128,9 @@ class Waits:
 class _Looking:
     """Looks again and again whether a projection has come far enough; goes on where it has searched."""
 
-    def __init__(self, db: Database, environment: str, item: WaitItem) -> None:
+    def __init__(self, db: Database, environment: str, item: WaitItem, elsewhere: Elsewhere) -> None:
         self._db = db
+        self._elsewhere = elsewhere
         self._environment = environment
         self._item = item
         self._target = item.min_seq
@@ -143,10 +148,12 @@ class _Looking:
             await bell.wait(max(min(deadline - _time(), LOOK_AGAIN_S), 0.001))
 
     def _look(self, tx: Tx) -> Waited:
-        projection = saving.load(tx, self._environment, self._item.name)
-        rules.check_partition_known(projection, self._item.partition)
         # Without a position: all that is in the log when the wait begins.
         self._target = self._target or head(tx)
+        projection = store.projection(tx, self._environment, self._item.name)
+        if projection is None:
+            return self._look_elsewhere(tx)
+        rules.check_partition_known(projection, self._item.partition)
         current = self._current(tx, projection)
         caught_up = current >= self._target
         if not caught_up:
@@ -162,6 +169,22 @@ class _Looking:
             behind_by_events=behind,
             rebuilding=bool(projection.rebuild_id),
             mode=projection.mode,
+        )
+
+    def _look_elsewhere(self, tx: Tx) -> Waited:
+        standing = self._elsewhere(tx, self._environment, self._item.name)
+        if standing is None:
+            raise saving.not_found(self._environment, self._item.name)
+        rules.check_standing_waitable(standing, self._item.partition, self._target)
+        behind = count_between(tx, standing.wanted, standing.position, min(self._target, head(tx)))
+        return Waited(
+            caught_up=standing.position >= self._target,
+            timed_out=False,
+            current_seq=standing.position,
+            target_seq=self._target,
+            behind_by_events=max(behind.events, 0),
+            rebuilding=standing.rebuilding,
+            mode="managed",
         )
 
     def _current(self, tx: Tx, projection: ProjectionRow) -> int:

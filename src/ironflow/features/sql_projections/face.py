@@ -5,34 +5,27 @@ Each handler of that room is asked as before, unless the name is a SQL projectio
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from time import monotonic
 from typing import Any
 
 from ironflow.base.call import Call
-from ironflow.broker.port import Broker
-from ironflow.features.events.contract import EventNotFound
+from ironflow.base.progress import share
 from ironflow.features.projections import contract as projections
 from ironflow.features.sql_projections import contract, store
-from ironflow.features.sql_projections.loops import TOPIC
 from ironflow.features.sql_projections.service import SqlProjections
-from ironflow.log.read import records
 from ironflow.storage.port import Database
 
 Handler = Callable[[Call, Any], Awaitable[Any]]
 # SQL projections of one environment that a list shows.
 LISTED_MAX = 1000
-# Source: protocol/connectrpc.md 5.5, "WaitProjectionCatchup".
-WAIT_S, WAIT_S_MAX = 30.0, 60.0
-# A ring may be lost.
-LOOK_AGAIN_S = 1.0
+# Clients know managed and external, and the server keeps what these are made of. `type` says that they are of SQL.
+MODE = "managed"
 
 
 class Face:
     """inner: the handlers of the room `projections`."""
 
-    def __init__(self, db: Database, broker: Broker, sql: SqlProjections, inner: Mapping[Any, Any]) -> None:
+    def __init__(self, db: Database, sql: SqlProjections, inner: Mapping[Any, Any]) -> None:
         self._db = db
-        self._broker = broker
         self._sql = sql
         self._inner = inner
 
@@ -57,8 +50,6 @@ class Face:
                     projections.rebuild_job: self._rebuild_job,
                     projections.get_rebuild: self._get_rebuild,
                     projections.cancel_rebuild: self._cancel,
-                    projections.wait: self._wait,
-                    projections.wait_for_event: self._wait_for_event,
                 }.items()
             },
         }
@@ -67,8 +58,7 @@ class Face:
         inner: Handler = self._inner[operation]
 
         async def answer(call: Call, request: Any) -> Any:
-            name = request.projection if operation is projections.wait_for_event else request.name
-            found = await self._db.peek(lambda tx: store.projection(tx, call.environment, name))
+            found = await self._db.peek(lambda tx: store.projection(tx, call.environment, request.name))
             return await (inner if found is None else own)(call, request)
 
         return answer
@@ -84,7 +74,7 @@ class Face:
         ours = [
             _info(each, call)
             for each in await self._all(call)
-            if request.mode in ("", "sql") and request.status in ("", each.status)
+            if request.mode in ("", "sql", MODE) and request.status in ("", each.status)
         ]
         together = sorted([*others.projections, *ours], key=lambda each: each.name)
         return projections.Projections(
@@ -113,14 +103,15 @@ class Face:
 
     async def _get(self, call: Call, request: projections.GetProjection) -> projections.Projection:
         info = _info(await self._found(call, request.name), call)
-        return projections.Projection(name=info.name, partition="", mode="sql", registry=info)
+        return projections.Projection(name=info.name, partition="", mode=MODE, registry=info)
 
     async def _envelope(self, call: Call, request: projections.GetProjection) -> projections.Envelope:
         found = await self._found(call, request.name)
         return projections.Envelope(
             name=found.name,
             version=1,
-            mode="sql",
+            mode=MODE,
+            type="sql",
             status=found.status,
             last_event_seq=found.last_event_seq,
             updated_at=found.updated_at,
@@ -151,53 +142,19 @@ class Face:
     async def _said(self, change: Handler, call: Call, name: str) -> projections.Said:
         return projections.Said(status=(await change(call, contract.NamedSqlProjection(name=name))).status)
 
-    # Waits
-
-    async def _wait(self, call: Call, request: projections.Wait) -> projections.Waited:
-        return await self._caught_up(call, request.name, request.min_seq, request.timeout)
-
-    async def _wait_for_event(self, call: Call, request: projections.WaitForEvent) -> projections.Waited:
-        found = (await self._db.peek(lambda tx: records(tx, [request.event_id]))).get(request.event_id)
-        if found is None or found.environment != call.environment:
-            raise EventNotFound(f"There is no event {request.event_id[:140]!r} in this environment.")
-        return await self._caught_up(call, request.projection, found.position, request.timeout)
-
-    async def _caught_up(self, call: Call, name: str, target: int, timeout: timedelta | None) -> projections.Waited:
-        """target: a position, 0 for all that is in the log when the wait begins."""
-        ends_at = monotonic() + min(WAIT_S if timeout is None else timeout.total_seconds(), WAIT_S_MAX)
-        with self._broker.bell(TOPIC) as bell:
-            while True:
-                found = await self._found(call, name)
-                current = found.last_event_seq
-                target = target or current + found.lag
-                timed_out = current < target and monotonic() >= ends_at
-                if current >= target or timed_out:
-                    return projections.Waited(
-                        caught_up=not timed_out,
-                        timed_out=timed_out,
-                        current_seq=current,
-                        target_seq=target,
-                        behind_by_events=max(target - current, 0),
-                        rebuilding=found.status == "rebuilding",
-                        mode="sql",
-                    )
-                if found.status in ("paused", "error"):
-                    raise projections.NotWaitable(f"Projection {name!r} is {found.status}: it is not moving.")
-                await bell.wait(min(max(ends_at - monotonic(), 0), LOOK_AGAIN_S))
-
     # Rebuilds
 
     async def _rebuild(self, call: Call, request: projections.Rebuild) -> projections.RebuildAnswer:
         return projections.RebuildAnswer(job=await self._start(call, request))
 
     async def _start_rebuild(self, call: Call, request: projections.Rebuild) -> projections.RebuildShown:
-        return _shown(await self._start(call, request))
+        return projections.RebuildShown.of(await self._start(call, request))
 
     async def _rebuild_job(self, call: Call, request: projections.Named) -> projections.RebuildAnswer:
         return projections.RebuildAnswer(job=await self._job(call, request.name))
 
     async def _get_rebuild(self, call: Call, request: projections.Named) -> projections.RebuildShown:
-        return _shown(await self._job(call, request.name))
+        return projections.RebuildShown.of(await self._job(call, request.name))
 
     async def _start(self, call: Call, request: projections.Rebuild) -> projections.RebuildJob:
         if request.partition or request.from_event_id or request.to_event_id:
@@ -222,7 +179,7 @@ def _info(found: contract.SqlProjection, call: Call) -> projections.ProjectionIn
     rebuild = found.rebuild
     return projections.ProjectionInfo(
         name=found.name,
-        mode="sql",
+        mode=MODE,
         status=found.status,
         events=found.events,
         last_event_seq=found.last_event_seq,
@@ -243,7 +200,7 @@ def _status(found: contract.SqlProjection) -> projections.Status:
     return projections.Status(
         name=found.name,
         status=found.status,
-        mode="sql",
+        mode=MODE,
         type="sql",
         last_event_seq=found.last_event_seq,
         lag=found.lag,
@@ -265,14 +222,10 @@ def _job(found: contract.SqlProjection, call: Call, status: str, done: int, tota
         status=status,
         events_processed=done,
         total_events=total,
-        progress=1.0 if status == "completed" else done / total if total else 0.0,
+        progress=1.0 if status == "completed" else share(done, total) if total else 0.0,
         started_at=rebuild.started_at if rebuild else found.updated_at,
         estimated_remaining=None if left is None else timedelta(milliseconds=left),
         error=found.error_message or "" if status == "rebuilding" else "",
         dry_run=status == "dry_run_ok",
     )
 
-
-def _shown(job: projections.RebuildJob) -> projections.RebuildShown:
-    fields = {name: getattr(job, name) for name in job.__struct_fields__}
-    return projections.RebuildShown(**fields, name=job.projection_name)

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from ironflow.base.time import Millis
+from ironflow.features.projections.in_tx import moved
 from ironflow.features.sql_projections import rules, store
 from ironflow.features.sql_projections.following import Follower
 from ironflow.features.sql_projections.rules import Generation
@@ -14,8 +15,6 @@ from ironflow.storage.sandbox import Sandbox
 # Generations that are looked at in a round, and how many of them at a time.
 ROUND = 1000
 AT_A_TIME = 4
-# Rung when projections have moved.
-TOPIC = "sql-projections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,7 @@ class FollowLog:
                 store.free_tables(tx, environment, name)
                 store.take_tables(tx, environment, name, building.definition.table_names)
                 store.save(tx, replace(found, serving=replace(building, target=0), building=None, updated_at=now))
+                moved(tx, environment, name)
                 return found.serving.place
 
             old = await self._db.write(swap)
@@ -81,7 +81,7 @@ class FollowLog:
 def _note(tx: Tx, changed: list[Generation]) -> None:
     for each in changed:
         store.note_progress(tx, each)
-    tx.ring(TOPIC)
+        moved(tx, each.environment, each.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ import msgspec
 from ironflow.base.call import Call
 from ironflow.base.errors import ResourceExhausted
 from ironflow.base.json import Json
+from ironflow.base.progress import remaining_ms, share
 from ironflow.base.sql import check_fragments
 from ironflow.base.time import Millis, to_datetime
 from ironflow.features.projections.contract import RebuildUnderWay
+from ironflow.features.projections.in_tx import moved
 from ironflow.features.projections.in_tx import projection as other_projection
 from ironflow.features.sql_projections import contract, rules, store
 from ironflow.features.sql_projections.following import Follower
@@ -137,6 +139,7 @@ class SqlProjections:
         def change(tx: Tx) -> Projection:
             found = _found(tx, call.environment, request.name, to_write=True)
             store.delete(tx, found)
+            moved(tx, call.environment, request.name)
             return found
 
         found = await self._db.write(change)
@@ -194,6 +197,7 @@ class SqlProjections:
             after: Projection = change(_found(tx, call.environment, name, to_write=True))
             store.save(tx, after)
             tx.ring("log")
+            moved(tx, call.environment, name)
             return after
 
         return contract.SqlProjectionStatus(status=rules.status_of(await self._db.write(save)))
@@ -295,11 +299,10 @@ def _facts(found: Projection, end: int, now: Millis) -> dict[str, Any]:
 
 def _rebuild_message(worked_on: Generation, now: Millis) -> contract.SqlRebuild:
     done, target = worked_on.position, worked_on.target
-    elapsed = now - worked_on.started_at
     return contract.SqlRebuild(
-        progress=min(done / target, 1.0) if target else 1.0,
+        progress=share(done, target),
         position=done,
         target=target,
         started_at=to_datetime(worked_on.started_at),
-        eta_ms=elapsed * max(target - done, 0) // done if done else None,
+        eta_ms=remaining_ms(now - worked_on.started_at, done, target),
     )

@@ -11,11 +11,13 @@ class ProjectionState(View, kw_only=True, frozen=True):
 
     last_event_seq: the projection's cursor. state: None before the first save. state_seq, state_event_id,
     state_event_time: of the last event in the state. version: how often the partition was saved.
+    type: `sql` for one that the server keeps by itself, else `sdk`.
     """
 
     name: str
     partition: str
     mode: str
+    type: str = "sdk"
     status: str
     last_event_seq: int
     error_message: str | None = None

@@ -26,7 +26,10 @@ class GetProjection(Message, kw_only=True):
 
 
 class ProjectionInfo(Message, kw_only=True):
-    """A projection as it is registered. type: `sql` for one that the server keeps by itself, else `sdk`."""
+    """A projection as it is registered. mode: managed or external.
+
+    type: `sql` for one that the server keeps by itself, which is of mode managed; else `sdk`.
+    """
 
     name: Annotated[str, field(1)]
     mode: Annotated[str, field(2)]
@@ -78,11 +81,12 @@ class StateRow(Message, kw_only=True):
 
 
 class Envelope(Message, kw_only=True):
-    """A projection with the state of one partition; without `state` before the first save."""
+    """A projection with the state of one partition; without `state` before the first save. type: as in Status."""
 
     name: str
     version: int
     mode: str
+    type: str = "sdk"
     status: str
     last_event_seq: int
     updated_at: datetime
@@ -91,7 +95,7 @@ class Envelope(Message, kw_only=True):
 
 
 class ListProjections(Message, kw_only=True):
-    """limit: 0 for 100."""
+    """mode: managed or external, or `sql` for those of SQL alone. limit: 0 for 100."""
 
     status: Annotated[str, field(1)] = ""
     mode: Annotated[str, field(2)] = ""
@@ -115,7 +119,7 @@ class ListStatuses(Message, kw_only=True):
 class Status(Message, kw_only=True):
     """status: active, rebuilding, paused or error. lag: its events after the cursor, or more when it is far behind.
 
-    rebuild_…: of the rebuild under way. type: `sql` for one that the server keeps by itself, else `sdk`.
+    rebuild_…: of the rebuild under way. mode, type: as in ProjectionInfo.
     """
 
     name: Annotated[str, field(1)]

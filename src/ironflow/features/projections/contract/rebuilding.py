@@ -1,7 +1,9 @@
 """How a projection is built anew."""
 
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Self
+
+import msgspec
 
 from ironflow.base.errors import (
     AlreadyExists,
@@ -64,6 +66,10 @@ class RebuildShown(RebuildJob, kw_only=True):
     """A rebuild as REST shows it: the job with the projection's name as `name` too."""
 
     name: str
+
+    @classmethod
+    def of(cls, job: RebuildJob) -> Self:
+        return cls(name=job.projection_name, **msgspec.structs.asdict(job))
 
 
 rebuild = operation(

@@ -53,9 +53,3 @@ def decide_swapped(projection: ProjectionRow, rebuild: RebuildRow, now: Millis) 
         sent_up_to=None,
         updated_at=now,
     )
-
-
-def remaining_ms(rebuild: RebuildRow, now: Millis) -> int | None:
-    """How long a rebuild will still take at its speed so far; None before anything is done."""
-    done, left = rebuild.events_done, rebuild.events_total - rebuild.events_done
-    return (now - rebuild.started_at) * max(left, 0) // done if done else None
