@@ -228,4 +228,3 @@ def _job(found: contract.SqlProjection, call: Call, status: str, done: int, tota
         error=found.error_message or "" if status == "rebuilding" else "",
         dry_run=status == "dry_run_ok",
     )
-
