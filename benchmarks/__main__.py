@@ -25,6 +25,7 @@ NAMES = (
     "groups",
     "kv",
     "projections",
+    "large_log",
     "timers",
     "memory",
     "restart",

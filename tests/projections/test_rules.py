@@ -233,11 +233,6 @@ def test_the_end_of_a_partitions_rebuild_moves_no_cursor():
     assert (swapped.side, swapped.cursor, swapped.rebuild_id) == ("side_1", 50, "")
 
 
-@pytest.mark.parametrize(("done", "remaining"), [(0, None), (10, 3_000), (40, 0)])
-def test_what_is_left_of_a_rebuild_takes_as_long_as_what_was_done(done: int, remaining: int | None):
-    assert rules.remaining_ms(replace(BUILD, events_done=done), NOW) == remaining
-
-
 def test_registering_the_same_again_changes_nothing():
     same = Registration("managed", 1, ("a",), "")
     assert rules.decide_registration(PLAIN, same, NOW + 5) is PLAIN
