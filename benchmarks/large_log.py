@@ -189,8 +189,10 @@ async def folded_by_sql(log: Log) -> float:
     await log.client.sql_projections.create(
         name,
         table=f"CREATE TABLE proj_fresh_{number} (id TEXT PRIMARY KEY, n BIGINT NOT NULL)",
-        on={name: f"""INSERT INTO proj_fresh_{number} VALUES (:data.key, 1)
-                      ON CONFLICT (id) DO UPDATE SET n = proj_fresh_{number}.n + 1"""},
+        on={
+            name: f"""INSERT INTO proj_fresh_{number} VALUES (:data.key, 1)
+                      ON CONFLICT (id) DO UPDATE SET n = proj_fresh_{number}.n + 1"""
+        },
     )
     await caught_up(log.client, name)
     return time.perf_counter() - begun
@@ -210,8 +212,7 @@ async def rebuilt(log: Log) -> list[Figure]:
         begun = time.perf_counter()
         spent_s = log.server.cpu_seconds()
         job = await log.client.projections.rebuild(name)
-        while (await log.client.projections.status(name)).status == "rebuilding":
-            await asyncio.sleep(LOOK_S)
+        await done(log.client, name)
         took_s = time.perf_counter() - begun
         spent_s = log.server.cpu_seconds() - spent_s
     await check(log.client, every_tenth, job.total_events)
@@ -235,6 +236,14 @@ async def record(client: Client, name: str) -> None:
 async def caught_up(client: Client, name: str) -> None:
     while not (await client.projections.wait(name)).caught_up:
         pass
+
+
+async def done(client: Client, name: str) -> None:
+    """Returns when a rebuild is over."""
+    while True:
+        if (await client.projections.status(name)).status != "rebuilding":
+            return
+        await asyncio.sleep(LOOK_S)
 
 
 async def check(client: Client, definition: ProjectionDefinition, count: int) -> None:

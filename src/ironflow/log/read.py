@@ -9,8 +9,6 @@ STRETCH = 2_000
 COLUMNS = ", ".join(Record.__struct_fields__)
 AFTER = f"SELECT {COLUMNS} FROM events WHERE position > :position ORDER BY position LIMIT :limit"
 BY_IDS = f"SELECT {COLUMNS} FROM events WHERE id IN {{each:ids}}"
-NAMED_AFTER = f"""SELECT {COLUMNS} FROM events WHERE environment = :environment AND name >= :first AND name <= :last
- AND position > :position AND kind IN ('event', 'entity') ORDER BY position LIMIT :limit"""
 # Of one name: found by the index of names.
 OF_NAME = f"""SELECT {COLUMNS} FROM events WHERE environment = :environment AND name = :first AND kind = :kind
  AND position > :position AND position <= :until ORDER BY position LIMIT :limit"""
@@ -40,12 +38,6 @@ def head(tx: Tx) -> int:
     """The last position given, 0 when the log is empty."""
     row = tx.row(HEAD)
     return row[0] if row else 0
-
-
-def named_after(tx: Tx, environment: str, first: str, last: str, position: int, limit: int) -> list[Record]:
-    """Users' events, those of entities included, after `position` with names from `first` to `last`, in order."""
-    params = {"environment": environment, "first": first, "last": last, "position": position, "limit": limit}
-    return [Record(*row) for row in tx.rows(NAMED_AFTER, params)]
 
 
 def of_topic(

@@ -21,12 +21,12 @@ _WANTED = """environment = :environment AND kind = :kind
 _NAMED = f"{_WANTED} AND name = :name"
 _PREFIXED = f"{_WANTED} AND substr(name, 1, :prefix_length) = :prefix"
 
-_FORWARD = f"""SELECT {COLUMNS} FROM events WHERE position > :after AND position <= :until AND {{where}}
- ORDER BY position LIMIT :limit"""
-_BACKWARD = f"""SELECT {COLUMNS} FROM events WHERE position <= :after AND position > :until AND {{where}}
- ORDER BY position DESC LIMIT :limit"""
-FORWARD_NAMED, FORWARD_PREFIXED = _FORWARD.format(where=_NAMED), _FORWARD.format(where=_PREFIXED)
-BACKWARD_NAMED, BACKWARD_PREFIXED = _BACKWARD.format(where=_NAMED), _BACKWARD.format(where=_PREFIXED)
+_FORWARD = "WHERE position > :after AND position <= :until AND {where} ORDER BY position LIMIT :limit"
+_BACKWARD = "WHERE position <= :after AND position > :until AND {where} ORDER BY position DESC LIMIT :limit"
+_BY_NAME, _ALONG = f"SELECT {COLUMNS} FROM events ", f"SELECT {COLUMNS} FROM events {{by_position}} "
+FORWARD_NAMED, FORWARD_PREFIXED = _BY_NAME + _FORWARD.format(where=_NAMED), _ALONG + _FORWARD.format(where=_PREFIXED)
+BACKWARD_NAMED = _BY_NAME + _BACKWARD.format(where=_NAMED)
+BACKWARD_PREFIXED = _ALONG + _BACKWARD.format(where=_PREFIXED)
 
 
 class Wanted(NamedTuple):

@@ -47,6 +47,9 @@ SQLITE = Dialect(
         "lock_place": "SELECT 1",
         # The log's position is the row's own number, without a second index.
         "position_key": "INTEGER PRIMARY KEY",
+        # After the table of a search along the log. Without statistics SQLite takes any index whose first column is
+        # compared, reads all of an environment and sorts it; the row's own number is no index to it and stays.
+        "by_position": "NOT INDEXED",
         "blob": "BLOB",
         # Both compare text by bytes.
         "text": "TEXT",
@@ -69,6 +72,7 @@ POSTGRES = Dialect(
         "lock_place": "SELECT pg_advisory_xact_lock_shared(hashtextextended(:function, 0)), "
         "pg_advisory_xact_lock(hashtextextended(:lock, 0))",
         "position_key": "BIGINT PRIMARY KEY",
+        "by_position": "",
         "blob": "BYTEA",
         "text": 'TEXT COLLATE "C"',
         "ilike": "ILIKE",

@@ -93,10 +93,10 @@ def _ranges(tx: Tx, wanted: Wanted) -> list[tuple[int, int]]:
     last = head(tx)
     if not wanted.since and not wanted.until:
         return [(1, last)]
-    low = _first_emitted(tx, wanted.since - SLACK_MS, last) if wanted.since else 1
-    high = _first_emitted(tx, wanted.until + SLACK_MS, last) - 1 if wanted.until else last
-    ranges = [(low, high)] if low <= high else []
     imported = store.imported_range(tx)
+    low = _first_emitted(tx, wanted.since - SLACK_MS, last, imported) if wanted.since else 1
+    high = _first_emitted(tx, wanted.until + SLACK_MS, last, imported) - 1 if wanted.until else last
+    ranges = [(low, high)] if low <= high else []
     if imported is None:
         return ranges
     if ranges and ranges[0][0] <= imported[1] + 1 and imported[0] <= ranges[0][1] + 1:
@@ -104,12 +104,17 @@ def _ranges(tx: Tx, wanted: Wanted) -> list[tuple[int, int]]:
     return sorted([*ranges, imported])
 
 
-def _first_emitted(tx: Tx, moment: Millis, last: int) -> int:
-    """The first position at which an event was emitted at `moment` or later, about; one beyond the last for none."""
+def _first_emitted(tx: Tx, moment: Millis, last: int, imported: tuple[int, int] | None) -> int:
+    """The first position at which an event was emitted at `moment` or later, about; one beyond the last for none.
+
+    The stretch from the first to the last imported event is passed over: it is looked at whatever the times.
+    """
+    first_imported, last_imported = imported or (0, 0)
     low, high = 1, last + 1
     while low < high:
         middle = (low + high) // 2
-        at = store.emitted_at_or_after(tx, middle)
+        inside = first_imported <= middle <= last_imported
+        at = store.time_from(tx, last_imported + 1 if inside else middle)
         if at is None or at >= moment:
             high = middle
         else:

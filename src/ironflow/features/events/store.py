@@ -9,7 +9,8 @@ from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
 _KINDS = "kind IN ('event', 'entity')"
-_PIECE = f"""FROM events WHERE position >= :lowest AND position <= :highest AND environment = :environment AND {_KINDS}
+_PIECE = f"""FROM events {{by_position}} WHERE position >= :lowest AND position <= :highest
+ AND environment = :environment AND {_KINDS}
  AND (:since = 0 OR created_at >= :since) AND (:until = 0 OR created_at < :until)
  AND (:source = '' OR source = :source) AND (:search = '' OR data {{ilike}} :like OR id = :search)
  AND (:any_name = 1 OR name IN {{each:names}})"""
@@ -21,12 +22,13 @@ WHERE environment = :environment AND name = :name AND position <= :position"""
 OLDEST_OF_NAME = """SELECT min(position) FROM events
 WHERE environment = :environment AND name = :name AND position >= :position"""
 NEXT_NAME = "SELECT min(name) FROM events WHERE environment = :environment AND name > :name"
-RECENT_NAMES = f"""SELECT name FROM events WHERE environment = :environment AND {_KINDS}
+RECENT_NAMES = f"""SELECT name FROM events {{by_position}} WHERE environment = :environment AND {_KINDS}
  AND (:since = 0 OR created_at >= :since) AND (:until = 0 OR created_at < :until) AND (:source = '' OR source = :source)
  AND position > :after ORDER BY position DESC LIMIT :limit"""
-IMPORTED = "SELECT min(position), max(position) FROM events WHERE imported_at IS NOT NULL"
-EMITTED_FROM = """SELECT created_at FROM events WHERE position >= :position AND imported_at IS NULL
-ORDER BY position LIMIT 1"""
+# Asked for together, both would be found by going through all of them.
+IMPORTED = """SELECT (SELECT min(position) FROM events WHERE imported_at IS NOT NULL),
+ (SELECT max(position) FROM events WHERE imported_at IS NOT NULL)"""
+TIME_FROM = "SELECT created_at FROM events WHERE position >= :position ORDER BY position LIMIT 1"
 
 MARKS_AFTER = """SELECT position, id, kind, COALESCE(imported_at, created_at) FROM events
 WHERE position > :position ORDER BY position LIMIT :limit"""
@@ -89,9 +91,9 @@ def imported_range(tx: Tx) -> tuple[int, int] | None:
     return (row[0], row[1]) if row and row[0] is not None else None
 
 
-def emitted_at_or_after(tx: Tx, position: int) -> Millis | None:
-    """When the first event from `position` on was emitted that was not imported; None when there is none."""
-    row = tx.row(EMITTED_FROM, {"position": position})
+def time_from(tx: Tx, position: int) -> Millis | None:
+    """The time of the first event from `position` on; None when there is none."""
+    row = tx.row(TIME_FROM, {"position": position})
     return row[0] if row else None
 
 

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from ironflow.base.ids import Ids
 from ironflow.base.json import read_json
-from ironflow.base.pattern import is_pattern, literal_prefix
 from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.model import Lease, Run
@@ -18,7 +17,8 @@ from ironflow.features.jobs import rules, store
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.runs.ledger import Ledger, event_text
 from ironflow.features.runs.waits import Wait, matches
-from ironflow.log.read import lock_head, named_after, records
+from ironflow.log.matching import Wanted, positions_after, records_at
+from ironflow.log.read import lock_head, records
 from ironflow.storage.port import Tx
 
 PAGE = 500
@@ -70,9 +70,9 @@ class Informer:
         if known is not None and known.status == "completed":
             return wait
         # Nothing is appended between this look and our commit: an event comes before the look or finds the wait.
-        lock_head(tx)
-        found = _found_in_run(tx, run, wait) if wait.look_back == "run" else None
-        return replace(wait, found=found or _found(tx, run, lease.log_position, wait, set()))
+        last = lock_head(tx)
+        found = _found_in_run(tx, run, last, wait) if wait.look_back == "run" else None
+        return replace(wait, found=found or _found(tx, run, lease.log_position, last, wait, set()))
 
     def _invoke(self, tx: Tx, run: Run, invoke: commands.Invoke) -> commands.Invoke:
         self._index.refresh(tx)
@@ -87,13 +87,13 @@ class Informer:
         return replace(invoke, child_run_id=self._ids.new("run"), refusal=refusal)
 
 
-def _found_in_run(tx: Tx, run: Run, wait: commands.WaitForEvent) -> str | None:
+def _found_in_run(tx: Tx, run: Run, last: int, wait: commands.WaitForEvent) -> str | None:
     """The first event after the one that started the run that no earlier wait of the run has taken."""
     started_by = records(tx, [run.event_id]).get(run.event_id)
     if started_by is None:
         # Not kept any more, so nobody knows where the run began; the execution's start is known.
         return None
-    return _found(tx, run, started_by.position, wait, _taken(tx, run), LOOK_BACK_MAX)
+    return _found(tx, run, started_by.position, last, wait, _taken(tx, run), LOOK_BACK_MAX)
 
 
 def _taken(tx: Tx, run: Run) -> set[str]:
@@ -103,23 +103,26 @@ def _taken(tx: Tx, run: Run) -> set[str]:
 
 
 def _found(
-    tx: Tx, run: Run, position: int, wait: commands.WaitForEvent, taken: set[str], events_max: int | None = None
+    tx: Tx,
+    run: Run,
+    position: int,
+    last: int,
+    wait: commands.WaitForEvent,
+    taken: set[str],
+    events_max: int | None = None,
 ) -> str | None:
-    """The first event after `position` that the wait is for, as the step returns it.
+    """The first event after `position` and up to `last` that the wait is for, as the step returns it.
 
     taken: ids of events that do not count. events_max: how many events of that name are looked at, None for all.
     """
     looked_for = Wait(run.id, "wait", wait.step_id, run.environment, wait.event, wait.path, wait.value, wait.expression)
-    pattern = is_pattern(wait.event)
-    first = literal_prefix(wait.event) if pattern else wait.event
-    last = first + "\U0010ffff" if pattern else wait.event
+    wanted = Wanted(run.environment, (wait.event,))
     seen = 0
-    while True:
-        page = named_after(tx, run.environment, first, last, position, PAGE)
-        for record in page:
+    while position < last and (events_max is None or seen < events_max):
+        found = positions_after(tx, wanted, position, last, PAGE)
+        for record in records_at(tx, found.positions):
             if record.id not in taken and matches(looked_for, record):
                 return event_text(record)
-        seen += len(page)
-        if len(page) < PAGE or (events_max is not None and seen >= events_max):
-            return None
-        position = page[-1].position
+        seen += len(found.positions)
+        position = found.searched
+    return None
