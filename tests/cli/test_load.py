@@ -3,7 +3,7 @@
 import pytest
 
 from ironflow.cli.exits import UsageError
-from ironflow.cli.load import load_functions, source_folder
+from ironflow.cli.load import load_functions, load_upcasters, source_folder
 
 SHOP = """
 from ironflow import function
@@ -77,3 +77,48 @@ def test_a_file_may_import_what_lies_beside_it(folder):
     assert [each.id for each in load_functions("shop/app.py:functions")] == ["greet"]
     assert source_folder("shop/app.py:functions") == (folder / "shop").resolve()
     assert source_folder("shop.app:functions") == folder
+
+
+EVENTS = """
+from ironflow import UpcasterRegistry, define_event
+
+first = define_event(name="order.placed", version=1)
+second = define_event(name="order.placed", version=2, upcast=lambda data: {**data, "currency": "EUR"})
+upcasters = UpcasterRegistry([first, second])
+same = upcasters
+"""
+
+
+@pytest.mark.parametrize("target", ["shop", "shop.py", "shop:functions", "shop.py:functions"])
+def test_upcasters_are_found_in_the_module_of_the_functions(folder, target):
+    (folder / "events.py").write_text(EVENTS)
+    (folder / "shop.py").write_text(SHOP + "from events import upcasters\n")
+
+    registry = load_upcasters(target)
+
+    assert registry is not None
+    assert registry.upcast("order.placed", {"id": 7}, 1) == {"id": 7, "currency": "EUR"}
+
+
+def test_a_module_need_not_have_upcasters(folder):
+    (folder / "shop.py").write_text(SHOP)
+    assert load_upcasters("shop") is None
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ("others = UpcasterRegistry()", "events has several upcaster registries: upcasters, same, others"),
+        (
+            "upcasters.register('order.placed', 3, 4, lambda data: data)",
+            "events:upcasters is not complete: event 'order.placed' cannot be brought from version 1 to 4",
+        ),
+    ],
+)
+def test_upcasters_that_cannot_be_applied_are_refused_at_once(folder, more, complaint):
+    (folder / "events.py").write_text(f"{EVENTS}{more}\n")
+
+    with pytest.raises(UsageError) as refused:
+        load_upcasters("events")
+
+    assert complaint in str(refused.value)

@@ -39,7 +39,10 @@ def statements() -> list[tuple[str, str]]:
         return [
             (f"{module.__name__.removeprefix('ironflow.')}.{name}", value)
             for name, value in vars(module).items()
-            if name[0].isalpha() and name.isupper() and isinstance(value, str) and re.search(r"SELECT.*FROM events\b", value, re.DOTALL)
+            if name[0].isalpha()
+            and name.isupper()
+            and isinstance(value, str)
+            and re.search(r"SELECT.*FROM events\b", value, re.DOTALL)
         ]
 
     return [each for module in (events, streams, matching, named, read, search) for each in of(module)]

@@ -24,7 +24,7 @@ def dev(
     max_concurrent_jobs: int = 10,
     cli: Here,
 ) -> int:
-    """Start a server and a worker for one file; a save restarts the worker.
+    """Start a server and a worker for one file, with its upcasters; a save restarts the worker.
 
     Every Python file beside that file is watched. The server runs as with `ironflow serve --dev`: without
     authentication, for this machine only. Ctrl-C ends both.

@@ -12,6 +12,7 @@ from ironflow.cli.exits import UsageError
 from ironflow.sdk.definitions import EventDefinition
 from ironflow.sdk.function import FunctionDefinition
 from ironflow.sdk.projection import ProjectionDefinition
+from ironflow.sdk.upcasting import UpcasterChainError, UpcasterRegistry
 
 Served = FunctionDefinition | ProjectionDefinition
 
@@ -65,6 +66,27 @@ def load_events(target: str) -> list[EventDefinition]:
     if not found:
         raise UsageError(f"{target} defines no event. Write ironflow.define_event(name=..., version=..., type=...).")
     return [found[place] for place in sorted(found)]
+
+
+def load_upcasters(target: str) -> UpcasterRegistry | None:
+    """The upcasters that the module of `target` has, whatever is named in it; None where it has none.
+
+    Errors raised by the module's own code rise unchanged. Raises UsageError for two of them, and for a missing step.
+    """
+    place = target.partition(":")[0]
+    found = {name: value for name, value in vars(_module(place)).items() if isinstance(value, UpcasterRegistry)}
+    if not found:
+        return None
+    registry = next(iter(found.values()))
+    if any(each is not registry for each in found.values()):
+        raise UsageError(
+            f"{place} has several upcaster registries: {', '.join(found)}. A worker takes one: put all steps into it."
+        )
+    try:
+        registry.check()
+    except UpcasterChainError as fault:
+        raise UsageError(f"{place}:{next(iter(found))} is not complete: {fault.message}") from None
+    return registry
 
 
 def source_folder(target: str) -> Path:

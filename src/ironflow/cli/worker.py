@@ -28,6 +28,8 @@ def worker(
 ) -> None:
     """Start a worker for functions and projections of yours.
 
+    An UpcasterRegistry in the same module brings old events to their latest versions before they see them.
+
     Ctrl-C lets it finish what it does; a second one ends it at once.
 
     Args:
@@ -52,7 +54,7 @@ def worker(
             )
         return
 
-    from ironflow.cli.load import load_served
+    from ironflow.cli.load import load_served, load_upcasters
     from ironflow.cli.tracebacks import show_users_frames
     from ironflow.sdk.function import FunctionDefinition
     from ironflow.sdk.projection import ProjectionDefinition
@@ -62,9 +64,11 @@ def worker(
     set_up_logs(log_level, log_format)
     sys.excepthook = show_users_frames
     served = load_served(functions)
+    upcasters = load_upcasters(functions)
     Worker(
         functions=[each for each in served if isinstance(each, FunctionDefinition)],
         projections=[each for each in served if isinstance(each, ProjectionDefinition)],
+        upcasters=upcasters,
         url=cli.url,
         api_key=cli.api_key,
         environment=cli.environment,
