@@ -20,6 +20,7 @@ BOUNDED = re.compile(
     r"INTEGER PRIMARY KEY|events_by_id \(id=\?\)|events_by_name \(environment=\? AND name[=><]"
     r"|events_by_entity \(environment=\? AND entity_id=\?|events_of_entities_by_run|events_imported$"
 )
+OF_THE_LOG = re.compile(r"SELECT.*FROM events\b", re.DOTALL)
 UNBOUNDED = re.compile(r"USE TEMP B-TREE|SCAN events")
 
 
