@@ -8,6 +8,7 @@ import pytest
 MODULE = """
 import dataclasses
 import msgspec
+import pydantic
 import ironflow
 
 
@@ -20,8 +21,14 @@ class Order(msgspec.Struct):
     lines: list[Line]
 
 
+class Refund(pydantic.BaseModel):
+    refund_id: str = pydantic.Field(alias="refundId")
+    cents: int = pydantic.Field(ge=1)
+
+
 placed_1 = ironflow.define_event(name="{event}", version=1, schema={{"type": "object"}})
 placed_2 = ironflow.define_event(name="{event}", version=2, type=Order, upcast=dict, description="An order.")
+refunded = ironflow.define_event(name="{event}/refunded", version=1, type=Refund)
 bare = ironflow.define_event(name="bare")
 """
 
@@ -45,16 +52,19 @@ def test_schemas_of_a_module_are_pushed_and_checked(ironflow, module, event):
     assert ironflow("schema", "check", module).code == 1
 
     dry = ironflow("schema", "push", module, "--dry-run", "--json").json
-    assert [each["status"] for each in dry["schemas"]] == ["new", "new"]
+    assert [each["status"] for each in dry["schemas"]] == ["new", "new", "new"]
     pushed = ironflow("schema", "push", module, "--json").json
-    assert [(each["version"], each["status"]) for each in pushed["schemas"]] == [(1, "created"), (2, "created")]
+    statuses = [(each["version"], each["status"]) for each in pushed["schemas"]]
+    assert statuses == [(1, "created"), (2, "created"), (1, "created")]
     assert ironflow("schema", "check", module).code == 0
     again = ironflow("schema", "push", module).out.split()
-    assert again.count("unchanged") == 2
+    assert again.count("unchanged") == 3
 
     found = ironflow("schema", "get", event, "--json").json
     assert (found["version"], found["description"]) == (2, "An order.")
     assert found["schema"]["$defs"]["Line"]["required"] == ["sku"]
+    of_model = ironflow("schema", "get", f"{event}/refunded", "--json").json["schema"]
+    assert (of_model["required"], of_model["properties"]["cents"]["minimum"]) == (["refundId", "cents"], 1)
     listed = ironflow("schema", "list", "--name", event).out.splitlines()
     assert [line.split()[:2] for line in listed[1:]] == [[event, "1"], [event, "2"]]
 

@@ -224,22 +224,6 @@ class Basket(msgspec.Struct):
     lines: list[Line]
 
 
-class Model:
-    """What pydantic models look like from outside."""
-
-    @classmethod
-    def model_json_schema(cls, ref_template: str) -> dict[str, Any]:
-        return {
-            "type": "object",
-            "properties": {"inner": {"$ref": ref_template.format(model="Inner")}},
-            "$defs": {"Inner": {"type": "string"}},
-        }
-
-
-class Holder(msgspec.Struct):
-    model: Model
-
-
 def test_types_become_json_schema():
     schema = schema_of(Basket)
 
@@ -247,13 +231,6 @@ def test_types_become_json_schema():
     assert schema["$defs"]["Basket"]["properties"]["lines"]["items"] == {"$ref": "#/$defs/Line"}
     assert schema["$ref"] == "#/$defs/Basket"
     assert schema_of(list[int]) == {"type": "array", "items": {"type": "integer"}}
-
-
-def test_a_model_within_a_struct_brings_its_definitions_along():
-    schema = schema_of(Holder)
-
-    assert schema["$defs"]["Inner"] == {"type": "string"}
-    assert schema["$defs"]["Holder"]["properties"]["model"]["properties"]["inner"] == {"$ref": "#/$defs/Inner"}
 
 
 def test_a_type_without_a_schema_is_refused():

@@ -26,7 +26,8 @@ def _encode_model(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
     if dump is None:
         raise TypeError(f"a {type(value).__name__} is not JSON")
-    return dump(mode="json")
+    # By alias, as its schema names the members and as it is read back.
+    return dump(mode="json", by_alias=True)
 
 
 _encode = msgspec.json.Encoder(enc_hook=_encode_model).encode
