@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -105,6 +105,56 @@ async def test_a_member_of_a_group_settles_its_events(server: Server):
                 other = await anext(events)
                 seen.append(other.id)
                 await other.ack()
+
+
+def test_scripts_are_members_of_groups_too(server: Server):
+    with sync.Client(server.address) as client:
+        client.consumer_groups.create("sdk-scripts", "topic:sdk.scripts", ack="manual")
+        client.publish("sdk.scripts", 1)
+        with client.subscribe("topic:sdk.scripts", group="sdk-scripts", ack="manual") as events:
+            first = next(events)
+            first.nak("0s")
+            again = next(events)
+            again.ack()
+
+    assert (first.data, again.id) == (1, first.id)
+
+
+async def test_an_entity_is_followed_with_its_versions(server: Server):
+    async with Client(server.address) as client:
+        for name in ("placed", "paid"):
+            await client.streams.append("o.7", f"order.{name}", {"n": name}, entity_type="order", metadata={"by": "me"})
+        # Its events fit the words of the pattern, and are another entity's.
+        await client.streams.append("o.7.b", "order.placed", entity_type="order")
+        async with aclosing(client.streams.subscribe("order", "o.7", after=0)) as events, asyncio.timeout(WITHIN_S):
+            first, second = await anext(events), await anext(events)
+            await client.streams.append("o.7", "order.sent")
+            third = await anext(events)
+        async with aclosing(client.streams.subscribe("order", replay=2)) as events:
+            every = [(await anext(events)).entity_id for _ in range(2)]
+
+    assert [(each.name, each.entity_version) for each in (first, second, third)] == [
+        ("order.placed", 1),
+        ("order.paid", 2),
+        ("order.sent", 3),
+    ]
+    assert (first.entity_type, first.entity_id, first.data, first.metadata) == (
+        "order",
+        "o.7",
+        {"n": "placed"},
+        {"by": "me"},
+    )
+    assert first.sequence < second.sequence < third.sequence
+    assert every == ["o.7.b", "o.7"]
+
+
+def test_scripts_follow_entities(server: Server):
+    with sync.Client(server.address) as client:
+        client.streams.append("cart-1", "item.added", {"sku": "a"}, entity_type="cart")
+        with closing(client.streams.subscribe("cart", "cart-1", replay=1)) as events:
+            event = next(events)
+
+    assert (event.name, event.data, event.entity_version) == ("item.added", {"sku": "a"}, 1)
 
 
 async def published(url: str, count: int) -> list[int]:

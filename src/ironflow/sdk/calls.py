@@ -24,6 +24,7 @@ class Calls:
     def __init__(
         self, caller: Caller, timeout: Duration, retries: Retries, transport: AsyncTransport | None = None
     ) -> None:
+        self.caller = caller
         self.transport = transport or AiohttpTransport(caller.url)
         self._headers = caller.headers()
         self._timeout_s = duration_ms(timeout) / 1000

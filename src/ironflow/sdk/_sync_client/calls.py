@@ -23,6 +23,7 @@ class Calls:
     """How operations are asked of one server. timeout: for a call with its retries, when it names none."""
 
     def __init__(self, caller: Caller, timeout: Duration, retries: Retries, transport: Transport | None = None) -> None:
+        self.caller = caller
         self.transport = transport or Urllib3Transport(caller.url)
         self._headers = caller.headers()
         self._timeout_s = duration_ms(timeout) / 1000

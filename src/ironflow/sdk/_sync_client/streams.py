@@ -2,14 +2,16 @@
 """`client.streams`: one append-only stream of events for each entity."""
 
 from builtins import list as list_
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 from ironflow.features.streams import contract
 from ironflow.features.streams.contract import Appended, StreamInfo
 from ironflow.sdk._sync_client.calls import Calls
+from ironflow.sdk.entity_events import EntityEvent, entity_event
 from ironflow.sdk.payload import to_payload
+from ironflow.sdk.blocking_subscription import Backpressure, OnError, Subscription, Wish
 from ironflow.sdk.views import HistoryEntry, Snapshot, StreamEvent, view
 
 Direction = Literal["forward", "backward"]
@@ -104,6 +106,31 @@ class Streams:
             for entry in page.entries:
                 yield view(HistoryEntry, entry)
             version = page.next_cursor
+
+    def subscribe(
+        self,
+        entity_type: str,
+        entity_id: str = "*",
+        *,
+        replay: int = 0,
+        after: int | None = None,
+        filter: str = "",
+        backpressure: Backpressure | None = None,
+        on_error: OnError | None = None,
+    ) -> Generator[EntityEvent, None]:
+        """The entity's events as they are appended, for ever. It connects again by itself and goes on where it was.
+
+        entity_id: "*" for every entity of the type. replay: the last n events first. after: all that follow this
+        sequence first, 0 for all there are. filter: CEL over data, topic, name and timestamp.
+        on_error, and what is raised: as of `client.subscribe`. Close it to end it.
+        """
+        wish = Wish(f"entity:{entity_type}.{entity_id}.>", replay, after, filter, backpressure=backpressure)
+        with Subscription(self._calls.caller, wish, on_error) as events:
+            for received in events:
+                event = entity_event(received, entity_type)
+                # The words of a pattern do not say where an id with dots ends: `a.>` means those of `a.b` too.
+                if entity_id in ("*", event.entity_id):
+                    yield event
 
     def create_snapshot(self, entity_id: str, entity_version: int, state: Any, *, entity_type: str = "") -> str:
         """Keeps what the entity is after `entity_version`; answers the snapshot's id.
