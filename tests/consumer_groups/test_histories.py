@@ -2,8 +2,11 @@
 
 The account that the test keeps of what it was given and what it said is compared with what the server tells in the
 end: each message was acked once and never came again, or is a dead letter with a reason.
+
+IRONFLOW_HISTORY_STEPS: how much happens in each life (40).
 """
 
+import os
 import random
 from collections import defaultdict
 from contextlib import AsyncExitStack
@@ -21,6 +24,7 @@ from tests.support.work import Work
 MAX_REDELIVERIES = 3
 DELAY_MS = 1_000
 SEEDS = [1, 20, 300]
+STEPS = int(os.environ.get("IRONFLOW_HISTORY_STEPS", "40"))
 
 
 @dataclass
@@ -167,7 +171,7 @@ class Life:
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_each_message_is_acked_once_or_dead_with_a_reason(house: Work, seed: int):
-    await Life([house], seed).run(steps=80)
+    await Life([house], seed).run(STEPS)
 
 
 @pytest.mark.postgres
@@ -176,4 +180,4 @@ async def test_the_same_holds_for_members_at_two_servers(postgres_url: str, seed
     async with AsyncExitStack() as stack:
         one = await stack.enter_async_context(open_house(Work, postgres_url))
         two = await stack.enter_async_context(open_house(Work, postgres_url))
-        await Life([one, two], seed).run(steps=60)
+        await Life([one, two], seed).run(STEPS)

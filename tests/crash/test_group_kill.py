@@ -1,10 +1,12 @@
 """A group under load whose server is killed again and again: what was acknowledged to publishers reaches a member.
 
 Two accounts outside of the server: messages whose publishing was answered, and messages that members were given.
+IRONFLOW_CRASH_ROUNDS: how many kills (2).
 """
 
 import asyncio
 import json
+import os
 import random
 from pathlib import Path
 
@@ -17,9 +19,10 @@ from tests.crash.processes import Process
 from tests.support.services import fresh_schema
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+ROUNDS = int(os.environ.get("IRONFLOW_CRASH_ROUNDS", "2"))
 
-ROUNDS = 4
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180 + ROUNDS * 15)]
+
 GROUP = {
     "name": "billing",
     "pattern": "topic:mail",

@@ -1,5 +1,9 @@
-"""Rubbish in every field of every operation: always a clear refusal, never an error of the server's own."""
+"""Rubbish in every field of every operation: always a clear refusal, never an error of the server's own.
 
+IRONFLOW_RUBBISH: 1 to send all of it to PostgreSQL too; else every fifth piece, as most is refused before it gets there.
+"""
+
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +19,8 @@ from tests.house.contracts import all_operations
 from tests.support.asgi import ask
 from tests.support.work import Work, step
 from tests.wire.sample import Scene, sample
+
+ALL_OF_IT = os.environ.get("IRONFLOW_RUBBISH") == "1"
 
 # What a field may be given in a JSON body, as it stands there.
 IN_BODY = [
@@ -143,14 +149,18 @@ def paths(operation: Operation[Any, Any], values: dict[str, Any]) -> Iterator[tu
                     yield route.method, f"{path}?{name}={rubbish}"
 
 
-async def test_no_request_is_answered_with_an_error_of_the_servers_own(house: Work):
+async def test_no_request_is_answered_with_an_error_of_the_servers_own(house: Work, database_url: str):
     scene = await a_scene(house)
     acknowledged: list[str] = []
     asked = 0
+    # No list of rubbish has a multiple of five, so that in one field or another all of it is sent.
+    every = 5 if database_url.startswith("postgres") and not ALL_OF_IT else 1
 
     async def check(method: str, target: str, body: bytes = b"") -> None:
         nonlocal asked
         asked += 1
+        if asked % every:
+            return
         answer = await ask(house.inside.app, method, target, body)
         assert answer.status < 500, (method, target, body[:300], answer.body)
         if answer.status >= 400:
