@@ -1,6 +1,6 @@
 """Rubbish in every field of every operation: always a clear refusal, never an error of the server's own.
 
-IRONFLOW_RUBBISH: 1 to send all of it to PostgreSQL too; else every fifth piece, as most is refused before it gets there.
+IRONFLOW_RUBBISH: 1 to send all of it to PostgreSQL too; else every fifth piece: most is refused before it gets there.
 """
 
 import os
