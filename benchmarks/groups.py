@@ -3,7 +3,8 @@ a message with a member?
 
 Method: a backlog is published first. Then four members on WebSockets ack each message as it comes; the time ends when
 the server says that nothing is left, so every ack is on the disk. The delay is from sending a publish to having the
-message, one at a time, with one member.
+message, one at a time, with one member. Last, what a publish costs the server without and with members of groups that
+read other topics.
 """
 
 import asyncio
@@ -14,14 +15,17 @@ import aiohttp
 
 from benchmarks.answers import Figure
 from benchmarks.load import ClosedLoop, percentile
-from benchmarks.processes import Ground
-from benchmarks.publish import PUBLISH
+from benchmarks.processes import Ground, Process
+from benchmarks.publish import PUBLISH, publish
 from ironflow import Client
 
 BACKLOG = 20_000
 MEMBERS = 4
 MAX_INFLIGHT = 1_000
 DELAYS = 300
+BYSTANDERS = 100
+OTHERS_S = 3.0
+PUBLISHERS = 16
 TOPIC = "bench.plain"
 
 
@@ -34,11 +38,20 @@ async def run(ground: Ground) -> list[Figure]:
         count, seconds = await work_off(client, address)
         spent_us = (server.cpu_seconds() - before) / count * 1e6
         delays_ms = await delays(client, address)
+        alone_us = (await publish(server, address, PUBLISHERS, OTHERS_S)).spent_us
+        among_us = await among_bystanders(server, address)
     return [
         Figure(name="messages acked by 4 members", value=count / seconds, unit="/s", target=5_000),
         Figure(name="processor time of the server for one", value=spent_us, unit="µs", better="less"),
         Figure(name="publish to member p50", value=percentile(delays_ms, 50), unit="ms", better="less"),
         Figure(name="publish to member p99", value=percentile(delays_ms, 99), unit="ms", better="less"),
+        Figure(
+            name=f"processor time of a publish with {BYSTANDERS} groups of other topics, in units of one without",
+            value=among_us / alone_us,
+            unit="times",
+            target=1.1,
+            better="less",
+        ),
     ]
 
 
@@ -66,6 +79,19 @@ async def member(session: aiohttp.ClientSession, address: str, seen: set[str]) -
             if frame["type"] == "event":
                 seen.add(frame["eventId"])
                 await socket.send_str(f'{{"type":"ack","eventId":"{frame["eventId"]}","ackType":"ack"}}')
+
+
+async def among_bystanders(server: Process, address: str) -> float:
+    """The server's microseconds for a publish while members of many groups wait for other topics."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{address}/ws") as socket:
+        wishes = [
+            {"pattern": f"topic:other.{number}.>", "options": {"consumerGroup": f"other-{number}"}}
+            for number in range(BYSTANDERS)
+        ]
+        await socket.send_json({"type": "subscribe", "subscriptions": wishes})
+        results = (await socket.receive_json())["results"]
+        assert all(result["status"] == "ok" for result in results), results
+        return (await publish(server, address, PUBLISHERS, OTHERS_S)).spent_us
 
 
 async def delays(client: Client, address: str) -> list[float]:

@@ -74,6 +74,21 @@ async def test_an_append_rings_the_log(db: Database, broker: LocalBroker) -> Non
         assert await bell.wait(10)
 
 
+async def test_the_ring_says_what_was_appended_unless_that_is_too_much(db: Database, broker: LocalBroker) -> None:
+    heard: list[set[str]] = []
+    broker.listen("log", heard.append)
+
+    def many(count: int) -> Callable[[Tx], object]:
+        return lambda tx: append(tx, [replace(record(f"{count}-{n}"), name=f"order.n{n}") for n in range(count)])
+
+    await db.write(many(1))
+    await db.write(many(2))
+    await db.write(many(100))
+
+    one, two = "default\nevent\norder.n0", "default\nevent\norder.n1"
+    assert heard == [{one}, {one, two}, {""}]
+
+
 async def test_a_transaction_that_fails_gives_its_positions_back(db: Database) -> None:
     def fail(tx: Tx) -> None:
         appending("never")(tx)

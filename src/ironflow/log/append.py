@@ -5,13 +5,15 @@ only when all smaller ones are, on PostgreSQL too, and a follower may trust "eve
 A transaction that fails gives its positions back. Take them as late in the transaction as you can.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
+# So many different names of one append are told with its rings.
+KEYS_MAX = 16
 TAKE_POSITIONS = "UPDATE log_head SET position = position + :count WHERE name = 'log' RETURNING position"
 INSERT = """INSERT INTO events
 (position, id, environment, kind, name, data, metadata, version, source, namespace, idempotency_key, run_id,
@@ -22,7 +24,7 @@ VALUES (:position, :id, :environment, :kind, :name, :data, :metadata, :version, 
 
 
 def append(tx: Tx, records: Sequence[Record]) -> list[Record]:
-    """Appends in the order given; the records with their positions. Rings `log`."""
+    """Appends in the order given; the records with their positions. Rings `log`, with keys that `key_of` makes."""
     if not records:
         return []
     row = tx.row(TAKE_POSITIONS, {"count": len(records)})
@@ -31,5 +33,19 @@ def append(tx: Tx, records: Sequence[Record]) -> list[Record]:
     first = row[0] - len(records) + 1
     placed = [replace(record, position=first + place) for place, record in enumerate(records)]
     tx.many(INSERT, [{name: getattr(record, name) for name in Record.__struct_fields__} for record in placed])
-    tx.ring("log")
+    for key in _keys(placed):
+        tx.ring("log", key)
     return placed
+
+
+def key_of(record: Record) -> str:
+    """What the ring for a record says of it: environment, kind and name, a line each."""
+    return f"{record.environment}\n{record.kind}\n{record.name}"
+
+
+def _keys(records: Sequence[Record]) -> Collection[str]:
+    if len(records) == 1:
+        return (key_of(records[0]),)
+    keys = {key_of(record) for record in records}
+    # Many keys cost more than somebody who looks in vain: the empty one means all.
+    return keys if len(keys) <= KEYS_MAX else ("",)

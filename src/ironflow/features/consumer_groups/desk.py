@@ -1,7 +1,7 @@
 """The desk of the members at this server: events are handed out as they come, what was written is settled.
 
 One task at a time does both, for all groups together, so that they share commits; it runs while there is work. It
-looks again whenever the log or a group has rung.
+looks again whenever a group has rung, or the log for something that the group's pattern may mean.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from ironflow.features.consumer_groups import rules
 from ironflow.features.consumer_groups.claiming import Ask, Claimed, claim
 from ironflow.features.consumer_groups.contract import AckMode, BackpressureMode, GroupNotFound
 from ironflow.features.consumer_groups.member import Member
+from ironflow.features.consumer_groups.reading import Reading
 from ironflow.features.consumer_groups.settling import RING, Word, settle
 from ironflow.storage.port import Database
 
@@ -35,13 +36,14 @@ class Desk:
         # Group id -> members by id; who was served last stands last.
         self._groups: dict[str, dict[str, Member]] = {}
         self._members: dict[str, Member] = {}
+        self._reading = Reading()
         # Group id -> (up to where it was searched, the version that was searched for).
         self._searched: dict[str, tuple[int, int]] = {}
         self._to_look: dict[str, None] = {}
         self._to_settle: dict[Member, None] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
-        broker.listen("log", lambda _: self.look_everywhere())
+        broker.listen("log", self._appended)
         broker.listen(RING, lambda keys: self.look(self._groups if "" in keys else keys & self._groups.keys()))
 
     def add(self, member: Member) -> None:
@@ -50,6 +52,7 @@ class Desk:
             raise Unavailable("The server is shutting down. Join again.")
         self._groups.setdefault(member.group.id, {})[member.id] = member
         self._members[member.id] = member
+        self._reading.add(member.group)
         self.look([member.group.id])
 
     def remove(self, member: Member) -> None:
@@ -60,6 +63,7 @@ class Desk:
         if not members:
             self._groups.pop(member.group.id, None)
             self._searched.pop(member.group.id, None)
+            self._reading.remove(member.group.id)
 
     def member(self, member_id: str) -> Member | None:
         return self._members.get(member_id)
@@ -94,6 +98,13 @@ class Desk:
 
     def look_everywhere(self) -> None:
         self.look(self._groups)
+
+    def _appended(self, keys: set[str]) -> None:
+        if "" in keys:
+            self.look_everywhere()
+            return
+        for key in keys:
+            self.look(self._reading.of(key))
 
     async def _work(self) -> None:
         try:
@@ -149,6 +160,8 @@ class Desk:
             return
         for member in members.values():
             member.group = claimed.group
+        if members:
+            self._reading.add(claimed.group)
         self._searched[ask.group_id] = (claimed.searched, claimed.group.version)
         for handed in claimed.handed:
             # Who left while the commit was under way gives everything back itself, this too.

@@ -8,9 +8,9 @@ what lies between its own and that.
 import asyncio
 from typing import NamedTuple, Protocol
 
+from ironflow.base.pattern_index import PatternIndex
 from ironflow.features.subscriptions.contract import InvalidSubscription
 from ironflow.features.subscriptions.entry import Entry, entry_of
-from ironflow.features.subscriptions.index import PatternIndex
 from ironflow.features.subscriptions.subscription import PAGE, PAGE_BYTES, Subscription
 from ironflow.log.read import head
 from ironflow.log.record import EVERYWHERE, Record

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ironflow.base.notice import Notice, Notices
+from ironflow.base.pattern_index import PatternIndex
 from ironflow.base.time import Millis
 from ironflow.features.subscriptions.contract import SequenceNotKept
 from ironflow.features.subscriptions.entry import Entry
 from ironflow.features.subscriptions.feed import Page
-from ironflow.features.subscriptions.index import PatternIndex
 from ironflow.features.subscriptions.subscription import PAGE, Subscription
 from ironflow.log.record import Record
 

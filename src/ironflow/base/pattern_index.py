@@ -1,4 +1,4 @@
-"""Which subscriptions an event is for: a tree of pattern words, so that a thousand other patterns cost nothing."""
+"""Whose pattern an event fits: a tree of pattern words, so that a thousand other patterns cost nothing."""
 
 from collections.abc import Iterator
 from typing import Generic, TypeVar

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ironflow.base.pattern import matches
-from ironflow.features.subscriptions.index import PatternIndex
+from ironflow.base.pattern_index import PatternIndex
 
 WORDS = st.sampled_from(["a", "b", "ab", "*", "a*", "c"])
 PATTERNS = st.builds(
