@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ironflow.sdk.subscription import Received
+from ironflow.sdk.subscription import Delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class EntityEvent:
     metadata: Mapping[str, Any] | None = None
 
 
-def entity_event(received: Received, entity_type: str) -> EntityEvent:
+def entity_event(received: Delivered, entity_type: str) -> EntityEvent:
     """The event within what was received. Source: protocol/connectrpc.md 7."""
     told: Mapping[str, Any] = received.data
     return EntityEvent(
