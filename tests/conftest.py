@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.databases import PostgresSchema, SqliteFiles
 from tests.support.house import open_house
 from tests.support.services import SERVICES, Service, find_nats, find_postgres, fresh_database, fresh_schema, sweep
 from tests.support.work import Work
@@ -50,7 +51,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in SERVICES:
-            if f"{name}_url" in getattr(item, "fixturenames", ()):
+            if {f"{name}_url", f"empty_{name}_url"} & set(getattr(item, "fixturenames", ())):
                 item.add_marker(name)
 
 
@@ -81,9 +82,27 @@ def postgres_database() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def kept_postgres() -> Iterator[PostgresSchema]:
+    with fresh_database(_url(find_postgres())) as address:
+        yield PostgresSchema(address)
+
+
+@pytest.fixture(scope="session")
+def kept_sqlite(tmp_path_factory: pytest.TempPathFactory) -> SqliteFiles:
+    return SqliteFiles(tmp_path_factory.mktemp("kept"))
+
+
 @pytest.fixture
-def postgres_url(postgres_database: str) -> Iterator[str]:
-    """The address of a new, empty PostgreSQL schema, gone after the test: `--db` takes it as it takes a database's."""
+def postgres_url(kept_postgres: PostgresSchema) -> Iterator[str]:
+    """The address of a PostgreSQL schema with our tables and no rows: `--db` takes it as it takes a database's."""
+    with kept_postgres.lent() as address:
+        yield address
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_database: str) -> Iterator[str]:
+    """The address of a new PostgreSQL schema without a table, gone after the test."""
     with fresh_schema(postgres_database) as address:
         yield address
 
@@ -94,11 +113,25 @@ def nats_url() -> str:
     return _url(find_nats())
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """What `--db` takes: a new SQLite file, then a new PostgreSQL schema; the test runs once on each."""
+    """What `--db` takes: a SQLite file, then a PostgreSQL schema, as a server leaves them that has just started.
+
+    The test runs once on each.
+    """
     if request.param == "postgres":
         return request.getfixturevalue("postgres_url")
+    return request.getfixturevalue("kept_sqlite").put(tmp_path / "ironflow.db")
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """As `database_url`, without our tables: there is no file yet, and the schema is new."""
+    if request.param == "postgres":
+        return request.getfixturevalue("empty_postgres_url")
     return str(tmp_path / "ironflow.db")
 
 

@@ -18,15 +18,15 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
 
 async def test_a_server_killed_while_it_makes_its_tables_leaves_a_database_that_opens(
-    tmp_path: Path, database_url: str
+    tmp_path: Path, empty_database_url: str
 ):
     print(f"IRONFLOW_CRASH_SEED={SEED}")
-    with Scene(tmp_path, database_url, seed=SEED) as scene:
+    with Scene(tmp_path, empty_database_url, seed=SEED) as scene:
         for number in range(TRIES):
-            forget(database_url)
+            forget(empty_database_url)
             for _ in range(scene.chance.randint(1, 3)):
                 starting = scene.begin_server()
-                await became(lambda: is_opening(database_url), within_s=10)
+                await became(lambda: is_opening(empty_database_url), within_s=10)
                 await became(lambda: False, scene.chance.uniform(0, MIGRATING_S))
                 starting.kill()
             await scene.start_server()
@@ -35,8 +35,8 @@ async def test_a_server_killed_while_it_makes_its_tables_leaves_a_database_that_
                 event = await client.events.get(emitted.event_id)
                 assert (event.position, event.data) == (1, {"number": number})
             assert scene.stop_server() == 0
-            if not database_url.startswith("postgres"):
-                assert integrity(database_url) == "ok"
+            if not empty_database_url.startswith("postgres"):
+                assert integrity(empty_database_url) == "ok"
 
 
 def is_opening(database: str) -> bool:

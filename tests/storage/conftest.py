@@ -23,8 +23,8 @@ def only_notes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def db(database_url: str, broker: LocalBroker, only_notes: None) -> AsyncIterator[Database]:
+async def db(empty_database_url: str, broker: LocalBroker, only_notes: None) -> AsyncIterator[Database]:
     """An open database of either kind with a table of notes."""
-    opened = await open_database(database_url, broker, now=0)
+    opened = await open_database(empty_database_url, broker, now=0)
     yield opened
     await opened.close()

@@ -35,34 +35,34 @@ def test_the_migrations_are_numbered_from_one_each_once_and_named() -> None:
     assert all(each.name and each.statements for each in migrations())
 
 
-async def test_a_new_database_gets_all_of_them_in_order(database_url: str) -> None:
-    db = await opened(database_url, now=5)
+async def test_a_new_database_gets_all_of_them_in_order(empty_database_url: str) -> None:
+    db = await opened(empty_database_url, now=5)
 
     assert await db.read(applied) == [(number, name, 5) for number, name in ALL]
     await db.close()
 
 
-async def test_opening_again_applies_nothing(database_url: str) -> None:
-    await (await opened(database_url, now=5)).close()
+async def test_opening_again_applies_nothing(empty_database_url: str) -> None:
+    await (await opened(empty_database_url, now=5)).close()
 
-    db = await opened(database_url, now=9)
+    db = await opened(empty_database_url, now=9)
 
     assert {at for _, _, at in await db.read(applied)} == {5}
     await db.close()
 
 
 async def test_an_older_database_gets_what_it_lacks_and_keeps_what_it_has(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Migration(1, "shelves", ("CREATE TABLE shelves (name {text} PRIMARY KEY)",))
     second = Migration(2, "boards", ("ALTER TABLE shelves ADD COLUMN boards BIGINT NOT NULL DEFAULT 3",))
     use(monkeypatch, first)
-    db = await opened(database_url, now=1)
+    db = await opened(empty_database_url, now=1)
     await db.write(lambda tx: tx.run("INSERT INTO shelves (name) VALUES ('pine')"))
     await db.close()
 
     use(monkeypatch, first, second)
-    db = await opened(database_url, now=2)
+    db = await opened(empty_database_url, now=2)
 
     assert await db.read(applied) == [(1, "shelves", 1), (2, "boards", 2)]
     assert await db.read(lambda tx: tx.rows("SELECT name, boards FROM shelves")) == [("pine", 3)]
@@ -70,7 +70,7 @@ async def test_an_older_database_gets_what_it_lacks_and_keeps_what_it_has(
 
 
 async def test_a_migration_that_fails_is_undone_whole_and_those_before_it_stand(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Migration(1, "shelves", ("CREATE TABLE shelves (name {text})",))
     broken = Migration(2, "boards", ("CREATE TABLE boards (name {text})", "CREATE TABLE boards (name {text})"))
@@ -78,40 +78,42 @@ async def test_a_migration_that_fails_is_undone_whole_and_those_before_it_stand(
     use(monkeypatch, first, broken)
 
     with pytest.raises(CannotOpen, match="boards"):
-        await opened(database_url)
+        await opened(empty_database_url)
 
     use(monkeypatch, first, mended)
-    db = await opened(database_url, now=7)
+    db = await opened(empty_database_url, now=7)
     assert await db.read(applied) == [(1, "shelves", 0), (2, "boards", 7)]
     await db.close()
 
 
-async def test_a_newer_database_is_refused_and_not_touched(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_newer_database_is_refused_and_not_touched(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = Migration(1, "shelves", ("CREATE TABLE shelves (name {text})",))
     second = Migration(2, "boards", ("CREATE TABLE boards (name {text})",))
     use(monkeypatch, first, second)
-    await (await opened(database_url)).close()
+    await (await opened(empty_database_url)).close()
 
     use(monkeypatch, first)
     with pytest.raises(DatabaseTooNew, match="is at schema 2, this program knows up to 1") as refused:
-        await opened(database_url)
+        await opened(empty_database_url)
 
     assert refused.value.exit_code == 78
     use(monkeypatch, first, second)
-    db = await opened(database_url)
+    db = await opened(empty_database_url)
     assert len(await db.read(applied)) == 2
     await db.close()
 
 
-async def test_nodes_that_start_together_on_an_empty_postgresql_all_start(postgres_url: str) -> None:
-    nodes = await asyncio.gather(*(opened(postgres_url, now=node) for node in range(4)))
+async def test_nodes_that_start_together_on_an_empty_postgresql_all_start(empty_postgres_url: str) -> None:
+    nodes = await asyncio.gather(*(opened(empty_postgres_url, now=node) for node in range(4)))
 
     assert [(number, name) for number, name, _ in await nodes[0].read(applied)] == ALL
     for node in nodes:
         await node.close()
 
 
-async def test_both_databases_get_the_same_tables_and_columns(tmp_path: Path, postgres_url: str) -> None:
+async def test_both_databases_get_the_same_tables_and_columns(tmp_path: Path, empty_postgres_url: str) -> None:
     sqlite = await opened(str(tmp_path / "ironflow.db"))
     tables = [
         row[0] for row in await sqlite.read(lambda tx: tx.rows("SELECT name FROM sqlite_master WHERE type = 'table'"))
@@ -122,9 +124,9 @@ async def test_both_databases_get_the_same_tables_and_columns(tmp_path: Path, po
         if not table.startswith("sqlite_")
     }
     await sqlite.close()
-    await (await opened(postgres_url)).close()
+    await (await opened(empty_postgres_url)).close()
 
-    with psycopg.connect(postgres_url) as connection:
+    with psycopg.connect(empty_postgres_url) as connection:
         found = connection.execute(
             "SELECT table_name, column_name FROM information_schema.columns "
             "WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position"

@@ -251,8 +251,8 @@ async def test_a_postgresql_address_that_is_none_is_refused() -> None:
         await open_database("postgresql://[", LocalBroker(), now=0)
 
 
-async def test_a_postgresql_database_that_is_not_there_is_named(postgres_url: str) -> None:
-    missing = postgres_url.partition("?")[0] + "_no"
+async def test_a_postgresql_database_that_is_not_there_is_named(empty_postgres_url: str) -> None:
+    missing = empty_postgres_url.partition("?")[0] + "_no"
     with pytest.raises(CannotOpen, match="does not exist"):
         await open_database(missing, LocalBroker(), now=0)
 

@@ -19,8 +19,8 @@ SET = "UPDATE notes SET body = :body WHERE name = :name"
 
 
 @pytest.fixture
-async def db(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
-    opened = await open_postgres(postgres_url, LocalBroker(), now=0)
+async def db(empty_postgres_url: str) -> AsyncIterator[PostgresDatabase]:
+    opened = await open_postgres(empty_postgres_url, LocalBroker(), now=0)
     yield opened
     await opened.close()
 
@@ -63,9 +63,9 @@ async def test_a_transaction_that_always_conflicts_is_storage_failed_in_the_end(
     assert 1 < len(tries) < 20
 
 
-async def test_nothing_is_answered_before_commit_has_returned(db: Database, postgres_url: str) -> None:
+async def test_nothing_is_answered_before_commit_has_returned(db: Database, empty_postgres_url: str) -> None:
     """COMMIT waits in a deferred trigger for a lock that the test holds."""
-    with psycopg.connect(postgres_url, autocommit=True) as other:
+    with psycopg.connect(empty_postgres_url, autocommit=True) as other:
         other.execute("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
                       "$$BEGIN PERFORM pg_advisory_xact_lock(77); RETURN NULL; END$$")  # fmt: skip
         other.execute("CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED "
@@ -89,9 +89,9 @@ async def test_nothing_is_answered_before_commit_has_returned(db: Database, post
     assert await db.read(names) == ["a"]
 
 
-async def test_connections_that_the_server_ended_are_replaced(db: Database, postgres_url: str) -> None:
+async def test_connections_that_the_server_ended_are_replaced(db: Database, empty_postgres_url: str) -> None:
     await asyncio.gather(*(db.read(names) for _ in range(POOL_SIZE)))
-    with psycopg.connect(postgres_url, autocommit=True) as other:
+    with psycopg.connect(empty_postgres_url, autocommit=True) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -131,9 +131,9 @@ async def test_a_caller_that_leaves_during_the_commit_leaves_a_whole_transaction
     assert await db.read(names) == ["a"]
 
 
-async def test_a_ring_from_another_node_after_closing_starts_nothing(postgres_url: str) -> None:
+async def test_a_ring_from_another_node_after_closing_starts_nothing(empty_postgres_url: str) -> None:
     broker = LocalBroker()
-    db = await open_postgres(postgres_url, broker, now=0)
+    db = await open_postgres(empty_postgres_url, broker, now=0)
     told: list[set[str]] = []
     db.join("notes", lambda tx, keys: told.append(keys))
     await db.close()

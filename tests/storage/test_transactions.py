@@ -22,12 +22,12 @@ async def test_what_is_written_is_read_and_peeked_at_once(db: Database) -> None:
     assert await db.peek(names) == ["milk"]
 
 
-async def test_what_was_written_is_there_after_opening_again(database_url: str) -> None:
-    db = await open_database(database_url, LocalBroker(), now=0)
+async def test_what_was_written_is_there_after_opening_again(empty_database_url: str) -> None:
+    db = await open_database(empty_database_url, LocalBroker(), now=0)
     await db.write(adding("milk"))
     await db.close()
 
-    again = await open_database(database_url, LocalBroker(), now=0)
+    again = await open_database(empty_database_url, LocalBroker(), now=0)
 
     assert await again.read(names) == ["milk"]
     await again.close()
@@ -167,21 +167,21 @@ async def test_a_cancelled_caller_breaks_nobody_and_its_transaction_is_whole(db:
     assert set(await db.read(names)) >= {*answers[1::2], "last"}
 
 
-async def test_close_waits_for_what_was_asked_before(database_url: str) -> None:
-    db = await open_database(database_url, LocalBroker(), now=0)
+async def test_close_waits_for_what_was_asked_before(empty_database_url: str) -> None:
+    db = await open_database(empty_database_url, LocalBroker(), now=0)
     writing = [asyncio.ensure_future(db.write(adding(f"{number:02}"))) for number in range(30)]
     await asyncio.sleep(0)
 
     await db.close()
 
     assert await asyncio.gather(*writing) == [f"{number:02}" for number in range(30)]
-    again = await open_database(database_url, LocalBroker(), now=0)
+    again = await open_database(empty_database_url, LocalBroker(), now=0)
     assert len(await again.read(names)) == 30
     await again.close()
 
 
-async def test_a_closed_database_refuses_with_storage_failed_and_may_be_closed_again(database_url: str) -> None:
-    db = await open_database(database_url, LocalBroker(), now=0)
+async def test_a_closed_database_refuses_with_storage_failed_and_may_be_closed_again(empty_database_url: str) -> None:
+    db = await open_database(empty_database_url, LocalBroker(), now=0)
     await db.close()
     await db.close()
 

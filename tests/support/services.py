@@ -111,11 +111,17 @@ def fresh_schema(database: str) -> Iterator[str]:
     name = f"{PREFIX}_{next(_numbers)}"
     _run(database, sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
     try:
-        yield f"{database}{'&' if '?' in database else '?'}{urlencode({'options': f'-csearch_path={name}'})}"
+        yield at_schema(database, name)
     finally:
         with suppress(psycopg.errors.LockNotAvailable), psycopg.connect(database, autocommit=True) as connection:
             connection.execute("SET lock_timeout = '2s'")
             connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+def at_schema(database: str, schema: str, **settings: str) -> str:
+    """`database` as somebody sees it to whom this schema is all there is; settings: of the server, for connections."""
+    options = " ".join(f"-c{name}={value}" for name, value in {"search_path": schema, **settings}.items())
+    return f"{database}{'&' if '?' in database else '?'}{urlencode({'options': options}, quote_via=quote)}"
 
 
 def sweep(server: str) -> list[str]:
