@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ironflow import sync
-from ironflow.features.projections import rules
 from ironflow.features.projections.contract import ProjectionNotFound
 from tests.crash.processes import Process
+from tests.projections.short_leases import LEASE_MS
 from tests.support.waiting import eventually
 from tests.wire.server_process import a_server
 
@@ -26,7 +26,7 @@ def test_runners_killed_at_any_moment_lose_and_repeat_nothing(tmp_path: Path):
     chance = random.Random(20261121)
     expected: dict[str, list[int]] = {each: [] for each in PARTITIONS}
     numbers = iter(range(10_000))
-    with a_server(tmp_path) as server, sync.Client(server.address) as client:
+    with a_server(tmp_path, program="tests.projections.short_leases") as server, sync.Client(server.address) as client:
         # Two at a time: one works, the other stands by.
         runners = [a_runner(tmp_path, each, server.address) for each in range(2)]
         try:
@@ -44,7 +44,7 @@ def test_runners_killed_at_any_moment_lose_and_repeat_nothing(tmp_path: Path):
                 runners.pop(0).kill()
                 runners.append(a_runner(tmp_path, number, server.address))
             # The lease of one that was killed has to end first.
-            eventually(lambda: caught_up(client), within_s=rules.LEASE_MS / 1000 + 30)
+            eventually(lambda: caught_up(client), within_s=LEASE_MS / 1000 + 30)
             states = {each: client.projections.get("listing", partition=each).state["seen"] for each in PARTITIONS}
         finally:
             for each in runners:

@@ -16,12 +16,16 @@ from tests.wire.server_process import a_server
 @pytest.mark.processes
 @pytest.mark.parametrize("http_server", ["h2corn", "granian"])
 def test_a_server_that_is_asked_to_stop_ends_its_held_polls_and_itself(tmp_path: Path, http_server: str):
-    with a_server(tmp_path, http_server=http_server) as server, contextlib.ExitStack() as held:
-        with httpx.Client(base_url=server.address) as client:
-            assert client.get("/ready").json()["status"] == "ready"
-            client.post("/api/v1/workers/w/register", json={"function_ids": ["f"]})
+    with (
+        contextlib.ExitStack() as held,
+        a_server(tmp_path, http_server=http_server) as server,
+        httpx.Client(base_url=server.address) as client,
+    ):
+        assert client.get("/ready").json()["status"] == "ready"
+        client.post("/api/v1/workers/w/register", json={"function_ids": ["f"]})
         wire = held.enter_context(socket.create_connection(server.host_and_port))
         wire.sendall(b"GET /api/v1/workers/w/jobs?wait=25 HTTP/1.1\r\nhost: x\r\n\r\n")
+        eventually(lambda: "ironflow_polls_waiting 1.0" in client.get("/metrics").text)
     # Leaving the block asked it to stop and saw it end with 0, well within the poll's 25 seconds.
 
 

@@ -38,11 +38,14 @@ class Server:
 
 
 @contextmanager
-def a_server(folder: Path, db: str = "", **settings: str) -> Iterator[Server]:
-    """A server on a new SQLite file, or on `db`; it ends with the block, by being asked to. settings: IRONFLOW_…."""
+def a_server(folder: Path, db: str = "", program: str = "ironflow.server.run", **settings: str) -> Iterator[Server]:
+    """A server on a new SQLite file, or on `db`; it ends with the block, by being asked to.
+
+    program: the module that is run. settings: IRONFLOW_….
+    """
     environment = {"IRONFLOW_DB": db or str(folder / "ironflow.db"), "IRONFLOW_PORT": "0", "IRONFLOW_DEV": "true"}
     environment |= {f"IRONFLOW_{name.upper()}": value for name, value in settings.items()}
-    process = Process("server", ["ironflow.server.run"], folder, environment)
+    process = Process("server", [program], folder, environment)
     try:
         yield Server(process)
         assert process.stop() == 0, process.log.read_text()
