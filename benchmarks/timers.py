@@ -2,7 +2,8 @@
 
 Method: 2,000 runs sleep until one moment. Two clocks look: a reader of the database file that counts, every
 millisecond, how many sleeps are over (a commit makes it visible); and the worker (2,000 slots), which says when each
-handler went on: that includes handing out and replaying 2,000 runs, on a machine that does nothing else.
+handler went on: that includes handing out and replaying 2,000 runs, on a machine that does nothing else. Before that
+100 runs sleep until moments of their own, a twentieth of a second apart: how late does a single one go on?
 """
 
 from datetime import UTC, datetime, timedelta
@@ -11,16 +12,33 @@ from benchmarks.answers import Figure
 from benchmarks.load import percentile
 from benchmarks.processes import Ground
 from benchmarks.sleepers import Watch, all_ended, put_to_sleep
+from benchmarks.worker import SLEEPER
 from ironflow import Client
 
 SLEEPERS = 2000
 # Enough for all of them to be asleep before.
 LEAD_S = 10.0
+ALONE = 100
+APART_S = 0.05
+
+
+async def alone_ms(address: str) -> list[float]:
+    """How late the handlers of runs went on that slept until different moments, sorted."""
+    first = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
+    until = [(first + number * timedelta(seconds=APART_S)).isoformat() for number in range(ALONE)]
+    async with Client(address, timeout="60s") as client:
+        for moment in until:
+            await client.emit(SLEEPER, {"until": moment})
+        await all_ended(client, within_s=ALONE * APART_S + 30)
+        runs = [run async for run in client.runs.list(page_size=1000)]
+    late = [run.output["awake_at"] - datetime.fromisoformat(run.input["until"]).timestamp() for run in runs]
+    return sorted(each * 1000 for each in late)
 
 
 async def run(ground: Ground) -> list[Figure]:
     _, address = await ground.server()
     await ground.worker(address, f"slots={SLEEPERS}")
+    alone = await alone_ms(address)
     due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_S)
     await put_to_sleep(address, SLEEPERS, due.isoformat())
     watch = Watch(ground.folder / "bench.db")
@@ -28,7 +46,8 @@ async def run(ground: Ground) -> list[Figure]:
     watch.start(due.timestamp())
     async with Client(address, timeout="60s") as client:
         await all_ended(client, within_s=LEAD_S + 30)
-        awake_at = [run.output["awake_at"] async for run in client.runs.list(page_size=1000)]
+        newest = [run async for run in client.runs.list(page_size=1000)][:SLEEPERS]
+        awake_at = [run.output["awake_at"] for run in newest]
     over_ms = watch.stop()
     went_on_ms = sorted((at - due.timestamp()) * 1000 for at in awake_at)
     return [
@@ -36,4 +55,6 @@ async def run(ground: Ground) -> list[Figure]:
         Figure(name="sleep over p99", value=percentile(over_ms, 99), unit="ms", target=20, better="less"),
         Figure(name="handler goes on p50", value=percentile(went_on_ms, 50), unit="ms", better="less"),
         Figure(name="handler goes on p99", value=percentile(went_on_ms, 99), unit="ms", better="less"),
+        Figure(name="one alone goes on p50", value=percentile(alone, 50), unit="ms", better="less"),
+        Figure(name="one alone goes on p99", value=percentile(alone, 99), unit="ms", better="less"),
     ]

@@ -7,6 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class _Kept:
+    """A fragment that is the text given with it, or nothing: `{alone:, j.state}`."""
+
+    def __init__(self, *, kept: bool) -> None:
+        self._kept = kept
+
+    def __format__(self, text: str) -> str:
+        return text if self._kept else ""
+
+
 class _Named:
     """A fragment with a name in it: `{each:ids}` puts `ids` where NAME stands."""
 
@@ -39,9 +49,13 @@ SQLITE = Dialect(
         # SQLite has no array parameters; a list arrives as JSON text.
         "each": _Named("(SELECT value FROM json_each(:NAME))"),
         "each_number": _Named("(SELECT value FROM json_each(:NAME))"),
+        # Pairs of texts, given as JSON text. Two lists of 500 beside each other would be 250,000 look-ups.
+        "pairs": _Named("(SELECT value ->> 0, value ->> 1 FROM json_each(:NAME))"),
         # One writer: nothing to skip, nothing to lock.
         "skip_locked": "",
         "for_update": "",
+        # Text for a single writer, who sees in one statement what others have to lock before they look.
+        "alone": _Kept(kept=True),
         # One writer: nobody else counts the slots of a key at the same time.
         "lock_key": "SELECT 1",
         "lock_place": "SELECT 1",
@@ -63,9 +77,11 @@ POSTGRES = Dialect(
     {
         "each": _Named("(SELECT unnest(CAST(:NAME AS text[])))"),
         "each_number": _Named("(SELECT unnest(CAST(:NAME AS bigint[])))"),
+        "pairs": _Named("(SELECT value ->> 0, value ->> 1 FROM jsonb_array_elements(CAST(:NAME AS jsonb)))"),
         # Several nodes claim at once: each takes what no other is taking.
         "skip_locked": "FOR UPDATE SKIP LOCKED",
         "for_update": "FOR UPDATE",
+        "alone": _Kept(kept=False),
         # Held until the commit: who counts the slots of a key sees what others have taken.
         "lock_key": "SELECT pg_advisory_xact_lock(hashtextextended(:lock, 0))",
         # As above for one key, beside others for other keys, but for nobody who has the whole function.

@@ -138,9 +138,9 @@ class Ledger:
             changes.append((None, decide(None, command, now)))
         return self._save(tx, changes, now)
 
-    def _save(self, tx: Tx, changes: Sequence[Change], now: Millis) -> set[Place]:
+    def _save(self, tx: Tx, changes: Sequence[Change], now: Millis, *, handing_out: bool = True) -> set[Place]:
         """As `save`; the places whose slots may have become free or wanted."""
-        places = _write(tx, changes)
+        places = _write(tx, changes, handing_out=handing_out)
         for before, decision in changes:
             run = decision.run
             if run is before:
@@ -191,8 +191,11 @@ class Ledger:
             return run
         return store.load(tx, [run.id], {run.id: {run.open_step}})[run.id]
 
-    def wake_due(self, tx: Tx, due: list[Timer], now: Millis) -> None:
-        """What due timers do: sleeps end, retries start, waits time out."""
+    def wake_due(self, tx: Tx, due: list[Timer], now: Millis, *, handing_out: bool = True) -> None:
+        """What due timers do: sleeps end, retries start, waits time out.
+
+        handing_out: False where the caller rings `jobs` itself, a little later.
+        """
         step_ids: dict[str, set[str]] = {}
         for timer in due:
             step_ids.setdefault(timer.run_id, set()).add(timer.step_id)
@@ -209,7 +212,7 @@ class Ledger:
             decision = decide(run, _due_command(run, timer), now)
             gather(changes, run, decision)
             runs[run.id] = decision.run
-        self.save(tx, list(changes.values()), now)
+        self.admit(tx, self._save(tx, list(changes.values()), now, handing_out=handing_out), now)
 
     def _follow(self, tx: Tx, run: Run, effect: Effect, now: Millis) -> set[Place]:
         match effect:
@@ -322,7 +325,7 @@ def event_text(record: Record) -> str:
     return f'{text[:-1]},"data":{record.data}{metadata}}}'
 
 
-def _write(tx: Tx, changes: Sequence[Change]) -> set[Place]:
+def _write(tx: Tx, changes: Sequence[Change], *, handing_out: bool = True) -> set[Place]:
     """Rows of the changes themselves; the places whose slots may have become free or wanted."""
     rows = _Rows()
     changed = [change for change in changes if change[1].run is not change[0]]
@@ -331,6 +334,8 @@ def _write(tx: Tx, changes: Sequence[Change]) -> set[Place]:
     for before, decision in changed:
         rows.add(before, decision)
     rows.write(tx)
+    if handing_out:
+        rows.ring_jobs(tx)
     tx.tell(RunChanges([decision for _, decision in changed]))
     return rows.places
 
@@ -408,10 +413,12 @@ class _Rows:
         watched = [run.id for run in self.ended if run.watched and run.status != "failed"]
         if watched:
             waits.drop_all(tx, watched)
-        for run in self.claimable:
-            tx.ring("jobs", job_key(run.environment, run.function_id))
         for run in self.ended:
             tx.ring("run_ended", run.id)
+
+    def ring_jobs(self, tx: Tx) -> None:
+        for key in {job_key(run.environment, run.function_id) for run in self.claimable}:
+            tx.ring("jobs", key)
 
 
 def _wait(run: Run, effect: AddWait) -> Wait:

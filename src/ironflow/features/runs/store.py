@@ -3,13 +3,15 @@
 A row is the fold of the run's facts; it is only ever written from a decision.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from ironflow.base.ids import first_id_at
+from ironflow.base.json import write_json_text
 from ironflow.engine.facts import Fact, tag_of
 from ironflow.engine.model import Lease, Policy, Run, Step
 from ironflow.features.runs import rules
@@ -27,6 +29,9 @@ _FIXED = frozenset(
     }
 )  # fmt: skip
 _CHANGING = tuple(name for name in _RUN_FIELDS if name not in _FIXED)
+_UPDATED = (*_CHANGING, "id")
+_run_values, _updated_values = attrgetter(*_RUN_FIELDS), attrgetter(*_UPDATED)
+_lease_values, _step_values = attrgetter(*_LEASE_FIELDS), attrgetter(*_STEP_FIELDS)
 
 RUN_COLUMNS = ", ".join(f"r.{name}" for name in _RUN_FIELDS)
 LEASE_COLUMNS = ", ".join(f"j.{name}" for name in _LEASE_FIELDS)
@@ -39,8 +44,10 @@ def _values(names: Iterable[str]) -> str:
 
 LOAD = f"""SELECT {RUN_COLUMNS}, {LEASE_COLUMNS} FROM runs r LEFT JOIN jobs j ON j.run_id = r.id
 WHERE r.id IN {{each:ids}} ORDER BY r.id"""
-LOAD_TO_CHANGE = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.id IN {{each:ids}} ORDER BY r.id {{for_update}}"
-LOAD_FREE = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.id IN {{each:ids}} ORDER BY r.id {{skip_locked}}"
+_LOAD = f"""SELECT {RUN_COLUMNS}{{alone:, {LEASE_COLUMNS}}} FROM runs r {{alone:LEFT JOIN jobs j ON j.run_id = r.id}}
+WHERE r.id IN {{each:ids}} ORDER BY r.id"""
+LOAD_TO_CHANGE = f"{_LOAD} {{for_update}}"
+LOAD_FREE = f"{_LOAD} {{skip_locked}}"
 # On its own: PostgreSQL would join the row that it waited for with the lease as it was before the wait.
 LEASES = f"SELECT j.run_id, {LEASE_COLUMNS} FROM jobs j WHERE j.run_id IN {{each:ids}}"
 INSERT_RUN = f"INSERT INTO runs ({', '.join(_RUN_FIELDS)}) VALUES ({_values(_RUN_FIELDS)})"
@@ -51,8 +58,7 @@ SAVE_LEASE = f"""INSERT INTO jobs ({", ".join(_JOB_FIELDS)}) VALUES ({_values(_J
 ON CONFLICT (run_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _LEASE_FIELDS)}"""
 DROP_LEASE = "DELETE FROM jobs WHERE run_id = :run_id"
 
-SOME_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
-WHERE run_id IN {{each:run_ids}} AND step_id IN {{each:step_ids}}"""
+SOME_STEPS = f"SELECT run_id, {STEP_COLUMNS} FROM steps WHERE (run_id, step_id) IN {{pairs:places}}"
 # What a handler is replayed over: finished steps, and invoked functions that failed.
 MEMO = f"""SELECT run_id, {STEP_COLUMNS} FROM steps WHERE run_id IN {{each:run_ids}}
  AND (status = 'completed' OR (type = 'invoke_function' AND status = 'failed')) ORDER BY run_id, sequence, number"""
@@ -100,11 +106,12 @@ _RUN_WIDTH = len(_RUN_FIELDS)
 
 def run_of(row: Row, lease: Lease | None = None, steps: dict[str, Step] | None = None) -> Run:
     """A run from RUN_COLUMNS; `lease` where LEASE_COLUMNS do not follow."""
-    values: dict[str, Any] = dict(zip(_RUN_FIELDS, row, strict=False))
-    values["policy"] = policy_of(row[_POLICY_AT])
+    values: list[Any] = list(row[:_RUN_WIDTH])
+    values[_POLICY_AT] = policy_of(row[_POLICY_AT])
     if len(row) > _RUN_WIDTH and row[_RUN_WIDTH] is not None:
         lease = Lease(*row[_RUN_WIDTH:])
-    return Run(**values, lease=lease, steps=steps or {})
+    # The fields stand in the order of the columns; every load of every run comes by here.
+    return Run(*values, lease, steps or {})
 
 
 def load(
@@ -116,7 +123,9 @@ def load(
     transaction has; for those that came here by a row of their own, a job or a timer, which the other may wait for.
     """
     rows = tx.rows(LOAD_FREE if skip_locked else LOAD_TO_CHANGE, {"ids": ids})
-    leases = {row[0]: Lease(*row[1:]) for row in tx.rows(LEASES, {"ids": ids})} if rows else {}
+    leases: dict[str, Lease] = {}
+    if rows and len(rows[0]) == _RUN_WIDTH:
+        leases = {row[0]: Lease(*row[1:]) for row in tx.rows(LEASES, {"ids": ids})}
     steps = _some_steps(tx, rows, step_ids) if step_ids else {}
     return {row[0]: run_of(row, leases.get(row[0]), steps.get(row[0])) for row in rows}
 
@@ -135,12 +144,11 @@ def _step(row: Row) -> Step:
 
 def _some_steps(tx: Tx, rows: list[Row], step_ids: dict[str, set[str]]) -> dict[str, dict[str, Step]]:
     # A run without any step has none to look at.
-    wanted = {row[0]: names for row in rows if row[_STEP_COUNT_AT] and (names := step_ids.get(row[0]))}
-    if not wanted:
+    places = [(row[0], name) for row in rows if row[_STEP_COUNT_AT] for name in step_ids.get(row[0], ())]
+    if not places:
         return {}
-    names = [name for each in wanted.values() for name in each]
     found: dict[str, dict[str, Step]] = {}
-    for row in tx.rows(SOME_STEPS, {"run_ids": list(wanted), "step_ids": names}):
+    for row in tx.rows(SOME_STEPS, {"places": write_json_text(places)}):
         found.setdefault(row[0], {})[row[1]] = _step(row[1:])
     return found
 
@@ -182,12 +190,11 @@ def first_steps(tx: Tx, run_ids: list[str], each_max: int) -> dict[str, list[Ste
 
 
 def insert_runs(tx: Tx, runs: list[Run]) -> None:
-    tx.many(INSERT_RUN, [_run_params(run, _RUN_FIELDS) for run in runs])
+    tx.many(INSERT_RUN, [_run_params(run, _RUN_FIELDS, _run_values) for run in runs])
 
 
 def update_runs(tx: Tx, runs: list[Run]) -> None:
-    names = (*_CHANGING, "id")
-    tx.many(UPDATE_RUN, [_run_params(run, names) for run in runs])
+    tx.many(UPDATE_RUN, [_run_params(run, _UPDATED, _updated_values) for run in runs])
 
 
 def save_leases(tx: Tx, runs: list[Run]) -> None:
@@ -204,7 +211,7 @@ def save_leases(tx: Tx, runs: list[Run]) -> None:
                 "limit_key": run.limit_key,
                 "actor_id": run.actor_id,
             }
-            params.append({**place, **{name: getattr(lease, name) for name in _LEASE_FIELDS}})
+            params.append({**place, **dict(zip(_LEASE_FIELDS, _lease_values(lease), strict=True))})
     tx.many(SAVE_LEASE, params)
 
 
@@ -217,7 +224,11 @@ def save_steps(tx: Tx, steps: list[tuple[str, Step]]) -> None:
     tx.many(
         SAVE_STEP,
         [
-            {"run_id": run_id, **{name: getattr(step, name) for name in _STEP_FIELDS}, "injected": int(step.injected)}
+            {
+                "run_id": run_id,
+                **dict(zip(_STEP_FIELDS, _step_values(step), strict=True)),
+                "injected": int(step.injected),
+            }
             for run_id, step in steps
         ],
     )
@@ -243,8 +254,9 @@ def add_facts(tx: Tx, facts: list[tuple[str, int, Fact]]) -> None:
     tx.many(ADD_FACT, params)
 
 
-def _run_params(run: Run, names: tuple[str, ...]) -> dict[str, Any]:
-    params = {name: getattr(run, name) for name in names}
+def _run_params(run: Run, names: tuple[str, ...], values: Callable[[Run], tuple[Any, ...]]) -> dict[str, Any]:
+    """values: those of `names`."""
+    params = dict(zip(names, values(run), strict=True))
     params["pause_requested"] = int(run.pause_requested)
     if "policy" in params:
         params["policy"] = policy_text(run.policy)

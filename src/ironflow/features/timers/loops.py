@@ -1,7 +1,7 @@
 """What goes on by itself: due timers wake their runs, many in one transaction."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from ironflow.base.time import Millis
 from ironflow.features.timers import store
@@ -10,8 +10,15 @@ from ironflow.storage.due import run_due
 from ironflow.storage.port import Database, Tx
 
 BATCH = 500
+# So many are woken, if so many are due, before the first of their runs is handed to a worker: handing out takes as
+# long as waking, and whoever is due last would wait for it. More, and workers would wait for too long.
+WOKEN_FIRST = 2_000
 
-Wake = Callable[[Tx, list[Timer], Millis], None]
+
+class Wake(Protocol):
+    """What due timers do. handing_out: whether their runs are offered to workers at once."""
+
+    def __call__(self, tx: Tx, due: list[Timer], now: Millis, *, handing_out: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +48,16 @@ class FireTimers:
         def fire(tx: Tx) -> int:
             due = store.take_due(tx, now, BATCH)
             if due:
-                self._wake(tx, due, now)
+                self._wake(tx, due, now, handing_out=len(due) < BATCH)
             return len(due)
 
-        fired, next_at = await run_due(self._db, store.next_due, fire, now)
-        return Fired(fired, more=fired == BATCH, next_at=next_at)
+        fired, more, next_at = 0, True, None
+        try:
+            while more and fired < WOKEN_FIRST:
+                batch, next_at = await run_due(self._db, store.next_due, fire, now)
+                fired += batch
+                more = batch == BATCH
+        finally:
+            if fired >= BATCH:
+                self._db.ring("jobs")
+        return Fired(fired, more=more, next_at=next_at)

@@ -18,8 +18,9 @@ class Timer(NamedTuple):
 SET = """INSERT INTO timers (run_id, kind, step_id, due_at) VALUES (:run_id, :kind, :step_id, :due_at)
 ON CONFLICT (run_id, kind, step_id) DO UPDATE SET due_at = excluded.due_at"""
 DROP = "DELETE FROM timers WHERE run_id = :run_id"
-DUE = """SELECT run_id, kind, step_id, due_at FROM timers
-WHERE due_at <= :now ORDER BY due_at LIMIT :limit {skip_locked}"""
+TAKE_DUE = """DELETE FROM timers WHERE (run_id, kind, step_id) IN (
+ SELECT run_id, kind, step_id FROM timers WHERE due_at <= :now ORDER BY due_at LIMIT :limit {skip_locked})
+RETURNING run_id, kind, step_id, due_at"""
 DELETE = "DELETE FROM timers WHERE run_id = :run_id AND kind = :kind AND step_id = :step_id"
 NEXT = "SELECT min(due_at) FROM timers"
 
@@ -42,9 +43,8 @@ def drop_timer(tx: Tx, run_id: str, kind: str, step_id: str) -> None:
 
 def take_due(tx: Tx, now: Millis, limit: int) -> list[Timer]:
     """Removes up to `limit` due timers and returns them, earliest first. They come back if the transaction fails."""
-    due = [Timer(*row) for row in tx.rows(DUE, {"now": now, "limit": limit})]
-    tx.many(DELETE, [{"run_id": each.run_id, "kind": each.kind, "step_id": each.step_id} for each in due])
-    return due
+    due = [Timer(*row) for row in tx.rows(TAKE_DUE, {"now": now, "limit": limit})]
+    return sorted(due, key=lambda timer: timer.due_at)
 
 
 def next_due(tx: Tx) -> Millis | None:
