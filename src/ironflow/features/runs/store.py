@@ -111,7 +111,7 @@ def run_of(row: Row, lease: Lease | None = None, steps: dict[str, Step] | None =
     if len(row) > _RUN_WIDTH and row[_RUN_WIDTH] is not None:
         lease = Lease(*row[_RUN_WIDTH:])
     # The fields stand in the order of the columns; every load of every run comes by here.
-    return Run(*values, lease, steps or {})
+    return Run(*values, lease=lease, steps=steps or {})
 
 
 def load(
