@@ -14,7 +14,7 @@ from ironflow.storage.postgres import pyformat
         (
             "id IN {each:ids}",
             "id IN (SELECT value FROM json_each(:ids))",
-            "id IN (SELECT unnest(CAST(:ids AS text[])))",
+            "id IN (SELECT unnest(CAST(:ids AS text[])) AS value)",
         ),
         ("LIMIT 1 {skip_locked}", "LIMIT 1 ", "LIMIT 1 FOR UPDATE SKIP LOCKED"),
     ],

@@ -236,7 +236,7 @@ async def test_a_timer_that_comes_with_another_of_its_run_costs_no_fact(house: W
     run = await house.a_run(recording=True)
     await house.sleep(await house.claim(), until=house.now + 1_000)
     house.move(1_000)
-    await house.db.write(lambda tx: set_timers(tx, [Timer(run.id, "retry", "", house.now)]))
+    await house.db.write(lambda tx: set_timers(tx, [Timer(run.id, "retry", "", house.now)], house.now))
     await house.loop("timers")
 
     assert await versions_kept(house, run.id) == list(range(1, (await house.run(run.id)).version + 1))

@@ -75,7 +75,7 @@ SQLITE = Dialect(
 POSTGRES = Dialect(
     "postgres",
     {
-        "each": _Named("(SELECT unnest(CAST(:NAME AS text[])))"),
+        "each": _Named("(SELECT unnest(CAST(:NAME AS text[])) AS value)"),
         "each_number": _Named("(SELECT unnest(CAST(:NAME AS bigint[])))"),
         "pairs": _Named("(SELECT value ->> 0, value ->> 1 FROM jsonb_array_elements(CAST(:NAME AS jsonb)))"),
         # Several nodes claim at once: each takes what no other is taking.

@@ -32,7 +32,10 @@ LOOK_S = 10.0
 
 @dataclass(eq=False, slots=True)
 class Ask:
-    """A poll. fresh: nobody has looked for it yet. patient: it waits when there is nothing."""
+    """A poll. fresh: nobody has looked for it yet. patient: it waits when there is nothing.
+
+    short: once there was no room for another job; jobs may be ready that it was not offered.
+    """
 
     worker: WorkerRow
     available: int
@@ -41,6 +44,7 @@ class Ask:
     answer: asyncio.Future[list[Assignment]]
     is_there: Callable[[], bool]
     fresh: bool = True
+    short: bool = False
     keys: set[str] = field(default_factory=set)
 
 
@@ -102,7 +106,7 @@ class Desk:
         # A copy: on PostgreSQL this runs in a thread while polls come and go.
         for ask in list(self._asks):
             if ask.fresh or keys & ask.keys or "" in keys:
-                jobs = self._claim(tx, ask) if ask.is_there() else []
+                jobs = self._claim(tx, ask, keys) if ask.is_there() else []
                 if jobs or ask.fresh:
                     looked_at.append((ask, jobs))
         missed, self._missed = self._missed, False
@@ -122,11 +126,18 @@ class Desk:
 
         return answer
 
-    def _claim(self, tx: Tx, ask: Ask) -> list[Assignment]:
+    def _claim(self, tx: Tx, ask: Ask, keys: set[str]) -> list[Assignment]:
+        """keys: of functions of which jobs have become ready; there is nothing new of others."""
         worker = ask.worker
         room = rules.decide_grant(worker.jobs_max, store.unfinished(tx, worker), ask.available)
+        if not room:
+            ask.short = True
+            return []
+        functions = list(worker.function_ids)
+        if not (ask.fresh or ask.short or "" in keys):
+            functions = [each for each in functions if job_key(worker.environment, each) in keys]
         now = self._clock.now()
-        run_ids = store.ready(tx, worker, room, now - self._timing.evict_ms) if room else []
+        run_ids = store.ready(tx, worker, functions, room, now - self._timing.evict_ms)
         if not run_ids:
             return []
         log_position = head(tx)
@@ -153,7 +164,8 @@ class Desk:
         self._ledger.save(tx, changes, now)
         if any(run.actor_id is not None for run in claimed):
             store.save_actors(tx, claimed)
-        tx.ring("leases")
+        if any(run.lease is not None and run.lease.expires_at < now + rules.RECLAIM_EVERY_MS for run in claimed):
+            tx.ring("leases")
         return assignments(tx, claimed, worker.runtime, ask.acked)
 
     def _give_back_soon(self, jobs: list[Assignment]) -> None:

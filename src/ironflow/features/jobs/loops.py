@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
-from ironflow.features.jobs import store
+from ironflow.features.jobs import rules, store
 from ironflow.features.jobs.desk import Desk
 from ironflow.features.jobs.notices import worker_notice
 from ironflow.features.jobs.rules import Timing
@@ -30,7 +30,7 @@ class ReclaimLeases:
 
     name = "leases"
     topic = "leases"
-    every_ms = 1_000
+    every_ms = rules.RECLAIM_EVERY_MS
 
     def __init__(self, db: Database, ledger: Ledger, timing: Timing) -> None:
         self._db = db

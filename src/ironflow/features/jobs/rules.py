@@ -21,6 +21,8 @@ from ironflow.features.jobs.contract import InvalidReport, InvalidWorker, Report
 ID_BYTES_MAX = 128
 STEPS_MAX = 500
 POLL_HOLD_S_MAX = 25.0
+# Leases are looked at at least as often; one that ends sooner says so.
+RECLAIM_EVERY_MS = 1_000
 _FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f*>/]")
 # How far back into a log of matching events a wait looks at a time.
 WAIT_MS_DEFAULT = 7 * 24 * 3600 * 1000

@@ -7,9 +7,6 @@ from ironflow.engine.model import Run
 from ironflow.features.jobs.rules import WorkerRow
 from ironflow.storage.port import Row, Tx
 
-# Above this many functions, look first which of them have anything ready.
-FUNCTIONS_EACH_MAX = 16
-
 # A worker that lacked the function is not offered the job again, until it registers anew and may have it.
 # An actor's job goes to the worker that had the actor last, as long as that one lives.
 READY = """SELECT ready_at, run_id FROM jobs
@@ -25,7 +22,8 @@ VALUES (:environment, :function_id, :actor_id, :worker_id)
 ON CONFLICT (environment, function_id, actor_id) DO UPDATE SET worker_id = excluded.worker_id"""
 FORGET_ACTORS = """DELETE FROM actors WHERE NOT EXISTS (
  SELECT 1 FROM workers w WHERE w.environment = actors.environment AND w.id = actors.worker_id)"""
-FUNCTIONS_READY = """SELECT DISTINCT function_id FROM jobs WHERE environment = :environment AND state = 'ready'"""
+FUNCTIONS_READY = """SELECT f.value FROM {each:functions} AS f WHERE EXISTS (
+ SELECT 1 FROM jobs WHERE environment = :environment AND function_id = f.value AND state = 'ready')"""
 UNFINISHED = """SELECT count(*) FROM jobs
 WHERE worker_id = :worker AND worker_id <> '' AND environment = :environment"""
 EXPIRED = """SELECT run_id FROM jobs WHERE expires_at > 0 AND expires_at <= :now
@@ -50,15 +48,15 @@ SEEN = "UPDATE workers SET seen_at = :now WHERE environment = :environment AND i
 EVICT = "DELETE FROM workers WHERE seen_at <= :oldest RETURNING environment, id"
 
 
-def ready(tx: Tx, worker: WorkerRow, limit: int, oldest: Millis) -> list[str]:
+def ready(tx: Tx, worker: WorkerRow, functions: list[str], limit: int, oldest: Millis) -> list[str]:
     """Run ids of ready jobs that the worker can do, longest waiting first.
 
-    oldest: workers last heard of before it do not count as alive.
+    functions: those of the worker's that are looked at. oldest: workers last heard of before it do not count as alive.
     """
-    functions = list(worker.function_ids)
-    if len(functions) > FUNCTIONS_EACH_MAX:
-        with_work = {row[0] for row in tx.rows(FUNCTIONS_READY, {"environment": worker.environment})}
-        functions = [function_id for function_id in functions if function_id in with_work]
+    if len(functions) > 1:
+        # Most looks find nothing, or one function with work.
+        asked = {"environment": worker.environment, "functions": functions}
+        functions = [row[0] for row in tx.rows(FUNCTIONS_READY, asked)]
     found: list[Row] = []
     for function_id in functions:
         params = {

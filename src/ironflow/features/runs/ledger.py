@@ -121,7 +121,7 @@ class Ledger:
         while queued := gate.next_admitted(passed_over):
             # Whoever holds a run may wait for this very place; it comes here itself when it has let go of the run.
             runs = store.load(tx, queued, skip_locked=True)
-            _write(tx, [(run, decide(run, commands.Admit(), now)) for run in runs.values()])
+            _write(tx, [(run, decide(run, commands.Admit(), now)) for run in runs.values()], now)
             admitted += len(runs)
             if len(runs) == len(queued):
                 break
@@ -140,7 +140,7 @@ class Ledger:
 
     def _save(self, tx: Tx, changes: Sequence[Change], now: Millis, *, handing_out: bool = True) -> set[Place]:
         """As `save`; the places whose slots may have become free or wanted."""
-        places = _write(tx, changes, handing_out=handing_out)
+        places = _write(tx, changes, now, handing_out=handing_out)
         for before, decision in changes:
             run = decision.run
             if run is before:
@@ -203,7 +203,7 @@ class Ledger:
         if len(runs) < len(step_ids):
             # Somebody has the run and may wait for its timers, to drop them; they come again at once.
             later = store.look(tx, [run_id for run_id in step_ids if run_id not in runs])
-            timers.set_timers(tx, [timer for timer in due if timer.run_id in later])
+            timers.set_timers(tx, [timer for timer in due if timer.run_id in later], now)
         changes: dict[str, Change] = {}
         for timer in due:
             run = runs.get(timer.run_id)
@@ -325,7 +325,7 @@ def event_text(record: Record) -> str:
     return f'{text[:-1]},"data":{record.data}{metadata}}}'
 
 
-def _write(tx: Tx, changes: Sequence[Change], *, handing_out: bool = True) -> set[Place]:
+def _write(tx: Tx, changes: Sequence[Change], now: Millis, *, handing_out: bool = True) -> set[Place]:
     """Rows of the changes themselves; the places whose slots may have become free or wanted."""
     rows = _Rows()
     changed = [change for change in changes if change[1].run is not change[0]]
@@ -333,7 +333,7 @@ def _write(tx: Tx, changes: Sequence[Change], *, handing_out: bool = True) -> se
         return rows.places
     for before, decision in changed:
         rows.add(before, decision)
-    rows.write(tx)
+    rows.write(tx, now)
     if handing_out:
         rows.ring_jobs(tx)
     tx.tell(RunChanges([decision for _, decision in changed]))
@@ -390,7 +390,7 @@ class _Rows:
         if after.slot_key is not None and (after.lease is None or after.lease.state == "queued"):
             self.places.update(slots.places_of(after))
 
-    def write(self, tx: Tx) -> None:
+    def write(self, tx: Tx, now: Millis) -> None:
         # Rows that are taken away first: a step may wait again under the same id.
         for run, effect in self.effects:
             _take_away(tx, run.id, effect)
@@ -408,7 +408,7 @@ class _Rows:
             store.add_facts(tx, self.facts)
         if self.waits:
             waits.add(tx, self.waits)
-        timers.set_timers(tx, self.timers)
+        timers.set_timers(tx, self.timers, now)
         # A failed run may be resumed; then it can be cancelled again.
         watched = [run.id for run in self.ended if run.watched and run.status != "failed"]
         if watched:

@@ -38,7 +38,7 @@ class FireTimers:
 
     name = "timers"
     topic = "timers"
-    every_ms = 1_000
+    every_ms = store.LOOK_EVERY_MS
 
     def __init__(self, db: Database, wake: Wake) -> None:
         self._db = db

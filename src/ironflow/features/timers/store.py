@@ -5,6 +5,9 @@ from typing import NamedTuple
 from ironflow.base.time import Millis
 from ironflow.storage.port import Tx
 
+# The loop looks at least as often, rung or not.
+LOOK_EVERY_MS = 1_000
+
 
 class Timer(NamedTuple):
     """kind: sleep, retry, start, wait or invoke; step_id: the step that waits, empty for retry and start."""
@@ -25,11 +28,12 @@ DELETE = "DELETE FROM timers WHERE run_id = :run_id AND kind = :kind AND step_id
 NEXT = "SELECT min(due_at) FROM timers"
 
 
-def set_timers(tx: Tx, timers: list[Timer]) -> None:
-    """Adds timers, or moves those that exist; rings `timers`."""
+def set_timers(tx: Tx, timers: list[Timer], now: Millis) -> None:
+    """Adds timers, or moves those that exist; rings `timers` for those that are due before the loop looks again."""
     if timers:
         tx.many(SET, [timer._asdict() for timer in timers])
-        tx.ring("timers")
+        if any(timer.due_at < now + LOOK_EVERY_MS for timer in timers):
+            tx.ring("timers")
 
 
 def drop_timers(tx: Tx, run_ids: list[str]) -> None:
