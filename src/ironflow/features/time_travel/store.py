@@ -17,8 +17,9 @@ _NEWEST_FIRST = "ORDER BY at DESC, run_id DESC, version DESC LIMIT :limit"
 NEWEST = f"""SELECT f.at, f.run_id, f.version, f.kind, r.environment, r.function_id FROM
  (SELECT at, run_id, version, kind {_RANGE} AND (at, run_id, version) <= (:at, :run_id, :version) {_NEWEST_FIRST}) f
  LEFT JOIN runs r ON r.id = f.run_id ORDER BY f.at DESC, f.run_id DESC, f.version DESC"""
+# CROSS JOIN: SQLite would begin with all runs of the environment.
 COUNT_NEWEST = f"""SELECT count(*) FROM (SELECT run_id, kind {_RANGE} {_NEWEST_FIRST}) f
- JOIN runs r ON r.id = f.run_id WHERE r.environment = :environment AND f.kind IN {{each:kinds}}
+ CROSS JOIN runs r WHERE r.id = f.run_id AND r.environment = :environment AND f.kind IN {{each:kinds}}
  AND (:function_id = '' OR r.function_id = :function_id)"""
 NEWEST_OF_RUN = NEWEST.replace(_RANGE, f"{_RANGE} AND run_id = :only")
 COUNT_OF_RUN = COUNT_NEWEST.replace(_RANGE, f"{_RANGE} AND run_id = :only")
