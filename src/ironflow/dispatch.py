@@ -91,6 +91,19 @@ class Dispatch:
 
         Raises as a call does, also after some answers.
         """
+        async with aclosing(self.batches(operation, call, request, deadline_s)) as batches:
+            async for answers in batches:
+                for answer in answers:
+                    yield answer
+
+    async def batches(
+        self,
+        operation: Operation[Any, Any],
+        call: Call,
+        request: msgspec.Struct | AsyncIterator[Any],
+        deadline_s: float | None = None,
+    ) -> AsyncGenerator[list[Any], None]:
+        """As `stream`, with those answers together that the handler gave together, as a list."""
         ends_at = None if deadline_s is None else asyncio.get_running_loop().time() + deadline_s
         with _Watch(self.counts, operation.name, deadline_s):
             handler: Any = self._handler(operation, call)
@@ -102,7 +115,7 @@ class Dispatch:
                             answer = await anext(answers)
                         except StopAsyncIteration:
                             return
-                    yield answer
+                    yield answer if isinstance(answer, list) else [answer]
 
     async def socket(self, route: SocketRoute, socket: Socket) -> None:
         """A conversation from its handshake to its end. Raises as a call does."""

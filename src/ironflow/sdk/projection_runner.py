@@ -11,10 +11,10 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from ironflow.base.errors import DeadlineExceeded, InvalidArgument, IronflowError, NotFound
 from ironflow.features.projections.contract import LeaseLost, ProjectionNotFound
@@ -62,6 +62,19 @@ SAVE_BYTES_MAX = 4 * 1024 * 1024
 NOT_OFFERED = (404, 405, 501)
 
 
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """What was made of a batch of so many events. states: of partitions, to be saved; last: of an external one.
+
+    failure: of the first event that could not be folded.
+    """
+
+    events: int
+    failure: HandlerFailed | None
+    states: Sequence[tuple[str, Raw, ProjectionEvent]] = ()
+    last: ProjectionEvent | None = None
+
+
 class ProjectionRunner:
     """Runs one projection until it is stopped; a second runner of it stands by and takes over.
 
@@ -95,7 +108,7 @@ class ProjectionRunner:
         self._pace = pace or RunnerPace()
         self._on_error = on_error
         self._streaming = streaming and self._protocol.can_stream
-        # Saved states by partition, the least recently used first.
+        # States by partition, the least recently used first: saved, or about to be, and forgotten when a save fails.
         self._states: OrderedDict[str, Raw | None] = OrderedDict()
         self._failing: tuple[str, int] = ("", 0)
         self._rests = 0
@@ -242,11 +255,25 @@ class ProjectionRunner:
         reading.add_done_callback(lambda _: ahead.came.set())
         stopping = asyncio.ensure_future(self._stopping.wait())
         stopping.add_done_callback(lambda _: ahead.came.set())
+        # The save of the batch before: the next one is folded meanwhile, and saved after it.
+        saving: asyncio.Future[None] | None = None
         try:
             while not self._stopping.is_set():
                 batch = ahead.take()
                 if batch:
-                    await self.process(batch)
+                    if saving is not None and self.definition.mode == "external":
+                        # What a handler does outside is not done again for a lost ack of the batch before.
+                        await saving
+                    folded = await self._fold(batch)
+                    if saving is not None:
+                        await saving
+                    saving = asyncio.ensure_future(self._keep(folded))
+                    saving.add_done_callback(lambda _: ahead.came.set())
+                    if folded.failure is not None:
+                        await saving
+                elif saving is not None:
+                    await saving
+                    saving = None
                 elif reading.done():
                     # Raises why it ended; ended in good order, the runner starts again from what is saved.
                     await reading
@@ -256,42 +283,48 @@ class ProjectionRunner:
                     await ahead.came.wait()
                     if self._pace.gather:
                         await asyncio.sleep(self._pace.gather)
+            if saving is not None:
+                await saving
         finally:
-            for task in (reading, stopping):
+            tasks: list[asyncio.Future[Any]] = [reading, stopping, *([saving] if saving is not None else [])]
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait((reading, stopping))
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     # One batch.
 
     async def process(self, batch: list[ProjectionEvent]) -> None:
         """Folds a batch and saves it. Raises HandlerFailed after saving what could be folded, or why a save failed."""
+        await self._keep(await self._fold(batch))
+
+    async def _fold(self, batch: list[ProjectionEvent]) -> _Folded:
+        """What the handler makes of a batch. Later ones are folded onto it, whether it is saved by then or not."""
         if self.definition.mode == "external":
             done = await deliver(self.definition, batch, self._upcasters)
-            if done.last is not None:
-                await self._protocol.ack(done.last)
-            failures = [done.failure] if done.failure is not None else []
-        else:
-            failures = await self._process_partitions(batch)
-        for failure in failures:
-            raise failure
-        self._failing = ("", 0)
-        self._rests = 0
-        self.events_done += len(batch)
-
-    async def _process_partitions(self, batch: list[ProjectionEvent]) -> list[HandlerFailed]:
+            return _Folded(len(batch), done.failure, last=done.last)
         by_name = by_partition(batch)
         await self._load(list(by_name))
-        failures: list[HandlerFailed] = []
+        failure: HandlerFailed | None = None
         states: list[tuple[str, Raw, ProjectionEvent]] = []
         for partition, events in by_name.items():
             folded = await fold(self.definition, self._states[partition], events, self._upcasters)
-            if folded.failure is not None:
-                failures.append(folded.failure)
+            failure = failure or folded.failure
             if folded.state is not None and folded.last is not None:
                 states.append((partition, folded.state, folded.last))
-        for together in _portions(states):
+                self._states[partition] = folded.state
+        return _Folded(len(batch), failure, states)
+
+    async def _keep(self, folded: _Folded) -> None:
+        """Saves what was made of a batch. Raises its failure then, or why the save failed."""
+        if folded.last is not None:
+            await self._protocol.ack(folded.last)
+        for together in _portions(folded.states):
             await self._save(together)
-        return failures
+        if folded.failure is not None:
+            raise folded.failure
+        self._failing = ("", 0)
+        self._rests = 0
+        self.events_done += folded.events
 
     async def _load(self, partitions: list[str]) -> None:
         """Has the saved states of these partitions; asked of the server once, for nobody else writes them."""
@@ -315,11 +348,9 @@ class ProjectionRunner:
                     raise
                 self._saves_many = False
             else:
-                self._states.update((partition, state) for partition, state, _ in states)
                 return
         for partition, state, last in states:
             await self._protocol.save(partition, state, last)
-            self._states[partition] = state
 
     # Failures.
 
@@ -352,7 +383,7 @@ class ProjectionRunner:
 
 
 def _portions(
-    states: list[tuple[str, Raw, ProjectionEvent]],
+    states: Sequence[tuple[str, Raw, ProjectionEvent]],
 ) -> list[list[tuple[str, Raw, ProjectionEvent]]]:
     """What goes into one request each, so that none is too large for a server."""
     portions: list[list[tuple[str, Raw, ProjectionEvent]]] = []

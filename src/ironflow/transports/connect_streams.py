@@ -33,6 +33,8 @@ from ironflow.transports.http import Request, RequestTimeout, Send
 KIND = "application/connect+"
 # How long a client that does not read may hold up its last frame when the server stops.
 FAREWELL_S = 2.0
+# Answers that are given together are sent together, about so much at a time.
+PIECE_BYTES = 64 * 1024
 
 
 class Stopping(Unavailable):
@@ -135,6 +137,19 @@ class _Stream:
             async with asyncio.timeout(None if ended == "done" else FAREWELL_S):
                 await self._exchange.end(self._last_frame())
 
+    async def _send(self, answers: list[Any]) -> None:
+        """Sends answers in as few pieces as keep the memory small."""
+        piece = bytearray()
+        for answer in answers:
+            if answer is None:
+                continue
+            piece += frame(self._codec.write(answer), self._packed)
+            if len(piece) >= PIECE_BYTES:
+                await self._exchange.write(bytes(piece))
+                piece.clear()
+        if piece:
+            await self._exchange.write(bytes(piece))
+
     def stop(self) -> None:
         self._exchange.stop()
 
@@ -151,11 +166,9 @@ class _Stream:
             asked = _Asked(self._exchange, FrameReader(self._message_bytes_max, gzipped), self._codec)
             ends = _Deadline(deadline_s)
             what = asked if self.operation.streaming == "bidi" else await ends.within(asked.only())
-            async with aclosing(self._dispatch.stream(self.operation, call, what, ends.left_s())) as answers:
-                async for answer in answers:
-                    if answer is None:
-                        continue
-                    await self._exchange.write(frame(self._codec.write(answer), self._packed))
+            async with aclosing(self._dispatch.batches(self.operation, call, what, ends.left_s())) as batches:
+                async for answers in batches:
+                    await self._send(answers)
         except IronflowError as error:
             self._error = error
 

@@ -63,6 +63,7 @@ class _Stream:
     seated_until: Millis = 0
     delivered: bool = False
     refused: bool = False
+    full: bool = False
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def saved(self, cursor: int, now: Millis) -> None:
@@ -79,9 +80,12 @@ class _Stream:
         """Whether it feeds its runner; another stream's runner may be the one that is fed."""
         return self.held is not None or bool(self.seated_until)
 
-    @property
-    def full(self) -> bool:
-        return len(self.ahead) >= AHEAD_BATCHES * self.batch or self.ahead_bytes >= AHEAD_BYTES
+    def room(self) -> int:
+        """How many events may be sent now. Once full it is half empty before there is room, so reads are large."""
+        events_max = AHEAD_BATCHES * self.batch
+        parts = 2 if self.full else 1
+        self.full = len(self.ahead) >= events_max // parts or self.ahead_bytes >= AHEAD_BYTES // parts
+        return 0 if self.full else min(events_max - len(self.ahead), READ_MAX)
 
 
 class Feeder:
@@ -155,7 +159,9 @@ class Feeder:
 
     # Streams.
 
-    async def follow(self, call: Call, request: contract.Follow) -> AsyncGenerator[ProjectionEvent, None]:
+    async def follow(
+        self, call: Call, request: contract.Follow
+    ) -> AsyncGenerator[ProjectionEvent | list[ProjectionEvent], None]:
         held = held_of(request.lease)
         stream = _Stream(
             id=self._ids.new("stream"),
@@ -180,7 +186,9 @@ class Feeder:
                 with suppress(IronflowError):
                     await self._db.write(lambda tx: _leave_seat(tx, stream))
 
-    async def _feed(self, stream: _Stream, heartbeats: bool) -> AsyncGenerator[ProjectionEvent, None]:
+    async def _feed(
+        self, stream: _Stream, heartbeats: bool
+    ) -> AsyncGenerator[ProjectionEvent | list[ProjectionEvent], None]:
         while True:
             stream.woken.clear()
             projection, feed = await self._look(stream)
@@ -190,9 +198,9 @@ class Feeder:
             found = await self._next(stream, projection, feed, now)
             if found is None:
                 return
-            for fed in found.events:
+            if found.events:
                 stream.said_at = now
-                yield feeding.event_message(fed)
+                yield [feeding.event_message(fed) for fed in found.events]
             if now - stream.said_at >= HEARTBEAT_MS:
                 stream.said_at = now
                 if heartbeats:
@@ -229,7 +237,8 @@ class Feeder:
             if waited and cursor != stream.opened_at_cursor:
                 # Another stream's runner saved meanwhile: this one's state is old.
                 return None
-        if stream.full or not rules.is_fed(projection, stream.held, stream.id, now):
+        room = stream.room()
+        if not room or not rules.is_fed(projection, stream.held, stream.id, now):
             return nothing
         start = self._start(projection, stream.sent)
 
@@ -241,7 +250,7 @@ class Feeder:
             return (
                 current,
                 rebuild,
-                feeding.next_events(tx, current, fed, start, stream.batch, partition=stream.partition),
+                feeding.next_events(tx, current, fed, start, room, partition=stream.partition),
             )
 
         current, rebuild, found = await self._db.read(read)

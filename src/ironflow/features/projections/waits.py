@@ -17,7 +17,7 @@ from ironflow.features.projections import contract, feeding, rules, saving, stor
 from ironflow.features.projections.contract import FrameKind, Waited, WaitFrame, WaitItem
 from ironflow.features.projections.rules import Feed, ProjectionRow, Standing
 from ironflow.features.projections.saving import TOPIC, bell_key
-from ironflow.log.matching import count_between
+from ironflow.log.matching import Wanted, count_between
 from ironflow.log.read import head, records
 from ironflow.storage.port import Database, Tx
 
@@ -79,7 +79,7 @@ class Waits:
             looking = _Looking(self._db, call.environment, item, self._elsewhere)
             while True:
                 try:
-                    seen = await looking.look()
+                    seen = await looking.look(counted=True)
                 except contract.NotWaitable as refusal:
                     yield WaitFrame(kind=FrameKind.DONE, error=refusal.message)
                     return
@@ -105,11 +105,10 @@ class Waits:
         looking = _Looking(self._db, call.environment, item, self._elsewhere)
         with self._broker.bell(TOPIC, bell_key(call.environment, item.name)) as bell:
             while True:
-                seen = await looking.look()
-                if seen.caught_up:
-                    return seen
-                if _time() >= deadline:
-                    seen.timed_out = True
+                is_last = _time() >= deadline
+                seen = await looking.look(counted=is_last)
+                if seen.caught_up or is_last:
+                    seen.timed_out = not seen.caught_up
                     return seen
                 await looking.rest(bell, deadline)
 
@@ -138,54 +137,57 @@ class _Looking:
         self._place = ("", 0, 0)
         self._more = False
 
-    async def look(self) -> Waited:
-        """Raises ProjectionNotFound; NotWaitable when it will not move and is not there."""
-        return await self._db.read(self._look)
+    async def look(self, *, counted: bool) -> Waited:
+        """counted: whether the events behind are; a projection rings for every save, and counting takes long.
+
+        Raises ProjectionNotFound; NotWaitable when it will not move and is not there.
+        """
+        return await self._db.read(lambda tx: self._look(tx, counted))
 
     async def rest(self, bell: Bell, deadline: float) -> None:
         """Until something may have changed."""
         if not self._more:
             await bell.wait(max(min(deadline - _time(), LOOK_AGAIN_S), 0.001))
 
-    def _look(self, tx: Tx) -> Waited:
+    def _look(self, tx: Tx, counted: bool) -> Waited:
         # Without a position: all that is in the log when the wait begins.
         self._target = self._target or head(tx)
         projection = store.projection(tx, self._environment, self._item.name)
         if projection is None:
-            return self._look_elsewhere(tx)
+            return self._look_elsewhere(tx, counted)
         rules.check_partition_known(projection, self._item.partition)
         current = self._current(tx, projection)
         caught_up = current >= self._target
         if not caught_up:
             rules.check_waitable(projection)
-        behind = 0
-        if not caught_up:
-            behind = count_between(tx, feeding.wanted_by(projection), current, min(self._target, head(tx))).events
         return Waited(
             caught_up=caught_up,
             timed_out=False,
             current_seq=current,
             target_seq=self._target,
-            behind_by_events=behind,
+            behind_by_events=self._behind(tx, feeding.wanted_by(projection), current) if counted else 0,
             rebuilding=bool(projection.rebuild_id),
             mode=projection.mode,
         )
 
-    def _look_elsewhere(self, tx: Tx) -> Waited:
+    def _look_elsewhere(self, tx: Tx, counted: bool) -> Waited:
         standing = self._elsewhere(tx, self._environment, self._item.name)
         if standing is None:
             raise saving.not_found(self._environment, self._item.name)
         rules.check_standing_waitable(standing, self._item.partition, self._target)
-        behind = count_between(tx, standing.wanted, standing.position, min(self._target, head(tx)))
         return Waited(
             caught_up=standing.position >= self._target,
             timed_out=False,
             current_seq=standing.position,
             target_seq=self._target,
-            behind_by_events=max(behind.events, 0),
+            behind_by_events=self._behind(tx, standing.wanted, standing.position) if counted else 0,
             rebuilding=standing.rebuilding,
             mode="managed",
         )
+
+    def _behind(self, tx: Tx, wanted: Wanted, current: int) -> int:
+        until = min(self._target, head(tx))
+        return count_between(tx, wanted, current, until).events if current < until else 0
 
     def _current(self, tx: Tx, projection: ProjectionRow) -> int:
         """Up to where every event of the projection, or of the partition, is saved in the version that readers see."""
