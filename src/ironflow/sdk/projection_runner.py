@@ -259,22 +259,23 @@ class ProjectionRunner:
         saving: asyncio.Future[None] | None = None
         try:
             while not self._stopping.is_set():
-                batch = ahead.take()
-                if batch:
+                ahead.came.clear()
+                if saving is not None and saving.done():
+                    await saving
+                    saving = None
+                # While a save is under way only a whole batch is begun: what comes meanwhile is saved together.
+                if len(ahead) >= (1 if saving is None else self.definition.batch_size):
                     if saving is not None and self.definition.mode == "external":
                         # What a handler does outside is not done again for a lost ack of the batch before.
                         await saving
-                    folded = await self._fold(batch)
+                    folded = await self._fold(ahead.take())
                     if saving is not None:
                         await saving
                     saving = asyncio.ensure_future(self._keep(folded))
                     saving.add_done_callback(lambda _: ahead.came.set())
                     if folded.failure is not None:
                         await saving
-                elif saving is not None:
-                    await saving
-                    saving = None
-                elif reading.done():
+                elif saving is None and reading.done():
                     # Raises why it ended; ended in good order, the runner starts again from what is saved.
                     await reading
                     await self._rest(self._pace.empty)
@@ -415,9 +416,11 @@ class _Ahead:
             self._room.clear()
             await self._room.wait()
 
+    def __len__(self) -> int:
+        return len(self._events)
+
     def take(self) -> list[ProjectionEvent]:
         """The next batch, empty when nothing has come."""
-        self.came.clear()
         batch = [self._events.popleft() for _ in range(min(len(self._events), self._batch_size))]
         self._room.set()
         return batch
