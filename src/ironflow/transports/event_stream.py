@@ -48,7 +48,7 @@ class EventStreams:
         return len(self._open)
 
     def takes(self, request: Request) -> bool:
-        return bool(self._router.methods_of(request.path))
+        return self._router.has(request.path)
 
     async def __call__(self, request: Request, send: Send) -> None:
         try:

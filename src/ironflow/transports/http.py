@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -179,10 +179,27 @@ class App:
                 return
 
 
+class _Begun:
+    """A receive that waits already, for `first`: awaited, it goes on from there."""
+
+    def __init__(self, first: Any, rest: Generator[Any, Any, Mapping[str, Any]]) -> None:
+        self._first, self._rest = first, rest
+
+    def __await__(self) -> Generator[Any, Any, Mapping[str, Any]]:
+        yield self._first
+        return (yield from self._rest)
+
+
 async def _within(seconds: float, receive: Receive) -> Mapping[str, Any]:
+    """What comes next. Only what is still to come gets a timer; nearly always the body is there with the head."""
+    receiving = receive().__await__()
+    try:
+        first = next(receiving)
+    except StopIteration as there:
+        return there.value
     try:
         async with asyncio.timeout(seconds):
-            return await receive()
+            return await _Begun(first, receiving)
     except TimeoutError:
         raise RequestTimeout(f"The request body did not arrive: nothing came for {seconds:g} s.") from None
 

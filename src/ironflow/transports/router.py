@@ -17,8 +17,13 @@ class Router(Generic[T]):
     def __init__(self) -> None:
         self._exact: dict[tuple[str, str], T] = {}
         self._shaped: dict[str, list[tuple[tuple[int, ...], re.Pattern[str], T]]] = {}
+        self._paths: list[str] = []
+        # All of them in one expression, made when it is first asked for.
+        self._any: re.Pattern[str] | None = None
 
     def add(self, method: str, path: str, target: T) -> None:
+        self._paths.append(path)
+        self._any = None
         if "{" not in path:
             self._exact[method, path] = target
             return
@@ -37,6 +42,13 @@ class Router(Generic[T]):
                 return target, match.groupdict()
         return None
 
+    def has(self, path: str) -> bool:
+        """Whether the path takes any method; asked of every request by wires that serve a few paths among many."""
+        if self._any is None:
+            # Without any path it is the expression that nothing matches.
+            self._any = re.compile("|".join(_pattern(each, ":") for each in self._paths) or "(?!)", re.DOTALL)
+        return self._any.fullmatch(path) is not None
+
     def methods_of(self, path: str) -> list[str]:
         """The methods that the path takes; empty when there is no such path."""
         methods = {method for method, exact in self._exact if exact == path}
@@ -47,13 +59,18 @@ class Router(Generic[T]):
 
 
 def _compile(path: str) -> re.Pattern[str]:
+    return re.compile(_pattern(path, "P<{name}>"), re.DOTALL)
+
+
+def _pattern(path: str, group: str) -> str:
+    """The path as a regular expression."""
     pattern = ""
     at = 0
     for match in _SEGMENT.finditer(path):
         pattern += re.escape(path[at : match.start()])
-        pattern += f"(?P<{match[1]}>.+)" if match[2] else f"(?P<{match[1]}>[^/]+)"
+        pattern += f"(?{group.format(name=match[1])}{'.+' if match[2] else '[^/]+'})"
         at = match.end()
-    return re.compile(pattern + re.escape(path[at:]), re.DOTALL)
+    return pattern + re.escape(path[at:])
 
 
 def _rank(path: str) -> tuple[int, ...]:

@@ -39,9 +39,10 @@ class FollowLog:
         self._follower = follower
 
     async def run_once(self, now: Millis) -> Followed:
-        generations = await self._db.read(lambda tx: store.due(tx, now, ROUND))
-        if not generations:
+        # After every commit with an event: where there is no projection, no thread is troubled.
+        if not await self._db.peek(lambda tx: store.any_due(tx, now)):
             return Followed(0, more=False)
+        generations = await self._db.read(lambda tx: store.due(tx, now, ROUND))
         turn = asyncio.Semaphore(AT_A_TIME)
 
         async def advance(generation: Generation) -> tuple[Generation, Generation, bool]:

@@ -20,9 +20,10 @@ PROJECTIONS = f"""SELECT {_PROJECTION}
 FROM sql_projections WHERE environment = :environment AND name > :cursor ORDER BY name LIMIT :limit"""
 GENERATIONS = f"""SELECT {_GENERATION} FROM sql_generations
 WHERE environment = :environment AND name IN {{each:names}} ORDER BY name, generation"""
-DUE = f"""SELECT {", ".join(f"g.{each.strip()}" for each in _GENERATION.split(","))}
-FROM sql_generations g JOIN sql_projections p ON p.environment = g.environment AND p.name = g.name
-WHERE p.paused = 0 AND (g.error = '' OR (g.retry_at > 0 AND g.retry_at <= :now))
+_DUE = """FROM sql_generations g JOIN sql_projections p ON p.environment = g.environment AND p.name = g.name
+WHERE p.paused = 0 AND (g.error = '' OR (g.retry_at > 0 AND g.retry_at <= :now))"""
+ANY_DUE = f"SELECT 1 {_DUE} LIMIT 1"
+DUE = f"""SELECT {", ".join(f"g.{each.strip()}" for each in _GENERATION.split(","))} {_DUE}
 ORDER BY g.environment, g.name, g.generation LIMIT :limit"""
 BUILDING = "SELECT environment, name FROM sql_projections WHERE building > 0 ORDER BY environment, name LIMIT :limit"
 NEXT_RETRY = "SELECT min(retry_at) FROM sql_generations WHERE retry_at > :now"
@@ -72,6 +73,11 @@ def projections_after(tx: Tx, environment: str, cursor: str, limit: int) -> list
     """By name, after `cursor`."""
     rows = tx.rows(PROJECTIONS, {"environment": environment, "cursor": cursor, "limit": limit})
     return _with_generations(tx, environment, rows)
+
+
+def any_due(tx: Tx, now: Millis) -> bool:
+    """Whether `due` would find any."""
+    return tx.row(ANY_DUE, {"now": now}) is not None
 
 
 def due(tx: Tx, now: Millis, limit: int) -> list[Generation]:
