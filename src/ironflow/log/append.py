@@ -7,7 +7,7 @@ A transaction that fails gives its positions back. Take them as late in the tran
 
 from collections.abc import Collection, Sequence
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
@@ -32,7 +32,7 @@ def append(tx: Tx, records: Sequence[Record]) -> list[Record]:
         raise LookupError("the log has no head; the database was not migrated")
     first = row[0] - len(records) + 1
     placed = [replace(record, position=first + place) for place, record in enumerate(records)]
-    tx.many(INSERT, [{name: getattr(record, name) for name in Record.__struct_fields__} for record in placed])
+    tx.many(INSERT, [asdict(record) for record in placed])
     for key in _keys(placed):
         tx.ring("log", key)
     return placed

@@ -12,6 +12,7 @@ from ironflow.engine.model import Run
 from ironflow.features.runs import contract, queries, rules, store
 from ironflow.features.runs.ledger import Ledger
 from ironflow.features.runs.live import LiveSteps
+from ironflow.features.runs.looks import Looks
 from ironflow.features.runs.messages import live_step_message, result_message, run_message, step_message
 from ironflow.log.read import records
 from ironflow.storage.port import Database, Tx
@@ -30,6 +31,7 @@ class Runs:
         self._db = db
         self._ledger = ledger
         self._broker = broker
+        self._looks = Looks(db)
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -119,7 +121,7 @@ class Runs:
     async def _wait_one(self, run_id: str, deadline: float) -> contract.RunResult:
         with self._broker.bell("run_ended", run_id) as bell:
             while True:
-                run = (await self._db.peek(lambda tx: store.look(tx, [run_id]))).get(run_id)
+                run = await self._looks.at(run_id)
                 if run is None:
                     raise contract.RunNotFound(f"Run {run_id} is not kept any more; its retention is over.")
                 left = deadline - asyncio.get_running_loop().time()
