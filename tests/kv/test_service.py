@@ -384,6 +384,29 @@ async def test_writes_of_one_batch_into_several_buckets_each_get_their_own_answe
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("history", [1, 2])
+async def test_writes_of_one_batch_to_one_key_follow_each_other(house: House, history: int) -> None:
+    await house.call(kv.create_bucket, name="b", history=history)
+    await put(house, "k", b"before")
+
+    answers = await asyncio.gather(
+        put(house, "k", b"first"),
+        put(house, "k", b"only at 2", if_match="2"),
+        house.call(kv.delete, bucket="b", key="k"),
+        put(house, "k", b"new", if_none_match="*"),
+        put(house, "k", b"too late", if_match="3"),
+        put(house, "other", b"12"),
+        return_exceptions=True,
+    )
+
+    assert [each if isinstance(each, int | None) else type(each) for each in answers] == [
+        2, 3, None, 5, RevisionConflict, 6
+    ]  # fmt: skip
+    assert await revisions(house, "k") == [(5, "put", b"new"), (4, "delete", b"")][:history]
+    assert await value(house, "other") == b"12"
+    assert (await house.call(kv.get_bucket, bucket="b")).bytes == len(b"new") + len(b"12")
+
+
 # Limits
 
 

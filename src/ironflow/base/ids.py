@@ -14,7 +14,10 @@ from ironflow.base.time import Clock
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 _CHANCE_BITS = 80
-_STEP_BITS = 40
+# How far ids of one millisecond are apart, at most.
+_STEP = 2**40 - 1
+# Chance is fetched this many bytes at a time: asking the system costs more than making an id.
+_FETCHED = 4096
 
 
 class Ids:
@@ -24,21 +27,32 @@ class Ids:
         self._clock = clock
         self._chance = chance
         self._last = 0
+        self._fetched, self._used = b"", 0
         # Transactions on PostgreSQL make ids in threads.
         self._lock = threading.Lock()
 
     def new(self, prefix: str) -> str:
         """A new id such as `run_06DGK3…`: greater than every id this object made before."""
-        fresh = (self._clock.now() << _CHANCE_BITS) | int.from_bytes(self._chance(10), "big")
+        now = self._clock.now()
         with self._lock:
+            fresh = (now << _CHANCE_BITS) | int.from_bytes(self._bytes(_CHANCE_BITS // 8), "big")
             if fresh <= self._last:
-                fresh = self._last + 1 + int.from_bytes(self._chance(_STEP_BITS // 8), "big")
+                fresh = self._last + 1 + (fresh & _STEP)
             self._last = fresh
         return f"{prefix}_{_text(fresh)}"
 
     def token(self) -> str:
         """128 bits that nobody can guess, as text safe in a URL."""
-        return self._chance(16).hex()
+        with self._lock:
+            return self._bytes(16).hex()
+
+    def _bytes(self, count: int) -> bytes:
+        """Chance that was used for nothing before. Called with the lock."""
+        if self._used + count > len(self._fetched):
+            self._fetched, self._used = self._chance(_FETCHED), 0
+        at = self._used
+        self._used = at + count
+        return self._fetched[at : self._used]
 
 
 def first_id_at(prefix: str, at_ms: int) -> str:

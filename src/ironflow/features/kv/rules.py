@@ -1,7 +1,8 @@
 """What is decided about keys and buckets; pure. Source: docs/reference/kv.md, protocol/rest.md 7."""
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ironflow.base.time import Millis
 from ironflow.features.kv.contract import BucketFull, InvalidBucket, InvalidKey, RevisionConflict, ValueTooLarge
@@ -20,8 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _FORBIDDEN_IN_KEY = re.compile(r"[\x00-\x1f\x7f*>]")
 
 
-@dataclass(frozen=True, slots=True)
-class BucketRow:
+class BucketRow(Struct, frozen=True):
     """A bucket as it is kept. ttl_ms, value_bytes_max, bytes_max: 0 means no limit."""
 
     name: str
@@ -35,8 +35,7 @@ class BucketRow:
     bytes_stored: int
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRow:
+class EntryRow(Struct, frozen=True):
     """One revision of a key. operation: `put` or `delete`."""
 
     key: str
@@ -46,8 +45,7 @@ class EntryRow:
     created_at: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """revision: the key must be at it. exists: the key must exist (True) or not (False). None: no matter."""
 
     revision: int | None = None

@@ -1,8 +1,9 @@
 """What is remembered of buckets and entries."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from ironflow.base.time import Millis
 from ironflow.features.kv.rules import AFTER_SYSTEM_BUCKETS, KEY_BYTES_MAX, BucketRow, EntryRow
@@ -154,31 +155,40 @@ def keys_after(
     return [row[0] for row in rows]
 
 
+def replace_entries(
+    tx: Tx, environment: str, bucket: str, gone: dict[str, int], entries: Iterable[tuple[EntryRow, bytes | None]]
+) -> None:
+    """Stores entries as the newest of their keys in a bucket without history. gone: the revisions that they replace."""
+    deleted = [_place(environment, bucket, key=key, revision=revision) for key, revision in gone.items()]
+    if deleted:
+        tx.many(DELETE_REVISION, deleted)
+    tx.many(INSERT_ENTRY, [_entry_params(environment, bucket, entry, value) for entry, value in entries])
+
+
 def add_entry(
     tx: Tx, environment: str, bucket: BucketRow, entry: EntryRow, value: bytes | None, previous: EntryRow | None
 ) -> int:
-    """Stores `entry` as the key's newest and drops revisions beyond the history; by how many bytes the bucket grew."""
-    grew = entry.size_bytes
+    """Stores `entry` as the newest of its key in a bucket with history and drops revisions beyond that.
+
+    Returns by how many bytes the bucket grew.
+    """
     if previous is not None:
-        gone = DELETE_REVISION if bucket.history == 1 else UNMARK_NEWEST
-        tx.run(gone, _place(environment, bucket.name, key=entry.key, revision=previous.revision))
-        grew -= previous.size_bytes if bucket.history == 1 else 0
-    tx.run(
-        INSERT_ENTRY,
-        _place(
-            environment,
-            bucket.name,
-            key=entry.key,
-            revision=entry.revision,
-            operation=entry.operation,
-            value=value,
-            size_bytes=entry.size_bytes,
-            created_at=entry.created_at,
-        ),
+        tx.run(UNMARK_NEWEST, _place(environment, bucket.name, key=entry.key, revision=previous.revision))
+    tx.run(INSERT_ENTRY, _entry_params(environment, bucket.name, entry, value))
+    return entry.size_bytes - (_drop_old(tx, environment, bucket, entry.key) if previous is not None else 0)
+
+
+def _entry_params(environment: str, bucket: str, entry: EntryRow, value: bytes | None) -> dict[str, Any]:
+    return _place(
+        environment,
+        bucket,
+        key=entry.key,
+        revision=entry.revision,
+        operation=entry.operation,
+        value=value,
+        size_bytes=entry.size_bytes,
+        created_at=entry.created_at,
     )
-    if previous is not None and bucket.history > 1:
-        grew -= _drop_old(tx, environment, bucket, entry.key)
-    return grew
 
 
 def _drop_old(tx: Tx, environment: str, bucket: BucketRow, key: str) -> int:

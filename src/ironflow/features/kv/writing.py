@@ -1,6 +1,9 @@
 """Puts and deletes inside a transaction: few statements for all that wait for the same commit."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from ironflow.base.errors import IronflowError
 from ironflow.base.time import Millis
@@ -9,8 +12,7 @@ from ironflow.features.kv.rules import BucketRow, EntryRow
 from ironflow.storage.port import Tx
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """A put, or a delete when `value` is None, waiting for the next commit."""
 
     environment: str
@@ -19,6 +21,26 @@ class Write:
     value: bytes | None
     condition: rules.Condition
     now: Millis
+
+
+@dataclass(slots=True)
+class _Replaced:
+    """What the writes to a bucket without history come to: one revision that goes and one that comes for each key."""
+
+    gone: dict[str, int] = field(default_factory=dict)
+    entries: dict[str, tuple[EntryRow, bytes | None]] = field(default_factory=dict)
+
+    def put(self, entry: EntryRow, value: bytes | None, previous: EntryRow | None) -> int:
+        """By how many bytes the bucket grew."""
+        if previous is None:
+            grew = entry.size_bytes
+        else:
+            grew = entry.size_bytes - previous.size_bytes
+            # What was written by another of the same commit is not there yet, and never will be.
+            if entry.key not in self.entries:
+                self.gone[entry.key] = previous.revision
+        self.entries[entry.key] = (entry, value)
+        return grew
 
 
 def apply_writes(tx: Tx, writes: list[Write]) -> list[int | IronflowError]:
@@ -35,18 +57,23 @@ def apply_writes(tx: Tx, writes: list[Write]) -> list[int | IronflowError]:
                 answers[index] = bucket_not_found(name, environment)
             continue
         newest: dict[str, EntryRow] = store.newest_of(tx, environment, name, {writes[index].key for index in indexes})
+        replaced = _Replaced()
         for index in indexes:
             try:
-                bucket, answers[index] = _apply_write(tx, bucket, newest, writes[index])
+                bucket, answers[index] = _apply_write(tx, bucket, newest, replaced, writes[index])
             except IronflowError as refusal:
                 answers[index] = refusal
-        if bucket != before:
+        if replaced.entries:
+            store.replace_entries(tx, environment, name, replaced.gone, replaced.entries.values())
+        if bucket is not before:
             store.save_bucket(tx, environment, bucket)
             tx.ring("kv", f"{environment}/{name}")
     return [0 if answer is None else answer for answer in answers]
 
 
-def _apply_write(tx: Tx, bucket: BucketRow, newest: dict[str, EntryRow], write: Write) -> tuple[BucketRow, int]:
+def _apply_write(
+    tx: Tx, bucket: BucketRow, newest: dict[str, EntryRow], replaced: _Replaced, write: Write
+) -> tuple[BucketRow, int]:
     previous = newest.get(write.key)
     if write.value is None:
         entry = rules.decide_delete(bucket, previous, write.key, write.condition, write.now)
@@ -57,7 +84,10 @@ def _apply_write(tx: Tx, bucket: BucketRow, newest: dict[str, EntryRow], write: 
         entry = rules.decide_put(
             bucket, previous, write.key, len(write.value), write.condition, write.now, freed_bytes=freed
         )
-    grew = store.add_entry(tx, write.environment, bucket, entry, write.value, previous)
+    if bucket.history == 1:
+        grew = replaced.put(entry, write.value, previous)
+    else:
+        grew = store.add_entry(tx, write.environment, bucket, entry, write.value, previous)
     newest[write.key] = entry
     return replace(bucket, last_revision=entry.revision, bytes_stored=bucket.bytes_stored + grew), entry.revision
 
