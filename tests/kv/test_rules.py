@@ -28,7 +28,7 @@ def bucket(**more: Any) -> BucketRow:
     plain = BucketRow(
         "b", "", ttl_ms=0, value_bytes_max=0, bytes_max=0, history=1, created_at=0, last_revision=7, bytes_stored=0
     )
-    return BucketRow(**{name: more.get(name, getattr(plain, name)) for name in plain.__slots__})
+    return BucketRow(**{name: more.get(name, getattr(plain, name)) for name in plain.__struct_fields__})
 
 
 def entry(operation: str = "put", revision: int = 5, age_ms: int = 0, size_bytes: int = 3) -> EntryRow:

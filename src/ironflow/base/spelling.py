@@ -18,13 +18,14 @@ from ironflow.base.errors import InvalidArgument
 from ironflow.base.fields import Field, WireEnum, fields_of
 from ironflow.base.json import NULL, InvalidJson, check_payload
 from ironflow.base.operation import Spelling, Twins
-from ironflow.base.time import parse_time, to_datetime
+from ironflow.base.time import parse_datetime
 
 Raw = msgspec.Raw
 _slices = msgspec.json.Decoder(dict[str, Raw]).decode
 _items = msgspec.json.Decoder(list[Raw]).decode
 _anything = msgspec.json.Decoder().decode
 _decode_str = msgspec.json.Decoder(str).decode
+_NO_NULL = "a text cannot hold the character U+0000"
 
 
 def camel(name: str) -> str:
@@ -39,6 +40,7 @@ class BadField(InvalidArgument):
 
 
 Read = Callable[[Raw], Any]
+FromText = Callable[[str], Any]
 
 
 class Reader:
@@ -49,11 +51,12 @@ class Reader:
         hints = get_type_hints(message, include_extras=True)
         self._names: dict[str, str] = {}
         self._read: dict[str, Read] = {}
-        self._hints = hints
+        self._from_text: dict[str, FromText] = {}
         for name, said in fields_of(message).items():
             for spelled in _spellings(name, said):
                 self._names[spelled] = name
             self._read[name] = _json_text if said.json_text else _reading(hints[name])
+            self._from_text[name] = _reading_text(hints[name])
         # Only a payload that is always there may be null; elsewhere null means unset.
         self._nullable = {name for name, read in self._read.items() if read is _payload and not _optional(hints[name])}
         self._required = [
@@ -88,7 +91,7 @@ class Reader:
         if attribute is None:
             return None
         try:
-            value = _from_text(self._hints[attribute], text)
+            value = self._from_text[attribute](text)
         except (msgspec.MsgspecError, ValueError) as fault:
             raise BadField(f"{name!r}: {fault}") from None
         return None if value is None else (attribute, value)
@@ -171,6 +174,13 @@ def _json_text(text: Raw) -> str:
     return _keepable(_decode_str(whole) if whole.startswith(b'"') else bytes(_payload(text)).decode())
 
 
+def _text(text: Raw) -> str:
+    value = _decode_str(text)
+    if "\0" in value:
+        raise ValueError(_NO_NULL)
+    return value
+
+
 def _reading(hint: Any) -> Read:
     kind = bare_type(hint)
     if kind is Raw:
@@ -193,6 +203,8 @@ def _reading(hint: Any) -> Read:
     if get_origin(kind) is dict and bare_type(get_args(kind)[1]) is Raw:
         return lambda text: {key: _payload(each) for key, each in _slices(text).items()}
     decode = msgspec.json.Decoder(hint, strict=False).decode
+    if hint is str:
+        return _text
     if kind in (str, int, list[str]):
         return lambda text: _keepable(decode(text))
     return decode
@@ -200,7 +212,7 @@ def _reading(hint: Any) -> Read:
 
 def _moment(text: str) -> datetime:
     try:
-        return to_datetime(parse_time(text))
+        return parse_datetime(text)
     except InvalidArgument as fault:
         # As any other value of the wrong kind, so that the field is named.
         raise ValueError(fault.message) from None
@@ -229,26 +241,27 @@ def _keepable(value: Any) -> Any:
         if not -(2**63) <= value < 2**63:
             raise ValueError(f"{value} does not fit into 64 bits")
     elif "\0" in value if isinstance(value, str) else any("\0" in each for each in value):
-        raise ValueError("a text cannot hold the character U+0000")
+        raise ValueError(_NO_NULL)
     return value
 
 
-def _from_text(hint: Any, text: str) -> Any:
+def _reading_text(hint: Any) -> FromText:
+    """Reads a field of this type from a path segment, query parameter or header."""
     kind = bare_type(hint)
     if isinstance(kind, type) and issubclass(kind, WireEnum):
-        return kind.accept(text)
+        return kind.accept
     if kind is datetime:
-        return _moment(text)
+        return _moment
     if kind is timedelta:
-        return _duration(text)
+        return _duration
     if kind is Raw:
-        return check_payload(Raw(text.encode()), "the payload")
+        return lambda text: check_payload(Raw(text.encode()), "the payload")
     if get_origin(kind) is list:
-        (item,) = get_args(kind)
-        found = [_from_text(item, each) for each in text.split(",") if each]
-        return [each for each in found if each is not None]
-    value = msgspec.convert(text, hint, strict=False)
-    return _keepable(value) if kind in (str, int) else value
+        read = _reading_text(get_args(kind)[0])
+        return lambda text: [value for each in text.split(",") if each and (value := read(each)) is not None]
+    if kind in (str, int):
+        return lambda text: _keepable(msgspec.convert(text, hint, strict=False))
+    return lambda text: msgspec.convert(text, hint, strict=False)
 
 
 Write = Callable[[Any], Any]
