@@ -8,14 +8,14 @@ Source of the prefixes: protocol/errors-and-defaults.md 3. Nobody parses an id.
 import os
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 
 from ironflow.base.time import Clock
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 _CHANCE_BITS = 80
-# How far ids of one millisecond are apart, at most.
-_STEP = 2**40 - 1
+_FORTY = 2**40 - 1
 # Chance is fetched this many bytes at a time: asking the system costs more than making an id.
 _FETCHED = 4096
 
@@ -37,7 +37,8 @@ class Ids:
         with self._lock:
             fresh = (now << _CHANCE_BITS) | int.from_bytes(self._bytes(_CHANCE_BITS // 8), "big")
             if fresh <= self._last:
-                fresh = self._last + 1 + (fresh & _STEP)
+                # Up to 40 bits further than the last.
+                fresh = self._last + 1 + (fresh & _FORTY)
             self._last = fresh
         return f"{prefix}_{_text(fresh)}"
 
@@ -62,4 +63,14 @@ def first_id_at(prefix: str, at_ms: int) -> str:
 
 def _text(number: int) -> str:
     pairs = _PAIRS
-    return "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+    high, low = number >> 40 & _FORTY, number & _FORTY
+    return (
+        f"{_time_text(number >> _CHANCE_BITS)}{pairs[high >> 30]}{pairs[high >> 20 & 1023]}{pairs[high >> 10 & 1023]}"
+        f"{pairs[high & 1023]}{pairs[low >> 30]}{pairs[low >> 20 & 1023]}{pairs[low >> 10 & 1023]}{pairs[low & 1023]}"
+    )
+
+
+@lru_cache(maxsize=64)
+def _time_text(at: int) -> str:
+    """The first ten characters; ids of one millisecond share them."""
+    return "".join([_PAIRS[at >> shift & 1023] for shift in range(40, -1, -10)])

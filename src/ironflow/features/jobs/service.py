@@ -1,7 +1,7 @@
 """What happens between workers and the queue."""
 
-import asyncio
 import math
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ironflow.base.call import Call
@@ -153,27 +153,27 @@ class Jobs:
     async def ack(self, call: Call, request: contract.AckJob) -> contract.WorkerStatus:
         fence = commands.Fence(request.job, request.execution_seq, request.lease_token)
         word = _Word(rules.run_id_of(request.job), commands.Ack(fence, self._timing.lease_ms), call.now)
-        await self._db.write_many(self._apply_words, word)
+        await self._say(word)
         return OK
 
     async def update(self, call: Call, request: contract.UpdateJob) -> contract.WorkerStatus:
-        await self._report(call, request)
+        await self._say(self._word(call, request))
         return OK
 
     async def report(self, call: Call, request: contract.Reports) -> contract.Verdicts:
-        # All of them reach the database in this turn of the loop and share one commit.
-        results = await asyncio.gather(*(self._report(call, each) for each in request.reports), return_exceptions=True)
+        said: list[_Word | IronflowError] = []
+        for each in request.reports:
+            try:
+                said.append(self._word(call, each))
+            except IronflowError as refusal:
+                said.append(refusal)
+        words = [each for each in said if isinstance(each, _Word)]
+        # They are one item of the commit, so that they need no task for each.
+        answers = iter(await self._db.write_many(self._apply_words, words) if words else ())
         verdicts: list[contract.Verdict] = []
-        for asked, result in zip(request.reports, results, strict=True):
-            if result is None:
-                verdicts.append(contract.Verdict(job_id=asked.job, status="ok"))
-            elif isinstance(result, IronflowError):
-                refused = contract.Verdict(
-                    job_id=asked.job, status="refused", error=result.code, message=result.message
-                )
-                verdicts.append(refused)
-            else:
-                raise result
+        for asked, each in zip(request.reports, said, strict=True):
+            refused = next(answers) if isinstance(each, _Word) else each
+            verdicts.append(_verdict(asked.job, refused))
         return contract.Verdicts(results=verdicts)
 
     async def list_workers(self, call: Call, request: contract.ListWorkers) -> contract.Workers:
@@ -188,12 +188,19 @@ class Jobs:
         more = found[-1].id if len(found) == request.limit else None
         return contract.Workers(workers=workers, count=len(workers), next_cursor=more)
 
-    async def _report(self, call: Call, request: contract.UpdateJob) -> None:
+    def _word(self, call: Call, request: contract.UpdateJob) -> _Word:
+        """Raises InvalidReport, OutputTooLarge."""
         command = rules.report_of(request, self._timing.lease_ms, self._output_bytes_max, call.now)
-        await self._db.write_many(self._apply_words, _Word(rules.run_id_of(request.job), command, call.now))
+        return _Word(rules.run_id_of(request.job), command, call.now)
 
-    def _apply(self, tx: Tx, words: list[_Word]) -> list[IronflowError | None]:
-        """Acks and reports of one commit, in order; None or the refusal of each."""
+    async def _say(self, word: _Word) -> None:
+        (refused,) = await self._db.write_many(self._apply_words, [word])
+        if refused is not None:
+            raise refused
+
+    def _apply(self, tx: Tx, said: list[list[_Word]]) -> list[list[IronflowError | None]]:
+        """Acks and reports of one commit, in order, by request; None or the refusal of each."""
+        words = [word for each in said for word in each]
         runs = self._ledger.load(tx, [word.run_id for word in words], _steps_touched(words))
         changes: dict[str, Change] = {}
         answers: list[IronflowError | None] = []
@@ -212,7 +219,8 @@ class Jobs:
             runs[run.id] = decision.run
         if changes:
             self._ledger.save(tx, list(changes.values()), words[-1].now)
-        return answers
+        answered = iter(answers)
+        return [list(islice(answered, len(each))) for each in said]
 
     async def _worker(self, call: Call, worker_id: str) -> WorkerRow:
         place = (call.environment, worker_id)
@@ -236,6 +244,12 @@ class Jobs:
         if call.now - self._seen.get(place, 0) >= SEEN_EVERY_MS:
             self._seen[place] = call.now
             await self._db.write(lambda tx: store.mark_seen(tx, call.environment, worker_id, call.now))
+
+
+def _verdict(job_id: str, refused: IronflowError | None) -> contract.Verdict:
+    if refused is None:
+        return contract.Verdict(job_id=job_id, status="ok")
+    return contract.Verdict(job_id=job_id, status="refused", error=refused.code, message=refused.message)
 
 
 def _steps_touched(words: list[_Word]) -> dict[str, set[str]]:
