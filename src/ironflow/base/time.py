@@ -53,9 +53,10 @@ def parse_time(text: str) -> Millis:
 def parse_datetime(text: str) -> datetime:
     """As `parse_time`: in UTC, of whole milliseconds."""
     try:
-        at = datetime.fromisoformat(text.replace("Z", "+00:00").replace("z", "+00:00"))
-        # In UTC it has to be within the years 1 to 9999 too.
-        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        at = datetime.fromisoformat(text.replace("z", "Z"))
+        if at.tzinfo is not UTC:
+            # In UTC it has to be within the years 1 to 9999 too.
+            at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise InvalidArgument(f"{text[:60]!r} is not a time. Write RFC 3339, such as 2026-01-31T12:00:00Z.") from None
     return at.replace(microsecond=at.microsecond // 1_000 * 1_000)
