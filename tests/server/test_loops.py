@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from ironflow.server.loops import Loops
 class Ran:
     more: bool = False
     next_at: Millis | None = None
+    rest_ms: int = 0
 
 
 class Script:
@@ -75,6 +77,22 @@ async def test_a_ring_brings_a_loop_back():
     broker.ring([("script", "")])
     await script.has_run(2)
     await loops.close()
+
+
+async def test_a_loop_that_rests_hears_late_what_rang_meanwhile_and_once():
+    broker = LocalBroker()
+    script = Script(Ran(rest_ms=30), Ran())
+    loops = Loops(FixedClock(), broker)
+    begun_at = time.monotonic()
+    loops.start([script])
+    await script.has_run(1)
+    for _ in range(3):
+        broker.ring([("script", "")])
+        await asyncio.sleep(0)
+    await script.has_run(2)
+    assert time.monotonic() - begun_at >= 0.03
+    await loops.close()
+    assert script.rounds == 2
 
 
 async def test_a_loop_that_fails_is_logged_once_named_and_tried_again(

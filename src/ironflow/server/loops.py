@@ -15,7 +15,8 @@ RETRY_S = 1.0
 class Loop(Protocol):
     """name: for logs. every_ms: how often without a reason. topic (optional): a ring is a reason.
 
-    run_once answers what it did: `more` means again at once, `next_at` (optional) when there will be a reason.
+    run_once answers what it did: `more` means again at once, `next_at` (optional) when there will be a reason,
+    `rest_ms` (optional) how long a ring may wait, because most likely it will be no reason.
     """
 
     name: str
@@ -59,6 +60,10 @@ class Loops:
         self.failing.pop(loop.name, None)
         if ran.more:
             return 0.0
+        rest_ms = getattr(ran, "rest_ms", 0)
+        if rest_ms:
+            # The bell remembers what rings meanwhile.
+            await asyncio.sleep(rest_ms / 1000)
         wait_ms = loop.every_ms
         next_at = getattr(ran, "next_at", None)
         if next_at is not None:

@@ -15,15 +15,21 @@ from ironflow.storage.sandbox import Sandbox
 # Generations that are looked at in a round, and how many of them at a time.
 ROUND = 1000
 AT_A_TIME = 4
+# Where no projection follows the log, events need not be looked at one commit after another.
+REST_MS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """moved: generations that got further. next_at: when a failed statement is run again."""
+    """moved: generations that got further. next_at: when a failed statement is run again.
+
+    rest_ms: how long the next event may wait.
+    """
 
     moved: int
     more: bool
     next_at: Millis | None = None
+    rest_ms: int = 0
 
 
 class FollowLog:
@@ -39,9 +45,9 @@ class FollowLog:
         self._follower = follower
 
     async def run_once(self, now: Millis) -> Followed:
-        # After every commit with an event: where there is no projection, no thread is troubled.
+        # Where there is no projection, no thread is troubled.
         if not await self._db.peek(lambda tx: store.any_due(tx, now)):
-            return Followed(0, more=False)
+            return Followed(0, more=False, rest_ms=REST_MS)
         generations = await self._db.read(lambda tx: store.due(tx, now, ROUND))
         turn = asyncio.Semaphore(AT_A_TIME)
 
