@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,14 +14,6 @@ from tests.wire.server_process import Server, a_server
 pytestmark = pytest.mark.processes
 
 WITHIN_S = 10
-
-
-@pytest.fixture(scope="module", params=["h2corn", "granian"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with a_server(tmp_path_factory.mktemp(request.param), http_server=request.param) as started:
-        yield started
-        assert started.alive
-        assert "Traceback" not in started.log
 
 
 class EventSource:

@@ -2,40 +2,24 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.services import fresh_schema
 from tests.wire.clients import JSON, enveloped, http1, http2
 from tests.wire.plain_socket import plain_socket
-from tests.wire.server_process import Server, a_server
+from tests.wire.server_process import Server
 
 pytestmark = pytest.mark.processes
 
 RPC = "/ironflow.v1.PubSubService/"
 HEADERS = {"content-type": JSON, "connect-protocol-version": "1"}
-SERVERS = [("h2corn", "sqlite"), ("granian", "sqlite"), ("h2corn", "postgres")]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(each, marks=[pytest.mark.postgres] if each[1] == "postgres" else []) for each in SERVERS],
-    ids="-".join,
-)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    http_server, database = request.param
-    with ExitStack() as stack:
-        url = ""
-        if database == "postgres":
-            url = stack.enter_context(fresh_schema(request.getfixturevalue("postgres_database")))
-        started = stack.enter_context(a_server(tmp_path_factory.mktemp(http_server), url, http_server=http_server))
-        yield started
-        assert started.alive
-        assert "Traceback" not in started.log
+@pytest.fixture(scope="module")
+def server(server_on_either: Server) -> Server:
+    return server_on_either
 
 
 @pytest.fixture

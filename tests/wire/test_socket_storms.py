@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.wire.plain_socket import plain_socket
-from tests.wire.server_process import Server, a_server
+from tests.wire.server_process import Server
 
 pytestmark = pytest.mark.processes
 
@@ -28,14 +28,6 @@ HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-
-
-@pytest.fixture(scope="module", params=["h2corn", "granian"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with a_server(tmp_path_factory.mktemp(request.param), http_server=request.param) as started:
-        yield started
-        assert started.alive
-        assert "Traceback" not in started.log
 
 
 def text_frame(text: str) -> bytes:

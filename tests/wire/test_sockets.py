@@ -2,27 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import msgspec
 import pytest
 
-from tests.wire.server_process import Server, a_server
+from tests.wire.server_process import Server
 
 pytestmark = pytest.mark.processes
 
 WITHIN_S = 10
 EVENT = b'{"event":"socket.event","data":1}'
-
-
-@pytest.fixture(scope="module", params=["h2corn", "granian"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with a_server(tmp_path_factory.mktemp(request.param), http_server=request.param) as started:
-        yield started
-        assert started.alive
-        assert "Traceback" not in started.log
 
 
 class Wire:

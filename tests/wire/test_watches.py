@@ -5,7 +5,7 @@ Source: protocol/websocket.md 2 and 3.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -13,19 +13,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.wire.server_process import Server, a_server
+from tests.wire.server_process import Server
 
 pytestmark = pytest.mark.processes
 
 WITHIN_S = 10.0
-
-
-@pytest.fixture(scope="module", params=["h2corn", "granian"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with a_server(tmp_path_factory.mktemp(request.param), http_server=request.param) as started:
-        yield started
-        assert started.alive
-        assert "Traceback" not in started.log
 
 
 @pytest.fixture

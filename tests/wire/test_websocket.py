@@ -4,39 +4,21 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.support.services import fresh_schema
 from tests.wire.plain_socket import plain_socket
 from tests.wire.server_process import Server, a_server
 
 pytestmark = pytest.mark.processes
 
-SERVERS = [("h2corn", "sqlite"), ("granian", "sqlite"), ("h2corn", "postgres")]
 
-
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(each, marks=[pytest.mark.postgres] if each[1] == "postgres" else []) for each in SERVERS],
-    ids="-".join,
-)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    http_server, database = request.param
-    with ExitStack() as stack:
-        url = ""
-        if database == "postgres":
-            url = stack.enter_context(fresh_schema(request.getfixturevalue("postgres_database")))
-        folder = tmp_path_factory.mktemp(http_server)
-        started = stack.enter_context(a_server(folder, url, http_server=http_server))
-        yield started
-        assert started.alive
-        assert "Traceback" not in started.log
+@pytest.fixture(scope="module")
+def server(server_on_either: Server) -> Server:
+    return server_on_either
 
 
 @pytest.fixture

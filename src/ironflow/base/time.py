@@ -7,6 +7,7 @@ from typing import Protocol
 from ironflow.base.errors import InvalidArgument
 
 Millis = int
+DAY_MS = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

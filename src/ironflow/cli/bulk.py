@@ -10,6 +10,7 @@ from ironflow.cli.exits import Exit, UsageError
 from ironflow.cli.filters import run_status
 from ironflow.cli.invocation import Cli, Here
 from ironflow.cli.output import facts, status_text, table
+from ironflow.cli.pages import say_more
 from ironflow.cli.times import moment_text, read_moment, since_text
 from ironflow.features.bulk import contract as bulk
 from ironflow.features.bulk.contract import Bulk
@@ -129,8 +130,7 @@ def list_(*, limit: int = 20, cursor: str = "", cli: Here) -> None:
                 right=["MATCHED", "CHANGED", "REFUSED"],
             ),
         )
-    if answer.next_cursor:
-        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+    say_more(cli, answer.next_cursor)
 
 
 @app.command

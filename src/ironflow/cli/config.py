@@ -9,6 +9,7 @@ from ironflow.base.errors import IronflowError
 from ironflow.cli.exits import UsageError
 from ironflow.cli.invocation import Here
 from ironflow.cli.output import table
+from ironflow.cli.pages import Cursor, Limit, say_more
 from ironflow.cli.payload import read_data
 from ironflow.cli.times import since_text
 from ironflow.features.config import contract as config
@@ -22,8 +23,8 @@ Data = Annotated[str, Parameter(help="A JSON object as text, @FILE for a file's 
 @app.command(name="list")
 def list_(
     *,
-    limit: Annotated[int, Parameter(help="How many at most.")] = 1000,
-    cursor: Annotated[str, Parameter(help="Continue after an earlier answer.")] = "",
+    limit: Limit = 1000,
+    cursor: Cursor = "",
     cli: Here,
 ) -> None:
     """List the documents by name."""
@@ -37,8 +38,7 @@ def list_(
             right=["REVISION"],
         ),
     )
-    if answer.next_cursor:
-        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+    say_more(cli, answer.next_cursor)
 
 
 @app.command

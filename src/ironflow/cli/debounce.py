@@ -4,6 +4,7 @@ from cyclopts import App
 
 from ironflow.cli.invocation import Here
 from ironflow.cli.output import table
+from ironflow.cli.pages import say_more
 from ironflow.cli.times import since_text
 from ironflow.features.debounces import contract as debounces
 
@@ -43,8 +44,7 @@ def list_(*, function: str = "", limit: int = 100, cursor: str = "", cli: Here) 
                 right=["EVENTS"],
             ),
         )
-    if answer.next_cursor:
-        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+    say_more(cli, answer.next_cursor)
 
 
 @app.command

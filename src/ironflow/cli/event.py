@@ -14,6 +14,7 @@ from ironflow.cli import event_lines
 from ironflow.cli.exits import UsageError
 from ironflow.cli.invocation import Cli, Here
 from ironflow.cli.output import facts, json_line, table
+from ironflow.cli.pages import say_more
 from ironflow.cli.times import moment_text, read_moment, since_text, time_text
 from ironflow.features.events import contract as events
 from ironflow.features.events.contract import Event
@@ -70,8 +71,7 @@ def list_(
                 ),
             ),
         )
-    if answer.next_cursor:
-        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+    say_more(cli, answer.next_cursor)
 
 
 @app.command
@@ -268,8 +268,7 @@ def redactions(*, target: str = "", limit: int = 100, cursor: str = "", cli: Her
                 right=["PAYLOADS"],
             ),
         )
-    if answer.next_cursor:
-        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+    say_more(cli, answer.next_cursor)
 
 
 def _request(

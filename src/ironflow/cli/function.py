@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from ironflow.base.duration import duration_text
 from ironflow.cli.invocation import Cli, Here
 from ironflow.cli.output import facts, status_text, table
+from ironflow.cli.pages import say_more
 from ironflow.cli.times import moment_text, since_text, time_text
 from ironflow.features.functions import contract as functions
 from ironflow.features.functions.contract import Function, FunctionStatus, RetryConfig, Trigger
@@ -50,8 +51,7 @@ def list_(*, name: str = "", limit: int = 100, cursor: str = "", cli: Here) -> N
                 right=["VERSION"],
             ),
         )
-    if answer.next_cursor:
-        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+    say_more(cli, answer.next_cursor)
 
 
 @app.command

@@ -10,6 +10,7 @@ from ironflow.base.json import Json
 from ironflow.cli.exits import UsageError
 from ironflow.cli.invocation import Cli, Here
 from ironflow.cli.output import facts, json_line, status_text, table
+from ironflow.cli.pages import Cursor, Limit, say_more
 from ironflow.cli.payload import read_data
 from ironflow.cli.times import since_text, time_text
 from ironflow.features.consumer_groups import contract as groups
@@ -25,8 +26,6 @@ app = App("group", help="Consumer groups and their dead letters.")
 
 Name = Annotated[str, Parameter(help="The group's name.")]
 Namespace = Annotated[str, Parameter(help="The group's namespace; `default` when empty.")]
-Limit = Annotated[int, Parameter(help="How many at most.")]
-Cursor = Annotated[str, Parameter(help="Continue after an earlier answer.")]
 Topic = Annotated[str, Parameter(help="A pattern of topics, such as topic:mail.*")]
 Reason = Annotated[str, Parameter(help="A part of the reason.")]
 All = Annotated[bool, Parameter(name="--all", negative="", help="All dead letters of the group.")]
@@ -112,7 +111,7 @@ def list_(
             right=["MEMBERS"],
         ),
     )
-    _say_more(cli, answer.next_cursor)
+    say_more(cli, answer.next_cursor)
 
 
 @app.command
@@ -237,7 +236,7 @@ def dead(
             right=["ATTEMPTS"],
         ),
     )
-    _say_more(cli, answer.next_cursor)
+    say_more(cli, answer.next_cursor)
 
 
 @app.command
@@ -317,8 +316,3 @@ def _facts(group: ConsumerGroup) -> list[tuple[str, RenderableType | None]]:
         ("metadata", json_line(group.metadata)),
         ("created", None if group.created_at is None else time_text(group.created_at)),
     ]
-
-
-def _say_more(cli: Cli, cursor: str | None) -> None:
-    if cursor:
-        cli.say(f"There is more: --cursor {cursor}", "dim")

@@ -9,8 +9,9 @@ from cyclopts import App, Parameter
 from ironflow.base.duration import duration_ms, duration_text
 from ironflow.base.errors import IronflowError
 from ironflow.cli.exits import UsageError
-from ironflow.cli.invocation import Cli, Here
+from ironflow.cli.invocation import Here
 from ironflow.cli.output import facts, status_text, table
+from ironflow.cli.pages import Cursor, Limit, say_more
 from ironflow.cli.payload import read_bytes
 from ironflow.cli.sizes import read_size, size_text
 from ironflow.cli.times import since_text, time_text
@@ -21,8 +22,6 @@ app = App("kv", help="Work with key-value buckets.")
 
 Bucket = Annotated[str, Parameter(help="The bucket's name.")]
 Key = Annotated[str, Parameter(help="The key, such as user:123.")]
-Limit = Annotated[int, Parameter(help="How many at most.")]
-Cursor = Annotated[str, Parameter(help="Continue after an earlier answer.")]
 _VALUE_SHOWN_MAX = 60
 
 
@@ -49,7 +48,7 @@ def buckets(*, limit: Limit = 1000, cursor: Cursor = "", cli: Here) -> None:
             right=["KEYS", "SIZE", "HISTORY"],
         ),
     )
-    _say_more(cli, answer.next_cursor)
+    say_more(cli, answer.next_cursor)
 
 
 @app.command
@@ -114,7 +113,7 @@ def keys(bucket: Bucket, pattern: str = ">", /, *, limit: Limit = 1000, cursor: 
     """
     answer = cli.ask(kv.list_keys, kv.ListKeys(bucket=bucket, filter=pattern, limit=limit, cursor=cursor))
     cli.show(answer, lambda: "\n".join(answer.keys)) if answer.keys or cli.json else cli.say("no keys", "dim")
-    _say_more(cli, answer.next_cursor)
+    say_more(cli, answer.next_cursor)
 
 
 @app.command
@@ -288,8 +287,3 @@ def _value_text(value: bytes) -> str:
 
 def _ttl_text(ttl_seconds: int | None) -> str:
     return duration_text(ttl_seconds * 1000) if ttl_seconds else ""
-
-
-def _say_more(cli: Cli, cursor: str | None) -> None:
-    if cursor:
-        cli.say(f"There is more: --cursor {cursor}", "dim")

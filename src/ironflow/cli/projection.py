@@ -11,6 +11,7 @@ from ironflow.base.time import parse_time, to_datetime
 from ironflow.cli.exits import Exit, UsageError
 from ironflow.cli.invocation import Here
 from ironflow.cli.output import facts, status_text, table
+from ironflow.cli.pages import say_more
 from ironflow.cli.times import since_text, time_text
 from ironflow.features.projections import contract as projections
 from ironflow.features.projections.contract import RebuildJob
@@ -90,8 +91,7 @@ def partitions(name: Name, /, *, prefix: str = "", limit: int = 1000, cursor: st
     cli.show(answer, lambda: "\n".join(answer.partitions)) if answer.partitions or cli.json else cli.say(
         "no partitions", "dim"
     )
-    if answer.next_cursor:
-        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+    say_more(cli, answer.next_cursor)
 
 
 @app.command

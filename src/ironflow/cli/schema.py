@@ -11,6 +11,7 @@ from ironflow.cli.exits import Exit, UsageError
 from ironflow.cli.invocation import Cli, Here
 from ironflow.cli.load import load_events
 from ironflow.cli.output import facts, status_text, table
+from ironflow.cli.pages import say_more
 from ironflow.cli.payload import read_data
 from ironflow.cli.times import moment_text, since_text
 from ironflow.features.schemas import contract as schemas
@@ -48,8 +49,7 @@ def list_(*, name: str = "", limit: int = 100, cursor: str = "", cli: Here) -> N
                 right=["VERSION"],
             ),
         )
-    if answer.next_cursor:
-        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+    say_more(cli, answer.next_cursor)
 
 
 @app.command

@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 from ironflow.cli.exits import UsageError
 from ironflow.cli.invocation import Here
 from ironflow.cli.output import facts, status_text, table
+from ironflow.cli.pages import say_more
 from ironflow.cli.payload import read_bytes
 from ironflow.cli.sql import cell_text
 from ironflow.cli.times import since_text, time_text
@@ -83,8 +84,7 @@ def list_(*, limit: int = 100, cursor: str = "", cli: Here) -> None:
                 right=["POSITION", "LAG"],
             ),
         )
-    if answer.next_cursor:
-        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+    say_more(cli, answer.next_cursor)
 
 
 @app.command

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from ironflow.base.json import NULL
 from ironflow.cli.invocation import Cli, Here
 from ironflow.cli.output import facts, json_line, status_text, table
+from ironflow.cli.pages import Cursor, Limit, say_more
 from ironflow.cli.payload import read_data
 from ironflow.cli.times import moment_text, since_text, span_text
 from ironflow.features.streams import contract as streams
@@ -26,7 +27,6 @@ Data = Annotated[
 Type = Annotated[str, Parameter(name="--type")]
 From = Annotated[int, Parameter(help="The version to begin at; 0 for the oldest, or the newest with --backward.")]
 Backward = Annotated[bool, Parameter(help="Newest first.", negative="")]
-Limit = Annotated[int, Parameter(help="How many at most.")]
 _DATA_SHOWN_MAX = 70
 
 
@@ -103,7 +103,7 @@ def read(
         ],
         "no events",
     )
-    _say_more(cli, "--from-version", answer.next_version)
+    say_more(cli, answer.next_version, "--from-version")
 
 
 @app.command
@@ -132,7 +132,7 @@ def list_(
     type: Type = "",
     search: str = "",
     limit: Limit = 1000,
-    cursor: Annotated[str, Parameter(help="Continue after an earlier answer.")] = "",
+    cursor: Cursor = "",
     cli: Here,
 ) -> None:
     """List the streams by entity id.
@@ -160,7 +160,7 @@ def list_(
         ],
         "no streams",
     )
-    _say_more(cli, "--cursor", answer.next_cursor)
+    say_more(cli, answer.next_cursor)
 
 
 @app.command
@@ -176,7 +176,7 @@ def history(
     headings = ["VERSION", "EVENT", "WHEN", "FUNCTION", "STATUS", "TOOK", "RUN"]
     rows = [row for entry in answer.entries for row in _history_rows(entry, now)]
     _show_rows(cli, answer, headings, rows, "no events")
-    _say_more(cli, "--from-version", answer.next_cursor)
+    say_more(cli, answer.next_cursor, "--from-version")
 
 
 @snapshot.command
@@ -246,8 +246,3 @@ def _show_rows(
         cli.say(nothing, "dim")
     if rows or cli.json:
         cli.show(answer, lambda: table(headings, rows, right=["VERSION", "EVENTS", "TOOK"]))
-
-
-def _say_more(cli: Cli, option: str, following: object) -> None:
-    if following is not None:
-        cli.say(f"There is more: {option} {following}", "dim")

@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 from ironflow.base.json import NULL
 from ironflow.cli.invocation import Here
 from ironflow.cli.output import facts, table
+from ironflow.cli.pages import Cursor, Limit, say_more
 from ironflow.cli.payload import read_data
 from ironflow.cli.times import since_text
 from ironflow.features.pubsub import contract as pubsub
@@ -37,8 +38,8 @@ def publish(topic: str, /, *, data: Data = None, idempotency_key: str = "", cli:
 @app.command(name="list")
 def list_(
     *,
-    limit: Annotated[int, Parameter(help="How many at most.")] = 1000,
-    cursor: Annotated[str, Parameter(help="Continue after an earlier answer.")] = "",
+    limit: Limit = 1000,
+    cursor: Cursor = "",
     cli: Here,
 ) -> None:
     """List the topics that something was published to."""
@@ -61,8 +62,7 @@ def list_(
             right=["MESSAGES", "GROUPS"],
         ),
     )
-    if answer.next_cursor:
-        cli.say(f"There is more: --cursor {answer.next_cursor}", "dim")
+    say_more(cli, answer.next_cursor)
 
 
 @app.command

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from ironflow.base.time import Millis
+from ironflow.base.time import DAY_MS, Millis
 from ironflow.features.audit import store
 from ironflow.storage.port import Database
 
 BATCH = 500
-DAY_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)

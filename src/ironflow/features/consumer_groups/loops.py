@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from ironflow.base.time import Millis
+from ironflow.base.time import DAY_MS, Millis
 from ironflow.features.consumer_groups import rules, settling, store
 from ironflow.features.consumer_groups.contract import MemberNotFound
 from ironflow.features.consumer_groups.service import ConsumerGroups
@@ -12,7 +12,6 @@ from ironflow.storage.port import Database, Tx
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-DAY_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)

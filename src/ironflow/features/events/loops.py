@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ironflow.base.time import Millis
+from ironflow.base.time import DAY_MS, Millis
 from ironflow.features.debounces import in_tx as debounces
 from ironflow.features.events import rules, store
 from ironflow.features.runs.ledger import Ledger
@@ -16,7 +16,6 @@ logger = logging.getLogger(__name__)
 
 BATCH = 1_000
 PURGE_BATCH = 500
-DAY_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)

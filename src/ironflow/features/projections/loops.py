@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from ironflow.base.time import Millis
+from ironflow.base.time import DAY_MS, Millis
 from ironflow.features.projections import feeding, rules, saving, store
 from ironflow.features.projections.rules import RebuildRow
 from ironflow.storage.port import Database, Tx
 
 BATCH = 500
 REBUILDS = 100
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-from ironflow.base.time import Millis
+from ironflow.base.time import DAY_MS, Millis
 from ironflow.features.runs import slots, store, throttles, waits
 from ironflow.features.runs.ledger import Ledger
 from ironflow.features.runs.notices import deleted
 from ironflow.storage.port import Database, Tx
 
 BATCH = 200
-DAY_MS = 24 * 3600 * 1000
 # No throttle looks back further than this.
 THROTTLE_PERIOD_MS_MAX = 400 * DAY_MS
 
