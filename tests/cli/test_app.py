@@ -1,10 +1,16 @@
 """The command tree as a user meets it, without a server."""
 
+import io
+import re
+from collections.abc import Iterator
+
 import msgspec
 import pytest
+from cyclopts import App
+from rich.console import Console
 
 from ironflow.base.version import VERSION
-from ironflow.cli.app import COMMANDS, run_command
+from ironflow.cli.app import COMMANDS, app, run_command
 from ironflow.cli.load import load_functions
 
 NOWHERE = "http://127.0.0.1:9"
@@ -23,6 +29,28 @@ def test_the_help_lists_every_command_with_a_sentence(capsys):
 def test_every_command_has_help(capsys, name):
     assert run_command([name, "--help"]) == 0
     assert f"ironflow {name}" in capsys.readouterr().out
+
+
+def everything(command: App, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield words
+    for name in command:
+        if not name.startswith("-"):
+            yield from everything(command[name], (*words, name))
+
+
+def help_of(words: tuple[str, ...]) -> str:
+    """The words of a help page, without its frames."""
+    shown = io.StringIO()
+    app.help_print(list(words), console=Console(file=shown, width=3000))
+    return " ".join(re.sub("[─╮╯╰╭│`]", "", shown.getvalue()).split())
+
+
+def test_no_sign_in_a_help_text_is_taken_for_markup(monkeypatch: pytest.MonkeyPatch):
+    shown = {words: help_of(words) for words in everything(app)}
+    assert len(shown) > 100
+
+    monkeypatch.setattr(app, "help_format", "plaintext")
+    assert {words: help_of(words) for words in everything(app)} == shown
 
 
 def test_the_version_is_shown_to_people_and_programs(capsys):

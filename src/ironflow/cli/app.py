@@ -56,7 +56,7 @@ COMMANDS = (
 app = App(
     "ironflow",
     help="Durable workflows, recorded for ever.",
-    help_format="plaintext",
+    help_format="markdown",
     version=VERSION,
     suppress_keyboard_interrupt=False,
     help_epilogue="Every option and the exit codes: docs/reference/cli.md",

@@ -51,7 +51,7 @@ def create(
     """Create a group; it begins with the next event.
 
     Args:
-        pattern: Which events, such as order.*, topic:mail or entity:cart.*.>
+        pattern: Which events, such as `order.*`, `topic:mail` or `entity:cart.*.>`.
         filter: Which of them: a CEL expression such as data.total > 100, or status:failed.
         manual: Members ack each event; otherwise it is settled when it is sent.
         backpressure: What happens when members are slow: drop, block or buffer.
