@@ -46,8 +46,9 @@ SELECT md5(string_agg(each, ' ' ORDER BY each)) FROM (
 EMPTY = """
 DO $$ DECLARE filled regclass; BEGIN
   FOR filled IN SELECT oid FROM pg_class WHERE relnamespace = {schema}::regnamespace AND relkind = 'r' LOOP
-    IF pg_total_relation_size(filled) > {bytes} THEN EXECUTE format('TRUNCATE %s', filled);
-    ELSIF pg_relation_size(filled) > 0 THEN EXECUTE format('DELETE FROM %s', filled);
+    IF pg_relation_size(filled) = 0 THEN CONTINUE;
+    ELSIF pg_total_relation_size(filled) > {bytes} THEN EXECUTE format('TRUNCATE %s', filled);
+    ELSE EXECUTE format('DELETE FROM %s', filled);
     END IF;
   END LOOP;
 END $$"""
