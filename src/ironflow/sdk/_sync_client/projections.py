@@ -33,7 +33,7 @@ class Projections:
             name=found.name,
             partition=row.partition_key if row is not None else partition or contract.GLOBAL,
             mode=found.mode,
-            type=found.type,
+            type=found.type or "sdk",
             status=found.status,
             last_event_seq=found.last_event_seq,
             error_message=found.error_message,

@@ -81,12 +81,15 @@ class StateRow(Message, kw_only=True):
 
 
 class Envelope(Message, kw_only=True):
-    """A projection with the state of one partition; without `state` before the first save. type: as in Status."""
+    """A projection with the state of one partition; without `state` before the first save.
+
+    type: `sql` for one that the server keeps by itself, absent for others.
+    """
 
     name: str
     version: int
     mode: str
-    type: str = "sdk"
+    type: str | None = None
     status: str
     last_event_seq: int
     updated_at: datetime
