@@ -63,6 +63,25 @@ async def test_readers_see_the_old_version_until_the_new_one_has_caught_up(house
     assert (await house.call(contract.get, name="totals")).version == 4
 
 
+async def test_who_is_given_the_state_of_a_rebuild_is_told_that_it_is_one(house: Work):
+    runner = await with_events(house, 4)
+    await rebuild(house)
+    again = Runner(house, "totals")
+    await again.load()
+    await again.save(await again.poll(1))
+
+    found = await house.call(contract.get, name="totals")
+
+    info = found.registry
+    assert info is not None
+    assert (found.version, found.state_last_event_seq) == (1, 1)
+    assert (info.status, info.rebuild_start_cursor, info.rebuild_target_seq) == ("rebuilding", 0, 4)
+    assert info.rebuild_started_at is not None
+    # Where readers are, whatever has been built anew.
+    assert info.last_event_seq == 4
+    assert (await runner.shown()) == {"seen": [1, 2, 3, 4], "last": {"n": 3, "c": "b"}}
+
+
 async def test_a_rebuild_tells_its_progress_and_how_long_it_will_take(house: Work):
     runner = await with_events(house, 4)
     await rebuild(house)
