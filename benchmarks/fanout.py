@@ -1,9 +1,11 @@
-"""Question: how soon is a published message at its subscribers, with 10 and with 200 of them?
+"""Question: how soon is a published message at its subscribers, with 10 and with 200 of them, and do 200 keep up with
+1,000 messages a second?
 
 Method: subscribers of one topic, each on a WebSocket of its own in one process that reads without a library; 100
 messages a second by one publisher over REST, each carrying the moment of its sending on the clock that both share. A
-time is from before the publish, whose fsync it contains, to the frame's arrival. Then as many messages as the publisher
-gets through, counted where they arrive.
+time is from before the publish, whose fsync it contains, to the frame's arrival. Then as many messages as publishers
+get through, counted where they arrive. Last, 1,000 messages a second for a while, whether the subscribers keep up or
+not: how many a second each of them got until the last one had all.
 """
 
 import asyncio
@@ -18,11 +20,16 @@ import httpx
 import msgspec
 
 from benchmarks.answers import Figure
+from benchmarks.load import Connection, Reply, connect, request_of
 from benchmarks.processes import Ground, Process
 
 PACED = 300
 PACE_S = 0.01
 FLOOD_S = 3.0
+PUBLISHERS = 8
+STREAM, STREAM_S = 1_000, 4.0
+WITHIN_S = 60
+EVENT = b'{"type":"event"'
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -39,6 +46,8 @@ class Reader(asyncio.Protocol):
         self._shaken = False
         self.subscribed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.received = 0
+        # Only counts, which costs the machine less: it is the server that is measured.
+        self.counts = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are of no class of asyncio's.
@@ -47,6 +56,9 @@ class Reader(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter()
+        if self.counts:
+            self._count(data)
+            return
         self._data += data
         if not self._shaken:
             head, end, rest = bytes(self._data).partition(b"\r\n\r\n")
@@ -61,6 +73,12 @@ class Reader(asyncio.Protocol):
             elif frame:
                 self.received += 1
                 self._took_s.append(now - float(frame.partition(b'"data":')[2].partition(b",")[0]))
+
+    def _count(self, data: bytes) -> None:
+        # What was cut off at the end of the last part may be the beginning of an event.
+        data = bytes(self._data) + data
+        self.received += data.count(EVENT)
+        self._data = bytearray(data[-len(EVENT) + 1 :])
 
     def _frame(self) -> bytes | None:
         """The next text, empty for a ping; None when it is not all there."""
@@ -90,7 +108,7 @@ async def run(ground: Ground) -> list[Figure]:
     server, address = await ground.server()
     figures: list[Figure] = []
     for subscribers, target_ms in ((10, 1.0), (200, 5.0)):
-        paced, flood, spent_us = await measured(server, address, subscribers)
+        paced, flood, spent_us, kept_up = await measured(server, address, subscribers)
         name = f"with {subscribers} subscribers"
         figures += [
             Figure(
@@ -108,32 +126,47 @@ async def run(ground: Ground) -> list[Figure]:
             ),
             Figure(name=f"receipts {name}", value=flood, unit="/s"),
             Figure(name=f"processor time of the server for a receipt {name}", value=spent_us, unit="µs", better="less"),
+            Figure(
+                name=f"messages a second at each of {subscribers} subscribers, {STREAM:,} published",
+                value=kept_up,
+                unit="/s",
+                target=STREAM * 0.95,
+            ),
         ]
     return figures
 
 
-async def measured(server: Process, address: str, subscribers: int) -> tuple[list[float], float, float]:
-    """Seconds of the paced messages, receipts a second of the others, and the server's microseconds for each."""
+async def measured(server: Process, address: str, subscribers: int) -> tuple[list[float], float, float, float]:
+    """Seconds of the paced messages, receipts a second of the others, the server's microseconds for each, and messages
+    a second that reached all subscribers when STREAM were published.
+    """
     topic = f"fanout.{subscribers}"
     took_s: list[float] = []
     readers = [await connected(address, topic, took_s) for _ in range(subscribers)]
     try:
         async with asyncio.timeout(30):
             await asyncio.gather(*(reader.subscribed for reader in readers))
-        async with httpx.AsyncClient(base_url=address) as client:
-            for _ in range(PACED):
-                await publish(client, topic)
-                await asyncio.sleep(PACE_S)
-            await until(readers, PACED)
-            paced = list(took_s)
-            spent, begun, count = server.cpu_seconds(), time.perf_counter(), 0
-            while time.perf_counter() - begun < FLOOD_S:
-                await asyncio.gather(*(publish(client, topic) for _ in range(8)))
-                count += 8
-            await until(readers, PACED + count)
-            receipts = count * subscribers
-            took = time.perf_counter() - begun
-            return paced, receipts / took, (server.cpu_seconds() - spent) / receipts * 1e6
+        publishers = [await Publisher.connected(address, topic) for _ in range(PUBLISHERS)]
+        for _ in range(PACED):
+            await publishers[0].publish()
+            await asyncio.sleep(PACE_S)
+        await until(readers, PACED)
+        paced = list(took_s)
+        for reader in readers:
+            reader.counts = True
+        spent, begun = server.cpu_seconds(), time.perf_counter()
+        sent = await flooded(publishers)
+        await until(readers, PACED + sent)
+        receipts = sent * subscribers
+        flood = receipts / (time.perf_counter() - begun)
+        spent_us = (server.cpu_seconds() - spent) / receipts * 1e6
+        begun = time.perf_counter()
+        streamed = await streaming(publishers)
+        await until(readers, PACED + sent + streamed)
+        kept_up = streamed / (time.perf_counter() - begun)
+        for publisher in publishers:
+            publisher.close()
+        return paced, flood, spent_us, kept_up
     finally:
         for reader in readers:
             reader.close()
@@ -147,6 +180,64 @@ async def connected(address: str, topic: str, took_s: list[float]) -> Reader:
     return reader
 
 
+class Publisher:
+    """One connection that publishes, one message at a time."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._connection: Connection
+        self._answered: asyncio.Future[None] | None = None
+
+    @classmethod
+    async def connected(cls, address: str, topic: str) -> "Publisher":
+        publisher = cls(topic)
+        publisher._connection = await connect(address, publisher._replied, lambda: None)
+        return publisher
+
+    async def publish(self) -> None:
+        """Returns when the message is on the disk."""
+        self._answered = asyncio.get_running_loop().create_future()
+        body = msgspec.json.encode({"topic": self._topic, "data": time.perf_counter()})
+        self._connection.send(request_of("POST", "/api/v1/topics/publish", body))
+        await self._answered
+
+    def _replied(self, reply: Reply) -> None:
+        assert reply.status == 200, reply
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+async def flooded(publishers: list[Publisher]) -> int:
+    """As much as they get through in FLOOD_S; how many messages that were."""
+    end = time.perf_counter() + FLOOD_S
+
+    async def keep_on(publisher: Publisher) -> int:
+        count = 0
+        while time.perf_counter() < end:
+            await publisher.publish()
+            count += 1
+        return count
+
+    return sum(await asyncio.gather(*map(keep_on, publishers)))
+
+
+async def streaming(publishers: list[Publisher]) -> int:
+    """STREAM messages a second for STREAM_S, as far as the server answers that fast; how many that were."""
+    begun, total = time.perf_counter(), int(STREAM * STREAM_S)
+    numbers = iter(range(total))
+
+    async def keep_pace(publisher: Publisher) -> None:
+        for number in numbers:
+            await asyncio.sleep(begun + number / STREAM - time.perf_counter())
+            await publisher.publish()
+
+    await asyncio.gather(*map(keep_pace, publishers))
+    return total
+
+
 async def publish(client: httpx.AsyncClient, topic: str) -> None:
     body = msgspec.json.encode({"topic": topic, "data": time.perf_counter()})
     (await client.post("/api/v1/topics/publish", content=body)).raise_for_status()
@@ -155,7 +246,7 @@ async def publish(client: httpx.AsyncClient, topic: str) -> None:
 async def until(readers: list[Reader], count: int) -> None:
     """Returns when everybody has received so many; says how far it came when that takes too long."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WITHIN_S):
             while any(reader.received < count for reader in readers):  # noqa: ASYNC110 looks at what protocols count
                 await asyncio.sleep(0.01)
             return

@@ -1,7 +1,8 @@
-"""A group under load whose server is killed again and again: what was acknowledged to publishers reaches a member.
+"""A server under load that is killed or restarted again and again: what was acknowledged to publishers reaches a member
+of a group, and a subscriber that goes on after the last sequence it saw.
 
-Two accounts outside of the server: messages whose publishing was answered, and messages that members were given.
-IRONFLOW_CRASH_ROUNDS: how many kills (2).
+Accounts outside of the server: messages whose publishing was answered, and messages that each of them was given.
+IRONFLOW_CRASH_ROUNDS: how many ends (2), a kill and a restart by turns.
 """
 
 import asyncio
@@ -55,6 +56,12 @@ class Server:
         self._process.kill()
         self.address = ""
 
+    def stop(self) -> None:
+        """As an operator does."""
+        assert self._process is not None
+        assert self._process.stop() == 0
+        self.address = ""
+
 
 class Load:
     """A publisher and members that outlive the server."""
@@ -63,6 +70,9 @@ class Load:
         self.server = server
         self.answered: set[str] = set()
         self.given: dict[str, int] = {}
+        # What the subscriber saw, in order, and their sequences.
+        self.seen: list[str] = []
+        self.sequences = [0]
         self.acked = 0
         self._ended = asyncio.Event()
 
@@ -100,6 +110,21 @@ class Load:
             except (WebSocketException, OSError, ValueError):
                 await asyncio.sleep(0.02)
 
+    async def follow(self) -> None:
+        while True:
+            try:
+                async with connect(self.server.address.replace("http", "ws", 1) + "/ws") as socket:
+                    options = {"startAfterSequence": self.sequences[-1], "includeMetadata": True}
+                    wish = {"pattern": "topic:mail", "options": options}
+                    await socket.send(json.dumps({"type": "subscribe", "subscription": wish}))
+                    async for text in socket:
+                        frame = json.loads(text)
+                        if frame["type"] == "event":
+                            self.seen.append(frame["data"]["key"])
+                            self.sequences.append(frame["meta"]["sequence"])
+            except (WebSocketException, OSError, ValueError):
+                await asyncio.sleep(0.02)
+
     def end(self) -> None:
         self._ended.set()
 
@@ -111,7 +136,7 @@ async def rest_of(server: Server) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-async def test_nothing_is_lost_for_a_group_whose_server_is_killed_under_load(
+async def test_nothing_is_lost_when_the_server_is_killed_or_restarted_under_load(
     database: str, tmp_path: Path, request: pytest.FixtureRequest
 ):
     chance = random.Random(7)
@@ -129,24 +154,27 @@ async def survive(server: Server, chance: random.Random) -> None:
     load = Load(server)
     publishers = [asyncio.create_task(load.publish(f"p{n}")) for n in range(8)]
     members = [asyncio.create_task(load.consume()) for _ in range(3)]
+    subscriber = asyncio.create_task(load.follow())
     try:
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             enough = load.acked + chance.randint(100, 400)
             async with asyncio.timeout(60):
                 while load.acked < enough:  # noqa: ASYNC110 - what is waited for is in another process
                     await asyncio.sleep(0.005)
-            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.stop if number % 2 else server.kill)
             await asyncio.to_thread(server.start)
         load.end()
         await asyncio.gather(*publishers)
         async with asyncio.timeout(60):
             while (rest := await rest_of(server)) != dict.fromkeys(rest, 0):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.05)
+            while not load.answered <= set(load.seen):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.05)
     finally:
         load.end()
-        for task in (*publishers, *members):
+        for task in (*publishers, *members, subscriber):
             task.cancel()
-        await asyncio.gather(*publishers, *members, return_exceptions=True)
+        await asyncio.gather(*publishers, *members, subscriber, return_exceptions=True)
         server.kill()
 
     assert len(load.answered) > ROUNDS * 100
@@ -155,3 +183,6 @@ async def survive(server: Server, chance: random.Random) -> None:
     assert {key.partition("-")[0] for key in load.given} <= {f"p{n}" for n in range(8)}
     again = sum(count - 1 for count in load.given.values())
     assert again < len(load.given)
+    # The subscriber has each once, in the order of the log.
+    assert load.sequences == sorted(set(load.sequences))
+    assert len(load.seen) == len(set(load.seen))

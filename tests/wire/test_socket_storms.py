@@ -206,11 +206,14 @@ async def test_rubbish_below_the_frames_ends_its_own_socket_at_most(server: Serv
         assert [event["data"][0] for event in await other.events(1)] == [0]
 
 
-async def test_a_crowd_is_told_of_everything(server: Server):
+async def test_a_crowd_is_told_of_everything_though_one_of_them_stops_reading(server: Server):
     async with AsyncExitStack() as stack:
+        stalled = await stack.enter_async_context(raw_socket(server, window=4096))
+        await stalled.send(text_frame(subscribe_text("topic:crowd.>", backpressure="block")))
+        assert (await stalled.frame())["results"][0]["status"] == "ok"
         crowd = [await stack.enter_async_context(plain_socket(server.address)) for _ in range(150 * STORM)]
         await asyncio.gather(*(each.subscribe("topic:crowd.>") for each in crowd))
-        publishing = asyncio.create_task(publish(server, "crowd.all", 40))
+        publishing = asyncio.create_task(publish(server, "crowd.all", 40, filling=16 * KILOBYTE))
         for each in crowd:
             assert [event["data"][0] for event in await each.events(40, WITHIN_S)] == list(range(40))
         await publishing

@@ -59,7 +59,7 @@ class Socket(Protocol):
         """The next message of the client. Raises SocketGone."""
         ...
 
-    async def send(self, text: str) -> None:
+    def send(self, text: str) -> Awaitable[None]:
         """One text message; waits while the client does not read. Raises SocketGone."""
         ...
 

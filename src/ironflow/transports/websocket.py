@@ -8,7 +8,7 @@ Source: protocol/websocket.md 1.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -173,8 +173,8 @@ class _AsgiSocket:
             raise SocketGone
         return content
 
-    async def send(self, text: str) -> None:
-        await self._say({"type": "websocket.send", "text": text})
+    def send(self, text: str) -> Awaitable[None]:
+        return self._say({"type": "websocket.send", "text": text})
 
     async def until_gone(self) -> None:
         with contextlib.suppress(SocketGone):

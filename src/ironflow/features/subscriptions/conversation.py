@@ -1,13 +1,15 @@
 """One WebSocket at `/ws`: frames of the client are answered, events of its subscriptions sent.
 
-The reader answers frames in order; a writer, which lives only while there is something to write, sends. So an idle
-socket costs nothing but its memory. Source: protocol/websocket.md 1.
+The reader answers frames in order; a writer sends. It begins at the next turn of the loop after there is something to
+write, and is a task only where the socket does not take it at once. So an idle socket costs nothing but its memory, and
+an event of many subscribers no task for each. Source: protocol/websocket.md 1.
 """
 
 import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from ironflow.base.eager import begin
 from ironflow.base.errors import IronflowError
 from ironflow.base.socket import Socket, SocketGone
 from ironflow.features.subscriptions.contract import Subscribe, SubscribeOptions, TooManySubscriptions
@@ -62,7 +64,18 @@ class _Following:
 class Conversation:
     """Speaks with one client until it is gone."""
 
-    __slots__ = ("_answers", "_fault", "_following", "_reader", "_ready", "_room", "_rooms", "_socket", "_writer")
+    __slots__ = (
+        "_answers",
+        "_due",
+        "_fault",
+        "_following",
+        "_reader",
+        "_ready",
+        "_room",
+        "_rooms",
+        "_socket",
+        "_writer",
+    )
 
     def __init__(self, subscriptions: "Subscriptions", socket: Socket) -> None:
         self._rooms = subscriptions
@@ -71,7 +84,9 @@ class Conversation:
         self._answers: deque[str] = deque()
         # Subscriptions that have something to take, in fair order.
         self._ready: dict[str, None] = {}
-        self._writer: asyncio.Task[None] | None = None
+        # A writer is about to begin, or has begun and waits.
+        self._due = False
+        self._writer: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._reader = asyncio.current_task()
         # What broke the writer; the reader raises it.
@@ -93,6 +108,8 @@ class Conversation:
             for following in self._following.values():
                 following.subscription.close()
             self._following.clear()
+            self._ready.clear()
+            self._answers.clear()
             if self._writer is not None:
                 self._writer.cancel()
 
@@ -197,11 +214,17 @@ class Conversation:
             self._kick()
 
     def _kick(self) -> None:
-        if self._writer is None:
-            self._writer = asyncio.get_running_loop().create_task(self._write())
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._begin_writing)
+
+    def _begin_writing(self) -> None:
+        self._writer = begin(self._write())
+        if self._writer is not None:
             self._writer.add_done_callback(self._wrote)
 
-    def _wrote(self, writer: asyncio.Task[None]) -> None:
+    def _wrote(self, writer: asyncio.Future[None]) -> None:
+        self._writer = None
         if not writer.cancelled() and writer.exception() is not None and self._reader is not None:
             self._fault = writer.exception()
             self._reader.cancel()
@@ -222,7 +245,7 @@ class Conversation:
             # The reader hears it too, and ends the conversation.
             return
         finally:
-            self._writer = None
+            self._due = False
 
     async def _send_events(self, subscription_id: str) -> None:
         """What one subscription has now; it comes again when it has more."""

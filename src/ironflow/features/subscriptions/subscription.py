@@ -218,7 +218,12 @@ class Subscription:
             self._wake(self)
 
     def _pop(self) -> list[Entry]:
-        taken = [self._queue.popleft() for _ in range(min(TAKE_MAX, len(self._queue)))]
+        if len(self._queue) <= TAKE_MAX:
+            taken = list(self._queue)
+            self._queue.clear()
+            self._queued_bytes = 0
+            return taken
+        taken = [self._queue.popleft() for _ in range(TAKE_MAX)]
         self._queued_bytes -= sum(entry.size_bytes for entry in taken)
         return taken
 
