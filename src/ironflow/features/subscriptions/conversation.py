@@ -9,10 +9,10 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ironflow.base.eager import begin
 from ironflow.base.errors import IronflowError
 from ironflow.base.socket import Socket, SocketGone
 from ironflow.features.subscriptions.contract import Subscribe, SubscribeOptions, TooManySubscriptions
+from ironflow.features.subscriptions.eager import begin
 from ironflow.features.subscriptions.frames import (
     Frame,
     UnknownType,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ironflow.base.eager import begin
+from ironflow.features.subscriptions.eager import begin
 
 
 async def test_work_that_does_not_wait_is_over_at_once():
