@@ -17,6 +17,7 @@ NAMES = (
     "limits",
     "workflows",
     "latency",
+    "streaming",
     "signals",
     "branches",
     "emits",

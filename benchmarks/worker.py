@@ -1,6 +1,6 @@
 """The worker process of a benchmark, on the SDK's Worker.
 
-    python -m benchmarks.worker ADDRESS [slots=N] [journal=PATH] [checkpoint=SECONDS]
+    python -m benchmarks.worker ADDRESS [slots=N] [journal=PATH] [checkpoint=SECONDS] [stream=yes]
 
 Writes one JSON line when it is registered. journal: where the slow function writes down which steps it really ran.
 """
@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from ironflow import function
-from ironflow.worker import FunctionDefinition, Pace, Worker
+from ironflow.worker import FunctionDefinition, Pace, StreamingWorker, Worker
 
 ORDER, SLEEPER, SLOW = "bench.order", "bench.sleeper", "bench.slow"
 WAITER, SIGNAL, FAN, MAP = "bench.waiter", "bench.signal", "bench.fan", "bench.map"
@@ -100,7 +100,8 @@ async def main(address: str, *words: str) -> None:
     if "journal" in given:
         functions.append(slow(given["journal"]))
     pace = Pace(checkpoint=float(given.get("checkpoint", "1")))
-    worker = Worker(functions, url=address, max_concurrent_jobs=int(given.get("slots", "200")), pace=pace)
+    kind = StreamingWorker if given.get("stream") else Worker
+    worker = kind(functions, url=address, max_concurrent_jobs=int(given.get("slots", "200")), pace=pace)
     await worker.start()
     print(json.dumps({"worker": worker.worker_id}), flush=True)
     await worker.serve()

@@ -25,16 +25,17 @@ class NoStepsHere(NonRetryableError):
 class Bodies:
     """The steps that one execution runs.
 
-    rows: in the order in which they ended. limit_s: for steps that name no timeout, None for no limit.
+    rows: in the order in which they ended. running: those that have not, by id.
+    limit_s: for steps that name no timeout, None for no limit.
     on_recorded: called after each row. clock: for the rows' times.
     """
 
     def __init__(self, limit_s: float | None, on_recorded: Callable[[], None] | None, clock: Clock) -> None:
         self.rows: list[StepRow] = []
+        self.running: dict[str, StepRow] = {}
         self._limit_s = limit_s
         self._on_recorded = on_recorded
         self._clock = clock
-        self._in_work = 0
         self._idle: asyncio.Future[None] | None = None
 
     async def step(
@@ -88,7 +89,7 @@ class Bodies:
 
     async def settled(self) -> None:
         """Waits for bodies that still run beside a handler that has ended, so that their results are not lost."""
-        if self._in_work:
+        if self.running:
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle
 
@@ -102,14 +103,14 @@ class Bodies:
     ) -> tuple[Any, BaseException | None]:
         """What the body returned, what it raised; the row is given its times."""
         begun = perf_counter()
-        self._in_work += 1
+        self.running[row.id] = row
         try:
             return await call(fn, args, kwargs, limit_s)
         finally:
             row.ended_at = to_datetime(self._clock.now())
             row.duration_ms = round((perf_counter() - begun) * 1000)
-            self._in_work -= 1
-            if self._in_work == 0 and self._idle is not None and not self._idle.done():
+            del self.running[row.id]
+            if not self.running and self._idle is not None and not self._idle.done():
                 self._idle.set_result(None)
 
     def _new_row(self, step_id: str, name: str, kind: str) -> StepRow:

@@ -70,6 +70,11 @@ class Execution:
         """The steps run so far, in the order in which they ended; they are only ever added."""
         return self.bodies.rows
 
+    @property
+    def running(self) -> dict[str, StepRow]:
+        """The steps whose bodies run, by id."""
+        return self.bodies.running
+
     async def run(self) -> Outcome:
         """Runs the handler to its end or its next wait. Cancelling cancels the handler; then there is no outcome."""
         token = current.run_id.set(self.job.run_id)

@@ -44,6 +44,14 @@ class HeldJob:
         self._execution = execution
         return await execution.run()
 
+    def running(self) -> list[StepRow]:
+        """The steps whose bodies run at this moment."""
+        return list(self._execution.running.values()) if self._execution is not None else []
+
+    def forget_checkpoints(self) -> None:
+        """The server may not have kept what it was told: every step goes again with the next report."""
+        self._known = 0
+
     @property
     def _unknown(self) -> list[StepRow]:
         """The steps that the server has not acknowledged."""
@@ -83,7 +91,7 @@ class HeldJob:
         rows = self._unknown[:CHECKPOINT_STEPS_MAX]
         if not rows:
             return
-        verdict = await self._reporter.send(self.job.job_id, self._update("progress", rows), final=False)
+        verdict = await self._reporter.send(self.job, self._update("progress", rows), final=False)
         match verdict.fate:
             case Fate.APPLIED:
                 self._known += len(rows)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 
@@ -12,37 +13,42 @@ from ironflow.sdk.execution import Execution
 from ironflow.sdk.function import FunctionDefinition
 from ironflow.sdk.held_job import HeldJob
 from ironflow.sdk.pace import Pace
+from ironflow.sdk.publishing import Publish
 from ironflow.sdk.report import Failed, Outcome, RunFailure
-from ironflow.sdk.reporter import APPLIED, Fate, Reporter, Verdict
+from ironflow.sdk.reporter import APPLIED, Fate, NoReporter, Reporter, Verdict
 from ironflow.sdk.upcasting import UpcasterRegistry
-from ironflow.sdk.worker_protocol import WorkerProtocol
 
 logger = logging.getLogger("ironflow.worker")
 
 
-class JobRunner:
-    """The jobs that a worker holds. reporter and acked follow what the server can do.
+Ack = Callable[[Assignment], Awaitable[None]]
 
-    acked: jobs come with their leases running. fault: completed with the error that must end the worker.
+
+class JobRunner:
+    """The jobs that a worker holds.
+
+    reporter and ack are set by whoever talks to the server, as far as that can do. ack: starts the lease of a job, and
+    raises what says that it is not to be run; None while jobs come with their leases running.
+    on_taken: called when a job begins.
     """
 
     def __init__(
         self,
         functions: dict[str, FunctionDefinition],
-        protocol: WorkerProtocol,
-        reporter: Reporter,
+        publish: Publish,
         pace: Pace,
         slots: int,
         environment: str,
         clock: Clock,
         upcasters: UpcasterRegistry | None = None,
     ) -> None:
-        self.reporter = reporter
-        self.acked = False
+        self.reporter: Reporter = NoReporter()
+        self.ack: Ack | None = None
+        self.on_taken: Callable[[], None] = _nothing
+        self.slots = slots
         self._functions = functions
-        self._protocol = protocol
-        self._pace = pace
-        self._slots = slots
+        self._publish = publish
+        self.pace = pace
         self._environment = environment
         self._clock = clock
         self._upcasters = upcasters
@@ -53,21 +59,28 @@ class JobRunner:
     def active(self) -> int:
         return len(self._held)
 
-    def leased(self) -> list[tuple[str, datetime]]:
-        """(job id, when it was taken) of the jobs whose leases are to be renewed."""
-        return [(held.job.job_id, held.started_at) for held in self._held.values() if held.leased]
+    def has(self, job_id: str) -> bool:
+        return job_id in self._held
+
+    def held(self) -> list[HeldJob]:
+        return list(self._held.values())
+
+    def leased(self) -> list[tuple[Assignment, datetime]]:
+        """The jobs whose leases are to be renewed, and when each was taken."""
+        return [(held.job, held.started_at) for held in self._held.values() if held.leased]
 
     async def free_slots(self) -> int:
         """How many more jobs may run, once that is at least one."""
-        while len(self._held) >= self._slots:
+        while len(self._held) >= self.slots:
             self._freed.clear()
             await self._freed.wait()
-        return self._slots - len(self._held)
+        return self.slots - len(self._held)
 
     def take(self, job: Assignment) -> "asyncio.Task[None]":
         """Begins to run the job. The task has ended when the server has taken the last report."""
-        held = HeldJob(job, self.reporter, self._pace, self._lost)
+        held = HeldJob(job, self.reporter, self.pace, self._lost)
         self._held[job.job_id] = held
+        self.on_taken()
         held.task = asyncio.create_task(self._work(held))
         held.task.add_done_callback(_tell_surprise)
         return held.task
@@ -79,8 +92,8 @@ class JobRunner:
             if function is None:
                 await self._finish(held, _no_such_function(job))
                 return
-            if not self.acked:
-                await self._protocol.ack(job)
+            if self.ack is not None:
+                await self.ack(job)
             held.leased = True
             execution = Execution(
                 function,
@@ -88,7 +101,7 @@ class JobRunner:
                 clock=self._clock,
                 environment=self._environment,
                 on_recorded=held.recorded,
-                publish=self._protocol.publish,
+                publish=self._publish,
                 upcasters=self._upcasters,
             )
             outcome = await held.run(execution)
@@ -117,7 +130,13 @@ class JobRunner:
             _tell("report not applied", held, verdict.fault)
 
     async def _send_final(self, held: HeldJob, outcome: Outcome, with_steps: bool = True) -> Verdict:
-        return await self.reporter.send(held.job.job_id, held.final(outcome, with_steps), final=True)
+        return await self.reporter.send(held.job, held.final(outcome, with_steps), final=True)
+
+    def drop(self, job_id: str) -> None:
+        """The server says that the job is no longer this worker's: its handler is stopped, nothing is reported."""
+        held = self._held.get(job_id)
+        if held is not None and not held.dropped:
+            self._lost(held)
 
     def _lost(self, held: HeldJob) -> None:
         _tell("job lost", held, None)
@@ -138,7 +157,7 @@ class JobRunner:
         logger.warning("handlers cancelled", extra={"jobs": len(left)})
         await self.drop_all()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._pace.flush):
+            async with asyncio.timeout(self.pace.flush):
                 await asyncio.gather(*(held.send_checkpoint() for held in left), return_exceptions=True)
 
     async def drop_all(self) -> None:
@@ -153,6 +172,10 @@ class JobRunner:
         # A handler may be what ends the worker; it cannot wait for itself.
         this = asyncio.current_task()
         return [held.task for held in self._held.values() if held.task is not None and held.task is not this]
+
+
+def _nothing() -> None:
+    pass
 
 
 def _no_such_function(job: Assignment) -> Failed:

@@ -4,6 +4,7 @@ Source: protocol/worker-rest.md 8. A batch never waits for more: what gathers wh
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -11,10 +12,11 @@ from typing import Protocol
 import msgspec
 
 from ironflow.base.errors import Internal, IronflowError, WorkerAuthError
+from ironflow.sdk.assignment import Assignment
 from ironflow.sdk.pace import Pace, is_transient
 from ironflow.sdk.payload import Raw
 from ironflow.sdk.report import JobUpdate
-from ironflow.sdk.worker_protocol import WorkerProtocol, is_stale
+from ironflow.sdk.worker_protocol import is_stale
 
 BATCH_REPORTS_MAX = 200
 BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -44,7 +46,7 @@ APPLIED = Verdict(Fate.APPLIED)
 
 
 class Reporter(Protocol):
-    async def send(self, job_id: str, update: JobUpdate, *, final: bool) -> Verdict:
+    async def send(self, job: Assignment, update: JobUpdate, *, final: bool) -> Verdict:
         """Reports; a final report is tried again while the server does not answer. Raises WorkerAuthError."""
         ...
 
@@ -53,18 +55,40 @@ class Reporter(Protocol):
         ...
 
 
+class NoReporter:
+    """Before the server is reached."""
+
+    async def send(self, job: Assignment, update: JobUpdate, *, final: bool) -> Verdict:
+        return Verdict(Fate.LOST)
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+class Line(Protocol):
+    """What brings reports to the server. Both raise ConnectionLost, DeadlineExceeded or what the server says."""
+
+    async def update(self, job_id: str, update: Raw) -> None:
+        """One report. Raises Aborted when the lease is lost."""
+        ...
+
+    async def report(self, updates: Sequence[Raw]) -> dict[str, IronflowError | None]:
+        """Reports of different jobs: for each job id, None or why its report was not applied."""
+        ...
+
+
 class PlainReporter:
     """Each report is a request of its own."""
 
-    def __init__(self, protocol: WorkerProtocol, pace: Pace) -> None:
+    def __init__(self, protocol: Line, pace: Pace) -> None:
         self._protocol = protocol
         self._pace = pace
 
-    async def send(self, job_id: str, update: JobUpdate, *, final: bool) -> Verdict:
+    async def send(self, job: Assignment, update: JobUpdate, *, final: bool) -> Verdict:
         pauses = iter(self._pace.final_retries if final else ())
         encoded = Raw(_encode(update))
         while True:
-            verdict = await self.send_once(job_id, encoded)
+            verdict = await self.send_once(job.job_id, encoded)
             pause = next(pauses, None)
             if verdict.fate is not Fate.LOST or pause is None:
                 return verdict
@@ -93,16 +117,16 @@ class _Waiting:
 class BatchReporter:
     """Reports that come while one request is on its way go together in the next."""
 
-    def __init__(self, protocol: WorkerProtocol, pace: Pace) -> None:
+    def __init__(self, protocol: Line, pace: Pace) -> None:
         self._protocol = protocol
         self._pace = pace
         self._plain = PlainReporter(protocol, pace)
         self._waiting: list[_Waiting] = []
         self._sender: asyncio.Task[None] | None = None
 
-    async def send(self, job_id: str, update: JobUpdate, *, final: bool) -> Verdict:
-        update.job_id = job_id
-        waiting = _Waiting(job_id, Raw(_encode(update)), asyncio.get_running_loop().create_future())
+    async def send(self, job: Assignment, update: JobUpdate, *, final: bool) -> Verdict:
+        update.job_id = job.job_id
+        waiting = _Waiting(job.job_id, Raw(_encode(update)), asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._sender is None:
             # The task starts after those that are about to report too, so that they share its first request.

@@ -275,9 +275,14 @@ def _socket(address: Any) -> socket.socket:
     """A socket for the connector, that notices when the other end is gone without a word."""
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
+    add_probes(made)
+    return made
+
+
+def add_probes(made: socket.socket) -> None:
+    """Lets a socket notice when the other end is gone without a word."""
     for level, option, value in _PROBES:
         made.setsockopt(level, option, value)
-    return made
 
 
 def _reason(fault: Exception) -> str:

@@ -1,7 +1,6 @@
-"""The worker: asks a server for jobs, runs them, and ends in good order.
+"""The worker: gets jobs from a server, runs them, and ends in good order.
 
-Source: protocol/worker-rest.md. With a server that offers acked polls and batched reports it uses those; the plain
-protocol is the same conversation with a request for each thing said.
+Source: protocol/worker-rest.md, and protocol/worker-stream.md for the streaming one.
 """
 
 import asyncio
@@ -16,21 +15,23 @@ from contextlib import suppress
 from typing import Any, Self
 
 from ironflow.base.duration import Duration, duration_ms
-from ironflow.base.errors import InvalidArgument, IronflowError, NotFound, WorkerAuthError
+from ironflow.base.errors import InvalidArgument
 from ironflow.base.time import Clock, SystemClock
 from ironflow.base.version import VERSION
 from ironflow.features.functions.contract import InvalidFunction
 from ironflow.features.projections.contract import InvalidProjection
 from ironflow.sdk.caller import Caller
+from ironflow.sdk.conversation import Conversation
 from ironflow.sdk.function import FunctionDefinition
 from ironflow.sdk.job_runner import JobRunner
-from ironflow.sdk.pace import Backoff, Pace, is_transient
+from ironflow.sdk.pace import Pace
+from ironflow.sdk.polling import Polling
 from ironflow.sdk.projection import ProjectionDefinition
 from ironflow.sdk.projection_runner import ProjectionRunner, RunnerPace
-from ironflow.sdk.reporter import BatchReporter, PlainReporter
+from ironflow.sdk.tasks import gone
 from ironflow.sdk.transport import AiohttpTransport, AsyncTransport
 from ironflow.sdk.upcasting import UpcasterRegistry
-from ironflow.sdk.worker_protocol import ACKED_POLLS, BATCH_REPORTS, WorkerProtocol
+from ironflow.sdk.worker_protocol import WorkerProtocol
 
 logger = logging.getLogger("ironflow.worker")
 
@@ -45,7 +46,7 @@ class Worker:
     upcasters: bring old events to their latest versions before handlers see them.
     projections: run beside the functions; without functions they are all that it does.
     pace, projection_pace: how often it asks and tries again.
-    plain_protocol: use nothing beyond protocol/worker-rest.md.
+    plain_protocol: use nothing beyond the documented protocol, as with servers that offer no more.
     clock: what durations of sleeps are added to; for tests.
     Raises InvalidFunction for functions that cannot be run, InvalidArgument, UpcasterChainError for a gap in a chain.
     """
@@ -76,14 +77,12 @@ class Worker:
         self.worker_id = worker_id or f"worker-{uuid.uuid4().hex}"
         self._caller = Caller.found(url, api_key, environment)
         self._pace = pace or Pace()
-        self._plain_only = plain_protocol
+        self._plain_protocol = plain_protocol
         self._transport = transport or AiohttpTransport(self._caller.url)
         self._protocol = WorkerProtocol(self._transport, self._caller, self.worker_id, self._pace)
-        self._plain = PlainReporter(self._protocol, self._pace)
         self._jobs = JobRunner(
             self.functions,
-            self._protocol,
-            self._plain,
+            self._protocol.publish,
             self._pace,
             max_concurrent_jobs,
             self._caller.environment,
@@ -109,14 +108,13 @@ class Worker:
             )
             for each in _by_name(projections)
         ]
-        self._registered = False
         self._draining = False
         self._ready = asyncio.Event()
         self._ended = asyncio.Event()
         self._fault: BaseException | None = None
-        self._taking: asyncio.Task[None] | None = None
-        self._beating: asyncio.Task[None] | None = None
+        self._talking: asyncio.Task[None] | None = None
         self._running: list[asyncio.Task[None]] = []
+        self._talk = self._conversation()
 
     @property
     def active_jobs(self) -> int:
@@ -133,13 +131,12 @@ class Worker:
         Keeps trying while the server cannot be reached. Raises WorkerAuthError, or what the server says to a function
         that it does not accept.
         """
-        if self._taking is None and not self._running:
+        if self._talking is None and not self._running:
             self._running = [self._task(each.serve()) for each in self._runners]
             if not self.functions:
                 self._ready.set()
                 return
-            self._taking = self._task(self._take_jobs())
-            self._beating = self._task(self._beat())
+            self._talking = self._task(self._talk.run())
         await self._ready.wait()
         if self._fault is not None:
             await self.stop()
@@ -162,7 +159,7 @@ class Worker:
         another worker goes on from there.
         """
         self._draining = True
-        await _gone(self._taking)
+        await self._talk.no_more()
         await asyncio.gather(*(each.stop() for each in self._runners))
         if not await self._jobs.finished(self._pace.drain if timeout is None else duration_ms(timeout) / 1000):
             await self._jobs.give_up()
@@ -173,9 +170,8 @@ class Worker:
         self._draining = True
         await asyncio.gather(*(each.stop(flush=0) for each in self._runners))
         await self._jobs.drop_all()
-        await _gone(self._taking)
-        await _gone(self._beating)
-        await self._jobs.reporter.close()
+        await self._talk.close()
+        await gone(self._talking)
         await self._transport.close()
         self._ready.set()
         self._ended.set()
@@ -193,70 +189,17 @@ class Worker:
     def _names(self) -> list[str]:
         return [*self.functions, *(each.name for each in self._runners)]
 
-    # Talking to the server.
-
-    async def _take_jobs(self) -> None:
-        backoff = Backoff(self._pace)
-        while True:
-            try:
-                if not self._registered:
-                    await self._register()
-                polled = await self._protocol.poll(await self._jobs.free_slots(), self._jobs.acked)
-            except WorkerAuthError:
-                raise
-            except IronflowError as fault:
-                await asyncio.sleep(self._pause_after(fault, backoff))
-                continue
-            backoff.succeeded()
-            for job in polled.jobs:
-                self._jobs.take(job)
-            for fault in polled.faults:
-                logger.error("job cannot be read", extra={"worker_id": self.worker_id, "fault": fault})
-            if polled.pause_s:
-                await asyncio.sleep(polled.pause_s)
-
-    def _pause_after(self, fault: IronflowError, backoff: Backoff) -> float:
-        """Seconds to rest after a failed registration or poll. Raises `fault` when no rest will mend it."""
-        first = not backoff.failing
-        pause_s = backoff.next_pause(fault)
-        if self._registered and isinstance(fault, NotFound):
-            # Running jobs go on: their fences decide whether they may still report.
-            self._registered = False
-            return 0.0 if first else pause_s
-        if not self._registered and not is_transient(fault):
-            raise fault
-        if first:
-            logger.warning("server does not answer", extra={"worker_id": self.worker_id, "fault": fault.message})
-        return pause_s
-
-    async def _register(self) -> None:
-        features = frozenset[str]() if self._plain_only else await self._protocol.features()
-        self._jobs.acked = ACKED_POLLS in features
-        if BATCH_REPORTS not in features:
-            self._jobs.reporter = self._plain
-        elif self._jobs.reporter is self._plain:
-            self._jobs.reporter = BatchReporter(self._protocol, self._pace)
-        for function in self.functions.values():
-            await self._protocol.register_function(function)
-        await self._protocol.register(self._card)
-        self._registered = True
-        self._ready.set()
-        logger.info("worker registered", extra={"worker_id": self.worker_id, "functions": list(self.functions)})
-
-    async def _beat(self) -> None:
-        """Keeps the worker and the leases of its jobs alive, also while it drains."""
-        while True:
-            await asyncio.sleep(self._pace.heartbeat)
-            if not self._registered:
-                continue
-            try:
-                await self._protocol.heartbeat(self._jobs.leased())
-            except WorkerAuthError:
-                raise
-            except NotFound:
-                self._registered = False
-            except IronflowError as fault:
-                logger.warning("heartbeat failed", extra={"worker_id": self.worker_id, "fault": fault.message})
+    def _conversation(self) -> Conversation:
+        """How this worker talks to its server."""
+        return Polling(
+            self._protocol,
+            self._jobs,
+            self._pace,
+            list(self.functions.values()),
+            self._card,
+            self._plain_protocol,
+            self._ready.set,
+        )
 
     def _task(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """A task whose failure ends the worker."""
@@ -308,13 +251,6 @@ def _by_name(projections: Sequence[ProjectionDefinition]) -> list[ProjectionDefi
         if names.count(name) > 1:
             raise InvalidProjection(f"two projections are called {name!r}.")
     return list(projections)
-
-
-async def _gone(task: "asyncio.Task[None] | None") -> None:
-    """Cancels a task and waits until it has ended."""
-    if task is not None and task is not asyncio.current_task():
-        task.cancel()
-        await asyncio.wait([task])
 
 
 def _on_signals(act: Callable[[], None]) -> None:

@@ -50,7 +50,7 @@ class WorkerProtocol:
         self._transport = transport
         self._headers = caller.headers()
         self._pace = pace
-        self._worker_id = worker_id
+        self.worker_id = worker_id
         self._path = f"/api/v1/workers/{quote(worker_id, safe='')}"
 
     async def features(self) -> frozenset[str]:
@@ -68,12 +68,12 @@ class WorkerProtocol:
         await self._ask(functions_contract.register, request)
 
     async def register(self, worker: Mapping[str, Any]) -> None:
-        await self._send("POST", "/register", _encode({"worker_id": self._worker_id, **worker}))
+        await self._send("POST", "/register", _encode({"worker_id": self.worker_id, **worker}))
 
-    async def heartbeat(self, jobs: Sequence[tuple[str, datetime]]) -> None:
-        """jobs: (job id, when it was started); exactly their leases are renewed. Raises NotFound: register again."""
-        held = [{"job_id": job_id, "started_at": started_at} for job_id, started_at in jobs]
-        body = {"worker_id": self._worker_id, "active_jobs": len(held), "jobs": held}
+    async def heartbeat(self, jobs: Sequence[tuple[Assignment, datetime]]) -> None:
+        """jobs: and when each was started; exactly their leases are renewed. Raises NotFound: register again."""
+        held = [{"job_id": job.job_id, "started_at": started_at} for job, started_at in jobs]
+        body = {"worker_id": self.worker_id, "active_jobs": len(held), "jobs": held}
         await self._send("POST", "/heartbeat", _encode(body))
 
     async def poll(self, available: int, acked: bool) -> Polled:
@@ -98,8 +98,7 @@ class WorkerProtocol:
     async def report(self, updates: Sequence[Raw]) -> dict[str, IronflowError | None]:
         """Several reports of different jobs: for each job id, None or why its report was not applied."""
         answer = await self._send("POST", "/reports", _encode({"reports": updates}))
-        verdicts = read_answer(jobs_contract.report, answer).results
-        return {each.job_id: _fault(each) for each in verdicts}
+        return faults_of(read_answer(jobs_contract.report, answer))
 
     async def publish(self, topic: str, message: Raw, key: str) -> dict[str, Any]:
         """Publishes for the run in whose handler this is called; what its step records."""
@@ -136,6 +135,11 @@ class WorkerProtocol:
 def is_stale(fault: IronflowError) -> bool:
     """Whether the execution is no longer this worker's. Source: protocol/worker-rest.md 8, all its 409s."""
     return isinstance(fault, Aborted | AlreadyExists)
+
+
+def faults_of(verdicts: jobs_contract.Verdicts) -> dict[str, IronflowError | None]:
+    """For each job id, None or why its report was not applied."""
+    return {each.job_id: _fault(each) for each in verdicts.results}
 
 
 def _fault(verdict: jobs_contract.Verdict) -> IronflowError | None:

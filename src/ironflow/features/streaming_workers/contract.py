@@ -1,6 +1,9 @@
 """What a streaming worker and the server say to each other. Source: protocol/worker-stream.md 2 and 3.
 
 A frame has exactly one of its fields set. Every frame of a worker about a job carries the fence that came with it.
+
+Fields with numbers from 100 are ours (ADR 0026): a worker that asks for batches is sent jobs whose leases have begun,
+and reports as a polling worker does. What batches hold is JSON, spelled as in protocol/worker-rest.md 6 and 8.
 """
 
 from datetime import datetime
@@ -63,6 +66,7 @@ class Register(Message, kw_only=True):
     max_concurrent_jobs: Annotated[int, field(4)] = 0
     labels: Annotated[dict[str, str], field(5)] = {}
     version: Annotated[Version, field(6)] | None = None
+    batches: Annotated[bool, field(100)] = False
 
 
 class ActiveJob(Message, kw_only=True):
@@ -123,13 +127,14 @@ class SleepYield(Message, kw_only=True):
 
 
 class WaitEventYield(Message, kw_only=True):
-    """timeout: the moment at which the wait ends; absent means after seven days."""
+    """timeout: the moment at which the wait ends; absent means after seven days. look_back: as in a polled report."""
 
     event_name: Annotated[str, field(1)] = ""
     match_expression: Annotated[str, field(2)] = ""
     match_value: Annotated[str, field(3)] = ""
     timeout: Annotated[datetime, field(4)] | None = None
     payload_json: Annotated[bytes, field(5)] = b""
+    look_back: Annotated[str, field(100)] = ""
 
 
 class InvokeYield(Message, kw_only=True):
@@ -205,6 +210,13 @@ class JobNack(Message, kw_only=True):
     reason: Annotated[NackReason, field(5)] | None = None
 
 
+class JobReports(Message, kw_only=True):
+    """Reports of several jobs. number: comes back with their verdicts. body: as that of POST /workers/{id}/reports."""
+
+    number: Annotated[int, field(1)] = 0
+    body: Annotated[Json, field(2)]
+
+
 class WorkerMessage(Message, kw_only=True):
     """A frame from a worker: one of these."""
 
@@ -218,11 +230,15 @@ class WorkerMessage(Message, kw_only=True):
     job_failed: Annotated[JobFailed, field(8)] | None = None
     job_ack: Annotated[JobAck, field(9)] | None = None
     job_nack: Annotated[JobNack, field(10)] | None = None
+    reports: Annotated[JobReports, field(100)] | None = None
 
 
 class Registered(Message, kw_only=True):
+    """batches: the server sends and takes them, as the worker asked."""
+
     worker_id: Annotated[str, field(1)]
     heartbeat_interval_ms: Annotated[int, field(2)]
+    batches: Annotated[bool, field(100)] = False
 
 
 class StreamEvent(Message, kw_only=True):
@@ -295,6 +311,19 @@ class LeaseRefresh(Message, kw_only=True):
     segments: Annotated[list[Segment], field(1)]
 
 
+class JobBatch(Message, kw_only=True):
+    """Jobs whose leases have begun. body: as the answer of GET /workers/{id}/jobs."""
+
+    body: Annotated[Json, field(1)]
+
+
+class JobVerdicts(Message, kw_only=True):
+    """What became of reports, once it is durable. body: as the answer of POST /workers/{id}/reports."""
+
+    number: Annotated[int, field(1)]
+    body: Annotated[Json, field(2)]
+
+
 class EngineMessage(Message, kw_only=True):
     """A frame from the server: one of these. Existing workers know nothing to do with numbers 3 and 4."""
 
@@ -303,6 +332,8 @@ class EngineMessage(Message, kw_only=True):
     cancel: Annotated[CancelJob, field(5)] | None = None
     shutdown: Annotated[Shutdown, field(6)] | None = None
     lease_refresh: Annotated[LeaseRefresh, field(7)] | None = None
+    jobs: Annotated[JobBatch, field(100)] | None = None
+    verdicts: Annotated[JobVerdicts, field(101)] | None = None
 
 
 connect = operation(

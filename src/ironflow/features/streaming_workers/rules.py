@@ -9,15 +9,21 @@ from typing import Any
 
 import msgspec
 
-from ironflow.base.json import NULL, Json
+from ironflow.base.json import NULL, InvalidJson, Json
+from ironflow.base.spelling import BadField, message_to_json, reader
 from ironflow.base.time import Millis, to_datetime, to_millis
+from ironflow.engine.errors import StaleExecution
 from ironflow.features.jobs.contract import (
     Assignment,
+    Assignments,
     EventFilter,
     RegisterWorker,
     ReportedError,
     ReportedStep,
+    Reports,
     UpdateJob,
+    Verdict,
+    Verdicts,
     WorkerVersion,
     Yield,
 )
@@ -92,6 +98,10 @@ def registration(frame: WorkerMessage) -> RegisterWorker:
     )
 
 
+def wants_batches(frame: WorkerMessage) -> bool:
+    return frame.register is not None and frame.register.batches
+
+
 def fence_of(word: Any) -> Fence:
     return Fence(word.job_id, word.execution_seq, word.lease_token)
 
@@ -133,6 +143,30 @@ def update_of(pending: Pending, worker_id: str) -> UpdateJob:
         execution_seq=pending.fence.execution_seq,
         lease_token=pending.fence.token,
     )
+
+
+def reports_of(word: contract.JobReports, worker_id: str) -> Reports:
+    """The reports in a batch. Raises InvalidFrame."""
+    read = reader(Reports)
+    try:
+        request = read.build(read.fields_from(bytes(word.body)) | {"worker": worker_id})
+    except (BadField, InvalidJson) as fault:
+        raise InvalidFrame(f"A batch of reports cannot be understood: {fault}") from fault
+    assert isinstance(request, Reports)
+    return request
+
+
+def verdicts_of(number: int, verdicts: Verdicts) -> contract.JobVerdicts:
+    return contract.JobVerdicts(number=number, body=Json(message_to_json(verdicts)))
+
+
+def batch_of(assignments: list[Assignment]) -> contract.JobBatch:
+    return contract.JobBatch(body=Json(message_to_json(Assignments(jobs=assignments))))
+
+
+def is_over(report: UpdateJob, verdict: Verdict) -> bool:
+    """Whether the job is no longer the worker's: its end is durable, or the execution is another's."""
+    return verdict.error == StaleExecution.code or (verdict.error is None and report.status != "progress")
 
 
 def decide_missing(held: list[Held], listed: set[str]) -> list[Held]:
@@ -255,6 +289,7 @@ def _yield(word: contract.StepYielded, now: Millis) -> Yield:
             match_value=wait.match_value or None,
             payload=msgspec.Raw(wait.payload_json) if wait.payload_json else None,
             timeout=f"{left_ms}ms" if left_ms is not None else "7d",
+            look_back=wait.look_back,
         )
         return Yield(type="wait_for_event", step_id=word.step_id, event_filter=wanted)
     invoke = word.invoke_function or word.invoke_function_async

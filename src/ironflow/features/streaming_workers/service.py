@@ -33,12 +33,13 @@ class StreamingWorkers:
             raise contract.InvalidFrame("The stream ended before its first frame, `register`.") from None
         request = rules.registration(first)
         worker = await self._jobs.admit(call, request, "streaming")
-        session = Session(self._jobs, self._live, self._clock, call, request, worker)
+        batches = rules.wants_batches(first)
+        session = Session(self._jobs, self._live, self._clock, call, request, worker, batches)
         place = (call.environment, worker.id)
         before = self._sessions.get(place)
         if before is not None:
             # The worker has come back before its old stream was seen to end: that one is over, its jobs stay.
-            session.held.update(before.held)
+            session.inherit(before.held)
             before.end()
         self._sessions[place] = session
         try:

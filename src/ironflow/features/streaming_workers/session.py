@@ -6,15 +6,15 @@ A short job's steps and end, which arrive at once, are one update.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ironflow.base.call import Call
 from ironflow.base.errors import IronflowError, Unavailable
 from ironflow.base.time import Clock
 from ironflow.engine.errors import StaleExecution
-from ironflow.features.jobs.contract import AckJob, Assignment, RegisterWorker, ReportedError, WorkerNotFound
+from ironflow.features.jobs.contract import AckJob, Assignment, RegisterWorker, ReportedError, Reports, WorkerNotFound
 from ironflow.features.jobs.rules import WorkerRow, run_id_of
 from ironflow.features.jobs.service import Jobs
 from ironflow.features.runs.live import LiveStep, LiveSteps
@@ -31,6 +31,8 @@ SILENT_S = 3 * HEARTBEAT_MS / 1000
 ASK_S = 25.0
 # A database that cannot answer is asked again after this.
 AGAIN_S = 0.5
+# A worker that had no place for a job is sent the next one after this.
+FULL_S = 0.5
 # What a worker said before its stream ended is given this long to reach the database.
 LAST_WORDS_S = 5.0
 # Frames on their way to a worker that does not read them, after which no more jobs are taken for it.
@@ -40,37 +42,67 @@ T = TypeVar("T")
 _STEP = contract.StepStarted | contract.StepCompleted | contract.StepFailed
 
 
+class _Outgoing(NamedTuple):
+    """A frame on its way to the worker, with the jobs that it carries."""
+
+    message: EngineMessage
+    jobs: Sequence[Assignment]
+
+
 class Session:
-    """A stream of a registered worker. Its frames are `answers()`; what it says is taken from `incoming`."""
+    """A stream of a registered worker. Its frames are `answers()`; what it says is taken from `incoming`.
+
+    batches: the worker has asked for them.
+    """
 
     def __init__(
-        self, jobs: Jobs, live: LiveSteps, clock: Clock, call: Call, registered: RegisterWorker, worker: WorkerRow
+        self,
+        jobs: Jobs,
+        live: LiveSteps,
+        clock: Clock,
+        call: Call,
+        registered: RegisterWorker,
+        worker: WorkerRow,
+        batches: bool,
     ) -> None:
         self._jobs, self._live, self._clock = jobs, live, clock
         self._call, self._registered, self.worker = call, registered, worker
-        self._outbox: asyncio.Queue[EngineMessage | None] = asyncio.Queue()
+        self._batches = batches
+        self._outbox: asyncio.Queue[_Outgoing | None] = asyncio.Queue()
         self.held: dict[str, Held] = {}
+        # Jobs that were given out on an earlier stream of the worker and not heard of since.
+        self._inherited: set[str] = set()
         self._pending: dict[str, Pending] = {}
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._reporting: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: BaseException | None = None
         self._draining = False
+        self._leaving = False
+        self._full = False
         # Set when a job has ended, or the worker has read something.
         self._room = asyncio.Event()
 
     async def answers(self, incoming: AsyncIterator[WorkerMessage]) -> AsyncGenerator[EngineMessage, None]:
         """What the worker is sent, until the stream ends. Raises what went wrong with its frames."""
-        registered = contract.Registered(worker_id=self.worker.id, heartbeat_interval_ms=HEARTBEAT_MS)
+        registered = contract.Registered(
+            worker_id=self.worker.id, heartbeat_interval_ms=HEARTBEAT_MS, batches=self._batches
+        )
         self._say(EngineMessage(registered=registered))
         self._tasks = [asyncio.create_task(self._listen(incoming)), asyncio.create_task(self._supply())]
         try:
-            while (message := await self._outbox.get()) is not None:
-                yield message
+            while (outgoing := await self._outbox.get()) is not None:
+                yield outgoing.message
                 self._room.set()
             if self._failed is not None:
                 raise self._failed
         finally:
             await self._stop()
+
+    def inherit(self, held: dict[str, Held]) -> None:
+        """The jobs of the worker's earlier stream are this one's."""
+        self.held.update(held)
+        self._inherited = set(held)
 
     def end(self, failed: BaseException | None = None) -> None:
         """Ends the stream after what is already on its way. The worker's leases stay."""
@@ -95,7 +127,7 @@ class Session:
                         frame = await anext(incoming)
                 except StopAsyncIteration:
                     # It has said all; what it said still reaches the database.
-                    await asyncio.gather(*self._sending.values())
+                    await asyncio.gather(*self._sending.values(), *self._reporting)
                     return self.end()
                 except TimeoutError:
                     logger.info("worker stream silent", extra={"worker": self.worker.id})
@@ -114,8 +146,13 @@ class Session:
             case contract.Heartbeat():
                 await self._heartbeat(word)
             case contract.JobNack():
+                # It will not take the next ones either: never again, or not before it has done some.
+                self._leaving = self._leaving or word.reason == contract.NackReason.DRAINING
+                self._full = True
                 self._forget(word.job_id)
                 await self._persistently(lambda: self._jobs.give_back(self._now(), word.job_id))
+            case contract.JobReports():
+                self._take_reports(word)
             case _:
                 self._word(word)
 
@@ -131,6 +168,22 @@ class Session:
         self._pending[word.job_id] = rules.with_word(self._pending.get(word.job_id), held, word, now)
         if word.job_id not in self._sending:
             self._sending[word.job_id] = asyncio.create_task(self._send(word.job_id))
+
+    def _take_reports(self, word: contract.JobReports) -> None:
+        """Brings a batch to the database beside what else is heard. Raises InvalidFrame."""
+        request = rules.reports_of(word, self.worker.id)
+        task = asyncio.create_task(self._report(word.number, request))
+        self._reporting.add(task)
+        task.add_done_callback(self._reporting.discard)
+
+    async def _report(self, number: int, request: Reports) -> None:
+        verdicts = await self._jobs.report(self._now(), request)
+        for report, verdict in zip(request.reports, verdicts.results, strict=True):
+            for step in report.steps:
+                self._live.ended(run_id_of(report.job), step.id)
+            if rules.is_over(report, verdict):
+                self._forget(report.job)
+        self._say(EngineMessage(verdicts=rules.verdicts_of(number, verdicts)))
 
     def _show(self, held: Held, word: _STEP, now: int) -> None:
         """Lets people see which steps run."""
@@ -190,6 +243,8 @@ class Session:
         call = self._now()
         listed = {job.job_id for job in heartbeat.jobs}
         sights = await self._persistently(lambda: self._jobs.renew(call, self.worker.id, sorted(listed)))
+        if self._batches:
+            await self._miss(listed)
         if self.worker.runtime.startswith(rules.KNOWS_NO_REFRESH):
             for job_id, sight in sights.items():
                 if sight != "refreshed":
@@ -210,24 +265,38 @@ class Session:
         if segments:
             self._say(EngineMessage(lease_refresh=contract.LeaseRefresh(segments=segments)))
 
+    async def _miss(self, listed: set[str]) -> None:
+        """Gives up the jobs that broke off with the worker's earlier stream before it had read them."""
+        lost, self._inherited = self._inherited - listed, set()
+        for job_id in lost & self.held.keys():
+            self._forget(job_id)
+            await self._persistently(lambda job_id=job_id: self._jobs.lost(self._now(), job_id))
+
     async def _supply(self) -> None:
         """Takes jobs for the worker for as long as it may have more."""
-        while not self._draining:
+        while not (self._draining or self._leaving):
             self._room.clear()
             if len(self.held) >= self.worker.jobs_max or self._outbox.qsize() > OUTBOX_MAX:
                 await self._room.wait()
                 continue
+            if self._full:
+                self._full = False
+                await asyncio.sleep(FULL_S)
             found = await self._persistently(self._ask)
             for assignment in found:
                 self.held[assignment.job_id] = Held(assignment.job_id, assignment.run_id)
-                self._say(EngineMessage(job=rules.job_of(assignment)))
-            if not found:
+            if self._batches and found:
+                self._say(EngineMessage(jobs=rules.batch_of(found)), found)
+            elif found:
+                for assignment in found:
+                    self._say(EngineMessage(job=rules.job_of(assignment)), [assignment])
+            else:
                 # A desk that is about to close answers at once.
                 await asyncio.sleep(0.01)
 
     async def _ask(self) -> list[Assignment]:
         """Jobs up to the worker's limit: what it holds counts, as the database knows."""
-        return await self._jobs.desk.ask(self.worker, self.worker.jobs_max, False, ASK_S, self._call.is_there)
+        return await self._jobs.desk.ask(self.worker, self.worker.jobs_max, self._batches, ASK_S, self._call.is_there)
 
     async def _persistently(self, work: Callable[[], Awaitable[T]]) -> T:
         """The answer of `work()`, asked again while the database cannot answer."""
@@ -240,8 +309,8 @@ class Session:
                 logger.warning("worker stream waits", extra={"worker": self.worker.id, "error": fault.message})
                 await asyncio.sleep(AGAIN_S)
 
-    def _say(self, message: EngineMessage) -> None:
-        self._outbox.put_nowait(message)
+    def _say(self, message: EngineMessage, jobs: Sequence[Assignment] = ()) -> None:
+        self._outbox.put_nowait(_Outgoing(message, jobs))
 
     def _forget(self, job_id: str) -> None:
         held = self.held.pop(job_id, None)
@@ -261,11 +330,12 @@ class Session:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         while not self._outbox.empty():
             # Jobs that never left.
-            message = self._outbox.get_nowait()
-            if message is not None and message.job is not None:
-                await self._jobs.give_back(self._now(), message.job.job_id)
-        if self._sending:
-            _, late = await asyncio.wait(self._sending.values(), timeout=LAST_WORDS_S)
+            outgoing = self._outbox.get_nowait()
+            for assignment in outgoing.jobs if outgoing is not None else ():
+                self.held.pop(assignment.job_id, None)
+                await self._jobs.give_back(self._now(), assignment.job_id)
+        if self._sending or self._reporting:
+            _, late = await asyncio.wait([*self._sending.values(), *self._reporting], timeout=LAST_WORDS_S)
             for task in late:
                 task.cancel()
         for held in self.held.values():

@@ -1,0 +1,54 @@
+"""Question: what does a worker on a stream gain over one that polls, on the three-step workflow?
+
+Method: as in `workflows` and `latency`, on one server, first with the one kind of worker and then with the other, in
+turns, so that both are measured on the same machine at the same time. The better round of each counts.
+"""
+
+import asyncio
+
+from benchmarks.answers import Figure
+from benchmarks.limits import COMMITS, FSYNC
+from benchmarks.processes import Ground
+from benchmarks.workflows import IN_FLIGHT, orders
+
+SECONDS = 6.0
+ROUNDS = 2
+
+
+async def run(ground: Ground) -> list[Figure]:
+    many: dict[str, list[float]] = {"polling": [], "streaming": []}
+    alone: dict[str, list[float]] = {"polling": [], "streaming": []}
+    spent: dict[str, list[float]] = {"polling": [], "streaming": []}
+    server, address = await ground.server()
+    for _ in range(ROUNDS):
+        for kind, words in (("polling", ()), ("streaming", ("stream=yes",))):
+            worker = await ground.worker(address, *words)
+            measured = await orders(address, IN_FLIGHT, SECONDS, server.cpu_seconds)
+            many[kind].append(measured.per_second)
+            spent[kind].append(measured.spent_us)
+            alone[kind].append((await orders(address, 1, SECONDS / 2)).percentile(50))
+            await asyncio.to_thread(worker.stop)
+    rate, delay = max(many["streaming"]), min(alone["streaming"])
+    return [
+        Figure(name="streaming: three-step workflows", value=rate, unit="/s", target=2000, limit=COMMITS),
+        Figure(name="polling: three-step workflows", value=max(many["polling"]), unit="/s", limit=COMMITS),
+        Figure(name="streaming beside polling", value=rate / max(many["polling"]), unit="×", target=1),
+        Figure(name="streaming: start to result p50", value=delay, unit="ms", target=3.5, better="less", limit=FSYNC),
+        Figure(name="polling: start to result p50", value=min(alone["polling"]), unit="ms", better="less", limit=FSYNC),
+        Figure(
+            name="delay of streaming beside polling",
+            value=delay / min(alone["polling"]),
+            unit="×",
+            target=1,
+            better="less",
+        ),
+        Figure(
+            name="streaming: processor time of the server for one",
+            value=min(spent["streaming"]),
+            unit="µs",
+            better="less",
+        ),
+        Figure(
+            name="polling: processor time of the server for one", value=min(spent["polling"]), unit="µs", better="less"
+        ),
+    ]
