@@ -43,6 +43,24 @@ class StreamWorker:
         assert message.job is not None, message
         return message.job
 
+    async def jobs(self) -> list[dict[str, Any]]:
+        """The next frame, which is a batch of jobs."""
+        message = await self.hears()
+        assert message.jobs is not None, message
+        return msgspec.json.decode(message.jobs.body)["jobs"]
+
+    def reports(self, number: int, *reports: dict[str, Any]) -> None:
+        self.says(reports={"number": number, "body": {"reports": list(reports)}})
+
+    async def verdicts(self, number: int) -> dict[str, str | None]:
+        """What became of those reports: for each job id, None or the code of the refusal. Jobs may come before."""
+        while True:
+            message = await self.hears()
+            if message.verdicts is not None:
+                assert message.verdicts.number == number
+                results = msgspec.json.decode(message.verdicts.body)["results"]
+                return {each["job_id"]: each.get("error") for each in results}
+
     async def hears_nothing(self) -> None:
         self._next = self._next or asyncio.ensure_future(anext(self._answers))
         done, _ = await asyncio.wait([self._next], timeout=0.05)
@@ -92,6 +110,7 @@ async def a_stream(
     jobs_max: int = 10,
     runtime: str = "python-3.12",
     env: str = "default",
+    batches: bool = False,
 ) -> AsyncIterator[StreamWorker]:
     """A worker that has registered on its stream."""
     stream = StreamWorker(house, env)
@@ -102,11 +121,12 @@ async def a_stream(
             "functionIds": list(functions),
             "maxConcurrentJobs": jobs_max,
             "version": {"sdk": "1", "runtime": runtime},
+            "batches": batches,
         }
     )
     try:
         registered = (await stream.hears()).registered
-        assert registered == contract.Registered(worker_id=worker, heartbeat_interval_ms=30_000)
+        assert registered == contract.Registered(worker_id=worker, heartbeat_interval_ms=30_000, batches=batches)
         yield stream
     finally:
         await stream.leave()

@@ -72,7 +72,7 @@ class Duplex:
                 try:
                     await made._ask(path, headers)
                 except BaseException:
-                    made.abort()
+                    await made.abort()
                     raise
                 return made
         except TimeoutError:
@@ -151,7 +151,8 @@ class Duplex:
                 self._headers = {str(name): str(value) for name, value in event.headers}
             case DataReceived():
                 self._http.acknowledge_received_data(event.flow_controlled_length, STREAM)
-                self._arrived.append(event.data)
+                if event.data:
+                    self._arrived.append(event.data)
             case StreamEnded():
                 self._ended = True
             case StreamReset():
@@ -202,14 +203,18 @@ class Duplex:
 
     # The end.
 
-    def abort(self) -> None:
-        """Closes the connection at once."""
+    async def abort(self) -> None:
+        """Closes the connection at once, whatever is still to be sent."""
         self._writer.transport.abort()
+        await self._gone()
 
     async def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection after what was written."""
         self._writer.close()
-        with suppress(OSError, ssl.SSLError):
+        await self._gone()
+
+    async def _gone(self) -> None:
+        with suppress(OSError):
             await self._writer.wait_closed()
 
 

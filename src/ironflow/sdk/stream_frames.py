@@ -30,6 +30,8 @@ from ironflow.sdk.report import (
 
 Frame = dict[str, Any]
 
+# A union with Raw is not to be had.
+ABSENT = Raw(b"")
 STEP_FAILED = "STEP_FAILED"
 LOST = ("LEASE_STATE_STALE", "LEASE_STATE_UNKNOWN")
 
@@ -85,7 +87,7 @@ class Heard(msgspec.Struct, rename=camel):
     """A frame of the server: one of these, or something newer."""
 
     registered: Registered | None = None
-    job: Raw | None = None
+    job: Raw = ABSENT
     jobs: Batch | None = None
     verdicts: Verdicts | None = None
     cancel: Cancel | None = None
@@ -109,8 +111,8 @@ class _Event(msgspec.Struct, rename=camel):
     id: str
     name: str
     timestamp: datetime
-    data: Raw | None = None
-    data_value: Raw | None = None
+    data: Raw = ABSENT
+    data_value: Raw = ABSENT
     version: int = 1
     source: str = ""
     idempotency_key: str = ""
@@ -124,8 +126,8 @@ class _Event(msgspec.Struct, rename=camel):
 class _Step(msgspec.Struct, rename=camel):
     step_id: str
     name: str = ""
-    output: Raw | None = None
-    output_value: Raw | None = None
+    output: Raw = ABSENT
+    output_value: Raw = ABSENT
     output_json: str = ""
     status: str = ""
     error_json: str = ""
@@ -202,9 +204,9 @@ def _completed(step: _Step) -> CompletedStep:
     )
 
 
-def _value(value: Raw | None, other: Raw | None) -> Raw:
+def _value(value: Raw, other: Raw) -> Raw:
     """An object is in the first of a pair of fields, any other JSON in the second."""
-    return other if other is not None else value if value is not None else NOTHING
+    return next((each for each in (other, value) if bytes(each)), NOTHING)
 
 
 def _json_in(text: str) -> Raw | None:

@@ -142,7 +142,7 @@ class Streaming:
             for asked in self._asked.values():
                 if not asked.done():
                     asked.set_exception(ConnectionLost(f"The stream to {self._url} ended."))
-            await stream.close()
+            await stream.abort()
 
     async def _listen(self, stream: Duplex, backoff: Backoff, beating: "asyncio.Task[None]") -> None:
         messages = Messages(contract.connect, frames.read_heard)
@@ -206,7 +206,7 @@ class Streaming:
             asked = self._asked.get(heard.verdicts.number)
             if asked is not None and not asked.done():
                 asked.set_result(faults_of(_read_verdicts(heard.verdicts.body)))
-        elif heard.job is not None:
+        elif bytes(heard.job):
             try:
                 self._take(frames.job_in(heard.job))
             except Internal as fault:

@@ -78,7 +78,7 @@ class Session:
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: BaseException | None = None
         self._draining = False
-        self._leaving = False
+        self._supplying: asyncio.Task[None] | None = None
         self._full = False
         # Set when a job has ended, or the worker has read something.
         self._room = asyncio.Event()
@@ -89,7 +89,8 @@ class Session:
             worker_id=self.worker.id, heartbeat_interval_ms=HEARTBEAT_MS, batches=self._batches
         )
         self._say(EngineMessage(registered=registered))
-        self._tasks = [asyncio.create_task(self._listen(incoming)), asyncio.create_task(self._supply())]
+        self._supplying = asyncio.create_task(self._supply())
+        self._tasks = [asyncio.create_task(self._listen(incoming)), self._supplying]
         try:
             while (outgoing := await self._outbox.get()) is not None:
                 yield outgoing.message
@@ -147,8 +148,9 @@ class Session:
                 await self._heartbeat(word)
             case contract.JobNack():
                 # It will not take the next ones either: never again, or not before it has done some.
-                self._leaving = self._leaving or word.reason == contract.NackReason.DRAINING
                 self._full = True
+                if word.reason == contract.NackReason.DRAINING and self._supplying is not None:
+                    self._supplying.cancel()
                 self._forget(word.job_id)
                 await self._persistently(lambda: self._jobs.give_back(self._now(), word.job_id))
             case contract.JobReports():
@@ -274,7 +276,7 @@ class Session:
 
     async def _supply(self) -> None:
         """Takes jobs for the worker for as long as it may have more."""
-        while not (self._draining or self._leaving):
+        while not self._draining:
             self._room.clear()
             if len(self.held) >= self.worker.jobs_max or self._outbox.qsize() > OUTBOX_MAX:
                 await self._room.wait()

@@ -1,0 +1,172 @@
+"""Streams of workers that ask for batches: jobs that have begun, reports with verdicts. Source: ADR 0026."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ironflow.features.runs import contract as runs
+from ironflow.features.streaming_workers.contract import InvalidFrame, LeaseState
+from tests.streaming_workers.streaming import a_stream, eventually
+from tests.streaming_workers.test_stream import started, status_of, steps_of
+from tests.support.work import Work
+
+
+def about(job: dict[str, Any], status: str, **more: Any) -> dict[str, Any]:
+    """A report on the job, with its fence."""
+    fence = {name: job[name] for name in ("job_id", "execution_seq", "lease_token")}
+    return {**fence, "status": status, **more}
+
+
+def a_step(job: dict[str, Any], name: str, output: Any) -> dict[str, Any]:
+    return {"id": f"{job['run_id']}:{name}:0", "name": name, "status": "completed", "output": output}
+
+
+async def test_jobs_come_begun_and_a_report_is_answered_when_it_is_kept(house: Work) -> None:
+    run_id = await started(house)
+    async with a_stream(house, batches=True) as worker:
+        (job,) = await worker.jobs()
+        row = await house.db.read(lambda tx: tx.row("SELECT state FROM jobs"))
+        assert row is not None
+        assert row[0] == "held"
+        assert (job["run_id"], job["event"]["data"]) == (run_id, {"total": 100})
+
+        worker.reports(7, about(job, "completed", steps=[a_step(job, "pay", 1)], output={"ok": True}))
+
+        assert await worker.verdicts(7) == {job["job_id"]: None}
+        # No waiting: what is answered is in the database.
+        assert (await house.run(run_id)).status.value == "completed"
+        assert await steps_of(house, run_id) == [("pay", "completed", b"1")]
+
+
+async def test_each_report_of_a_batch_has_its_own_verdict(house: Work) -> None:
+    await house.a_function()
+    emitted = [await house.emit(data={"n": number}) for number in range(3)]
+    async with a_stream(house, batches=True) as worker:
+        jobs: list[dict[str, Any]] = []
+        while len(jobs) < 3:
+            jobs += await worker.jobs()
+        stale = about(jobs[1], "completed") | {"lease_token": "another's"}
+        huge = about(jobs[2], "completed", output="x" * (5 * 1024 * 1024))
+        worker.reports(1, about(jobs[0], "completed"), stale, huge)
+
+        found = await worker.verdicts(1)
+
+        assert found[jobs[0]["job_id"]] is None
+        assert found[jobs[1]["job_id"]] == "STALE_EXECUTION"
+        assert found[jobs[2]["job_id"]] == "OUTPUT_TOO_LARGE"
+        # What was refused can still be said otherwise.
+        failed = about(jobs[2], "failed", error={"message": "too large", "code": "X", "retryable": False})
+        worker.reports(2, failed)
+        assert await worker.verdicts(2) == {jobs[2]["job_id"]: None}
+    statuses = {job["run_id"]: (await house.run(job["run_id"])).status.value for job in jobs}
+    assert statuses[jobs[0]["run_id"]] == "completed"
+    assert statuses[jobs[2]["run_id"]] == "failed"
+    assert len(emitted) == 3
+
+
+async def test_a_checkpoint_is_kept_and_ends_what_could_be_seen_running(house: Work) -> None:
+    run_id = await started(house)
+    async with a_stream(house, batches=True) as worker:
+        (job,) = await worker.jobs()
+        fence = {"jobId": job["job_id"], "executionSeq": str(job["execution_seq"]), "leaseToken": job["lease_token"]}
+        step = a_step(job, "pay", 1)
+        worker.says(stepStarted={**fence, "stepId": step["id"], "name": "pay", "stepType": "STEP_TYPE_INVOKE"})
+
+        async def seen() -> list[tuple[str, str]]:
+            return [(each.name, each.status.value) for each in (await house.call(runs.steps, run_id=run_id)).steps]
+
+        await eventually(seen, [("pay", "running")])
+        worker.reports(1, about(job, "progress", steps=[step]))
+        assert await worker.verdicts(1) == {job["job_id"]: None}
+        assert await seen() == [("pay", "completed")]
+        # The job goes on; the worker has no place for another.
+        worker.reports(2, about(job, "completed", step_offset=1))
+        assert await worker.verdicts(2) == {job["job_id"]: None}
+    assert (await house.run(run_id)).status.value == "completed"
+
+
+async def test_a_worker_never_has_more_jobs_than_it_takes_and_gets_the_next_with_the_verdict(house: Work) -> None:
+    await house.a_function()
+    for number in range(3):
+        await house.emit(data={"n": number})
+    async with a_stream(house, jobs_max=2, batches=True) as worker:
+        jobs: list[dict[str, Any]] = []
+        while len(jobs) < 2:
+            jobs += await worker.jobs()
+        assert len(jobs) == 2
+        await worker.hears_nothing()
+
+        worker.reports(1, about(jobs[0], "completed"))
+
+        assert await worker.verdicts(1) == {jobs[0]["job_id"]: None}
+        (third,) = await worker.jobs()
+        assert third["run_id"] not in {job["run_id"] for job in jobs}
+
+
+async def test_what_broke_off_on_its_way_to_the_worker_is_given_out_again_at_once(house: Work) -> None:
+    await house.a_function()
+    for number in range(2):
+        await house.emit(data={"n": number})
+    async with a_stream(house, batches=True) as before:
+        jobs: list[dict[str, Any]] = []
+        while len(jobs) < 2:
+            jobs += await before.jobs()
+        kept, unread = jobs
+        async with a_stream(house, batches=True) as after:
+            await before.ends()
+            fence = {"executionSeq": str(kept["execution_seq"]), "leaseToken": kept["lease_token"]}
+            held = {"jobId": kept["job_id"], "runId": kept["run_id"], **fence}
+            after.says(heartbeat={"workerId": "s1", "activeJobs": 1, "jobs": [held]})
+            again, refreshed = [], None
+            while not again or refreshed is None:
+                message = await after.hears()
+                refreshed = message.lease_refresh or refreshed
+                if message.jobs is not None:
+                    again.append(bytes(message.jobs.body))
+            assert [each.state for each in refreshed.segments] == [LeaseState.REFRESHED]
+            assert unread["run_id"].encode() in again[0]
+            assert kept["run_id"].encode() not in again[0]
+            after.reports(1, about(kept, "completed"))
+            assert await after.verdicts(1) == {kept["job_id"]: None}
+
+
+@pytest.mark.parametrize("batches", [True, False])
+async def test_a_worker_that_is_about_to_leave_is_sent_nothing_more(house: Work, batches: bool) -> None:
+    await house.a_function()
+    first = (await house.emit(data={"n": 1})).run_ids[0]
+    async with a_stream(house, batches=batches) as leaving:
+        if batches:
+            (job,) = await leaving.jobs()
+            fence = {"jobId": job["job_id"], "executionSeq": str(job["execution_seq"])}
+            fence["leaseToken"] = job["lease_token"]
+        else:
+            fence = leaving.of(await leaving.job())
+        leaving.says(jobNack={**fence, "runId": first, "reason": "JOB_NACK_REASON_DRAINING"})
+        async with a_stream(house, "other") as other:
+            assert (await other.job()).run_id == first
+            assert (await house.run(first)).attempt == 1
+            await house.emit(data={"n": 2})
+            second = await other.job()
+            await leaving.hears_nothing()
+            other.says(jobCompleted=other.of(second, output=None))
+            await eventually(status_of(house, second.run_id), "completed")
+
+
+@pytest.mark.parametrize("body", [{"reports": 7}, {"reports": [{"status": "completed"}]}, {}])
+async def test_reports_that_cannot_be_understood_end_the_stream(house: Work, body: dict[str, Any]) -> None:
+    async with a_stream(house, batches=True) as worker:
+        worker.says(reports={"number": 1, "body": body})
+        with pytest.raises(InvalidFrame):
+            await worker.hears()
+
+
+async def test_what_was_reported_before_the_worker_left_is_kept(house: Work) -> None:
+    run_id = await started(house)
+    async with a_stream(house, batches=True) as worker:
+        (job,) = await worker.jobs()
+        worker.reports(1, about(job, "completed"))
+        worker.says_no_more()
+        async with asyncio.timeout(10):
+            await worker.ends()
+    assert (await house.run(run_id)).status.value == "completed"
