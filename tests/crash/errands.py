@@ -5,7 +5,8 @@
 An errand is: fetch, a nap, carry (which fails on the first `moods` attempts), deliver. Each step tells the journal
 when its body starts and what it returned. Settings: lease_s (heartbeats are sent thrice as often); gate (a path: the
 step `carry` of a process with a gate waits until that file is there); hang (a named pipe: the step `carry` stops the
-whole process until somebody opens it for writing); plain (1: nothing beyond protocol/worker-rest.md is used).
+whole process until somebody opens it for writing); plain (1: nothing beyond protocol/worker-rest.md is used);
+stream (1: a streaming worker).
 """
 
 import asyncio
@@ -18,8 +19,10 @@ from typing import Any
 import msgspec
 
 from ironflow import Retry, function
+from ironflow.sdk.conversation import Conversation
 from ironflow.sdk.pace import Pace
-from ironflow.worker import Worker
+from ironflow.sdk.streaming import Streaming
+from ironflow.worker import StreamingWorker, Worker
 from tests.crash.journal import Journal
 from tests.crash.until import until
 from tests.crash.witness import WitnessTransport
@@ -94,7 +97,7 @@ def main(url: str, journal_path: str, *settings: str) -> None:
 
 
 def worker_of(functions: list[Any], url: str, witness: WitnessTransport, given: dict[str, str]) -> Worker:
-    """A worker that reports often and gives up late; `given`: the settings lease_s and plain."""
+    """A worker that reports often and gives up late; `given`: the settings lease_s, plain and stream."""
     pace = Pace(
         heartbeat=float(given.get("lease_s", "90")) / 3,
         checkpoint=0.01,
@@ -103,7 +106,8 @@ def worker_of(functions: list[Any], url: str, witness: WitnessTransport, given: 
         retry_max=0.5,
         final_retries=(0.1, 0.2, 0.4, 0.8, 0.8, 0.8, 0.8),
     )
-    return Worker(
+    kind = WatchedWorker if "stream" in given else Worker
+    return kind(
         functions,
         url=url,
         worker_id=f"crash-{os.getpid()}",
@@ -112,6 +116,17 @@ def worker_of(functions: list[Any], url: str, witness: WitnessTransport, given: 
         plain_protocol="plain" in given,
         transport=witness,
     )
+
+
+class WatchedWorker(StreamingWorker):
+    """A streaming worker whose streams are opened by its witness."""
+
+    def _conversation(self) -> Conversation:
+        talk = super()._conversation()
+        assert isinstance(talk, Streaming)
+        assert isinstance(self._transport, WitnessTransport)
+        talk.connect = self._transport.streams()
+        return talk
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ async def test_nothing_acknowledged_is_lost_or_made_again_whoever_is_killed(tmp_
     print(f"IRONFLOW_CRASH_SEED={SEED} IRONFLOW_CRASH_ROUNDS={ROUNDS}")
     with Scene(tmp_path, database_url, seed=SEED) as scene:
         await scene.start_server()
-        for _ in range(WORKERS):
-            scene.start_worker()
+        for settings in ({}, {"stream": "1"}):
+            scene.start_worker(**settings)
         async with scene.client() as client:
             await scene.workers_ready(client)
             async with ErrandLoad(scene.url, client, scene.chance) as load:
@@ -76,8 +76,8 @@ async def kill_somebody(scene: Scene) -> None:
             starting.kill()
         await scene.start_server()
     while len(scene.workers) < WORKERS:
-        # One in three speaks nothing but protocol/worker-rest.md.
-        scene.start_worker(**({"plain": "1"} if chance.random() < 0.33 else {}))
+        # One in three speaks nothing but protocol/worker-rest.md, another is on a stream.
+        scene.start_worker(**chance.choice([{}, {"plain": "1"}, {"stream": "1"}]))
 
 
 async def all_ended(client: Client) -> bool:

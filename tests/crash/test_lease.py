@@ -32,7 +32,7 @@ async def looked_at(client: Client, run_id: str) -> tuple[Run, list[Step]]:
     return await client.runs.get(run_id), await client.runs.steps(run_id)
 
 
-@pytest.mark.parametrize("protocol", ["plain", "batched"])
+@pytest.mark.parametrize("protocol", ["plain", "batched", "stream"])
 async def test_a_worker_that_hangs_past_its_lease_is_refused_and_changes_nothing(
     tmp_path: Path, database_url: str, protocol: str
 ):
@@ -40,7 +40,7 @@ async def test_a_worker_that_hangs_past_its_lease_is_refused_and_changes_nothing
     os.mkfifo(pipe)
     with Scene(tmp_path, database_url, lease_s=0.5) as scene:
         await scene.start_server()
-        hanging = scene.start_worker(hang=str(pipe), **({"plain": "1"} if protocol == "plain" else {}))
+        hanging = scene.start_worker(hang=str(pipe), **({protocol: "1"} if protocol != "batched" else {}))
         async with scene.client() as client:
             await scene.workers_ready(client)
             run_id = await ask_one(client)

@@ -1,11 +1,13 @@
 """The witness: stands between a worker and the network and writes down what the server said to it."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import msgspec
 
+from ironflow.sdk.duplex import Duplex
+from ironflow.sdk.streaming import Connect
 from ironflow.sdk.transport import AiohttpTransport, Answer
 from tests.crash.journal import Journal
 
@@ -28,10 +30,7 @@ class WitnessTransport:
         if route[-1] == "jobs" and answer.status == 200:
             self._taken(msgspec.json.decode(answer.body)["jobs"])
         elif route[-1] == "reports" and answer.status == 200 and body is not None:
-            verdicts = {each["job_id"]: each for each in msgspec.json.decode(answer.body)["results"]}
-            for report in msgspec.json.decode(body)["reports"]:
-                verdict = verdicts[report["job_id"]]
-                self._answered(report, report["job_id"], verdict["status"] == "ok", verdict.get("error") or "")
+            self._judged(msgspec.json.decode(body)["reports"], msgspec.json.decode(answer.body)["results"])
         elif route[-2] == "jobs" and body is not None:
             said = msgspec.json.decode(answer.body) if answer.body else {}
             code = f"{answer.status} {said.get('error')}"
@@ -40,6 +39,22 @@ class WitnessTransport:
 
     async def close(self) -> None:
         await self._inner.close()
+
+    def streams(self) -> Connect:
+        """How a streaming worker opens its streams under the eyes of the witness."""
+
+        async def connect(url: str, path: str, headers: Mapping[str, str], timeout: float) -> Duplex:
+            stream = await WatchedDuplex.open(url, path, headers, timeout)
+            stream.taken, stream.judged = self._taken, self._judged
+            return stream
+
+        return connect
+
+    def _judged(self, reports: list[dict[str, Any]], results: list[dict[str, Any]]) -> None:
+        verdicts = {each["job_id"]: each for each in results}
+        for report in reports:
+            verdict = verdicts[report["job_id"]]
+            self._answered(report, report["job_id"], verdict["status"] == "ok", verdict.get("error") or "")
 
     def _taken(self, jobs: list[dict[str, Any]]) -> None:
         for job in jobs:
@@ -55,3 +70,50 @@ class WitnessTransport:
             self._journal.write("applied", run, report["execution_seq"], steps=steps, report=report["status"])
         else:
             self._journal.write("refused", run, report["execution_seq"], report=report["status"], code=code)
+
+
+class WatchedDuplex(Duplex):
+    """A stream of a worker whose server has batches; their frames are read on the way."""
+
+    taken: Callable[[list[dict[str, Any]]], None]
+    judged: Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]
+    said: "Frames"
+    reports: dict[int, list[dict[str, Any]]]
+
+    async def parts(self) -> AsyncGenerator[bytes, None]:
+        heard = Frames()
+        async for part in super().parts():
+            for frame in heard.feed(part):
+                if "jobs" in frame:
+                    self.taken(frame["jobs"]["body"]["jobs"])
+                elif "verdicts" in frame:
+                    number = frame["verdicts"]["number"]
+                    self.judged(self.reports.pop(number), frame["verdicts"]["body"]["results"])
+            yield part
+
+    def write(self, data: bytes) -> None:
+        for frame in self.said.feed(data):
+            if "reports" in frame:
+                self.reports[frame["reports"]["number"]] = frame["reports"]["body"]["reports"]
+        super().write(data)
+
+    @classmethod
+    async def open(cls, url: str, path: str, headers: Mapping[str, str], timeout: float) -> Self:
+        made = await super().open(url, path, headers, timeout)
+        made.said, made.reports = Frames(), {}
+        return made
+
+
+class Frames:
+    """The JSON messages in a stream's bytes."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, part: bytes) -> list[dict[str, Any]]:
+        self._held += part
+        found: list[dict[str, Any]] = []
+        while len(self._held) >= 5 and len(self._held) >= (end := 5 + int.from_bytes(self._held[1:5], "big")):
+            found.append(msgspec.json.decode(self._held[5:end]))
+            self._held = self._held[end:]
+        return found

@@ -1,4 +1,4 @@
-"""A server outside of ours that speaks HTTP/2 and the streaming worker protocol's frames, on one connection after another.
+"""A server outside of ours that speaks HTTP/2 and the frames of streaming workers, on one connection after another.
 
 Made of `h2` and protocol/worker-stream.md alone. It can be told to answer anything, to be slow, and to go silent.
 """

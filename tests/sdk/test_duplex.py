@@ -8,6 +8,7 @@ import pytest
 from ironflow.base.errors import ConnectionLost, DeadlineExceeded
 from ironflow.sdk.duplex import Duplex
 from ironflow.sdk.transport import CannotConnect, Refused
+from tests.sdk.fake_server import until
 from tests.sdk.fake_stream import FakeStream, FakeStreams
 
 WITHIN_S = 10
@@ -195,9 +196,7 @@ async def test_a_ping_is_answered() -> None:
         await asyncio.sleep(0.05)
         before = request.heard_at
         request.ping()
-        async with asyncio.timeout(WITHIN_S):
-            while request.heard_at == before:
-                await asyncio.sleep(0.005)
+        await until(lambda: request.heard_at != before)
         reading.cancel()
         await asyncio.wait([reading])
         await request.close()

@@ -118,9 +118,7 @@ async def test_a_worker_says_what_it_is_and_its_jobs_run(a_worker: StartWorker, 
     async def double(ctx: Any, data: int) -> int:
         return await ctx.step.run("double", lambda: data * 2)
 
-    await a_worker(
-        script, handlers=(double,), worker_id="w1", max_concurrent_jobs=3, labels={"zone": "a"}, api_key="k"
-    )
+    await a_worker(script, handlers=(double,), worker_id="w1", max_concurrent_jobs=3, labels={"zone": "a"}, api_key="k")
     await asyncio.wait_for(done.wait(), 10)
 
     assert heard["headers"][":path"] == "/ironflow.v1.WorkerService/Connect"
@@ -228,8 +226,7 @@ async def test_the_memo_of_a_plain_server_is_read_to_the_letter(a_worker: StartW
 
     async def handler(ctx: Any, data: Any) -> None:
         seen.append((data, ctx.secrets.get("key")))
-        for name in ("exact", "text", "nothing"):
-            seen.append(await ctx.step.run(name, _broke))
+        seen.extend([await ctx.step.run(name, _broke) for name in ("exact", "text", "nothing")])
 
     await a_worker(script, handlers=(handler,), plain_protocol=True)
     await asyncio.wait_for(done.wait(), 10)
@@ -268,8 +265,7 @@ async def test_jobs_go_on_over_a_broken_stream_and_are_reported_on_the_next(
     async def first(stream: FakeStream) -> None:
         await stream.accept(batches=batches)
         gives(stream, batches)
-        while not ran:
-            await asyncio.sleep(0.005)
+        await until(lambda: ran)
         stream.cut()
 
     async def second(stream: FakeStream) -> None:
@@ -350,8 +346,7 @@ async def test_a_job_that_is_another_s_is_dropped(a_worker: StartWorker) -> None
     async def script(stream: FakeStream) -> None:
         await stream.accept()
         stream.says(jobs={"body": {"jobs": [polled(number, number) for number in (1, 2, 3)]}})
-        while len(begun) < 3:
-            await asyncio.sleep(0.005)
+        await until(lambda: len(begun) == 3)
         stream.says(cancel={"jobId": "job_1", "reason": "cancelled"})
         segments = [
             {"runId": "run_2", "executionSeq": "1", "state": "LEASE_STATE_STALE"},

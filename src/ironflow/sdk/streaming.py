@@ -8,7 +8,7 @@ stream has broken.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -55,13 +55,15 @@ REPEATED_S = 30.0
 # How long the server is given to end a stream that the worker has ended.
 GOODBYE_S = 2.0
 
+Connect = Callable[[str, str, Mapping[str, str], float], Awaitable[Duplex]]
+
 _read_verdicts = msgspec.json.Decoder(Verdicts).decode
 
 
 class Streaming:
     """A Conversation on one stream at a time; also the Line that brings reports to the server.
 
-    headers: of the caller. card: what the worker says of itself. on_ready: called when the server knows the worker.
+    connect: how a stream is opened. headers: of the caller. card: what the worker says of itself. on_ready: called when the server knows the worker.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Streaming:
     ) -> None:
         self._url, self._headers = url, {**headers, **HEADERS}
         self._protocol = protocol
+        self.connect: Connect = Duplex.open
         self._jobs = jobs
         self._pace = pace
         self._functions = functions
@@ -129,7 +132,7 @@ class Streaming:
         for function in self._functions:
             await self._protocol.register_function(function)
         try:
-            stream = await Duplex.open(self._url, PATH, self._headers, self._pace.request)
+            stream = await self.connect(self._url, PATH, self._headers, self._pace.request)
         except Refused as refused:
             raise _known(error_in(refused.answer)) from None
         try:
