@@ -105,6 +105,22 @@ def test_a_worker_with_reload_registers_the_new_code(tmp_path, server):
         assert "app.py changed; restarting" in log.read_text()
 
 
+def test_a_worker_on_a_stream_runs_jobs_and_is_listed_as_such(tmp_path, server):
+    (tmp_path / "app.py").write_text(APP.replace("ANSWER", "streamed"))
+
+    with (
+        running(tmp_path, "--url", server, "worker", "app:reply", "--stream") as (process, log),
+        Client(server) as client,
+    ):
+        eventually(lambda: version(client) >= 1)
+
+        assert client.invoke_sync("reply", timeout="20s") == "streamed", log.read_text()
+        assert "streaming" in [each.transport for each in client.workers.list()]
+
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+
+
 def test_a_worker_whose_module_fails_shows_the_users_part_of_the_traceback(tmp_path):
     (tmp_path / "app.py").write_text("def price():\n    return 1 / 0\n\nprice()\n")
     log = tmp_path / "log"

@@ -1,4 +1,4 @@
-"""Streams of workers that ask for batches: jobs that have begun, reports with verdicts. Source: ADR 0026."""
+"""Streams of workers that ask for batches: jobs that have begun, reports with verdicts. Source: ADR 0027."""
 
 import asyncio
 from typing import Any

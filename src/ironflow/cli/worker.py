@@ -21,6 +21,7 @@ def worker(
     *,
     max_concurrent_jobs: int = 10,
     label: list[str] | None = None,
+    stream: Annotated[bool, Parameter(negative="")] = False,
     reload: Annotated[bool, Parameter(negative="")] = False,
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
@@ -35,6 +36,7 @@ def worker(
     Args:
         max_concurrent_jobs: How many runs it works on at the same time.
         label: A label of the worker as NAME=VALUE. May be repeated.
+        stream: Take jobs and report on one HTTP/2 stream: less delay, and steps can be seen while they run.
         reload: Restart when a Python file in the folder changes.
         log_level: The least important lines shown.
         log_format: Log lines as text or as JSON.
@@ -47,6 +49,7 @@ def worker(
 
         words = ["worker", functions, "--max-concurrent-jobs", str(max_concurrent_jobs)]
         words += [f"--label={each}" for each in label or []]
+        words += ["--stream"] if stream else []
         words += ["--log-level", log_level, "--log-format", log_format]
         with interruptible():
             run_reloading(
@@ -58,14 +61,16 @@ def worker(
     from ironflow.cli.tracebacks import show_users_frames
     from ironflow.sdk.function import FunctionDefinition
     from ironflow.sdk.projection import ProjectionDefinition
+    from ironflow.sdk.streaming_worker import StreamingWorker
     from ironflow.sdk.worker import Worker
     from ironflow.server.logs import set_up_logs
 
     set_up_logs(log_level, log_format)
     sys.excepthook = show_users_frames
     served = load_served(functions)
+    kind = StreamingWorker if stream else Worker
     upcasters = load_upcasters(functions)
-    Worker(
+    kind(
         functions=[each for each in served if isinstance(each, FunctionDefinition)],
         projections=[each for each in served if isinstance(each, ProjectionDefinition)],
         upcasters=upcasters,

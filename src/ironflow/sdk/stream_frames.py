@@ -1,6 +1,6 @@
 """The frames of a streaming worker and its server, as JSON. Source: protocol/worker-stream.md 2, 3 and 4.
 
-A server that has batches (ADR 0026) takes the reports of polling workers; for others they become the protocol's frames.
+A server that has batches (ADR 0027) takes the reports of polling workers; for others they become the protocol's frames.
 """
 
 import base64

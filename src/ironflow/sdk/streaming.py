@@ -1,6 +1,6 @@
 """Talking to a server on one stream in both directions. Source: protocol/worker-stream.md.
 
-A server that has batches (ADR 0026) says of every report what became of it, and sends jobs whose leases have begun.
+A server that has batches (ADR 0027) says of every report what became of it, and sends jobs whose leases have begun.
 With others the protocol's frames are used, which nobody answers: what such a server may not know is said again after a
 stream has broken.
 """
@@ -63,7 +63,8 @@ _read_verdicts = msgspec.json.Decoder(Verdicts).decode
 class Streaming:
     """A Conversation on one stream at a time; also the Line that brings reports to the server.
 
-    connect: how a stream is opened. headers: of the caller. card: what the worker says of itself. on_ready: called when the server knows the worker.
+    connect: how a stream is opened. headers: of the caller. card: what the worker says of itself.
+    on_ready: called when the server knows the worker.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 A frame has exactly one of its fields set. Every frame of a worker about a job carries the fence that came with it.
 
-Fields with numbers from 100 are ours (ADR 0026): a worker that asks for batches is sent jobs whose leases have begun,
+Fields with numbers from 100 are ours (ADR 0027): a worker that asks for batches is sent jobs whose leases have begun,
 and reports as a polling worker does. What batches hold is JSON, spelled as in protocol/worker-rest.md 6 and 8.
 """
 
