@@ -48,9 +48,9 @@ class WorldWorker:
         self._within_s = within_s
         pace = Pace(poll_wait=0)
         self._protocol = WorkerProtocol(transport, Caller(), ID, pace)
-        reporter = BatchReporter(self._protocol, pace)
-        self._jobs = JobRunner(self._functions, self._protocol, reporter, pace, slots, ENVIRONMENT, clock)
-        self._jobs.acked = True
+        # Jobs come with their leases running.
+        self._jobs = JobRunner(self._functions, self._protocol.publish, pace, slots, ENVIRONMENT, clock)
+        self._jobs.reporter = BatchReporter(self._protocol, pace)
         self._running: dict[asyncio.Task[None], Assignment] = {}
         self._rung = asyncio.Event()
         self._keys = {job_key(ENVIRONMENT, function_id) for function_id in functions} | {""}
