@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ironflow.base.errors import InvalidArgument
+from ironflow.base.errors import InvalidArgument, PayloadTooLarge
 
 Json = msgspec.Raw
 
@@ -73,12 +73,8 @@ def check_payload(payload: Json, what: str, bytes_max: int | None = None) -> Jso
     Raises InvalidJson or PayloadTooLarge naming `what`.
     """
     text = bytes(payload)
-    if bytes_max is not None and len(text) > bytes_max:
-        from ironflow.base.errors import PayloadTooLarge
-
-        raise PayloadTooLarge(
-            f"{what} is {len(text)} bytes; this server accepts {bytes_max}. Store it elsewhere and send a reference."
-        )
+    if bytes_max is not None:
+        check_size(payload, what, bytes_max)
     if text.count(b"[") + text.count(b"{") > DEPTH_MAX and depth(text) > DEPTH_MAX:
         raise InvalidJson(f"{what} is nested deeper than {DEPTH_MAX} levels")
     try:
@@ -86,6 +82,15 @@ def check_payload(payload: Json, what: str, bytes_max: int | None = None) -> Jso
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise InvalidJson(f"{what}: {fault}") from None
     return payload
+
+
+def check_size(payload: Json, what: str, bytes_max: int) -> None:
+    """Of a payload that was checked where it was read. Raises PayloadTooLarge naming `what`."""
+    size = len(bytes(payload))
+    if size > bytes_max:
+        raise PayloadTooLarge(
+            f"{what} is {size} bytes; this server accepts {bytes_max}. Store it elsewhere and send a reference."
+        )
 
 
 def depth(text: bytes) -> int:

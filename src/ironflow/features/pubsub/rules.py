@@ -2,7 +2,7 @@
 
 import re
 
-from ironflow.base.json import Json, check_payload, json_text
+from ironflow.base.json import Json, check_size, json_text
 from ironflow.features.pubsub.contract import InvalidTopic
 
 TOPIC_CHARS_MAX = 256
@@ -23,4 +23,5 @@ def check_topic(topic: str) -> None:
 
 def message_text(data: Json, bytes_max: int) -> str:
     """The message as it is kept. Raises PayloadTooLarge."""
-    return json_text(check_payload(data, "The message", bytes_max)) or "null"
+    check_size(data, "The message", bytes_max)
+    return json_text(data) or "null"
