@@ -1,4 +1,4 @@
-"""A worker on a stream that knows the protocol and nothing of ours: binary messages in gzip frames, as some clients send.
+"""A streaming worker that knows the protocol and nothing of ours: binary messages in gzip frames, as some clients send.
 
 It speaks only what protocol/worker-stream.md describes. Its function is that of `plain_worker`: reserve, charge, a nap,
 ship.
