@@ -11,8 +11,8 @@ from benchmarks.limits import COMMITS, FSYNC
 from benchmarks.processes import Ground
 from benchmarks.workflows import IN_FLIGHT, orders
 
-SECONDS = 6.0
-ROUNDS = 2
+SECONDS = 3.0
+ROUNDS = 5
 
 
 async def run(ground: Ground) -> list[Figure]:
