@@ -23,9 +23,11 @@ NAMES = (
     "emits",
     "appends",
     "publish",
+    "fanout",
     "groups",
     "kv",
     "projections",
+    "sql_projections",
     "large_log",
     "timers",
     "memory",
@@ -33,6 +35,7 @@ NAMES = (
     "matching",
     "waiting",
     "idle",
+    "sockets",
     "storage",
 )
 ON_REQUEST = ("profile",)
