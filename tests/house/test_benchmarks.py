@@ -7,7 +7,9 @@ import pytest
 from benchmarks.__main__ import NAMES, ON_REQUEST
 
 ROOT = Path(__file__).parents[2]
-QUESTIONS = sorted(each.stem for each in (ROOT / "benchmarks").glob("*.py") if "async def run(ground: Ground)" in each.read_text())
+QUESTIONS = sorted(
+    each.stem for each in (ROOT / "benchmarks").glob("*.py") if "async def run(ground: Ground)" in each.read_text()
+)
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

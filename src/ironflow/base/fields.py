@@ -32,6 +32,7 @@ class Field:
     json_in_bytes: binary messages carry the JSON text as bytes; Connect JSON carries it as a text, not as base64.
     json_text: a text that holds JSON; who sends the JSON itself means its text.
     zero_is_said: a binary message without this number says 0, for protobuf does not write zeros, not the default.
+    read_later: JSON whose parts are read, and checked, by who takes it; it is not checked as a whole before.
     """
 
     number: int | None = None
@@ -42,6 +43,7 @@ class Field:
     json_in_bytes: bool = False
     json_text: bool = False
     zero_is_said: bool = False
+    read_later: bool = False
 
 
 def field(
@@ -54,10 +56,11 @@ def field(
     json_in_bytes: bool = False,
     json_text: bool = False,
     zero_is_said: bool = False,
+    read_later: bool = False,
     **limits: Any,
 ) -> msgspec.Meta:
     """Annotates a message field; `limits` are msgspec's own (ge, max_length, pattern, ...)."""
-    said = Field(number, also, twin, int64, only, json_in_bytes, json_text, zero_is_said)
+    said = Field(number, also, twin, int64, only, json_in_bytes, json_text, zero_is_said, read_later)
     return msgspec.Meta(extra={"wire": said}, **limits)
 
 

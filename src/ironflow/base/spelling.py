@@ -55,7 +55,7 @@ class Reader:
         for name, said in fields_of(message).items():
             for spelled in _spellings(name, said):
                 self._names[spelled] = name
-            self._read[name] = _json_text if said.json_text else _reading(hints[name])
+            self._read[name] = _json_text if said.json_text else _unread if said.read_later else _reading(hints[name])
             self._from_text[name] = _reading_text(hints[name])
         # Only a payload that is always there may be null; elsewhere null means unset.
         self._nullable = {name for name, read in self._read.items() if read is _payload and not _optional(hints[name])}
@@ -166,6 +166,10 @@ def bare_type(hint: Any) -> Any:
 def _payload(text: Raw) -> Raw:
     # The copy frees the request body, of which `text` is only a slice.
     return check_payload(Raw(bytes(text)), "the payload")
+
+
+def _unread(text: Raw) -> Raw:
+    return Raw(bytes(text))
 
 
 def _json_text(text: Raw) -> str:

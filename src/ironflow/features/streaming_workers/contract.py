@@ -214,7 +214,7 @@ class JobReports(Message, kw_only=True):
     """Reports of several jobs. number: comes back with their verdicts. body: as that of POST /workers/{id}/reports."""
 
     number: Annotated[int, field(1)] = 0
-    body: Annotated[Json, field(2)]
+    body: Annotated[Json, field(2, read_later=True)]
 
 
 class WorkerMessage(Message, kw_only=True):
