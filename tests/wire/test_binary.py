@@ -19,6 +19,7 @@ from ironflow.base.fields import WireEnum, fields_of
 from ironflow.base.operation import Operation
 from ironflow.base.spelling import BadField, bare_type, camel, reader
 from ironflow.features.runs import contract as runs
+from ironflow.features.streaming_workers.contract import WorkerMetrics
 from ironflow.transports.protobuf import schema as kinds
 from ironflow.transports.protobuf.reading import message_reader
 from ironflow.transports.protobuf.schema import Shape, ironflow_schema
@@ -276,6 +277,15 @@ def test_whole_numbers_of_a_payload_are_exact_up_to_2_to_the_53(number: float, a
     )
     told: Any = oracle.kind("Run").FromString(message_writer(SCHEMA, "ironflow.v1.Run", runs.Run).write(run))
     assert told.output.fields["n"].number_value == float(arrives)
+
+
+@pytest.mark.parametrize(("percent", "written"), [(0.0, False), (-0.0, True), (1.5, True)])
+def test_only_zero_itself_is_left_out_of_doubles(percent: float, written: bool):
+    metrics = WorkerMetrics(cpu_percent=percent)
+    told: Any = oracle.kind("WorkerMetrics").FromString(
+        message_writer(SCHEMA, "ironflow.v1.WorkerMetrics", WorkerMetrics).write(metrics)
+    )
+    assert (str(told.cpu_percent), bool(told.ByteSize())) == (str(percent), written)
 
 
 def test_run_statuses_have_the_numbers_of_newer_clients():

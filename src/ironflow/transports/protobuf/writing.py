@@ -5,6 +5,7 @@ What the descriptor has no number for is left out, as are unset fields and zeros
 
 from collections.abc import Callable, Iterable
 from functools import cache
+from math import copysign
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -124,13 +125,22 @@ def _one(schema: Schema, shape: FieldShape, kind: Any, said: Field, *, keeps_zer
 
         return put
     as_number = _as_number(schema, shape, kind)
+    if shape.kind == kinds.DOUBLE:
 
-    def put_it(out: bytearray, value: Any) -> None:
-        told = as_number(value)
+        def put_real(out: bytearray, value: Any) -> None:
+            told = as_number(value)
+            # Only zero itself is left out, not the one below it.
+            if told or keeps_zero or copysign(1.0, told) < 0:
+                put_double(out, number, told)
+
+        return put_real
+
+    def put_whole(out: bytearray, value: Any) -> None:
+        told = int(as_number(value))
         if told or keeps_zero:
-            put_double(out, number, told) if shape.kind == kinds.DOUBLE else put_number(out, number, int(told))
+            put_number(out, number, told)
 
-    return put_it
+    return put_whole
 
 
 def _as_bytes(schema: Schema, shape: FieldShape, kind: Any, said: Field) -> Callable[[Any], bytes | bytearray] | None:
