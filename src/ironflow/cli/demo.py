@@ -20,7 +20,7 @@ from ironflow.cli.demo_report import report
 from ironflow.cli.exits import Exit, UsageError
 from ironflow.cli.invocation import Cli
 from ironflow.cli.output import draw
-from ironflow.cli.process import Child, interruptible, start_server
+from ironflow.cli.process import Child, Interruption, interruptible, start_server
 from ironflow.cli.tally import CalledOutside, Recorded, outlived, recorded_steps, tally
 from ironflow.features.events import contract as events
 from ironflow.features.functions import contract as functions
@@ -53,6 +53,7 @@ class Scene:
     server: Child
     cli: Cli
     ends_at: float
+    interruption: Interruption
     workers: list[Child] = field(default_factory=list)
     killed: list[int] = field(default_factory=list)
 
@@ -71,7 +72,11 @@ class Scene:
         return child
 
     def pause(self) -> None:
-        """Waits a moment. Raises DeadlineExceeded when the demo takes too long, Unavailable when a process died."""
+        """Waits a moment.
+
+        Raises DeadlineExceeded when the demo takes too long, Unavailable when a process died, Interrupted.
+        """
+        self.interruption.check()
         if time.monotonic() > self.ends_at:
             raise DeadlineExceeded(f"the demo was not done within {_ENOUGH_S:g} s.")
         for name, child in (("server", self.server), ("worker", self.workers[-1])):
@@ -105,7 +110,7 @@ def demo(
     place = folder or Path(tempfile.mkdtemp(prefix="ironflow-demo-"))
     cli = Cli()
     with ExitStack() as stack:
-        stack.enter_context(interruptible())
+        interruption = stack.enter_context(interruptible())
         log = stack.enter_context((place / "processes.log").open("wb"))
         try:
             cli.say(f"Ironflow demo: {len(placed)} orders, three steps each, one kill -9 in the middle\n", "bold")
@@ -113,7 +118,8 @@ def demo(
             server, url = start_server(words, output=log)
             stack.callback(server.stop)
             cli.say(f"server    {url}  pid {server.pid}")
-            scene = Scene(place, quickstart, url, log, server, Cli(url=url), time.monotonic() + _ENOUGH_S)
+            ends_at = time.monotonic() + _ENOUGH_S
+            scene = Scene(place, quickstart, url, log, server, Cli(url=url), ends_at, interruption)
             stack.callback(scene.close)
             return _play(scene, cli, placed)
         except IronflowError:

@@ -117,17 +117,32 @@ def start_server(words: Sequence[str], output: IO[bytes] | int | None = None) ->
     raise Unavailable(f"the server ended with exit code {ended}; it has said why.")
 
 
+class Interruption:
+    """Whether a signal has come. What its handler raises is lost where Python lets nothing out, as in a destructor."""
+
+    def __init__(self) -> None:
+        self.by = ""
+
+    def check(self) -> None:
+        """Raises Interrupted when a signal has come; for loops that go on for long."""
+        if self.by:
+            raise Interrupted(f"ended by {self.by}")
+
+
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[Interruption]:
     """Turns SIGTERM and SIGHUP into Interrupted inside, so that clean-up runs for them as it does for Ctrl-C."""
+    interruption = Interruption()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(f"ended by {signal.Signals(number).name}")
+        interruption.by = signal.Signals(number).name
+        interruption.check()
 
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, interrupt) for number in numbers]
     try:
-        yield
+        yield interruption
+        interruption.check()
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
