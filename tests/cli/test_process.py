@@ -16,22 +16,29 @@ KINDS = [signal.SIGTERM, signal.SIGHUP]
 def test_a_signal_is_raised_where_it_comes_and_handled_as_before_afterwards(number):
     before = signal.getsignal(number)
 
-    with pytest.raises(Interrupted, match=number.name), interruptible():
-        signal.raise_signal(number)
-        pytest.fail("it went on")
+    def work():
+        with interruptible():
+            signal.raise_signal(number)
+            pytest.fail("it went on")
 
+    with pytest.raises(Interrupted, match=number.name):
+        work()
     assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize("number", KINDS)
 def test_a_signal_that_came_where_errors_are_borne_is_told_of_at_the_next_look_and_at_the_end(number):
     looked = []
-    with pytest.raises(Interrupted, match=number.name), interruptible() as interruption:
-        interruption.check()
-        with contextlib.suppress(IronflowError):
-            signal.raise_signal(number)
-        with pytest.raises(Interrupted):
-            interruption.check()
-        looked.append("went on to the end")
 
+    def work():
+        with interruptible() as interruption:
+            interruption.check()
+            with contextlib.suppress(IronflowError):
+                signal.raise_signal(number)
+            with pytest.raises(Interrupted):
+                interruption.check()
+            looked.append("went on to the end")
+
+    with pytest.raises(Interrupted, match=number.name):
+        work()
     assert looked == ["went on to the end"]
