@@ -72,7 +72,7 @@ class Polling:
             for job in polled.jobs:
                 self._jobs.take(job)
             for fault in polled.faults:
-                logger.error("job cannot be read", extra={"fault": fault})
+                logger.error("job cannot be read", extra={"worker_id": self._worker_id, "fault": fault})
             if polled.pause_s:
                 await asyncio.sleep(polled.pause_s)
 
@@ -102,7 +102,8 @@ class Polling:
         await self._protocol.register(self._card)
         self._registered = True
         self._on_ready()
-        logger.info("worker registered", extra={"worker_id": self._worker_id})
+        functions = [function.id for function in self._functions]
+        logger.info("worker registered", extra={"worker_id": self._worker_id, "functions": functions})
 
     async def _beat(self) -> None:
         """Keeps the worker and the leases of its jobs alive, also while it drains."""

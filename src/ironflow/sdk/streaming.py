@@ -201,20 +201,16 @@ class Streaming:
 
     def _hear(self, heard: frames.Heard) -> None:
         if heard.jobs is not None:
-            jobs, faults = read_jobs(bytes(heard.jobs.body))
-            for job in jobs:
-                self._take(job)
-            for fault in faults:
-                logger.error("job cannot be read", extra={"worker_id": self._worker_id, "fault": fault})
+            self._take(*read_jobs(bytes(heard.jobs.body)))
         elif heard.verdicts is not None:
             asked = self._asked.get(heard.verdicts.number)
             if asked is not None and not asked.done():
                 asked.set_result(faults_of(_read_verdicts(heard.verdicts.body)))
         elif bytes(heard.job):
             try:
-                self._take(frames.job_in(heard.job))
+                self._take([frames.job_in(heard.job)], [])
             except Internal as fault:
-                logger.error("job cannot be read", extra={"worker_id": self._worker_id, "fault": fault.message})
+                self._take([], [fault.message])
         elif heard.cancel is not None:
             self._jobs.drop(heard.cancel.job_id)
         elif heard.lease_refresh is not None:
@@ -226,7 +222,14 @@ class Streaming:
             # The server goes, the worker stays: its jobs go on, and it joins again wherever the address leads to.
             logger.info("server stops", extra={"worker_id": self._worker_id, "reason": heard.shutdown.reason})
 
-    def _take(self, job: Assignment) -> None:
+    def _take(self, jobs: Sequence[Assignment], faults: Sequence[str]) -> None:
+        """faults: of jobs that cannot be read."""
+        for job in jobs:
+            self._take_or_refuse(job)
+        for fault in faults:
+            logger.error("job cannot be read", extra={"worker_id": self._worker_id, "fault": fault})
+
+    def _take_or_refuse(self, job: Assignment) -> None:
         if self._jobs.has(job.job_id):
             return
         # With batches the server counts; without, a slot is free here before the server knows.
@@ -249,14 +252,13 @@ class Streaming:
         await self._open_stream()
         self._say(*said)
 
-    async def _open_stream(self) -> Duplex:
+    async def _open_stream(self) -> None:
         while self._stream is None:
             try:
                 async with asyncio.timeout(self._pace.request):
                     await self._opened.wait()
             except TimeoutError:
                 raise ConnectionLost(f"There is no stream to {self._url}.") from None
-        return self._stream
 
     async def _ack(self, job: Assignment) -> None:
         await self.speak([{"jobAck": frames.fence_with_run(job)}])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ironflow.base.spelling import camel
 from ironflow.sdk.conversation import Conversation
 from ironflow.sdk.worker import Worker
 
@@ -32,13 +33,7 @@ class StreamingWorker(Worker):
             self._jobs,
             self._pace,
             list(self.functions.values()),
-            {
-                "hostname": self._card["hostname"],
-                "functionIds": self._card["function_ids"],
-                "maxConcurrentJobs": self._card["max_concurrent_jobs"],
-                "labels": self._card["labels"],
-                "version": self._card["version"],
-            },
+            {camel(name): said for name, said in self._card.items()},
             self._plain_protocol,
             self._ready.set,
         )
