@@ -1,8 +1,8 @@
-"""How fast, how small: each module here asks one question of a server of its own, on one machine, over loopback.
+"""Benchmarks of speed and size: each module measures one question on its own server, on one machine, over loopback.
 
     python -m benchmarks              # all of them
     python -m benchmarks emits kv     # some
 
-A module's docstring says the question and the method; its last answer is in `results/NAME.json`, all of them in
-`docs/internals/benchmarks.md`. The limits of the machine are measured in the same run and stand beside the answers.
+The docstring of a module has the question and the method; its last result is in `results/NAME.json`, all of them in
+`docs/internals/benchmarks.md`. The limits of the machine are measured in the same run, for comparison.
 """

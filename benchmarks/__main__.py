@@ -11,16 +11,19 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.answers import Answer, Figure, answer, number, save, saved, write_page
-from benchmarks.processes import ground
+from benchmarks.processes import open_workspace
 
 NAMES = (
     "limits",
     "workflows",
+    "app",
     "latency",
     "streaming",
+    "push",
     "signals",
     "branches",
     "emits",
+    "webhooks",
     "appends",
     "publish",
     "fanout",
@@ -33,23 +36,25 @@ NAMES = (
     "memory",
     "restart",
     "matching",
+    "auth",
     "waiting",
     "idle",
     "sockets",
+    "dashboard",
     "storage",
 )
 ON_REQUEST = ("profile",)
 
 
 async def ask(name: str) -> list[Figure]:
-    """Runs one benchmark on a ground of its own."""
+    """Runs one benchmark in its own workspace."""
     module = importlib.import_module(f"benchmarks.{name}")
-    with tempfile.TemporaryDirectory(prefix="ironflow-bench-") as folder, ground(Path(folder)) as its_ground:
-        return await module.run(its_ground)
+    with tempfile.TemporaryDirectory(prefix="ironflow-bench-") as folder, open_workspace(Path(folder)) as workspace:
+        return await module.run(workspace)
 
 
 def show(found: Answer, took_s: float) -> None:
-    print(f"\n{found.benchmark}  ({took_s:.0f} s, {found.load:.1f} others running before)")
+    print(f"\n{found.benchmark}  ({took_s:.0f} s, {found.load:.1f} other processes running before)")
     for figure in found.figures:
         target = f"   target {number(figure.target)}: {figure.verdict}" if figure.target is not None else ""
         beside = f"   {figure.beside:.3g} × {figure.limit}" if figure.beside is not None else ""
@@ -57,13 +62,13 @@ def show(found: Answer, took_s: float) -> None:
 
 
 def main(names: list[str]) -> int:
-    # So that whatever was started is ended.
+    # Exit by exception, so that all started processes are ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     unknown = set(names) - {*NAMES, *ON_REQUEST}
     if unknown:
-        print(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES + ON_REQUEST)}")
+        print(f"unknown benchmark {', '.join(sorted(unknown))}; known are {', '.join(NAMES + ON_REQUEST)}")
         return 2
-    # The limits are of the same run, whatever is asked.
+    # The limits are always measured in the same run.
     wanted = [name for name in NAMES if not names or name in names or name == "limits"]
     wanted += [name for name in ON_REQUEST if name in names]
     limits: dict[str, Figure] = {}

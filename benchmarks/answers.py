@@ -1,4 +1,4 @@
-"""What the benchmarks answer: figures, kept as JSON and shown as one table."""
+"""Results of the benchmarks: figures, stored as JSON and shown as one table."""
 
 import os
 import platform
@@ -18,8 +18,8 @@ _BEGIN, _END = "<!-- answers: written by python -m benchmarks -->", "<!-- end of
 class Figure(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One number.
 
-    target: DESIGN.md 5, where it says one; better: which way is good. limit: the raw limit of the machine that stands
-    beside it, by name, and beside: how many times that limit the value is.
+    target: that of DESIGN.md 5, if there is one. better: the direction of improvement. limit: name of the limit of the
+    machine to compare with. beside: the value divided by that limit.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Figure(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Answer(msgspec.Struct, kw_only=True):
-    """What one benchmark found. load: others' use of the machine just before, in runnable processes."""
+    """The result of one benchmark. load: runnable processes of the machine just before."""
 
     benchmark: str
     at: datetime
@@ -49,7 +49,7 @@ class Answer(msgspec.Struct, kw_only=True):
 
 
 def answer(benchmark: str, figures: list[Figure], limits: dict[str, Figure], load: float) -> Answer:
-    """The answer of a run, its figures compared with the limits of the machine measured in the same run."""
+    """The result of a run, with its figures compared with the limits of the machine measured in the same run."""
     for figure in figures:
         if figure.limit and (limit := limits.get(figure.limit)) is not None:
             figure.beside = round(figure.value / limit.value, 4)
@@ -70,13 +70,13 @@ def save(found: Answer) -> None:
 
 
 def saved(names: Iterable[str]) -> list[Answer]:
-    """The last answers, in the order of `names`."""
+    """The last results, in the order of `names`."""
     files = [RESULTS / f"{name}.json" for name in names]
     return [msgspec.json.decode(file.read_bytes(), type=Answer) for file in files if file.exists()]
 
 
 def write_page(answers: list[Answer]) -> None:
-    """Puts the table into the page, between its marks."""
+    """Writes the table into the page, between its markers."""
     text = PAGE.read_text("utf-8")
     before, _, rest = text.partition(_BEGIN)
     after = rest.partition(_END)[2]
@@ -104,7 +104,7 @@ def _sign(figure: Figure) -> str:
 
 
 def number(value: float) -> str:
-    """As people read it: three digits that matter, thousands apart."""
+    """A number as text: three significant digits, thousands separated."""
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"

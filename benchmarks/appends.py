@@ -1,7 +1,7 @@
-"""Question: how many events a second are appended durably to entities' streams, and how fast is a long stream read?
+"""Question: how many events a second are appended durably to entity streams, and how fast is a long stream read?
 
 Method: appends of a small event (about 150 bytes of data) that starts no run, by the RPC that clients use, over
-keep-alive HTTP/1.1, each writer sending its next one when it has the answer. First 64 writers on 1,000 streams, then
+keep-alive HTTP/1.1, each writer sends the next one after the response. First 64 writers on 1,000 streams, then
 64 on one stream, then one writer. An answer means that the event is on the disk. Then a stream of 10,000 events is
 read whole, by one reader, again and again.
 """
@@ -11,7 +11,7 @@ import json
 from benchmarks.answers import Figure
 from benchmarks.limits import COMMITS, ECHO_64
 from benchmarks.load import ClosedLoop, Measured, Reply, request_of
-from benchmarks.processes import Ground, Process
+from benchmarks.processes import Process, Workspace
 
 SECONDS = 6.0
 STREAMS = 1_000
@@ -37,7 +37,7 @@ READ = request_of("POST", f"{RPC}ReadStream", json.dumps({"entityId": "long", "l
 
 
 async def append(server: Process, address: str, writers: int, requests: list[bytes], seconds: float) -> Measured:
-    """Goes round through `requests`."""
+    """Cycles through `requests`."""
     load = ClosedLoop(
         address,
         writers,
@@ -49,7 +49,7 @@ async def append(server: Process, address: str, writers: int, requests: list[byt
 
 
 async def fill(address: str) -> None:
-    """The stream that is read: LENGTH events, and a few that were under way."""
+    """Fills the stream to read: LENGTH events, and a few in flight."""
     request = append_to("long")
     load = ClosedLoop(address, 64, lambda _: request, lambda reply: reply.status == 200)
     await load.run(FILL_S_MAX, LENGTH)
@@ -59,8 +59,8 @@ def whole(reply: Reply) -> bool:
     return reply.status == 200 and reply.body.count(b'"entityVersion"') == LENGTH
 
 
-async def run(ground: Ground) -> list[Figure]:
-    server, address = await ground.server()
+async def run(workspace: Workspace) -> list[Figure]:
+    server, address = await workspace.server()
     many = await append(server, address, 64, APPENDS, SECONDS)
     hot = await append(server, address, 64, APPENDS[:1], SECONDS / 2)
     one = await append(server, address, 1, APPENDS, SECONDS / 2)

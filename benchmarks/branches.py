@@ -1,15 +1,16 @@
 """Question: what does a branch of `step.parallel` cost, and how long does a map over 500 items take?
 
-Method: one run at a time with emit-sync, of a function with 100 branches of one step that does nothing, then of one
-with a single branch; the difference divided by 99 is what a branch costs. Then `step.map` over 500 items, each one such
-step. Compared are medians of the same run of the benchmark; every result is checked.
+Method: one run at a time with emit-sync, of a function with 100 branches of one empty step, then of one
+with a single branch; the difference divided by 99 is the cost of a branch. Then `step.map` over 500 items, each
+one such
+step. The medians of the same run are compared; every result is checked.
 """
 
 import json
 
 from benchmarks.answers import Figure
 from benchmarks.load import ClosedLoop, Measured, Reply, request_of
-from benchmarks.processes import Ground
+from benchmarks.processes import Workspace
 from benchmarks.worker import FAN, MAP
 
 SECONDS = 6.0
@@ -28,9 +29,9 @@ async def runs(address: str, event: str, data: dict[str, int], output: int, seco
     return await ClosedLoop(address, 1, lambda _: request, is_done).best(seconds)
 
 
-async def run(ground: Ground) -> list[Figure]:
-    _, address = await ground.server()
-    await ground.worker(address)
+async def run(workspace: Workspace) -> list[Figure]:
+    _, address = await workspace.server()
+    await workspace.worker(address)
     one = (await runs(address, FAN, {"branches": 1}, 1, SECONDS / 2)).percentile(50)
     many = (await runs(address, FAN, {"branches": BRANCHES}, BRANCHES, SECONDS)).percentile(50)
     items = (await runs(address, MAP, {"items": ITEMS}, sum(range(ITEMS)), SECONDS)).percentile(50)

@@ -1,4 +1,4 @@
-"""The least that an HTTP server of ours can do: h2corn with an application that answers the body it got.
+"""The minimum of an HTTP server: h2corn with an application that returns the body of the request.
 
 python -m benchmarks.echo
 """

@@ -1,7 +1,7 @@
 """Question: how many events a second does the server record durably, with 1 and with 64 writers?
 
 Method: emits of a small event (about 150 bytes of data) that starts no run, over keep-alive HTTP/1.1, each writer
-sending its next one when it has the answer. An answer means that the event is on the disk.
+sends the next one after the response. A response means that the event is on disk.
 """
 
 import json
@@ -9,7 +9,7 @@ import json
 from benchmarks.answers import Figure
 from benchmarks.limits import COMMITS, ECHO_64
 from benchmarks.load import ClosedLoop, Measured, request_of
-from benchmarks.processes import Ground, Process
+from benchmarks.processes import Process, Workspace
 
 SECONDS = 6.0
 DATA = {"order": "ord_4711", "customer": {"id": "cus_815", "country": "DE"}, "total": 12900, "note": "x" * 60}
@@ -21,8 +21,8 @@ async def emit(server: Process, address: str, writers: int, seconds: float) -> M
     return await load.best(seconds)
 
 
-async def run(ground: Ground) -> list[Figure]:
-    server, address = await ground.server()
+async def run(workspace: Workspace) -> list[Figure]:
+    server, address = await workspace.server()
     one = await emit(server, address, 1, SECONDS / 2)
     many = await emit(server, address, 64, SECONDS)
     return [

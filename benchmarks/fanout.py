@@ -2,7 +2,7 @@
 1,000 messages a second?
 
 Method: subscribers of one topic, each on a WebSocket of its own in one process that reads without a library; 100
-messages a second by one publisher over REST, each carrying the moment of its sending on the clock that both share. A
+messages a second by one publisher over REST, each with its send time on the clock that both share. A
 time is from before the publish, whose fsync it contains, to the frame's arrival. Then as many messages as publishers
 get through, counted where they arrive. Last, 1,000 messages a second for a while, whether the subscribers keep up or
 not: how many a second each of them got until the last one had all.
@@ -21,7 +21,7 @@ import msgspec
 
 from benchmarks.answers import Figure
 from benchmarks.load import Connection, Reply, connect, request_of
-from benchmarks.processes import Ground, Process
+from benchmarks.processes import Process, Workspace
 
 PACED = 300
 PACE_S = 0.01
@@ -37,20 +37,20 @@ HANDSHAKE = (
 
 
 class Reader(asyncio.Protocol):
-    """One subscriber. Notes for each message how long it took."""
+    """One subscriber. Records the delay of each message."""
 
     def __init__(self, topic: str, took_s: list[float]) -> None:
-        self._wish = msgspec.json.encode({"type": "subscribe", "subscription": {"pattern": f"topic:{topic}"}})
+        self._request = msgspec.json.encode({"type": "subscribe", "subscription": {"pattern": f"topic:{topic}"}})
         self._took_s = took_s
         self._data = bytearray()
         self._shaken = False
         self.subscribed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.received = 0
-        # Only counts, which costs the machine less: it is the server that is measured.
+        # Only counts, which uses little CPU time: the server is measured.
         self.counts = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are of no class of asyncio's.
+        # uvloop's transports are not subclasses of asyncio's.
         self._transport: Any = transport
         self._transport.write(HANDSHAKE)
 
@@ -66,7 +66,7 @@ class Reader(asyncio.Protocol):
                 return
             assert b" 101 " in head, head
             self._shaken, self._data = True, bytearray(rest)
-            self._transport.write(masked(self._wish))
+            self._transport.write(masked(self._request))
         while (frame := self._frame()) is not None:
             if not self.subscribed.done():
                 self.subscribed.set_result(None)
@@ -75,13 +75,13 @@ class Reader(asyncio.Protocol):
                 self._took_s.append(now - float(frame.partition(b'"data":')[2].partition(b",")[0]))
 
     def _count(self, data: bytes) -> None:
-        # What was cut off at the end of the last part may be the beginning of an event.
+        # The incomplete end of the last chunk may be the start of an event.
         data = bytes(self._data) + data
         self.received += data.count(EVENT)
         self._data = bytearray(data[-len(EVENT) + 1 :])
 
     def _frame(self) -> bytes | None:
-        """The next text, empty for a ping; None when it is not all there."""
+        """The next text frame, empty for a ping; None when it is incomplete."""
         data = self._data
         if len(data) < 2:
             return None
@@ -104,8 +104,8 @@ def masked(text: bytes) -> bytes:
     return struct.pack("!BB", 0x81, 0x80 | len(text)) + b"\0\0\0\0" + text
 
 
-async def run(ground: Ground) -> list[Figure]:
-    server, address = await ground.server()
+async def run(workspace: Workspace) -> list[Figure]:
+    server, address = await workspace.server()
     figures: list[Figure] = []
     for subscribers, target_ms in ((10, 1.0), (200, 5.0)):
         paced, flood, spent_us, kept_up = await measured(server, address, subscribers)
@@ -195,7 +195,7 @@ class Publisher:
         return publisher
 
     async def publish(self) -> None:
-        """Returns when the message is on the disk."""
+        """Returns when the message is on disk."""
         self._answered = asyncio.get_running_loop().create_future()
         body = msgspec.json.encode({"topic": self._topic, "data": time.perf_counter()})
         self._connection.send(request_of("POST", "/api/v1/topics/publish", body))
@@ -211,7 +211,7 @@ class Publisher:
 
 
 async def flooded(publishers: list[Publisher]) -> int:
-    """As much as they get through in FLOOD_S; how many messages that were."""
+    """Publishes without pause for FLOOD_S; returns the number of messages."""
     end = time.perf_counter() + FLOOD_S
 
     async def keep_on(publisher: Publisher) -> int:
@@ -225,7 +225,7 @@ async def flooded(publishers: list[Publisher]) -> int:
 
 
 async def streaming(publishers: list[Publisher]) -> int:
-    """STREAM messages a second for STREAM_S, as far as the server answers that fast; how many that were."""
+    """STREAM messages a second for STREAM_S, as far as the server keeps up; returns the number of messages."""
     begun, total = time.perf_counter(), int(STREAM * STREAM_S)
     numbers = iter(range(total))
 
@@ -244,10 +244,10 @@ async def publish(client: httpx.AsyncClient, topic: str) -> None:
 
 
 async def until(readers: list[Reader], count: int) -> None:
-    """Returns when everybody has received so many; says how far it came when that takes too long."""
+    """Returns when every reader has received `count` messages. Raises RuntimeError after a timeout."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(WITHIN_S):
-            while any(reader.received < count for reader in readers):  # noqa: ASYNC110 looks at what protocols count
+            while any(reader.received < count for reader in readers):  # noqa: ASYNC110 polls the counters of protocols
                 await asyncio.sleep(0.01)
             return
-    raise RuntimeError(f"{min(reader.received for reader in readers)} of {count} messages came")
+    raise RuntimeError(f"{min(reader.received for reader in readers)} of {count} messages arrived")

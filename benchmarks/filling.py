@@ -1,13 +1,13 @@
-"""A log that is long already, put into a new database by the log's own statements."""
+"""Fills a new database with a long log, by the log's own statements."""
 
 from pathlib import Path
 
 from ironflow.base.time import Millis
-from ironflow.broker.port import LocalBroker
 from ironflow.log import heads
 from ironflow.log.append import append
 from ironflow.log.heads import Head
 from ironflow.log.record import Record
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage.open import open_database
 from ironflow.storage.port import Tx
 
@@ -22,8 +22,8 @@ RARE = "rare.first"
 
 
 async def fill(file: Path, events: int, until: Millis) -> None:
-    """Puts `events` events into the log of a new database, the last one at `until`. events: at least 2 * LONG."""
-    database = await open_database(str(file), LocalBroker(), until)
+    """Writes `events` events into the log of a new database, the last one at `until`. events: at least 2 * LONG."""
+    database = await open_database(str(file), LocalNotifier(), until)
     try:
         for first in range(0, events, PIECE):
             numbers = range(first, min(first + PIECE, events))

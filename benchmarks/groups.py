@@ -1,8 +1,8 @@
-"""Question: how many messages a second do the members of a consumer group work off with manual acks, and how soon is
-a message with a member?
+"""Question: how many messages a second do the members of a consumer group process with manual acks, and how soon does
+a member receive a message?
 
 Method: a backlog is published first. Then four members on WebSockets ack each message as it comes; the time ends when
-the server says that nothing is left, so every ack is on the disk. The delay is from sending a publish to having the
+the server reports an empty backlog, so every ack is on disk. The delay is from sending a publish to receiving the
 message, one at a time, with one member. Last, what a publish costs the server without and with members of groups that
 read other topics.
 """
@@ -15,7 +15,7 @@ import aiohttp
 
 from benchmarks.answers import Figure
 from benchmarks.load import ClosedLoop, percentile
-from benchmarks.processes import Ground, Process
+from benchmarks.processes import Process, Workspace
 from benchmarks.publish import PUBLISH, publish
 from ironflow import Client
 
@@ -29,8 +29,8 @@ PUBLISHERS = 16
 TOPIC = "bench.plain"
 
 
-async def run(ground: Ground) -> list[Figure]:
-    server, address = await ground.server()
+async def run(workspace: Workspace) -> list[Figure]:
+    server, address = await workspace.server()
     async with Client(address) as client:
         await client.consumer_groups.create("bench", f"topic:{TOPIC}", ack="manual", max_inflight=MAX_INFLIGHT)
         await ClosedLoop(address, 64, lambda _: PUBLISH, lambda reply: reply.status == 200).run(60.0, BACKLOG)
@@ -56,7 +56,7 @@ async def run(ground: Ground) -> list[Figure]:
 
 
 async def work_off(client: Client, address: str) -> tuple[int, float]:
-    """How many messages the members worked off, and in how many seconds."""
+    """The number of processed messages, and the seconds."""
     seen: set[str] = set()
     begun = time.perf_counter()
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
@@ -84,18 +84,18 @@ async def member(session: aiohttp.ClientSession, address: str, seen: set[str]) -
 async def among_bystanders(server: Process, address: str) -> float:
     """The server's microseconds for a publish while members of many groups wait for other topics."""
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{address}/ws") as socket:
-        wishes = [
+        subscriptions = [
             {"pattern": f"topic:other.{number}.>", "options": {"consumerGroup": f"other-{number}"}}
             for number in range(BYSTANDERS)
         ]
-        await socket.send_json({"type": "subscribe", "subscriptions": wishes})
+        await socket.send_json({"type": "subscribe", "subscriptions": subscriptions})
         results = (await socket.receive_json())["results"]
         assert all(result["status"] == "ok" for result in results), results
         return (await publish(server, address, PUBLISHERS, OTHERS_S)).spent_us
 
 
 async def delays(client: Client, address: str) -> list[float]:
-    """Milliseconds from publishing to having the message, sorted."""
+    """Milliseconds from publishing to receiving the message, sorted."""
     found: list[float] = []
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{address}/ws") as socket:
         options = {"consumerGroup": "bench", "ackMode": "manual"}

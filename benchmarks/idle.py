@@ -1,26 +1,26 @@
-"""Question: what does a server cost that has nothing to do, and how soon is it ready?
+"""Question: what does an idle server cost, and how soon is it ready?
 
-Method: a server on a new file: the time from starting the process to the line that says it serves (the best of five,
-for that is the program and not the machine), its memory three seconds later, and its processor time in five seconds.
+Method: a server on a new file: the time from starting the process to its ready line (the best of five,
+which excludes disturbances of the machine), its memory three seconds later, and its processor time in five seconds.
 """
 
 import asyncio
 import time
 
 from benchmarks.answers import Figure
-from benchmarks.processes import Ground
+from benchmarks.processes import Workspace
 
 STARTS = 5
 IDLE_S = 5.0
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(workspace: Workspace) -> list[Figure]:
     took_s: list[float] = []
     for number in range(STARTS):
-        fresh, _ = await ground.server(db=str(ground.folder / f"idle-{number}.db"))
+        fresh, _ = await workspace.server(db=str(workspace.folder / f"idle-{number}.db"))
         took_s.append(time.perf_counter() - fresh.begun_at)
         fresh.stop()
-    server, _ = await ground.server(db=str(ground.folder / "idle-0.db"))
+    server, _ = await workspace.server(db=str(workspace.folder / "idle-0.db"))
     again_s = time.perf_counter() - server.begun_at
     await asyncio.sleep(3)
     before = server.cpu_seconds()

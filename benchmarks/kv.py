@@ -1,13 +1,13 @@
-"""Question: how many keys a second are put durably, and got, with 1 and with 64 clients?
+"""Question: how many keys a second are put durably, and read, with 1 and with 64 clients?
 
-Method: values of 100 bytes under 2,000 keys of one bucket, over keep-alive HTTP/1.1, each client sending its next
-request when it has the answer.
+Method: values of 100 bytes under 2,000 keys of one bucket, over keep-alive HTTP/1.1, each client sends its next
+request after the response.
 """
 
 from benchmarks.answers import Figure
 from benchmarks.limits import COMMITS, ECHO_1, ECHO_64
 from benchmarks.load import ClosedLoop, Measured, request_of
-from benchmarks.processes import Ground, Process
+from benchmarks.processes import Process, Workspace
 from ironflow import Client
 
 SECONDS = 4.5
@@ -18,10 +18,10 @@ PUTS = [request_of("PUT", path, VALUE) for path in PATHS]
 GETS = [request_of("GET", path) for path in PATHS]
 
 
-async def run(ground: Ground) -> list[Figure]:
-    server, address = await ground.server()
+async def run(workspace: Workspace) -> list[Figure]:
+    server, address = await workspace.server()
     await make_bucket(address)
-    # Puts first: then there is something to get.
+    # Puts first, so that the gets find values.
     puts = await ask(server, address, 64, PUTS, SECONDS)
     gets = await ask(server, address, 64, GETS, SECONDS)
     put = await ask(server, address, 1, PUTS, SECONDS)
@@ -42,7 +42,7 @@ async def make_bucket(address: str) -> None:
 
 
 async def ask(server: Process, address: str, clients: int, requests: list[bytes], seconds: float) -> Measured:
-    """Goes round through `requests`."""
+    """Cycles through `requests`."""
     load = ClosedLoop(
         address, clients, lambda number: requests[number % KEYS], lambda reply: reply.status == 200, server.cpu_seconds
     )

@@ -1,10 +1,11 @@
 """Question: is everything about history as fast with a long log as with a short one?
 
-Method: two servers, one on a log of 20,000 events and one on a log of IRONFLOW_BENCH_EVENTS (500,000 if it does not
-say; the promise is about 10,000,000), filled before by the log's own statements. Each thing is asked of both in turns,
-three times, over keep-alive HTTP/1.1; the best time counts, since the other rounds were slowed down by whoever else
-used the machine. Figures are those of the long log; "beside" says how many times as fast, or as much, that is as with
-the short one, so 1 is the same. Then one event in ten of the long log is folded by a rebuild.
+Method: two servers, one on a log of 20,000 events and one on a log of IRONFLOW_BENCH_EVENTS (default 500,000;
+the guarantee is about 10,000,000), filled before by the log's own statements. Each operation runs on both in turns,
+three times, over keep-alive HTTP/1.1; the best time counts, because the other rounds were slowed down by other
+processes
+of the machine. Figures are those of the long log; "beside" is the ratio of the speed to that with
+the short one, so 1 is equal. Then one event in ten of the long log is folded by a rebuild.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from urllib.parse import quote
 from benchmarks.answers import Figure
 from benchmarks.filling import LONG, RARE, event_id, fill, time_of
 from benchmarks.load import ClosedLoop, request_of
-from benchmarks.processes import Ground, Process
+from benchmarks.processes import Process, Workspace
 from ironflow import Client
 from ironflow.base.time import to_datetime
 from ironflow.projection import ProjectionDefinition, ProjectionEvent, ProjectionRunner, projection
@@ -37,7 +38,7 @@ DATA = {"key": "key-1", "value": 1, "note": "x" * 60}
 
 @dataclass
 class Log:
-    """A server on a filled log. number: of what was asked of it so far, so that nothing is asked twice."""
+    """A server on a filled log. number: of requests so far, so that no request is repeated."""
 
     events: int
     until: int
@@ -60,8 +61,8 @@ def every_tenth(state: Any, event: ProjectionEvent) -> Any:
     return {"count": state["count"] + 1}
 
 
-async def run(ground: Ground) -> list[Figure]:
-    short, long = [await filled(ground, events) for events in (SHORT, EVENTS)]
+async def run(workspace: Workspace) -> list[Figure]:
+    short, long = [await filled(workspace, events) for events in (SHORT, EVENTS)]
     figures: list[Figure] = []
     async with short.client, long.client:
         for name, unit, amount, ask in questions():
@@ -75,13 +76,13 @@ async def run(ground: Ground) -> list[Figure]:
     return figures
 
 
-async def filled(ground: Ground, events: int) -> Log:
-    file = ground.folder / f"log-{events}.db"
+async def filled(workspace: Workspace, events: int) -> Log:
+    file = workspace.folder / f"log-{events}.db"
     until = int(time.time() * 1000)
     begun = time.perf_counter()
     await fill(file, events, until)
     print(f"  {events:,} events in {time.perf_counter() - begun:.0f} s", flush=True)
-    server, address = await ground.server(db=str(file))
+    server, address = await workspace.server(db=str(file))
     return Log(events, until, server, address, Client(address))
 
 
@@ -99,7 +100,7 @@ def in_turn(name: str, unit: str, long: float, short: float) -> list[Figure]:
 
 
 def questions() -> list[tuple[str, str, int, Ask]]:
-    """Name, unit, how much one answer is, and how it is asked."""
+    """Name, unit, amount per response, and the request."""
     return [
         ("appends at 64 writers", "/s", 1, load(append, 64)),
         ("appends at 1 writer", "/s", 1, load(append, 1)),
@@ -123,7 +124,7 @@ def questions() -> list[tuple[str, str, int, Ask]]:
 
 def load(next_request: Callable[[Log], bytes], writers: int) -> Ask:
     async def ask(log: Log) -> float:
-        """Seconds for one answer: the median of one writer, the mean of many."""
+        """Seconds for one response: the median of one writer, the mean of many."""
         loop = ClosedLoop(log.address, writers, lambda _: next_request(log), lambda reply: reply.status < 300)
         first = await loop.run(FIRST_S_MAX, 1)
         measured = await loop.run(max(ROUND_S, first.seconds * ANSWERS_MIN))
@@ -166,7 +167,7 @@ def redact(log: Log) -> bytes:
 
 
 async def folded(log: Log) -> float:
-    """From the runner's start to the saved state; the events are recorded before."""
+    """The time from the runner's start to the saved state; the events are recorded before."""
     name = f"fresh-{log.next()}"
 
     def count(state: Any, event: ProjectionEvent) -> Any:
@@ -199,13 +200,13 @@ async def folded_by_sql(log: Log) -> float:
     )
     await caught_up(log.client, name)
     took_s = time.perf_counter() - begun
-    # So that it follows nothing of what comes later.
+    # It must not process later events.
     await log.client.sql_projections.delete(name)
     return took_s
 
 
 async def searched(log: Log) -> Figure:
-    """A text that no event has: the longest that one page may take."""
+    """Searches a text that no event has: the maximum time of one page."""
     ask = load(lambda _: _list("limit=100&search=nowhere-to-be-found"), 1)
     return Figure(name="a page of a search for a text", value=await ask(log) * 1000, unit="ms", better="less")
 
@@ -245,7 +246,7 @@ async def caught_up(client: Client, name: str) -> None:
 
 
 async def done(client: Client, name: str) -> None:
-    """Returns when a rebuild is over."""
+    """Returns when the rebuild has ended."""
     while True:
         if (await client.projections.status(name)).status != "rebuilding":
             return
@@ -253,14 +254,14 @@ async def done(client: Client, name: str) -> None:
 
 
 async def check(client: Client, definition: ProjectionDefinition, count: int) -> None:
-    """Raises RuntimeError when the state is not that of so many events."""
+    """Raises RuntimeError when the state is not that of `count` events."""
     state = (await client.projections.get(definition.name)).state
     if state != {"count": count}:
         raise RuntimeError(f"{definition.name} is {state} after {count} events")
 
 
 def _anywhere(log: Log) -> int:
-    """The number of an event that fill made, each time of another place in the log."""
+    """The number of a filled event, each time at another position of the log."""
     return log.next() * 7_919_011 % log.events
 
 

@@ -1,8 +1,8 @@
-"""Question: what can this machine do at best? Everything else is read beside these numbers.
+"""Question: what are the limits of this machine? All other figures are compared with these.
 
 Method: (1) append 4 KiB to a file and fdatasync, one after another; (2) SQLite as the server uses it (apsw, WAL,
 synchronous=FULL), one inserted row per commit, and 64 rows per commit, on one connection in one thread; (3) HTTP
-requests with a body of 100 bytes through h2corn to an application that does nothing, at 1 and 64 connections, by the
+requests with a body of 100 bytes through h2corn to an empty application, at 1 and 64 connections, by the
 same client that the other benchmarks use.
 """
 
@@ -13,7 +13,7 @@ import apsw
 
 from benchmarks.answers import Figure
 from benchmarks.load import ClosedLoop, percentile, request_of
-from benchmarks.processes import Ground
+from benchmarks.processes import Workspace
 
 FSYNC = "fdatasync"
 COMMITS = "SQLite commits"
@@ -23,9 +23,9 @@ ECHO_LATENCY = "echo round trip"
 SECONDS = 1.5
 
 
-async def run(ground: Ground) -> list[Figure]:
-    figures = [_fsync(ground), *_sqlite(ground)]
-    echo = ground.start(["benchmarks.echo"])
+async def run(workspace: Workspace) -> list[Figure]:
+    figures = [_fsync(workspace), *_sqlite(workspace)]
+    echo = workspace.start(["benchmarks.echo"])
     address = (await echo.announced())["address"]
     request = request_of("POST", "/", b'{"text":"' + b"x" * 89 + b'"}')
     for writers, name in ((1, ECHO_1), (64, ECHO_64)):
@@ -37,8 +37,8 @@ async def run(ground: Ground) -> list[Figure]:
     return figures
 
 
-def _fsync(ground: Ground) -> Figure:
-    file = os.open(ground.folder / "synced", os.O_WRONLY | os.O_CREAT, 0o600)
+def _fsync(workspace: Workspace) -> Figure:
+    file = os.open(workspace.folder / "synced", os.O_WRONLY | os.O_CREAT, 0o600)
     block, took_ms = b"x" * 4096, []
     end = time.perf_counter() + SECONDS
     while (begun := time.perf_counter()) < end:
@@ -49,8 +49,8 @@ def _fsync(ground: Ground) -> Figure:
     return Figure(name=FSYNC, value=percentile(sorted(took_ms), 50), unit="ms", better="less")
 
 
-def _sqlite(ground: Ground) -> list[Figure]:
-    connection = apsw.Connection(str(ground.folder / "limits.db"))
+def _sqlite(workspace: Workspace) -> list[Figure]:
+    connection = apsw.Connection(str(workspace.folder / "limits.db"))
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, body TEXT NOT NULL)")

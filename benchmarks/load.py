@@ -1,6 +1,6 @@
-"""Load over HTTP/1.1 that costs the machine little, so that the server is what is measured.
+"""Load over HTTP/1.1 with little CPU time of its own, so that the figures are those of the server.
 
-Hand-written: one request at a time on a keep-alive connection, no headers but what is needed.
+Hand-written: one request at a time on a keep-alive connection, only the required headers.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ def request_of(method: str, path: str, body: bytes = b"") -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection. on_reply: called with each answer; on_lost: when the server is gone."""
+    """One keep-alive connection. on_reply: called with each response; on_lost: called when the connection is lost."""
 
     def __init__(self, on_reply: Callable[[Reply], None], on_lost: Callable[[], None]) -> None:
         self._on_reply = on_reply
@@ -37,7 +37,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports do not say that they are WriteTransports.
+        # uvloop's transports are not subclasses of WriteTransport.
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def send(self, request: bytes) -> None:
@@ -77,10 +77,10 @@ async def connect(address: str, on_reply: Callable[[Reply], None], on_lost: Call
 
 @dataclass
 class Measured:
-    """What a load saw.
+    """The figures of a load.
 
-    latencies_ms: of the requests answered within the time, sorted; wrong: other answers. spent_s: processor time that
-    the server used meanwhile, which says more than the rate when others use the machine, too.
+    latencies_ms: of the requests answered within the time, sorted; wrong: other responses. spent_s: CPU time that
+    the server used meanwhile, which is more reliable than the rate on a shared machine.
     """
 
     seconds: float = 0.0
@@ -94,7 +94,7 @@ class Measured:
 
     @property
     def spent_us(self) -> float:
-        """Processor time for one answer, in microseconds."""
+        """CPU time for one response, in microseconds."""
         return self.spent_s / len(self.latencies_ms) * 1e6
 
     def percentile(self, percent: float) -> float:
@@ -107,10 +107,10 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 class ClosedLoop:
-    """`writers` connections, each sending its next request when it has the answer to the last one.
+    """`writers` connections, each sends its next request after the response to the previous one.
 
-    next_request: the bytes to send, given a running number. right: whether an answer is what it should be. spent_s: the
-    processor time that a process has used so far; what the load makes of it is measured, too.
+    next_request: the bytes to send, given a running number. right: whether a response is correct. spent_s: returns the
+    CPU time that a process has used so far; its increase is measured, too.
     """
 
     def __init__(
@@ -129,16 +129,16 @@ class ClosedLoop:
         self._number = 0
 
     async def best(self, seconds: float, warm_up_s: float = 0.5) -> Measured:
-        """The best of three rounds that together last `seconds`, after warming up: the program's own speed.
+        """The best of three rounds that together last `seconds`, after a warm-up.
 
-        The other rounds were slowed down by whoever else used the machine. Raises RuntimeError for wrong answers.
+        The other rounds were slowed down by other processes of the machine. Raises RuntimeError for wrong responses.
         """
         await self.run(warm_up_s)
         rounds = [await self.run(seconds / ROUNDS) for _ in range(ROUNDS)]
         return max(rounds, key=lambda each: each.per_second)
 
     async def run(self, seconds: float, count: int = 10**9) -> Measured:
-        """Loads for `seconds`, or until `count` answers have come. Raises RuntimeError for wrong answers."""
+        """Loads for `seconds`, or until `count` responses have arrived. Raises RuntimeError for wrong responses."""
         before = self._spent_s()
         measured = await self._once(seconds, count)
         measured.spent_s = self._spent_s() - before

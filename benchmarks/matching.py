@@ -1,13 +1,13 @@
-"""Question: what does an emit cost when many functions are registered that it does not start?
+"""Question: what does an emit cost with many registered functions that it does not start?
 
 Method: the emits of `emits` at 64 writers on two servers in turn: one with one function, one with a thousand, half of
-them on other event names, half on patterns, each of its own prefix. Compared is the server's processor time for an
-emit, the least of three rounds.
+them on other event names, half on patterns, each of its own prefix. The server's CPU time for an
+emit is compared, the minimum of three rounds.
 """
 
 from benchmarks.answers import Figure
 from benchmarks.emits import emit
-from benchmarks.processes import Ground
+from benchmarks.processes import Workspace
 from ironflow import Client
 from ironflow.features.functions.contract import RegisterFunction, Trigger
 
@@ -16,8 +16,8 @@ ROUNDS = 3
 MANY = 1000
 
 
-async def run(ground: Ground) -> list[Figure]:
-    servers = {count: await ground.server(db=str(ground.folder / f"{count}.db")) for count in (1, MANY)}
+async def run(workspace: Workspace) -> list[Figure]:
+    servers = {count: await workspace.server(db=str(workspace.folder / f"{count}.db")) for count in (1, MANY)}
     for count, (_, address) in servers.items():
         async with Client(address) as client:
             for number in range(count):

@@ -1,4 +1,4 @@
-"""The processes of a benchmark: servers and workers of its own, on a file of its own, gone when it ends."""
+"""The processes of a benchmark: its own servers and workers, on its own file, stopped at its end."""
 
 import asyncio
 import json
@@ -18,14 +18,14 @@ READY_WITHIN_S = 30.0
 
 
 class Process:
-    """`python -m WORDS…` in a session of its own; its first line of output announces that it is ready."""
+    """`python -m ARGUMENTS…` in its own session; its first line of output announces that it is ready."""
 
-    def __init__(self, words: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, arguments: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.begun_at = time.perf_counter()
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *words],
+                [sys.executable, "-m", *arguments],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(_PATHS), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -39,10 +39,10 @@ class Process:
 
     async def announced(self) -> dict[str, str]:
         """Its first line, a JSON object. Raises RuntimeError when it ends without one."""
-        said = self._process.stdout
-        assert said is not None
+        pipe = self._process.stdout
+        assert pipe is not None
         async with asyncio.timeout(READY_WITHIN_S):
-            line = await asyncio.get_running_loop().run_in_executor(None, said.readline)
+            line = await asyncio.get_running_loop().run_in_executor(None, pipe.readline)
         if not line:
             raise RuntimeError(f"{self._process.args} did not start: {self._log.read_text()[-2000:]}")
         return json.loads(line)
@@ -55,16 +55,16 @@ class Process:
         return _status_kb(self.pid, "VmRSS") * 1024
 
     def cpu_seconds(self) -> float:
-        """Processor time used so far, by all its threads."""
+        """CPU time used so far, by all its threads."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
-        """`kill -9`; returns when it is gone."""
+        """Sends SIGKILL; returns when the process has ended."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Asks it to end, and ends it when it has not after ten seconds."""
+        """Sends SIGTERM, and SIGKILL after ten seconds."""
         try:
             self._end(signal.SIGTERM, within_s=10)
         except subprocess.TimeoutExpired:
@@ -85,8 +85,8 @@ def _status_kb(pid: int, name: str) -> int:
     raise RuntimeError(f"/proc says no {name}")
 
 
-class Ground:
-    """Where one benchmark happens. Everything that it starts ends with it."""
+class Workspace:
+    """The folder and the processes of one benchmark. All of its processes end with it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -94,21 +94,21 @@ class Ground:
         self._number = 0
 
     async def server(self, module: str = "ironflow.server.run", **settings: str) -> tuple[Process, str]:
-        """A server on the ground's file and its address. settings: IRONFLOW_… by their own names."""
-        environment = {"IRONFLOW_DB": str(self.folder / "bench.db"), "IRONFLOW_PORT": "0"}
+        """A server on the workspace's file, and its address. settings: IRONFLOW_… settings by name."""
+        environment = {"IRONFLOW_DB": str(self.folder / "bench.db"), "IRONFLOW_PORT": "0", "IRONFLOW_DEV": "true"}
         environment |= {f"IRONFLOW_{name.upper()}": value for name, value in settings.items()}
         process = self.start([module], environment)
         return process, (await process.announced())["address"]
 
-    async def worker(self, address: str, *words: str) -> Process:
+    async def worker(self, address: str, *arguments: str) -> Process:
         """A worker process, registered."""
-        process = self.start(["benchmarks.worker", address, *words])
+        process = self.start(["benchmarks.worker", address, *arguments])
         await process.announced()
         return process
 
-    def start(self, words: list[str], environment: Mapping[str, str] | None = None) -> Process:
+    def start(self, arguments: list[str], environment: Mapping[str, str] | None = None) -> Process:
         self._number += 1
-        process = Process(words, self.folder / f"process-{self._number}.log", environment)
+        process = Process(arguments, self.folder / f"process-{self._number}.log", environment)
         self._running.append(process)
         return process
 
@@ -118,8 +118,8 @@ class Ground:
 
 
 @contextmanager
-def ground(folder: Path) -> Iterator[Ground]:
-    found = Ground(folder)
+def open_workspace(folder: Path) -> Iterator[Workspace]:
+    found = Workspace(folder)
     try:
         yield found
     finally:

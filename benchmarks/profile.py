@@ -1,8 +1,8 @@
 """Question: where does the server's time go under the loads of `workflows`, `emits`, `appends` and `kv`?
 
-Method: the same loads on a server that samples its event loop's Python stack by a timer of its own processor time.
-Printed are the functions in which the time was spent themselves, those below which it was spent, and the share of each
-floor of the house. Not part of a run of all benchmarks; it answers with a print, not with figures.
+Method: the same loads on a server that samples its event loop's Python stack by a timer of its CPU time.
+It prints the functions by own time, the functions by total time, and the share of each
+layer of the server. It is not part of a run of all benchmarks, and has no figures.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from benchmarks import appends, emits, kv, workflows
 from benchmarks.answers import Figure
 from benchmarks.load import Measured
-from benchmarks.processes import Ground, Process
+from benchmarks.processes import Process, Workspace
 
 SECONDS = 8.0
 TOP = 30
@@ -20,14 +20,14 @@ TOP = 30
 Stacks = dict[tuple[str, ...], int]
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(workspace: Workspace) -> list[Figure]:
     for name in ("workflows", "emits", "appends", "kv puts"):
-        path = ground.folder / f"{name}.json"
-        server = ground.start(
+        path = workspace.folder / f"{name}.json"
+        server = workspace.start(
             ["benchmarks.sampled_server", str(path)],
-            {"IRONFLOW_DB": str(ground.folder / f"{name}.db"), "IRONFLOW_PORT": "0"},
+            {"IRONFLOW_DB": str(workspace.folder / f"{name}.db"), "IRONFLOW_PORT": "0", "IRONFLOW_DEV": "true"},
         )
-        measured = await _load(ground, server, name)
+        measured = await _load(workspace, server, name)
         server.stop()
         facts = json.loads(path.read_text())
         stacks: Stacks = {tuple(stack.split(";")): count for stack, count in facts["samples"].items()}
@@ -35,11 +35,11 @@ async def run(ground: Ground) -> list[Figure]:
         print(f"\n## {name}: {measured.per_second:,.0f}/s while sampling, {total} samples")
         _show("spent in the function itself", stacks, lambda stack: {stack[-1]})
         _show("spent in it or below it", stacks, lambda stack: {it for it in stack if it.startswith("ironflow.")})
-        _show("by floor", stacks, lambda stack: {_floor(stack)})
+        _show("by layer", stacks, lambda stack: {_layer(stack)})
     return []
 
 
-async def _load(ground: Ground, server: Process, name: str) -> Measured:
+async def _load(workspace: Workspace, server: Process, name: str) -> Measured:
     address = (await server.announced())["address"]
     if name == "emits":
         return await emits.emit(server, address, 64, SECONDS)
@@ -48,7 +48,7 @@ async def _load(ground: Ground, server: Process, name: str) -> Measured:
     if name == "kv puts":
         await kv.make_bucket(address)
         return await kv.ask(server, address, 64, kv.PUTS, SECONDS)
-    await ground.worker(address)
+    await workspace.worker(address)
     return await workflows.orders(address, workflows.IN_FLIGHT, SECONDS)
 
 
@@ -62,8 +62,8 @@ def _show(title: str, stacks: Stacks, places: Callable[[tuple[str, ...]], set[st
         print(f"  {count / sum(stacks.values()):6.1%}  {place}")
 
 
-def _floor(stack: tuple[str, ...]) -> str:
-    """The innermost module of ours that the time was spent below, by room or floor."""
+def _layer(stack: tuple[str, ...]) -> str:
+    """The innermost module of Ironflow in the stack, by feature or layer."""
     for place in reversed(stack):
         module = place.partition(":")[0]
         if module == "ironflow.server.run":

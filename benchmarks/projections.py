@@ -1,9 +1,10 @@
 """Question: how many events a second does a counting projection fold, from the log to the saved state?
 
-Method: events of 100 bytes under 1,000 keys are recorded first. A runner of the SDK, in the process of this question,
-then folds them in batches of 100; the server is another process. The time is that from the runner's start until a wait
-says that everything is saved. The same with a state for each key, and as a rebuild. Last, one event at a time: from the
-request of an emit to a state that has it. The states are compared with what was emitted.
+Method: events of 100 bytes under 1,000 keys are recorded first. A runner of the SDK, in the process of this benchmark,
+then folds them in batches of 100; the server is another process. The time is from the runner's start until a wait
+reports that everything is saved. The same with a state for each key, and as a rebuild. Last, one event at a time:
+from the
+request of an emit to a state that has it. The states are compared with the emitted events.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import time
 from typing import Any
 
 from benchmarks.answers import Figure
-from benchmarks.processes import Ground
+from benchmarks.processes import Workspace
 from ironflow import Client
 from ironflow.projection import ProjectionDefinition, ProjectionEvent, ProjectionRunner, projection
 
@@ -32,8 +33,8 @@ def by_key(state: Any, event: ProjectionEvent) -> Any:
     return {"count": state["count"] + 1}
 
 
-async def run(ground: Ground) -> list[Figure]:
-    _, address = await ground.server()
+async def run(workspace: Workspace) -> list[Figure]:
+    _, address = await workspace.server()
     async with Client(address) as client:
         await record(client)
         folded_s = await fold(client, address, counts)
@@ -70,7 +71,7 @@ def event(number: int) -> dict[str, object]:
 
 async def fold(client: Client, address: str, definition: ProjectionDefinition) -> float:
     """Seconds from a runner's start until everything is saved."""
-    # So that there is something to wait for.
+    # The wait needs at least one event.
     await client.projections.register(definition)
     begun = time.perf_counter()
     async with ProjectionRunner(definition, url=address):

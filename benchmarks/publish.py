@@ -1,7 +1,7 @@
 """Question: how many messages a second are published durably to a topic, with 1 and with 64 publishers?
 
-Method: messages of about 150 bytes to one topic over keep-alive HTTP/1.1, each publisher sending its next one when it
-has the answer. An answer means that the message is on the disk and counted in its topic's statistics.
+Method: messages of about 150 bytes to one topic over keep-alive HTTP/1.1, each publisher sends its next one after
+the response. A response means that the message is on disk and counted in its topic's statistics.
 """
 
 import json
@@ -10,7 +10,7 @@ from benchmarks.answers import Figure
 from benchmarks.emits import DATA
 from benchmarks.limits import COMMITS, ECHO_64
 from benchmarks.load import ClosedLoop, Measured, request_of
-from benchmarks.processes import Ground, Process
+from benchmarks.processes import Process, Workspace
 
 SECONDS = 6.0
 PUBLISH = request_of("POST", "/api/v1/topics/publish", json.dumps({"topic": "bench.plain", "data": DATA}).encode())
@@ -21,8 +21,8 @@ async def publish(server: Process, address: str, publishers: int, seconds: float
     return await load.best(seconds)
 
 
-async def run(ground: Ground) -> list[Figure]:
-    server, address = await ground.server()
+async def run(workspace: Workspace) -> list[Figure]:
+    server, address = await workspace.server()
     one = await publish(server, address, 1, SECONDS / 2)
     many = await publish(server, address, 64, SECONDS)
     return [

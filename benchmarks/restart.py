@@ -1,9 +1,10 @@
-"""Question: with 500 runs in flight, how long from `kill -9` until all of them are done, and is anything made twice?
+"""Question: with 500 runs in flight, how long from `kill -9` until all of them have ended, and does any step run twice?
 
-Method: 500 runs of three steps of 0.3 s each are in work in one worker process, which reports finished steps within
+Method: 500 runs of three steps of 0.3 s each execute in one worker process, which reports finished steps within
 50 ms; in the middle the processes are killed and started again at once. `server`: only the server, on its default
-settings; the worker lives. `both`: server and worker, with a lease of 1 s, for the dead worker's leases have to end
-first. A step counts as made again when its body starts after the server has recorded it. Without a kill the runs would
+settings; the worker continues. `both`: server and worker, with a lease of 1 s, because the leases of the killed
+worker must expire first. A step counts as repeated when its body starts after the server has recorded it. Without
+a kill the runs would
 need about 0.9 s; when they are killed, about 0.45 s of work is left.
 """
 
@@ -16,40 +17,40 @@ from pathlib import Path
 import apsw
 
 from benchmarks.answers import Figure
-from benchmarks.processes import Ground
+from benchmarks.processes import Workspace
 from benchmarks.sleepers import all_ended, start_runs
 from benchmarks.worker import SLOW, SLOW_STEP_S
 from ironflow import Client
-from ironflow.sdk.retries import Retries
+from ironflow.sdk.wire.retries import Retries
 
 IN_FLIGHT = 500
 WITHIN_S = 60.0
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(workspace: Workspace) -> list[Figure]:
     figures: list[Figure] = []
     for victims, settings in (("server", {}), ("both", {"lease_ms": "1000"})):
-        folder = ground.folder / victims
+        folder = workspace.folder / victims
         folder.mkdir()
-        figures += await _one(ground, folder, victims, settings)
+        figures += await _one(workspace, folder, victims, settings)
     return figures
 
 
-async def _one(ground: Ground, folder: Path, victims: str, settings: dict[str, str]) -> list[Figure]:
+async def _one(workspace: Workspace, folder: Path, victims: str, settings: dict[str, str]) -> list[Figure]:
     settings = {**settings, "db": str(folder / "bench.db")}
     journal = folder / "journal.jsonl"
-    words = [f"slots={IN_FLIGHT}", f"journal={journal}", "checkpoint=0.05"]
-    server, address = await ground.server(**settings)
-    worker = await ground.worker(address, *words)
+    arguments = [f"slots={IN_FLIGHT}", f"journal={journal}"]
+    server, address = await workspace.server(**settings)
+    worker = await workspace.worker(address, *arguments)
     await start_runs(address, IN_FLIGHT, {"event": SLOW, "data": {}})
     await _in_the_middle(journal)
     killed_at = time.perf_counter()
     server.kill()
     if victims == "both":
         worker.kill()
-    starting = ground.server(**settings, port=address.rpartition(":")[2])
+    starting = workspace.server(**settings, port=address.rpartition(":")[2])
     if victims == "both":
-        await asyncio.gather(starting, ground.worker(address, *words))
+        await asyncio.gather(starting, workspace.worker(address, *arguments))
     else:
         await starting
     serving_s = time.perf_counter() - killed_at
@@ -66,13 +67,13 @@ async def _one(ground: Ground, folder: Path, victims: str, settings: dict[str, s
 
 
 async def _in_the_middle(journal: Path) -> None:
-    """Returns when every run is in its second step, half-way."""
+    """Returns when every run is half-way through its second step."""
     await _until(lambda: journal.exists() and journal.read_bytes().count(b'"second"') >= IN_FLIGHT, "runs are in work")
     await asyncio.sleep(SLOW_STEP_S / 2)
 
 
 def made_again(journal: Path, file: Path) -> tuple[int, int]:
-    """How many steps were executed, and how many of them when they were recorded already.
+    """The number of executed steps, and of those that were already recorded.
 
     Raises RuntimeError when a run is not completed with all its steps.
     """

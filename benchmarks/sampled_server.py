@@ -1,9 +1,9 @@
-"""The server with a sampler in it, for `python -m benchmarks profile`.
+"""The server with a sampler, for `python -m benchmarks profile`.
 
     python -m benchmarks.sampled_server PATH
 
-A timer of the process's own processor time interrupts the event loop's thread, as often as the kernel's clock allows,
-and notes the Python stack; a sample that falls into a commit shows where the loop was. Writes PATH when it ends.
+A timer of the process's CPU time interrupts the event loop's thread, as often as the kernel's clock permits,
+and records the Python stack; a sample during a commit shows the position of the loop. Writes PATH at its end.
 """
 
 import json
@@ -20,7 +20,7 @@ EVERY_S = 0.001
 
 
 class Sampler:
-    """samples: how often each stack was seen, as a text of `module:function` from the outermost on."""
+    """samples: number of samples of each stack, as a text of `module:function` from the outermost on."""
 
     def __init__(self) -> None:
         self.samples: Counter[str] = Counter()

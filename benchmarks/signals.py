@@ -1,8 +1,8 @@
-"""Question: how long from a signal to the result of the run that waits for it, when nothing else is going on?
+"""Question: how long from a signal to the result of the run that waits for it, on an idle server?
 
-Method: one run at a time. The client starts it with emit-sync, sees in the API that it waits, and emits the event that
-it waits for; the time is from sending that to the result in the client's hands. Every result is checked. Beside it, in
-the same run, the start to result of `latency`: a signal should cost about as much as a start.
+Method: one run at a time. The client starts it with emit-sync, polls the API until it waits, and emits the awaited
+event; the time is from sending it to receiving the result. Every result is checked. For comparison,
+the same run measures start to result as `latency` does: a signal should cost about as much as a start.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import time
 from benchmarks.answers import Figure
 from benchmarks.limits import FSYNC
 from benchmarks.load import Connection, Reply, connect, percentile, request_of
-from benchmarks.processes import Ground
+from benchmarks.processes import Workspace
 from benchmarks.worker import SIGNAL, WAITER
 from benchmarks.workflows import orders
 
@@ -24,7 +24,7 @@ LOOK = request_of("GET", "/api/v1/runs?function_id=waiter&limit=1")
 
 
 class Line:
-    """One keep-alive connection on which one request is under way at a time."""
+    """One keep-alive connection with one request at a time."""
 
     def __init__(self) -> None:
         self._connection: Connection | None = None
@@ -70,16 +70,16 @@ async def signal_ms(starter: Line, other: Line, number: int) -> float:
 
 
 async def _newest(line: Line) -> tuple[int, str]:
-    """Number of the newest run, and what it waits for."""
+    """Number of the newest run, and its awaited event."""
     runs = json.loads((await line.send(LOOK)).body)["runs"]
     if not runs:
         return -1, ""
     return runs[0]["input"]["number"], runs[0].get("pause_reason", "")
 
 
-async def run(ground: Ground) -> list[Figure]:
-    _, address = await ground.server()
-    await ground.worker(address)
+async def run(workspace: Workspace) -> list[Figure]:
+    _, address = await workspace.server()
+    await workspace.worker(address)
     starts = await orders(address, 1, START_SECONDS)
     starter, other = Line(), Line()
     for line in (starter, other):

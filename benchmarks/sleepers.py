@@ -1,4 +1,4 @@
-"""Runs that sleep: putting many of them to sleep, and watching them awake from outside."""
+"""Sleeping runs: start many of them, and observe the ends of their sleeps from outside."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ LOOK_EVERY_S = 0.001
 
 
 async def put_to_sleep(address: str, count: int, until: str) -> None:
-    """Starts `count` runs that sleep until a moment (RFC 3339)."""
+    """Starts `count` runs that sleep until a time (RFC 3339)."""
     await start_runs(address, count, {"event": SLEEPER, "data": {"until": until}})
 
 
@@ -42,7 +42,7 @@ async def start_runs(address: str, count: int, item: dict[str, Any]) -> None:
 
 
 class Watch:
-    """Reads the server's file from outside, as it is committed."""
+    """Reads the commits in the server's file from outside."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -61,12 +61,12 @@ class Watch:
         connection.close()
 
     def start(self, due: float) -> None:
-        """Begins to look, until no timer is left. due: seconds since 1970."""
+        """Starts polling, until no timer is left. due: seconds since 1970."""
         self._due = due
         self._thread.start()
 
     def stop(self) -> list[float]:
-        """How late each sleep was over, in milliseconds, sorted."""
+        """The delay of the end of each sleep, in milliseconds, sorted."""
         self._thread.join()
         return self._late_ms
 

@@ -1,15 +1,15 @@
 """Question: how many events a second does a SQL projection apply, behind a full log and while it is rebuilt?
 
 Method: events of 100 bytes under 1,000 keys are recorded first. Then a projection that counts and sums them by key (an
-upsert for each event) is created, and rebuilt; the time is that from the request until it has caught up, with the
-pauses of asking. The rows are compared with what was emitted.
+upsert for each event) is created, and rebuilt; the time is from the request until it has caught up, including
+the polling intervals. The rows are compared with the emitted events.
 """
 
 import asyncio
 import time
 
 from benchmarks.answers import Figure
-from benchmarks.processes import Ground
+from benchmarks.processes import Workspace
 from ironflow import Client
 
 EVENTS = 100_000
@@ -21,8 +21,8 @@ COUNTED = """INSERT INTO proj_sums (key, n, total) VALUES (:data.key, 1, :data.v
 ON CONFLICT (key) DO UPDATE SET n = proj_sums.n + 1, total = proj_sums.total + excluded.total"""
 
 
-async def run(ground: Ground) -> list[Figure]:
-    _, address = await ground.server()
+async def run(workspace: Workspace) -> list[Figure]:
+    _, address = await workspace.server()
     async with Client(address) as client:
         await record(client)
         begun = time.perf_counter()
@@ -53,7 +53,7 @@ def event(number: int) -> dict[str, object]:
 
 
 async def caught_up(client: Client) -> float:
-    """When the projection has nothing left to do."""
+    """Returns when the projection has caught up."""
     while True:
         found = await client.sql_projections.get("sums")
         if found.status == "active" and found.lag == 0:

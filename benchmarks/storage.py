@@ -1,9 +1,9 @@
 """Question: where should SQLite's statements run: on the event loop with only the COMMIT in a thread, or in a thread?
 
-Method: a small server that stores: an HTTP request costs some tens of microseconds of Python on the event loop; a POST
-is a row, answered after the fsync. Three ways of writing with group commit, with 64 writers: alone, and while 16 other
-connections ask for what needs no database, so that the loop is never idle. Measured so, because a writer thread loses
-its time to a busy loop: it has to win the GIL back after every statement.
+Method: a small server: an HTTP request costs some tens of microseconds of Python on the event loop; a POST
+is a row, with a response after the fsync. Three forms of group commit, with 64 writers: alone, and while 16 other
+connections send requests without database access, so that the loop is never idle: a writer thread competes with a
+busy loop for the GIL after every statement.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import asyncio
 from benchmarks.answers import Figure
 from benchmarks.limits import ECHO_64
 from benchmarks.load import ClosedLoop, request_of
-from benchmarks.processes import Ground
+from benchmarks.processes import Workspace
 
 SECONDS = 3.0
 WAYS = {
@@ -21,12 +21,12 @@ WAYS = {
 }
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(workspace: Workspace) -> list[Figure]:
     body = b'{"text":"' + b"x" * 189 + b'"}'
     post, put = request_of("POST", "/", body), request_of("PUT", "/", body)
     figures: list[Figure] = []
     for way, name in WAYS.items():
-        server = ground.start(["benchmarks.storage_server", way, str(ground.folder / f"{way}.db")])
+        server = workspace.start(["benchmarks.storage_server", way, str(workspace.folder / f"{way}.db")])
         address = (await server.announced())["address"]
         writing = ClosedLoop(address, 64, lambda _: post, lambda reply: reply.status == 200)
         asking = ClosedLoop(address, 16, lambda _: put, lambda reply: reply.status == 200)

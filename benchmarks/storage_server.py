@@ -1,9 +1,9 @@
-"""A server that stores the body of each POST as a row and answers when it is on the disk, for `storage`.
+"""A server that stores the body of each POST as a row and responds when it is on disk, for `storage`.
 
     python -m benchmarks.storage_server WAY PATH
 
 WAY: `loop` is the server's own SqliteDatabase: statements on the event loop, only the COMMIT in a thread. `thread` does
-all of it in a writer thread, with one statement for the rows of a commit. `each`: the same with one statement a row.
+everything in a writer thread, with one statement for the rows of a commit. `each`: the same with one statement per row.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import apsw
 import uvloop
 from h2corn import Config, Server
 
-from ironflow.broker.port import LocalBroker
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage.port import Tx
 from ironflow.storage.sqlite import open_sqlite
 
@@ -34,10 +34,10 @@ Store = Callable[[str], Coroutine[Any, Any, None]]
 
 
 async def on_loop(path: Path) -> Store:
-    """The way of the server."""
-    # As ironflow.server.run does.
+    """The form of the server."""
+    # As in ironflow.server.run.
     sys.setswitchinterval(0.0005)
-    database = await open_sqlite(path, LocalBroker(), 0)
+    database = await open_sqlite(path, LocalNotifier(), 0)
     make_table(path)
 
     def insert(tx: Tx, bodies: list[str]) -> list[None]:
@@ -48,7 +48,7 @@ async def on_loop(path: Path) -> Store:
 
 
 class InThread:
-    """A writer thread that takes what has gathered, commits it and tells the loop."""
+    """A writer thread that commits the queued rows and notifies the loop."""
 
     def __init__(self, path: Path, one_statement: bool) -> None:
         make_table(path)
@@ -74,9 +74,9 @@ class InThread:
                 else:
                     for body, _ in batch:
                         self._connection.execute(ONE, {"body": body})
-            self._loop.call_soon_threadsafe(self._tell, [future for _, future in batch])
+            self._loop.call_soon_threadsafe(self._resolve, [future for _, future in batch])
 
-    def _tell(self, futures: list[asyncio.Future[None]]) -> None:
+    def _resolve(self, futures: list[asyncio.Future[None]]) -> None:
         for future in futures:
             future.set_result(None)
 

@@ -1,28 +1,28 @@
-"""Question: what does a worker on a stream gain over one that polls, on the three-step workflow?
+"""Question: how does a streaming worker compare with a polling one, on the three-step workflow?
 
-Method: as in `workflows` and `latency`, on one server, first with the one kind of worker and then with the other, in
-turns, so that both are measured on the same machine at the same time. The better round of each counts.
+Method: as in `workflows` and `latency`, on one server, with both kinds of worker in
+turns, so that both are measured under the same conditions. The better round of each counts.
 """
 
 import asyncio
 
 from benchmarks.answers import Figure
 from benchmarks.limits import COMMITS, FSYNC
-from benchmarks.processes import Ground
+from benchmarks.processes import Workspace
 from benchmarks.workflows import IN_FLIGHT, orders
 
 SECONDS = 3.0
 ROUNDS = 5
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(workspace: Workspace) -> list[Figure]:
     many: dict[str, list[float]] = {"polling": [], "streaming": []}
     alone: dict[str, list[float]] = {"polling": [], "streaming": []}
     spent: dict[str, list[float]] = {"polling": [], "streaming": []}
-    server, address = await ground.server()
+    server, address = await workspace.server()
     for _ in range(ROUNDS):
-        for kind, words in (("polling", ()), ("streaming", ("stream=yes",))):
-            worker = await ground.worker(address, *words)
+        for kind, arguments in (("polling", ()), ("streaming", ("stream=yes",))):
+            worker = await workspace.worker(address, *arguments)
             measured = await orders(address, IN_FLIGHT, SECONDS, server.cpu_seconds)
             many[kind].append(measured.per_second)
             spent[kind].append(measured.spent_us)

@@ -1,16 +1,16 @@
-"""Question: how late do 2,000 sleeps end that are all due at the same moment?
+"""Question: how late do 2,000 sleeps end that are all due at the same time?
 
-Method: 2,000 runs sleep until one moment. Two clocks look: a reader of the database file that counts, every
-millisecond, how many sleeps are over (a commit makes it visible); and the worker (2,000 slots), which says when each
-handler went on: that includes handing out and replaying 2,000 runs, on a machine that does nothing else. Before that
-100 runs sleep until moments of their own, a twentieth of a second apart: how late does a single one go on?
+Method: 2,000 runs sleep until one time. Two observers measure: a reader of the database file counts the ended sleeps
+every millisecond (a commit makes them visible); and the worker (2,000 slots) returns when each handler continued,
+which includes the hand-out and replay of 2,000 runs, on an otherwise idle machine. Before that, 100 runs sleep until
+different times, a twentieth of a second apart: how late does a single one continue?
 """
 
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.answers import Figure
 from benchmarks.load import percentile
-from benchmarks.processes import Ground
+from benchmarks.processes import Workspace
 from benchmarks.sleepers import Watch, all_ended, put_to_sleep
 from benchmarks.worker import SLEEPER
 from ironflow import Client
@@ -23,7 +23,7 @@ APART_S = 0.05
 
 
 async def alone_ms(address: str) -> list[float]:
-    """How late the handlers of runs went on that slept until different moments, sorted."""
+    """The delays of handlers of runs that slept until different times, sorted."""
     first = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
     until = [(first + number * timedelta(seconds=APART_S)).isoformat() for number in range(ALONE)]
     async with Client(address, timeout="60s") as client:
@@ -35,13 +35,13 @@ async def alone_ms(address: str) -> list[float]:
     return sorted(each * 1000 for each in late)
 
 
-async def run(ground: Ground) -> list[Figure]:
-    _, address = await ground.server()
-    await ground.worker(address, f"slots={SLEEPERS}")
+async def run(workspace: Workspace) -> list[Figure]:
+    _, address = await workspace.server()
+    await workspace.worker(address, f"slots={SLEEPERS}")
     alone = await alone_ms(address)
     due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_S)
     await put_to_sleep(address, SLEEPERS, due.isoformat())
-    watch = Watch(ground.folder / "bench.db")
+    watch = Watch(workspace.folder / "bench.db")
     await watch.until_asleep(SLEEPERS, within_s=LEAD_S)
     watch.start(due.timestamp())
     async with Client(address, timeout="60s") as client:

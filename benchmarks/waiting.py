@@ -1,8 +1,8 @@
 """Question: what do 100,000 waiting runs cost an emit, and how much of the server's memory does one take?
 
 Method: the emits of `emits` at 64 writers before any run waits, and again when 100,000 runs wait for another event,
-each for a value of its own: as they are, and with the name that is waited for and nobody's value. Compared is the
-server's processor time for an emit. Then signals for single runs, each of which wakes one. Memory as in `memory`.
+each with its own value: once with another name, and once with the awaited name and a value that no run waits for.
+The server's CPU time for an emit is compared. Then signals that each wake one run. Memory as in `memory`.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from benchmarks.answers import Figure
 from benchmarks.emits import DATA, EMIT
 from benchmarks.load import ClosedLoop, Measured, Reply, request_of
 from benchmarks.memory import settled
-from benchmarks.processes import Ground, Process
+from benchmarks.processes import Process, Workspace
 from benchmarks.worker import SIGNAL, WAITER
 
 WAITING = 100_000
@@ -38,7 +38,7 @@ async def emit(server: Process, address: str, request: bytes) -> Measured:
 
 
 async def start(address: str, count: int) -> None:
-    """Starts `count` runs that wait, each for a number of its own."""
+    """Starts `count` runs that wait, each for its own number."""
 
     def batch(place: int) -> bytes:
         items = [{"event": WAITER, "data": {"number": place * BATCH + number}} for number in range(BATCH)]
@@ -47,13 +47,13 @@ async def start(address: str, count: int) -> None:
     await ClosedLoop(address, 1, batch, _is_stored).run(WAIT_WITHIN_S, count // BATCH)
 
 
-async def run(ground: Ground) -> list[Figure]:
-    server, address = await ground.server()
-    await ground.worker(address)
+async def run(workspace: Workspace) -> list[Figure]:
+    server, address = await workspace.server()
+    await workspace.worker(address)
     before = await emit(server, address, EMIT)
     memory = await settled(server)
     await start(address, WAITING)
-    file = ground.folder / "bench.db"
+    file = workspace.folder / "bench.db"
     await _until(lambda: _waiting(file) == WAITING, WAIT_WITHIN_S)
     grown = await settled(server) - memory
     other, nobodys = await emit(server, address, EMIT), await emit(server, address, signal(-1))
@@ -61,15 +61,15 @@ async def run(ground: Ground) -> list[Figure]:
     await _until(lambda: _waiting(file) == WAITING - len(woken.latencies_ms), 60.0)
     return [
         Figure(name="memory of a waiting run", value=max(grown, 0) / WAITING, unit="B", target=1000, better="less"),
-        Figure(name="processor time of an emit, nobody waits", value=before.spent_us, unit="µs", better="less"),
-        Figure(name="emit that nobody waits for", value=other.spent_us / before.spent_us, unit="×", better="less"),
+        Figure(name="processor time of an emit without waits", value=before.spent_us, unit="µs", better="less"),
+        Figure(name="emit of another name", value=other.spent_us / before.spent_us, unit="×", better="less"),
         Figure(name="emit that misses all values", value=nobodys.spent_us / before.spent_us, unit="×", better="less"),
         Figure(name="emit that wakes one p50", value=woken.percentile(50), unit="ms", better="less"),
     ]
 
 
 async def _until(is_so: Callable[[], bool], within_s: float) -> None:
-    """Returns when it is so. Raises RuntimeError when it never is."""
+    """Returns when the condition holds. Raises RuntimeError after a timeout."""
     end = time.monotonic() + within_s
     while not is_so():
         if time.monotonic() > end:
@@ -78,7 +78,7 @@ async def _until(is_so: Callable[[], bool], within_s: float) -> None:
 
 
 def _waiting(file: Path) -> int:
-    """How many runs wait for an event, from outside."""
+    """The number of runs that wait for an event, read from outside."""
     connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         row = connection.execute(WAITS).fetchone()

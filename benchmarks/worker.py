@@ -1,8 +1,9 @@
 """The worker process of a benchmark, on the SDK's Worker.
 
-    python -m benchmarks.worker ADDRESS [slots=N] [journal=PATH] [checkpoint=SECONDS] [stream=yes]
+    python -m benchmarks.worker ADDRESS [slots=N] [journal=PATH] [checkpoint=each|batched] [stream=yes]
 
-Writes one JSON line when it is registered. journal: where the slow function writes down which steps it really ran.
+Writes one JSON line when it is registered. journal: the file in which the slow function records the steps that it
+executed.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import time
 from typing import Any
 
 from ironflow import function
-from ironflow.worker import FunctionDefinition, Pace, StreamingWorker, Worker
+from ironflow.worker import FunctionDefinition, StreamingWorker, Worker
 
 ORDER, SLEEPER, SLOW = "bench.order", "bench.sleeper", "bench.slow"
 WAITER, SIGNAL, FAN, MAP = "bench.waiter", "bench.signal", "bench.fan", "bench.map"
@@ -34,7 +35,7 @@ async def confirm(number: int) -> dict[str, int]:
 
 @function("three-steps", on=ORDER)
 async def three_steps(ctx: Any, data: dict[str, Any]) -> dict[str, int]:
-    """Three steps that cost nothing, so that the engine is what takes the time."""
+    """Three empty steps, so that the engine takes the time."""
     number = data["number"]
     reservation = await ctx.step.run("reserve", reserve, number)
     charged = await ctx.step.run("charge", charge, number)
@@ -44,21 +45,21 @@ async def three_steps(ctx: Any, data: dict[str, Any]) -> dict[str, int]:
 
 @function("sleeper", on=SLEEPER)
 async def sleeper(ctx: Any, data: dict[str, str]) -> dict[str, float]:
-    """Sleeps until data's `until`; returns when it went on, in seconds since 1970."""
+    """Sleeps until data's `until`; returns the time at which it continued, in seconds since 1970."""
     await ctx.step.sleep_until("rest", data["until"])
     return {"awake_at": time.time()}
 
 
 @function("waiter", on=WAITER)
 async def waiter(ctx: Any) -> int:
-    """Waits for the signal with its number; returns the number that the signal brought."""
+    """Waits for the signal with its number; returns the number in the signal."""
     signal = await ctx.step.wait_for_event("signal", event=SIGNAL, match="number", timeout="1d")
     return signal.data["number"]
 
 
 @function("fan", on=FAN)
 async def fan(ctx: Any, data: dict[str, int]) -> int:
-    """Branches of one step that costs nothing; returns how many there were."""
+    """Branches of one empty step; returns their number."""
     branches = [
         lambda steps, number=number: steps.run("reserve", reserve, number) for number in range(data["branches"])
     ]
@@ -67,7 +68,7 @@ async def fan(ctx: Any, data: dict[str, int]) -> int:
 
 @function("map", on=MAP)
 async def mapping(ctx: Any, data: dict[str, int]) -> int:
-    """A map of a step that costs nothing over items; returns the sum of what came back."""
+    """A map of an empty step over items; returns the sum of the results."""
 
     async def item(number: int, steps: Any, index: int) -> int:
         return (await steps.run("reserve", reserve, number))["reservation"]
@@ -76,7 +77,7 @@ async def mapping(ctx: Any, data: dict[str, int]) -> int:
 
 
 def slow(journal: str) -> FunctionDefinition:
-    """Three steps of a moment each; each writes down that it ran."""
+    """Three short steps; each records its execution."""
     file = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     async def work(run: str, step: str) -> str:
@@ -94,14 +95,14 @@ def slow(journal: str) -> FunctionDefinition:
     return handler
 
 
-async def main(address: str, *words: str) -> None:
-    given = dict(word.split("=", 1) for word in words)
+async def main(address: str, *arguments: str) -> None:
+    given = dict(each.split("=", 1) for each in arguments)
     functions = [three_steps, sleeper, waiter, fan, mapping]
     if "journal" in given:
         functions.append(slow(given["journal"]))
-    pace = Pace(checkpoint=float(given.get("checkpoint", "1")))
+    checkpoint = "batched" if given.get("checkpoint") == "batched" else "each"
     kind = StreamingWorker if given.get("stream") else Worker
-    worker = kind(functions, url=address, max_concurrent_jobs=int(given.get("slots", "200")), pace=pace)
+    worker = kind(functions, url=address, max_concurrent_jobs=int(given.get("slots", "200")), checkpoint=checkpoint)
     await worker.start()
     print(json.dumps({"worker": worker.worker_id}), flush=True)
     await worker.serve()

@@ -1,1 +1,1 @@
-"""Tests, in folders named like the rooms and floors they are about."""
+"""Tests, in folders named like the features and layers they are about."""

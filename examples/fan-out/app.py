@@ -1,4 +1,4 @@
-"""An album of 500 photos is made smaller, twenty photos at a time.
+"""Shrinks the 500 photos of an album, twenty photos at a time.
 
 Run it with `ironflow dev app.py`, then upload an album: `ironflow emit album.uploaded --data '{"photos": 500}' --wait`.
 """
@@ -11,19 +11,19 @@ import msgspec
 from ironflow import Context, NonRetryableError, Retry, function
 
 AT_ONCE = 20
-# Every photo whose number ends like this cannot be read.
+# Every photo whose number is a multiple of this is unreadable.
 BROKEN = 250
 
 
 class Album(msgspec.Struct):
-    """photos: how many there are."""
+    """photos: number of photos."""
 
     photos: int
 
 
 @function("shrink-album", on="album.uploaded", retry=Retry(max_attempts=3, initial_delay="200ms"))
 async def shrink_album(ctx: Context, album: Album) -> dict[str, Any]:
-    """One step for each photo: after a crash only the photos that were in work are done again."""
+    """One step for each photo: after a crash only the unfinished photos are processed again."""
     photos = await ctx.step.run("list", list_photos, album.photos)
     results = await ctx.step.map(
         "photos",
@@ -34,7 +34,7 @@ async def shrink_album(ctx: Context, album: Album) -> dict[str, Any]:
     )
     broken = [photo for photo, result in zip(photos, results, strict=True) if isinstance(result, Exception)]
     saved = sum(result for result in results if isinstance(result, int))
-    return {"shrunk": len(photos) - len(broken), "broken": broken, "bytes_saved": saved, "most_at_once": desk.most}
+    return {"shrunk": len(photos) - len(broken), "broken": broken, "bytes_saved": saved, "most_at_once": progress.most}
 
 
 def list_photos(count: int) -> list[str]:
@@ -42,14 +42,14 @@ def list_photos(count: int) -> list[str]:
 
 
 class Unreadable(NonRetryableError):
-    """The file is not a photo. Reading it again would not help."""
+    """The file is not a photo. A retry would not help."""
 
     code = "UNREADABLE"
 
 
 async def shrink(photo: str) -> int:
     """Bytes saved. Raises Unreadable."""
-    with desk:
+    with progress:
         await asyncio.sleep(0.005)
         number = int(photo.removeprefix("photo-").removesuffix(".jpg"))
         if number % BROKEN == 0:
@@ -57,8 +57,8 @@ async def shrink(photo: str) -> int:
         return 100_000 + number
 
 
-class Desk:
-    """Counts how many photos are on it, and how many there ever were at once."""
+class Progress:
+    """Counts the photos in progress, and their maximum at a time."""
 
     def __init__(self) -> None:
         self.now = self.most = 0
@@ -71,5 +71,5 @@ class Desk:
         self.now -= 1
 
 
-desk = Desk()
+progress = Progress()
 functions = [shrink_album]

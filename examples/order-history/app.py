@@ -1,10 +1,11 @@
-"""Orders that are nothing but their history: each is a stream of events, and what it is now is what they add up to.
+"""Event-sourced orders: each order is a stream of events, and its state is the fold of these events.
 
-`change` decides on what it has read and appends only if that is still all. Two read models follow the log:
-`open-orders`, folded by this program, and `revenue`, a table that the server keeps. The first `order.placed` had a
-price in euros; today's has cents and a currency, and the old ones are brought up to date as they are read.
+`change` decides on the stream that it has read, and appends only if the stream is unchanged. Two read models follow
+the log: `open-orders`, folded by this program, and `revenue`, a table that the server updates. Version 1 of
+`order.placed` has a price in euros; version 2 has cents and a currency, and old events are converted when they are
+read.
 
-Run it with `python app.py` beside `ironflow serve --dev`, then append to a stream: see README.md.
+Run it with `python app.py` together with `ironflow serve --dev`, then append to a stream: see README.md.
 """
 
 import asyncio
@@ -51,7 +52,7 @@ upcasters = UpcasterRegistry([placed_v1, placed])
 
 
 class Order(msgspec.Struct):
-    """What the events of one order add up to. version: of its last event, 0 for an order that is not there."""
+    """The fold of the events of one order. version: of its last event, 0 for a missing order."""
 
     status: str = "unknown"
     amount: int = 0
@@ -59,7 +60,7 @@ class Order(msgspec.Struct):
     version: int = 0
 
 
-# The status that each event needs, and the one that it leads to.
+# The status that each event requires, and the status after it.
 CHANGES = {
     "order.paid": ("placed", "paid"),
     "order.cancelled": ("placed", "cancelled"),
@@ -68,7 +69,7 @@ CHANGES = {
 
 
 async def load(client: Client, order_id: str) -> Order:
-    """Folds the order's stream, whatever versions its events have."""
+    """Folds the order's stream, with events of any version."""
     order = Order()
     async for event in client.streams.read(order_id):
         if event.name == placed.name:
@@ -81,7 +82,7 @@ async def load(client: Client, order_id: str) -> Order:
 
 
 def decide(order: Order, name: str) -> bool:
-    """Whether the event is to be appended; False when it is in the order's past. Raises NonRetryableError."""
+    """Whether the event must be appended; False when it is already recorded. Raises NonRetryableError."""
     needed, reached = CHANGES[name]
     if order.status == reached:
         return False
@@ -91,7 +92,7 @@ def decide(order: Order, name: str) -> bool:
 
 
 async def change(client: Client, order_id: str, name: str) -> Order:
-    """Appends an event to an order, decided on all that is in its stream; answers the order after it."""
+    """Appends an event to an order, decided on its whole stream; returns the order after it."""
     while True:
         order = await load(client, order_id)
         if not decide(order, name):
@@ -99,7 +100,7 @@ async def change(client: Client, order_id: str, name: str) -> Order:
         try:
             await client.streams.append(order_id, name, {"id": order_id}, expected_version=order.version)
         except VersionConflict:
-            continue  # Somebody was faster: what was decided may be wrong now, so read and decide again.
+            continue  # A concurrent change came first: read and decide again.
 
 
 @function("change-order")
@@ -115,7 +116,7 @@ async def change_order(ctx: Context) -> Any:
 
 @function("confirm-order", on=placed)
 async def confirm_order(ctx: Context, order: Placed) -> str:
-    """Sees cents and a currency, also where an old program placed the order."""
+    """Receives cents and a currency, also for an order of an old program."""
     return await ctx.step.run("write", confirmation, order)
 
 
@@ -125,13 +126,13 @@ async def confirmation(order: Placed) -> str:
 
 @projection("open-orders", events=["order.*"], initial_state={})
 def open_orders(state: dict[str, str], event: ProjectionEvent) -> dict[str, str]:
-    """Order id to status, of those on which somebody has to work."""
+    """Order id to status, of the open orders."""
     if event.name in {"order.shipped", "order.cancelled"}:
         return {order: status for order, status in state.items() if order != event.data["id"]}
     return {**state, event.data["id"]: event.name.removeprefix("order.")}
 
 
-# The server has no upcasters. What it reads in SQL tells the versions apart itself.
+# The server has no upcasters. The SQL statements distinguish the versions.
 REVENUE_TABLE = """
 CREATE TABLE proj_revenue (
     id TEXT PRIMARY KEY, customer TEXT NOT NULL, amount BIGINT NOT NULL, paid BIGINT NOT NULL DEFAULT 0
@@ -146,7 +147,7 @@ REVENUE = {
 
 
 async def create_revenue() -> None:
-    """Makes the table, or gives it today's statements."""
+    """Creates the table, or registers its current statements."""
     async with Client() as client:
         await client.sql_projections.create("revenue", table=REVENUE_TABLE, on=REVENUE)
 

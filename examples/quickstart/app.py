@@ -26,7 +26,7 @@ class Customer(msgspec.Struct):
 
 
 class Order(msgspec.Struct):
-    """An order as the shop sends it. Prices are in the currency's smallest unit, such as cents."""
+    """An order of the shop. Prices are in the currency's smallest unit, such as cents."""
 
     id: str
     customer: Customer
@@ -39,9 +39,9 @@ class Order(msgspec.Struct):
 
 @function("process-order", on="order.placed", retry=Retry(max_attempts=3, initial_delay="500ms"))
 async def process_order(ctx: Any, order: Order) -> dict[str, str]:
-    """Reserves the stock, charges the card and writes to the customer. A finished step is never run again."""
+    """Reserves the stock, charges the card and mails the customer. A finished step never runs again."""
     skus = {item.sku: item.quantity for item in order.items}
-    # A step may run again if a crash comes before its result is recorded: the key lets the other side notice.
+    # A step may run again if a crash precedes the record of its result; the key lets the service detect that.
     key = ctx.run.id
 
     run = ctx.step.run

@@ -1,8 +1,8 @@
-"""The world outside the workflow: a warehouse, a card processor and a mail server, as moody as real ones.
+"""The external services of the workflow: a warehouse, a card processor and a mail server, which fail like real ones.
 
-Every call is written to a file outside Ironflow, so that anybody can count how often each step truly ran; `make demo`
-does. The moods depend on the order alone: a shelf under recount, a slow card issuer and a greylisting mail server
-refuse the first call for a run and accept the second; one card processor is down and stays down.
+Every call is written to a file outside Ironflow, so that the executions of each step can be counted; `make demo`
+does. The failures depend only on the order: a shelf under recount, a slow card issuer and a greylisting mail server
+refuse the first call of a run and accept the second; one card processor is always down.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ GREYLISTING_DOMAIN = "@greylisted.example"
 
 
 class Refused(Exception):
-    """A service could not do its work this time."""
+    """A temporary failure of a service."""
 
 
 async def reserve_stock(skus: dict[str, int], *, key: str) -> str:
-    """Reserves so many pieces of each SKU; answers the reservation's number."""
+    """Reserves the quantity of each SKU; returns the number of the reservation."""
     with called("reserve-stock", key) as first:
         await asyncio.sleep(0.03)
         if RECOUNTED_SKU in skus and first:
@@ -34,7 +34,7 @@ async def reserve_stock(skus: dict[str, int], *, key: str) -> str:
 
 
 async def charge_card(card: str, amount: int, currency: str, *, key: str) -> str:
-    """Charges `amount` smallest units of `currency`; answers the charge's id."""
+    """Charges `amount` smallest units of `currency`; returns the id of the charge."""
     with called("charge-card", key) as first:
         await asyncio.sleep(0.09)
         if card == DEAD_CARD:
@@ -45,7 +45,7 @@ async def charge_card(card: str, amount: int, currency: str, *, key: str) -> str
 
 
 async def send_confirmation(address: str, order_id: str, *, key: str) -> str:
-    """Writes to the customer; answers the message's id."""
+    """Mails the customer; returns the id of the message."""
     with called("send-confirmation", key) as first:
         await asyncio.sleep(0.04)
         if address.endswith(GREYLISTING_DOMAIN) and first:
@@ -55,7 +55,7 @@ async def send_confirmation(address: str, order_id: str, *, key: str) -> str:
 
 @contextmanager
 def called(step: str, key: str) -> Iterator[bool]:
-    """Writes down that a call of `step` for `key` started, and how it ended; gives whether it is the first one.
+    """Records the start and the result of a call of `step` for `key`; yields whether it is the first call.
 
     What was written before a crash is still there after it.
     """
@@ -75,7 +75,7 @@ def called(step: str, key: str) -> Iterator[bool]:
 
 
 def records() -> Path:
-    """Where the calls are written: the folder named by QUICKSTART_RECORDS, else one among the temporary files."""
+    """The folder of the journal: QUICKSTART_RECORDS, else a folder in the temporary folder."""
     folder = Path(os.environ.get("QUICKSTART_RECORDS") or Path(tempfile.gettempdir(), "ironflow-quickstart"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -83,7 +83,7 @@ def records() -> Path:
 
 def _write(folder: Path, step: str, key: str, what: str) -> None:
     line = {"at": time.time_ns() // 1_000_000, "run": key, "step": step, "what": what, "worker": os.getpid()}
-    # One write of one line to a file opened for appending: lines of several workers never mix.
+    # One write per line to a file opened for appending: lines of several workers never mix.
     file = os.open(folder / "calls.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(file, json.dumps(line).encode() + b"\n")

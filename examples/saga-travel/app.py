@@ -1,6 +1,6 @@
-"""A trip is three bookings at three companies. When one cannot be had, those that were made are cancelled again.
+"""A trip is three bookings at three companies. When one fails, the previous ones are cancelled.
 
-Run it with `ironflow dev app.py`, then ask for a trip: `ironflow emit trip.requested --data '{...}' --wait`.
+Run it with `ironflow dev app.py`, then request a trip: `ironflow emit trip.requested --data '{...}' --wait`.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from ironflow import Context, NonRetryableError, Retry, function
 
 
 class Trip(msgspec.Struct):
-    """What a traveller asks for."""
+    """The request of a traveller."""
 
     id: str
     traveller: str
@@ -20,14 +20,14 @@ class Trip(msgspec.Struct):
 
 
 class NotAvailable(NonRetryableError):
-    """The company has nothing for this trip. Asking again would not help."""
+    """The company has no offer for this trip. A retry would not help."""
 
     code = "NOT_AVAILABLE"
 
 
 @function("book-trip", on="trip.requested", retry=Retry(max_attempts=3, initial_delay="200ms"))
 async def book_trip(ctx: Context, trip: Trip) -> dict[str, str]:
-    """Books flight, hotel and car. Each booking says at once how it is undone, should a later one fail for good."""
+    """Books flight, hotel and car. Each booking registers its compensation, for a final failure of a later one."""
     flight = await ctx.step.run("flight", book_flight, trip)
     ctx.step.compensate("flight", lambda: cancel("airline", flight))
 
@@ -40,8 +40,8 @@ async def book_trip(ctx: Context, trip: Trip) -> dict[str, str]:
     return {"flight": flight, "hotel": hotel, "car": car}
 
 
-# Three companies, as their client libraries might look. A reference made from the trip's id is the same when a step is
-# run again after a crash, as it would be with a company that takes an idempotency key.
+# The client libraries of three companies. A reference derived from the trip's id is the same when a step runs again
+# after a crash, like an idempotency key.
 
 
 async def book_flight(trip: Trip) -> str:
@@ -50,7 +50,7 @@ async def book_flight(trip: Trip) -> str:
 
 async def book_hotel(trip: Trip) -> str:
     if trip.nights > 30:
-        raise NotAvailable(f"the hotel takes nobody for {trip.nights} nights")
+        raise NotAvailable(f"the hotel is booked out for {trip.nights} nights")
     return _reference("HT", trip)
 
 

@@ -10,75 +10,120 @@ from typing import TYPE_CHECKING
 from ironflow.base.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from ironflow import errors, projection, sync, upcaster, worker
+    from ironflow import errors, projection, protocol, serve, signing, sync, upcaster, webhooks, worker
     from ironflow.base.errors import (
         InvokeError,
+        InvokeTimeoutError,
         IronflowError,
         NonRetryableError,
-        RetryAfterError,
         RunCancelledError,
+        RunEndedError,
         RunFailedError,
         StepError,
         StepTimeoutError,
+        WaitTimeoutError,
     )
-    from ironflow.sdk.client import Client
-    from ironflow.sdk.context import Context
-    from ironflow.sdk.controls import CancelOn, CircuitBreaker, Concurrency, Debounce, Retry, Throttle
-    from ironflow.sdk.definitions import EventDefinition, define_event
-    from ironflow.sdk.event import Event
-    from ironflow.sdk.function import function
-    from ironflow.sdk.upcasting import UpcasterChainError, UpcasterRegistry
+    from ironflow.base.retry_after import RetryAfterError
+    from ironflow.sdk.client.client import Client
+    from ironflow.sdk.client.views.asking import AskPending, AskRefused, AskUnanswered
+    from ironflow.sdk.durable.context import Context, SyncContext
+    from ironflow.sdk.durable.definition.controls import (
+        CancelOn,
+        CircuitBreaker,
+        Concurrency,
+        Debounce,
+        Retry,
+        Throttle,
+    )
+    from ironflow.sdk.durable.definition.function import function
+    from ironflow.sdk.durable.job.event import Event
+    from ironflow.sdk.durable.steps.alternatives import event, invoke, sleep
+    from ironflow.sdk.durable.steps.current_step import CurrentStep, current_step
+    from ironflow.sdk.durable.steps.handles import Handle
+    from ironflow.sdk.values.definitions import EventDefinition, define_event
+    from ironflow.sdk.values.upcasting import UpcasterChainError, UpcasterRegistry
 
 _HOMES = {
     "ironflow.base.errors": (
         "InvokeError",
+        "InvokeTimeoutError",
         "IronflowError",
         "NonRetryableError",
-        "RetryAfterError",
         "RunCancelledError",
+        "RunEndedError",
         "RunFailedError",
         "StepError",
         "StepTimeoutError",
+        "WaitTimeoutError",
     ),
-    "ironflow.sdk.client": ("Client",),
-    "ironflow.sdk.context": ("Context",),
-    "ironflow.sdk.controls": ("CancelOn", "CircuitBreaker", "Concurrency", "Debounce", "Retry", "Throttle"),
-    "ironflow.sdk.event": ("Event",),
-    "ironflow.sdk.function": ("function",),
-    "ironflow.sdk.definitions": ("EventDefinition", "define_event"),
-    "ironflow.sdk.upcasting": ("UpcasterChainError", "UpcasterRegistry"),
+    "ironflow.base.retry_after": ("RetryAfterError",),
+    "ironflow.sdk.client.client": ("Client",),
+    "ironflow.sdk.client.views.asking": ("AskPending", "AskRefused", "AskUnanswered"),
+    "ironflow.sdk.durable.context": ("Context", "SyncContext"),
+    "ironflow.sdk.durable.definition.controls": (
+        "CancelOn",
+        "CircuitBreaker",
+        "Concurrency",
+        "Debounce",
+        "Retry",
+        "Throttle",
+    ),
+    "ironflow.sdk.durable.job.event": ("Event",),
+    "ironflow.sdk.durable.definition.function": ("function",),
+    "ironflow.sdk.durable.steps.current_step": ("CurrentStep", "current_step"),
+    "ironflow.sdk.durable.steps.alternatives": ("event", "invoke", "sleep"),
+    "ironflow.sdk.durable.steps.handles": ("Handle",),
+    "ironflow.sdk.values.definitions": ("EventDefinition", "define_event"),
+    "ironflow.sdk.values.upcasting": ("UpcasterChainError", "UpcasterRegistry"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("errors", "projection", "sync", "upcaster", "worker")
+_MODULES = ("errors", "projection", "protocol", "serve", "signing", "sync", "upcaster", "webhooks", "worker")
 
 __all__ = [
+    "AskPending",
+    "AskRefused",
+    "AskUnanswered",
     "CancelOn",
     "CircuitBreaker",
     "Client",
     "Concurrency",
     "Context",
+    "CurrentStep",
     "Debounce",
     "Event",
     "EventDefinition",
+    "Handle",
     "InvokeError",
+    "InvokeTimeoutError",
     "IronflowError",
     "NonRetryableError",
     "Retry",
     "RetryAfterError",
     "RunCancelledError",
+    "RunEndedError",
     "RunFailedError",
     "StepError",
     "StepTimeoutError",
+    "SyncContext",
     "Throttle",
     "UpcasterChainError",
     "UpcasterRegistry",
+    "WaitTimeoutError",
     "__version__",
+    "current_step",
     "define_event",
     "errors",
+    "event",
     "function",
+    "invoke",
     "projection",
+    "protocol",
+    "serve",
+    "signing",
+    "sleep",
     "sync",
     "upcaster",
+    "webhooks",
     "worker",
 ]
 

@@ -1,36 +1,93 @@
-"""The waist: every operation, from whichever wire, passes here on its way to its handler.
+"""The one way of an operation to its handler, for every transport.
 
-Authorise, deadline, handler, count. The only place besides the loop runner that catches surprises: they are logged
-with their traceback and answered as an internal error without details.
+Authenticate, authorise, deadline, handler, count. The only place besides the loop runner that catches unexpected
+exceptions: they are logged with their traceback and answered as an internal error without details.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
-from typing import Any
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from typing import Any, Protocol
 
 import msgspec
 
-from ironflow.base.call import Call
-from ironflow.base.errors import DeadlineExceeded, Internal, IronflowError, Unimplemented
+from ironflow.base.call import Authorise, Call, Credentials, allow_all
+from ironflow.base.connections import Connections
+from ironflow.base.environment import DEFAULT_ENVIRONMENT, environment_named
+from ironflow.base.errors import (
+    DeadlineExceeded,
+    Internal,
+    IronflowError,
+    PermissionDenied,
+    Unauthenticated,
+    Unimplemented,
+)
 from ironflow.base.operation import Operation
 from ironflow.base.socket import Socket, SocketHandler, SocketRoute
+from ironflow.base.time import Clock
+from ironflow.base.urgency import urgency
+from ironflow.storage.port import OutcomeUnknown, StorageFailed
 
 logger = logging.getLogger(__name__)
 
 # Unary: an awaitable answer. A stream: an async generator; its request is a message (`server`) or an async iterator of
-# messages (`bidi`). A generator is closed when the client goes away: what it holds belongs into `try` and `finally`.
-# One that may be refused, and then long has nothing to say, yields None first: it has begun. None is not sent.
+# messages (`bidi`). A generator is closed when the client disconnects: what it holds belongs into `try` and `finally`.
+# One that may be refused, and then has nothing to send for a long time, yields None first: it has begun. None is not
+# sent.
 Handler = Callable[[Call, Any], Awaitable[Any]]
 StreamHandler = Callable[[Call, Any], AsyncGenerator[Any, None]]
-# Raises Unauthenticated or PermissionDenied; given the call and the scope that the operation declares.
-Authorise = Callable[[Call, str], None]
+# The scope of what needs no credentials.
+PUBLIC = "public"
+REPEAT = "It is not known whether this was recorded: the database broke during the commit. Send it again."
+# From credentials to the call that is made with them. Raises Unauthenticated, PermissionDenied or InvalidArgument.
+Authenticate = Callable[[Credentials], Awaitable[Call]]
 
 
-def allow_all(call: Call, scope: str) -> None:
-    """Auth is not enforced yet; operations declare their scopes all the same."""
+def anonymous(clock: Clock, find: Callable[[str], Awaitable[str]] | None = None) -> Authenticate:
+    """Authentication that is not enforced: the principal is ANYONE, the environment is the one the request names.
+
+    find: what the rows of an environment carry, by its id or name; None where these are the same.
+    """
+
+    async def authenticate(credentials: Credentials) -> Call:
+        named = credentials.environment
+        if find is None or not named:
+            return Call(environment_named(named) if named else DEFAULT_ENVIRONMENT, clock.now())
+        return Call(await find(named), clock.now())
+
+    return authenticate
+
+
+def enforce(call: Call, scope: str, request: Any = None) -> None:
+    """Authorisation by the caller's access. Raises Unauthenticated, PermissionDenied."""
+    if scope == PUBLIC:
+        return
+    access = call.principal.access
+    if access is None:
+        raise Unauthenticated("This needs an API key: send it as `Authorization: Bearer ifkey_…`.")
+    access.check(call, scope, request)
+
+
+# Called with the operation or scope, the call or the credentials that were presented, and the refusal.
+OnRefused = Callable[[str, Call | None, Credentials | None, IronflowError], None]
+
+
+class Limiter(Protocol):
+    """Refuses requests and connections beyond their limits, with ResourceExhausted."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether there are no limits."""
+        ...
+
+    async def check_request(self, call: Call, scope: str) -> None: ...
+
+    def check_connections(self, call: Call, is_open: int) -> None:
+        """is_open: sockets and streams of the caller, this one included."""
+        ...
 
 
 class Counts:
@@ -41,16 +98,28 @@ class Counts:
         self.seconds: dict[str, float] = {}
 
     def add(self, operation: str, outcome: str, seconds: float) -> None:
-        place = (operation, outcome)
-        self.calls[place] = self.calls.get(place, 0) + 1
+        key = (operation, outcome)
+        self.calls[key] = self.calls.get(key, 0) + 1
         self.seconds[operation] = self.seconds.get(operation, 0.0) + seconds
 
 
 class Dispatch:
-    """Calls handlers by operation."""
+    """Calls handlers by operation.
 
-    def __init__(self, authorise: Authorise = allow_all) -> None:
-        self._authorise = authorise
+    authenticate: for everything that is not public. visitor: for what is public; None for the same.
+    connections: what is open now; transports register it. on_refused: called with every refusal.
+    """
+
+    def __init__(
+        self, authenticate: Authenticate, authorise: Authorise = allow_all, visitor: Authenticate | None = None
+    ) -> None:
+        self.authenticator = authenticate
+        self.visitor = visitor or authenticate
+        self.authorise = authorise
+        self.connections = Connections()
+        self.on_refused: OnRefused | None = None
+        self.limiter: Limiter | None = None
+        self._streaming: Counter[str] = Counter()
         self._handlers: dict[Operation[Any, Any], Handler | StreamHandler] = {}
         self._sockets: dict[SocketRoute, SocketHandler] = {}
         self.counts = Counts()
@@ -69,16 +138,69 @@ class Dispatch:
     def operations(self) -> list[Operation[Any, Any]]:
         return list(self._handlers)
 
+    async def authenticate(
+        self, credentials: Credentials, scope: str, *, run_id: str, runtime: str, is_there: Callable[[], bool]
+    ) -> Call:
+        """The Call of a request to what needs `scope`. The other arguments are the fields of Call of the same names.
+
+        What is public is served without credentials, and so with wrong ones too.
+        Raises IronflowError and nothing else (cancellation passes through).
+        """
+        try:
+            call = await (self.visitor if scope == PUBLIC else self.authenticator)(credentials)
+        except Exception as surprise:
+            error = _as_error("authenticate", surprise, None)
+            self.counts.add("authenticate", error.connect, 0.0)
+            self.refused(scope, None, credentials, error)
+            if error is surprise:
+                raise
+            raise error from surprise
+        access = call.principal.access
+        if access is not None and scope != PUBLIC:
+            # Before the body is read. Where its fields matter, dispatch decides before it calls the handler.
+            try:
+                access.check_scope(call, scope)
+            except PermissionDenied as error:
+                self.refused(scope, call, credentials, error)
+                raise
+        if self.limiter is not None and not self.limiter.idle:
+            await self.limiter.check_request(call, scope)
+        # Built directly: `structs.replace` takes three times as long, and every request passes here.
+        return Call(
+            call.environment,
+            call.now,
+            call.principal,
+            run_id,
+            runtime,
+            is_there,
+            self.authorise,
+            credentials.remote_address,
+        )
+
     async def __call__(
         self, operation: Operation[Any, Any], call: Call, request: msgspec.Struct, deadline_s: float | None = None
     ) -> Any:
         """The handler's answer. Raises IronflowError and nothing else (cancellation passes through)."""
-        with _Watch(self.counts, operation.name, deadline_s):
-            handler: Any = self._handler(operation, call)
+        urgency.set("under_way" if operation.under_way else "new")
+        started = time.perf_counter()
+        try:
+            handler: Any = self._handler(operation, call, request)
             if deadline_s is None:
-                return await handler(call, request)
-            async with asyncio.timeout(deadline_s):
-                return await handler(call, request)
+                answer = await handler(call, request)
+            else:
+                async with asyncio.timeout(deadline_s):
+                    answer = await handler(call, request)
+        except BaseException as surprise:
+            error: BaseException = surprise
+            if isinstance(surprise, OutcomeUnknown) and operation.under_way:
+                # Its id makes it safe to repeat, and workers repeat what the server could not do.
+                error = StorageFailed(REPEAT)
+            error = self.failed(operation.name, call, deadline_s, started, error)
+            if error is surprise:
+                raise
+            raise error from surprise
+        self.counts.add(operation.name, "ok", time.perf_counter() - started)
+        return answer
 
     async def stream(
         self,
@@ -87,7 +209,7 @@ class Dispatch:
         request: msgspec.Struct | AsyncIterator[Any],
         deadline_s: float | None = None,
     ) -> AsyncGenerator[Any, None]:
-        """The answers of a streaming operation as they come; close the generator when the client has gone.
+        """The answers of a streaming operation as they come; close the generator when the client has disconnected.
 
         Raises as a call does, also after some answers.
         """
@@ -105,61 +227,90 @@ class Dispatch:
     ) -> AsyncGenerator[list[Any], None]:
         """As `stream`, with those answers together that the handler gave together, as a list."""
         ends_at = None if deadline_s is None else asyncio.get_running_loop().time() + deadline_s
-        with _Watch(self.counts, operation.name, deadline_s):
-            handler: Any = self._handler(operation, call)
-            async with aclosing(handler(call, request)) as answers:
-                while True:
-                    # Around each answer, not around all: between answers it is the reader that works.
-                    async with asyncio.timeout_at(ends_at):
-                        try:
-                            answer = await anext(answers)
-                        except StopAsyncIteration:
-                            return
-                    yield answer if isinstance(answer, list) else [answer]
+        with _Accounting(self, operation.name, call, deadline_s):
+            handler: Any = self._handler(operation, call, request)
+            with self._counted(call):
+                async with aclosing(handler(call, request)) as answers:
+                    while True:
+                        # Around each answer, not around all: the time that the reader takes does not count.
+                        async with asyncio.timeout_at(ends_at):
+                            try:
+                                answer = await anext(answers)
+                            except StopAsyncIteration:
+                                return
+                        yield answer if isinstance(answer, list) else [answer]
 
     async def socket(self, route: SocketRoute, socket: Socket) -> None:
-        """A conversation from its handshake to its end. Raises as a call does."""
-        with _Watch(self.counts, route.name, None):
-            self._authorise(socket.call, route.scope)
-            await self._sockets[route](socket)
+        """Serves one WebSocket from its handshake to its end. Raises as a call does."""
+        with _Accounting(self, route.name, socket.call, None):
+            self.authorise(socket.call, route.scope, None)
+            with self._counted(socket.call):
+                await self._sockets[route](socket)
 
-    def _handler(self, operation: Operation[Any, Any], call: Call) -> Handler | StreamHandler:
-        self._authorise(call, operation.scope)
+    @contextmanager
+    def _counted(self, call: Call) -> Iterator[None]:
+        """Around a socket or stream. Raises what the limiter raises."""
+        name = call.principal.name
+        self._streaming[name] += 1
+        try:
+            if self.limiter is not None and not self.limiter.idle:
+                self.limiter.check_connections(call, self._streaming[name])
+            yield
+        finally:
+            self._streaming[name] -= 1
+            if not self._streaming[name]:
+                del self._streaming[name]
+
+    def failed(
+        self, name: str, call: Call, deadline_s: float | None, started: float, surprise: BaseException
+    ) -> BaseException:
+        """Counts a call that failed; returns the error to answer with, or a cancellation as it is."""
+        # Nothing is answered to what is no Exception, such as a cancellation.
+        error = _as_error(name, surprise, deadline_s) if isinstance(surprise, Exception) else None
+        self.counts.add(name, error.connect if error else "canceled", time.perf_counter() - started)
+        if error is None:
+            return surprise
+        self.refused(name, call, None, error)
+        return error
+
+    def refused(self, action: str, call: Call | None, credentials: Credentials | None, error: IronflowError) -> None:
+        """Reports an error that is a refusal to `on_refused`."""
+        if self.on_refused is not None and isinstance(error, PermissionDenied | Unauthenticated):
+            self.on_refused(action, call, credentials, error)
+
+    def _handler(self, operation: Operation[Any, Any], call: Call, request: Any) -> Handler | StreamHandler:
+        self.authorise(call, operation.scope, request)
         handler = self._handlers.get(operation)
         if handler is None:
             raise Unimplemented(f"This server does not offer {operation.name}.")
         return handler
 
 
-class _Watch:
-    """Counts one call, by its operation's name, and turns whatever it raises into an IronflowError."""
+class _Accounting:
+    """Counts one stream or socket under its name, and turns what it raises into an IronflowError."""
 
-    __slots__ = ("_counts", "_deadline_s", "_name", "_started")
+    __slots__ = ("_call", "_deadline_s", "_dispatch", "_name", "_started")
 
-    def __init__(self, counts: Counts, name: str, deadline_s: float | None) -> None:
-        self._counts, self._name, self._deadline_s = counts, name, deadline_s
+    def __init__(self, dispatch: Dispatch, name: str, call: Call, deadline_s: float | None) -> None:
+        self._dispatch, self._name, self._call, self._deadline_s = dispatch, name, call, deadline_s
 
     def __enter__(self) -> None:
         self._started = time.perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, surprise: BaseException | None, _: object) -> None:
-        name = self._name
-        error = None if surprise is None else _as_error(name, surprise, self._deadline_s)
-        outcome = error.connect if error else "ok" if surprise is None else "canceled"
-        self._counts.add(name, outcome, time.perf_counter() - self._started)
-        if error is not None and error is not surprise:
+        if surprise is None:
+            self._dispatch.counts.add(self._name, "ok", time.perf_counter() - self._started)
+            return
+        error = self._dispatch.failed(self._name, self._call, self._deadline_s, self._started, surprise)
+        if error is not surprise:
             raise error from surprise
 
 
-def _as_error(name: str, surprise: BaseException, deadline_s: float | None) -> IronflowError | None:
-    """What is answered; None for what has nobody to be answered, such as a cancellation."""
-    match surprise:
-        case IronflowError():
-            return surprise
-        case TimeoutError() if deadline_s is not None:
-            return DeadlineExceeded(f"{name} did not finish within {deadline_s} s.")
-        case Exception():
-            logger.error("operation failed", extra={"operation": name}, exc_info=surprise)
-            return Internal()
-        case _:
-            return None
+def _as_error(name: str, surprise: Exception, deadline_s: float | None) -> IronflowError:
+    """The error to answer with."""
+    if isinstance(surprise, IronflowError):
+        return surprise
+    if isinstance(surprise, TimeoutError) and deadline_s is not None:
+        return DeadlineExceeded(f"{name} did not finish within {deadline_s} s.")
+    logger.error("operation failed", extra={"operation": name}, exc_info=surprise)
+    return Internal()

@@ -1,6 +1,6 @@
 """The errors of Ironflow, one tree for server, client and worker: `except ironflow.errors.NotFound`.
 
-`code` is the word to test for, `retryable` says whether trying again may help, `retry_after_s` when.
+`code` identifies the error, `retryable` is whether trying again may help, `retry_after_s` when.
 """
 
 from ironflow.base.duration import InvalidDuration
@@ -22,9 +22,10 @@ from ironflow.base.errors import (
     PermissionDenied,
     PreconditionFailed,
     ResourceExhausted,
-    RetryAfterError,
     RunCancelledError,
+    RunEndedError,
     RunFailedError,
+    SecretInOutput,
     SerializationError,
     StepError,
     StepTimeoutError,
@@ -36,6 +37,8 @@ from ironflow.base.errors import (
     VersionConflict,
     WorkerAuthError,
 )
+from ironflow.base.retry_after import RetryAfterError
+from ironflow.base.signature import SignatureError, SignatureExpired, SignatureMissing
 
 __all__ = [
     "Aborted",
@@ -58,8 +61,13 @@ __all__ = [
     "ResourceExhausted",
     "RetryAfterError",
     "RunCancelledError",
+    "RunEndedError",
     "RunFailedError",
+    "SecretInOutput",
     "SerializationError",
+    "SignatureError",
+    "SignatureExpired",
+    "SignatureMissing",
     "StepError",
     "StepTimeoutError",
     "Unauthenticated",

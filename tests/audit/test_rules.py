@@ -13,22 +13,22 @@ from ironflow.features.audit.rules import (
     cursor_of,
     cursor_text,
     event_message,
-    is_meant,
+    is_selected,
     kinds_of,
     offset_of,
     time_range,
 )
 from ironflow.features.time_travel.rules import history
-from ironflow.features.time_travel.telling import KINDS, Entry, entries
-from tests.engine.life import Life, step
+from ironflow.features.time_travel.timeline import KINDS, Entry, entries
+from tests.engine.driver import RunDriver, step
 
 
 def patched() -> Entry:
     """The entry of a patch by `key:apikey_1`."""
-    life = Life()
-    life.report(life.claim(), "completed", step("reserve", '"old"'))
-    life.do(commands.Patch("run_1:reserve:0", '"new"', "typo", "key:apikey_1"))
-    return list(entries(history(enumerate(life.facts, start=1))))[-1]
+    driver = RunDriver()
+    driver.report(driver.claim(), "completed", step("reserve", '"old"'))
+    driver.do(commands.Patch("run_1:reserve:0", '"new"', "typo", "key:apikey_1"))
+    return list(entries(history(enumerate(driver.facts, start=1))))[-1]
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,11 @@ def patched() -> Entry:
         ("step.patched", "key:apikey_2", False),
     ],
 )
-def test_entries_are_meant_by_word_and_by_who_did_it(event_type: str, actor: str, meant: bool):
-    assert is_meant(patched(), event_type, actor) is meant
+def test_entries_match_by_event_type_and_by_actor(event_type: str, actor: str, meant: bool):
+    assert is_selected(patched(), event_type, actor) is meant
 
 
-def test_an_event_carries_what_is_told_and_who_did_it():
+def test_an_event_carries_the_entry_and_its_actor():
     event = event_message(patched(), "default", "charge")
 
     assert (event.run_id, event.function_id, event.step_id, event.environment_id) == (
@@ -70,7 +70,7 @@ def test_an_event_carries_what_is_told_and_who_did_it():
     }
 
 
-def test_a_word_comes_from_certain_kinds_of_facts_and_no_word_from_all():
+def test_an_event_type_comes_from_certain_kinds_of_facts_and_none_from_all():
     assert kinds_of("step.completed") == {"steps.recorded"}
     assert kinds_of("") == frozenset[str]().union(*KINDS.values())
     assert kinds_of("secret.read") == frozenset()

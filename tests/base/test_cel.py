@@ -1,4 +1,4 @@
-"""CEL: what an expression over an event says, and that a hostile one costs nobody anything."""
+"""CEL: which events an expression matches, and that a hostile expression ends within its budget."""
 
 import time
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ironflow.base.cel import EXPRESSION_CHARS_MAX, InvalidExpression, expression
+from ironflow.base.cel import EXPRESSION_CHARS_MAX, InvalidExpression, cost_of, expression, fields_of
 
 ORDER: dict[str, Any] = {
     "total": 120,
@@ -123,3 +123,45 @@ JSON = st.recursive(
 @given(JSON, st.sampled_from(["data.a == 1", "data[0] > 5", "size(data) > 0", "data == data", "has(data.a)"]))
 def test_no_data_makes_an_expression_fail(data: Any, source: str) -> None:
     assert expression(source).matches(data) in (True, False)
+
+
+HOSTILE = "data.s.matches('(a{0,100}){0,10}(x+x+)+y')"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("data.total > 100 && name == 'a'", "cheap"),
+        ("data.email.matches('.*@shop[.]example')", "moderate"),
+        ('data.email.matches("^E.R$")', "moderate"),
+        ("data.items.exists(item, item.sku == 'a')", "moderate"),
+        (HOSTILE, "dear"),
+        ("data.s.matches(data.pattern)", "dear"),
+        ("data.s.matches('a' + 'b{9}')", "dear"),
+        ("data.a.all(x, data.b.exists(y, x == y))", "dear"),
+    ],
+)
+def test_how_dear_an_expression_may_be(source: str, expected: str) -> None:
+    assert cost_of(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("data.total > 1 && event.data.rate < 2", {"total", "rate"}),
+        ("name == 'data.x'", {"x"}),
+        ("size(data) > 1", None),
+        ("data['total'] > 1", None),
+        ("event['data'].total > 1", None),
+        ("name == 'a'", set()),
+    ],
+)
+def test_which_fields_of_the_data_an_expression_reads(source: str, expected: set[str] | None) -> None:
+    assert fields_of(source) == expected
+
+
+def test_only_the_fields_that_an_expression_reads_are_converted() -> None:
+    class Heavy:
+        """No value that the library could convert."""
+
+    assert expression("data.n == 5").matches({"n": 5, "rest": Heavy()}) is True

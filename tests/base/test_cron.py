@@ -37,7 +37,7 @@ def test_the_next_tick(cron: str, zone: str, after: str, tick: str) -> None:
 
 
 def ticks(cron: str, zone: str, after: str, before: str) -> list[str]:
-    """Local times of all ticks between two moments."""
+    """Days and times, in UTC, of all ticks between two moments."""
     found: list[str] = []
     moment = next_tick(cron, zone, at(after))
     while moment is not None and moment < at(before):
@@ -46,14 +46,34 @@ def ticks(cron: str, zone: str, after: str, before: str) -> list[str]:
     return found
 
 
-def test_a_daily_tick_fires_once_on_the_day_when_clocks_go_back() -> None:
-    """02:30 happens twice in Berlin on 25 October 2026."""
-    assert len(ticks("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00", "2026-10-26T12:00")) == 2
+@pytest.mark.parametrize("cron", ["30 2 * * *", "0 30 2 * * *"])
+def test_a_time_that_clocks_repeat_fires_at_its_first_occurrence(cron: str) -> None:
+    """02:30 happens twice in Berlin on 25 October 2026, at 00:30 and at 01:30 UTC."""
+    assert ticks(cron, "Europe/Berlin", "2026-10-24T12:00", "2026-10-26T12:00") == ["25 00:30", "26 01:30"]
+    assert next_tick(cron, "Europe/Berlin", at("2026-10-25T01:05")) == at("2026-10-26T01:30")
 
 
-def test_a_daily_tick_fires_once_on_the_day_when_clocks_skip_it() -> None:
-    """There is no 02:30 in Berlin on 29 March 2026."""
-    assert len(ticks("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00", "2026-03-30T12:00")) == 2
+@pytest.mark.parametrize("cron", ["30 2 * * *", "0 30 2 * * *"])
+def test_a_time_that_clocks_skip_fires_at_the_first_moment_after_the_gap(cron: str) -> None:
+    """There is no 02:30 in Berlin on 29 March 2026; 03:00 there is 01:00 UTC."""
+    assert ticks(cron, "Europe/Berlin", "2026-03-28T12:00", "2026-03-30T12:00") == ["29 01:00", "30 00:30"]
+
+
+def test_a_day_that_begins_after_midnight_is_a_day() -> None:
+    """In Santiago, 6 September 2026 begins at 01:00, which is 04:00 UTC."""
+    for cron in ("0 0 1 6 9 *", "0 1 6 9 *", "0 0 6 9 *", "0 0 0 6 9 *"):
+        assert next_tick(cron, "America/Santiago", at("2026-09-01T00:00")) == at("2026-09-06T04:00")
+
+
+def test_a_schedule_with_a_star_follows_the_clock_through_its_changes() -> None:
+    """As in Debian's cron: an hour that is skipped has no ticks, one that happens twice has them twice."""
+    assert ticks("*/15 2 * * *", "Europe/Berlin", "2026-03-29T00:00", "2026-03-29T22:00") == []
+    assert ticks("*/30 2 * * *", "Europe/Berlin", "2026-10-24T23:00", "2026-10-25T22:00") == [
+        "25 00:00",
+        "25 00:30",
+        "25 01:00",
+        "25 01:30",
+    ]
 
 
 def test_a_tick_every_quarter_of_an_hour_goes_on_through_the_hour_that_happens_twice() -> None:

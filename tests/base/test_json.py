@@ -91,7 +91,7 @@ def test_whole_numbers_of_any_size_are_read_exactly() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_json_cannot_say_is_written_as_null(value: float) -> None:
+def test_what_json_cannot_represent_is_written_as_null(value: float) -> None:
     assert write_json([value]) == b"[null]"
 
 

@@ -65,12 +65,12 @@ NAMES = st.text("ab.>", max_size=8)
 @example("*a*.*.b*", "aa.a.b.a.bb")
 def test_a_pattern_means_what_its_plain_definition_means(pattern: str, name: str) -> None:
     """Against a regular expression that says it plainly, and may take for ever."""
-    said = r"\.".join(
+    expected = r"\.".join(
         "[^.]+" if token == "*" else ".*".join(re.escape(piece) for piece in token.split("*"))
         for token in pattern.split(".")
     )
 
-    assert matches(pattern, name) is (re.fullmatch(said, name, re.DOTALL) is not None)
+    assert matches(pattern, name) is (re.fullmatch(expected, name, re.DOTALL) is not None)
 
 
 @given(st.text("ab.*>", min_size=1, max_size=8), NAMES)

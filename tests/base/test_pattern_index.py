@@ -7,22 +7,22 @@ from hypothesis import strategies as st
 from ironflow.base.pattern import matches
 from ironflow.base.pattern_index import PatternIndex
 
-WORDS = st.sampled_from(["a", "b", "ab", "*", "a*", "c"])
+TOKENS = st.sampled_from(["a", "b", "ab", "*", "a*", "c"])
 PATTERNS = st.builds(
-    lambda words, rest: ".".join(words + ([">"] if rest else [])),
-    st.lists(WORDS, min_size=1, max_size=4),
+    lambda tokens, rest: ".".join(tokens + ([">"] if rest else [])),
+    st.lists(TOKENS, min_size=1, max_size=4),
     st.booleans(),
 )
 NAMES = st.lists(st.sampled_from(["a", "b", "ab", "c", "abc"]), min_size=1, max_size=5)
 
 
 @given(st.lists(PATTERNS, max_size=20), st.lists(PATTERNS, max_size=5), NAMES)
-def test_a_name_finds_exactly_the_patterns_that_match_it(patterns: list[str], gone: list[str], name: list[str]):
+def test_a_name_finds_exactly_the_patterns_that_match_it(patterns: list[str], removed: list[str], name: list[str]):
     index: PatternIndex[str] = PatternIndex()
     kept = set(patterns)
     for pattern in kept:
         index.add(pattern, pattern)
-    for pattern in gone:
+    for pattern in removed:
         if pattern in kept:
             kept.discard(pattern)
             index.remove(pattern, pattern)
@@ -55,7 +55,7 @@ def test_an_emptied_index_keeps_nothing():
         ("function.my.fraud.>", False),
     ],
 )
-def test_a_part_with_dots_is_one_word_of_a_pattern_or_named_in_full(pattern: str, fits: bool):
+def test_a_part_with_dots_is_one_token_of_a_pattern_or_named_in_full(pattern: str, fits: bool):
     index: PatternIndex[str] = PatternIndex()
     index.add(pattern, "found")
 

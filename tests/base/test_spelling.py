@@ -310,9 +310,9 @@ def test_a_payload_that_is_no_object_is_sent_under_both_of_its_names_on_rpc(payl
 @pytest.mark.parametrize(("payload", "key"), [('{"a":1}', "data"), ("[1]", "dataValue"), ("null", "dataValue")])
 def test_for_generated_readers_a_payload_has_one_name(payload: str, key: str) -> None:
     parcel = Parcel(parcel_id="p", data=msgspec.Raw(payload.encode()))
-    told = written(parcel, "camel", rpc=True, twins="value")
+    sent = written(parcel, "camel", rpc=True, twins="value")
 
-    assert {name: told[name] for name in ("data", "dataValue") if name in told} == {key: json.loads(payload)}
+    assert {name: sent[name] for name in ("data", "dataValue") if name in sent} == {key: json.loads(payload)}
 
 
 def test_a_field_of_one_wire_is_not_sent_on_the_other() -> None:

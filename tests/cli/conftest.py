@@ -1,4 +1,4 @@
-"""What tests of the command line share: a working folder, and one real server with one real worker."""
+"""Fixtures of the command line tests: a working folder, and one real server with one real worker."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -24,13 +24,16 @@ tried = set()
 @function("greet", on="visitor.arrived", description="Says hello.")
 async def greet(ctx, visitor: dict):
     name = await ctx.step.run("look up", str.title, visitor["name"])
-    return await ctx.step.run("compose", lambda: {"said": f"Hello {name}"})
+    return await ctx.step.run("compose", lambda: {"greeting": f"Hello {name}"})
 
 
 @function("fail", on="visitor.refused", retry=Retry(max_attempts=1))
 async def fail(ctx):
     def refuse():
+        ctx.logger.warning("the door does not open", extra={"door": 7})
         raise NonRetryableError("the door is shut")
+
+    ctx.logger.info("a visitor")
 
     await ctx.step.run("knock", refuse)
 
@@ -73,7 +76,7 @@ async def slow(ctx):
     await ctx.step.sleep("a nap", "10m")
 
 
-@function("gather", on="visitor.moved", debounce=Debounce("1h", key="who"))
+@function("gather", on="visitor.moved", debounce=Debounce("1h", key="visitor"))
 async def gather(ctx):
     pass
 
@@ -92,8 +95,8 @@ functions = [greet, fail, stumble, rest, add, ask, host, slow, gather, balk]
 '''
 
 
-class Heard(NamedTuple):
-    """What a command answered."""
+class Result(NamedTuple):
+    """The result of a command."""
 
     code: int
     out: str
@@ -104,12 +107,12 @@ class Heard(NamedTuple):
         return msgspec.json.decode(self.out)
 
 
-Run = Callable[..., Heard]
+Run = Callable[..., Result]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder; modules imported from it are forgotten after the test."""
+    """A working folder; modules imported from it are unloaded after the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(sys.modules)
@@ -151,10 +154,17 @@ def worker(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 def ironflow(server: str, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command against the server."""
 
-    def run(*words: str) -> Heard:
+    def run(*arguments: str) -> Result:
         capsys.readouterr()
-        code = run_command([*words, "--url", server])
+        code = run_command([*arguments, "--url", server])
         out, err = capsys.readouterr()
-        return Heard(code, out, err)
+        return Result(code, out, err)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _no_stored_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys that a developer has stored are not those of the tests."""
+    monkeypatch.setenv("IRONFLOW_CONFIG_DIR", str(tmp_path / "settings"))
+    monkeypatch.delenv("IRONFLOW_API_KEY", raising=False)

@@ -15,13 +15,13 @@ def group(ironflow):
     return name
 
 
-def settle(server, name, word, count=1):
-    """Takes events as a member and says that of each; their ids."""
+def settle(server, name, verb, count=1):
+    """Receives events as a member and settles each with `verb`; returns their ids."""
     with Client(server) as client:
         events = client.consumer_groups.join(name)
         found = [next(events) for _ in range(count)]
         for event in found:
-            getattr(event, word)()
+            getattr(event, verb)()
         events.close()
         return [event.id for event in found]
 
@@ -52,16 +52,29 @@ def test_dead_letters_are_shown_replayed_and_purged(ironflow, server, group):
     shown = ironflow("group", "dead", group)
     assert [each in shown.out for each in (*ids, '{"n": 1}', "terminated by the consumer")] == [True] * 4
     assert ironflow("group", "replay", group).code == 2
-    assert ironflow("group", "replay", group, ids[0]).out == "1 to be delivered again\n"
-    assert ironflow("group", "purge", group, "--reason", "nothing of the kind").out == "0 forgotten\n"
-    assert ironflow("group", "purge", group, "--all").out == "1 forgotten\n"
+    assert ironflow("group", "replay", group, ids[0]).out == "1 dead letters will be redelivered\n"
+    assert ironflow("group", "purge", group, "--reason", "nothing of the kind").out == "0 dead letters deleted\n"
+    assert ironflow("group", "purge", group, "--all").out == "1 dead letters deleted\n"
     assert settle(server, group, "ack") == [ids[0]]
     assert ironflow("group", "dead", group, "--json").json["dead_letters"] == []
 
 
-def test_topics_tell_what_was_published_and_who_reads_it(ironflow, group):
+def test_topics_show_their_messages_and_their_groups(ironflow, group):
     ironflow("topic", "publish", group)
     assert f"{group}  " in ironflow("topic", "list").out
     stats = ironflow("topic", "stats", group, "--json").json
     assert (stats["message_count"], stats["consumer_count"], stats["lag"]) == (1, 1, 1)
     assert "lag             1\n" in ironflow("topic", "stats", group).out
+
+
+def test_a_member_shows_its_events_and_acks_them(ironflow, server, group):
+    with Client(server) as client:
+        for number in range(2):
+            client.publish(group, {"n": number})
+
+    result = ironflow("group", "join", group, "--count", "2")
+
+    assert [line.split()[-1] for line in result.out.splitlines()] == ['{"n":0}', '{"n":1}']
+    found = ironflow("group", "get", group, "--json").json
+    assert (found["in_flight"], found["waiting"], found["lag"]) == (0, 0, 0)
+    assert ironflow("group", "join", "nothing-of-the-kind").code == 4

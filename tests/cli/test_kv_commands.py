@@ -44,7 +44,7 @@ def test_compare_and_set_refuses_with_exit_code_5(ironflow, bucket):
     assert ironflow("kv", "put", bucket, "n", "2", "--if-revision", "1").code == 0
 
 
-def test_the_history_tells_of_puts_and_deletes(ironflow, bucket):
+def test_the_history_shows_puts_and_deletes(ironflow, bucket):
     ironflow("kv", "put", bucket, "k", "one")
     ironflow("kv", "put", bucket, "k", "two")
     ironflow("kv", "delete", bucket, "k")
@@ -56,7 +56,7 @@ def test_the_history_tells_of_puts_and_deletes(ironflow, bucket):
     assert ironflow("kv", "get", bucket, "k").code == 4
 
 
-def test_purging_leaves_nothing(ironflow, bucket):
+def test_purging_deletes_the_history(ironflow, bucket):
     ironflow("kv", "put", bucket, "k", "one")
 
     assert ironflow("kv", "delete", bucket, "k", "--purge").out == "purged k\n"
@@ -87,7 +87,7 @@ def test_buckets_show_their_settings(ironflow):
     assert "1 MiB" in shown
 
 
-def test_a_bucket_is_deleted_only_when_that_is_meant(ironflow, bucket):
+def test_a_bucket_is_deleted_only_with_confirmation(ironflow, bucket):
     ironflow("kv", "put", bucket, "k", "x")
 
     hesitant = ironflow("kv", "delete-bucket", bucket)
@@ -98,24 +98,24 @@ def test_a_bucket_is_deleted_only_when_that_is_meant(ironflow, bucket):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("arguments", "code", "text"),
     [
-        (["kv", "get", "no-such-bucket", "k"], 4, "There is no bucket 'no-such-bucket'"),
+        (["kv", "get", "no-such-bucket", "k"], 4, "bucket not found"),
         (["kv", "create-bucket", "no spaces"], 2, "is no bucket name"),
         (["kv", "create-bucket", "b", "--history", "65"], 2, "history"),
-        (["kv", "delete-bucket", "no-such-bucket", "--yes"], 4, "There is no bucket"),
+        (["kv", "delete-bucket", "no-such-bucket", "--yes"], 4, "bucket not found"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(ironflow, words, code, said):
-    heard = ironflow(*words)
+def test_an_error_is_one_line(ironflow, arguments, code, text):
+    result = ironflow(*arguments)
 
-    assert (heard.code, heard.out) == (code, "")
-    assert said in heard.err
-    assert heard.err.count("\n") == 1
+    assert (result.code, result.out) == (code, "")
+    assert text in result.err
+    assert result.err.count("\n") == 1
 
 
 def test_creating_a_bucket_twice_is_refused(ironflow, bucket):
-    heard = ironflow("kv", "create-bucket", bucket)
+    result = ironflow("kv", "create-bucket", bucket)
 
-    assert heard.code == 5
-    assert "exists already" in heard.err
+    assert result.code == 5
+    assert "exists already" in result.err

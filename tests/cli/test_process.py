@@ -1,4 +1,4 @@
-"""Interrupting a command that goes on for long."""
+"""Interruption of long commands."""
 
 import contextlib
 import signal
@@ -13,7 +13,7 @@ KINDS = [signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.mark.parametrize("number", KINDS)
-def test_a_signal_is_raised_where_it_comes_and_handled_as_before_afterwards(number):
+def test_a_signal_is_raised_at_once_and_its_former_handler_is_restored(number):
     before = signal.getsignal(number)
 
     def work():
@@ -27,7 +27,7 @@ def test_a_signal_is_raised_where_it_comes_and_handled_as_before_afterwards(numb
 
 
 @pytest.mark.parametrize("number", KINDS)
-def test_a_signal_that_came_where_errors_are_borne_is_told_of_at_the_next_look_and_at_the_end(number):
+def test_a_signal_inside_an_error_tolerant_block_is_raised_at_the_next_check_and_at_the_end(number):
     looked = []
 
     def work():

@@ -12,7 +12,7 @@ from ironflow.features.projections import contract
 
 @pytest.fixture
 def name(ironflow, server):
-    """A projection of two events, of which one is saved."""
+    """A projection of two events; one of them is saved."""
     name, event = f"totals-{uuid.uuid4().hex[:8]}", f"order.{uuid.uuid4().hex[:8]}"
     with sync.Client(server) as client:
         for n in (1, 2):
@@ -30,18 +30,31 @@ def json_of(value):
     return Json(json.dumps(value).encode())
 
 
-def test_a_projection_is_listed_shown_and_told_about(ironflow, name):
+def test_a_projection_is_listed_and_shown_with_its_status(ironflow, name):
     assert name in ironflow("projection", "list").out
     assert ironflow("projection", "get", name, "--json").json["state"]["state"] == {"count": 1}
     assert json.loads(ironflow("projection", "get", name).out) == {"count": 1}
+    before = ironflow("projection", "get", name, "--as-of", "10m")
+    assert (before.code, before.out) == (0, "")
+    assert ironflow("projection", "get", name, "--as-of", "soon").code == 2
     assert ironflow("projection", "status", name, "--json").json["lag"] == 1
     assert ironflow("projection", "partitions", name).out == "__global__\n"
+
+
+def test_a_state_that_was_not_recorded_is_answered_with_the_one_kept_before_it(ironflow, name):
+    # The second event came before that time, and is not saved.
+    result = ironflow("projection", "get", name, "--as-of", "0s")
+
+    assert (result.code, json.loads(result.out)) == (0, {"count": 1})
+    assert "the last state kept before it, of 20" in result.err
+    answer = ironflow("projection", "get", name, "--as-of", "0s", "--json").json
+    assert (answer["recorded"], answer["state"]["state"]) == (False, {"count": 1})
 
 
 def test_a_projection_is_paused_resumed_rebuilt_cancelled_and_deleted(ironflow, name):
     assert ironflow("projection", "pause", name).out == f"{name} is paused\n"
     assert ironflow("projection", "resume", name).out == f"{name} is active\n"
-    assert ironflow("projection", "rebuild", name, "--dry-run").out == "2 events would be looked at\n"
+    assert ironflow("projection", "rebuild", name, "--dry-run").out == "2 events would be read\n"
     assert ironflow("projection", "rebuild", name).out == f"{name} is rebuilding: 2 events\n"
     assert "0 of 2 events (0%)" in ironflow("projection", "status", name).out
     assert ironflow("projection", "rebuild", name).code == 5
@@ -51,8 +64,22 @@ def test_a_projection_is_paused_resumed_rebuilt_cancelled_and_deleted(ironflow, 
     assert ironflow("projection", "status", name).code == 4
 
 
-def test_waiting_for_a_projection_says_whether_it_caught_up(ironflow, name):
+def test_waiting_for_a_projection_shows_whether_it_caught_up(ironflow, name):
     assert ironflow("projection", "wait", name, "--seq", str(1)).code == 0
     late = ironflow("projection", "wait", name, "--timeout", "10ms")
     assert (late.code, "1 events behind" in late.out) == (75, True)
     assert ironflow("projection", "wait", name, "--seq", "1", "--event", "x").code == 2
+
+
+def test_changes_of_a_projection_are_watched(ironflow, name):
+    result = ironflow("projection", "watch", name, "--replay", "1", "--count", "1", "--json")
+
+    change = json.loads(result.out)
+    assert (result.code, change["topic"]) == (0, f"system.projection.{name}.__global__.updated")
+    assert change["data"]["state"] == {"count": 1}
+
+
+def test_a_rebuild_is_cancelled_by_its_published_name(ironflow, name):
+    assert ironflow("projection", "rebuild", name).out == f"{name} is rebuilding: 2 events\n"
+    assert ironflow("projection", "rebuild", "cancel", name).out == f"{name} is active\n"
+    assert ironflow("projection", "rebuild", name, "other").code == 2

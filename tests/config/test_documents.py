@@ -1,4 +1,4 @@
-"""Config documents on either database, over REST as protocol/rest.md section 8 says, and what watchers are told."""
+"""Config documents on either database, over REST as protocol/rest.md section 8 says, and what watchers receive."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,19 +14,19 @@ from ironflow.base.operation import Operation
 from ironflow.features.config import contract as config
 from ironflow.features.config.contract import ConfigNotFound
 from ironflow.features.kv import contract as kv
-from tests.support.house import House
-from tests.support.streams import told
+from tests.support.server import Server
+from tests.support.streams import still_waiting
 
 AT = "2026-01-01T00:00:00Z"
 
 
 @pytest.fixture
-async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with house.http() as client:
+async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    async with server.http() as client:
         yield client
 
 
-async def test_the_life_of_a_document_over_rest(http: httpx.AsyncClient) -> None:
+async def test_a_document_over_rest_from_creation_to_deletion(http: httpx.AsyncClient) -> None:
     path = "/api/v1/config/app"
     missing = await http.get(path)
     assert (missing.status_code, missing.json()["reason"]) == (404, "CONFIG_NOT_FOUND")
@@ -47,8 +47,8 @@ async def test_the_life_of_a_document_over_rest(http: httpx.AsyncClient) -> None
         ]
     }
     for _ in range(2):
-        gone = await http.delete(path)
-        assert (gone.status_code, gone.content) == (204, b"")
+        deleted = await http.delete(path)
+        assert (deleted.status_code, deleted.content) == (204, b"")
     assert (await http.get(path)).status_code == 404
 
 
@@ -67,35 +67,35 @@ async def test_a_condition_that_does_not_hold_changes_nothing(http: httpx.AsyncC
     assert (await http.post(path, json={"a": 2}, headers={"If-Match": '"1"'})).json()["revision"] == 2
 
 
-async def test_patches_of_different_members_made_at_once_all_hold(house: House) -> None:
-    await asyncio.gather(*(house.call(config.patch_config, name="app", data={f"m{n}": n}) for n in range(20)))
+async def test_patches_of_different_members_made_at_once_all_hold(server: Server) -> None:
+    await asyncio.gather(*(server.call(config.patch_config, name="app", data={f"m{n}": n}) for n in range(20)))
 
-    found = await house.call(config.get_config, name="app")
+    found = await server.call(config.get_config, name="app")
     assert _plain(found.data) == {f"m{n}": n for n in range(20)}
 
 
-async def test_documents_belong_to_their_environment(house: House) -> None:
-    await house.call(config.set_config, name="app", data={"a": 1}, env="one")
+async def test_documents_belong_to_their_environment(server: Server) -> None:
+    await server.call(config.set_config, name="app", data={"a": 1}, env="one")
 
     with pytest.raises(ConfigNotFound):
-        await house.call(config.get_config, name="app", env="two")
-    assert (await house.call(config.list_configs, env="two")).configs == []
+        await server.call(config.get_config, name="app", env="two")
+    assert (await server.call(config.list_configs, env="two")).configs == []
 
 
-async def test_documents_are_listed_in_pages(house: House) -> None:
+async def test_documents_are_listed_in_pages(server: Server) -> None:
     for name in ("c", "a", "b"):
-        await house.call(config.set_config, name=name, data={})
+        await server.call(config.set_config, name=name, data={})
 
-    page = await house.call(config.list_configs, limit=2)
+    page = await server.call(config.list_configs, limit=2)
     assert ([each.name for each in page.configs], page.next_cursor) == (["a", "b"], "b")
-    rest = await house.call(config.list_configs, limit=2, cursor="b")
+    rest = await server.call(config.list_configs, limit=2, cursor="b")
     assert ([each.name for each in rest.configs], rest.next_cursor) == (["c"], None)
 
 
-async def test_the_bucket_of_the_documents_is_no_users_bucket(house: House) -> None:
-    await house.call(config.set_config, name="app", data={"a": 1})
+async def test_the_bucket_of_the_documents_is_no_users_bucket(server: Server) -> None:
+    await server.call(config.set_config, name="app", data={"a": 1})
 
-    assert (await house.call(kv.list_buckets)).buckets == []
+    assert (await server.call(kv.list_buckets)).buckets == []
     asked: list[tuple[Operation[Any, Any], dict[str, Any]]] = [
         (kv.get, {"key": "app"}),
         (kv.put, {"key": "app", "value": b"x"}),
@@ -107,21 +107,21 @@ async def test_the_bucket_of_the_documents_is_no_users_bucket(house: House) -> N
     ]
     for operation, more in asked:
         with pytest.raises(NotFound):
-            await house.call(operation, bucket="$config", **more)
-    assert _plain((await house.call(config.get_config, name="app")).data) == {"a": 1}
+            await server.call(operation, bucket="$config", **more)
+    assert _plain((await server.call(config.get_config, name="app")).data) == {"a": 1}
 
 
-async def test_a_watcher_is_told_every_change_and_the_end(house: House) -> None:
-    async with aclosing(house.stream(config.watch_config, name="app")) as frames:
+async def test_a_watcher_receives_every_change_and_the_deletion(server: Server) -> None:
+    async with aclosing(server.stream(config.watch_config, name="app")) as frames:
         first = asyncio.ensure_future(anext(frames))
-        await told(first)
-        await house.call(config.set_config, name="other", data={"x": 1})
-        await house.call(config.set_config, name="app", data={"a": 1})
-        seen = [_told(await first)]
-        await house.call(config.patch_config, name="app", data={"b": 2})
-        seen.append(_told(await anext(frames)))
-        await house.call(config.delete_config, name="app")
-        seen.append(_told(await anext(frames)))
+        await still_waiting(first)
+        await server.call(config.set_config, name="other", data={"x": 1})
+        await server.call(config.set_config, name="app", data={"a": 1})
+        seen = [_fields(await first)]
+        await server.call(config.patch_config, name="app", data={"b": 2})
+        seen.append(_fields(await anext(frames)))
+        await server.call(config.delete_config, name="app")
+        seen.append(_fields(await anext(frames)))
 
     assert seen == [
         ("config_update", "app", {"a": 1}, 2),
@@ -130,24 +130,24 @@ async def test_a_watcher_is_told_every_change_and_the_end(house: House) -> None:
     ]
 
 
-async def test_a_watcher_that_comes_back_is_told_what_it_missed(house: House) -> None:
-    await house.call(config.set_config, name="app", data={"a": 1})
-    await house.call(config.set_config, name="app", data={"a": 2})
+async def test_a_watcher_that_comes_back_receives_what_it_missed(server: Server) -> None:
+    await server.call(config.set_config, name="app", data={"a": 1})
+    await server.call(config.set_config, name="app", data={"a": 2})
 
-    async with aclosing(house.stream(config.watch_config, name="app", after=1)) as frames:
-        assert _told(await anext(frames)) == ("config_update", "app", {"a": 2}, 2)
-
-
-async def test_a_watcher_can_ask_for_the_document_as_it_is_first(house: House) -> None:
-    await house.call(config.set_config, name="app", data={"a": 1})
-
-    async with aclosing(house.stream(config.watch_config, name="app", initial=True)) as frames:
-        assert _told(await anext(frames)) == ("config_update", "app", {"a": 1}, 1)
-        await house.call(config.set_config, name="app", data={"a": 2})
-        assert _told(await anext(frames)) == ("config_update", "app", {"a": 2}, 2)
+    async with aclosing(server.stream(config.watch_config, name="app", after=1)) as frames:
+        assert _fields(await anext(frames)) == ("config_update", "app", {"a": 2}, 2)
 
 
-def _told(frame: config.ConfigFrame) -> tuple[str, str, Any, int]:
+async def test_a_watcher_can_ask_for_the_document_as_it_is_first(server: Server) -> None:
+    await server.call(config.set_config, name="app", data={"a": 1})
+
+    async with aclosing(server.stream(config.watch_config, name="app", initial=True)) as frames:
+        assert _fields(await anext(frames)) == ("config_update", "app", {"a": 1}, 1)
+        await server.call(config.set_config, name="app", data={"a": 2})
+        assert _fields(await anext(frames)) == ("config_update", "app", {"a": 2}, 2)
+
+
+def _fields(frame: config.ConfigFrame) -> tuple[str, str, Any, int]:
     return frame.type, frame.name, None if frame.data is None else _plain(frame.data), frame.revision
 
 

@@ -11,10 +11,10 @@ from ironflow.features.consumer_groups.rules import Group
 from ironflow.log.append import key_of
 from ironflow.log.record import Record
 
-WORDS = st.sampled_from(["a", "b", "ab"])
-NAMES = st.lists(WORDS, min_size=1, max_size=3).map(".".join)
+TOKENS = st.sampled_from(["a", "b", "ab"])
+NAMES = st.lists(TOKENS, min_size=1, max_size=3).map(".".join)
 PATTERNS = st.builds(
-    lambda prefix, words, rest: prefix + ".".join(words + ([">"] if rest else [])),
+    lambda prefix, tokens, rest: prefix + ".".join(tokens + ([">"] if rest else [])),
     st.sampled_from(["", "events:", "topic:", "entity:"]),
     st.lists(st.sampled_from(["a", "b", "*", "a*"]), min_size=1, max_size=3),
     st.booleans(),
@@ -41,13 +41,13 @@ def a_group(number: int, pattern: str, environment: str = "default") -> Group:
 
 
 @given(st.lists(PATTERNS, max_size=20), RECORDS)
-def test_a_ring_names_every_group_that_means_the_record(patterns: list[str], record: Record):
+def test_a_notification_names_every_group_that_matches_the_record(patterns: list[str], record: Record):
     reading = Reading()
     groups = [a_group(number, pattern) for number, pattern in enumerate(patterns)]
     for group in groups:
         reading.add(group)
 
-    meant = {group.id for group in groups if rules.is_meant(group, record)}
+    meant = {group.id for group in groups if rules.is_delivered(group, record)}
 
     assert meant <= set(reading.of(key_of(record)))
     if record.kind != "entity":

@@ -14,9 +14,9 @@ from ironflow.features.consumer_groups.rules import (
     SPENT,
     TERMINATED,
     Ack,
-    Bury,
     Delivery,
     Done,
+    GiveUp,
     Group,
     Left,
     Nak,
@@ -40,15 +40,15 @@ def delivery(attempt: int) -> Delivery:
 REDELIVERY: list[tuple[int, Outcome, Verdict]] = [
     (1, Ack(), Done()),
     (4, Ack(), Done()),
-    (1, Term(), Bury(TERMINATED)),
+    (1, Term(), GiveUp(TERMINATED)),
     (1, Nak(), Redeliver(NOW + 5_000, 1)),
     (3, Nak(0), Redeliver(NOW, 3)),
     (3, Nak(250), Redeliver(NOW + 250, 3)),
-    (4, Nak(250), Bury(f"{SPENT}: rejected by the consumer")),
-    (1, TimedOut(), Redeliver(NOW, 1)),
-    (4, TimedOut(), Bury(f"{SPENT}: not acknowledged in time")),
+    (4, Nak(250), GiveUp(f"{SPENT}: rejected by the consumer")),
+    (1, TimedOut(), Redeliver(NOW + 5_000, 1)),
+    (4, TimedOut(), GiveUp(f"{SPENT}: not acknowledged in time")),
     (2, Left(), Redeliver(NOW, 2)),
-    (4, Left(), Bury(f"{SPENT}: the consumer was lost")),
+    (4, Left(), GiveUp(f"{SPENT}: the consumer was lost")),
     # What never went out is no attempt.
     (4, Left(was_sent=False), Redeliver(NOW, 3)),
 ]
@@ -59,9 +59,9 @@ def test_a_delivery_is_done_tried_again_or_dead(attempt: int, outcome: Outcome, 
     assert rules.decide_redelivery(delivery(attempt), outcome, GROUP, NOW) == verdict
 
 
-def test_a_group_without_redeliveries_buries_at_the_first_rejection():
+def test_without_redeliveries_the_first_rejection_makes_a_dead_letter():
     group = replace(GROUP, max_redeliveries=0)
-    assert rules.decide_redelivery(delivery(1), Nak(), group, NOW) == Bury(f"{SPENT}: rejected by the consumer")
+    assert rules.decide_redelivery(delivery(1), Nak(), group, NOW) == GiveUp(f"{SPENT}: rejected by the consumer")
 
 
 ACKS: list[tuple[AckType | None, int | None, object]] = [
@@ -121,7 +121,7 @@ def test_only_a_full_group_that_drops_passes_events_over(config: dict[str, Any],
 
 
 @pytest.mark.parametrize(
-    ("rooms", "limit", "given"),
+    ("features", "limit", "given"),
     [
         ([], 5, []),
         ([("a", 3)], 5, ["a", "a", "a"]),
@@ -130,8 +130,8 @@ def test_only_a_full_group_that_drops_passes_events_over(config: dict[str, Any],
         ([("a", 0), ("b", 2)], 9, ["b", "b"]),
     ],
 )
-def test_members_take_turns_as_long_as_they_have_room(rooms: list[tuple[str, int]], limit: int, given: list[str]):
-    assert rules.shares(rooms, limit) == given
+def test_members_take_turns_as_long_as_they_have_feature(features: list[tuple[str, int]], limit: int, given: list[str]):
+    assert rules.shares(features, limit) == given
 
 
 def record(name: str = "mail", kind: Any = "topic", **more: Any) -> Record:
@@ -158,10 +158,10 @@ def record(name: str = "mail", kind: Any = "topic", **more: Any) -> Record:
     ],
 )
 def test_a_group_delivers_what_fits_pattern_namespace_and_filter(config: dict[str, Any], found: Record, meant: bool):
-    assert rules.is_meant(replace(GROUP, **config), found) is meant
+    assert rules.is_delivered(replace(GROUP, **config), found) is meant
 
 
-def test_what_a_new_group_does_not_say_has_its_default():
+def test_fields_left_out_of_a_new_group_have_defaults():
     group = rules.decide_creation("cg_1", "default", contract.CreateGroup(name="g", pattern="order.*"), 7, NOW)
     assert group == Group(
         id="cg_1",
@@ -175,6 +175,7 @@ def test_what_a_new_group_does_not_say_has_its_default():
         max_inflight=100,
         max_redeliveries=3,
         redeliver_delay_ms=5_000,
+        ack_wait_ms=30_000,
         metadata=None,
         status="active",
         position=7,
@@ -201,6 +202,8 @@ BAD: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"max_inflight": -1}, InvalidGroup),
     ({"max_redeliveries": -1}, InvalidGroup),
     ({"redeliver_delay_ms": contract.DELAY_MS_MAX + 1}, InvalidGroup),
+    ({"ack_wait_ms": contract.DELAY_MS_MAX + 1}, InvalidGroup),
+    ({"ack_wait_ms": -1}, InvalidGroup),
     ({"metadata": msgspec.Raw(b"[1]")}, InvalidGroup),
 ]
 
@@ -249,22 +252,3 @@ def test_an_update_changes_what_the_mask_names_or_what_is_given(
 def test_updates_that_cannot_be_are_refused(given: contract.GroupChange, mask: str, refusal: type[Exception]):
     with pytest.raises(refusal):
         rules.decide_update(GROUP, given, mask, NOW)
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        contract.ChooseDeadLetters(name="g"),
-        contract.ChooseDeadLetters(name="g", all=True, reason="x"),
-        contract.ChooseDeadLetters(name="g", all=True, event_ids=["x"]),
-    ],
-)
-def test_dead_letters_are_chosen_by_something_or_all_of_them(request_: contract.ChooseDeadLetters):
-    with pytest.raises(InvalidGroup):
-        rules.check_choice(request_)
-
-
-@pytest.mark.parametrize("cursor", ["x", "-1", "9" * 19, "¹"])
-def test_cursors_that_are_none_are_refused(cursor: str):
-    with pytest.raises(InvalidGroup):
-        rules.dead_cursor(cursor)

@@ -1,4 +1,4 @@
-"""Creating, changing, listing and deleting groups, over the waist and over the wires."""
+"""Creating, changing, listing and deleting groups, through dispatch and over every wire."""
 
 from typing import Any
 
@@ -13,27 +13,27 @@ from tests.support.work import Work
 RPC = "/ironflow.v1.PubSubService/"
 
 
-async def test_a_group_is_created_once_in_its_namespace(house: Work):
-    made = await a_group(house)
-    elsewhere = await a_group(house, namespace="shop")
+async def test_a_group_is_created_once_in_its_namespace(server: Work):
+    made = await a_group(server)
+    elsewhere = await a_group(server, namespace="shop")
     with pytest.raises(GroupExists, match="namespace 'default' of environment 'default'"):
-        await a_group(house)
+        await a_group(server)
 
     assert made.id.startswith("cg_")
     assert made.id != elsewhere.id
-    found = await house.call(contract.get, name="billing")
+    found = await server.call(contract.get, name="billing")
     assert (found.id, found.position, found.member_count) == (made.id, 0, 0)
 
 
-async def test_groups_are_listed_by_namespace_and_name_in_pages(house: Work):
+async def test_groups_are_listed_by_namespace_and_name_in_pages(server: Work):
     for name in ("b", "a", "c"):
-        await a_group(house, name)
-    await a_group(house, "z", namespace="aaa")
-    await a_group(house, "other", env="staging")
-    await house.call(contract.patch, name="b", status="paused")
+        await a_group(server, name)
+    await a_group(server, "z", namespace="aaa")
+    await a_group(server, "other", env="staging")
+    await server.call(contract.patch, name="b", status="paused")
 
     async def listed(**asked: Any) -> tuple[list[str], int, str | None]:
-        page = await house.call(contract.list_, **asked)
+        page = await server.call(contract.list_, **asked)
         return [each.name for each in page.groups], page.total_count, page.next_cursor
 
     assert await listed() == (["z", "a", "b", "c"], 4, None)
@@ -44,38 +44,38 @@ async def test_groups_are_listed_by_namespace_and_name_in_pages(house: Work):
     assert await listed(status="deleted") == ([], 0, None)
 
 
-async def test_a_deleted_group_is_gone_with_all_it_had_and_its_name_begins_anew(house: Work):
-    first = await a_group(house)
-    await publish(house, 3)
-    await house.call(contract.delete, name="billing")
+async def test_deleting_a_group_deletes_its_deliveries_and_frees_its_name(server: Work):
+    first = await a_group(server)
+    await publish(server, 3)
+    await server.call(contract.delete, name="billing")
     with pytest.raises(GroupNotFound):
-        await house.call(contract.delete, name="billing")
+        await server.call(contract.delete, name="billing")
 
-    second = await a_group(house)
-    found = await house.call(contract.get, name="billing")
+    second = await a_group(server)
+    found = await server.call(contract.get, name="billing")
     assert (second.id != first.id, found.lag) == (True, 0)
 
 
-async def test_an_update_by_mask_changes_those_fields(house: Work):
-    await a_group(house)
+async def test_an_update_by_mask_changes_those_fields(server: Work):
+    await a_group(server)
     group = {"name": "billing", "max_inflight": 7, "metadata": {"team": "x"}, "status": "active"}
-    updated = await house.call(contract.update, group=group, update_mask="maxInflight,metadata")
+    updated = await server.call(contract.update, group=group, update_mask="maxInflight,metadata")
 
     assert (updated.max_inflight, bytes(updated.metadata or b"")) == (7, b'{"team":"x"}')
     with pytest.raises(InvalidGroup, match="'name' cannot be updated"):
-        await house.call(contract.update, group=group, update_mask="name")
+        await server.call(contract.update, group=group, update_mask="name")
     with pytest.raises(GroupNotFound):
-        await house.call(contract.update, group={"name": "none"})
+        await server.call(contract.update, group={"name": "none"})
 
 
-async def test_existing_clients_create_get_list_and_delete_groups_over_rpc(house: Work):
-    async with house.http() as client:
+async def test_existing_clients_create_get_list_and_delete_groups_over_rpc(server: Work):
+    async with server.http() as client:
         body = {"name": "billing", "pattern": "order.*", "ackMode": "ACK_MODE_MANUAL", "maxInflight": 7}
         created = await client.post(RPC + "CreateConsumerGroup", json=body)
         again = await client.post(RPC + "CreateConsumerGroup", json=body)
         found = await client.post(RPC + "GetConsumerGroup", json={"name": "billing"})
         listed = await client.post(RPC + "ListConsumerGroups", json={"limit": 0})
-        gone = await client.post(RPC + "DeleteConsumerGroup", json={"namespace": "default", "name": "billing"})
+        deleted = await client.post(RPC + "DeleteConsumerGroup", json={"namespace": "default", "name": "billing"})
 
     group = msgspec.json.decode(created.content)
     assert created.status_code == 200
@@ -95,15 +95,15 @@ async def test_existing_clients_create_get_list_and_delete_groups_over_rpc(house
     assert msgspec.json.decode(found.content) == group
     assert (again.status_code, msgspec.json.decode(again.content)["code"]) == (409, "already_exists")
     assert msgspec.json.decode(listed.content) == {"groups": [group], "totalCount": 1}
-    assert (gone.status_code, gone.content) == (200, b"{}")
+    assert (deleted.status_code, deleted.content) == (200, b"{}")
 
 
-async def test_groups_and_dead_letters_over_rest(house: Work):
-    async with house.http() as client:
+async def test_groups_and_dead_letters_over_rest(server: Work):
+    async with server.http() as client:
         made = await client.post("/api/v1/consumer-groups", json={"name": "billing", "pattern": "topic:mail"})
         patched = await client.patch("/api/v1/consumer-groups/billing", json={"ack_mode": "manual", "filter": "n:0"})
-        member = await join(house, "billing")
-        (sent, _) = await publish(house, 2)
+        member = await join(server, "billing")
+        (sent, _) = await publish(server, 2)
         (event,) = await member.take(1)
         body = {"consumer_id": event.subscription_id, "event_id": event.event_id, "ack_type": "term"}
         acked = await client.post("/api/v1/consumer-groups/ack", json=body)
@@ -112,12 +112,12 @@ async def test_groups_and_dead_letters_over_rest(house: Work):
         nothing = await client.post("/api/v1/consumer-groups/billing/dead-letters/replay", json={})
         again = await client.post("/api/v1/consumer-groups/billing/dead-letters/replay", json={"event_ids": [sent]})
         assert [each.event_id for each in await member.take(1)] == [sent]
-        gone = await client.delete("/api/v1/consumer-groups/billing")
+        deleted = await client.delete("/api/v1/consumer-groups/billing")
         missing = await client.get("/api/v1/consumer-groups/billing?namespace=shop")
 
     assert (made.status_code, patched.status_code, acked.status_code) == (201, 200, 200)
-    told = msgspec.json.decode(found.content)
-    assert {key: told[key] for key in ("filter_expr", "lag", "in_flight", "waiting", "dead_letters", "dropped")} == {
+    answer = msgspec.json.decode(found.content)
+    assert {key: answer[key] for key in ("filter_expr", "lag", "in_flight", "waiting", "dead_letters", "dropped")} == {
         "filter_expr": "n:0",
         "lag": 0,
         "in_flight": 0,
@@ -128,6 +128,6 @@ async def test_groups_and_dead_letters_over_rest(house: Work):
     (letter,) = msgspec.json.decode(dead.content)["dead_letters"]
     assert (letter["event_id"], letter["sequence"], letter["attempts"], letter["data"]) == (sent, 1, 1, {"n": 0})
     assert (nothing.status_code, msgspec.json.decode(again.content)) == (400, {"count": 1})
-    assert (gone.status_code, missing.status_code) == (204, 404)
+    assert (deleted.status_code, missing.status_code) == (204, 404)
     with pytest.raises(GroupNotFound):
         await member.take(1)

@@ -1,4 +1,4 @@
-"""The client's words for run controls, bulk jobs and gathered events, over HTTP with a server in this process."""
+"""The client's methods for run controls, bulk jobs and gathered events, over HTTP with a server in this process."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +10,8 @@ from ironflow.engine.errors import RunNotPaused, RunNotResumable, StepNotFound
 from ironflow.features.bulk.contract import InvalidBulk
 from ironflow.features.debounces.contract import DebounceNotFound
 from ironflow.features.runs.contract import RunStatus
-from ironflow.sdk.client import Client
-from tests.support.house import open_house
+from ironflow.sdk.client.client import Client
+from tests.support.server import open_server
 from tests.support.wire import Wire
 from tests.support.work import Work, step
 from tests.support.yields import invokes, waits_for
@@ -21,19 +21,19 @@ FINAL = {"message": "no", "code": "NO", "retryable": False}
 
 @pytest.fixture
 async def both(tmp_path: Path) -> AsyncIterator[tuple[Work, Client]]:
-    async with open_house(Work, str(tmp_path / "ironflow.db")) as house:
-        client = Client("http://house", transport=Wire(house))
-        yield house, client
+    async with open_server(Work, str(tmp_path / "ironflow.db")) as server:
+        client = Client("http://server", transport=Wire(server))
+        yield server, client
         await client.close()
 
 
 async def test_a_run_is_paused_repaired_and_resumed(both: tuple[Work, Client]):
-    house, client = both
-    run = await house.a_run()
-    job = await house.claim()
+    server, client = both
+    run = await server.a_run()
+    job = await server.claim()
     broken = step(job, "charge", error={"message": "declined", "retryable": False})
     assert await client.runs.pause(run.id) == "pause_requested"
-    await house.report(job, "progress", step(job, "price", {"euros": 2**70}), broken)
+    await server.report(job, "progress", step(job, "price", {"euros": 2**70}), broken)
     assert await client.runs.pause(run.id) == "paused"
 
     state = await client.runs.paused_state(run.id)
@@ -55,10 +55,10 @@ async def test_a_run_is_paused_repaired_and_resumed(both: tuple[Work, Client]):
 
 
 async def test_a_failed_run_is_patched_and_retried_from_a_step(both: tuple[Work, Client]):
-    house, client = both
-    run = await house.a_run()
-    job = await house.claim()
-    await house.report(job, "failed", step(job, "price", 1), step(job, "charge", 2), error=FINAL)
+    server, client = both
+    run = await server.a_run()
+    job = await server.claim()
+    await server.report(job, "failed", step(job, "price", 1), step(job, "charge", 2), error=FINAL)
 
     patched = await client.runs.patch_step(f"{run.id}:price:0", [1, None], reason="a discount")
     assert (patched.output, patched.original_output, patched.patched_by) == ([1, None], 1, "api")
@@ -68,27 +68,27 @@ async def test_a_failed_run_is_patched_and_retried_from_a_step(both: tuple[Work,
         await client.runs.resume(run.id)
 
 
-async def test_a_waiting_run_says_why_and_a_parent_lists_its_children(both: tuple[Work, Client]):
-    house, client = both
-    await house.a_function("settle", on=None)
-    run = await house.a_run()
-    job = await house.claim()
-    await house.report(job, "yielded", yielded=waits_for(job, "go"))
+async def test_why_explains_a_waiting_run_and_a_parent_lists_its_children(both: tuple[Work, Client]):
+    server, client = both
+    await server.a_function("settle", on=None)
+    run = await server.a_run()
+    job = await server.claim()
+    await server.report(job, "yielded", yielded=waits_for(job, "go"))
     why = await client.runs.why(run.id)
     assert (why.state, why.reason, why.event) == ("waiting", "wait_event", "go")
 
-    await house.emit("go")
-    job = await house.claim()
-    await house.report(job, "yielded", yielded=invokes(job, "settle"))
+    await server.emit("go")
+    job = await server.claim()
+    await server.report(job, "yielded", yielded=invokes(job, "settle"))
     (child,) = [each async for each in client.runs.list(parent_run_id=run.id)]
     assert (child.function_id, child.parent_run_id) == ("settle", run.id)
 
 
 async def test_many_runs_at_once(both: tuple[Work, Client]):
-    house, client = both
-    await house.a_function()
+    server, client = both
+    await server.a_function()
     for _ in range(3):
-        await house.emit()
+        await server.emit()
     with pytest.raises(InvalidBulk):
         await client.bulk.start("cancel")
     assert (await client.bulk.start("cancel", function_id="charge", dry_run=True)).matched == 3
@@ -96,7 +96,7 @@ async def test_many_runs_at_once(both: tuple[Work, Client]):
     job = await client.bulk.start("cancel", statuses=["pending"], reason="enough")
     with pytest.raises(DeadlineExceeded):
         await client.bulk.wait(job.id, timeout="1ms")
-    await house.loop("bulk")
+    await server.loop("bulk")
     assert (await client.bulk.wait(job.id)).changed == 3
     other = await client.bulk.start("retry", statuses=["failed"])
     assert (await client.bulk.stop(other.id)).status == "stopped"
@@ -105,10 +105,10 @@ async def test_many_runs_at_once(both: tuple[Work, Client]):
 
 
 async def test_gathered_events(both: tuple[Work, Client]):
-    house, client = both
-    await house.a_function(debounce={"period_ms": 60_000, "key": "who"})
-    for who in ("ada", "bob", "ada"):
-        await house.emit(data={"who": who})
+    server, client = both
+    await server.a_function(debounce={"period_ms": 60_000, "key": "name"})
+    for name in ("ada", "bob", "ada"):
+        await server.emit(data={"name": name})
 
     found = [each async for each in client.debounces.list(function_id="charge", page_size=1)]
     assert [(each.key, each.events) for each in found] == [("ada", 2), ("bob", 1)]

@@ -1,1 +1,1 @@
-"""Servers and workers as real processes that die at any moment, and the outside witness of what they did."""
+"""Real servers and workers that are killed at random moments, and a record of what they did outside of Ironflow."""

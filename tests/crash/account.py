@@ -1,36 +1,36 @@
-"""The account that the server has to render: what it recorded against what truly happened."""
+"""Compares what the server recorded with what happened according to the journal."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ironflow import Client
-from ironflow.sdk.views import Event, Run, Step
+from ironflow.sdk.client.views import Event, Run, Step
 from tests.crash.errand_load import Asked
 from tests.crash.errands import ASKED, ATTEMPTS_MAX, NAP, STEPS, Errand
 from tests.crash.journal import Entry
 
 
 @dataclass(frozen=True)
-class Books:
-    """What the server says, read over its API. steps: of each run by name."""
+class Recorded:
+    """What the server recorded, read over its API. steps: of each run by name."""
 
     events: list[Event]
     runs: dict[str, Run]
     steps: dict[str, dict[str, Step]]
 
 
-async def read_books(client: Client) -> Books:
+async def read_recorded(client: Client) -> Recorded:
     events = [event async for event in client.events.list(name=ASKED, page_size=500)]
     runs = {run.id: run async for run in client.runs.list(page_size=500)}
     steps = {run_id: {step.name: step for step in await client.runs.steps(run_id)} for run_id in runs}
-    return Books(events, runs, steps)
+    return Recorded(events, runs, steps)
 
 
-def faults_of_events(books: Books, asked: Asked) -> Iterator[str]:
+def faults_of_events(recorded: Recorded, asked: Asked) -> Iterator[str]:
     """Every acknowledged event is there once with its run; what was never acknowledged is there at most once."""
-    events = {event.id: event for event in books.events}
-    by_number = Counter(event.data["number"] for event in books.events)
+    events = {event.id: event for event in recorded.events}
+    by_number = Counter(event.data["number"] for event in recorded.events)
     for number, times in by_number.items():
         if times > 1:
             yield f"errand {number} was emitted once and recorded {times} times"
@@ -42,38 +42,38 @@ def faults_of_events(books: Books, asked: Asked) -> Iterator[str]:
             yield f"event {emitted.event_id} of errand {number} was acknowledged and lost"
         elif event.data["number"] != number:
             yield f"event {event.id} is errand {event.data['number']}, not {number}"
-        if len(emitted.run_ids) != 1 or emitted.run_ids[0] not in books.runs:
+        if len(emitted.run_ids) != 1 or emitted.run_ids[0] not in recorded.runs:
             yield f"errand {number} was answered with runs {emitted.run_ids}"
     missing = asked.keyed - asked.acknowledged.keys()
     if missing:
         yield f"errands {missing} were never acknowledged"
-    of_events = Counter(run.event_id for run in books.runs.values())
+    of_events = Counter(run.event_id for run in recorded.runs.values())
     if of_events != Counter(events.keys()):
-        yield f"{len(events)} events and {len(books.runs)} runs are not one for one"
+        yield f"{len(events)} events and {len(recorded.runs)} runs are not one for one"
 
 
-def faults_of_runs(books: Books, asked: Asked, journal: list[Entry]) -> Iterator[str]:
-    """Every run ended as its errand says, with the steps and values that were really made."""
-    made: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+def faults_of_runs(recorded: Recorded, asked: Asked, journal: list[Entry]) -> Iterator[str]:
+    """Every run ended as its errand requires, with the steps and values that step bodies produced."""
+    returned: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for entry in journal:
         if entry.kind == "finished":
-            made[entry.run, entry.steps[0]].add(entry.value)
-    for run in books.runs.values():
+            returned[entry.run, entry.steps[0]].add(entry.value)
+    for run in recorded.runs.values():
         errand = asked.asked[run.input["number"]]
-        steps = books.steps[run.id]
+        steps = recorded.steps[run.id]
         yield from (f"run {run.id}: {fault}" for fault in _faults_of_run(run, steps, errand))
         for name in STEPS:
             step = steps.get(name)
-            if step is not None and step.status == "completed" and step.output not in made[run.id, name]:
-                yield f"run {run.id}: step {name} is recorded as {step.output}, which no worker made"
+            if step is not None and step.status == "completed" and step.output not in returned[run.id, name]:
+                yield f"run {run.id}: step {name} is recorded as {step.output}, which no worker returned"
 
 
 def _faults_of_run(run: Run, steps: dict[str, Step], errand: Errand) -> Iterator[str]:
-    done = errand.moods < ATTEMPTS_MAX
+    done = errand.failures < ATTEMPTS_MAX
     if run.status != ("completed" if done else "failed"):
-        yield f"it is {run.status} ({run.error}) and needed {errand.moods} attempts that fail"
-    if run.attempt != min(errand.moods + 1, ATTEMPTS_MAX):
-        yield f"it ended in attempt {run.attempt} and needed {errand.moods} attempts that fail"
+        yield f"it is {run.status} ({run.error}) and needed {errand.failures} attempts that fail"
+    if run.attempt != min(errand.failures + 1, ATTEMPTS_MAX):
+        yield f"it ended in attempt {run.attempt} and needed {errand.failures} attempts that fail"
     if run.ended_at is None:
         yield "it has no end"
     completed = {name for name, step in steps.items() if step.status == "completed"}
@@ -82,11 +82,11 @@ def _faults_of_run(run: Run, steps: dict[str, Step], errand: Errand) -> Iterator
         yield f"its completed steps are {sorted(completed)}"
     outputs = {name: steps[name].output for name in STEPS if name in completed}
     if done and run.output != {"number": errand.number, **outputs}:
-        yield f"its output is {run.output}, its steps made {outputs}"
+        yield f"its output is {run.output}, its steps returned {outputs}"
 
 
 def faults_of_executions(steps: Mapping[str, Mapping[str, Step]], journal: list[Entry]) -> Iterator[str]:
-    """No recorded step is executed again, nothing follows an end, each execution is one worker's.
+    """No recorded step is executed again, no execution follows the end of a run, each execution has one worker.
 
     steps: as the server recorded them, of each run by name.
 
@@ -121,7 +121,7 @@ def _faults_of_executions(entries: list[Entry], nap_ends: float) -> Iterator[str
         if entry.kind == "taken":
             missing = {step for step, execution in recorded.items() if execution < entry.execution} - {*entry.steps}
             if missing:
-                yield f"execution {entry.execution} was not told of the recorded steps {missing}"
+                yield f"execution {entry.execution} was handed out without the recorded steps {missing}"
             if end is not None and entry.execution > end:
                 yield f"execution {entry.execution} was handed out after execution {end} had completed the run"
         if entry.kind == "started":
@@ -129,13 +129,13 @@ def _faults_of_executions(entries: list[Entry], nap_ends: float) -> Iterator[str
             if recorded.get(step, entry.execution) < entry.execution:
                 yield f"step {step} ran in execution {entry.execution}, recorded by execution {recorded[step]}"
             if step == "carry" and entry.at < nap_ends - 1:
-                yield f"it awoke {nap_ends - entry.at:.0f} ms early"
+                yield f"it resumed {nap_ends - entry.at:.0f} ms early"
 
 
 def _repeated(entries: Iterable[Entry]) -> Iterator[tuple[Entry, int]]:
-    """Entries that say the same of the same execution and step more than once."""
-    places: defaultdict[tuple[object, ...], list[Entry]] = defaultdict(list)
+    """Entries of one kind that occur more than once for an execution and step, with their number."""
+    groups: defaultdict[tuple[object, ...], list[Entry]] = defaultdict(list)
     for entry in entries:
         step = entry.steps[0] if entry.kind == "started" else ""
-        places[entry.kind, entry.execution, step].append(entry)
-    return ((same[0], len(same)) for same in places.values() if len(same) > 1)
+        groups[entry.kind, entry.execution, step].append(entry)
+    return ((same[0], len(same)) for same in groups.values() if len(same) > 1)

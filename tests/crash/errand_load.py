@@ -1,4 +1,4 @@
-"""Errands asked for without end, and what the server acknowledged of them."""
+"""A load of errands: what clients emitted, and what the server acknowledged."""
 
 import asyncio
 import itertools
@@ -10,21 +10,20 @@ import msgspec
 
 from ironflow import Client
 from ironflow.errors import IronflowError
-from ironflow.sdk.retries import Retries
-from ironflow.sdk.views import Emitted
+from ironflow.sdk.client.views import Emitted
+from ironflow.sdk.wire.retries import Retries
 from tests.crash.errands import ASKED, ATTEMPTS_MAX, Errand
 
 EMITTERS = 3
-# The pace of the load; nothing waits for it.
+# Upper bound of the random pause between two emits of a client: the pace of the load, not a wait for anything.
 PAUSE_S_MAX = 0.08
 
 
 @dataclass
 class Asked:
-    """asked: every errand that was tried to emit, by number. acknowledged: those that the server answered.
+    """asked: every errand that a client tried to emit, by number. acknowledged: those that the server answered.
 
-    keyed: numbers that were sent with an idempotency key, again and again until they were acknowledged; the others
-    were sent once.
+    keyed: numbers that were sent with an idempotency key, repeatedly until acknowledged; the others were sent once.
     """
 
     asked: dict[int, Errand] = field(default_factory=dict)
@@ -33,7 +32,7 @@ class Asked:
 
 
 class ErrandLoad:
-    """Emits errands from its start to its stop, within a context."""
+    """Emits errands while its context is open, until `stop`."""
 
     def __init__(self, url: str, patient: Client, chance: random.Random) -> None:
         self.asked = Asked()
@@ -55,7 +54,7 @@ class ErrandLoad:
         await self._hasty.close()
 
     async def stop(self) -> Asked:
-        """What was asked and acknowledged, when the last emit has its answer."""
+        """Returns what was asked and acknowledged, after the last emit is answered."""
         self._going = False
         await asyncio.gather(*self._emitting)
         return self.asked
@@ -66,8 +65,8 @@ class ErrandLoad:
             await asyncio.sleep(self._chance.uniform(0, PAUSE_S_MAX))
 
     def _errand(self) -> Errand:
-        moods = self._chance.choices([0, 1, 2, ATTEMPTS_MAX], weights=[70, 18, 6, 6])[0]
-        return Errand(number=next(self._numbers), moods=moods, nap_ms=self._chance.choice([1, 20, 150]))
+        failures = self._chance.choices([0, 1, 2, ATTEMPTS_MAX], weights=[70, 18, 6, 6])[0]
+        return Errand(number=next(self._numbers), failures=failures, nap_ms=self._chance.choice([1, 20, 150]))
 
     async def _emit(self, errand: Errand) -> None:
         number, asked = errand.number, self.asked
@@ -80,5 +79,5 @@ class ErrandLoad:
         try:
             asked.acknowledged[number] = await self._hasty.emit(ASKED, data)
         except IronflowError:
-            # Nobody knows what became of it: it may have been recorded, or not.
+            # The outcome is unknown: the event may have been recorded, or not.
             return

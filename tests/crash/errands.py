@@ -1,12 +1,12 @@
-"""The function that the crashing workers run, and the worker process itself.
+"""The function that the killed workers run, and the worker process itself.
 
     python -m tests.crash.errands URL JOURNAL [setting=value ...]
 
-An errand is: fetch, a nap, carry (which fails on the first `moods` attempts), deliver. Each step tells the journal
-when its body starts and what it returned. Settings: lease_s (heartbeats are sent thrice as often); gate (a path: the
-step `carry` of a process with a gate waits until that file is there); hang (a named pipe: the step `carry` stops the
-whole process until somebody opens it for writing); plain (1: nothing beyond protocol/worker-rest.md is used);
-stream (1: a streaming worker).
+An errand is: fetch, a nap, carry (which fails on the first `failures` attempts), deliver. Each step writes to the
+journal when its body starts and what it returned. Settings: lease_s (heartbeats are sent three times as often); gate (a
+path: the step `carry` waits until that file exists); hang (a named pipe: the step `carry` stops the process until the
+test opens it for writing); plain (1: nothing beyond protocol/worker-rest.md is used); stream (1: a streaming
+worker).
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 
 from ironflow import Retry, function
-from ironflow.sdk.conversation import Conversation
-from ironflow.sdk.pace import Pace
-from ironflow.sdk.streaming import Streaming
+from ironflow.sdk.worker.connection import Connection
+from ironflow.sdk.worker.streaming import StreamingConnection
+from ironflow.sdk.worker.timing import WorkerTiming
 from ironflow.worker import StreamingWorker, Worker
 from tests.crash.journal import Journal
 from tests.crash.until import until
@@ -32,13 +32,15 @@ ERRAND = "errand"
 ATTEMPTS_MAX = 3
 STEPS = ("fetch", "carry", "deliver")
 NAP = "nap"
+# How long a step body takes, so that a kill can hit one; nothing relies on it.
+STEP_S = 0.005
 
 
 class Errand(msgspec.Struct):
-    """number: which one. moods: how many attempts fail; more than ATTEMPTS_MAX - 1 is never done."""
+    """number: which one. failures: how many attempts fail; with ATTEMPTS_MAX or more the run fails."""
 
     number: int
-    moods: int = 0
+    failures: int = 0
     nap_ms: int = 50
 
 
@@ -53,7 +55,7 @@ class Runner:
 
     async def work(self, run: str, execution: int, step: str, fails: bool = False) -> str:
         self.journal.write("started", run, execution, steps=(step,))
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(STEP_S)
         if step == "carry":
             if self._gate is not None:
                 await until(self._gate.exists, "the gate opens")
@@ -62,7 +64,7 @@ class Runner:
                 pipe, self._hang = self._hang, None
                 pipe.open("rb").close()
         if fails:
-            raise RuntimeError(f"{step} is in a bad mood")
+            raise RuntimeError(f"{step} fails as planned")
         value = uuid.uuid4().hex
         self.journal.write("finished", run, execution, steps=(step,), value=value)
         return value
@@ -73,12 +75,12 @@ def errand_function(runner: Runner) -> Any:
 
     @function(ERRAND, on=ASKED, retry=Retry(max_attempts=ATTEMPTS_MAX, initial_delay="50ms"))
     async def errand(ctx: Any, asked: Errand) -> dict[str, Any]:
-        # First of all, before a later execution of this run can reach this process.
+        # Read before the first await: a later execution of this run may reach this process at any time.
         run, execution = ctx.run.id, runner.witness.executions[ctx.run.id]
         fetched = await ctx.step.run("fetch", runner.work, run, execution, "fetch")
         await ctx.step.sleep(NAP, asked.nap_ms / 1000)
         carried = await ctx.step.run(
-            "carry", runner.work, run, execution, "carry", fails=ctx.run.attempt <= asked.moods
+            "carry", runner.work, run, execution, "carry", fails=ctx.run.attempt <= asked.failures
         )
         delivered = await ctx.step.run("deliver", runner.work, run, execution, "deliver")
         return {"number": asked.number, "fetch": fetched, "carry": carried, "deliver": delivered}
@@ -97,8 +99,8 @@ def main(url: str, journal_path: str, *settings: str) -> None:
 
 
 def worker_of(functions: list[Any], url: str, witness: WitnessTransport, given: dict[str, str]) -> Worker:
-    """A worker that reports often and gives up late; `given`: the settings lease_s, plain and stream."""
-    pace = Pace(
+    """A worker that reports often and retries for long; `given`: the settings lease_s, plain and stream."""
+    timing = WorkerTiming(
         heartbeat=float(given.get("lease_s", "90")) / 3,
         checkpoint=0.01,
         reconnect_max=0.2,
@@ -112,7 +114,7 @@ def worker_of(functions: list[Any], url: str, witness: WitnessTransport, given: 
         url=url,
         worker_id=f"crash-{os.getpid()}",
         max_concurrent_jobs=8,
-        pace=pace,
+        timing=timing,
         plain_protocol="plain" in given,
         transport=witness,
     )
@@ -121,12 +123,12 @@ def worker_of(functions: list[Any], url: str, witness: WitnessTransport, given: 
 class WatchedWorker(StreamingWorker):
     """A streaming worker whose streams are opened by its witness."""
 
-    def _conversation(self) -> Conversation:
-        talk = super()._conversation()
-        assert isinstance(talk, Streaming)
+    def _new_connection(self) -> Connection:
+        connection = super()._new_connection()
+        assert isinstance(connection, StreamingConnection)
         assert isinstance(self._transport, WitnessTransport)
-        talk.connect = self._transport.streams()
-        return talk
+        connection.connect = self._transport.streams()
+        return connection
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What truly happened, written down outside of Ironflow: one file to which every process appends whole lines.
+"""What really happened, recorded outside of Ironflow: one file to which every process appends whole lines.
 
-A line written before a `kill -9` is there after it.
+A line written before a `kill -9` survives it.
 """
 
 import os

@@ -1,19 +1,19 @@
-"""The account of journeys, gatherings and ticks: what the server recorded against what was asked and truly happened."""
+"""Compares what the server recorded of journeys, gatherings and cron firings with what was emitted and happened."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ironflow import Client
-from ironflow.sdk.views import Event, Run, Step
+from ironflow.sdk.client.views import Event, Run, Step
 from tests.crash.journal import Entry
-from tests.crash.journey_load import Wishes
+from tests.crash.journey_load import Emissions
 from tests.crash.journeys import ANSWERED, ASKED, BOOK, GATHER, GATHERED, JOURNEY, LEG, STAMPED, TICK, UNDO, Journey
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the server says, read over its API. events: in the order of the log. steps: of each run by name."""
+    """What the server recorded, read over its API. events: in the order of the log. steps: of each run by name."""
 
     events: list[Event]
     runs: dict[str, Run]
@@ -34,35 +34,35 @@ async def read_ledger(client: Client) -> Ledger:
     return Ledger(sorted(events, key=lambda event: event.position), runs, steps)
 
 
-def faults_of_journeys(ledger: Ledger, wishes: Wishes, journal: list[Entry]) -> Iterator[str]:
-    """One run for each journey, which ended as it was to, with values that were really made and events that came."""
-    made: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+def faults_of_journeys(ledger: Ledger, emissions: Emissions, journal: list[Entry]) -> Iterator[str]:
+    """One run for each journey, which ended as planned, with values that step bodies returned and events of the log."""
+    returned: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for entry in journal:
         if entry.kind == "finished":
-            made[entry.run, entry.steps[0]].add(entry.value)
-    if Counter(event.data["number"] for event in ledger.named(ASKED)) != Counter(wishes.journeys.keys()):
-        yield "journeys that were asked for and events that were recorded are not one for one"
-    for number, emitted in wishes.acknowledged.items():
+            returned[entry.run, entry.steps[0]].add(entry.value)
+    if Counter(event.data["number"] for event in ledger.named(ASKED)) != Counter(emissions.journeys.keys()):
+        yield "emitted journeys and recorded events do not correspond one to one"
+    for number, emitted in emissions.acknowledged.items():
         if len(emitted.run_ids) != 1 or emitted.run_ids[0] not in ledger.runs:
             yield f"journey {number} was answered with runs {emitted.run_ids}"
-    if Counter(run.input["number"] for run in ledger.of(JOURNEY)) != Counter(wishes.journeys.keys()):
-        yield "journeys and their runs are not one for one"
+    if Counter(run.input["number"] for run in ledger.of(JOURNEY)) != Counter(emissions.journeys.keys()):
+        yield "journeys and runs do not correspond one to one"
     children: defaultdict[str | None, list[Run]] = defaultdict(list)
     for run in ledger.of(LEG):
         children[run.parent_run_id].append(run)
     if set(children) - {run.id for run in ledger.of(JOURNEY)}:
         yield "there are legs without a journey"
     for run in ledger.of(JOURNEY):
-        told = _Told(ledger, run, wishes.journeys[run.input["number"]], children[run.id])
-        yield from (f"run {run.id}: {fault}" for fault in told.faults())
+        outcome = _Outcome(ledger, run, emissions.journeys[run.input["number"]], children[run.id])
+        yield from (f"run {run.id}: {fault}" for fault in outcome.faults())
         for name, step in ledger.steps[run.id].items():
-            if name in (BOOK, "ask", UNDO) and step.output not in made[run.id, name]:
-                yield f"run {run.id}: step {name} is recorded as {step.output}, which no worker made"
+            if name in (BOOK, "ask", UNDO) and step.output not in returned[run.id, name]:
+                yield f"run {run.id}: step {name} is recorded as {step.output}, which no worker returned"
 
 
 @dataclass(frozen=True)
-class _Told:
-    """A journey's run with everything that belongs to it."""
+class _Outcome:
+    """A journey's run with its plan and its child runs."""
 
     ledger: Ledger
     run: Run
@@ -92,14 +92,16 @@ class _Told:
         outputs = {name: self.steps[name].output for name in (BOOK, LEG)}
         events = {name: self.steps[name].output["id"] for name in ("answer", "stamp") if name in self.steps}
         if not journey.fails and run.output != {"number": journey.number, **outputs, **events}:
-            yield f"its output is {run.output}, its steps made {outputs | events}"
+            yield f"its output is {run.output}, its steps returned {outputs | events}"
 
     def _faults_of_waits(self) -> Iterator[str]:
         for name, event_name in (("answer", ANSWERED), ("stamp", STAMPED)):
-            came = [event.id for event in self.ledger.named(event_name) if event.data["number"] == self.journey.number]
+            recorded = [
+                event.id for event in self.ledger.named(event_name) if event.data["number"] == self.journey.number
+            ]
             taken = [self.steps[name].output["id"]] if name in self.steps else []
-            if taken != came:
-                yield f"its wait {name} took {taken}, and the events for it are {came}"
+            if taken != recorded:
+                yield f"its wait {name} took {taken}, and the events for it are {recorded}"
 
     def _faults_of_leg(self) -> Iterator[str]:
         step = self.steps[LEG]
@@ -113,12 +115,12 @@ class _Told:
             yield f"its leg is {child.status} with {child.output}, and its step has {step.output}"
 
 
-def faults_of_gatherings(ledger: Ledger, wishes: Wishes) -> Iterator[str]:
-    """Every acknowledged event is there once; none started two runs; the last one of each lane started one."""
+def faults_of_gatherings(ledger: Ledger, emissions: Emissions) -> Iterator[str]:
+    """Every acknowledged event is recorded once; none started two runs; the last one of each lane started one."""
     events = ledger.named(GATHERED)
-    if Counter(event.data["number"] for event in events) != Counter(wishes.gatherings.keys()):
-        yield "gatherings that were asked for and events that were recorded are not one for one"
-    if not {emitted.event_id for emitted in wishes.gathered.values()} <= {event.id for event in events}:
+    if Counter(event.data["number"] for event in events) != Counter(emissions.gatherings.keys()):
+        yield "emitted gatherings and recorded events do not correspond one to one"
+    if not {emitted.event_id for emitted in emissions.gathered.values()} <= {event.id for event in events}:
         yield "an acknowledged gathering is lost"
     runs = Counter(run.event_id for run in ledger.of(GATHER))
     for event_id, times in runs.items():
@@ -134,13 +136,13 @@ def faults_of_gatherings(ledger: Ledger, wishes: Wishes) -> Iterator[str]:
 
 
 def faults_of_ticks(ledger: Ledger) -> Iterator[str]:
-    """Each tick is one second's, later than the one before it, and has one run, which is completed."""
+    """Each firing belongs to one second, later than the one before it, and has one run, which is completed."""
     ticks = [event for event in ledger.events if event.source == "cron"]
     seconds = [event.data["scheduledAt"] for event in ticks]
     if seconds != sorted(set(seconds)):
-        yield f"ticks came twice or in disorder: {seconds}"
+        yield f"firings are repeated or out of order: {seconds}"
     if Counter(run.event_id for run in ledger.of(TICK)) != Counter(event.id for event in ticks):
-        yield "ticks and their runs are not one for one"
+        yield "firings and runs do not correspond one to one"
     by_event = {event.id: event for event in ticks}
     for run in ledger.of(TICK):
         event = by_event.get(run.event_id)

@@ -1,4 +1,4 @@
-"""Journeys and gatherings asked for without end, stamps for those that wait, and what the server acknowledged."""
+"""A load of journeys and gatherings, stamps for journeys that wait, and what the server acknowledged."""
 
 import asyncio
 import itertools
@@ -11,17 +11,18 @@ import msgspec
 
 from ironflow import Client
 from ironflow.features.runs.contract import RunStatus
-from ironflow.sdk.views import Emitted
+from ironflow.sdk.client.views import Emitted
 from tests.crash.journeys import ASKED, ATTEMPTS_MAX, GATHERED, JOURNEY, STAMPED, Gathering, Journey
 
 LANES = 3
-# The pace of the load; nothing waits for it.
+# Upper bound of the random pause between two emits of a client: the pace of the load, not a wait for anything.
 PAUSE_S_MAX = 0.25
+STAMP_EVERY_S = 0.05
 
 
 @dataclass
-class Wishes:
-    """Everything that was asked for, by number, and the answers. All of it was repeated until it was acknowledged."""
+class Emissions:
+    """Every event that was emitted, by number, and the answers. Each emit was repeated until it was acknowledged."""
 
     journeys: dict[int, Journey] = field(default_factory=dict)
     acknowledged: dict[int, Emitted] = field(default_factory=dict)
@@ -31,10 +32,10 @@ class Wishes:
 
 
 class JourneyLoad:
-    """Asks from its start to its stop, and stamps to its end, within a context."""
+    """Emits journeys and gatherings until `stop`, and stamps until its context is closed."""
 
     def __init__(self, client: Client, chance: random.Random) -> None:
-        self.wishes = Wishes()
+        self.emissions = Emissions()
         self._client = client
         self._chance = chance
         self._going = True
@@ -53,7 +54,7 @@ class JourneyLoad:
         await asyncio.wait(tasks)
 
     async def stop(self) -> None:
-        """Returns when the last event has its answer; stamps go on."""
+        """Returns when the last event is answered; stamps continue."""
         self._going = False
         await asyncio.gather(*self._asking)
 
@@ -65,26 +66,26 @@ class JourneyLoad:
             await asyncio.sleep(self._chance.uniform(0, PAUSE_S_MAX))
 
     async def _ask(self, number: int) -> None:
-        moods = self._chance.choices([0, 1, ATTEMPTS_MAX], weights=[75, 15, 10])[0]
-        journey = Journey(number=number, moods=moods, doomed=self._chance.random() < 0.3)
-        self.wishes.journeys[number] = journey
+        failures = self._chance.choices([0, 1, ATTEMPTS_MAX], weights=[75, 15, 10])[0]
+        journey = Journey(number=number, failures=failures, doomed=self._chance.random() < 0.3)
+        self.emissions.journeys[number] = journey
         data = msgspec.to_builtins(journey)
         emitted = await self._client.emit(ASKED, data, idempotency_key=f"journey-{number}")
-        self.wishes.acknowledged[number] = emitted
+        self.emissions.acknowledged[number] = emitted
 
     async def _gather(self, number: int) -> None:
         gathering = Gathering(number=number, lane=self._chance.randrange(LANES))
-        self.wishes.gatherings[number] = gathering
+        self.emissions.gatherings[number] = gathering
         data = msgspec.to_builtins(gathering)
         emitted = await self._client.emit(GATHERED, data, idempotency_key=f"gather-{number}")
-        self.wishes.gathered[number] = emitted
+        self.emissions.gathered[number] = emitted
 
     async def _stamp_on(self) -> None:
-        """A stamp for every journey that is seen waiting; its answer was there before it waited."""
+        """Emits a stamp for every journey that waits for one; the server is asked again every STAMP_EVERY_S."""
         while True:
             async for run in self._client.runs.list(function_id=JOURNEY, status=RunStatus.WAITING, page_size=500):
                 number = run.input["number"]
-                if run.pause_reason == "wait_event" and number not in self.wishes.stamps:
+                if run.pause_reason == "wait_event" and number not in self.emissions.stamps:
                     stamp = await self._client.emit(STAMPED, {"number": number}, idempotency_key=f"stamp-{number}")
-                    self.wishes.stamps[number] = stamp
-            await asyncio.sleep(0.05)
+                    self.emissions.stamps[number] = stamp
+            await asyncio.sleep(STAMP_EVERY_S)

@@ -1,11 +1,11 @@
-"""Functions that wait, invoke, gather, tick and undo, and the worker process that dies over them.
+"""Functions with waits, invokes, debounces, cron and compensations, and the worker process that runs them.
 
     python -m tests.crash.journeys URL JOURNAL [setting=value ...]
 
-A journey is: book (undone when the journey fails), ask (its body emits the answer), the answer (an event that came at
-any time since the journey began), the leg (a run of its own, whose attempts may all fail), the stamp (an event that
-somebody emits when the journey waits for it). A doomed journey fails at its end. Beside it, gatherings are debounced,
-and a clock ticks every second. Settings: lease_s, plain, as for errands.
+A journey is: book (compensated when the journey fails), ask (its body emits the answer), the answer (an event emitted
+at any time since the journey began), the leg (a child run, whose attempts may all fail), the stamp (an event that
+the load emits when the journey waits for it). A doomed journey fails at its end. Apart from that, gatherings are
+debounced, and a cron trigger fires every second. Settings: lease_s, plain, as for errands.
 """
 
 import sys
@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from ironflow import Client, Debounce, NonRetryableError, Retry, function
-from ironflow.sdk.retries import Retries
+from ironflow.sdk.wire.retries import Retries
 from tests.crash.errands import Runner, worker_of
 from tests.crash.journal import Journal
 from tests.crash.witness import WitnessTransport
@@ -25,20 +25,20 @@ ASKED, ANSWERED, STAMPED, GATHERED = "journey.asked", "journey.answered", "journ
 JOURNEY, LEG, GATHER, TICK = "journey", "leg", "gather", "tick"
 BOOK, UNDO = "book", "compensate:book"
 ATTEMPTS_MAX = 2
-# Longer than all that a journey meets; one that is over was forgotten.
+# Longer than any interruption of the test: a wait that times out was lost by the server.
 WAIT = "60s"
 
 
 class Journey(msgspec.Struct):
-    """number: which one. moods: how many attempts of its leg fail. doomed: it fails at the end."""
+    """number: which one. failures: how many attempts of its leg fail. doomed: it fails at the end."""
 
     number: int
-    moods: int = 0
+    failures: int = 0
     doomed: bool = False
 
     @property
     def leg_fails(self) -> bool:
-        return self.moods >= ATTEMPTS_MAX
+        return self.failures >= ATTEMPTS_MAX
 
     @property
     def fails(self) -> bool:
@@ -46,7 +46,7 @@ class Journey(msgspec.Struct):
 
 
 class Gathering(msgspec.Struct):
-    """Events of one lane are gathered; the last one starts a run."""
+    """Events of one lane are debounced; the last one starts a run."""
 
     number: int
     lane: int
@@ -63,7 +63,7 @@ def journey_functions(runner: Runner, url: str) -> list[Any]:
 
     @function(JOURNEY, on=ASKED, retry=retry)
     async def journey(ctx: Any, asked: Journey) -> dict[str, Any]:
-        # First of all, before a later execution of this run can reach this process.
+        # Read before the first await: a later execution of this run may reach this process at any time.
         run, execution = ctx.run.id, runner.witness.executions[ctx.run.id]
         booked = await ctx.step.run(BOOK, runner.work, run, execution, BOOK)
         ctx.step.compensate(BOOK, partial(runner.work, run, execution, UNDO))
@@ -78,7 +78,7 @@ def journey_functions(runner: Runner, url: str) -> list[Any]:
     @function(LEG, retry=retry)
     async def leg(ctx: Any, asked: Journey) -> str:
         run, execution = ctx.run.id, runner.witness.executions[ctx.run.id]
-        fails = ctx.run.attempt <= asked.moods
+        fails = ctx.run.attempt <= asked.failures
         return await ctx.step.run("travel", runner.work, run, execution, "travel", fails=fails)
 
     @function(GATHER, on=GATHERED, debounce=Debounce(period="1s", key="lane"))

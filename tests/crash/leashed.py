@@ -1,8 +1,8 @@
-"""A process that does not outlive the one that started it, whatever ends that.
+"""Runs a module in a process that ends with its parent, however the parent ends.
 
     python -m tests.crash.leashed MODULE …
 
-So a test run that is killed leaves no server or worker behind. Elsewhere than on Linux it is just `python -m MODULE …`.
+A test run that is killed leaves no server or worker behind. On systems other than Linux it only runs the module.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ def main() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == 1:
-            # The one who started it was gone before the leash was on.
+            # The parent ended before the signal was requested.
             sys.exit(1)
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""Processes of ours, each in a group of its own, so that a kill reaches all of it and nothing else."""
+"""Servers and workers as processes, each in a process group of its own: a signal reaches the group and nothing else."""
 
 import contextlib
 import os
@@ -11,23 +11,23 @@ from pathlib import Path
 
 import ironflow
 
-# Where `ironflow` and `tests` are imported from, for processes that are not told otherwise.
+# Where `ironflow` and `tests` are imported from.
 _PATHS = [str(Path(ironflow.__file__).parents[1]), str(Path(__file__).parents[2])]
 
 
 class Process:
-    """`python -m WORDS…`; its standard output and error go to files `said` and `log`."""
+    """`python -m ARGUMENTS…`; its standard output and error go to the files `output` and `log`."""
 
-    def __init__(self, name: str, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
         self.name = name
-        self.said = folder / f"{name}.out"
+        self.output = folder / f"{name}.out"
         self.log = folder / f"{name}.log"
-        with self.said.open("wb") as said, self.log.open("ab") as log:
+        with self.output.open("wb") as output, self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.crash.leashed", *words],
+                [sys.executable, "-m", "tests.crash.leashed", *arguments],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(_PATHS), **environment},
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=log,
                 start_new_session=True,
             )
@@ -38,16 +38,16 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it lives; negative for the signal that ended it."""
+        """None while it runs; negative for the signal that ended it."""
         return self._process.poll()
 
     def kill(self) -> None:
-        """`kill -9` of the whole group; returns when the process is gone. Killing what is gone is no error."""
+        """`kill -9` of the whole group; returns when the process has ended. Killing an ended process is no error."""
         self._signal(signal.SIGKILL)
         self._process.wait()
 
     def stop(self, within_s: float = 15.0) -> int:
-        """Asks it to end as an operator would; its exit code. Raises subprocess.TimeoutExpired."""
+        """Sends SIGTERM; returns the exit code. Raises subprocess.TimeoutExpired."""
         self._signal(signal.SIGTERM)
         return self._process.wait(within_s)
 
@@ -64,9 +64,9 @@ class Process:
 
 
 def reserved_port() -> tuple[socket.socket, int]:
-    """A port of loopback that nobody else gets while the socket is open, though a server of ours can listen on it.
+    """A loopback port that the system gives to no other process while the socket is open; a server can listen on it.
 
-    So a server that was killed finds its port again.
+    A restarted server gets the same port again.
     """
     reservation = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

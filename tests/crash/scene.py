@@ -1,4 +1,4 @@
-"""A server and its workers on one database, to be killed; the journal is what they leave behind."""
+"""A server and its workers on one database, which tests kill; the journal records what step bodies did."""
 
 import random
 from collections.abc import Mapping
@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Self
 
 from ironflow import Client
-from ironflow.sdk.retries import Retries
+from ironflow.sdk.wire.retries import Retries
 from tests.crash.journal import Journal
 from tests.crash.processes import Process, reserved_port
 from tests.crash.until import became, until
 
 LEASE_S = 1.0
-# About the size of a line in the journal.
+# The approximate size of a line in the journal.
 LINE_BYTES = 120
 
 
 class Scene:
-    """Use it as a context manager: nothing that it started outlives it.
+    """A context manager that ends every process it started.
 
-    database: a path or postgresql://…. lease_s: how long a silent worker keeps its jobs. seed: of its `chance`.
+    database: a path or postgresql://…. lease_s: how long a silent worker keeps its jobs. seed: of `chance`.
     work: the module that its workers run.
     """
 
@@ -55,7 +55,7 @@ class Scene:
         self._reservation.close()
 
     def client(self) -> Client:
-        """A patient client: what is safe to repeat is repeated until there is a server again."""
+        """A client that repeats idempotent requests until a server answers again."""
         return Client(self.url, timeout="60s", retries=Retries(attempts=1000, initial_s=0.02, max_s=0.2))
 
     # Processes.
@@ -65,9 +65,10 @@ class Scene:
         environment = {
             "IRONFLOW_DB": self.database,
             "IRONFLOW_PORT": str(self._port),
+            "IRONFLOW_DEV": "true",
             "IRONFLOW_LEASE_MS": str(round(self.lease_s * 1000)),
             "IRONFLOW_RESERVATION_MS": str(round(self.lease_s * 1000)),
-            # Workers die here by the dozen; that is no fault of the run.
+            # Workers are killed often here; that is no fault of the run.
             "IRONFLOW_LEASE_LOSSES_MAX": "1000",
             "IRONFLOW_WORKER_EVICT_MS": "5000",
             **(settings or {}),
@@ -76,13 +77,13 @@ class Scene:
         return self.server
 
     async def serving(self) -> None:
-        """Returns when the server that was begun accepts connections."""
+        """Returns when the server started last accepts connections."""
         server = self.server
         assert server is not None
 
         def announced() -> bool:
             assert server.exit_code is None, f"the server ended with {server.exit_code}: {_tail(server.log)}"
-            return server.said.read_bytes().endswith(b"\n")
+            return server.output.read_bytes().endswith(b"\n")
 
         await until(announced, "the server serves", within_s=30)
 
@@ -91,7 +92,7 @@ class Scene:
         await self.serving()
 
     async def workers_ready(self, client: Client) -> None:
-        """Returns when the server knows every worker that was started, and their function."""
+        """Returns when every started worker is registered."""
 
         async def known() -> bool:
             return len([worker async for worker in client.workers.list()]) >= len(self.workers)
@@ -103,15 +104,15 @@ class Scene:
         self.server.kill()
 
     def stop_server(self) -> int:
-        """Stops it as an operator would; its exit code."""
+        """Stops it with SIGTERM; returns its exit code."""
         assert self.server is not None
         return self.server.stop()
 
     def start_worker(self, **settings: str) -> Process:
         self._started += 1
-        words = [self.work, self.url, str(self.journal.path), f"lease_s={self.lease_s}"]
-        words += [f"{name}={value}" for name, value in settings.items()]
-        worker = Process(f"worker-{self._started}", words, self.folder, {})
+        arguments = [self.work, self.url, str(self.journal.path), f"lease_s={self.lease_s}"]
+        arguments += [f"{name}={value}" for name, value in settings.items()]
+        worker = Process(f"worker-{self._started}", arguments, self.folder, {})
         self.workers.append(worker)
         return worker
 
@@ -122,14 +123,9 @@ class Scene:
     # Moments.
 
     async def work_goes_on(self, lines: int, within_s: float = 3.0) -> None:
-        """Returns when the journal has about `lines` more lines, or when nothing more is to be expected of it."""
+        """Returns when the journal has about `lines` more lines, at the latest after `within_s`."""
         goal = self.journal.size + lines * LINE_BYTES
         await became(lambda: self.journal.size >= goal, within_s)
-
-    def tell(self) -> str:
-        """What the processes said, for a test that failed."""
-        logs = [self.folder / "server.log", *(worker.log for worker in self.workers)]
-        return "\n".join(f"--- {log.name}\n{_tail(log)}" for log in logs if log.exists())
 
 
 def _tail(log: Path, lines: int = 30) -> str:

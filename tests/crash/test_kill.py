@@ -1,6 +1,6 @@
-"""`kill -9` of the server, of workers, of both, at any moment, again and again.
+"""`kill -9` of the server, of workers and of both, at random moments.
 
-IRONFLOW_CRASH_ROUNDS: how many kills (4). IRONFLOW_CRASH_SEED: which chance; printed when a test fails.
+IRONFLOW_CRASH_ROUNDS: how many kills (4). IRONFLOW_CRASH_SEED: of the random moments; printed when a test fails.
 """
 
 import os
@@ -24,7 +24,7 @@ WORKERS = 2
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(60 + ROUNDS * 10)]
 
 
-async def test_nothing_acknowledged_is_lost_or_made_again_whoever_is_killed(tmp_path: Path, database_url: str):
+async def test_nothing_acknowledged_is_lost_or_executed_again_after_any_kill(tmp_path: Path, database_url: str):
     print(f"IRONFLOW_CRASH_SEED={SEED} IRONFLOW_CRASH_ROUNDS={ROUNDS}")
     with Scene(tmp_path, database_url, seed=SEED) as scene:
         await scene.start_server()
@@ -35,28 +35,28 @@ async def test_nothing_acknowledged_is_lost_or_made_again_whoever_is_killed(tmp_
             async with ErrandLoad(scene.url, client, scene.chance) as load:
                 for _ in range(ROUNDS):
                     await scene.work_goes_on(scene.chance.randint(5, 200))
-                    await kill_somebody(scene)
+                    await kill_and_restart(scene)
                 for worker in scene.workers:
                     worker.thaw()
                 asked = await load.stop()
             await until(lambda: all_ended(client), "all runs end", within_s=60)
-            books = await account.read_books(client)
+            recorded = await account.read_recorded(client)
 
         journal = scene.journal.read()
         print(f"{len(asked.asked)} errands, {len(asked.acknowledged)} acknowledged", Counter(it.kind for it in journal))
         assert len(asked.acknowledged) > ROUNDS
-        assert [*account.faults_of_events(books, asked)] == []
-        assert [*account.faults_of_executions(books.steps, journal)] == []
-        assert [*account.faults_of_runs(books, asked, journal)] == []
+        assert [*account.faults_of_events(recorded, asked)] == []
+        assert [*account.faults_of_executions(recorded.steps, journal)] == []
+        assert [*account.faults_of_runs(recorded, asked, journal)] == []
         assert scene.stop_server() == 0
     if not database_url.startswith("postgres"):
         assert integrity(database_url) == "ok"
 
 
-async def kill_somebody(scene: Scene) -> None:
-    """The server, a worker, or both at once; then they are started again. A starting server may be killed, too.
+async def kill_and_restart(scene: Scene) -> None:
+    """Kills the server, a worker, or both, and starts them again. A starting server may be killed, too.
 
-    Or a worker is frozen until somebody else's turn, which may be longer than its lease.
+    Or freezes a worker until the next round, which may be longer than its lease.
     """
     chance = scene.chance
     victims = chance.choice(["server", "worker", "both", "both", "frozen"])
@@ -72,11 +72,12 @@ async def kill_somebody(scene: Scene) -> None:
     if victims != "worker":
         while chance.random() < 0.3:
             starting = scene.begin_server()
+            # The moment of the kill is random on purpose: a start has no state that could be waited for.
             await became(lambda: False, chance.uniform(0, 0.6))
             starting.kill()
         await scene.start_server()
     while len(scene.workers) < WORKERS:
-        # One in three speaks nothing but protocol/worker-rest.md, another is on a stream.
+        # One of three kinds: our polling worker, one limited to protocol/worker-rest.md, a streaming worker.
         scene.start_worker(**chance.choice([{}, {"plain": "1"}, {"stream": "1"}]))
 
 

@@ -1,4 +1,4 @@
-"""`kill -9` at any moment over runs that wait, invoke and undo, over gathered events and a clock that ticks.
+"""`kill -9` at random moments under runs that wait, invoke and compensate, debounced events and cron triggers.
 
 As test_kill: IRONFLOW_CRASH_SEED and IRONFLOW_CRASH_ROUNDS.
 """
@@ -14,13 +14,13 @@ from tests.crash import account, journey_account
 from tests.crash.journey_load import JourneyLoad
 from tests.crash.journeys import TICK
 from tests.crash.scene import Scene
-from tests.crash.test_kill import ROUNDS, SEED, WORKERS, all_ended, integrity, kill_somebody
+from tests.crash.test_kill import ROUNDS, SEED, WORKERS, all_ended, integrity, kill_and_restart
 from tests.crash.until import until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120 + ROUNDS * 10)]
 
 
-async def test_waits_children_debounces_ticks_and_compensations_outlive_every_kill(tmp_path: Path, database_url: str):
+async def test_waits_children_debounces_cron_and_compensations_survive_every_kill(tmp_path: Path, database_url: str):
     print(f"IRONFLOW_CRASH_SEED={SEED} IRONFLOW_CRASH_ROUNDS={ROUNDS}")
     with Scene(tmp_path, database_url, seed=SEED, work="tests.crash.journeys") as scene:
         await scene.start_server()
@@ -31,23 +31,23 @@ async def test_waits_children_debounces_ticks_and_compensations_outlive_every_ki
             async with JourneyLoad(client, scene.chance) as load:
                 for _ in range(ROUNDS):
                     await scene.work_goes_on(scene.chance.randint(5, 150))
-                    await kill_somebody(scene)
+                    await kill_and_restart(scene)
                 for worker in scene.workers:
                     worker.thaw()
                 await load.stop()
                 moment = datetime.now(UTC)
-                await until(lambda: ticked_since(client, moment), "the clock ticks again")
+                await until(lambda: ticked_since(client, moment), "the cron trigger fires again")
                 await client.functions.update_status(TICK, "paused")
                 await until(lambda: nothing_gathered(client), "all gathered events have started their runs")
                 await until(lambda: all_ended(client), "all runs end", within_s=90)
             ledger = await journey_account.read_ledger(client)
 
-        journal, wishes = scene.journal.read(), load.wishes
+        journal, emissions = scene.journal.read(), load.emissions
         counted = Counter(f"{run.function_id} {run.status}" for run in ledger.runs.values())
-        print(f"{len(wishes.journeys)} journeys, {len(wishes.gatherings)} gatherings", counted)
-        assert len(wishes.acknowledged) > ROUNDS
-        assert [*journey_account.faults_of_journeys(ledger, wishes, journal)] == []
-        assert [*journey_account.faults_of_gatherings(ledger, wishes)] == []
+        print(f"{len(emissions.journeys)} journeys, {len(emissions.gatherings)} gatherings", counted)
+        assert len(emissions.acknowledged) > ROUNDS
+        assert [*journey_account.faults_of_journeys(ledger, emissions, journal)] == []
+        assert [*journey_account.faults_of_gatherings(ledger, emissions)] == []
         assert [*journey_account.faults_of_ticks(ledger)] == []
         assert [*account.faults_of_executions(ledger.steps, journal)] == []
         assert scene.stop_server() == 0

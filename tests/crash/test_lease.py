@@ -1,4 +1,4 @@
-"""Workers that fall silent and come back: while the server waits for them, and after it has given them up."""
+"""Workers that stop responding and resume: within their lease, and after it has expired."""
 
 import os
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ironflow import Client
-from ironflow.sdk.views import Run, Step
+from ironflow.sdk.client.views import Run, Step
 from tests.crash.errands import ASKED
 from tests.crash.journal import Entry
 from tests.crash.scene import Scene
@@ -23,7 +23,7 @@ async def ask_one(client: Client) -> str:
 
 
 async def written(scene: Scene, wanted: Callable[[Entry], bool], what: str) -> Entry:
-    """The first line of the journal that is wanted, once it is there."""
+    """Waits for the first journal entry that `wanted` accepts."""
     await until(lambda: any(wanted(entry) for entry in scene.journal.read()), what)
     return next(entry for entry in scene.journal.read() if wanted(entry))
 
@@ -60,7 +60,7 @@ async def test_a_worker_that_hangs_past_its_lease_is_refused_and_changes_nothing
         assert [it.value for it in made if it.pid != hanging.pid] == [recorded["carry"]]
 
 
-async def test_a_worker_frozen_past_its_lease_is_refused_when_it_goes_on(tmp_path: Path, database_url: str):
+async def test_a_worker_frozen_past_its_lease_is_refused_when_it_resumes(tmp_path: Path, database_url: str):
     gate = tmp_path / "gate"
     with Scene(tmp_path, database_url, lease_s=0.5) as scene:
         await scene.start_server()
@@ -83,7 +83,7 @@ async def test_a_worker_frozen_past_its_lease_is_refused_when_it_goes_on(tmp_pat
             assert await looked_at(client, run_id) == before
 
 
-async def test_a_worker_frozen_for_less_than_its_lease_goes_on_as_if_nothing_was(tmp_path: Path):
+async def test_a_worker_frozen_for_less_than_its_lease_continues_undisturbed(tmp_path: Path):
     gate = tmp_path / "gate"
     with Scene(tmp_path, str(tmp_path / "ironflow.db"), lease_s=60) as scene:
         await scene.start_server()
@@ -102,7 +102,9 @@ async def test_a_worker_frozen_for_less_than_its_lease_goes_on_as_if_nothing_was
         assert started == [("fetch",), ("carry",), ("deliver",)]
 
 
-async def test_what_was_recorded_before_everything_died_is_not_made_again(tmp_path: Path, database_url: str):
+async def test_a_step_recorded_before_server_and_worker_are_killed_is_not_executed_again(
+    tmp_path: Path, database_url: str
+):
     gate = tmp_path / "gate"
     with Scene(tmp_path, database_url, lease_s=0.5) as scene:
         await scene.start_server()

@@ -1,4 +1,4 @@
-"""Waiting for what other processes do: a condition asked again and again, with an end."""
+"""Waiting for what other processes do: polls a condition until a deadline."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ LOOK_AGAIN_S = 0.02
 
 
 async def became(condition: Callable[[], bool | Awaitable[bool]], within_s: float) -> bool:
-    """Whether `condition` came true before `within_s` had passed."""
+    """Whether `condition` becomes true within `within_s`."""
     deadline = time.monotonic() + within_s
     while True:
         answer = condition()
@@ -20,5 +20,5 @@ async def became(condition: Callable[[], bool | Awaitable[bool]], within_s: floa
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], what: str, within_s: float = 60.0) -> None:
-    """Returns when `condition` has come true. Raises AssertionError saying `what` after `within_s`."""
-    assert await became(condition, within_s), f"within {within_s:g} s it never came true that {what}"
+    """Returns when `condition` is true. Raises AssertionError with `what` after `within_s`."""
+    assert await became(condition, within_s), f"within {within_s:g} s this did not happen: {what}"

@@ -1,4 +1,4 @@
-"""The witness: stands between a worker and the network and writes down what the server said to it."""
+"""The witness: a transport between a worker and the network that records the server's responses in the journal."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Self
@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ironflow.sdk.duplex import Duplex
-from ironflow.sdk.streaming import Connect
-from ironflow.sdk.transport import AiohttpTransport, Answer
+from ironflow.sdk.wire.duplex import Duplex
+from ironflow.sdk.wire.transport import AiohttpTransport, Answer
+from ironflow.sdk.worker.streaming import Connect
 from tests.crash.journal import Journal
 
 
@@ -32,8 +32,8 @@ class WitnessTransport:
         elif route[-1] == "reports" and answer.status == 200 and body is not None:
             self._judged(msgspec.json.decode(body)["reports"], msgspec.json.decode(answer.body)["results"])
         elif route[-2] == "jobs" and body is not None:
-            said = msgspec.json.decode(answer.body) if answer.body else {}
-            code = f"{answer.status} {said.get('error')}"
+            response = msgspec.json.decode(answer.body) if answer.body else {}
+            code = f"{answer.status} {response.get('error')}"
             self._answered(msgspec.json.decode(body), route[-1], answer.status < 300, code)
         return answer
 
@@ -41,7 +41,7 @@ class WitnessTransport:
         await self._inner.close()
 
     def streams(self) -> Connect:
-        """How a streaming worker opens its streams under the eyes of the witness."""
+        """Opens the streams of a streaming worker so that the witness reads their frames."""
 
         async def connect(url: str, path: str, headers: Mapping[str, str], timeout: float) -> Duplex:
             stream = await WatchedDuplex.open(url, path, headers, timeout)
@@ -73,17 +73,17 @@ class WitnessTransport:
 
 
 class WatchedDuplex(Duplex):
-    """A stream of a worker whose server has batches; their frames are read on the way."""
+    """A worker's stream to a server with batches; it reads the frames in both directions."""
 
     taken: Callable[[list[dict[str, Any]]], None]
     judged: Callable[[list[dict[str, Any]], list[dict[str, Any]]], None]
-    said: "Frames"
+    sent: "Frames"
     reports: dict[int, list[dict[str, Any]]]
 
-    async def parts(self) -> AsyncGenerator[bytes, None]:
-        heard = Frames()
-        async for part in super().parts():
-            for frame in heard.feed(part):
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        received = Frames()
+        async for part in super().chunks():
+            for frame in received.feed(part):
                 if "jobs" in frame:
                     self.taken(frame["jobs"]["body"]["jobs"])
                 elif "verdicts" in frame:
@@ -92,7 +92,7 @@ class WatchedDuplex(Duplex):
             yield part
 
     def write(self, data: bytes) -> None:
-        for frame in self.said.feed(data):
+        for frame in self.sent.feed(data):
             if "reports" in frame:
                 self.reports[frame["reports"]["number"]] = frame["reports"]["body"]["reports"]
         super().write(data)
@@ -100,7 +100,7 @@ class WatchedDuplex(Duplex):
     @classmethod
     async def open(cls, url: str, path: str, headers: Mapping[str, str], timeout: float) -> Self:
         made = await super().open(url, path, headers, timeout)
-        made.said, made.reports = Frames(), {}
+        made.sent, made.reports = Frames(), {}
         return made
 
 

@@ -1,4 +1,4 @@
-"""Which queued runs get slots: nobody beyond a limit, nobody left out who has room everywhere, in order."""
+"""Which queued runs get slots: none beyond a limit, each that finds all its slots free, in order."""
 
 from collections import Counter
 
@@ -28,7 +28,7 @@ def test_a_run_gets_both_slots_or_none():
 
 
 @given(queue=QUEUES, free=FREE)
-def test_no_limit_is_exceeded_and_whoever_is_left_lacks_a_slot(queue: list[Queued], free: dict[str, int]):
+def test_no_limit_is_exceeded_and_each_run_left_lacks_a_slot(queue: list[Queued], free: dict[str, int]):
     admitted = decide_admissions(queue, free)
 
     taken = Counter(key for each in admitted for key in each.keys)
@@ -39,7 +39,7 @@ def test_no_limit_is_exceeded_and_whoever_is_left_lacks_a_slot(queue: list[Queue
 
 
 @given(queue=QUEUES, free=FREE)
-def test_nobody_is_overtaken_who_had_room_at_that_moment(queue: list[Queued], free: dict[str, int]):
+def test_no_run_with_all_its_slots_free_is_overtaken(queue: list[Queued], free: dict[str, int]):
     admitted = decide_admissions(queue, free)
 
     assert admitted == sorted(admitted)
@@ -49,7 +49,7 @@ def test_nobody_is_overtaken_who_had_room_at_that_moment(queue: list[Queued], fr
 
 
 @given(queue=QUEUES, free=FREE)
-def test_looking_again_admits_nobody_else(queue: list[Queued], free: dict[str, int]):
+def test_a_second_look_admits_no_other_run(queue: list[Queued], free: dict[str, int]):
     admitted = decide_admissions(queue, free)
     taken = Counter(key for each in admitted for key in each.keys)
 

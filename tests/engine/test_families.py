@@ -1,7 +1,7 @@
 """Random histories of runs that share slots, invoke each other, wait for events and are taken in hand by people.
 
 Whatever workers, clocks and people do: each row is the fold of its facts, a recorded result changes only by an
-injection, a patch or a resume from a step, a run ends once until somebody resumes it, slots never exceed their limit
+injection, a patch or a resume from a step, a run ends once until it is resumed, slots never exceed their limit
 and none is lost, also where a run needs two of them, nothing is undone twice, and every run that has not ended has a
 durable reason to wake.
 """
@@ -26,8 +26,8 @@ from ironflow.engine.errors import (
 )
 from ironflow.engine.evolve import fold
 from ironflow.engine.model import ErrorValue, Run, Step
-from tests.engine.ledger import Rows
-from tests.engine.life import LEASE_MS
+from tests.engine.driver import LEASE_MS
+from tests.engine.rows import Rows
 
 REFUSALS = (RunEnded, RunNotPaused, RunNotResumable, RunRunning, StaleExecution, StepNotFinished, StepNotFound)
 RUNS_MAX = 6
@@ -60,20 +60,20 @@ class Families(RuleBasedStateMachine):
             self.another_run(slots, holds=True, later_ms=0)
 
     def run_id(self, which: int, fits: Callable[[Run], Any] = bool) -> str:
-        """One of the runs of which something can be asked; of all of them where it fits none."""
+        """The id of one of the runs that fit; of any run where none fits."""
         ids = [run.id for run in self.rows.runs.values() if fits(run)] or list(self.rows.runs)
         return ids[which % len(ids)]
 
-    def fenced(self, which: int, place: int) -> str:
+    def fenced(self, which: int, index: int) -> str:
         """A run that a worker has, if need be by taking one; for an older fence, one that any worker ever had."""
-        if place == -1 and not any(_at_work(run) for run in self.rows.runs.values()):
+        if index == -1 and not any(_at_work(run) for run in self.rows.runs.values()):
             self.claim(which, "w1", acked=True)
-        return self.run_id(which, _at_work if place == -1 else lambda run: run.id in self.fences)
+        return self.run_id(which, _at_work if index == -1 else lambda run: run.id in self.fences)
 
     def story(self, run_id: str) -> str:
-        """What happened to a run, for whoever reads why a test failed."""
-        told = [f"{type(fact).__name__} {getattr(fact, 'steps', '') or ''}" for fact in self.rows.facts[run_id]]
-        return "\n".join([run_id, *told, str(self.rows.timers), str(self.rows.waits)])
+        """The history of a run, for the message of a failing test."""
+        reported = [f"{type(fact).__name__} {getattr(fact, 'steps', '') or ''}" for fact in self.rows.facts[run_id]]
+        return "\n".join([run_id, *reported, str(self.rows.timers), str(self.rows.waits)])
 
     def attempt(self, doing: Callable[[], Any]) -> None:
         """What the state of a run forbids is refused, and changes nothing."""
@@ -83,17 +83,17 @@ class Families(RuleBasedStateMachine):
         except REFUSALS:
             assert self.rows.runs == before
 
-    def report(self, which: int, place: int, kind: Any, steps: list[tuple[str, bool]], **more: Any) -> None:
-        run_id = self.fenced(which, place)
+    def report(self, which: int, index: int, kind: Any, steps: list[tuple[str, bool]], **more: Any) -> None:
+        run_id = self.fenced(which, index)
         fences = self.fences.get(run_id)
         if not fences:
             return
-        told = tuple(_step(run_id, name, failed=failed) for name, failed in steps)
+        reported = tuple(_step(run_id, name, failed=failed) for name, failed in steps)
         report = commands.Report(
-            fence=fences[max(place, -len(fences))],
+            fence=fences[max(index, -len(fences))],
             kind=kind,
             lease_ms=LEASE_MS,
-            steps=more.pop("also", ()) + told,
+            steps=more.pop("also", ()) + reported,
             **more,
         )
         self.attempt(lambda: self.rows.do(run_id, report))
@@ -118,44 +118,44 @@ class Families(RuleBasedStateMachine):
             self.fences.setdefault(run_id, []).append(fence)
 
     @precondition(lambda self: self.rows.runs)
-    @rule(which=WHICH, place=FENCE)
-    def a_job_comes_back_or_begins(self, which: int, place: int) -> None:
+    @rule(which=WHICH, index=FENCE)
+    def a_job_comes_back_or_begins(self, which: int, index: int) -> None:
         run_id = self.run_id(which)
-        for fence in self.fences.get(run_id, ())[place:][:1]:
-            if place == -2:
+        for fence in self.fences.get(run_id, ())[index:][:1]:
+            if index == -2:
                 self.rows.do(run_id, commands.GiveBack(fence.job_id))
             else:
                 self.attempt(lambda fence=fence: self.rows.do(run_id, commands.Ack(fence, LEASE_MS)))
 
     @precondition(lambda self: self.rows.runs)
-    @rule(which=WHICH, place=FENCE, steps=STEPS)
-    def checkpoint(self, which: int, place: int, steps: list[tuple[str, bool]]) -> None:
-        self.report(which, place, "progress", steps)
+    @rule(which=WHICH, index=FENCE, steps=STEPS)
+    def checkpoint(self, which: int, index: int, steps: list[tuple[str, bool]]) -> None:
+        self.report(which, index, "progress", steps)
 
     @precondition(lambda self: self.rows.runs)
-    @rule(which=WHICH, place=FENCE, steps=STEPS)
-    def complete(self, which: int, place: int, steps: list[tuple[str, bool]]) -> None:
-        self.report(which, place, "completed", steps, output='"done"')
+    @rule(which=WHICH, index=FENCE, steps=STEPS)
+    def complete(self, which: int, index: int, steps: list[tuple[str, bool]]) -> None:
+        self.report(which, index, "completed", steps, output='"done"')
 
     @precondition(lambda self: self.rows.runs)
-    @rule(which=WHICH, place=FENCE, steps=STEPS, retryable=st.booleans())
-    def fail(self, which: int, place: int, steps: list[tuple[str, bool]], retryable: bool) -> None:
+    @rule(which=WHICH, index=FENCE, steps=STEPS, retryable=st.booleans())
+    def fail(self, which: int, index: int, steps: list[tuple[str, bool]], retryable: bool) -> None:
         """A failure for good brings what was undone, as its worker knows it: what is not recorded as undone."""
-        run = self.rows.runs[self.fenced(which, place)]
+        run = self.rows.runs[self.fenced(which, index)]
         done = [step for step in run.steps.values() if step.type == "invoke" and step.status == "completed"]
         undone = () if retryable else tuple(_undo(run, step) for step in reversed(done))
-        self.report(which, place, "failed", steps, error=ErrorValue(message="no", retryable=retryable), also=undone)
+        self.report(which, index, "failed", steps, error=ErrorValue(message="no", retryable=retryable), also=undone)
 
     @precondition(lambda self: self.rows.runs)
-    @rule(which=WHICH, place=FENCE, steps=STEPS, ahead_ms=st.sampled_from([-5, 1_000, 10**6]))
-    def sleep(self, which: int, place: int, steps: list[tuple[str, bool]], ahead_ms: int) -> None:
-        sleep = commands.Sleep(f"{self.fenced(which, place)}:nap:0", "nap", self.rows.now + ahead_ms)
-        self.report(which, place, "yielded", steps, yielded=sleep)
+    @rule(which=WHICH, index=FENCE, steps=STEPS, ahead_ms=st.sampled_from([-5, 1_000, 10**6]))
+    def sleep(self, which: int, index: int, steps: list[tuple[str, bool]], ahead_ms: int) -> None:
+        sleep = commands.Sleep(f"{self.fenced(which, index)}:nap:0", "nap", self.rows.now + ahead_ms)
+        self.report(which, index, "yielded", steps, yields=(sleep,))
 
     @precondition(lambda self: self.rows.runs)
-    @rule(which=WHICH, place=FENCE, steps=STEPS, event=st.sampled_from(EVENTS), timeout_ms=st.sampled_from([5, 10**6]))
-    def wait(self, which: int, place: int, steps: list[tuple[str, bool]], event: str, timeout_ms: int) -> None:
-        run_id = self.fenced(which, place)
+    @rule(which=WHICH, index=FENCE, steps=STEPS, event=st.sampled_from(EVENTS), timeout_ms=st.sampled_from([5, 10**6]))
+    def wait(self, which: int, index: int, steps: list[tuple[str, bool]], event: str, timeout_ms: int) -> None:
+        run_id = self.fenced(which, index)
         wait = commands.WaitForEvent(
             step_id=f"{run_id}:wait-{event}:0",
             name=f"wait-{event}",
@@ -166,13 +166,13 @@ class Families(RuleBasedStateMachine):
             timeout_ms=timeout_ms,
             found=self.rows.found(run_id, event),
         )
-        self.report(which, place, "yielded", steps, yielded=wait)
+        self.report(which, index, "yielded", steps, yields=(wait,))
 
     @precondition(lambda self: len(self.rows.runs) < RUNS_MAX)
-    @rule(which=WHICH, place=FENCE, asynchronous=st.booleans(), refusal=st.sampled_from(["", "", "it is paused"]))
-    def invoke(self, which: int, place: int, asynchronous: bool, refusal: str) -> None:
+    @rule(which=WHICH, index=FENCE, asynchronous=st.booleans(), refusal=st.sampled_from(["", "", "it is paused"]))
+    def invoke(self, which: int, index: int, asynchronous: bool, refusal: str) -> None:
         invoke = commands.Invoke(
-            step_id=f"{self.fenced(which, place)}:child:0",
+            step_id=f"{self.fenced(which, index)}:child:0",
             name="child",
             function_id="child",
             input="null",
@@ -181,7 +181,7 @@ class Families(RuleBasedStateMachine):
             child_run_id=self.rows.new_id(),
             refusal=refusal,
         )
-        self.report(which, place, "yielded", [], yielded=invoke)
+        self.report(which, index, "yielded", [], yields=(invoke,))
 
     # The world.
 
@@ -196,12 +196,12 @@ class Families(RuleBasedStateMachine):
     @precondition(lambda self: self.rows.runs)
     @rule(which=WHICH, kind=st.sampled_from(sorted(TIMERS.values())), name=st.sampled_from(["nap:0", "wait-go:0", ""]))
     def a_timer_comes_that_was_not_set(self, which: int, kind: str, name: str) -> None:
-        """After a restart a timer may be seen twice; only what still waits for it may hear it, and only in its time."""
+        """After a restart a timer may be seen twice; only the step that still waits for it ends by it, when due."""
         run = self.rows.runs[self.run_id(which)]
         step_id = f"{run.id}:{name}" if name else ""
         if run.open_step != step_id and run.reason != {"start": "throttle"}.get(kind, kind):
             before = dict(self.rows.runs)
-            self.rows.ring(run.id, kind, step_id)
+            self.rows.fire_timer(run.id, kind, step_id)
             assert self.rows.runs == before or (run.id, kind, step_id) in self.rows.timers
 
     # People.
@@ -256,13 +256,13 @@ class Families(RuleBasedStateMachine):
             self.checked[run.id] = len(self.rows.facts[run.id])
 
     @invariant()
-    def a_run_ends_once_until_somebody_resumes_it(self) -> None:
+    def a_run_ends_once_until_it_is_resumed(self) -> None:
         for run in self.rows.runs.values():
             ended = False
             for fact in self.rows.facts[run.id]:
                 if isinstance(fact, facts.RunResumed | facts.StepsDropped):
                     ended = False
-                # Of an ended run nothing is heard but another output.
+                # An ended run changes only by another output of a step.
                 assert not ended or isinstance(fact, facts.StepPatched), fact
                 ended = ended or isinstance(fact, ENDS)
             assert ended == run.ended
@@ -290,7 +290,7 @@ class Families(RuleBasedStateMachine):
             assert any(free[key] == 0 for key in queued.keys), f"all slots are free that {queued.run_id} queues for"
 
     @invariant()
-    def whoever_has_not_ended_has_a_reason_to_wake(self) -> None:
+    def each_unfinished_run_has_a_reason_to_wake(self) -> None:
         for run in self.rows.runs.values():
             match run.status:
                 case "pending":
@@ -330,9 +330,9 @@ class Families(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_kept_for_runs_that_have_ended(self) -> None:
-        """But the time of a retry or a start that a resume did not wait for: it comes, and finds nobody."""
+        """Except the timer of a retry or start that a resume did not wait for: it changes nothing."""
         timed = {run_id for run_id, kind, _ in self.rows.timers if kind not in ("retry", "start")}
-        for run_id in timed | {place[0] for place in self.rows.waits}:
+        for run_id in timed | {wait[0] for wait in self.rows.waits}:
             assert not self.rows.runs[run_id].ended, self.story(run_id)
 
 

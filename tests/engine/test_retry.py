@@ -6,7 +6,7 @@ from ironflow.engine.commands import Cancel
 from ironflow.engine.effects import SetTimer
 from ironflow.engine.model import ErrorValue, Policy
 from ironflow.engine.retry import decide_retry_at, decide_retry_delay
-from tests.engine.life import BROKEN, HOPELESS, Life
+from tests.engine.driver import BROKEN, HOPELESS, RunDriver
 
 
 @pytest.mark.parametrize(
@@ -57,71 +57,71 @@ def test_another_attempt_needs_a_retryable_error_and_budget(attempt: int, error:
 
 
 def test_a_failed_attempt_waits_for_its_delay_and_then_the_next_one_starts():
-    life = Life()
+    driver = RunDriver()
 
-    decision = life.fail(life.claim())
+    decision = driver.fail(driver.claim())
 
-    assert (life.run.status, life.run.reason, life.run.attempt) == ("waiting", "retry", 1)
-    assert life.run.next_at == life.now + 1_000
-    assert life.run.lease is None
-    assert list(decision.effects) == [SetTimer(kind="retry", due_at=life.now + 1_000)]
+    assert (driver.run.status, driver.run.reason, driver.run.attempt) == ("waiting", "retry", 1)
+    assert driver.run.next_at == driver.now + 1_000
+    assert driver.run.lease is None
+    assert list(decision.effects) == [SetTimer(kind="retry", due_at=driver.now + 1_000)]
 
-    life.later(1_000)
-    life.retry()
+    driver.later(1_000)
+    driver.retry()
 
-    assert (life.run.status, life.run.attempt, life.run.next_at) == ("pending", 2, None)
-    assert life.run.lease is not None
-    assert life.run.lease.state == "ready"
+    assert (driver.run.status, driver.run.attempt, driver.run.next_at) == ("pending", 2, None)
+    assert driver.run.lease is not None
+    assert driver.run.lease.state == "ready"
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 7])
 def test_a_run_makes_exactly_as_many_attempts_as_it_may_and_then_fails(attempts: int):
-    life = Life(max_attempts=attempts)
+    driver = RunDriver(max_attempts=attempts)
     made = 0
-    while not life.run.ended:
-        life.fail(life.claim())
+    while not driver.run.ended:
+        driver.fail(driver.claim())
         made += 1
-        life.retry()
+        driver.retry()
 
     assert made == attempts
-    assert life.run.status == "failed"
-    assert life.run.error == '{"message":"the card service is down","code":"DOWN","retryable":true}'
+    assert driver.run.status == "failed"
+    assert driver.run.error == '{"message":"the card service is down","code":"DOWN","retryable":true}'
 
 
 def test_with_on_exhausted_pause_the_run_waits_for_a_person():
-    life = Life(max_attempts=1, on_exhausted="pause")
+    driver = RunDriver(max_attempts=1, on_exhausted="pause")
 
-    decision = life.fail(life.claim())
+    decision = driver.fail(driver.claim())
 
-    assert (life.run.status, life.run.reason, life.run.ended_at) == ("paused", "exhausted", None)
+    assert (driver.run.status, driver.run.reason, driver.run.ended_at) == ("paused", "exhausted", None)
     assert decision.effects == ()
 
 
 @pytest.mark.parametrize("on_exhausted", ["fail", "pause"])
 def test_an_error_that_is_not_retryable_fails_the_run_at_once(on_exhausted: str):
-    life = Life(on_exhausted=on_exhausted)
+    driver = RunDriver(on_exhausted=on_exhausted)
 
-    life.fail(life.claim(), HOPELESS)
+    driver.fail(driver.claim(), HOPELESS)
 
-    assert (life.run.status, life.run.attempt) == ("failed", 1)
+    assert (driver.run.status, driver.run.attempt) == ("failed", 1)
 
 
 def test_a_retry_timer_that_comes_twice_starts_one_attempt():
-    life = Life()
-    life.fail(life.claim())
-    life.retry()
-    before = life.run
+    driver = RunDriver()
+    driver.fail(driver.claim())
+    driver.retry()
+    before = driver.run
 
-    decision = life.retry()
+    decision = driver.retry()
 
     assert decision.facts == ()
-    assert life.run is before
+    assert driver.run is before
 
 
 def test_a_run_that_was_cancelled_while_it_waited_is_not_retried():
-    life = Life()
-    life.fail(life.claim())
-    life.do(Cancel(cause="not wanted"))
+    driver = RunDriver()
+    driver.fail(driver.claim())
+    driver.do(Cancel(cause="not wanted"))
 
-    assert life.retry().facts == ()
-    assert life.run.status == "cancelled"
+    assert driver.retry().facts == ()
+    assert driver.run.status == "cancelled"

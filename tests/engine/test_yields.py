@@ -2,21 +2,21 @@
 
 from ironflow.engine.commands import Invoke, Pause, Resume
 from ironflow.engine.effects import SetTimer
-from tests.engine.life import Life, step
+from tests.engine.driver import RunDriver, step
 
 CHILD = Invoke("run_1:child:0", "child", "child", "null", 50_000, False, "run_2")
 
 
 def test_a_child_asked_for_again_after_a_resume_from_a_later_step_keeps_its_deadline():
     """The resume dropped all timers; without one the parent would wait for ever for a child that hangs."""
-    life = Life()
-    until = life.now + 50_000
-    life.report(life.claim(), "yielded", yielded=CHILD)
-    life.do(Pause())
-    life.do(Resume(from_step="later", from_sequence=1))
-    life.later(1_000)
+    driver = RunDriver()
+    until = driver.now + 50_000
+    driver.report(driver.claim(), "yielded", yields=(CHILD,))
+    driver.do(Pause())
+    driver.do(Resume(from_step="later", from_sequence=1))
+    driver.later(1_000)
 
-    decision = life.report(life.claim(), "yielded", step("before"), yielded=CHILD)
+    decision = driver.report(driver.claim(), "yielded", step("before"), yields=(CHILD,))
 
     assert decision.effects == (SetTimer(kind="invoke", due_at=until, step_id=CHILD.step_id),)
-    assert (life.run.status, life.run.reason, life.run.next_at) == ("waiting", "invoke", until)
+    assert (driver.run.status, driver.run.reason, driver.run.next_at) == ("waiting", "invoke", until)

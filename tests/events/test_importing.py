@@ -11,7 +11,7 @@ from ironflow.base.spelling import message_to_json
 from ironflow.features.events import contract as events
 from ironflow.features.schemas import contract as schemas
 from ironflow.features.streams import contract as streams
-from tests.support.house import open_house
+from tests.support.server import open_server
 from tests.support.work import Work
 
 
@@ -25,25 +25,25 @@ def line(event_id: str, **more: Any) -> dict[str, Any]:
     }
 
 
-async def exported(house: Work) -> list[dict[str, Any]]:
+async def exported(server: Work) -> list[dict[str, Any]]:
     """All events, oldest first, as `event export` writes them, without what belongs to one log only."""
-    page = await house.call(events.list_, limit=1000, before="0")
+    page = await server.call(events.list_, limit=1000, before="0")
     lines = [msgspec.json.decode(message_to_json(each)) for each in reversed(page.events)]
     return [{key: value for key, value in each.items() if key not in ("position", "imported_at")} for each in lines]
 
 
-async def test_what_was_exported_and_imported_is_the_same(house: Work, tmp_path: Path):
-    await house.emit("order.placed", {"n": 12345678901234567890123}, version=3, metadata={"who": "Ada"})
-    house.move(1_234)
-    await house.emit("order.paid", "é\u0000", idempotency_key="k", namespace="shop")
+async def test_what_was_exported_and_imported_is_the_same(server: Work, tmp_path: Path):
+    await server.emit("order.placed", {"n": 12345678901234567890123}, version=3, metadata={"who": "Ada"})
+    server.move(1_234)
+    await server.emit("order.paid", "é\u0000", idempotency_key="k", namespace="shop")
     for name in ("made", "moved"):
-        await house.call(
+        await server.call(
             streams.append, entity_id="cart-1", entity_type="cart", event_name=name, data=[None, 1.5], from_run="run_x"
         )
-    before = await exported(house)
+    before = await exported(server)
     assert len(before) == 4
 
-    async with open_house(Work, str(tmp_path / "other.db")) as other:
+    async with open_server(Work, str(tmp_path / "other.db")) as other:
         other.move(99_999_999)
         await other.emit("already.here")
         done = await other.call(events.import_, events=before)
@@ -54,41 +54,41 @@ async def test_what_was_exported_and_imported_is_the_same(house: Work, tmp_path:
         assert (await other.call(streams.append, entity_id="cart-1", event_name="sold", data=1)).entity_version == 3
 
 
-async def test_importing_again_adds_nothing(house: Work):
+async def test_importing_again_adds_nothing(server: Work):
     batch = [line("evt_a"), line("evt_b"), line("evt_a")]
 
-    first = await house.call(events.import_, events=batch)
-    again = await house.call(events.import_, events=[*batch, line("evt_c")])
+    first = await server.call(events.import_, events=batch)
+    again = await server.call(events.import_, events=[*batch, line("evt_c")])
 
     assert [(each.imported, each.known) for each in (first, again)] == [(2, 1), (1, 3)]
-    assert [each["id"] for each in await exported(house)] == ["evt_a", "evt_b", "evt_c"]
+    assert [each["id"] for each in await exported(server)] == ["evt_a", "evt_b", "evt_c"]
 
 
-async def test_imported_events_start_nothing_and_end_no_wait(house: Work):
-    await house.a_function()
+async def test_imported_events_start_nothing_and_end_no_wait(server: Work):
+    await server.a_function()
 
-    await house.call(events.import_, events=[line("evt_a")])
+    await server.call(events.import_, events=[line("evt_a")])
 
-    assert await house.runs() == []
-    found = await house.call(events.get, id="evt_a")
+    assert await server.runs() == []
+    found = await server.call(events.get, id="evt_a")
     assert found.timestamp.isoformat() == "2020-02-03T04:05:06.789000+00:00"
     assert (found.imported_at is not None, found.run_ids) == (True, [])
 
 
-async def test_with_trigger_they_start_runs_now(house: Work):
-    await house.a_function()
+async def test_with_trigger_they_start_runs_now(server: Work):
+    await server.a_function()
 
-    done = await house.call(events.import_, events=[line("evt_a"), line("evt_b")], trigger=True)
-    again = await house.call(events.import_, events=[line("evt_a")], trigger=True)
+    done = await server.call(events.import_, events=[line("evt_a"), line("evt_b")], trigger=True)
+    again = await server.call(events.import_, events=[line("evt_a")], trigger=True)
 
     assert (len(done.run_ids), again.run_ids) == (2, [])
-    run = await house.run(done.run_ids[0])
-    assert (run.event_id, abs(run.created_at.timestamp() * 1000 - house.now) < 1) == ("evt_a", True)
-    assert (await house.call(events.get, id="evt_a")).run_ids == [run.id]
+    run = await server.run(done.run_ids[0])
+    assert (run.event_id, abs(run.created_at.timestamp() * 1000 - server.now) < 1) == ("evt_a", True)
+    assert (await server.call(events.get, id="evt_a")).run_ids == [run.id]
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "message"),
     [
         (line("evt_b", name="no name"), "is no event name"),
         (line("evt b"), "is no event id"),
@@ -100,44 +100,44 @@ async def test_with_trigger_they_start_runs_now(house: Work):
         (7, "not a JSON object"),
     ],
 )
-async def test_a_bad_event_refuses_its_batch_and_says_which_it_is(house: Work, bad: Any, said: str):
+async def test_a_bad_event_refuses_its_batch_and_is_named(server: Work, bad: Any, message: str):
     with pytest.raises(events.ImportRefused) as refusal:
-        await house.call(events.import_, events=[line("evt_a"), bad, line("evt_c")])
+        await server.call(events.import_, events=[line("evt_a"), bad, line("evt_c")])
 
     assert refusal.value.details["index"] == 1
-    assert said in refusal.value.message
-    assert await exported(house) == []
+    assert message in refusal.value.message
+    assert await exported(server) == []
 
 
-async def test_an_id_of_another_environment_is_refused(house: Work):
-    await house.call(events.import_, events=[line("evt_a")], env="staging")
+async def test_an_id_of_another_environment_is_refused(server: Work):
+    await server.call(events.import_, events=[line("evt_a")], env="staging")
     with pytest.raises(events.ImportRefused, match="another environment"):
-        await house.call(events.import_, events=[line("evt_a")])
+        await server.call(events.import_, events=[line("evt_a")])
 
 
-async def test_an_event_must_be_the_next_of_its_entitys_stream(house: Work):
+async def test_an_event_must_be_the_next_of_its_entitys_stream(server: Work):
     def of(version: int, event_id: str, kind: str = "cart") -> dict[str, Any]:
         return line(event_id, entity_id="cart-1", entity_type=kind, entity_version=version)
 
-    await house.call(events.import_, events=[of(4, "e4"), of(5, "e5")])
+    await server.call(events.import_, events=[of(4, "e4"), of(5, "e5")])
 
     for late in (of(5, "x"), of(7, "x"), of(6, "x", "basket")):
         with pytest.raises(events.ImportRefused, match="at version 5"):
-            await house.call(events.import_, events=[late])
-    assert (await house.call(events.import_, events=[of(5, "e5"), of(6, "e6")])).imported == 1
+            await server.call(events.import_, events=[late])
+    assert (await server.call(events.import_, events=[of(5, "e5"), of(6, "e6")])).imported == 1
 
 
 async def test_history_is_held_to_no_schema(database_url: str):
-    async with open_house(Work, database_url, event_schema_enforcement="reject") as strict:
+    async with open_server(Work, database_url, event_schema_enforcement="reject") as strict:
         await strict.call(schemas.register, event_name="order.placed", schema_json={"not": {}})
         assert (await strict.call(events.import_, events=[line("evt_a")], trigger=True)).imported == 1
 
 
-async def test_an_imported_key_is_history_and_answers_nobody(house: Work):
-    await house.call(events.import_, events=[line("evt_a", idempotency_key="k")])
-    assert (await house.emit(idempotency_key="k")).event_id != "evt_a"
+async def test_an_imported_key_is_history_and_no_answer_to_a_repeat(server: Work):
+    await server.call(events.import_, events=[line("evt_a", idempotency_key="k")])
+    assert (await server.emit(idempotency_key="k")).event_id != "evt_a"
 
 
-async def test_too_many_events_are_refused(house: Work):
+async def test_too_many_events_are_refused(server: Work):
     with pytest.raises(InvalidArgument, match="limit"):
-        await house.call(events.import_, events=[line(f"e{each}") for each in range(1001)])
+        await server.call(events.import_, events=[line(f"e{each}") for each in range(1001)])

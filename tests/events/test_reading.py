@@ -9,24 +9,24 @@ from ironflow.features.events import contract as events
 from tests.support.work import Work, text_of
 
 
-async def names(house: Work, **filters: Any) -> list[str]:
-    return [event.name for event in (await house.call(events.list_, **filters)).events]
+async def names(server: Work, **filters: Any) -> list[str]:
+    return [event.name for event in (await server.call(events.list_, **filters)).events]
 
 
-async def test_the_newest_events_come_first(house: Work):
+async def test_the_newest_events_come_first(server: Work):
     for number in range(3):
-        await house.emit(f"e.{number}")
-    assert await names(house) == ["e.2", "e.1", "e.0"]
+        await server.emit(f"e.{number}")
+    assert await names(server) == ["e.2", "e.1", "e.0"]
 
 
-async def test_pages_lead_back_in_time_and_forward_again(house: Work):
+async def test_pages_lead_back_in_time_and_forward_again(server: Work):
     for number in range(5):
-        await house.emit(f"e.{number}")
+        await server.emit(f"e.{number}")
 
-    first = await house.call(events.list_, limit=2)
-    second = await house.call(events.list_, limit=2, cursor=first.next_cursor)
-    third = await house.call(events.list_, limit=2, cursor=second.next_cursor)
-    back = await house.call(events.list_, limit=2, before=third.prev_cursor)
+    first = await server.call(events.list_, limit=2)
+    second = await server.call(events.list_, limit=2, cursor=first.next_cursor)
+    third = await server.call(events.list_, limit=2, cursor=second.next_cursor)
+    back = await server.call(events.list_, limit=2, before=third.prev_cursor)
 
     assert [[event.name for event in page.events] for page in (first, second, third, back)] == [
         ["e.4", "e.3"],
@@ -44,51 +44,51 @@ async def test_pages_lead_back_in_time_and_forward_again(house: Work):
     assert [page.count for page in (first, second, third)] == [2, 2, 1]
 
 
-async def test_the_list_is_narrowed_by_name_pattern_time_source_and_text(house: Work):
-    await house.emit("order.placed", {"customer": "Ada", "total": 100})
-    house.move(1_000)
-    middle = house.now
-    await house.emit("order.item.added", {"sku": "x-1"})
-    house.move(1_000)
-    last = await house.emit("invoice.sent")
-    await house.emit("order.placed", env="staging")
+async def test_the_list_is_narrowed_by_name_pattern_time_source_and_text(server: Work):
+    await server.emit("order.placed", {"customer": "Ada", "total": 100})
+    server.move(1_000)
+    middle = server.now
+    await server.emit("order.item.added", {"sku": "x-1"})
+    server.move(1_000)
+    last = await server.emit("invoice.sent")
+    await server.emit("order.placed", env="staging")
 
-    assert await names(house, name="order.placed") == ["order.placed"]
-    assert await names(house, name="order.*") == ["order.placed"]
-    assert await names(house, name="order.>") == ["order.item.added", "order.placed"]
-    assert await names(house, names=["invoice.sent", "order.placed"]) == ["invoice.sent", "order.placed"]
-    assert await names(house, names=["invoice.*", "order.item.added"]) == ["invoice.sent", "order.item.added"]
-    assert await names(house, name="nothing.*") == []
-    assert await names(house, since=text_of(middle)) == ["invoice.sent", "order.item.added"]
-    assert await names(house, until=text_of(middle)) == ["order.placed"]
-    assert await names(house, source="api", search="ada") == ["order.placed"]
-    assert await names(house, source="webhook") == []
-    assert await names(house, search=last.event_id) == ["invoice.sent"]
-    assert await names(house, env="staging") == ["order.placed"]
+    assert await names(server, name="order.placed") == ["order.placed"]
+    assert await names(server, name="order.*") == ["order.placed"]
+    assert await names(server, name="order.>") == ["order.item.added", "order.placed"]
+    assert await names(server, names=["invoice.sent", "order.placed"]) == ["invoice.sent", "order.placed"]
+    assert await names(server, names=["invoice.*", "order.item.added"]) == ["invoice.sent", "order.item.added"]
+    assert await names(server, name="nothing.*") == []
+    assert await names(server, since=text_of(middle)) == ["invoice.sent", "order.item.added"]
+    assert await names(server, until=text_of(middle)) == ["order.placed"]
+    assert await names(server, source="api", search="ada") == ["order.placed"]
+    assert await names(server, source="webhook") == []
+    assert await names(server, search=last.event_id) == ["invoice.sent"]
+    assert await names(server, env="staging") == ["order.placed"]
 
 
-async def test_a_cursor_that_was_not_given_out_is_refused(house: Work):
+async def test_a_cursor_that_was_not_given_out_is_refused(server: Work):
     for field in ("cursor", "before"):
         for rubbish in ("rubbish", "-1", "1.5", "9" * 30, "²"):
             with pytest.raises(InvalidArgument, match="not a cursor"):
-                await house.call(events.list_, **{field: rubbish})
+                await server.call(events.list_, **{field: rubbish})
     with pytest.raises(InvalidArgument, match="exclude each other"):
-        await house.call(events.list_, cursor="1", before="1")
+        await server.call(events.list_, cursor="1", before="1")
 
 
-async def test_names_are_counted_among_the_newest_events(house: Work):
+async def test_names_are_counted_among_the_newest_events(server: Work):
     for name in ("a", "b", "a", "a"):
-        await house.emit(name)
+        await server.emit(name)
 
-    answer = await house.call(events.names)
+    answer = await server.call(events.names)
 
     assert [(each.name, each.count) for each in answer.names] == [("a", 3), ("b", 1)]
     assert (answer.scanned, answer.truncated) == (4, False)
 
 
-async def test_the_input_of_an_invocation_is_no_users_event(house: Work):
-    await house.a_function(on=None)
-    await house.call(events.invoke, function_id="charge")
+async def test_the_input_of_an_invocation_is_no_users_event(server: Work):
+    await server.a_function(on=None)
+    await server.call(events.invoke, function_id="charge")
 
-    assert await names(house) == []
-    assert (await house.call(events.names)).names == []
+    assert await names(server) == []
+    assert (await server.call(events.names)).names == []

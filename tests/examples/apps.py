@@ -29,7 +29,7 @@ def load_app(name: str) -> ModuleType:
 
 @contextmanager
 def worker_process(name: str, client: Client, url: str) -> Iterator[None]:
-    """`ironflow worker app.py:functions` in the example's folder, from the moment the server knows its functions."""
+    """`ironflow worker app.py:functions` in the example's folder, once the server knows its functions."""
     wanted = {each.id for each in load_app(name).functions}
     worker = Child(
         ["worker", "app.py:functions"],

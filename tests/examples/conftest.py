@@ -1,10 +1,10 @@
-"""The examples are run as their readers run them: by a server and a worker in processes of their own."""
+"""The examples run as in their READMEs: with a server and a worker in separate processes."""
 
 import pytest
 
 from ironflow.testing import plugin
 
-# Where the package is installed, pytest finds the plugin by itself.
+# With the package installed, pytest finds the plugin by itself.
 ironflow_server = plugin.ironflow_server
 ironflow_client = plugin.ironflow_client
 

@@ -1,4 +1,4 @@
-"""An expense waits for a person, who is reminded after a day; after two somebody else is asked."""
+"""An expense waits for an approval: a reminder after one day, the manager after two."""
 
 import pytest
 
@@ -18,14 +18,14 @@ async def world():
 
 @pytest.fixture
 async def claim(world):
-    """Bob's expense, handed in now: the run that waits for the decision, and the one that chases it."""
+    """Bob's expense, submitted now: the run that waits for the decision, and the run that sends reminders."""
     await world.emit("expense.submitted", EXPENSE)
     (decide,) = await world.runs("decide-expense")
     (chase,) = await world.runs("chase-approver")
     return decide, chase
 
 
-async def test_what_is_approved_within_the_day_is_paid_and_nobody_is_reminded(world, claim):
+async def test_an_expense_approved_within_a_day_is_paid_without_a_reminder(world, claim):
     decide, chase = claim
     await world.advance("2h")
     await world.emit("expense.decided", {"id": "exp_7", "approved": True})
@@ -36,7 +36,7 @@ async def test_what_is_approved_within_the_day_is_paid_and_nobody_is_reminded(wo
     assert [step.name for step in chase.steps] == ["first day"]
 
 
-async def test_a_refusal_is_told_to_the_employee_and_nothing_is_paid(world, claim):
+async def test_a_refusal_is_sent_to_the_employee_and_nothing_is_paid(world, claim):
     decide, _ = claim
     await world.emit("expense.decided", {"id": "exp_7", "approved": False})
 
@@ -61,7 +61,7 @@ async def test_after_a_day_the_approver_is_reminded_and_after_two_the_manager_is
     assert chase.status == "cancelled"
 
 
-async def test_a_decision_on_another_expense_is_none_on_this_one(world, claim):
+async def test_a_decision_on_another_expense_does_not_decide_this_one(world, claim):
     decide, chase = claim
     await world.emit("expense.decided", {"id": "exp_8", "approved": True})
 
@@ -76,7 +76,7 @@ async def test_after_three_days_the_claim_lapses(world, claim):
     assert decide.error is not None
     assert decide.error.code == "WAIT_TIMEOUT"
     assert chase.status == "completed"
-    assert chase.step_output("lapse").startswith("to Bob: Nobody decided on exp_7.")
+    assert chase.step_output("lapse").startswith("to Bob: There was no decision on exp_7.")
 
 
 @pytest.mark.processes

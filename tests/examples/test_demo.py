@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ironflow.cli.demo import QUICKSTART, read_calls, read_orders
+from ironflow.cli.demo.scenario import QUICKSTART, read_calls, read_orders
 from ironflow.cli.exits import UsageError
 from tests.support.waiting import eventually
 
@@ -16,7 +16,7 @@ DEMO = [sys.executable, "-m", "ironflow.cli.demo"]
 
 
 def processes_of(folder):
-    """Command lines of living processes that speak of `folder`."""
+    """Command lines of running processes that contain `folder`."""
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if str(folder) in line and "ironflow" in line]
 
@@ -44,18 +44,18 @@ def test_interrupted_half_way_it_leaves_nothing_running(tmp_path, number):
     command = [*DEMO, "--orders", "80", "--folder", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as demo:
         try:
-            eventually((tmp_path / "outside" / "calls.jsonl").exists)
+            eventually((tmp_path / "outside" / "calls.jsonl").exists, within_s=60)
             demo.send_signal(number)
-            said, _ = demo.communicate(timeout=30)
+            text, _ = demo.communicate(timeout=30)
         finally:
             demo.kill()
 
-    assert demo.returncode == 130
-    assert b"Traceback" not in said
+    assert demo.returncode == 128 + number
+    assert b"Traceback" not in text
     assert processes_of(tmp_path) == []
 
 
-def test_a_server_that_cannot_start_is_told_with_what_it_said(tmp_path):
+def test_a_server_that_cannot_start_is_reported_with_its_log(tmp_path):
     (tmp_path / "demo.db").write_text("dear diary " * 500)
 
     ended = subprocess.run([*DEMO, "--folder", str(tmp_path)], check=False, capture_output=True, text=True, timeout=60)
@@ -65,12 +65,12 @@ def test_a_server_that_cannot_start_is_told_with_what_it_said(tmp_path):
     assert "demo.db" in ended.stderr
 
 
-def test_as_many_orders_are_read_as_are_asked_for():
+def test_the_given_number_of_orders_is_read():
     orders = read_orders(QUICKSTART, 3)
 
     assert list(orders) == ["ord_20418", "ord_20419", "ord_20420"]
 
 
-def test_without_a_quickstart_it_says_so(tmp_path):
-    with pytest.raises(UsageError, match="there is no quickstart"):
+def test_a_folder_without_quickstart_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="holds no quickstart"):
         read_orders(tmp_path, 3)

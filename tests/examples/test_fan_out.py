@@ -6,7 +6,7 @@ from tests.examples.apps import worker_process
 
 
 @pytest.mark.processes
-def test_each_photo_is_a_step_and_never_more_than_twenty_are_in_work(ironflow_server, ironflow_client):
+def test_each_photo_is_a_step_and_at_most_twenty_run_at_a_time(ironflow_server, ironflow_client):
     with worker_process("fan-out", ironflow_client, ironflow_server.url):
         (run_id,) = ironflow_client.emit("album.uploaded", {"photos": 500}).run_ids
         run = ironflow_client.runs.wait(run_id)

@@ -1,4 +1,4 @@
-"""A report each night at two in Berlin, whatever the clocks do."""
+"""A report each night at two in Berlin, also when the clocks change."""
 
 from datetime import UTC, datetime
 
@@ -19,17 +19,17 @@ async def nights(start: datetime) -> list[tuple[str, str]]:
     return [(f"{each.info.created_at:%m-%d %H:%M}", each.output["day"]) for each in reports]
 
 
-async def test_there_is_one_report_for_each_day_also_when_the_clocks_go_forward():
+async def test_each_day_has_one_report_when_the_clocks_go_forward():
     assert await nights(datetime(2026, 3, 27, 12, tzinfo=UTC)) == [
         ("03-28 01:00", "2026-03-27"),
-        # There is no two o'clock in this night; three is when it would have been.
+        # This night has no two o'clock; the report runs at three instead.
         ("03-29 01:00", "2026-03-28"),
         ("03-30 00:00", "2026-03-29"),
         ("03-31 00:00", "2026-03-30"),
     ]
 
 
-async def test_there_is_one_report_for_each_day_also_when_two_o_clock_comes_twice():
+async def test_each_day_has_one_report_when_two_o_clock_occurs_twice():
     assert await nights(datetime(2026, 10, 23, 12, tzinfo=UTC)) == [
         ("10-24 00:00", "2026-10-23"),
         ("10-25 00:00", "2026-10-24"),
@@ -39,7 +39,7 @@ async def test_there_is_one_report_for_each_day_also_when_two_o_clock_comes_twic
 
 
 @pytest.mark.processes
-def test_a_report_can_be_had_at_once(ironflow_server, ironflow_client):
+def test_a_report_can_be_invoked_at_any_time(ironflow_server, ironflow_client):
     with worker_process(NAME, ironflow_client, ironflow_server.url):
         run_id = ironflow_client.invoke(NAME).run_id
         run = ironflow_client.runs.wait(run_id)

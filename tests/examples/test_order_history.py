@@ -1,4 +1,4 @@
-"""Orders as streams: nobody decides on what is out of date, old events are read, read models are made anew."""
+"""Orders as streams: no decision on stale state, old events are readable, read models are rebuilt."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ def client(server):
 
 @contextmanager
 def program(server, client):
-    """`python app.py`, from the moment the server knows all that is in it."""
+    """`python app.py`, once the server knows its definitions."""
     process = subprocess.Popen(
         [sys.executable, "app.py"],
         cwd=EXAMPLES / "order-history",
@@ -57,7 +57,7 @@ def program(server, client):
 
 
 def place(client, order_id, *, version=2):
-    """Places an order of 19.99 EUR as the programs of that version do; answers the runs it started."""
+    """Places an order of 19.99 EUR in the format of that version; returns the runs it started."""
     price = {"total": 19.99} if version == 1 else {"amount": 1999, "currency": "EUR"}
     data = {"id": order_id, "customer": "Ada", **price}
     return client.streams.append(order_id, "order.placed", data, entity_type="order", version=version).run_ids
@@ -80,7 +80,7 @@ def rows(client):
     return [(row["id"], row["amount"], row["paid"]) for row in found.dicts()]
 
 
-async def test_of_payments_and_cancellations_at_once_one_kind_wins_and_is_recorded_once(server):
+async def test_of_concurrent_payments_and_cancellations_one_kind_is_recorded_once(server):
     async with server.client() as client:
         await client.streams.append("order-1", "order.placed", PLACED, entity_type="order", version=2)
         asked = ["order.paid", "order.cancelled"] * 10
@@ -96,7 +96,7 @@ async def test_of_payments_and_cancellations_at_once_one_kind_wins_and_is_record
     assert {type(each) for name, each in zip(asked, outcomes, strict=True) if name != won} == {NonRetryableError}
 
 
-def test_an_order_of_the_first_version_is_confirmed_changed_and_read_like_one_of_today(server, client):
+def test_an_order_of_the_first_version_is_confirmed_changed_and_read_like_a_current_one(server, client):
     with program(server, client):
         runs = [place(client, f"order-{version}", version=version)[0] for version in (1, 2)]
         confirmed = [client.runs.wait(run).output for run in runs]
@@ -105,11 +105,11 @@ def test_an_order_of_the_first_version_is_confirmed_changed_and_read_like_one_of
 
     assert confirmed == [f"to Ada: we have your order order-{version} of 19.99 EUR." for version in (1, 2)]
     assert paid == [{"status": "paid", "amount": 1999, "currency": "EUR", "version": 2}] * 2
-    # The log is as it was written.
+    # The log is unchanged.
     assert kept == [{"id": "order-1", "customer": "Ada", "total": 19.99}, {**PLACED, "id": "order-2"}]
 
 
-def test_a_change_that_cannot_be_is_refused_and_one_that_was_made_is_made_once(server, client):
+def test_an_invalid_change_is_refused_and_a_repeated_one_is_recorded_once(server, client):
     with program(server, client):
         place(client, "order-1")
         twice = [change(client, "order-1", "order.paid") for _ in range(2)]
@@ -122,9 +122,9 @@ def test_a_change_that_cannot_be_is_refused_and_one_that_was_made_is_made_once(s
     assert names == ["order.placed", "order.paid"]
 
 
-def test_a_rebuild_folds_the_whole_log_with_the_reducer_of_today(server, client):
+def test_a_rebuild_folds_the_whole_log_with_the_current_reducer(server, client):
     def forgetful(state, event):
-        """As it was before somebody thought of cancelled orders."""
+        """The reducer before cancelled orders existed."""
         return {**state, event.data["id"]: event.name.removeprefix("order.")}
 
     before = create_projection(name="open-orders", events=["order.*"], handler=forgetful, initial_state={})
@@ -144,8 +144,8 @@ def test_a_rebuild_folds_the_whole_log_with_the_reducer_of_today(server, client)
     assert rebuilt == {"order-1": "paid", "order-3": "placed", "order-4": "placed"}
 
 
-def test_a_rebuild_fills_the_table_with_the_statements_of_today(server, client):
-    # As it was before there was a second version: its amounts are not seen.
+def test_a_rebuild_fills_the_table_with_the_current_statements(server, client):
+    # The state before the second version existed: its amounts are ignored.
     before = {
         **APP.REVENUE,
         "order.placed": """
@@ -156,7 +156,7 @@ def test_a_rebuild_fills_the_table_with_the_statements_of_today(server, client):
     orders(client)
     assert client.projections.wait("revenue").caught_up
     with program(server, client):
-        # The program has given it today's statements; they count from now on.
+        # The program has registered the current statements; they apply from now on.
         eventually(lambda: client.sql_projections.get("revenue").event_handlers == APP.REVENUE)
         place(client, "order-4")
         assert client.projections.wait("revenue").caught_up

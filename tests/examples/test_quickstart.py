@@ -1,4 +1,4 @@
-"""The quickstart is what it says: realistic orders, a durable function, and services as moody as described."""
+"""The quickstart: realistic orders, a durable function, and services that fail as described."""
 
 import asyncio
 import importlib
@@ -22,7 +22,7 @@ ORDERS = [msgspec.json.decode(line) for line in LINES]
 
 @pytest.fixture
 def shop(monkeypatch, tmp_path):
-    """The example's two modules, loaded from its folder and forgotten afterwards."""
+    """The example's two modules, loaded from its folder and unloaded afterwards."""
     monkeypatch.syspath_prepend(str(QUICKSTART))
     monkeypatch.setenv("QUICKSTART_RECORDS", str(tmp_path / "outside"))
     loaded: dict[str, Any] = {}
@@ -35,7 +35,7 @@ def shop(monkeypatch, tmp_path):
 
 
 def moods(services, order):
-    """The services that will make trouble for an order."""
+    """The services that fail for an order."""
     skus = {item["sku"] for item in order["items"]}
     return [
         mood
@@ -57,14 +57,14 @@ def test_every_order_has_the_declared_shape_and_adds_up(shop):
     assert len({order.currency for order in orders}) > 5
 
 
-def test_about_one_order_in_ten_fails_once_and_exactly_one_for_ever(shop):
+def test_about_one_order_in_ten_fails_once_and_exactly_one_always(shop):
     troubles = [moods(shop["services"], order) for order in ORDERS]
 
     assert Counter(len(each) for each in troubles) == {0: 214, 1: 26}
     assert Counter(each[0] for each in troubles if each) == {"stock": 9, "slow card": 9, "mail": 7, "dead card": 1}
 
 
-def test_a_moody_service_refuses_the_first_call_of_a_run_and_accepts_the_second(shop):
+def test_an_unreliable_service_refuses_the_first_call_of_a_run_and_accepts_the_second(shop):
     services = shop["services"]
 
     async def reserve(key):
@@ -77,7 +77,7 @@ def test_a_moody_service_refuses_the_first_call_of_a_run_and_accepts_the_second(
         asyncio.run(reserve("run_00000002"))
 
 
-def test_what_was_called_is_written_outside_line_by_line(shop, tmp_path):
+def test_every_call_is_one_line_of_the_journal(shop, tmp_path):
     services = shop["services"]
     asyncio.run(services.charge_card("tok_visa", 100, "EUR", key="run_00000001"))
     with pytest.raises(services.Refused):

@@ -1,4 +1,4 @@
-"""Three bookings; when one cannot be had, the others are cancelled."""
+"""Three bookings; when one fails, the others are cancelled."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def travel(ironflow_server, ironflow_client):
 
 
 @pytest.mark.processes
-def test_a_trip_that_can_be_had_is_three_bookings(travel):
+def test_an_available_trip_has_three_bookings(travel):
     (run_id,) = travel.emit("trip.requested", trip()).run_ids
     run = travel.runs.wait(run_id)
 
@@ -49,7 +49,7 @@ def test_when_there_is_no_car_hotel_and_flight_are_cancelled_in_this_order(trave
     assert booked["compensate:flight"] == f"airline cancelled {booked['flight']}"
 
 
-async def test_what_was_not_booked_is_not_cancelled():
+async def test_only_completed_bookings_are_cancelled():
     from ironflow.testing import TestClient
 
     client = TestClient(load_app(NAME).functions, strict=False)

@@ -35,7 +35,7 @@ async def test_twelve_months_are_charged_each_on_its_day(world):
     assert len(charged) == 12
 
 
-async def test_a_cancelled_subscription_is_charged_no_more(world):
+async def test_a_cancelled_subscription_is_no_longer_charged(world):
     run = await world.emit("subscription.started", plan())
     other = await world.emit("subscription.started", plan(customer="bob"))
     await world.advance("70d")
@@ -47,7 +47,7 @@ async def test_a_cancelled_subscription_is_charged_no_more(world):
     assert other.output["months_paid"] == 12
 
 
-async def test_a_charge_that_is_declined_is_tried_again_for_days_and_does_not_move_the_next_one(world):
+async def test_a_declined_charge_is_retried_for_days_and_does_not_move_the_next_one(world):
     run = await world.emit("subscription.started", plan(card="empty"))
     await world.advance(YEAR)
     charges = await world.runs("charge-card")
@@ -58,7 +58,7 @@ async def test_a_charge_that_is_declined_is_tried_again_for_days_and_does_not_mo
     assert charges[1].info.ended_at == datetime(2026, 3, 31, 19, tzinfo=UTC)
 
 
-async def test_a_card_that_is_refused_for_good_suspends_the_subscription(world):
+async def test_a_permanently_refused_card_suspends_the_subscription(world):
     run = await world.emit("subscription.started", plan(card="stolen"))
     await world.advance("31d")
 

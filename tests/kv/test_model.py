@@ -9,7 +9,7 @@ import pytest
 from ironflow.base.errors import IronflowError
 from ironflow.features.kv import contract as kv
 from ironflow.features.kv.contract import BucketFull, KeyNotFound, RevisionConflict
-from tests.support.house import House
+from tests.support.server import Server
 
 KEYS = ["a", "b", "c/d", "e.f", "é"]
 
@@ -79,8 +79,8 @@ async def outcome(work: Awaitable[object]) -> object:
         return type(refusal)
 
 
-def said(put: Callable[..., int], *given: object) -> object:
-    """What the model says of a put."""
+def expected(put: Callable[..., int], *given: object) -> object:
+    """What the model expects of a put."""
     try:
         return kv.Put(revision=put(*given))
     except IronflowError as refusal:
@@ -91,61 +91,61 @@ def said(put: Callable[..., int], *given: object) -> object:
     ("seed", "ttl_s", "history", "bytes_max"),
     [(1, 0, 1, 0), (2, 0, 3, 0), (3, 10, 1, 30), (4, 10, 3, 25), (5, 0, 2, 40)],
 )
-async def test_a_bucket_is_what_a_dictionary_says(
-    house: House, seed: int, ttl_s: int, history: int, bytes_max: int
+async def test_a_bucket_equals_a_model_in_memory(
+    server: Server, seed: int, ttl_s: int, history: int, bytes_max: int
 ) -> None:
     chance = random.Random(seed)
-    await house.call(kv.create_bucket, name="b", ttl_seconds=ttl_s, history=history, max_bytes=bytes_max)
+    await server.call(kv.create_bucket, name="b", ttl_seconds=ttl_s, history=history, max_bytes=bytes_max)
     model = Model(ttl_s * 1000, history, bytes_max)
     refusals: set[object] = set()
 
     for _ in range(120):
-        key, now = chance.choice(KEYS), house.now
+        key, now = chance.choice(KEYS), server.now
         match chance.choice(["put", "put", "put", "cas", "cas", "delete", "purge", "wait", "expire"]):
             case "put":
                 value = bytes(chance.randrange(256) for _ in range(chance.randrange(12)))
-                found = await outcome(house.call(kv.put, bucket="b", key=key, value=value))
-                assert found == said(model.put, key, value, None, now)
+                found = await outcome(server.call(kv.put, bucket="b", key=key, value=value))
+                assert found == expected(model.put, key, value, None, now)
                 refusals.add(found if isinstance(found, type) else None)
             case "cas":
                 live = model.live(key, now)
                 guess = chance.choice([0, live.revision if live else 1, model.last_revision])
-                found = await outcome(house.call(kv.put, bucket="b", key=key, value=b"cas", if_match=f"{guess}"))
-                assert found == said(model.put, key, b"cas", guess, now)
+                found = await outcome(server.call(kv.put, bucket="b", key=key, value=b"cas", if_match=f"{guess}"))
+                assert found == expected(model.put, key, b"cas", guess, now)
                 refusals.add(found if isinstance(found, type) else None)
             case "delete":
-                await house.call(kv.delete, bucket="b", key=key)
+                await server.call(kv.delete, bucket="b", key=key)
                 model.delete(key, now)
             case "purge":
-                await house.call(kv.delete, bucket="b", key=key, purge=True)
+                await server.call(kv.delete, bucket="b", key=key, purge=True)
                 model.purge(key)
             case "wait":
-                house.move(chance.choice([1, 4_000]))
+                server.move(chance.choice([1, 4_000]))
             case "expire":
-                await house.loop("kv-expire")
+                await server.loop("kv-expire")
                 model.expire(now)
-        await same(house, model, key)
+        await same(server, model, key)
 
     for key in KEYS:
-        await same(house, model, key)
+        await same(server, model, key)
     assert refusals == {None, RevisionConflict} | ({BucketFull} if bytes_max else set())
 
 
-async def same(house: House, model: Model, key: str) -> None:
+async def same(server: Server, model: Model, key: str) -> None:
     """The bucket and this key of it are as the model says."""
-    now = house.now
+    now = server.now
     live = [each for each in KEYS if model.live(each, now)]
-    found = await house.call(kv.get_bucket, bucket="b")
+    found = await server.call(kv.get_bucket, bucket="b")
     assert (found.values, found.bytes) == (len(live), model.size())
-    assert (await house.call(kv.list_keys, bucket="b")).keys == sorted(live, key=str.encode)
+    assert (await server.call(kv.list_keys, bucket="b")).keys == sorted(live, key=str.encode)
     entry = model.live(key, now)
-    got = await outcome(house.call(kv.get, bucket="b", key=key))
+    got = await outcome(server.call(kv.get, bucket="b", key=key))
     if entry is None:
         assert got is KeyNotFound
     else:
         assert isinstance(got, kv.Entry)
         assert (got.revision, got.value) == (entry.revision, entry.value)
-    kept = await outcome(house.call(kv.get_history, bucket="b", key=key))
+    kept = await outcome(server.call(kv.get_history, bucket="b", key=key))
     expected = [(each.revision, each.operation, each.value) for each in reversed(model.fresh(key, now))]
     if expected:
         assert isinstance(kept, kv.History)

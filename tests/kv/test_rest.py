@@ -7,7 +7,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.support.house import House
+from tests.support.server import Server
 
 AT = "2026-01-01T00:00:00Z"
 BUCKETS = "/api/v1/kv/buckets"
@@ -15,8 +15,8 @@ KEYS = f"{BUCKETS}/b/keys"
 
 
 @pytest.fixture
-async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with house.http() as client:
+async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    async with server.http() as client:
         yield client
 
 
@@ -36,7 +36,7 @@ def entry(key: str, value: bytes, revision: int) -> dict[str, object]:
     }
 
 
-async def test_the_life_of_a_bucket(http: httpx.AsyncClient) -> None:
+async def test_a_bucket_from_creation_to_deletion(http: httpx.AsyncClient) -> None:
     plain = {"name": "b", "values": 0, "bytes": 0, "history": 1, "created_at": AT}
     full = {
         "name": "full", "description": "d", "ttl_seconds": 60, "max_value_size": 5, "max_bytes": 50,
@@ -56,8 +56,8 @@ async def test_the_life_of_a_bucket(http: httpx.AsyncClient) -> None:
     one = await http.get(f"{BUCKETS}/b")
     assert (one.status_code, one.json()) == (200, plain)
 
-    gone = await http.delete(f"{BUCKETS}/b")
-    assert (gone.status_code, gone.content) == (204, b"")
+    deleted = await http.delete(f"{BUCKETS}/b")
+    assert (deleted.status_code, deleted.content) == (204, b"")
     for missing in (await http.get(f"{BUCKETS}/b"), await http.delete(f"{BUCKETS}/b")):
         assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
 
@@ -68,7 +68,7 @@ async def test_no_buckets_and_no_keys_are_empty_lists(http: httpx.AsyncClient) -
     assert (await http.get(KEYS)).json() == {"keys": [], "count": 0}
 
 
-async def test_the_life_of_a_key(http: httpx.AsyncClient, bucket: str) -> None:
+async def test_a_key_from_creation_to_deletion(http: httpx.AsyncClient, bucket: str) -> None:
     missing = await http.get(f"{KEYS}/k")
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
 
@@ -79,8 +79,8 @@ async def test_the_life_of_a_key(http: httpx.AsyncClient, bucket: str) -> None:
     assert (await http.get(KEYS)).json() == {"keys": ["k"], "count": 1}
 
     for query in ("", "", "?purge=true", "?purge=true"):
-        gone = await http.delete(f"{KEYS}/k{query}")
-        assert (gone.status_code, gone.content) == (204, b"")
+        deleted = await http.delete(f"{KEYS}/k{query}")
+        assert (deleted.status_code, deleted.content) == (204, b"")
     assert (await http.get(f"{KEYS}/k")).status_code == 404
 
 

@@ -116,7 +116,7 @@ def test_a_condition_that_is_not_understood_is_refused_and_not_ignored(
 )
 def test_what_a_reader_sees(newest: EntryRow, ttl_ms: int, live: bool, seen_at_revision: bool) -> None:
     assert is_live(newest, bucket(ttl_ms=ttl_ms), NOW) is live
-    assert is_seen(newest, bucket(ttl_ms=ttl_ms), NOW, at_revision=True) is seen_at_revision
+    assert is_seen(newest, ttl_ms, NOW, at_revision=True) is seen_at_revision
 
 
 def test_a_reader_sees_nothing_where_nothing_was() -> None:
@@ -186,7 +186,7 @@ def test_how_large_a_value_may_be(limits: dict[str, int], size_bytes: int, refus
             decide_put(bucket(**limits), None, "k", size_bytes, ANY, NOW)
 
 
-def test_what_a_put_pushes_out_makes_room_for_it() -> None:
+def test_what_a_put_pushes_out_makes_feature_for_it() -> None:
     full = bucket(bytes_max=100, bytes_stored=100)
 
     assert decide_put(full, entry(), "k", 30, ANY, NOW, freed_bytes=30).size_bytes == 30

@@ -1,4 +1,4 @@
-"""What watchers of a bucket are told: every change once, in order, from wherever they begin."""
+"""What watchers of a bucket receive: every change once, in order, from wherever they begin."""
 
 import asyncio
 import random
@@ -10,41 +10,41 @@ import pytest
 from ironflow.features.kv import contract as kv
 from ironflow.features.kv.contract import BucketNotFound, RevisionAhead
 from ironflow.features.kv.rules import PURGES_KEPT_MS
-from tests.support.house import House
-from tests.support.streams import told
+from tests.support.server import Server
+from tests.support.streams import still_waiting
 
 
 @pytest.fixture
-async def bucket(house: House) -> str:
-    await house.call(kv.create_bucket, name="b")
+async def bucket(server: Server) -> str:
+    await server.call(kv.create_bucket, name="b")
     return "b"
 
 
-async def put(house: House, key: str, value: bytes = b"v", bucket: str = "b") -> None:
-    await house.call(kv.put, bucket=bucket, key=key, value=value)
+async def put(server: Server, key: str, value: bytes = b"v", bucket: str = "b") -> None:
+    await server.call(kv.put, bucket=bucket, key=key, value=value)
 
 
-def said(frame: kv.KeyFrame) -> tuple[Any, ...]:
+def plain(frame: kv.KeyFrame) -> tuple[Any, ...]:
     return frame.type, frame.key, frame.value, frame.revision, frame.operation
 
 
 async def some(frames: Any, count: int) -> list[tuple[Any, ...]]:
-    return [said(await anext(frames)) for _ in range(count)]
+    return [plain(await anext(frames)) for _ in range(count)]
 
 
-async def test_puts_deletes_and_purges_are_told_as_they_are_committed(house: House, bucket: str) -> None:
-    async with aclosing(house.stream(kv.watch, bucket=bucket)) as frames:
+async def test_puts_deletes_and_purges_are_sent_as_they_are_committed(server: Server, bucket: str) -> None:
+    async with aclosing(server.stream(kv.watch, bucket=bucket, initial=False)) as frames:
         first = asyncio.ensure_future(anext(frames))
-        await told(first)
-        await put(house, "k", b"1")
-        seen = [said(await first)]
-        await house.call(kv.delete, bucket=bucket, key="k")
-        await house.call(kv.delete, bucket=bucket, key="k")
+        await still_waiting(first)
+        await put(server, "k", b"1")
+        seen = [plain(await first)]
+        await server.call(kv.delete, bucket=bucket, key="k")
+        await server.call(kv.delete, bucket=bucket, key="k")
         seen += await some(frames, 1)
-        await put(house, "k", b"2")
+        await put(server, "k", b"2")
         seen += await some(frames, 1)
-        await house.call(kv.delete, bucket=bucket, key="k", purge=True)
-        await house.call(kv.delete, bucket=bucket, key="k", purge=True)
+        await server.call(kv.delete, bucket=bucket, key="k", purge=True)
+        await server.call(kv.delete, bucket=bucket, key="k", purge=True)
         seen += await some(frames, 1)
 
     assert seen == [
@@ -55,43 +55,58 @@ async def test_puts_deletes_and_purges_are_told_as_they_are_committed(house: Hou
     ]
 
 
-async def test_a_pattern_chooses_the_keys(house: House, bucket: str) -> None:
+async def test_a_pattern_chooses_the_keys(server: Server, bucket: str) -> None:
     for key in ("user.1", "order.1", "user.2.cart"):
-        await put(house, key)
+        await put(server, key)
 
-    async with aclosing(house.stream(kv.watch, bucket=bucket, key="user.*", after=0)) as frames:
+    async with aclosing(server.stream(kv.watch, bucket=bucket, key="user.*", after=0)) as frames:
         assert (await anext(frames)).key == "user.1"
-        await put(house, "user.3")
+        await put(server, "user.3")
         assert (await anext(frames)).key == "user.3"
 
 
-async def test_without_a_place_to_begin_only_what_comes_is_told(house: House, bucket: str) -> None:
-    await put(house, "old")
+@pytest.mark.parametrize(("more", "expected"), [({}, ["old", None]), ({"after": 0}, ["old"]), ({"after": 1}, [])])
+async def test_a_watch_begins_with_the_current_values_unless_it_names_a_revision(
+    server: Server, bucket: str, more: dict[str, Any], expected: list[str | None]
+) -> None:
+    """Existing clients name neither a revision nor whether they want them."""
+    await put(server, "old")
 
-    async with aclosing(house.stream(kv.watch, bucket=bucket)) as frames:
+    async with aclosing(server.stream(kv.watch, bucket=bucket, **more)) as frames:
+        assert [(await anext(frames)).key for _ in expected] == expected
+        await put(server, "new")
+        assert (await anext(frames)).key == "new"
+
+
+async def test_without_initial_values_only_changes_come(server: Server, bucket: str) -> None:
+    await put(server, "old")
+
+    async with aclosing(server.stream(kv.watch, bucket=bucket, initial=False)) as frames:
         first = asyncio.ensure_future(anext(frames))
-        await told(first)
-        await put(house, "new")
+        await still_waiting(first)
+        await put(server, "new")
         assert (await first).key == "new"
 
 
-async def test_initial_values_come_by_key_and_then_a_word_that_they_have(house: House, bucket: str) -> None:
+async def test_initial_values_come_by_key_and_then_a_ready_frame(server: Server, bucket: str) -> None:
     for key in ("b", "a", "gone"):
-        await put(house, key, key.encode())
-    await house.call(kv.delete, bucket=bucket, key="gone")
+        await put(server, key, key.encode())
+    await server.call(kv.delete, bucket=bucket, key="gone")
 
-    async with aclosing(house.stream(kv.watch, bucket=bucket, initial=True)) as frames:
+    async with aclosing(server.stream(kv.watch, bucket=bucket, initial=True)) as frames:
         assert await some(frames, 3) == [
             ("kv_update", "a", b"a", 2, "put"),
             ("kv_update", "b", b"b", 1, "put"),
             ("kv_ready", None, None, 4, None),
         ]
-        await put(house, "c")
+        await put(server, "c")
         assert (await anext(frames)).key == "c"
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_who_resumes_anywhere_ends_with_what_is_in_the_bucket(house: House, bucket: str, seed: int) -> None:
+async def test_a_watcher_that_resumes_anywhere_ends_with_the_content_of_the_bucket(
+    server: Server, bucket: str, seed: int
+) -> None:
     chance = random.Random(seed)
     keys = ["a", "b", "c", "d"]
     seen: dict[str, bytes] = {}
@@ -102,27 +117,27 @@ async def test_who_resumes_anywhere_ends_with_what_is_in_the_bucket(house: House
             key = chance.choice(keys)
             match chance.choice(["put", "put", "delete", "purge"]):
                 case "put":
-                    await put(house, key, str(chance.randrange(100)).encode())
+                    await put(server, key, str(chance.randrange(100)).encode())
                 case how:
-                    await house.call(kv.delete, bucket=bucket, key=key, purge=how == "purge")
-        await put(house, "mark")
+                    await server.call(kv.delete, bucket=bucket, key=key, purge=how == "purge")
+        await put(server, "mark")
         # Some changes are read, then the connection is lost in the middle.
-        async with aclosing(house.stream(kv.watch, bucket=bucket, after=after)) as frames:
+        async with aclosing(server.stream(kv.watch, bucket=bucket, after=after)) as frames:
             for _ in range(chance.randrange(4)):
                 frame = await anext(frames)
                 assert frame.revision > after
                 after = _keep(seen, frame)
                 if frame.key == "mark":
                     break
-    await put(house, "end")
-    async with aclosing(house.stream(kv.watch, bucket=bucket, after=after)) as frames:
+    await put(server, "end")
+    async with aclosing(server.stream(kv.watch, bucket=bucket, after=after)) as frames:
         async for frame in frames:
             _keep(seen, frame)
             if frame.key == "end":
                 break
 
-    found = (await house.call(kv.list_keys, bucket=bucket)).keys
-    assert seen == {key: (await house.call(kv.get, bucket=bucket, key=key)).value for key in found}
+    found = (await server.call(kv.list_keys, bucket=bucket)).keys
+    assert seen == {key: (await server.call(kv.get, bucket=bucket, key=key)).value for key in found}
 
 
 def _keep(seen: dict[str, bytes], frame: kv.KeyFrame) -> int:
@@ -134,12 +149,12 @@ def _keep(seen: dict[str, bytes], frame: kv.KeyFrame) -> int:
     return frame.revision
 
 
-async def test_many_watchers_under_many_writers_each_see_every_key(house: House, bucket: str) -> None:
+async def test_many_watchers_under_many_writers_each_see_every_key(server: Server, bucket: str) -> None:
     wanted = {f"k{n}" for n in range(60)}
 
     async def watch() -> set[str]:
         seen: set[str] = set()
-        async with aclosing(house.stream(kv.watch, bucket=bucket, after=0)) as frames:
+        async with aclosing(server.stream(kv.watch, bucket=bucket, after=0)) as frames:
             async for frame in frames:
                 assert frame.key is not None
                 seen.add(frame.key)
@@ -148,37 +163,37 @@ async def test_many_watchers_under_many_writers_each_see_every_key(house: House,
         return seen
 
     watchers = [asyncio.ensure_future(watch()) for _ in range(5)]
-    await asyncio.gather(*(put(house, key) for key in wanted))
+    await asyncio.gather(*(put(server, key) for key in wanted))
 
     async with asyncio.timeout(20):
         assert await asyncio.gather(*watchers) == [wanted] * 5
 
 
-async def test_a_bucket_that_is_deleted_ends_its_watches(house: House, bucket: str) -> None:
-    async with aclosing(house.stream(kv.watch, bucket=bucket)) as frames:
+async def test_a_bucket_that_is_deleted_ends_its_watches(server: Server, bucket: str) -> None:
+    async with aclosing(server.stream(kv.watch, bucket=bucket, initial=False)) as frames:
         first = asyncio.ensure_future(anext(frames))
-        await told(first)
-        await house.call(kv.delete_bucket, bucket=bucket)
+        await still_waiting(first)
+        await server.call(kv.delete_bucket, bucket=bucket)
         with pytest.raises(BucketNotFound):
             await first
 
 
-async def test_a_watch_of_no_bucket_is_refused(house: House) -> None:
+async def test_a_watch_of_no_bucket_is_refused(server: Server) -> None:
     with pytest.raises(BucketNotFound):
-        await anext(house.stream(kv.watch, bucket="none"))
+        await anext(server.stream(kv.watch, bucket="none"))
 
 
-async def test_a_place_that_the_bucket_has_not_reached_is_refused(house: House, bucket: str) -> None:
-    await put(house, "k")
+async def test_a_place_that_the_bucket_has_not_reached_is_refused(server: Server, bucket: str) -> None:
+    await put(server, "k")
 
     with pytest.raises(RevisionAhead, match=r"Revision 9 .* it is at 1"):
-        await anext(house.stream(kv.watch, bucket=bucket, after=9))
+        await anext(server.stream(kv.watch, bucket=bucket, after=9))
 
 
-async def test_old_purges_are_forgotten(house: House, bucket: str) -> None:
-    await put(house, "k")
-    await house.call(kv.delete, bucket=bucket, key="k", purge=True)
-    house.move(PURGES_KEPT_MS - 1)
-    assert [each.removed for each in await house.loop("kv-expire")] == [0]
-    house.move(1)
-    assert [each.removed for each in await house.loop("kv-expire")] == [1]
+async def test_old_purges_are_forgotten(server: Server, bucket: str) -> None:
+    await put(server, "k")
+    await server.call(kv.delete, bucket=bucket, key="k", purge=True)
+    server.move(PURGES_KEPT_MS - 1)
+    assert [each.done["removed"] for each in await server.loop("kv-expire")] == [0]
+    server.move(1)
+    assert [each.done["removed"] for each in await server.loop("kv-expire")] == [1]

@@ -1,21 +1,21 @@
-"""A database with the log's tables and no rooms."""
+"""A database with the log's tables and no features."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from ironflow.broker.port import LocalBroker
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage.open import open_database
 from ironflow.storage.port import Database
 
 
 @pytest.fixture
-def broker() -> LocalBroker:
-    return LocalBroker()
+def notifier() -> LocalNotifier:
+    return LocalNotifier()
 
 
 @pytest.fixture
-async def db(database_url: str, broker: LocalBroker) -> AsyncIterator[Database]:
-    opened = await open_database(database_url, broker, now=0)
+async def db(database_url: str, notifier: LocalNotifier) -> AsyncIterator[Database]:
+    opened = await open_database(database_url, notifier, now=0)
     yield opened
     await opened.close()

@@ -8,12 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from ironflow.base.errors import NotFound
-from ironflow.broker.port import LocalBroker
 from ironflow.log.append import append
-from ironflow.log.read import head, read_after, records
+from ironflow.log.read import head, records
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage.open import open_database
 from ironflow.storage.port import Database, Tx
-from tests.log.records import record
+from tests.log.records import everything_after, record
 
 
 def appending(*ids: str) -> Callable[[Tx], list[int]]:
@@ -26,7 +26,7 @@ def appending(*ids: str) -> Callable[[Tx], list[int]]:
 
 
 def everything(tx: Tx) -> list[tuple[int, str]]:
-    return [(each.position, each.id) for each in read_after(tx, 0, 10_000)]
+    return [(each.position, each.id) for each in everything_after(tx, 0, 10_000)]
 
 
 async def test_the_first_event_is_at_position_one_and_the_next_ones_follow(db: Database) -> None:
@@ -55,28 +55,31 @@ async def test_what_is_read_is_what_was_appended(db: Database) -> None:
 
     await db.write(lambda tx: append(tx, [full, plain]))
 
-    assert await db.read(lambda tx: read_after(tx, 0, 10)) == [replace(full, position=1), replace(plain, position=2)]
+    assert await db.read(lambda tx: everything_after(tx, 0, 10)) == [
+        replace(full, position=1),
+        replace(plain, position=2),
+    ]
     assert await db.read(lambda tx: records(tx, ["evt_2", "evt_none"])) == {"evt_2": replace(plain, position=2)}
 
 
-async def test_appending_nothing_takes_no_position_and_rings_nothing(db: Database, broker: LocalBroker) -> None:
-    with broker.bell("log") as bell:
+async def test_appending_nothing_takes_no_position_and_notifies_nothing(db: Database, notifier: LocalNotifier) -> None:
+    with notifier.waiter("log") as waiter:
         assert await db.write(appending()) == []
 
-        assert not await bell.wait(0.01)
+        assert not await waiter.wait(0.01)
     assert await db.read(head) == 0
 
 
-async def test_an_append_rings_the_log(db: Database, broker: LocalBroker) -> None:
-    with broker.bell("log") as bell:
+async def test_an_append_notifies_the_log(db: Database, notifier: LocalNotifier) -> None:
+    with notifier.waiter("log") as waiter:
         await db.write(appending("a"))
 
-        assert await bell.wait(10)
+        assert await waiter.wait(10)
 
 
-async def test_the_ring_says_what_was_appended_unless_that_is_too_much(db: Database, broker: LocalBroker) -> None:
-    heard: list[set[str]] = []
-    broker.listen("log", heard.append)
+async def test_the_key_names_what_was_appended_up_to_a_limit(db: Database, notifier: LocalNotifier) -> None:
+    received: list[set[str]] = []
+    notifier.listen("log", received.append)
 
     def many(count: int) -> Callable[[Tx], object]:
         return lambda tx: append(tx, [replace(record(f"{count}-{n}"), name=f"order.n{n}") for n in range(count)])
@@ -86,7 +89,7 @@ async def test_the_ring_says_what_was_appended_unless_that_is_too_much(db: Datab
     await db.write(many(100))
 
     one, two = "default\nevent\norder.n0", "default\nevent\norder.n1"
-    assert heard == [{one}, {one, two}, {""}]
+    assert received == [{one}, {one, two}, {""}]
 
 
 async def test_a_transaction_that_fails_gives_its_positions_back(db: Database) -> None:
@@ -128,14 +131,14 @@ async def test_many_at_once_some_failing_leave_no_gap_and_each_commit_is_in_one_
 async def test_reading_after_a_position_is_in_order_and_limited(db: Database) -> None:
     await db.write(appending(*"abcdef"))
 
-    assert [each.id for each in await db.read(lambda tx: read_after(tx, 2, 3))] == ["c", "d", "e"]
-    assert await db.read(lambda tx: read_after(tx, 6, 3)) == []
+    assert [each.id for each in await db.read(lambda tx: everything_after(tx, 2, 3))] == ["c", "d", "e"]
+    assert await db.read(lambda tx: everything_after(tx, 6, 3)) == []
 
 
 async def test_on_postgresql_an_append_waits_for_one_that_delays_its_commit(postgres_url: str) -> None:
-    """So nobody sees position 2 before position 1, whichever commit would have been quicker."""
-    slow_node = await open_database(postgres_url, LocalBroker(), now=0)
-    quick_node = await open_database(postgres_url, LocalBroker(), now=0)
+    """So no reader sees position 2 before position 1, whichever commit would have been quicker."""
+    slow_node = await open_database(postgres_url, LocalNotifier(), now=0)
+    quick_node = await open_database(postgres_url, LocalNotifier(), now=0)
     placed, go_on = threading.Event(), threading.Event()
 
     def append_and_dawdle(tx: Tx) -> list[int]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ironflow.broker.port import LocalBroker
 from ironflow.log.dedup import (
     WINDOW_MS,
     FirstAnswer,
@@ -18,6 +17,7 @@ from ironflow.log.dedup import (
     release_keys,
     save_answers,
 )
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage.open import open_database
 from ironflow.storage.port import Database, Tx
 
@@ -73,7 +73,7 @@ async def test_old_keys_are_forgotten_oldest_first_and_a_few_at_a_time(db: Datab
 
 
 async def test_a_node_waits_for_another_that_is_answering_the_same_new_key(postgres_url: str) -> None:
-    nodes = [await open_database(postgres_url, LocalBroker(), now=0) for _ in range(2)]
+    nodes = [await open_database(postgres_url, LocalNotifier(), now=0) for _ in range(2)]
     held, go_on = threading.Event(), threading.Event()
 
     def answer_slowly(tx: Tx) -> None:
@@ -97,7 +97,7 @@ async def test_a_node_waits_for_another_that_is_answering_the_same_new_key(postg
 
 async def test_looking_for_a_key_uses_the_index(tmp_path: Path) -> None:
     """Among ten million keys as quickly as among ten."""
-    db = await open_database(str(tmp_path / "ironflow.db"), LocalBroker(), now=0)
+    db = await open_database(str(tmp_path / "ironflow.db"), LocalNotifier(), now=0)
     plans: list[str] = []
 
     class Explaining:

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from ironflow.projection import ProjectionEvent, RunnerPace, projection
+from ironflow.projection import ProjectionEvent, RunnerTiming, projection
 from ironflow.worker import Worker
 
 
@@ -13,4 +13,4 @@ def listing(state: Any, event: ProjectionEvent) -> Any:
 
 
 if __name__ == "__main__":
-    Worker(projections=[listing], url=sys.argv[1], projection_pace=RunnerPace(standby=0.2)).run()
+    Worker(projections=[listing], url=sys.argv[1], projection_timing=RunnerTiming(standby=0.2)).run()

@@ -8,8 +8,8 @@ import pytest
 from ironflow.base.time import to_datetime
 from ironflow.features.projections import contract
 from ironflow.features.projections.contract import NotRecorded
-from tests.support.house import open_house
 from tests.support.projections import Runner, a_projection
+from tests.support.server import open_server
 from tests.support.work import Work, text_of
 
 EVERY = {"projection_history_every_ms": 0}
@@ -17,8 +17,8 @@ EVERY = {"projection_history_every_ms": 0}
 
 @pytest.fixture
 async def recording(database_url: str) -> AsyncIterator[Work]:
-    """A house that keeps every state."""
-    async with open_house(Work, database_url, **EVERY) as opened:
+    """A server that keeps every state."""
+    async with open_server(Work, database_url, **EVERY) as opened:
         yield opened
 
 
@@ -82,14 +82,14 @@ async def test_each_partition_is_looked_back_at_alone(recording: Work):
     )
 
 
-async def test_at_most_one_state_in_a_minute_is_kept(house: Work):
-    runner = await a_projection(house)
+async def test_at_most_one_state_in_a_minute_is_kept(server: Work):
+    runner = await a_projection(server)
     for _ in range(6):
-        await house.emit("order.placed")
+        await server.emit("order.placed")
         await runner.save(await runner.poll())
-        house.move(20_000)
+        server.move(20_000)
 
-    rows = await house.db.read(lambda tx: tx.rows("SELECT position FROM projection_states ORDER BY position"))
+    rows = await server.db.read(lambda tx: tx.rows("SELECT position FROM projection_states ORDER BY position"))
 
     # The first, the first a minute later, and the newest.
     assert [row[0] for row in rows] == [1, 4, 6]
@@ -112,12 +112,12 @@ async def test_states_are_forgotten_when_the_history_does_not_reach_back_so_far(
 
 
 async def test_without_a_history_only_the_newest_state_is_kept(database_url: str):
-    async with open_house(Work, database_url, projection_history_days=0, **EVERY) as house:
-        runner = await a_projection(house)
+    async with open_server(Work, database_url, projection_history_days=0, **EVERY) as server:
+        runner = await a_projection(server)
         for _ in range(3):
-            await house.emit("order.placed")
+            await server.emit("order.placed")
             await runner.save(await runner.poll())
-        rows = await house.db.read(lambda tx: tx.rows("SELECT count(*) FROM projection_states"))
+        rows = await server.db.read(lambda tx: tx.rows("SELECT count(*) FROM projection_states"))
     assert rows == [(1,)]
 
 

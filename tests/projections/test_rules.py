@@ -11,10 +11,10 @@ from ironflow.features.projections.feeding import metadata_with
 from ironflow.features.projections.rules import Held, ProjectionRow, RebuildRow, Registration
 
 NOW = 1_000_000
-PLAIN = rules.registered("default", "totals", Registration("managed", 1, ("a",), ""), "side_1", NOW)
+PLAIN = rules.registered("default", "totals", Registration("managed", 1, ("a",), ""), "generation_1", NOW)
 LEASED = replace(PLAIN, lease_token="t", lease_epoch=3, lease_ends_at=NOW + 10)
 BUILD = RebuildRow(
-    id="r", environment="default", name="totals", side="side_2", status="running", partition_key=None,
+    id="r", environment="default", name="totals", generation="generation_2", status="running", partition_key=None,
     from_event_id="", to_event_id="", start_position=0, target=50, cursor=20,
     events_total=40, events_done=10, error="", started_at=NOW - 1_000, ended_at=None,
 )  # fmt: skip
@@ -47,7 +47,7 @@ def test_what_stops_a_projection_is_its_status(row: ProjectionRow, status: str):
         (rules.without_lease(LEASED), Held("t", 3), False),
     ],
 )
-def test_a_writer_holds_the_lease_or_nobody_does(row: ProjectionRow, held: Held | None, allowed: bool):
+def test_a_writer_holds_the_lease_or_there_is_none(row: ProjectionRow, held: Held | None, allowed: bool):
     if allowed:
         rules.check_lease(row, held, NOW)
         return
@@ -62,23 +62,26 @@ def test_each_grant_has_a_higher_epoch_and_none_is_given_while_one_lasts():
     second = rules.decide_acquire(first, "t2", NOW + rules.LEASE_MS)
     assert second is not None
     assert (first.lease_epoch, second.lease_epoch, second.lease_token) == (1, 2, "t2")
-    assert (first.seat, first.lease_ends_at) == ("", NOW + 30_000)
+    assert (first.implicit_lease, first.lease_ends_at) == ("", NOW + 30_000)
 
 
 @pytest.mark.parametrize(
     ("row", "stream", "given"),
     [
         (PLAIN, "s1", True),
-        (replace(PLAIN, seat="s1", seat_ends_at=NOW + 1), "s1", True),
-        (replace(PLAIN, seat="s1", seat_ends_at=NOW + 1), "s2", False),
-        (replace(PLAIN, seat="s1", seat_ends_at=NOW), "s2", True),
+        (replace(PLAIN, implicit_lease="s1", implicit_lease_ends_at=NOW + 1), "s1", True),
+        (replace(PLAIN, implicit_lease="s1", implicit_lease_ends_at=NOW + 1), "s2", False),
+        (replace(PLAIN, implicit_lease="s1", implicit_lease_ends_at=NOW), "s2", True),
         (LEASED, "s1", False),
     ],
 )
-def test_one_stream_without_a_lease_has_the_seat(row: ProjectionRow, stream: str, given: bool):
-    after = rules.decide_seat(row, stream, NOW)
+def test_one_stream_without_a_lease_has_the_implicit_lease(row: ProjectionRow, stream: str, given: bool):
+    after = rules.decide_implicit_lease(row, stream, NOW)
     assert (after is not None) is given
-    assert after is None or (after.seat, after.seat_ends_at) == (stream, NOW + rules.SEAT_MS)
+    assert after is None or (after.implicit_lease, after.implicit_lease_ends_at) == (
+        stream,
+        NOW + rules.IMPLICIT_LEASE_MS,
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,11 +92,11 @@ def test_one_stream_without_a_lease_has_the_seat(row: ProjectionRow, stream: str
         (replace(PLAIN, retry_at=NOW + 1), None, "", False),
         (LEASED, Held("t", 3), "", True),
         (LEASED, None, "", False),
-        (replace(PLAIN, seat="s1", seat_ends_at=NOW + 1), None, "", False),
-        (replace(PLAIN, seat="s1", seat_ends_at=NOW + 1), None, "s1", True),
+        (replace(PLAIN, implicit_lease="s1", implicit_lease_ends_at=NOW + 1), None, "", False),
+        (replace(PLAIN, implicit_lease="s1", implicit_lease_ends_at=NOW + 1), None, "s1", True),
     ],
 )
-def test_who_is_fed(row: ProjectionRow, held: Held | None, stream: str, fed: bool):
+def test_which_runner_is_fed(row: ProjectionRow, held: Held | None, stream: str, fed: bool):
     assert rules.is_fed(row, held, stream, NOW) is fed
 
 
@@ -200,7 +203,7 @@ def test_a_long_partition_key_is_its_hash():
 
 
 @pytest.mark.parametrize(
-    ("metadata", "told"),
+    ("metadata", "expected"),
     [
         (None, '{"__partition":"p"}'),
         ("{}", '{"__partition":"p"}'),
@@ -210,27 +213,37 @@ def test_a_long_partition_key_is_its_hash():
         ('{"__partition": "x", "a": 1}', '{"__partition":"p","a":1}'),
     ],
 )
-def test_metadata_carries_the_partition(metadata: str | None, told: str):
-    assert metadata_with(metadata, "p") == told
+def test_metadata_carries_the_partition(metadata: str | None, expected: str):
+    assert metadata_with(metadata, "p") == expected
 
 
-def test_a_rebuild_fences_everybody_and_its_end_nobody():
+def test_a_rebuild_fences_every_runner_and_its_end_none():
     begun = rules.decide_rebuild(replace(LEASED, cursor=30, error_message="x", tries=4), BUILD, NOW)
     swapped = rules.decide_swapped(replace(begun, lease_token="t2"), replace(BUILD, cursor=50), NOW)
     cancelled = rules.decide_cancelled(begun, NOW)
 
-    assert (begun.rebuild_id, begun.side, begun.cursor, begun.sent_up_to, begun.error_message) == (
-        "r", "side_1", 30, 0, "",
+    assert (begun.rebuild_id, begun.generation, begun.cursor, begun.sent_up_to, begun.error_message) == (
+        "r", "generation_1", 30, 0, "",
     )  # fmt: skip
     assert (begun.lease_token, begun.lease_epoch) == ("", 4)
-    assert (swapped.side, swapped.cursor, swapped.rebuild_id, swapped.lease_token) == ("side_2", 50, "", "t2")
-    assert (cancelled.side, cancelled.cursor, cancelled.sent_up_to, cancelled.lease_epoch) == ("side_1", 30, 30, 5)
+    assert (swapped.generation, swapped.cursor, swapped.rebuild_id, swapped.lease_token) == (
+        "generation_2",
+        50,
+        "",
+        "t2",
+    )
+    assert (cancelled.generation, cancelled.cursor, cancelled.sent_up_to, cancelled.lease_epoch) == (
+        "generation_1",
+        30,
+        30,
+        5,
+    )
 
 
 def test_the_end_of_a_partitions_rebuild_moves_no_cursor():
     row = replace(PLAIN, cursor=50, rebuild_id="r")
     swapped = rules.decide_swapped(row, replace(BUILD, partition_key="a"), NOW)
-    assert (swapped.side, swapped.cursor, swapped.rebuild_id) == ("side_1", 50, "")
+    assert (swapped.generation, swapped.cursor, swapped.rebuild_id) == ("generation_1", 50, "")
 
 
 def test_registering_the_same_again_changes_nothing():

@@ -9,16 +9,16 @@ import pytest
 
 from ironflow.base.errors import ConnectionLost, IronflowError, Unimplemented
 from ironflow.features.projections import contract, feeder
-from ironflow.projection import ProjectionDefinition, ProjectionEvent, ProjectionRunner, RunnerPace, create_projection
-from ironflow.sdk.client import Client
-from ironflow.sdk.projection_looking import state_as_of
-from ironflow.sdk.transport import Answer
+from ironflow.projection import ProjectionDefinition, ProjectionEvent, ProjectionRunner, RunnerTiming, create_projection
+from ironflow.sdk.client.client import Client
+from ironflow.sdk.client.projection_state import state_as_of
+from ironflow.sdk.wire.transport import Answer
 from ironflow.testing.app_transport import AppTransport
 from ironflow.worker import Worker, function
-from tests.support.house import open_house
+from tests.support.server import open_server
 from tests.support.work import Work
 
-QUICK = RunnerPace(standby=0.02, retry=0.01, retry_max=0.02, renew_retry=0.01, empty=0.005, empty_max=0.01, flush=5.0)
+QUICK = RunnerTiming(standby=0.02, retry=0.01, retry_max=0.02, renew_retry=0.01, empty=0.005, empty_max=0.01, flush=5.0)
 STATE = {"seen": []}
 
 
@@ -53,19 +53,19 @@ class Faulty(AppTransport):
 
 
 @asynccontextmanager
-async def running(house: Work, definition: ProjectionDefinition, **more: Any) -> AsyncIterator[ProjectionRunner]:
-    transport = more.pop("transport", None) or AppTransport(house.inside.app)
-    async with ProjectionRunner(definition, transport=transport, pace=QUICK, **more) as runner:
+async def running(server: Work, definition: ProjectionDefinition, **more: Any) -> AsyncIterator[ProjectionRunner]:
+    transport = more.pop("transport", None) or AppTransport(server.inside.app)
+    async with ProjectionRunner(definition, transport=transport, timing=QUICK, **more) as runner:
         yield runner
 
 
-def a_client(house: Work) -> Client:
-    return Client(transport=AppTransport(house.inside.app))
+def a_client(server: Work) -> Client:
+    return Client(transport=AppTransport(server.inside.app))
 
 
-async def caught_up(house: Work, name: str = "totals", partition: str = "") -> Any:
+async def caught_up(server: Work, name: str = "totals", partition: str = "") -> Any:
     """The state when everything in the log is saved."""
-    client = a_client(house)
+    client = a_client(server)
     async with asyncio.timeout(20):
         while True:
             try:
@@ -76,83 +76,83 @@ async def caught_up(house: Work, name: str = "totals", partition: str = "") -> A
                 await asyncio.sleep(0.01)
 
 
-async def emit(house: Work, count: int, **data: Any) -> None:
+async def emit(server: Work, count: int, **data: Any) -> None:
     for n in range(count):
-        await house.emit("order.placed", {"n": n, **data})
+        await server.emit("order.placed", {"n": n, **data})
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_a_runner_folds_what_was_there_and_what_comes(house: Work, streaming: bool):
-    await emit(house, 12)
-    async with running(house, totals(), streaming=streaming):
-        before = await caught_up(house)
-        await emit(house, 3)
-        after = await caught_up(house)
+async def test_a_runner_folds_what_was_there_and_what_comes(server: Work, streaming: bool):
+    await emit(server, 12)
+    async with running(server, totals(), streaming=streaming):
+        before = await caught_up(server)
+        await emit(server, 3)
+        after = await caught_up(server)
 
     assert before == {"seen": list(range(1, 13))}
     assert after == {"seen": list(range(1, 16))}
 
 
-async def test_a_runner_falls_back_to_polls_where_streams_are_unknown(house: Work):
-    await emit(house, 3)
+async def test_a_runner_falls_back_to_polls_where_streams_are_unknown(server: Work):
+    await emit(server, 3)
 
     class NoStreams(AppTransport):
         def stream(self, method: str, path: str, headers: Any, body: bytes, timeout: float) -> Any:
             return super().stream(method, f"{path}Unknown", headers, body, timeout)
 
-    async with running(house, totals(), transport=NoStreams(house.inside.app)):
-        assert await caught_up(house) == {"seen": [1, 2, 3]}
+    async with running(server, totals(), transport=NoStreams(server.inside.app)):
+        assert await caught_up(server) == {"seen": [1, 2, 3]}
 
 
-async def test_partitions_have_states_of_their_own_also_after_a_restart(house: Work):
+async def test_partitions_have_states_of_their_own_also_after_a_restart(server: Work):
     definition = totals(partition_key="data.c")
     for customer in "abcab":
-        await emit(house, 1, c=customer)
-    async with running(house, definition):
-        await caught_up(house)
+        await emit(server, 1, c=customer)
+    async with running(server, definition):
+        await caught_up(server)
     for customer in "ca":
-        await emit(house, 1, c=customer)
-    async with running(house, definition):
-        states = [await caught_up(house, partition=each) for each in "abc"]
+        await emit(server, 1, c=customer)
+    async with running(server, definition):
+        states = [await caught_up(server, partition=each) for each in "abc"]
 
     assert states == [{"seen": [1, 4, 7]}, {"seen": [2, 5]}, {"seen": [3, 6]}]
 
 
-async def test_an_external_runner_delivers_in_order_and_acknowledges(house: Work):
+async def test_an_external_runner_delivers_in_order_and_acknowledges(server: Work):
     seen: list[int] = []
 
     async def deliver(event: ProjectionEvent) -> None:
         seen.append(event.seq)
 
-    await emit(house, 7)
-    async with running(house, create_projection(name="mailer", events=["order.*"], handler=deliver)):
-        await caught_up(house, "mailer")
+    await emit(server, 7)
+    async with running(server, create_projection(name="mailer", events=["order.*"], handler=deliver)):
+        await caught_up(server, "mailer")
 
     assert seen == [1, 2, 3, 4, 5, 6, 7]
 
 
-async def test_a_handler_that_raises_holds_nothing_but_its_own_event_up(house: Work):
+async def test_a_handler_that_raises_holds_nothing_but_its_own_event_up(server: Work):
     failing = True
     faults: list[IronflowError] = []
-    told = asyncio.Event()
+    reported = asyncio.Event()
 
-    def tell(fault: IronflowError) -> None:
+    def report(fault: IronflowError) -> None:
         faults.append(fault)
-        told.set()
+        reported.set()
 
     def sometimes(state: Any, event: ProjectionEvent) -> Any:
         if event.seq == 4 and failing:
             raise ValueError("not yet")
         return listing(state, event)
 
-    await emit(house, 6)
+    await emit(server, 6)
     definition = totals(handler=sometimes, max_retries=1)
-    async with running(house, definition, on_error=tell):
-        await asyncio.wait_for(told.wait(), 20)
-        stuck = (await a_client(house).projections.get("totals")).state
+    async with running(server, definition, on_error=report):
+        await asyncio.wait_for(reported.wait(), 20)
+        stuck = (await a_client(server).projections.get("totals")).state
         failing = False
-        house.move(60_000)
-        state = await caught_up(house)
+        server.move(60_000)
+        state = await caught_up(server)
 
     assert (stuck, state) == ({"seen": [1, 2, 3]}, {"seen": [1, 2, 3, 4, 5, 6]})
     assert "ValueError: not yet" in faults[0].message
@@ -164,8 +164,8 @@ POINTS = ["GetProjection", "totals/states", "RenewProjectionLease", "AcquireProj
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_network_that_breaks_at_any_point_costs_nothing(house: Work, point: str, when: str):
-    transport = Faulty(house.inside.app)
+async def test_a_network_that_breaks_at_any_point_costs_nothing(server: Work, point: str, when: str):
+    transport = Faulty(server.inside.app)
     breaks = iter([True, False, True, True] + [False] * 1000)
 
     def broken(path: str) -> None:
@@ -175,21 +175,21 @@ async def test_a_network_that_breaks_at_any_point_costs_nothing(house: Work, poi
     setattr(transport, when, broken)
     definition = totals(partition_key="data.c")
     for customer in "abcabcab":
-        await emit(house, 1, c=customer)
-    async with running(house, definition, transport=transport):
-        # A lease whose grant never arrived is nobody's until its time is over.
-        passing = asyncio.ensure_future(time_passes(house))
-        states = [await caught_up(house, partition=each) for each in "abc"]
+        await emit(server, 1, c=customer)
+    async with running(server, definition, transport=transport):
+        # A lease whose grant never arrived belongs to no runner until its time is over.
+        passing = asyncio.ensure_future(time_passes(server))
+        states = [await caught_up(server, partition=each) for each in "abc"]
         passing.cancel()
         await asyncio.wait([passing])
 
     assert states == [{"seen": [1, 4, 7]}, {"seen": [2, 5, 8]}, {"seen": [3, 6]}]
 
 
-async def time_passes(house: Work) -> None:
+async def time_passes(server: Work) -> None:
     while True:
         await asyncio.sleep(0.05)
-        house.move(1_000)
+        server.move(1_000)
 
 
 SAVES = {True: "totals/states", False: "SaveProjectionState"}
@@ -198,12 +198,12 @@ SAVES = {True: "totals/states", False: "SaveProjectionState"}
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("together", "nth"), [(True, 0), (True, 1), *((False, nth) for nth in range(6))])
 async def test_a_runner_killed_at_any_save_is_followed_by_one_that_ends_with_the_same_states(
-    house: Work, together: bool, nth: int, when: str
+    server: Work, together: bool, nth: int, when: str
 ):
     definition = totals(partition_key="data.c", batch_size=4)
     for customer in "abcaabbc":
-        await emit(house, 1, c=customer)
-    transport = Faulty(house.inside.app)
+        await emit(server, 1, c=customer)
+    transport = Faulty(server.inside.app)
     saves = iter(range(1000))
     dead = asyncio.Event()
 
@@ -222,15 +222,15 @@ async def test_a_runner_killed_at_any_save_is_followed_by_one_that_ends_with_the
     transport.before = refuse
     if when == "after":
         transport.after = kill
-    runner = ProjectionRunner(definition, transport=transport, pace=QUICK)
+    runner = ProjectionRunner(definition, transport=transport, timing=QUICK)
     await runner.start()
     async with asyncio.timeout(20):
         await dead.wait()
     # Nothing is flushed and nothing released, as when the process is gone.
     await abandon(runner)
-    house.move(30_000)
-    async with running(house, definition):
-        states = [await caught_up(house, partition=each) for each in "abc"]
+    server.move(30_000)
+    async with running(server, definition):
+        states = [await caught_up(server, partition=each) for each in "abc"]
 
     assert states == [{"seen": [1, 4, 5]}, {"seen": [2, 6, 7]}, {"seen": [3, 8]}]
 
@@ -244,49 +244,49 @@ async def nothing() -> None:
     """What a process that is gone says."""
 
 
-async def test_a_standby_takes_over_when_the_lease_of_the_other_ends(house: Work):
-    await emit(house, 2)
+async def test_a_standby_takes_over_when_the_lease_of_the_other_ends(server: Work):
+    await emit(server, 2)
     async with AsyncExitStack() as stack:
-        first = ProjectionRunner(totals(), transport=AppTransport(house.inside.app), pace=QUICK)
+        first = ProjectionRunner(totals(), transport=AppTransport(server.inside.app), timing=QUICK)
         await first.start()
-        await caught_up(house)
-        await stack.enter_async_context(running(house, totals()))
+        await caught_up(server)
+        await stack.enter_async_context(running(server, totals()))
         await abandon(first)
-        await emit(house, 3)
-        nobody = (await a_client(house).projections.status("totals")).lag
+        await emit(server, 3)
+        unread = (await a_client(server).projections.status("totals")).lag
 
-        house.move(30_000)
-        state = await caught_up(house)
+        server.move(30_000)
+        state = await caught_up(server)
 
-    assert (nobody, state) == (3, {"seen": [1, 2, 3, 4, 5]})
-
-
-async def test_a_runner_that_ends_in_good_order_is_followed_at_once(house: Work):
-    async with running(house, totals()):
-        await emit(house, 1)
-        await caught_up(house)
-    async with running(house, totals()):
-        await emit(house, 1)
-        assert await caught_up(house) == {"seen": [1, 2]}
+    assert (unread, state) == (3, {"seen": [1, 2, 3, 4, 5]})
 
 
-async def test_of_two_runners_one_works_and_no_event_is_folded_twice(house: Work):
-    async with running(house, totals()) as one, running(house, totals()) as two:
-        await emit(house, 30)
-        state = await caught_up(house)
+async def test_a_runner_that_ends_in_good_order_is_followed_at_once(server: Work):
+    async with running(server, totals()):
+        await emit(server, 1)
+        await caught_up(server)
+    async with running(server, totals()):
+        await emit(server, 1)
+        assert await caught_up(server) == {"seen": [1, 2]}
+
+
+async def test_of_two_runners_one_works_and_no_event_is_folded_twice(server: Work):
+    async with running(server, totals()) as one, running(server, totals()) as two:
+        await emit(server, 30)
+        state = await caught_up(server)
 
     assert state == {"seen": list(range(1, 31))}
     assert sorted([one.events_done, two.events_done]) == [0, 30]
 
 
-async def test_a_rebuild_under_traffic_ends_with_the_fold_of_the_log(house: Work):
-    client = a_client(house)
-    await emit(house, 20)
-    async with running(house, totals()):
-        await caught_up(house)
+async def test_a_rebuild_under_traffic_ends_with_the_fold_of_the_log(server: Work):
+    client = a_client(server)
+    await emit(server, 20)
+    async with running(server, totals()):
+        await caught_up(server)
         job = await client.projections.rebuild("totals")
-        await emit(house, 15)
-        state = await caught_up(house)
+        await emit(server, 15)
+        state = await caught_up(server)
 
     done = await client.projections.rebuild_job("totals")
     assert state == {"seen": list(range(1, 36))}
@@ -294,104 +294,104 @@ async def test_a_rebuild_under_traffic_ends_with_the_fold_of_the_log(house: Work
     assert (done.job_id, done.status) == (job.job_id, "completed")
 
 
-async def test_one_partition_is_rebuilt_by_a_runner_that_goes_on(house: Work):
-    client = a_client(house)
+async def test_one_partition_is_rebuilt_by_a_runner_that_goes_on(server: Work):
+    client = a_client(server)
     for customer in "abab":
-        await emit(house, 1, c=customer)
-    async with running(house, totals(partition_key="data.c")):
-        await caught_up(house)
+        await emit(server, 1, c=customer)
+    async with running(server, totals(partition_key="data.c")):
+        await caught_up(server)
         await client.projections.rebuild("totals", partition="a")
-        await emit(house, 1, c="a")
+        await emit(server, 1, c="a")
         async with asyncio.timeout(20):
             while (await client.projections.status("totals")).status == "rebuilding":
-                await house.loop("projections-rebuilds")
+                await server.loop("projections-rebuilds")
                 await asyncio.sleep(0.01)
-        states = [await caught_up(house, partition=each) for each in "ab"]
+        states = [await caught_up(server, partition=each) for each in "ab"]
 
     assert states == [{"seen": [1, 3, 5]}, {"seen": [2, 4]}]
 
 
-async def test_a_deleted_projection_is_registered_and_folded_again(house: Work):
-    client = a_client(house)
-    await emit(house, 3)
-    async with running(house, totals()):
-        await caught_up(house)
+async def test_a_deleted_projection_is_registered_and_folded_again(server: Work):
+    client = a_client(server)
+    await emit(server, 3)
+    async with running(server, totals()):
+        await caught_up(server)
         await client.projections.delete("totals")
-        state = await caught_up(house)
+        state = await caught_up(server)
     assert state == {"seen": [1, 2, 3]}
 
 
-async def test_a_paused_projection_waits_and_goes_on(house: Work):
-    client = a_client(house)
-    async with running(house, totals()):
-        await emit(house, 2)
-        await caught_up(house)
+async def test_a_paused_projection_waits_and_goes_on(server: Work):
+    client = a_client(server)
+    async with running(server, totals()):
+        await emit(server, 2)
+        await caught_up(server)
         assert await client.projections.pause("totals") == "paused"
-        await emit(house, 2)
+        await emit(server, 2)
         assert (await client.projections.status("totals")).lag == 2
         assert await client.projections.resume("totals") == "active"
-        assert await caught_up(house) == {"seen": [1, 2, 3, 4]}
+        assert await caught_up(server) == {"seen": [1, 2, 3, 4]}
 
 
-async def test_events_of_a_megabyte_are_folded(house: Work):
+async def test_events_of_a_megabyte_are_folded(server: Work):
     def measuring(state: Any, event: ProjectionEvent) -> Any:
         return {"bytes": state["bytes"] + len(event.data["text"])}
 
     for _ in range(20):
-        await house.emit("order.placed", {"text": "x" * 1_000_000})
-    async with running(house, totals(initial_state={"bytes": 0}, handler=measuring, batch_size=100)):
-        assert await caught_up(house) == {"bytes": 20_000_000}
+        await server.emit("order.placed", {"text": "x" * 1_000_000})
+    async with running(server, totals(initial_state={"bytes": 0}, handler=measuring, batch_size=100)):
+        assert await caught_up(server) == {"bytes": 20_000_000}
 
 
-async def test_states_of_many_megabytes_are_saved_in_several_requests(house: Work):
+async def test_states_of_many_megabytes_are_saved_in_several_requests(server: Work):
     def keeping(state: Any, event: ProjectionEvent) -> Any:
         return {"text": event.data["text"], "seen": [*state.get("seen", []), event.seq]}
 
     for customer in "abcdefgh":
-        await house.emit("order.placed", {"c": customer, "text": customer * 900_000})
+        await server.emit("order.placed", {"c": customer, "text": customer * 900_000})
     definition = totals(initial_state={}, handler=keeping, partition_key="data.c", batch_size=100)
-    transport = Faulty(house.inside.app)
+    transport = Faulty(server.inside.app)
     saves: list[str] = []
     transport.before = lambda path: saves.append(path) if path.endswith("totals/states") else None
-    async with running(house, definition, transport=transport):
-        states = [await caught_up(house, partition=each) for each in "abcdefgh"]
+    async with running(server, definition, transport=transport):
+        states = [await caught_up(server, partition=each) for each in "abcdefgh"]
 
     assert [state["seen"] for state in states] == [[n] for n in range(1, 9)]
     assert len(saves) == 2
 
 
-async def test_a_worker_runs_projections_beside_functions_and_alone(house: Work):
+async def test_a_worker_runs_projections_beside_functions_and_alone(server: Work):
     @function("greet", on="order.placed")
     async def greet(ctx: Any) -> str:
         return "hello"
 
-    transport = AppTransport(house.inside.app)
-    async with Worker([greet], projections=[totals()], transport=transport, projection_pace=QUICK):
-        await emit(house, 1)
-        both = await caught_up(house)
-    async with Worker(projections=[totals()], transport=transport, projection_pace=QUICK):
-        await emit(house, 1)
-        alone = await caught_up(house)
+    transport = AppTransport(server.inside.app)
+    async with Worker([greet], projections=[totals()], transport=transport, projection_timing=QUICK):
+        await emit(server, 1)
+        both = await caught_up(server)
+    async with Worker(projections=[totals()], transport=transport, projection_timing=QUICK):
+        await emit(server, 1)
+        alone = await caught_up(server)
 
     assert (both, alone) == ({"seen": [1]}, {"seen": [1, 2]})
 
 
-async def test_a_registration_that_the_server_refuses_ends_the_runner(house: Work):
-    runner = ProjectionRunner(totals(name="a b"), transport=AppTransport(house.inside.app), pace=QUICK)
+async def test_a_registration_that_the_server_refuses_ends_the_runner(server: Work):
+    runner = ProjectionRunner(totals(name="a b"), transport=AppTransport(server.inside.app), timing=QUICK)
     with pytest.raises(contract.InvalidProjection, match="no name of a projection"):
         await runner.serve()
 
 
 async def test_the_state_as_of_any_moment_is_folded_where_it_was_not_recorded(database_url: str):
-    async with open_house(Work, database_url) as house:
-        client, definition = a_client(house), totals()
+    async with open_server(Work, database_url) as server:
+        client, definition = a_client(server), totals()
         moments: list[int] = []
         for _ in range(6):
-            moments.append(house.now)
-            await emit(house, 1)
-            house.move(1_000)
-        async with running(house, definition):
-            await caught_up(house)
+            moments.append(server.now)
+            await emit(server, 1)
+            server.move(1_000)
+        async with running(server, definition):
+            await caught_up(server)
 
         states = [await state_as_of(client, definition, moment_of(at + 500)) for at in moments]
         before = await state_as_of(client, definition, moment_of(moments[0] - 1))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -57,26 +58,47 @@ async def after_heartbeats(
     return frame
 
 
-async def test_a_stream_begins_at_the_cursor_and_follows_the_log(house: Work):
-    runner = await a_projection(house)
+async def test_a_stream_begins_at_the_cursor_and_follows_the_log(server: Work):
+    runner = await a_projection(server)
     for _ in range(3):
-        await house.emit("order.placed")
+        await server.emit("order.placed")
     await runner.save(await runner.poll(1))
 
     async with aclosing(runner.follow()) as stream:
         first = await seqs(stream, 2)
         coming = await waits(stream)
-        await house.emit("mail.sent")
-        await house.emit("order.paid")
+        await server.emit("mail.sent")
+        await server.emit("order.paid")
         live = await coming
 
     assert (first, live.seq, live.name) == ([2, 3], 5, "order.paid")
 
 
-async def test_in_flight_is_not_saved_so_the_next_stream_begins_at_the_cursor_again(house: Work):
-    runner = await a_projection(house)
+async def test_an_event_of_another_name_is_not_looked_at(server: Work, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(feeder, "LOOK_AGAIN_S", 60.0)
+    runner = await a_projection(server)
+    looks: list[object] = []
+    peek = server.db.peek
+
+    async def counted(fn: Any) -> Any:
+        looks.append(fn)
+        return await peek(fn)
+
+    async with aclosing(runner.follow()) as stream:
+        coming = await waits(stream)
+        monkeypatch.setattr(server.db, "peek", counted)
+        await server.emit("mail.sent")
+        await waits_still(coming)
+        before = list(looks)
+        await server.emit("order.paid")
+
+        assert (before, (await coming).name) == ([], "order.paid")
+
+
+async def test_in_flight_is_not_saved_so_the_next_stream_begins_at_the_cursor_again(server: Work):
+    runner = await a_projection(server)
     for _ in range(3):
-        await house.emit("order.placed")
+        await server.emit("order.placed")
 
     async with aclosing(runner.follow()) as stream:
         assert await seqs(stream, 3) == [1, 2, 3]
@@ -84,11 +106,11 @@ async def test_in_flight_is_not_saved_so_the_next_stream_begins_at_the_cursor_ag
         assert await seqs(stream, 3) == [1, 2, 3]
 
 
-async def test_a_stream_goes_on_while_its_runner_saves(house: Work):
-    runner = await a_projection(house)
+async def test_a_stream_goes_on_while_its_runner_saves(server: Work):
+    runner = await a_projection(server)
     async with aclosing(runner.follow(batch_size=2)) as stream:
         for n in range(40):
-            await house.emit("order.placed", n)
+            await server.emit("order.placed", n)
         seen = 0
         while seen < 40:
             batch = await of_kind(stream, EventKind.EVENT, 2)
@@ -98,10 +120,10 @@ async def test_a_stream_goes_on_while_its_runner_saves(house: Work):
     assert (await runner.shown())["seen"] == list(range(1, 41))
 
 
-async def test_a_stream_runs_ahead_of_its_saves_by_ten_batches_and_no_more(house: Work):
-    runner = await a_projection(house)
+async def test_a_stream_runs_ahead_of_its_saves_by_ten_batches_and_no_more(server: Work):
+    runner = await a_projection(server)
     for _ in range(40):
-        await house.emit("order.placed")
+        await server.emit("order.placed")
     async with aclosing(runner.follow(batch_size=2)) as stream:
         assert await seqs(stream, 20) == list(range(1, 21))
         coming = await waits(stream)
@@ -113,32 +135,32 @@ async def test_a_stream_runs_ahead_of_its_saves_by_ten_batches_and_no_more(house
         assert (await coming).seq == 21
 
 
-async def test_a_silent_stream_beats_every_15_seconds(house: Work):
-    runner = await a_projection(house)
+async def test_a_silent_stream_beats_every_15_seconds(server: Work):
+    runner = await a_projection(server)
     async with aclosing(runner.follow()) as stream:
         coming = await waits(stream)
-        house.move(15_000)
+        server.move(15_000)
         assert (await coming).kind is EventKind.HEARTBEAT
         coming = await waits(stream)
-        await house.emit("order.placed")
+        await server.emit("order.placed")
         assert (await coming).kind is EventKind.EVENT
 
 
-async def test_who_does_not_accept_heartbeats_gets_none(house: Work):
-    runner = await a_projection(house)
+async def test_a_runner_that_does_not_accept_heartbeats_gets_none(server: Work):
+    runner = await a_projection(server)
     async with aclosing(runner.follow(accept_heartbeats=False)) as stream:
         coming = await waits(stream)
-        house.move(60_000)
+        server.move(60_000)
         await asyncio.wait([coming], timeout=0.1)
         assert not coming.done()
         coming.cancel()
         await asyncio.wait([coming])
 
 
-async def test_a_refused_save_ends_the_stream_and_the_events_come_again(house: Work):
-    runner = await a_projection(house)
+async def test_a_refused_save_ends_the_stream_and_the_events_come_again(server: Work):
+    runner = await a_projection(server)
     for _ in range(2):
-        await house.emit("order.placed")
+        await server.emit("order.placed")
     stream = runner.follow()
     await seqs(stream, 2)
 
@@ -150,40 +172,40 @@ async def test_a_refused_save_ends_the_stream_and_the_events_come_again(house: W
         assert await seqs(again, 2) == [1, 2]
 
 
-async def test_a_save_that_does_not_come_ends_the_stream_of_a_runner_without_a_lease(house: Work):
-    runner = await a_projection(house)
-    await house.emit("order.placed")
+async def test_a_save_that_does_not_come_ends_the_stream_of_a_runner_without_a_lease(server: Work):
+    runner = await a_projection(server)
+    await server.emit("order.placed")
     stream = runner.follow()
     await seqs(stream, 1)
     coming = await waits(stream)
 
-    house.move(30_000)
+    server.move(30_000)
 
     with pytest.raises(StopAsyncIteration):
         await after_heartbeats(coming, stream)
 
 
-async def test_a_late_save_of_a_runner_with_a_lease_ends_nothing(house: Work):
-    runner = await a_projection(house)
+async def test_a_late_save_of_a_runner_with_a_lease_ends_nothing(server: Work):
+    runner = await a_projection(server)
     await runner.acquire()
-    await house.emit("order.placed")
+    await server.emit("order.placed")
     async with aclosing(runner.follow(accept_heartbeats=False)) as stream:
         batch = await of_kind(stream, EventKind.EVENT, 1)
         coming = await waits(stream)
         for _ in range(4):
-            house.move(29_000)
-            await house.call(contract.renew_lease, name="totals", lease=runner.lease)
+            server.move(29_000)
+            await server.call(contract.renew_lease, name="totals", lease=runner.lease)
         await runner.save(batch)
-        await house.emit("order.placed")
+        await server.emit("order.placed")
         assert (await coming).seq == 2
 
 
-async def test_two_runners_without_a_lease_are_not_fed_at_the_same_time(house: Work):
-    older, newer = await a_projection(house), await a_projection(house)
+async def test_two_runners_without_a_lease_are_not_fed_at_the_same_time(server: Work):
+    older, newer = await a_projection(server), await a_projection(server)
     feeding, idle = older.follow(), newer.follow()
     coming = await waits(feeding)
     idling = await waits(idle)
-    await house.emit("order.placed")
+    await server.emit("order.placed")
 
     batch = [await coming]
     await waits_still(idling)
@@ -195,12 +217,12 @@ async def test_two_runners_without_a_lease_are_not_fed_at_the_same_time(house: W
     await idle.aclose()
 
 
-async def test_a_waiting_stream_ends_when_its_turn_comes_and_the_state_it_knows_is_old(house: Work):
-    older, newer = await a_projection(house), await a_projection(house)
+async def test_a_waiting_stream_ends_when_its_turn_comes_and_the_state_it_knows_is_old(server: Work):
+    older, newer = await a_projection(server), await a_projection(server)
     feeding, idle = older.follow(), newer.follow()
     coming = await waits(feeding)
     idling = await waits(idle)
-    await house.emit("order.placed")
+    await server.emit("order.placed")
     await older.save([await coming])
 
     await feeding.aclose()
@@ -209,84 +231,84 @@ async def test_a_waiting_stream_ends_when_its_turn_comes_and_the_state_it_knows_
         await idling
     async with aclosing(newer.follow()) as again:
         coming = await waits(again)
-        await house.emit("order.placed")
+        await server.emit("order.placed")
         assert (await coming).seq == 2
 
 
-async def test_polls_get_nothing_beside_a_stream(house: Work):
-    runner = await a_projection(house)
+async def test_polls_get_nothing_beside_a_stream(server: Work):
+    runner = await a_projection(server)
     async with aclosing(runner.follow()) as stream:
         coming = await waits(stream)
-        await house.emit("order.placed")
+        await server.emit("order.placed")
         assert await runner.poll() == []
         await coming
     assert len(await runner.poll()) == 1
 
 
-async def test_a_lost_lease_ends_the_stream(house: Work):
-    runner, other = await a_projection(house), await a_projection(house)
+async def test_a_lost_lease_ends_the_stream(server: Work):
+    runner, other = await a_projection(server), await a_projection(server)
     await runner.acquire()
     stream = runner.follow()
     coming = await waits(stream)
 
-    house.move(30_000)
+    server.move(30_000)
     await other.acquire()
 
     with pytest.raises(LeaseLost, match="projection lease lost"):
         await after_heartbeats(coming, stream)
 
 
-async def test_a_runner_with_a_lease_silences_the_one_without(house: Work):
-    bare, leased = await a_projection(house), await a_projection(house)
+async def test_a_runner_with_a_lease_silences_the_one_without(server: Work):
+    bare, leased = await a_projection(server), await a_projection(server)
     idle = bare.follow()
     idling = await waits(idle)
     await leased.acquire()
     async with aclosing(leased.follow()) as stream:
-        await house.emit("order.placed")
+        await server.emit("order.placed")
         assert await seqs(stream, 1) == [1]
         await waits_still(idling)
     idling.cancel()
     await asyncio.wait([idling])
 
 
-async def test_a_paused_projections_stream_stays_open_and_goes_on_when_it_is_resumed(house: Work):
-    runner = await a_projection(house)
-    await house.call(contract.pause, name="totals")
+async def test_a_paused_projections_stream_stays_open_and_goes_on_when_it_is_resumed(server: Work):
+    runner = await a_projection(server)
+    await server.call(contract.pause, name="totals")
     async with aclosing(runner.follow()) as stream:
-        await house.emit("order.placed")
+        await server.emit("order.placed")
         coming = await waits(stream)
-        house.move(15_000)
+        server.move(15_000)
         assert (await coming).kind is EventKind.HEARTBEAT
-        await house.call(contract.resume, name="totals")
+        await server.call(contract.resume, name="totals")
         assert await seqs(stream, 1) == [1]
 
 
-async def test_a_deleted_projections_stream_ends_with_not_found(house: Work):
-    runner = await a_projection(house)
+async def test_a_deleted_projections_stream_ends_with_not_found(server: Work):
+    runner = await a_projection(server)
     stream = runner.follow()
     coming = await waits(stream)
 
-    await house.call(contract.delete, name="totals")
+    await server.call(contract.delete, name="totals")
 
     with pytest.raises(ProjectionNotFound):
         await coming
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])
-async def test_partitions_that_are_saved_ahead_are_not_sent_again(house: Work, batch_size: int):
-    runner = await a_projection(house, partition_key="data.c")
+async def test_partitions_that_are_saved_ahead_are_not_sent_again(server: Work, batch_size: int):
+    runner = await a_projection(server, partition_key="data.c")
     for customer in "abab":
-        await house.emit("order.placed", {"c": customer})
+        await server.emit("order.placed", {"c": customer})
     await runner.save(await runner.poll(), only="b")
 
     async with aclosing(runner.follow(batch_size=batch_size)) as stream:
         assert await seqs(stream, 2) == [1, 3]
 
 
-async def test_a_stream_of_large_events_holds_few_of_them_ahead(house: Work):
-    runner = await a_projection(house)
+async def test_a_stream_of_large_events_holds_few_of_them_ahead(server: Work):
+    runner = await a_projection(server)
     for _ in range(32):
-        await house.emit("order.placed", "x" * 1_000_000)
+        await server.emit("order.placed", "x" * 1_000_000)
     async with aclosing(runner.follow()) as stream:
         seen = await seqs(stream, 24)
         coming = await waits(stream)
@@ -295,9 +317,9 @@ async def test_a_stream_of_large_events_holds_few_of_them_ahead(house: Work):
     assert seen == list(range(1, 25))
 
 
-async def test_every_delivery_of_the_same_first_event_counts(house: Work):
-    runner = await a_projection(house)
-    await house.emit("order.placed")
+async def test_every_delivery_of_the_same_first_event_counts(server: Work):
+    runner = await a_projection(server)
+    await server.emit("order.placed")
     for _ in range(4):
         async with aclosing(runner.follow()) as stream:
             await seqs(stream, 1)
@@ -305,7 +327,7 @@ async def test_every_delivery_of_the_same_first_event_counts(house: Work):
     assert (await runner.status()).status == "error"
     async with aclosing(runner.follow()) as stream:
         coming = await waits(stream)
-        house.move(1_000)
+        server.move(1_000)
         batch = [await coming]
         await runner.save(batch)
     assert (await runner.status()).status == "active"

@@ -40,8 +40,8 @@ Method = dict[str, Any]
 def services() -> dict[str, dict[str, Method]]:
     """Methods by service; those of older clients included, what is beyond the server's scope left out."""
     found: dict[str, dict[str, Method]] = {}
-    for service, said in _TABLE["services"].items():
-        methods = {name: method for name, method in said["methods"].items() if method["scope"] != "beyond"}
+    for service, declared in _TABLE["services"].items():
+        methods = {name: method for name, method in declared["methods"].items() if method["scope"] != "beyond"}
         if methods:
             found[service] = methods
     for path, method in _LEGACY["methods"].items():
@@ -54,9 +54,9 @@ def services() -> dict[str, dict[str, Method]]:
 
 def message(name: str) -> dict[str, Any]:
     """What the table says of a message, the fields of older clients in their places."""
-    said = _TABLE["messages"].get(name) or _LEGACY["messages"][name]
-    fields = said["fields"] + _LEGACY["fields"].get(name, [])
-    return {**said, "fields": sorted(fields, key=lambda field: field["number"])}
+    message = _TABLE["messages"].get(name) or _LEGACY["messages"][name]
+    fields = message["fields"] + _LEGACY["fields"].get(name, [])
+    return {**message, "fields": sorted(fields, key=lambda field: field["number"])}
 
 
 def types_of(field: dict[str, Any]) -> str:
@@ -94,8 +94,8 @@ def files() -> dict[str, str]:
 
 
 def _file_of(service: str) -> str:
-    words = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in service.removesuffix("Service"))
-    return words.strip("_").replace("pub_sub", "pubsub")
+    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in service.removesuffix("Service"))
+    return snake.strip("_").replace("pub_sub", "pubsub")
 
 
 def _path(file: str) -> str:
@@ -114,7 +114,7 @@ def _text(file: str, places: dict[str, str], service: str | None, methods: dict[
     for name in names:
         if name in _TABLE["enums"]:
             values = sorted(_TABLE["enums"][name]["values"].items(), key=lambda pair: pair[1])
-            blocks.append(_block(f"enum {name}", [f"{word} = {number};" for word, number in values]))
+            blocks.append(_block(f"enum {name}", [f"{value} = {number};" for value, number in values]))
         else:
             blocks.append(_block(f"message {name}", list(_field_lines(message(name)))))
     return "\n".join([_HEAD, *blocks])
@@ -128,18 +128,18 @@ def _block(head: str, lines: Iterable[str]) -> str:
 def _method_lines(methods: dict[str, Method]) -> Iterator[str]:
     for name, method in methods.items():
         asked = ("stream " if method["client_streaming"] else "") + method["input"]
-        told = ("stream " if method["server_streaming"] else "") + method["output"]
-        rpc = f"rpc {name}({asked}) returns ({told})"
+        answer = ("stream " if method["server_streaming"] else "") + method["output"]
+        rpc = f"rpc {name}({asked}) returns ({answer})"
         yield rpc + (" { option idempotency_level = NO_SIDE_EFFECTS; }" if method["side_effect_free"] else ";")
 
 
-def _field_lines(said: dict[str, Any]) -> Iterator[str]:
-    numbers = {field["number"] for field in said["fields"]}
-    gone = [each for each in said.get("reserved_numbers", []) if not numbers & set(range(each[0], each[1] + 1))]
-    if gone:
-        yield f"reserved {', '.join(str(low) if low == high else f'{low} to {high}' for low, high in gone)};"
+def _field_lines(message: dict[str, Any]) -> Iterator[str]:
+    numbers = {field["number"] for field in message["fields"]}
+    reserved = [each for each in message.get("reserved_numbers", []) if not numbers & set(range(each[0], each[1] + 1))]
+    if reserved:
+        yield f"reserved {', '.join(str(low) if low == high else f'{low} to {high}' for low, high in reserved)};"
     within: str | None = None
-    for field in sorted(said["fields"], key=lambda field: (field["oneof"] is not None, field["number"])):
+    for field in sorted(message["fields"], key=lambda field: (field["oneof"] is not None, field["number"])):
         if field["oneof"] != within:
             within = field["oneof"]
             yield f"oneof {within} {{"
@@ -172,9 +172,16 @@ def descriptors(texts: dict[str, str]) -> bytes:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
         made = Path(folder, "all.binpb")
-        told = ["protoc", f"-I{folder}", f"-I{google}", "--include_imports", f"--descriptor_set_out={made}", *texts]
-        if protoc.main(told) != 0:
-            raise SystemExit("protoc refuses the files; it said why.")
+        command = [
+            "protoc",
+            f"-I{folder}",
+            f"-I{google}",
+            "--include_imports",
+            f"--descriptor_set_out={made}",
+            *texts,
+        ]
+        if protoc.main(command) != 0:
+            raise SystemExit("protoc refuses the files, see its output above.")
         return made.read_bytes()
 
 

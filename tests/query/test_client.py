@@ -16,8 +16,8 @@ PLACED = """INSERT INTO proj_orders VALUES (:data.customer, :data.amount)
 ON CONFLICT (customer) DO UPDATE SET total = proj_orders.total + excluded.total"""
 
 
-def ironflow(scene: Scene, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ironflow", "--url", scene.url, *words]
+def ironflow(scene: Scene, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ironflow", "--url", scene.url, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
 

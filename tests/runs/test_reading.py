@@ -13,28 +13,28 @@ from ironflow.features.runs.contract import RunNotFound, RunStatus
 from tests.support.work import Work, step, text_of
 
 
-async def one_of_each(house: Work) -> dict[str, str]:
+async def one_of_each(server: Work) -> dict[str, str]:
     """Runs in every state, by what they do: the run's id."""
-    await house.a_function(retry={"max_attempts": 2})
-    await house.a_function("pausing", on=None, retry={"max_attempts": 1, "on_exhausted": "pause"})
-    await house.a_worker(function_ids=["charge", "pausing"])
+    await server.a_function(retry={"max_attempts": 2})
+    await server.a_function("pausing", on=None, retry={"max_attempts": 1, "on_exhausted": "pause"})
+    await server.a_worker(function_ids=["charge", "pausing"])
     made: dict[str, str] = {}
 
     async def run(what: str, event: str = "order.placed") -> Any:
-        house.move(10)
-        made[what] = (await house.emit(event, {"what": what})).run_ids[0]
-        return await house.claim()
+        server.move(10)
+        made[what] = (await server.emit(event, {"what": what})).run_ids[0]
+        return await server.claim()
 
-    await house.report(await run("completed"), "completed", output=1)
-    await house.report(await run("failed"), "failed", error={"message": "no", "retryable": False})
-    await house.sleep(await run("sleeping"), until=house.now + 60_000)
-    await house.report(await run("retrying"), "failed")
-    await house.report(await run("paused", "pausing"), "failed")
+    await server.report(await run("completed"), "completed", output=1)
+    await server.report(await run("failed"), "failed", error={"message": "no", "retryable": False})
+    await server.sleep(await run("sleeping"), until=server.now + 60_000)
+    await server.report(await run("retrying"), "failed")
+    await server.report(await run("paused", "pausing"), "failed")
     await run("cancelled")
-    await house.call(runs.cancel, id=made["cancelled"])
+    await server.call(runs.cancel, id=made["cancelled"])
     await run("running")
-    house.move(10)
-    made["pending"] = (await house.emit(data={"what": "pending"})).run_ids[0]
+    server.move(10)
+    made["pending"] = (await server.emit(data={"what": "pending"})).run_ids[0]
     return made
 
 
@@ -71,48 +71,53 @@ FILTERS: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-async def test_each_state_is_shown_as_clients_know_it_and_found_by_it(house: Work):
-    made = await one_of_each(house)
+async def test_each_state_is_shown_as_clients_know_it_and_found_by_it(server: Work):
+    made = await one_of_each(server)
     names = {run_id: what for what, run_id in made.items()}
 
     for what, (status, reason, state) in SHOWN.items():
-        run = await house.run(made[what])
+        run = await server.run(made[what])
         assert (run.status, run.pause_reason, run.state) == (status, reason, state), what
 
     for filters, expected in FILTERS:
-        answer = await house.call(runs.list_, **filters)
+        answer = await server.call(runs.list_, **filters)
         assert {names[run.id] for run in answer.runs} == expected, filters
         assert answer.total_count == len(expected), filters
 
-    by_id = await house.runs(search=made["failed"])
+    by_id = await server.runs(search=made["failed"])
     assert [run.id for run in by_id] == [made["failed"]]
-    by_event = await house.runs(event_id=by_id[0].event_id)
+    by_event = await server.runs(event_id=by_id[0].event_id)
     assert [run.id for run in by_event] == [made["failed"]]
 
 
-async def test_the_json_of_a_run_has_the_words_that_clients_compare(house: Work):
-    made = await one_of_each(house)
-    async with house.http() as client:
-        for what, word in {"sleeping": "paused", "retrying": "pending", "paused": "paused", "failed": "failed"}.items():
+async def test_the_json_of_a_run_has_the_statuses_that_clients_compare(server: Work):
+    made = await one_of_each(server)
+    async with server.http() as client:
+        for what, status in {
+            "sleeping": "paused",
+            "retrying": "pending",
+            "paused": "paused",
+            "failed": "failed",
+        }.items():
             shown = (await client.get(f"/api/v1/runs/{made[what]}")).json()
-            assert shown["status"] == word, what
+            assert shown["status"] == status, what
             assert shown["functionId"] == shown["function_id"]
             assert None not in shown.values()
             assert shown["pauseRequested"] is False
 
 
-async def test_runs_are_listed_newest_first_in_pages(house: Work):
-    await house.a_function()
+async def test_runs_are_listed_newest_first_in_pages(server: Work):
+    await server.a_function()
     made: list[str] = []
     for _ in range(5):
-        house.move(10)
-        made += (await house.emit()).run_ids
+        server.move(10)
+        made += (await server.emit()).run_ids
     made.reverse()
 
     pages: list[list[str]] = []
     cursor = ""
     while True:
-        page = await house.call(runs.list_, limit=2, cursor=cursor)
+        page = await server.call(runs.list_, limit=2, cursor=cursor)
         pages.append([run.id for run in page.runs])
         assert page.total_count == 5
         cursor = page.next_cursor or ""
@@ -120,25 +125,25 @@ async def test_runs_are_listed_newest_first_in_pages(house: Work):
             break
 
     assert pages == [made[:2], made[2:4], made[4:]]
-    assert [run.id for run in await house.runs(offset=3)] == made[3:]
-    assert len(await house.runs(limit=1000)) == 5
+    assert [run.id for run in await server.runs(offset=3)] == made[3:]
+    assert len(await server.runs(limit=1000)) == 5
 
 
-async def test_runs_are_found_by_when_they_were_created(house: Work):
-    await house.a_function()
+async def test_runs_are_found_by_when_they_were_created(server: Work):
+    await server.a_function()
     made: list[str] = []
     for _ in range(3):
-        made += (await house.emit()).run_ids
-        house.move(1_000)
-    first = house.now - 3_000
+        made += (await server.emit()).run_ids
+        server.move(1_000)
+    first = server.now - 3_000
 
-    assert [run.id for run in await house.runs(since=text_of(first + 1_000))] == [made[2], made[1]]
-    assert [run.id for run in await house.runs(until=text_of(first + 1_000))] == [made[0]]
-    assert await house.runs(since="9999-12-31T23:59:59Z") == []
-    assert len(await house.runs(since="0001-01-01T00:00:00Z", until="9999-12-31T23:59:59Z")) == 3
+    assert [run.id for run in await server.runs(since=text_of(first + 1_000))] == [made[2], made[1]]
+    assert [run.id for run in await server.runs(until=text_of(first + 1_000))] == [made[0]]
+    assert await server.runs(since="9999-12-31T23:59:59Z") == []
+    assert len(await server.runs(since="0001-01-01T00:00:00Z", until="9999-12-31T23:59:59Z")) == 3
 
 
-async def test_what_is_no_filter_is_refused(house: Work):
+async def test_what_is_no_filter_is_refused(server: Work):
     for body in (
         {"limit": -1},
         {"limit": 1001},
@@ -154,74 +159,74 @@ async def test_what_is_no_filter_is_refused(house: Work):
         {"function_id": "nul\0"},
     ):
         with pytest.raises(InvalidArgument):
-            await house.ask(runs.list_, body)
+            await server.ask(runs.list_, body)
     for cursor in ("rubbish", "evt_0", "run_" + "0" * 99, "run_' OR 1=1"):
         with pytest.raises(InvalidArgument, match="not a cursor"):
-            await house.call(runs.list_, cursor=cursor)
+            await server.call(runs.list_, cursor=cursor)
 
 
-async def test_a_run_that_is_not_there_is_not_found(house: Work):
-    made = (await house.a_run()).id
+async def test_a_run_that_is_not_there_is_not_found(server: Work):
+    made = (await server.a_run()).id
     for run_id, env in (("run_unknown", "default"), (made, "staging")):
         for operation in (runs.get, runs.cancel):
             with pytest.raises(RunNotFound):
-                await house.call(operation, id=run_id, env=env)
+                await server.call(operation, id=run_id, env=env)
         with pytest.raises(RunNotFound):
-            await house.ask(runs.steps, {"run_id": run_id}, env=env)
-    assert await house.runs(env="staging") == []
+            await server.ask(runs.steps, {"run_id": run_id}, env=env)
+    assert await server.runs(env="staging") == []
 
 
-async def test_steps_are_listed_by_sequence_in_pages(house: Work):
-    run = await house.a_run()
-    job = await house.claim()
-    await house.report(job, "progress", *(step(job, f"s{number}", number) for number in range(5)))
+async def test_steps_are_listed_by_sequence_in_pages(server: Work):
+    run = await server.a_run()
+    job = await server.claim()
+    await server.report(job, "progress", *(step(job, f"s{number}", number) for number in range(5)))
 
-    first = await house.ask(runs.steps, {"id": run.id, "limit": 3})
-    rest = await house.ask(runs.steps, {"run_id": run.id, "limit": 3, "cursor": first.next_cursor})
+    first = await server.ask(runs.steps, {"id": run.id, "limit": 3})
+    rest = await server.ask(runs.steps, {"run_id": run.id, "limit": 3, "cursor": first.next_cursor})
 
     assert [each.name for each in (*first.steps, *rest.steps)] == ["s0", "s1", "s2", "s3", "s4"]
     assert rest.next_cursor is None
-    assert [each.sequence for each in await house.steps(run.id)] == [0, 1, 2, 3, 4]
-    assert len({each.id for each in await house.steps(run.id)}) == 5
+    assert [each.sequence for each in await server.steps(run.id)] == [0, 1, 2, 3, 4]
+    assert len({each.id for each in await server.steps(run.id)}) == 5
 
 
-async def test_a_steps_cursor_that_was_not_given_out_is_refused(house: Work):
-    run = await house.a_run()
+async def test_a_steps_cursor_that_was_not_given_out_is_refused(server: Work):
+    run = await server.a_run()
     for cursor in ("rubbish", "-1", "9" * 30, "²"):
         with pytest.raises(InvalidArgument, match="not a cursor"):
-            await house.ask(runs.steps, {"run_id": run.id, "cursor": cursor})
+            await server.ask(runs.steps, {"run_id": run.id, "cursor": cursor})
 
 
 @pytest.mark.parametrize("before", ["pending", "running", "sleeping", "retrying"])
-async def test_a_run_that_has_not_ended_is_cancelled_and_nothing_wakes_it(house: Work, before: str):
-    run = await house.a_run()
+async def test_a_run_that_has_not_ended_is_cancelled_and_nothing_wakes_it(server: Work, before: str):
+    run = await server.a_run()
     if before != "pending":
-        job = await house.claim()
+        job = await server.claim()
         if before == "sleeping":
-            await house.sleep(job, until=house.now + 1_000)
+            await server.sleep(job, until=server.now + 1_000)
         if before == "retrying":
-            await house.report(job, "failed")
+            await server.report(job, "failed")
 
-    cancelled = await house.call(runs.cancel, id=run.id, reason="not wanted")
+    cancelled = await server.call(runs.cancel, id=run.id, reason="not wanted")
 
     assert (cancelled.status, cancelled.cancellation_cause) == (RunStatus.CANCELLED, "not wanted")
     assert cancelled.ended_at is not None
-    house.move(600_000)
-    await house.loops()
-    await house.a_worker()
-    assert await house.poll() == []
-    after = await house.run(run.id)
+    server.move(600_000)
+    await server.loops()
+    await server.a_worker()
+    assert await server.poll() == []
+    after = await server.run(run.id)
     assert msgspec.json.encode(after) == msgspec.json.encode(cancelled)
 
 
-async def test_a_run_that_has_ended_is_not_cancelled(house: Work):
-    run = await house.a_run(status="pending")
-    await house.report(await house.claim(), "completed")
+async def test_a_run_that_has_ended_is_not_cancelled(server: Work):
+    run = await server.a_run(status="pending")
+    await server.report(await server.claim(), "completed")
     with pytest.raises(RunEnded):
-        await house.call(runs.cancel, id=run.id)
-    assert (await house.run(run.id)).status is RunStatus.COMPLETED
+        await server.call(runs.cancel, id=run.id)
+    assert (await server.run(run.id)).status is RunStatus.COMPLETED
 
 
-async def test_a_request_without_an_id_says_so(house: Work):
+async def test_a_request_without_an_id_is_refused(server: Work):
     with pytest.raises(BadField, match="'id' is missing"):
-        await house.ask(runs.get, {})
+        await server.ask(runs.get, {})

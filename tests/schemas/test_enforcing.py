@@ -6,14 +6,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from ironflow.features.events import contract as events
+from ironflow.features.events.contract import BatchRefused
 from ironflow.features.schemas import contract
 from ironflow.features.schemas.enforcing import SchemaGuard
 from ironflow.features.streams import contract as streams
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
-from tests.support.house import open_house
+from tests.support.server import open_server
 from tests.support.work import Work
 
 ORDER = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
@@ -22,22 +24,22 @@ GOOD, BAD = {"total": 1}, {"total": "much"}
 
 @pytest.fixture
 async def strict(database_url: str) -> AsyncIterator[Work]:
-    async with open_house(Work, database_url, event_schema_enforcement="reject") as opened:
+    async with open_server(Work, database_url, event_schema_enforcement="reject") as opened:
         yield opened
 
 
-async def register(house: Work, schema: Any = ORDER, version: int = 1, env: str = "default") -> None:
-    await house.call(contract.register, event_name="order.placed", version=version, schema_json=schema, env=env)
+async def register(server: Work, schema: Any = ORDER, version: int = 1, env: str = "default") -> None:
+    await server.call(contract.register, event_name="order.placed", version=version, schema_json=schema, env=env)
 
 
-async def recorded(house: Work) -> list[Any]:
-    return [msgspec.json.decode(each.data) for each in (await house.call(events.list_)).events]
+async def recorded(server: Work) -> list[Any]:
+    return [msgspec.json.decode(each.data) for each in (await server.call(events.list_)).events]
 
 
-async def test_off_is_the_default_and_looks_at_nothing(house: Work):
-    await register(house)
-    await house.emit(data=BAD)
-    assert await recorded(house) == [BAD]
+async def test_off_is_the_default_and_looks_at_nothing(server: Work):
+    await register(server)
+    await server.emit(data=BAD)
+    assert await recorded(server) == [BAD]
 
 
 def test_off_asks_the_database_nothing():
@@ -75,6 +77,16 @@ async def test_each_item_of_a_batch_is_judged_by_itself(strict: Work):
 
     assert [each.error.code if each.error else None for each in results] == [None, "invalid_argument", None, None]
     assert await recorded(strict) == [BAD, GOOD, GOOD]
+
+
+async def test_an_atomic_batch_records_nothing_when_its_schema_refuses_one(strict: Work):
+    await register(strict)
+    items = [{"name": "order.placed", "data": data} for data in (GOOD, BAD)]
+
+    with pytest.raises(BatchRefused, match=r"^Event 1 of the batch is refused"):
+        await strict.call(events.emit_batch, events=items, atomic=True)
+
+    assert await recorded(strict) == []
 
 
 async def test_an_append_to_a_stream_is_held_to_the_schema_too(strict: Work):
@@ -117,8 +129,8 @@ async def test_a_changed_or_deleted_schema_holds_from_the_next_event_on(strict: 
 
 async def test_another_node_holds_to_a_schema_as_soon_as_it_is_registered(postgres_url: str):
     async with (
-        open_house(Work, postgres_url, event_schema_enforcement="reject") as one,
-        open_house(Work, postgres_url, event_schema_enforcement="reject") as other,
+        open_server(Work, postgres_url, event_schema_enforcement="reject") as one,
+        open_server(Work, postgres_url, event_schema_enforcement="reject") as other,
     ):
         await register(one)
         with pytest.raises(contract.SchemaViolation):
@@ -127,7 +139,7 @@ async def test_another_node_holds_to_a_schema_as_soon_as_it_is_registered(postgr
         await other.emit(data=BAD)
 
 
-async def test_a_registration_that_was_undone_holds_nobody(strict: Work):
+async def test_a_registration_that_was_undone_does_not_apply(strict: Work):
     """A row that was seen within a commit that failed must not be believed afterwards, whatever is stored next."""
     from ironflow.features.schemas import store
     from ironflow.features.schemas.rules import SchemaRow, digest_of
@@ -149,13 +161,13 @@ async def test_a_registration_that_was_undone_holds_nobody(strict: Work):
 
 
 async def test_warn_accepts_logs_and_counts(database_url: str, caplog: pytest.LogCaptureFixture):
-    async with open_house(Work, database_url, event_schema_enforcement="warn") as house:
-        await register(house)
+    async with open_server(Work, database_url, event_schema_enforcement="warn") as server:
+        await register(server)
         with caplog.at_level(logging.WARNING):
-            await house.emit(data=BAD)
-            await house.emit(data=GOOD)
-        assert await recorded(house) == [GOOD, BAD]
-        async with house.http() as http:
+            await server.emit(data=BAD)
+            await server.emit(data=GOOD)
+        assert await recorded(server) == [GOOD, BAD]
+        async with server.http() as http:
             metrics = (await http.get("/metrics")).text
 
     (line,) = [each for each in caplog.records if each.message == "event does not fit its schema"]
@@ -176,11 +188,11 @@ async def test_a_schema_that_no_longer_compiles_refuses_nothing(strict: Work, ca
     assert "schema does not compile, event accepted unchecked" in caplog.text
 
 
-async def test_a_repeated_key_is_answered_as_before_whatever_the_schema_says_now(strict: Work):
+async def test_a_repeated_key_is_answered_as_before_whatever_the_schema_is_now(strict: Work):
     first = await strict.emit(data=BAD, idempotency_key="k")
     await register(strict)
 
-    assert await strict.emit(data=BAD, idempotency_key="k") == first
+    assert await strict.emit(data=BAD, idempotency_key="k") == replace(first, duplicate=True)
 
 
 async def test_a_refused_event_does_not_use_its_key_up(strict: Work):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import ironflow
-from ironflow.sdk.client import Client
-from ironflow.sdk.controls import CancelOn, CircuitBreaker, Concurrency, Debounce, Retry, Throttle
-from ironflow.sdk.pace import Pace
-from ironflow.sdk.rooms.kv import KvBucket
-from ironflow.sdk.steps import Steps
-from ironflow.sdk.worker import Worker
+from ironflow.sdk.client.client import Client
+from ironflow.sdk.client.features.kv import KvBucket
+from ironflow.sdk.durable.definition.controls import CancelOn, CircuitBreaker, Concurrency, Debounce, Retry, Throttle
+from ironflow.sdk.durable.steps.steps import Steps
+from ironflow.sdk.worker.timing import WorkerTiming
+from ironflow.sdk.worker.worker import Worker
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [DOCS / "guides" / f"{name}.md" for name in ("functions-and-steps", "workers", "client")]
@@ -36,25 +36,25 @@ def public(kind):
     return [name for name in vars(kind) if not name.startswith("_")]
 
 
-def rooms():
-    return {name: type(room) for name, room in vars(Client("http://x")).items() if not name.startswith("_")}
+def features():
+    return {name: type(feature) for name, feature in vars(Client("http://x")).items() if not name.startswith("_")}
 
 
-WORDS = [
+NAMES = [
     *ironflow.__all__,
     *inspect.signature(ironflow.function).parameters,
     *(
         each.name
-        for kind in (Retry, Concurrency, Debounce, Throttle, CancelOn, CircuitBreaker, Pace)
+        for kind in (Retry, Concurrency, Debounce, Throttle, CancelOn, CircuitBreaker, WorkerTiming)
         for each in fields(kind)
     ),
     *public(Steps),
     *public(Worker),
     *public(Client),
     *public(KvBucket),
-    *(f"{room}.{method}" for room, kind in rooms().items() for method in public(kind)),
+    *(f"{feature}.{method}" for feature, kind in features().items() for method in public(kind)),
 ]
 
 
 def test_the_reference_names_all_there_is():
-    assert [word for word in WORDS if not re.search(rf"\b{re.escape(word)}\b", REFERENCE)] == []
+    assert [name for name in NAMES if not re.search(rf"\b{re.escape(name)}\b", REFERENCE)] == []

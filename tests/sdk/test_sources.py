@@ -9,6 +9,7 @@ from ironflow.features.audit import contract as audit
 from ironflow.features.config import contract as config
 from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.controls import contract as controls
+from ironflow.features.dead_letters import contract as dead_letters
 from ironflow.features.events import contract as events
 from ironflow.features.functions import contract as functions
 from ironflow.features.jobs import contract as jobs
@@ -16,7 +17,8 @@ from ironflow.features.kv import contract as kv
 from ironflow.features.runs import contract as runs
 from ironflow.features.streams import contract as streams
 from ironflow.features.time_travel import contract as time_travel
-from ironflow.sdk import generate_sync, report, views
+from ironflow.sdk.client import generate_sync, views
+from ironflow.sdk.durable.job import report
 
 VIEWS = [
     (views.Failure, runs.WireError),
@@ -37,7 +39,7 @@ VIEWS = [
     (views.HistoryEntry, streams.HistoryEntry),
     (views.Snapshot, streams.Snapshot),
     (views.ConsumerGroup, groups.ConsumerGroup),
-    (views.DeadLetter, groups.DeadLetter),
+    (views.DeadLetter, dead_letters.DeadLetter),
     (views.ConfigDocument, config.Config),
 ]
 

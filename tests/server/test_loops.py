@@ -1,30 +1,24 @@
-"""Loops go on by themselves: at once while there is more, at the next due time, at a ring; a failing one is named."""
+"""Loops run by themselves: at once while there is more, at the next due time, at a notification; failures are named."""
 
 import asyncio
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass
 
 import pytest
 
+from ironflow.base.loop import Ran
 from ironflow.base.time import FixedClock, Millis
-from ironflow.broker.port import LocalBroker
+from ironflow.notify.port import LocalNotifier
 from ironflow.server.loops import Loops
 
 
-@dataclass
-class Ran:
-    more: bool = False
-    next_at: Millis | None = None
-    rest_ms: int = 0
-
-
 class Script:
-    """A loop that answers, or raises, what it is told; the last answer again and again."""
+    """A loop that returns, or raises, the given answers; the last one again and again."""
 
     name = "script"
     topic = "script"
+    notable = ("lost",)
 
     def __init__(self, *answers: Ran | Exception, every_ms: int = 3_600_000) -> None:
         self.every_ms = every_ms
@@ -48,10 +42,10 @@ class Script:
 
 async def test_a_loop_goes_on_at_once_while_there_is_more():
     script = Script(Ran(more=True), Ran(more=True), Ran())
-    loops = Loops(FixedClock(), LocalBroker())
-    loops.start([script])
+    loops = Loops(FixedClock(), LocalNotifier(), [script])
+    await loops.start()
     await script.has_run(3)
-    await loops.close()
+    await loops.stop()
     assert script.rounds == 3
 
 
@@ -62,36 +56,36 @@ async def test_a_loop_comes_back_when_something_is_due_and_after_its_period():
         Script(Ran(next_at=0), Ran()),
         Script(Ran(), every_ms=5),
     ):
-        loops = Loops(clock, LocalBroker())
-        loops.start([script])
+        loops = Loops(clock, LocalNotifier(), [script])
+        await loops.start()
         await script.has_run(2)
-        await loops.close()
+        await loops.stop()
 
 
-async def test_a_ring_brings_a_loop_back():
-    broker = LocalBroker()
+async def test_a_notification_starts_a_round():
+    notifier = LocalNotifier()
     script = Script(Ran())
-    loops = Loops(FixedClock(), broker)
-    loops.start([script])
+    loops = Loops(FixedClock(), notifier, [script])
+    await loops.start()
     await script.has_run(1)
-    broker.ring([("script", "")])
+    notifier.notify([("script", "")])
     await script.has_run(2)
-    await loops.close()
+    await loops.stop()
 
 
-async def test_a_loop_that_rests_hears_late_what_rang_meanwhile_and_once():
-    broker = LocalBroker()
+async def test_notifications_during_a_rest_start_one_round_after_it():
+    notifier = LocalNotifier()
     script = Script(Ran(rest_ms=30), Ran())
-    loops = Loops(FixedClock(), broker)
+    loops = Loops(FixedClock(), notifier, [script])
     begun_at = time.monotonic()
-    loops.start([script])
+    await loops.start()
     await script.has_run(1)
     for _ in range(3):
-        broker.ring([("script", "")])
+        notifier.notify([("script", "")])
         await asyncio.sleep(0)
     await script.has_run(2)
     assert time.monotonic() - begun_at >= 0.03
-    await loops.close()
+    await loops.stop()
     assert script.rounds == 2
 
 
@@ -100,16 +94,42 @@ async def test_a_loop_that_fails_is_logged_once_named_and_tried_again(
 ):
     monkeypatch.setattr("ironflow.server.loops.RETRY_S", 0.001)
     script = Script(OSError("disk I/O error"), OSError("disk I/O error"), OSError("disk I/O error"), Ran())
-    broker = LocalBroker()
-    loops = Loops(FixedClock(), broker)
+    notifier = LocalNotifier()
+    loops = Loops(FixedClock(), notifier, [script])
     with caplog.at_level(logging.ERROR):
-        loops.start([script])
+        await loops.start()
         await script.has_run(3)
         assert loops.failing == {"script": "disk I/O error"}
         # When the fifth round begins, the fourth has gone well.
         await script.has_run(4)
-        broker.ring([("script", "")])
+        notifier.notify([("script", "")])
         await script.has_run(5)
         assert loops.failing == {}
-        await loops.close()
+        await loops.stop()
     assert [record.getMessage() for record in caplog.records] == ["loop failed"]
+
+
+async def test_what_a_loop_did_is_logged_once_a_minute_and_counted(caplog: pytest.LogCaptureFixture):
+    clock = FixedClock()
+    notifier = LocalNotifier()
+    script = Script(Ran({"fired": 2, "lost": 0}), Ran({"fired": 3, "lost": 1}), Ran({"fired": 1, "lost": 4}), Ran())
+    loops = Loops(clock, notifier, [script])
+    with caplog.at_level(logging.DEBUG, "ironflow.server.loops"):
+        await loops.start()
+        await script.has_run(1)
+        for rounds in (2, 3):
+            notifier.notify([("script", "")])
+            await script.has_run(rounds)
+        clock.at += 60_000
+        for rounds in (4, 5):
+            notifier.notify([("script", "")])
+            await script.has_run(rounds)
+        await loops.stop()
+
+    assert [(record.levelname, record.loop, record.done) for record in caplog.records] == [  # type: ignore[attr-defined]
+        ("DEBUG", "script", {"fired": 2}),
+        ("INFO", "script", {"lost": 1}),
+        ("INFO", "script", {"lost": 4}),
+        ("DEBUG", "script", {"fired": 4}),
+    ]
+    assert loops.counts == {("script", "fired"): 6, ("script", "lost"): 5}

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ironflow.base.settings import Settings
 from ironflow.server.http_servers import CannotListen, bound_socket
 from tests.crash.processes import Process
 from tests.support.waiting import eventually
@@ -24,13 +25,32 @@ def test_a_server_that_is_asked_to_stop_ends_its_held_polls_and_itself(tmp_path:
         assert client.get("/ready").json()["status"] == "ready"
         client.post("/api/v1/workers/w/register", json={"function_ids": ["f"]})
         wire = held.enter_context(socket.create_connection(server.host_and_port))
-        wire.sendall(b"GET /api/v1/workers/w/jobs?wait=25 HTTP/1.1\r\nhost: x\r\n\r\n")
+        wire.sendall(b"GET /api/v1/workers/w/jobs?wait=25 HTTP/1.1\r\nhost: localhost\r\n\r\n")
         eventually(lambda: "ironflow_polls_waiting 1.0" in client.get("/metrics").text)
     # Leaving the block asked it to stop and saw it end with 0, well within the poll's 25 seconds.
 
 
 @pytest.mark.processes
-def test_a_port_that_is_taken_is_said_in_words(tmp_path: Path):
+def test_half_a_request_does_not_keep_a_server_from_stopping_in_time(tmp_path: Path):
+    with a_server(tmp_path, shutdown_ms="1000") as server, socket.create_connection(server.host_and_port) as half:
+        half.sendall(b"POST /api/v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{")
+        with socket.create_connection(server.host_and_port) as begun:
+            begun.sendall(b"GET /ready HT")
+            assert server.stop(within_s=5) == 0
+
+
+def test_a_server_stops_within_seven_seconds_by_default():
+    assert Settings().shutdown_ms == 7_000
+
+
+@pytest.mark.processes
+def test_a_server_without_authentication_for_all_hosts_warns_at_its_start(tmp_path: Path):
+    with a_server(tmp_path, host="0.0.0.0", dev="false", auth="false", insecure_no_auth="true") as server:
+        assert "no authentication: every caller may do everything  host=0.0.0.0" in server.log
+
+
+@pytest.mark.processes
+def test_a_port_that_is_taken_is_a_clear_error(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         environment = {"IRONFLOW_DB": str(tmp_path / "x.db"), "IRONFLOW_PORT": port, "IRONFLOW_DEV": "true"}

@@ -6,7 +6,7 @@ from ironflow.server.reference import FOLDER, PAGES, operations
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_reference_page_is_what_the_code_says(name: str):
+def test_a_reference_page_is_as_generated_from_the_code(name: str):
     assert (FOLDER / name).read_text() == PAGES[name](), "run: python -m ironflow.server.reference"
 
 

@@ -1,13 +1,15 @@
 """Settings come from a file, the environment and the command line; what makes no sense is refused with its place."""
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from ironflow.base.settings import setting_fields
 from ironflow.server.settings import InvalidSettings, Settings, load_settings, settings_text
+from ironflow.server.unused import unused_keys, unused_variables
 
 FILE = """\
 apiVersion: ironflow/v1
@@ -29,19 +31,26 @@ def test_without_anything_the_defaults_hold():
     assert load_settings(environ={}) == Settings()
 
 
-def test_a_file_is_overruled_by_the_environment_and_that_by_the_command_line(tmp_path: Path):
+def test_a_file_alone_counts_beside_the_command_line_for_what_it_can_name(tmp_path: Path):
     file = tmp_path / "ironflow.yaml"
     file.write_text(FILE)
     environ = {"IRONFLOW_PORT": "9300", "IRONFLOW_LEASE_MS": "70000", "LOG_LEVEL": "debug", "IRONFLOW_HOST": ""}
+    # A file has no key for it.
+    environ["IRONFLOW_SHUTDOWN_MS"] = "77"
 
     settings = load_settings(file, environ, port=9400, db=None)
 
-    changed = {name: value for name, value in asdict(settings).items() if value != getattr(Settings(), name)}
+    changed = {
+        each.name: getattr(settings, each.name)
+        for each in setting_fields()
+        if getattr(settings, each.name) != each.default
+    }
     assert changed == {
         "port": 9400,
         "db": "file.db",
-        "log_level": "debug",
-        "lease_ms": 70_000,
+        "log_level": "warn",
+        "lease_ms": 60_000,
+        "shutdown_ms": 77,
         "max_attempts": 5,
         "backoff_factor": 1.5,
         "on_exhausted": "pause",
@@ -59,7 +68,7 @@ def test_names_that_operators_know_are_understood():
 
 
 @pytest.mark.parametrize(
-    ("environ", "says"),
+    ("environ", "expected"),
     [
         ({"IRONFLOW_PORT": "many"}, "port is 'many' in the environment; it should be a whole number"),
         ({"IRONFLOW_PORT": "-1"}, "0 is the least"),
@@ -75,17 +84,36 @@ def test_names_that_operators_know_are_understood():
         # A retention below nothing would remove every run that has ended.
         ({"IRONFLOW_RUN_RETENTION_DAYS": "-1"}, "0 is the least"),
         ({"IRONFLOW_RUN_RETENTION_DAYS": "nan"}, "a number"),
+        ({"LOG_LEVEL": "trace"}, "debug or info or warn or error or silent"),
+        ({"IRONFLOW_METRICS_ENABLED": "perhaps"}, "true or false"),
+        ({"IRONFLOW_STALE_CLAIM_THRESHOLD": "soon"}, "a duration such as 90s"),
         ({"IRONFLOW_DEV": "true", "IRONFLOW_HOST": "0.0.0.0"}, "loopback only"),
+        ({"IRONFLOW_DEV": "true", "IRONFLOW_HOST": "::", "IRONFLOW_INSECURE_NO_AUTH": "true"}, "loopback only"),
+        ({"IRONFLOW_AUTH": "false", "IRONFLOW_HOST": "0.0.0.0"}, "--insecure-no-auth"),
+        ({"IRONFLOW_AUTH": "false", "IRONFLOW_HOST": "shop.example"}, "--insecure-no-auth"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused(environ: dict[str, str], says: str):
+def test_a_value_that_makes_no_sense_is_refused(environ: dict[str, str], expected: str):
     with pytest.raises(InvalidSettings) as refusal:
         load_settings(environ=environ)
-    assert says in refusal.value.message
+    assert expected in refusal.value.message
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    "environ",
+    [
+        {"IRONFLOW_HOST": "0.0.0.0"},
+        {"IRONFLOW_HOST": "0.0.0.0", "IRONFLOW_AUTH": "false", "IRONFLOW_INSECURE_NO_AUTH": "true"},
+        {"IRONFLOW_HOST": "127.0.0.2", "IRONFLOW_AUTH": "false"},
+        {"IRONFLOW_HOST": "::1", "IRONFLOW_DEV": "true"},
+    ],
+)
+def test_a_host_is_served_with_authentication_on_loopback_or_at_the_operators_risk(environ: dict[str, str]):
+    assert load_settings(environ=environ).host == environ["IRONFLOW_HOST"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
     [
         ("spec: {port: x}", "port is 'x'"),
         ("spec: {port: true}", "a whole number"),
@@ -94,20 +122,96 @@ def test_a_value_that_makes_no_sense_is_refused(environ: dict[str, str], says: s
         ("spec: [1]", "should say"),
         ("[]", "should say"),
         ("kind: Worker", "should say"),
+        ("kind: Platform", "write `kind: Server`"),
+        ("spec: {storage: {driver: mysql}}", "sqlite or sqlite3 or postgres"),
+        ("spec: {storage: {driver: postgres, path: x.db}}", "needs a postgresql:// address"),
+        ("spec: {cluster: {staleClaimThreshold: soon}}", "a duration such as 90s"),
         ("spec: {port: 1", "is not YAML"),
         ("spec: {host: ${NOT_SET}}", "${NOT_SET}, which is not set"),
         (b"\xff\xfe", "is not UTF-8"),
     ],
 )
-def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, text: Any, says: str):
+def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, text: Any, expected: str):
     file = tmp_path / "ironflow.yaml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InvalidSettings) as refusal:
         load_settings(file, {})
-    assert says in refusal.value.message
+    assert expected in refusal.value.message
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path):
+PUBLISHED = """\
+apiVersion: ironflow/v1
+kind: Cluster
+spec:
+  port: 9200
+  nats: {url: "nats://a:4222", storeDir: /data, port: 4222}
+  storage: {driver: postgres, url: "postgresql://x/y", pool: {maxConns: 20}}
+  observability: {metrics: false}
+  auth: {masterKey: "00ff"}
+  cluster: {staleClaimThreshold: 2m, nodeId: n1}
+"""
+
+
+def test_a_published_file_is_read_and_what_has_no_effect_is_named(tmp_path: Path):
+    file = tmp_path / "ironflow.yaml"
+    file.write_text(PUBLISHED)
+
+    settings = load_settings(file, {"IRONFLOW_PORT": "9300"})
+
+    assert (settings.port, settings.db, settings.node) == (9200, "postgresql://x/y", "n1")
+    assert (settings.lease_ms, settings.metrics, settings.master_key) == (120_000, False, "00ff")
+    assert list(unused_keys(file, {})) == [
+        "spec.nats.url",
+        "spec.nats.storeDir",
+        "spec.nats.port",
+        "spec.storage.pool.maxConns",
+    ]
+    assert unused_variables({"IRONFLOW_PORT": "9300", "IRONFLOW_SHUTDOWN_MS": "5"}, file) == {
+        "IRONFLOW_PORT": f"the file {file} alone counts"
+    }
+
+
+# Published variables with a value, and what our server makes of each: a setting with its value, or a reason.
+VARIABLES: list[tuple[str, str, Any]] = [
+    ("IRONFLOW_HOST", "0.0.0.0", ("host", "0.0.0.0")),
+    ("IRONFLOW_DATABASE_URL", "postgres://a@b/c?sslmode=disable", ("db", "postgres://a@b/c?sslmode=disable")),
+    ("IRONFLOW_NODE_ID", "n1", ("node", "n1")),
+    ("IRONFLOW_EVENT_RETENTION_DAYS", "7", ("event_retention_days", 7.0)),
+    ("LOG_LEVEL", "WARNING", ("log_level", "warn")),
+    ("IRONFLOW_METRICS_ENABLED", "false", ("metrics", False)),
+    ("IRONFLOW_STALE_CLAIM_THRESHOLD", "2m", ("lease_ms", 120_000)),
+    ("IRONFLOW_BOOTSTRAP_ADMIN_KEY", "ifkey_x", ("bootstrap_admin_key", "ifkey_x")),
+    ("IRONFLOW_MASTER_KEY", "00ff", ("master_key", "00ff")),
+    ("IRONFLOW_OTEL_ENDPOINT", "http://x", "nothing is exported"),
+    ("IRONFLOW_OTEL_SAMPLE_RATE", "1", "nothing is exported"),
+    ("IRONFLOW_OTEL_SERVICE_NAME", "x", "nothing is exported"),
+    ("NATS_URL", "nats://x", "nodes meet in PostgreSQL"),
+    ("NATS_STORE_DIR", "/data", "nodes meet in PostgreSQL"),
+    ("NATS_CREDS_FILE", "/c", "nodes meet in PostgreSQL"),
+    ("IRONFLOW_BLOB_URL", "s3://x", "payloads are kept in the database"),
+    ("IRONFLOW_NONSENSE", "x", "no setting of this server"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "expected"), VARIABLES)
+def test_every_published_variable_is_a_setting_or_is_named(variable: str, value: str, expected: Any):
+    environ = {variable: value}
+
+    if isinstance(expected, str):
+        assert load_settings(environ=environ) == Settings()
+        assert unused_variables(environ) == {variable: expected}
+    else:
+        setting, read = expected
+        assert getattr(load_settings(environ=environ), setting) == read
+        assert unused_variables(environ) == {}
+
+
+def test_variables_of_the_client_are_no_business_of_the_server():
+    environ = {"IRONFLOW_SERVER_URL": "http://x", "IRONFLOW_API_KEY": "k", "IRONFLOW_ENV": "e", "PATH": "/bin"}
+    assert unused_variables(environ) == {}
+
+
+def test_a_missing_file_is_refused(tmp_path: Path):
     with pytest.raises(InvalidSettings, match="cannot be read"):
         load_settings(tmp_path / "nothing.yaml", {})
 
@@ -116,3 +220,13 @@ def test_settings_are_shown_without_the_databases_password():
     text = settings_text(load_settings(environ={"IRONFLOW_DB": "postgresql://ada:s3cret@db:5432/x"}))
     assert "s3cret" not in text
     assert msgspec.json.decode(text)["db"] == "postgresql://ada:***@db:5432/x"
+
+
+def test_each_value_knows_where_it_came_from(tmp_path: Path):
+    file = tmp_path / "server.yaml"
+    file.write_text("kind: Server\nspec:\n  port: 9300\n  engine:\n    leaseMs: 5000\n")
+
+    settings = load_settings(file, {"IRONFLOW_SHUTDOWN_MS": "77"}, port=9400)
+
+    assert settings.origins == {"shutdown_ms": "the environment", "lease_ms": str(file), "port": "the command line"}
+    assert settings == replace(settings, origins={})

@@ -15,7 +15,7 @@ from ironflow.features.kv import contract as kv
 from ironflow.features.sql_projections import contract as sql
 from ironflow.storage.open import open_sandbox
 from ironflow.storage.sandbox import Cursor, QueryRefused, Question, Sandbox, Source, Work
-from tests.support.house import House, open_house
+from tests.support.server import Server, open_server
 
 DIALECTS: tuple[DialectName, ...] = ("sqlite", "postgres")
 each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
@@ -254,10 +254,10 @@ def test_honest_queries_pass(text: str, dialect: DialectName):
 
 @pytest.fixture
 async def sandbox(database_url: str) -> AsyncIterator[Sandbox]:
-    async with open_house(House, database_url) as house:
-        await house.call(kv.create_bucket, name="secret")
-        await house.call(kv.put, bucket="secret", key="k", value=b"v")
-        await house.call(events.emit, event="e", env="staging")
+    async with open_server(Server, database_url) as server:
+        await server.call(kv.create_bucket, name="secret")
+        await server.call(kv.put, bucket="secret", key="k", value=b"v")
+        await server.call(events.emit, event="e", env="staging")
         opened = await open_sandbox(database_url)
         await opened.make("t_1", ["CREATE TABLE proj_t (a TEXT)"], [])
         yield opened
@@ -339,17 +339,17 @@ def role(postgres_url: str) -> Any:
 
 
 async def test_on_postgres_a_role_keeps_users_sql_from_everything_else(postgres_url: str, role: str):
-    async with open_house(House, postgres_url, sql_role=role) as house:
-        await house.call(
+    async with open_server(Server, postgres_url, sql_role=role) as server:
+        await server.call(
             sql.create, name="t", table_sql="CREATE TABLE proj_t (a TEXT, n SERIAL)",
             event_handlers={"e": "INSERT INTO proj_t (a) VALUES (:event_name)"},
         )  # fmt: skip
-        await house.call(events.emit, event="e")
-        await house.loop("sql-projections")
-        found = await house.call(sql.query, name="t")
+        await server.call(events.emit, event="e")
+        await server.loop("sql-projections")
+        found = await server.call(sql.query, name="t")
         assert [row.values for row in found.rows] == [["e", "1"]]
 
-        sandbox: Sandbox = house.inside.sandbox
+        sandbox: Sandbox = server.inside.sandbox
         (place,) = await sandbox.places()
         with psycopg.connect(postgres_url) as connection:
             (schema,) = connection.execute("SELECT current_schema()").fetchone() or ("",)
@@ -364,21 +364,21 @@ async def test_on_postgres_a_role_keeps_users_sql_from_everything_else(postgres_
 
 
 async def test_emits_and_answers_go_on_while_users_sql_runs_without_end(database_url: str):
-    async with open_house(House, database_url, sql_statement_ms=2_000) as house:
-        await house.call(
+    async with open_server(Server, database_url, sql_statement_ms=2_000) as server:
+        await server.call(
             sql.create, name="t", table_sql="CREATE TABLE proj_t (n BIGINT)",
             event_handlers={"e": f"INSERT INTO proj_t {WITHOUT_END}"},
         )  # fmt: skip
-        await house.call(events.emit, event="e")
+        await server.call(events.emit, event="e")
         hostile = Question([WITHOUT_END], {}, timeout_ms=2_000, rows_max=1, bytes_max=1000)
-        running = [asyncio.ensure_future(house.inside.sandbox.ask(hostile)) for _ in range(4)]
-        running.append(asyncio.ensure_future(house.loop("sql-projections")))
+        running = [asyncio.ensure_future(server.inside.sandbox.ask(hostile)) for _ in range(4)]
+        running.append(asyncio.ensure_future(server.loop("sql-projections")))
         await asyncio.sleep(0)
 
         async with asyncio.timeout(1.5):
             for _ in range(20):
-                await house.call(events.emit, event="other")
-                await house.call(sql.get, name="t")
+                await server.call(events.emit, event="other")
+                await server.call(sql.get, name="t")
 
         assert [each.done() for each in running] == [False] * 5
         for each in running[:-1]:
@@ -387,35 +387,35 @@ async def test_emits_and_answers_go_on_while_users_sql_runs_without_end(database
 
 
 async def test_a_statement_that_takes_too_long_stops_its_projection_and_no_other(database_url: str):
-    async with open_house(House, database_url, sql_statement_ms=100) as house:
+    async with open_server(Server, database_url, sql_statement_ms=100) as server:
         for name, statement in [
             ("slow", f"INSERT INTO proj_slow {WITHOUT_END}"),
             ("quick", "INSERT INTO proj_quick VALUES (1)"),
         ]:
-            await house.call(
+            await server.call(
                 sql.create, name=name, table_sql=f"CREATE TABLE proj_{name} (n BIGINT)", event_handlers={"e": statement}
             )
-        await house.call(events.emit, event="e")
+        await server.call(events.emit, event="e")
         for _ in range(4):
-            await house.loop("sql-projections")
-            house.move(60_000)
+            await server.loop("sql-projections")
+            server.move(60_000)
 
-        found = {each.name: each for each in (await house.call(sql.list_)).projections}
+        found = {each.name: each for each in (await server.call(sql.list_)).projections}
         assert (found["slow"].status, found["slow"].last_event_seq) == ("error", 0)
         assert "took longer than 100 ms" in (found["slow"].error_message or "")
         assert (found["quick"].status, found["quick"].last_event_seq) == ("active", 1)
 
 
 async def test_a_statement_that_changes_too_many_rows_is_undone(database_url: str):
-    async with open_house(House, database_url) as house:
+    async with open_server(Server, database_url) as server:
         many = "WITH RECURSIVE t(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM t WHERE x < 10001) SELECT x FROM t"
-        await house.call(
+        await server.call(
             sql.create, name="t", table_sql="CREATE TABLE proj_t (n BIGINT)",
             event_handlers={"e": f"INSERT INTO proj_t {many}"},
         )  # fmt: skip
-        await house.call(events.emit, event="e")
-        await house.loop("sql-projections")
+        await server.call(events.emit, event="e")
+        await server.loop("sql-projections")
 
-        found = await house.call(sql.get, name="t")
+        found = await server.call(sql.get, name="t")
         assert "it changed 10001 rows; 10000 are allowed" in (found.error_message or "")
-        assert (await house.call(sql.query, name="t")).total_count == 0
+        assert (await server.call(sql.query, name="t")).total_count == 0

@@ -16,7 +16,6 @@ from ironflow.features.sql_projections.rules import (
     decide_creation,
     decide_retry_at,
     decide_swap,
-    followed_names,
     handler_of,
     is_parameter,
     place_of,
@@ -82,12 +81,6 @@ def test_the_handler_of_an_event(event: str, handler: str | None):
     assert (found and found[0]) == handler
 
 
-def test_names_are_followed_by_the_index_while_they_are_few_and_exact():
-    assert followed_names(definition("a", "b")) == ("a", "b")
-    assert followed_names(definition("a", "b.*")) == ()
-    assert followed_names(definition(*map(str, range(17)))) == ()
-
-
 @pytest.mark.parametrize(
     ("before", "after", "same", "expected"),
     [
@@ -148,7 +141,7 @@ def test_statuses(found: Projection, status: Status):
     assert status_of(found) == status
 
 
-def test_a_place_is_a_short_word_of_its_own():
+def test_a_place_has_a_short_name_of_its_own():
     places = {
         place_of(environment, name, generation)
         for environment in ("default", "staging")

@@ -1,10 +1,10 @@
-"""Databases for the tests of storage, without rooms and without loops."""
+"""Databases for the tests of storage, without features and without loops."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from ironflow.broker.port import LocalBroker
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage import migrate
 from ironflow.storage.open import open_database
 from ironflow.storage.port import Database
@@ -12,8 +12,8 @@ from tests.storage.notes import NOTES
 
 
 @pytest.fixture
-def broker() -> LocalBroker:
-    return LocalBroker()
+def notifier() -> LocalNotifier:
+    return LocalNotifier()
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def only_notes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def db(empty_database_url: str, broker: LocalBroker, only_notes: None) -> AsyncIterator[Database]:
+async def db(empty_database_url: str, notifier: LocalNotifier, only_notes: None) -> AsyncIterator[Database]:
     """An open database of either kind with a table of notes."""
-    opened = await open_database(empty_database_url, broker, now=0)
+    opened = await open_database(empty_database_url, notifier, now=0)
     yield opened
     await opened.close()

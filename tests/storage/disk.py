@@ -18,7 +18,7 @@ class Disk(apsw.VFS):
         self.below = below
         super().__init__(NAME, base=below, makedefault=True)
 
-    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 (SQLite's word)
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 (SQLite's name)
         return _File(self, name, flags)
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from ironflow.base.target import is_postgres
 from ironflow.storage.dialect import POSTGRES, SQLITE
-from ironflow.storage.open import is_postgres
-from ironflow.storage.postgres import pyformat
+from ironflow.storage.postgres_tx import pyformat
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from ironflow.storage.postgres import pyformat
         ("LIMIT 1 {skip_locked}", "LIMIT 1 ", "LIMIT 1 FOR UPDATE SKIP LOCKED"),
     ],
 )
-def test_a_fragment_becomes_the_words_of_each_database(sql: str, sqlite: str, postgres: str) -> None:
+def test_a_fragment_becomes_the_sql_of_each_database(sql: str, sqlite: str, postgres: str) -> None:
     assert (SQLITE.fill(sql), POSTGRES.fill(sql)) == (sqlite, postgres)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ironflow.broker.port import LocalBroker
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage import migrate
 from ironflow.storage.migrate import Migration, migrations
 from ironflow.storage.open import open_database
@@ -17,7 +17,7 @@ ALL = [(each.number, each.name) for each in migrations()]
 
 
 async def opened(url: str, now: int = 0) -> Database:
-    return await open_database(url, LocalBroker(), now)
+    return await open_database(url, LocalNotifier(), now)
 
 
 def applied(tx: Tx) -> list[tuple[int, str, int]]:

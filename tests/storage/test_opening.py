@@ -1,4 +1,4 @@
-"""Opening: a file that cannot be ours is refused with a clear word and an exit code, and nothing in it is changed."""
+"""Opening: a foreign file is refused with a clear message and an exit code, and nothing in it is changed."""
 
 import asyncio
 import os
@@ -11,18 +11,18 @@ from pathlib import Path
 import apsw
 import pytest
 
-from ironflow.broker.port import LocalBroker
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage.migrate import migrations
 from ironflow.storage.open import open_database
 from ironflow.storage.port import CannotOpen, Database, DatabaseLocked, DatabaseTooNew, NotADatabase, StorageFailed, Tx
 from tests.storage.disk import watched_disk
 from tests.storage.notes import NOTES, adding, names
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 
 
 async def opened(path: Path) -> Database:
-    return await open_database(str(path), LocalBroker(), now=0)
+    return await open_database(str(path), LocalNotifier(), now=0)
 
 
 def make_table(tx: Tx) -> None:
@@ -58,7 +58,7 @@ def of_another_program(path: Path) -> None:
     other.close()
 
 
-def of_another_program_that_says_its_name(path: Path) -> None:
+def of_another_program_with_an_application_id(path: Path) -> None:
     other = apsw.Connection(str(path))
     other.pragma("journal_mode", "wal")
     other.pragma("application_id", 252006674)
@@ -78,11 +78,11 @@ def ours(path: Path) -> None:
 
 MAKE = """
 import asyncio, sys
-from ironflow.broker.port import LocalBroker
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage.open import open_database
 
 async def make():
-    await (await open_database(sys.argv[1], LocalBroker(), now=0)).close()
+    await (await open_database(sys.argv[1], LocalNotifier(), now=0)).close()
 
 asyncio.run(make())
 """
@@ -105,12 +105,12 @@ def damaged(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "kind", "exit_code", "says"),
+    ("make", "kind", "exit_code", "expected"),
     [
         (not_a_database, NotADatabase, 65, "is not a SQLite database"),
         (short_text, NotADatabase, 65, "is not a SQLite database"),
         (of_another_program, NotADatabase, 65, "of another program"),
-        (of_another_program_that_says_its_name, NotADatabase, 65, "of another program"),
+        (of_another_program_with_an_application_id, NotADatabase, 65, "of another program"),
         (of_a_newer_version, DatabaseTooNew, 78, "written by a newer version"),
         (a_folder, CannotOpen, 74, "Is a directory"),
         (damaged, CannotOpen, 74, "cannot be opened"),
@@ -118,7 +118,7 @@ def damaged(path: Path) -> None:
     ids=lambda given: given.__name__ if callable(given) and not isinstance(given, type) else None,
 )
 async def test_what_is_not_ours_is_refused_and_left_as_it_was(
-    tmp_path: Path, make: Callable[[Path], None], kind: type[CannotOpen], exit_code: int, says: str
+    tmp_path: Path, make: Callable[[Path], None], kind: type[CannotOpen], exit_code: int, expected: str
 ) -> None:
     path = tmp_path / "ironflow.db"
     make(path)
@@ -128,7 +128,7 @@ async def test_what_is_not_ours_is_refused_and_left_as_it_was(
         await opened(path)
 
     assert (type(refused.value), refused.value.exit_code) == (kind, exit_code)
-    assert says in refused.value.message
+    assert expected in refused.value.message
     assert contents(tmp_path) == before
 
 
@@ -149,12 +149,12 @@ async def test_a_database_in_memory_is_refused_for_it_would_forget_everything(tm
 
 
 @contextmanager
-def nobody() -> Iterator[None]:
+def unprivileged() -> Iterator[None]:
     """As a user without rights, for root may read everything."""
     if os.geteuid() != 0:
         yield
         return
-    os.seteuid(NOBODY)
+    os.seteuid(UNPRIVILEGED)
     try:
         yield
     finally:
@@ -167,14 +167,14 @@ async def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
     path.chmod(0)
     before = path.stat()
 
-    with nobody(), pytest.raises(CannotOpen, match="Permission denied") as refused:
+    with unprivileged(), pytest.raises(CannotOpen, match="Permission denied") as refused:
         await opened(path)
 
     assert type(refused.value) is CannotOpen
     assert path.stat().st_mtime_ns == before.st_mtime_ns
 
 
-async def test_a_full_disk_is_said_and_a_new_file_stays_empty(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_and_a_new_file_stays_empty(tmp_path: Path) -> None:
     path = tmp_path / "ironflow.db"
     with watched_disk() as disk:
         disk.full = True
@@ -227,7 +227,7 @@ async def test_a_database_in_use_is_refused_by_every_name_of_it_until_it_is_clos
     await second.close()
 
 
-async def test_what_was_refused_can_be_opened_once_the_reason_is_gone(tmp_path: Path) -> None:
+async def test_a_refused_file_can_be_opened_once_the_reason_is_removed(tmp_path: Path) -> None:
     """A refusal leaves no lock behind."""
     path = tmp_path / "ironflow.db"
     not_a_database(path)
@@ -238,9 +238,9 @@ async def test_what_was_refused_can_be_opened_once_the_reason_is_gone(tmp_path: 
     await (await opened(path)).close()
 
 
-async def test_a_postgresql_server_that_is_not_there_is_said_at_once_without_the_password() -> None:
+async def test_an_unreachable_postgresql_server_is_reported_at_once_without_the_password() -> None:
     with pytest.raises(CannotOpen, match=r"refused|failed") as refused:
-        await open_database("postgresql://me:hush@127.0.0.1:1/db", LocalBroker(), now=0)
+        await open_database("postgresql://me:hush@127.0.0.1:1/db", LocalNotifier(), now=0)
 
     assert type(refused.value) is CannotOpen
     assert "hush" not in refused.value.message
@@ -248,13 +248,13 @@ async def test_a_postgresql_server_that_is_not_there_is_said_at_once_without_the
 
 async def test_a_postgresql_address_that_is_none_is_refused() -> None:
     with pytest.raises(CannotOpen):
-        await open_database("postgresql://[", LocalBroker(), now=0)
+        await open_database("postgresql://[", LocalNotifier(), now=0)
 
 
 async def test_a_postgresql_database_that_is_not_there_is_named(empty_postgres_url: str) -> None:
     missing = empty_postgres_url.partition("?")[0] + "_no"
     with pytest.raises(CannotOpen, match="does not exist"):
-        await open_database(missing, LocalBroker(), now=0)
+        await open_database(missing, LocalNotifier(), now=0)
 
 
 SERVE = [sys.executable, "-m", "ironflow", "serve", "--port", "0", "--db"]
@@ -287,7 +287,7 @@ async def served(name: str, path: Path) -> tuple[int | None, str, str]:
 
 
 @pytest.mark.processes
-async def test_a_server_that_cannot_open_its_database_says_so_in_one_line_and_ends_with_the_code(
+async def test_a_server_that_cannot_open_its_database_logs_one_line_and_exits_with_the_code(
     tmp_path: Path,
 ) -> None:
     folders = {name: tmp_path / name for name in ("text", "newer", "locked", "full")}

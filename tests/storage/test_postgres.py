@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from ironflow.broker.port import LocalBroker
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage import postgres
 from ironflow.storage.port import Database, StorageFailed, Tx
 from ironflow.storage.postgres import POOL_SIZE, PostgresDatabase, open_postgres
@@ -20,7 +20,7 @@ SET = "UPDATE notes SET body = :body WHERE name = :name"
 
 @pytest.fixture
 async def db(empty_postgres_url: str) -> AsyncIterator[PostgresDatabase]:
-    opened = await open_postgres(empty_postgres_url, LocalBroker(), now=0)
+    opened = await open_postgres(empty_postgres_url, LocalNotifier(), now=0)
     yield opened
     await opened.close()
 
@@ -108,37 +108,53 @@ async def test_connections_that_the_server_ended_are_replaced(db: Database, empt
     assert await db.write(adding("later")) == "later"
 
 
-async def test_a_caller_that_leaves_during_the_commit_leaves_a_whole_transaction_that_rings(
+async def test_the_transaction_of_a_caller_cancelled_during_the_commit_is_whole_and_notifies(
     db: PostgresDatabase,
 ) -> None:
     inside, go_on = threading.Event(), threading.Event()
 
-    def add_and_ring(tx: Tx) -> None:
+    def add_and_notify(tx: Tx) -> None:
         adding("a")(tx)
-        tx.ring("notes")
+        tx.notify("notes")
         inside.set()
         go_on.wait(10)
 
-    with db._broker.bell("notes") as bell:
-        writing = asyncio.ensure_future(db.write(add_and_ring))
+    with db._notifier.waiter("notes") as waiter:
+        writing = asyncio.ensure_future(db.write(add_and_notify))
         await asyncio.to_thread(inside.wait, 10)
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing
         go_on.set()
 
-        assert await bell.wait(10)
+        assert await waiter.wait(10)
     assert await db.read(names) == ["a"]
 
 
-async def test_a_ring_from_another_node_after_closing_starts_nothing(empty_postgres_url: str) -> None:
-    broker = LocalBroker()
-    db = await open_postgres(empty_postgres_url, broker, now=0)
-    told: list[set[str]] = []
-    db.join("notes", lambda tx, keys: told.append(keys))
+async def test_a_notification_from_another_node_after_closing_starts_nothing(empty_postgres_url: str) -> None:
+    notifier = LocalNotifier()
+    db = await open_postgres(empty_postgres_url, notifier, now=0)
+    given: list[set[str]] = []
+    db.run_in_commit("notes", lambda tx, keys: given.append(keys))
     await db.close()
 
-    broker.ring([("notes", "a")])
+    notifier.notify([("notes", "a")])
 
-    assert told == []
+    assert given == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("is_pooled", [False, True])
+async def test_behind_a_pooler_no_statement_is_prepared(
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch, is_pooled: bool
+) -> None:
+    monkeypatch.setattr(postgres, "is_pooled", lambda *_: is_pooled)
+    db = await open_postgres(empty_postgres_url, LocalNotifier(), now=0)
+
+    def prepared(tx: Tx) -> int:
+        for _ in range(10):
+            names(tx)
+        return len(tx.rows("SELECT name FROM pg_prepared_statements WHERE statement LIKE '%FROM notes%'"))
+
+    assert await db.write(prepared) == (0 if is_pooled else 1)
+    await db.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from ironflow.broker.port import LocalBroker
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage.port import StorageFailed, Tx
 from ironflow.storage.sqlite import SqliteDatabase, open_sqlite
 from tests.storage.disk import Disk, watched_disk
@@ -25,13 +25,13 @@ def disk() -> Iterator[Disk]:
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    opened = await open_sqlite(tmp_path / "ironflow.db", LocalBroker(), now=0)
+    opened = await open_sqlite(tmp_path / "ironflow.db", LocalNotifier(), now=0)
     yield opened
     await opened.close()
 
 
 class Gate:
-    """Holds COMMIT open until let go. commits: how many were begun."""
+    """Holds COMMIT open until released. commits: how many were begun."""
 
     def __init__(self, db: SqliteDatabase, *, shut: bool) -> None:
         self.commits = 0
@@ -92,7 +92,7 @@ async def test_a_refusal_or_a_look_costs_no_commit(disk: Disk, db: SqliteDatabas
     disk.events.clear()
 
     await db.write(names)
-    await db.write(lambda tx: tx.run("DELETE FROM notes WHERE name = 'nobody'"))
+    await db.write(lambda tx: tx.run("DELETE FROM notes WHERE name = 'absent'"))
 
     assert disk.events == []
 
@@ -135,17 +135,17 @@ async def test_reading_goes_on_during_a_commit(db: SqliteDatabase) -> None:
     await writing
 
 
-async def test_a_joiner_writes_in_the_very_commit_that_rang(db: SqliteDatabase) -> None:
+async def test_a_commit_hook_writes_in_the_commit_that_notified(db: SqliteDatabase) -> None:
     gate = Gate(db, shut=False)
 
-    def joiner(tx: Tx, keys: set[str]) -> None:
+    def hook(tx: Tx, keys: set[str]) -> None:
         adding("joined")(tx)
 
     def change(tx: Tx) -> None:
         adding("a")(tx)
-        tx.ring("notes")
+        tx.notify("notes")
 
-    db.join("notes", joiner)
+    db.run_in_commit("notes", hook)
     await db.write(change)
 
     assert await db.peek(names) == ["a", "joined"]
@@ -153,7 +153,7 @@ async def test_a_joiner_writes_in_the_very_commit_that_rang(db: SqliteDatabase) 
 
 
 async def test_close_waits_for_a_commit_that_is_under_way(tmp_path: Path) -> None:
-    db = await open_sqlite(tmp_path / "other.db", LocalBroker(), now=0)
+    db = await open_sqlite(tmp_path / "other.db", LocalNotifier(), now=0)
     gate = Gate(db, shut=True)
     writing = asyncio.ensure_future(db.write(adding("a")))
     await reached(gate)
@@ -167,28 +167,28 @@ async def test_close_waits_for_a_commit_that_is_under_way(tmp_path: Path) -> Non
     await closing
 
 
-async def test_a_full_disk_at_commit_fails_all_who_waited_for_it_and_later_writes_work(
+async def test_a_full_disk_at_commit_fails_all_of_its_writes_and_later_writes_work(
     disk: Disk, db: SqliteDatabase
 ) -> None:
     await db.write(adding("before"))
-    rung: list[set[str]] = []
-    db._broker.listen("notes", rung.append)
+    received: list[set[str]] = []
+    db._notifier.listen("notes", received.append)
 
-    def ring_too(tx: Tx) -> None:
+    def notify_too(tx: Tx) -> None:
         adding("c")(tx)
-        tx.ring("notes")
+        tx.notify("notes")
 
     disk.full = True
     failures = await asyncio.gather(
         db.write(adding("a")),
         db.write_many(lambda tx, items: [adding(each)(tx) for each in items], "b"),
-        db.write(ring_too),
+        db.write(notify_too),
         return_exceptions=True,
     )
     assert [type(each) for each in failures] == [StorageFailed] * 3
     assert "full" in str(failures[0])
     assert await db.peek(names) == ["before"]
-    assert rung == []
+    assert received == []
 
     disk.full = False
     assert await db.write(adding("after")) == "after"
@@ -223,21 +223,21 @@ async def test_a_write_that_does_not_fit_leaves_those_that_do(db: SqliteDatabase
     assert await db.write(adding("later")) == "later"
 
 
-async def test_a_ring_from_outside_survives_a_failed_commit(disk: Disk, db: SqliteDatabase) -> None:
-    """Whoever waits at the desk without patience has nothing else that wakes him."""
-    told: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
-    db.join("notes", lambda tx, keys: lambda: told.set_result(keys))
+async def test_a_notification_outside_of_a_transaction_survives_a_failed_commit(disk: Disk, db: SqliteDatabase) -> None:
+    """A poll that does not wait has nothing else that wakes it."""
+    given: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
+    db.run_in_commit("notes", lambda tx, keys: lambda: given.set_result(keys))
     disk.full = True
     writing = asyncio.ensure_future(db.write(adding("a")))
-    db.ring("notes", "?")
+    db.notify("notes", "?")
     with pytest.raises(StorageFailed):
         await writing
     disk.full = False
 
-    assert await asyncio.wait_for(told, 10) == {"?"}
+    assert await asyncio.wait_for(given, 10) == {"?"}
 
 
-async def test_a_lost_transaction_inside_a_batch_fails_everybody_in_it(db: SqliteDatabase) -> None:
+async def test_a_lost_transaction_inside_a_batch_fails_all_of_it(db: SqliteDatabase) -> None:
     """As SQLite does by itself at some I/O errors: the transaction is gone after a statement."""
 
     def lose(tx: Tx) -> None:

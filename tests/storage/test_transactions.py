@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ironflow.base.errors import NotFound
-from ironflow.broker.port import LocalBroker
+from ironflow.base.errors import NotFound, ServerStopping
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage.open import open_database
 from ironflow.storage.port import Database, StorageFailed, Tx
 from tests.storage.notes import adding, names
@@ -22,12 +22,21 @@ async def test_what_is_written_is_read_and_peeked_at_once(db: Database) -> None:
     assert await db.peek(names) == ["milk"]
 
 
+async def test_one_statement_is_read_without_a_transaction_and_no_second_one(db: Database) -> None:
+    await db.write(adding("milk"))
+
+    assert await db.peek_once(names) == ["milk"]
+    with pytest.raises(RuntimeError, match="one statement"):
+        await db.peek_once(lambda tx: names(tx) + names(tx))
+    assert await db.peek(names) == ["milk"]
+
+
 async def test_what_was_written_is_there_after_opening_again(empty_database_url: str) -> None:
-    db = await open_database(empty_database_url, LocalBroker(), now=0)
+    db = await open_database(empty_database_url, LocalNotifier(), now=0)
     await db.write(adding("milk"))
     await db.close()
 
-    again = await open_database(empty_database_url, LocalBroker(), now=0)
+    again = await open_database(empty_database_url, LocalNotifier(), now=0)
 
     assert await again.read(names) == ["milk"]
     await again.close()
@@ -48,7 +57,7 @@ async def test_a_failing_transaction_undoes_only_itself(db: Database) -> None:
 
 
 @pytest.mark.parametrize("surprise", [ZeroDivisionError(), StopIteration(), KeyError("x")], ids=repr)
-async def test_any_error_of_a_transaction_reaches_its_caller_and_nobody_else(db: Database, surprise: Exception) -> None:
+async def test_any_error_of_a_transaction_reaches_its_caller_only(db: Database, surprise: Exception) -> None:
     def fail(tx: Tx) -> None:
         raise surprise
 
@@ -104,8 +113,8 @@ async def test_run_answers_how_many_rows_changed_and_returning_gives_them(db: Da
         tx.many("INSERT INTO notes (name, body) VALUES (:name, '')", [{"name": each} for each in "abc"])
         changed = tx.run("UPDATE notes SET body = 'x' WHERE name <> :name", {"name": "a"})
         missed = tx.run("UPDATE notes SET body = 'x' WHERE name = 'z'")
-        gone = tx.rows("DELETE FROM notes WHERE name IN {each:names} RETURNING name", {"names": ["a", "c", "z"]})
-        return changed, missed, sorted(gone), tx.row("SELECT name FROM notes WHERE name = 'z'")
+        deleted = tx.rows("DELETE FROM notes WHERE name IN {each:names} RETURNING name", {"names": ["a", "c", "z"]})
+        return changed, missed, sorted(deleted), tx.row("SELECT name FROM notes WHERE name = 'z'")
 
     assert await db.write(change) == (2, 0, [("a",), ("c",)], None)
 
@@ -153,7 +162,7 @@ async def test_reading_cannot_write(db: Database, look: str) -> None:
     assert await db.write(adding("b")) == "b"
 
 
-async def test_a_cancelled_caller_breaks_nobody_and_its_transaction_is_whole(db: Database) -> None:
+async def test_a_cancelled_caller_leaves_other_transactions_alone_and_its_own_whole(db: Database) -> None:
     tasks = [asyncio.ensure_future(db.write(adding(f"{number:02}"))) for number in range(20)]
     await asyncio.sleep(0)
     for task in tasks[::2]:
@@ -168,28 +177,28 @@ async def test_a_cancelled_caller_breaks_nobody_and_its_transaction_is_whole(db:
 
 
 async def test_close_waits_for_what_was_asked_before(empty_database_url: str) -> None:
-    db = await open_database(empty_database_url, LocalBroker(), now=0)
+    db = await open_database(empty_database_url, LocalNotifier(), now=0)
     writing = [asyncio.ensure_future(db.write(adding(f"{number:02}"))) for number in range(30)]
     await asyncio.sleep(0)
 
     await db.close()
 
     assert await asyncio.gather(*writing) == [f"{number:02}" for number in range(30)]
-    again = await open_database(empty_database_url, LocalBroker(), now=0)
+    again = await open_database(empty_database_url, LocalNotifier(), now=0)
     assert len(await again.read(names)) == 30
     await again.close()
 
 
-async def test_a_closed_database_refuses_with_storage_failed_and_may_be_closed_again(empty_database_url: str) -> None:
-    db = await open_database(empty_database_url, LocalBroker(), now=0)
+async def test_a_closed_database_answers_that_the_server_stops_and_may_be_closed_again(empty_database_url: str) -> None:
+    db = await open_database(empty_database_url, LocalNotifier(), now=0)
     await db.close()
     await db.close()
 
-    with pytest.raises(StorageFailed):
+    with pytest.raises(ServerStopping):
         await db.write(lambda tx: None)
-    with pytest.raises(StorageFailed):
+    with pytest.raises(ServerStopping):
         await db.write_many(lambda tx, items: items, 1)
-    with pytest.raises(StorageFailed):
+    with pytest.raises(ServerStopping):
         await db.read(lambda tx: None)
-    with pytest.raises(StorageFailed):
+    with pytest.raises(ServerStopping):
         await db.peek(lambda tx: None)

@@ -18,50 +18,50 @@ WITHIN_S = 10
 
 
 class StreamWorker:
-    """One stream of a worker. `says` sends a frame, `hears` waits for the next one."""
+    """One stream of a worker. `send` sends a frame, `receive` waits for the next one."""
 
-    def __init__(self, house: Work, env: str = "default") -> None:
-        self._said: asyncio.Queue[WorkerMessage | None] = asyncio.Queue()
+    def __init__(self, server: Work, env: str = "default") -> None:
+        self._sent: asyncio.Queue[WorkerMessage | None] = asyncio.Queue()
         self._there = True
-        call = Call(environment=env, now=house.now, is_there=lambda: self._there)
+        call = Call(environment=env, now=server.now, is_there=lambda: self._there)
         self._next: asyncio.Future[EngineMessage] | None = None
-        self._answers = house.inside.dispatch.stream(contract.connect, call, self._incoming())
+        self._answers = server.inside.dispatch.stream(contract.connect, call, self._incoming())
 
-    def says(self, **frame: Any) -> None:
-        self._said.put_nowait(reader(WorkerMessage).read(msgspec.json.encode(frame)))
+    def send(self, **frame: Any) -> None:
+        self._sent.put_nowait(reader(WorkerMessage).read(msgspec.json.encode(frame)))
 
-    async def hears(self) -> EngineMessage:
+    async def receive(self) -> EngineMessage:
         self._next = self._next or asyncio.ensure_future(anext(self._answers))
         done, _ = await asyncio.wait([self._next], timeout=WITHIN_S)
-        assert done, "the server says nothing"
-        heard, self._next = self._next, None
-        return heard.result()
+        assert done, "the server sends nothing"
+        received, self._next = self._next, None
+        return received.result()
 
     async def job(self) -> Job:
         """The next frame, which is a job."""
-        message = await self.hears()
+        message = await self.receive()
         assert message.job is not None, message
         return message.job
 
     async def jobs(self) -> list[dict[str, Any]]:
         """The next frame, which is a batch of jobs."""
-        message = await self.hears()
+        message = await self.receive()
         assert message.jobs is not None, message
         return msgspec.json.decode(message.jobs.body)["jobs"]
 
     def reports(self, number: int, *reports: dict[str, Any]) -> None:
-        self.says(reports={"number": number, "body": {"reports": list(reports)}})
+        self.send(reports={"number": number, "body": {"reports": list(reports)}})
 
     async def verdicts(self, number: int) -> dict[str, str | None]:
         """What became of those reports: for each job id, None or the code of the refusal. Jobs may come before."""
         while True:
-            message = await self.hears()
+            message = await self.receive()
             if message.verdicts is not None:
                 assert message.verdicts.number == number
                 results = msgspec.json.decode(message.verdicts.body)["results"]
                 return {each["job_id"]: each.get("error") for each in results}
 
-    async def hears_nothing(self) -> None:
+    async def receives_nothing(self) -> None:
         self._next = self._next or asyncio.ensure_future(anext(self._answers))
         done, _ = await asyncio.wait([self._next], timeout=0.05)
         assert not done, self._next.result()
@@ -73,37 +73,49 @@ class StreamWorker:
 
     async def _rest(self) -> None:
         while True:
-            message = await self.hears()
+            message = await self.receive()
             assert message.job is None, message
 
     def of(self, job: Job, **more: Any) -> dict[str, Any]:
-        """A word about that job, with its fence."""
+        """The fields of a report about that job: its id and its fence."""
         return {"jobId": job.job_id, "executionSeq": str(job.execution_seq), "leaseToken": job.lease_token, **more}
 
     def runs_step(self, job: Job, name: str, output: Any) -> None:
         step_id = f"{job.run_id}:{name}:0"
-        self.says(stepStarted=self.of(job, stepId=step_id, name=name, stepType="STEP_TYPE_INVOKE"))
-        self.says(stepCompleted=self.of(job, stepId=step_id, output=output, durationMs=3))
+        self.send(stepStarted=self.of(job, stepId=step_id, name=name, stepType="STEP_TYPE_INVOKE"))
+        self.send(stepCompleted=self.of(job, stepId=step_id, output=output, durationMs=3))
 
-    def says_no_more(self) -> None:
-        self._said.put_nowait(None)
+    def close_requests(self) -> None:
+        self._sent.put_nowait(None)
 
     async def leave(self) -> None:
-        """The connection is gone."""
+        """Closes the connection."""
         self._there = False
         if self._next is not None:
             self._next.cancel()
             await asyncio.wait([self._next])
+        self._sent.put_nowait(None)
         await self._answers.aclose()
 
+    async def is_cut_twice(self) -> None:
+        """Ends the stream as an HTTP server does that cancels the request, and its clean-up too."""
+        self._there = False
+        self._next = asyncio.ensure_future(anext(self._answers))
+        await asyncio.sleep(0)
+        self._next.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self._next.cancel()
+        await asyncio.gather(self._next, return_exceptions=True)
+
     async def _incoming(self) -> AsyncIterator[WorkerMessage]:
-        while (message := await self._said.get()) is not None:
+        while (message := await self._sent.get()) is not None:
             yield message
 
 
 @asynccontextmanager
 async def a_stream(
-    house: Work,
+    server: Work,
     worker: str = "s1",
     *,
     functions: tuple[str, ...] = ("charge",),
@@ -113,8 +125,8 @@ async def a_stream(
     batches: bool = False,
 ) -> AsyncIterator[StreamWorker]:
     """A worker that has registered on its stream."""
-    stream = StreamWorker(house, env)
-    stream.says(
+    stream = StreamWorker(server, env)
+    stream.send(
         register={
             "workerId": worker,
             "hostname": "h",
@@ -125,7 +137,7 @@ async def a_stream(
         }
     )
     try:
-        registered = (await stream.hears()).registered
+        registered = (await stream.receive()).registered
         assert registered == contract.Registered(worker_id=worker, heartbeat_interval_ms=30_000, batches=batches)
         yield stream
     finally:
@@ -133,7 +145,7 @@ async def a_stream(
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], wanted: Any) -> None:
-    """Waits until `await look()` is `wanted`: what a stream says reaches the database a moment later."""
+    """Waits until `await look()` is `wanted`: a report on a stream reaches the database a moment later."""
     found: Any = None
     try:
         async with asyncio.timeout(WITHIN_S):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ironflow.features.jobs.loops import ReclaimLeases
 from ironflow.features.runs import contract as runs
 from ironflow.features.streaming_workers.contract import InvalidFrame, LeaseState
 from tests.streaming_workers.streaming import a_stream, eventually
@@ -22,11 +23,11 @@ def a_step(job: dict[str, Any], name: str, output: Any) -> dict[str, Any]:
     return {"id": f"{job['run_id']}:{name}:0", "name": name, "status": "completed", "output": output}
 
 
-async def test_jobs_come_begun_and_a_report_is_answered_when_it_is_kept(house: Work) -> None:
-    run_id = await started(house)
-    async with a_stream(house, batches=True) as worker:
+async def test_jobs_come_begun_and_a_report_is_answered_when_it_is_kept(server: Work) -> None:
+    run_id = await started(server)
+    async with a_stream(server, batches=True) as worker:
         (job,) = await worker.jobs()
-        row = await house.db.read(lambda tx: tx.row("SELECT state FROM jobs"))
+        row = await server.db.read(lambda tx: tx.row("SELECT state FROM jobs"))
         assert row is not None
         assert row[0] == "held"
         assert (job["run_id"], job["event"]["data"]) == (run_id, {"total": 100})
@@ -35,14 +36,14 @@ async def test_jobs_come_begun_and_a_report_is_answered_when_it_is_kept(house: W
 
         assert await worker.verdicts(7) == {job["job_id"]: None}
         # No waiting: what is answered is in the database.
-        assert (await house.run(run_id)).status.value == "completed"
-        assert await steps_of(house, run_id) == [("pay", "completed", b"1")]
+        assert (await server.run(run_id)).status.value == "completed"
+        assert await steps_of(server, run_id) == [("pay", "completed", b"1")]
 
 
-async def test_each_report_of_a_batch_has_its_own_verdict(house: Work) -> None:
-    await house.a_function()
-    emitted = [await house.emit(data={"n": number}) for number in range(3)]
-    async with a_stream(house, batches=True) as worker:
+async def test_each_report_of_a_batch_has_its_own_verdict(server: Work) -> None:
+    await server.a_function()
+    emitted = [await server.emit(data={"n": number}) for number in range(3)]
+    async with a_stream(server, batches=True) as worker:
         jobs: list[dict[str, Any]] = []
         while len(jobs) < 3:
             jobs += await worker.jobs()
@@ -55,26 +56,26 @@ async def test_each_report_of_a_batch_has_its_own_verdict(house: Work) -> None:
         assert found[jobs[0]["job_id"]] is None
         assert found[jobs[1]["job_id"]] == "STALE_EXECUTION"
         assert found[jobs[2]["job_id"]] == "OUTPUT_TOO_LARGE"
-        # What was refused can still be said otherwise.
+        # What was refused can still be reported differently.
         failed = about(jobs[2], "failed", error={"message": "too large", "code": "X", "retryable": False})
         worker.reports(2, failed)
         assert await worker.verdicts(2) == {jobs[2]["job_id"]: None}
-    statuses = {job["run_id"]: (await house.run(job["run_id"])).status.value for job in jobs}
+    statuses = {job["run_id"]: (await server.run(job["run_id"])).status.value for job in jobs}
     assert statuses[jobs[0]["run_id"]] == "completed"
     assert statuses[jobs[2]["run_id"]] == "failed"
     assert len(emitted) == 3
 
 
-async def test_a_checkpoint_is_kept_and_ends_what_could_be_seen_running(house: Work) -> None:
-    run_id = await started(house)
-    async with a_stream(house, batches=True) as worker:
+async def test_a_checkpoint_is_kept_and_ends_what_could_be_seen_running(server: Work) -> None:
+    run_id = await started(server)
+    async with a_stream(server, batches=True) as worker:
         (job,) = await worker.jobs()
         fence = {"jobId": job["job_id"], "executionSeq": str(job["execution_seq"]), "leaseToken": job["lease_token"]}
         step = a_step(job, "pay", 1)
-        worker.says(stepStarted={**fence, "stepId": step["id"], "name": "pay", "stepType": "STEP_TYPE_INVOKE"})
+        worker.send(stepStarted={**fence, "stepId": step["id"], "name": "pay", "stepType": "STEP_TYPE_INVOKE"})
 
         async def seen() -> list[tuple[str, str]]:
-            return [(each.name, each.status.value) for each in (await house.call(runs.steps, run_id=run_id)).steps]
+            return [(each.name, each.status.value) for each in (await server.call(runs.steps, run_id=run_id)).steps]
 
         await eventually(seen, [("pay", "running")])
         worker.reports(1, about(job, "progress", steps=[step]))
@@ -83,19 +84,19 @@ async def test_a_checkpoint_is_kept_and_ends_what_could_be_seen_running(house: W
         # The job goes on; the worker has no place for another.
         worker.reports(2, about(job, "completed", step_offset=1))
         assert await worker.verdicts(2) == {job["job_id"]: None}
-    assert (await house.run(run_id)).status.value == "completed"
+    assert (await server.run(run_id)).status.value == "completed"
 
 
-async def test_a_worker_never_has_more_jobs_than_it_takes_and_gets_the_next_with_the_verdict(house: Work) -> None:
-    await house.a_function()
+async def test_a_worker_never_has_more_jobs_than_it_takes_and_gets_the_next_with_the_verdict(server: Work) -> None:
+    await server.a_function()
     for number in range(3):
-        await house.emit(data={"n": number})
-    async with a_stream(house, jobs_max=2, batches=True) as worker:
+        await server.emit(data={"n": number})
+    async with a_stream(server, jobs_max=2, batches=True) as worker:
         jobs: list[dict[str, Any]] = []
         while len(jobs) < 2:
             jobs += await worker.jobs()
         assert len(jobs) == 2
-        await worker.hears_nothing()
+        await worker.receives_nothing()
 
         worker.reports(1, about(jobs[0], "completed"))
 
@@ -104,23 +105,23 @@ async def test_a_worker_never_has_more_jobs_than_it_takes_and_gets_the_next_with
         assert third["run_id"] not in {job["run_id"] for job in jobs}
 
 
-async def test_what_broke_off_on_its_way_to_the_worker_is_given_out_again_at_once(house: Work) -> None:
-    await house.a_function()
+async def test_what_broke_off_on_its_way_to_the_worker_is_given_out_again_at_once(server: Work) -> None:
+    await server.a_function()
     for number in range(2):
-        await house.emit(data={"n": number})
-    async with a_stream(house, batches=True) as before:
+        await server.emit(data={"n": number})
+    async with a_stream(server, batches=True) as before:
         jobs: list[dict[str, Any]] = []
         while len(jobs) < 2:
             jobs += await before.jobs()
         kept, unread = jobs
-        async with a_stream(house, batches=True) as after:
+        async with a_stream(server, batches=True) as after:
             await before.ends()
             fence = {"executionSeq": str(kept["execution_seq"]), "leaseToken": kept["lease_token"]}
             held = {"jobId": kept["job_id"], "runId": kept["run_id"], **fence}
-            after.says(heartbeat={"workerId": "s1", "activeJobs": 1, "jobs": [held]})
+            after.send(heartbeat={"workerId": "s1", "activeJobs": 1, "jobs": [held]})
             again, refreshed = [], None
             while not again or refreshed is None:
-                message = await after.hears()
+                message = await after.receive()
                 refreshed = message.lease_refresh or refreshed
                 if message.jobs is not None:
                     again.append(bytes(message.jobs.body))
@@ -132,41 +133,71 @@ async def test_what_broke_off_on_its_way_to_the_worker_is_given_out_again_at_onc
 
 
 @pytest.mark.parametrize("batches", [True, False])
-async def test_a_worker_that_is_about_to_leave_is_sent_nothing_more(house: Work, batches: bool) -> None:
-    await house.a_function()
-    first = (await house.emit(data={"n": 1})).run_ids[0]
-    async with a_stream(house, batches=batches) as leaving:
+async def test_a_worker_that_is_about_to_leave_is_sent_nothing_more(server: Work, batches: bool) -> None:
+    await server.a_function()
+    first = (await server.emit(data={"n": 1})).run_ids[0]
+    async with a_stream(server, batches=batches) as leaving:
         if batches:
             (job,) = await leaving.jobs()
             fence = {"jobId": job["job_id"], "executionSeq": str(job["execution_seq"])}
             fence["leaseToken"] = job["lease_token"]
         else:
             fence = leaving.of(await leaving.job())
-        leaving.says(jobNack={**fence, "runId": first, "reason": "JOB_NACK_REASON_DRAINING"})
-        async with a_stream(house, "other") as other:
+        leaving.send(jobNack={**fence, "runId": first, "reason": "JOB_NACK_REASON_DRAINING"})
+        async with a_stream(server, "other") as other:
             assert (await other.job()).run_id == first
-            assert (await house.run(first)).attempt == 1
-            await house.emit(data={"n": 2})
+            assert (await server.run(first)).attempt == 1
+            await server.emit(data={"n": 2})
             second = await other.job()
-            await leaving.hears_nothing()
-            other.says(jobCompleted=other.of(second, output=None))
-            await eventually(status_of(house, second.run_id), "completed")
+            await leaving.receives_nothing()
+            other.send(jobCompleted=other.of(second, output=None))
+            await eventually(status_of(server, second.run_id), "completed")
 
 
 @pytest.mark.parametrize("body", [{"reports": 7}, {"reports": [{"status": "completed"}]}, {}])
-async def test_reports_that_cannot_be_understood_end_the_stream(house: Work, body: dict[str, Any]) -> None:
-    async with a_stream(house, batches=True) as worker:
-        worker.says(reports={"number": 1, "body": body})
+async def test_reports_that_cannot_be_understood_end_the_stream(server: Work, body: dict[str, Any]) -> None:
+    async with a_stream(server, batches=True) as worker:
+        worker.send(reports={"number": 1, "body": body})
         with pytest.raises(InvalidFrame):
-            await worker.hears()
+            await worker.receive()
 
 
-async def test_what_was_reported_before_the_worker_left_is_kept(house: Work) -> None:
-    run_id = await started(house)
-    async with a_stream(house, batches=True) as worker:
+async def test_what_was_reported_before_the_worker_left_is_kept(server: Work) -> None:
+    run_id = await started(server)
+    async with a_stream(server, batches=True) as worker:
         (job,) = await worker.jobs()
         worker.reports(1, about(job, "completed"))
-        worker.says_no_more()
+        worker.close_requests()
         async with asyncio.timeout(10):
             await worker.ends()
-    assert (await house.run(run_id)).status.value == "completed"
+    assert (await server.run(run_id)).status.value == "completed"
+
+
+@pytest.mark.parametrize("batches", [True, False])
+async def test_a_worker_is_sent_a_cancel_at_once_and_its_slot_is_free(server: Work, batches: bool) -> None:
+    run_id = await started(server)
+    async with a_stream(server, jobs_max=1, batches=batches) as worker:
+        first = (await worker.jobs())[0]["job_id"] if batches else (await worker.job()).job_id
+        await server.call(runs.cancel, id=run_id)
+
+        cancel = (await worker.receive()).cancel
+
+        assert cancel is not None
+        assert cancel.job_id == first
+        await server.emit(data={"n": 2})
+        second = (await worker.jobs())[0]["job_id"] if batches else (await worker.job()).job_id
+        assert second != first
+
+
+async def test_a_job_whose_function_timed_out_is_cancelled_at_once(server: Work) -> None:
+    await server.a_function(timeout_ms=1_000)
+    await server.emit(data={"n": 1})
+    async with a_stream(server, batches=True) as worker:
+        (job,) = await worker.jobs()
+        server.move(1_000)
+        await server.loop(ReclaimLeases.name)
+
+        cancel = (await worker.receive()).cancel
+
+        assert cancel is not None
+        assert cancel.job_id == job["job_id"]

@@ -22,7 +22,7 @@ class Appended:
 
 @dataclass(frozen=True)
 class Refused:
-    """An append that met a conflict, and at which version it was told that the stream is."""
+    """An append that met a conflict, and which version of the stream it reported."""
 
     asked: int
     answered: int
@@ -83,8 +83,8 @@ def _visible(
     """Whether the stream may have been at `version` at some moment between asked and answered."""
     found: list[str] = []
     if begun.get(version, answered) > answered:
-        found.append(f"{what} told of version {version}, which was asked for only later")
+        found.append(f"{what} reported version {version}, which was asked for only later")
     following = done.get(version + 1)
     if following is not None and following < asked:
-        found.append(f"{what} told of version {version} after version {version + 1} had been answered")
+        found.append(f"{what} reported version {version} after version {version + 1} had been answered")
     return found

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ironflow.base.errors import IronflowError, VersionConflict
 from ironflow.base.spelling import BadField
@@ -11,6 +12,7 @@ from ironflow.features.events import contract as events
 from ironflow.features.events.contract import (
     EntityTypeConflict,
     EventTooLarge,
+    IdempotencyKeyReused,
     InvalidEntity,
     InvalidEvent,
 )
@@ -21,27 +23,27 @@ from tests.support.work import Work
 DAY_MS = 24 * 3600 * 1000
 
 
-async def append(house: Work, entity: str = "order-7", name: str = "order.placed", **more: Any) -> streams.Appended:
+async def append(server: Work, entity: str = "order-7", name: str = "order.placed", **more: Any) -> streams.Appended:
     fields = {"entity_type": "order", "data": {"n": 1}, **more}
-    return await house.call(streams.append, entity_id=entity, event_name=name, **fields)
+    return await server.call(streams.append, entity_id=entity, event_name=name, **fields)
 
 
-async def versions(house: Work, entity: str = "order-7", **more: Any) -> list[int]:
-    found = await house.call(streams.read, entity_id=entity, **more)
+async def versions(server: Work, entity: str = "order-7", **more: Any) -> list[int]:
+    found = await server.call(streams.read, entity_id=entity, **more)
     return [event.entity_version for event in found.events]
 
 
-async def test_versions_count_from_one_in_each_stream(house: Work):
-    first = [(await append(house)).entity_version for _ in range(3)]
-    other = (await append(house, "order-8")).entity_version
-    elsewhere = (await append(house, env="staging")).entity_version
+async def test_versions_count_from_one_in_each_stream(server: Work):
+    first = [(await append(server)).entity_version for _ in range(3)]
+    other = (await append(server, "order-8")).entity_version
+    elsewhere = (await append(server, env="staging")).entity_version
 
     assert (first, other, elsewhere) == ([1, 2, 3], 1, 1)
-    assert await versions(house) == [1, 2, 3]
+    assert await versions(server) == [1, 2, 3]
 
 
-async def test_an_append_keeps_everything_that_was_said(house: Work):
-    answer = await house.ask(
+async def test_an_append_keeps_all_its_fields(server: Work):
+    answer = await server.ask(
         streams.append,
         b'{"entityId":"order-7","entityType":"order","eventName":"order.placed",'
         b'"data": {"b":1,"a":12345678901234567890},'
@@ -49,8 +51,8 @@ async def test_an_append_keeps_everything_that_was_said(house: Work):
         from_run="run_parent",
     )
 
-    (event,) = (await house.call(streams.read, entity_id="order-7")).events
-    assert answer == streams.Appended(entity_version=1, event_id=event.id)
+    (event,) = (await server.call(streams.read, entity_id="order-7")).events
+    assert answer == streams.Appended(entity_version=1, event_id=event.id, sequence=1)
     assert (event.name, event.version, event.entity_version, event.source) == ("order.placed", 3, 1, "api")
     assert bytes(event.data) == b'{"b":1,"a":12345678901234567890}'
     assert bytes(event.metadata or b"") == b'{"trace":"abc"}'
@@ -58,51 +60,51 @@ async def test_an_append_keeps_everything_that_was_said(house: Work):
     assert (event.run_id, event.environment_id, event.nats_seq) == ("run_parent", "default", 1)
 
 
-async def test_the_expected_version_decides(house: Work):
-    await append(house, expected_version=0)
-    await append(house, expected_version=1)
-    await append(house, expected_version=-1)
-    await append(house)
+async def test_the_expected_version_decides(server: Work):
+    await append(server, expected_version=0)
+    await append(server, expected_version=1)
+    await append(server, expected_version=-1)
+    await append(server)
 
     for expected in (0, 3, 5):
         with pytest.raises(VersionConflict, match=r"^version conflict"):
-            await append(house, expected_version=expected)
+            await append(server, expected_version=expected)
 
-    assert await versions(house) == [1, 2, 3, 4]
+    assert await versions(server) == [1, 2, 3, 4]
 
 
-async def test_a_refused_first_append_leaves_no_stream(house: Work):
+async def test_a_refused_first_append_leaves_no_stream(server: Work):
     with pytest.raises(VersionConflict):
-        await append(house, expected_version=3)
+        await append(server, expected_version=3)
     with pytest.raises(InvalidEntity):
-        await append(house, entity_type="")
+        await append(server, entity_type="")
 
     with pytest.raises(StreamNotFound):
-        await house.call(streams.info, entity_id="order-7")
-    assert (await house.call(streams.list_)).streams == []
+        await server.call(streams.info, entity_id="order-7")
+    assert (await server.call(streams.list_)).streams == []
 
 
-async def test_an_id_is_one_entity_whatever_its_type(house: Work):
-    await append(house)
+async def test_an_id_is_one_entity_whatever_its_type(server: Work):
+    await append(server)
     with pytest.raises(EntityTypeConflict, match="has the type 'order', the append says 'user'"):
-        await append(house, entity_type="user")
-    assert (await append(house, entity_type="")).entity_version == 2
+        await append(server, entity_type="user")
+    assert (await append(server, entity_type="")).entity_version == 2
 
 
-async def test_a_conflict_starts_no_run_and_records_nothing(house: Work):
-    await house.a_function(on="order.placed")
-    await append(house, name="order.opened")
+async def test_a_conflict_starts_no_run_and_records_nothing(server: Work):
+    await server.a_function(on="order.placed")
+    await append(server, name="order.opened")
     with pytest.raises(VersionConflict):
-        await append(house, expected_version=0)
+        await append(server, expected_version=0)
 
-    assert await house.runs() == []
-    assert [each.name for each in (await house.call(events.list_)).events] == ["order.opened"]
+    assert await server.runs() == []
+    assert [each.name for each in (await server.call(events.list_)).events] == ["order.opened"]
 
 
-async def test_appends_that_share_a_commit_each_get_their_own_answer(house: Work):
+async def test_appends_that_share_a_commit_each_get_their_own_answer(server: Work):
     answers = await asyncio.gather(
-        *(append(house, f"order-{number % 4}", expected_version=number // 4) for number in range(32)),
-        *(append(house, "order-0", expected_version=99) for _ in range(3)),
+        *(append(server, f"order-{number % 4}", expected_version=number // 4) for number in range(32)),
+        *(append(server, "order-0", expected_version=99) for _ in range(3)),
         return_exceptions=True,
     )
 
@@ -110,59 +112,77 @@ async def test_appends_that_share_a_commit_each_get_their_own_answer(house: Work
     refused = [each for each in answers if isinstance(each, VersionConflict)]
     assert (len(accepted), len(refused)) == (32, 3)
     for number in range(4):
-        assert await versions(house, f"order-{number}") == list(range(1, 9))
+        assert await versions(server, f"order-{number}") == list(range(1, 9))
 
 
-async def test_one_of_many_that_expect_the_same_version_wins(house: Work):
-    await append(house)
-    answers = await asyncio.gather(*(append(house, expected_version=1) for _ in range(20)), return_exceptions=True)
+async def test_one_of_many_that_expect_the_same_version_wins(server: Work):
+    await append(server)
+    answers = await asyncio.gather(*(append(server, expected_version=1) for _ in range(20)), return_exceptions=True)
 
     assert [each.entity_version for each in answers if isinstance(each, streams.Appended)] == [2]
     assert sum(isinstance(each, VersionConflict) for each in answers) == 19
-    assert await versions(house) == [1, 2]
+    assert await versions(server) == [1, 2]
 
 
 # Idempotency
 
 
-async def test_a_repeated_append_is_answered_as_the_first_one_was(house: Work):
-    await house.a_function(on="order.placed")
-    first = await append(house, idempotency_key="k", expected_version=0)
-    await append(house, name="order.opened")
+async def test_a_repeated_append_is_answered_as_the_first_one_was(server: Work):
+    await server.a_function(on="order.placed")
+    first = await append(server, idempotency_key="k", expected_version=0)
+    await append(server, name="order.opened")
 
-    again = await append(house, idempotency_key="k", expected_version=0)
+    again = await append(server, idempotency_key="k", expected_version=0)
 
-    assert again == first
+    assert again == replace(first, duplicate=True)
     assert (first.entity_version, len(first.run_ids)) == (1, 1)
-    assert await versions(house) == [1, 2]
-    assert len(await house.runs()) == 1
+    assert await versions(server) == [1, 2]
+    assert len(await server.runs()) == 1
 
 
-async def test_a_key_is_forgotten_after_seven_days(house: Work):
-    await append(house, idempotency_key="k")
-    house.move(7 * DAY_MS)
-    assert (await append(house, idempotency_key="k")).entity_version == 2
+@pytest.mark.parametrize(("other", "difference"), [({"name": "order.opened"}, "name"), ({"data": {"n": 2}}, "data")])
+async def test_a_key_of_another_append_is_refused(server: Work, other: dict[str, Any], difference: str):
+    first = await append(server, idempotency_key="k")
+
+    with pytest.raises(IdempotencyKeyReused, match=f"{first.event_id!r}, which has another {difference}"):
+        await append(server, idempotency_key="k", **other)
+
+    assert await versions(server) == [1]
 
 
-async def test_a_key_counts_within_its_stream(house: Work):
-    first = await append(house, idempotency_key="k")
-    other = await append(house, "order-8", idempotency_key="k")
-    emitted = await house.emit(idempotency_key="k")
+async def test_an_append_is_answered_with_its_position_also_when_repeated(server: Work):
+    await server.emit()
+    first = await append(server, idempotency_key="k")
+    await append(server)
+    again = await append(server, idempotency_key="k")
+    assert (first.sequence, again.sequence) == (2, 2)
+
+
+async def test_a_key_is_forgotten_after_seven_days(server: Work):
+    await append(server, idempotency_key="k")
+    server.move(7 * DAY_MS)
+    assert (await append(server, idempotency_key="k")).entity_version == 2
+
+
+async def test_a_key_counts_within_its_stream(server: Work):
+    first = await append(server, idempotency_key="k")
+    other = await append(server, "order-8", idempotency_key="k")
+    emitted = await server.emit(idempotency_key="k")
 
     assert len({first.event_id, other.event_id, emitted.event_id}) == 3
     assert (first.entity_version, other.entity_version) == (1, 1)
 
 
-async def test_the_same_key_at_the_same_moment_appends_once(house: Work):
-    answers = await asyncio.gather(*(append(house, idempotency_key="k", expected_version=0) for _ in range(10)))
+async def test_the_same_key_at_the_same_moment_appends_once(server: Work):
+    answers = await asyncio.gather(*(append(server, idempotency_key="k", expected_version=0) for _ in range(10)))
     assert len({each.event_id for each in answers}) == 1
-    assert await versions(house) == [1]
+    assert await versions(server) == [1]
 
 
-async def test_a_key_whose_append_was_refused_is_free(house: Work):
+async def test_a_key_whose_append_was_refused_is_free(server: Work):
     with pytest.raises(VersionConflict):
-        await append(house, idempotency_key="k", expected_version=4)
-    assert (await append(house, idempotency_key="k", expected_version=0)).entity_version == 1
+        await append(server, idempotency_key="k", expected_version=4)
+    assert (await append(server, idempotency_key="k", expected_version=0)).entity_version == 1
 
 
 # What is no append
@@ -180,23 +200,23 @@ NOT_VALID: list[tuple[dict[str, Any], type[IronflowError]]] = [
     ({"expected_version": -2}, InvalidEntity),
     ({"expected_version": "three"}, BadField),
     ({"expected_version": 2**64}, BadField),
-    ({"idempotency_key": "two words"}, IronflowError),
+    ({"idempotency_key": "has spaces"}, IronflowError),
     ({"data": "x" * 2_000_000}, EventTooLarge),
 ]
 
 
-async def test_what_is_no_append_is_refused_and_nothing_is_recorded(house: Work):
+async def test_what_is_no_append_is_refused_and_nothing_is_recorded(server: Work):
     valid = {"entity_id": "order-7", "entity_type": "order", "event_name": "order.placed"}
     for fields, refusal in NOT_VALID:
         with pytest.raises(refusal) as refused:
-            await house.ask(streams.append, {**valid, **fields})
+            await server.ask(streams.append, {**valid, **fields})
         assert 400 <= refused.value.status < 500, fields
 
-    assert (await house.call(streams.list_)).streams == []
+    assert (await server.call(streams.list_)).streams == []
 
 
-async def test_an_event_may_be_a_megabyte(house: Work):
+async def test_an_event_may_be_a_megabyte(server: Work):
     data = "x" * (1024 * 1024 - 2)
-    await append(house, data=data)
-    (event,) = (await house.call(streams.read, entity_id="order-7")).events
+    await append(server, data=data)
+    (event,) = (await server.call(streams.read, entity_id="order-7")).events
     assert len(bytes(event.data)) == 1024 * 1024

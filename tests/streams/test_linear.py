@@ -21,10 +21,10 @@ WRONG: list[tuple[Observed, tuple[str, ...], str]] = [
     ([ONE, Appended(5, 8, 0, 2, "b")], ("a", "b"), "given to an append that expected 0"),
     ([ONE, Refused(5, 8, 1, 1)], ("a",), "expected 1 was refused at version 1"),
     ([ONE, Refused(5, 8, -1, 1)], ("a",), "expected -1 was refused"),
-    ([ONE, TWO, Refused(1, 4, 0, 2)], ("a", "b"), "a conflict told of version 2, which was asked for only later"),
-    ([ONE, TWO, Refused(9, 10, 0, 1)], ("a", "b"), "a conflict told of version 1 after version 2"),
-    ([ONE, TWO, Seen(9, 10, ("a",))], ("a", "b"), "a read told of version 1 after version 2"),
-    ([ONE, TWO, Seen(0, 2, ("a", "b"))], ("a", "b"), "a read told of version 2, which was asked for only later"),
+    ([ONE, TWO, Refused(1, 4, 0, 2)], ("a", "b"), "a conflict reported version 2, which was asked for only later"),
+    ([ONE, TWO, Refused(9, 10, 0, 1)], ("a", "b"), "a conflict reported version 1 after version 2"),
+    ([ONE, TWO, Seen(9, 10, ("a",))], ("a", "b"), "a read reported version 1 after version 2"),
+    ([ONE, TWO, Seen(0, 2, ("a", "b"))], ("a", "b"), "a read reported version 2, which was asked for only later"),
     ([ONE, TWO, Seen(5, 9, ("b",))], ("a", "b"), "not the beginning of the stream"),
     ([Appended(5, 8, -1, 1, "a"), Appended(1, 4, -1, 2, "b")], ("a", "b"), "was answered before version 1"),
 ]
@@ -35,7 +35,7 @@ def test_histories_that_happened_one_after_another_are_sound(observed: Observed,
     assert faults(observed, final) == []
 
 
-@pytest.mark.parametrize(("observed", "final", "said"), WRONG)
-def test_histories_that_cannot_have_happened_are_faults(observed: Observed, final: tuple[str, ...], said: str):
+@pytest.mark.parametrize(("observed", "final", "message"), WRONG)
+def test_histories_that_cannot_have_happened_are_faults(observed: Observed, final: tuple[str, ...], message: str):
     found = faults(observed, final)
-    assert any(said in fault for fault in found), found
+    assert any(message in fault for fault in found), found

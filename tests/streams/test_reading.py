@@ -13,14 +13,14 @@ from ironflow.features.streams.contract import AnswerTooLarge, InvalidRead, Stre
 from tests.support.work import Work, step, text_of
 
 
-async def append(house: Work, entity: str = "order-7", name: str = "order.placed", **more: Any) -> streams.Appended:
+async def append(server: Work, entity: str = "order-7", name: str = "order.placed", **more: Any) -> streams.Appended:
     fields = {"entity_type": "order", "data": {"n": 1}, **more}
-    return await house.call(streams.append, entity_id=entity, event_name=name, **fields)
+    return await server.call(streams.append, entity_id=entity, event_name=name, **fields)
 
 
-async def ten(house: Work) -> None:
+async def ten(server: Work) -> None:
     for number in range(1, 11):
-        await append(house, data={"n": number})
+        await append(server, data={"n": number})
 
 
 READS: list[tuple[dict[str, Any], list[int], int | None]] = [
@@ -40,55 +40,55 @@ READS: list[tuple[dict[str, Any], list[int], int | None]] = [
 ]
 
 
-async def test_a_stream_is_read_from_any_version_in_either_direction(house: Work):
-    await ten(house)
-    await append(house, "order-8")
+async def test_a_stream_is_read_from_any_version_in_either_direction(server: Work):
+    await ten(server)
+    await append(server, "order-8")
     for asked, expected, more in READS:
-        found = await house.call(streams.read, entity_id="order-7", **asked)
+        found = await server.call(streams.read, entity_id="order-7", **asked)
         assert [each.entity_version for each in found.events] == expected, asked
         assert (found.total_count, found.next_version) == (10, more), asked
 
 
-async def test_a_stream_that_nobody_wrote_has_no_events(house: Work):
-    assert await house.call(streams.read, entity_id="order-7") == streams.StreamEvents(events=[], total_count=0)
-    assert await house.call(streams.history, entity_id="order-7") == streams.EntityHistory(entries=[])
-    assert await house.call(streams.flat_history, entity_id="order-7") == streams.FlatHistory(events=[])
+async def test_a_stream_that_was_never_written_has_no_events(server: Work):
+    assert await server.call(streams.read, entity_id="order-7") == streams.StreamEvents(events=[], total_count=0)
+    assert await server.call(streams.history, entity_id="order-7") == streams.EntityHistory(entries=[])
+    assert await server.call(streams.flat_history, entity_id="order-7") == streams.FlatHistory(events=[])
 
 
-async def test_an_unknown_direction_is_refused(house: Work):
+async def test_an_unknown_direction_is_refused(server: Work):
     asked: list[Operation[Any, Any]] = [streams.read, streams.history]
     for operation in asked:
         with pytest.raises(InvalidRead):
-            await house.call(operation, entity_id="order-7", direction="up")
+            await server.call(operation, entity_id="order-7", direction="up")
 
 
-async def test_many_events_are_read_whole(house: Work):
+async def test_many_events_are_read_whole(server: Work):
     for number in range(600):
-        await append(house, data={"n": number})
+        await append(server, data={"n": number})
     for direction, expected in (("forward", range(1, 601)), ("backward", range(600, 0, -1))):
-        found = await house.call(streams.read, entity_id="order-7", direction=direction)
+        found = await server.call(streams.read, entity_id="order-7", direction=direction)
         assert [each.entity_version for each in found.events] == [*expected]
 
 
-async def test_events_too_large_for_one_answer_are_read_in_pages(house: Work):
+async def test_events_too_large_for_one_answer_are_read_in_pages(server: Work):
     for _ in range(31):
-        await append(house, data="x" * (1024 * 1024 - 2))
+        await append(server, data="x" * (1024 * 1024 - 2))
 
     whole: list[Operation[Any, Any]] = [streams.read, streams.flat_history]
     for operation in whole:
         with pytest.raises(AnswerTooLarge, match="`limit`"):
-            await house.call(operation, entity_id="order-7")
-    page = await house.call(streams.read, entity_id="order-7", limit=20)
+            await server.call(operation, entity_id="order-7")
+    page = await server.call(streams.read, entity_id="order-7", limit=20)
     assert (len(page.events), page.next_version) == (20, 21)
 
 
-async def test_the_info_of_a_stream(house: Work):
-    first = house.now
-    await append(house)
-    house.move(1000)
-    await append(house)
+async def test_the_info_of_a_stream(server: Work):
+    first = server.now
+    await append(server)
+    server.move(1000)
+    await append(server)
 
-    assert await house.call(streams.info, entity_id="order-7") == streams.StreamInfo(
+    assert await server.call(streams.info, entity_id="order-7") == streams.StreamInfo(
         entity_id="order-7",
         entity_type="order",
         version=2,
@@ -99,63 +99,63 @@ async def test_the_info_of_a_stream(house: Work):
     )
 
 
-async def test_the_info_of_no_stream_is_not_found_in_exactly_these_words(house: Work):
-    await append(house)
+async def test_the_info_of_no_stream_is_not_found_with_exactly_this_message(server: Work):
+    await append(server)
     for entity, env in (("order-8", "default"), ("order-7", "staging"), ("", "default")):
         with pytest.raises(StreamNotFound, match=r"^stream not found$"):
-            await house.call(streams.info, entity_id=entity, env=env)
+            await server.call(streams.info, entity_id=entity, env=env)
 
 
-async def listed(house: Work, **asked: Any) -> list[str]:
-    return [each.entity_id for each in (await house.call(streams.list_, **asked)).streams]
+async def listed(server: Work, **asked: Any) -> list[str]:
+    return [each.entity_id for each in (await server.call(streams.list_, **asked)).streams]
 
 
-async def test_streams_are_listed_by_id_with_filters_and_pages(house: Work):
+async def test_streams_are_listed_by_id_with_filters_and_pages(server: Work):
     for entity in ("order-2", "order-1", "ord_r", "ord%r"):
-        await append(house, entity)
-    await append(house, "user-1", entity_type="user")
-    await append(house, "order-9", env="staging")
+        await append(server, entity)
+    await append(server, "user-1", entity_type="user")
+    await append(server, "order-9", env="staging")
 
     everything = ["ord%r", "ord_r", "order-1", "order-2", "user-1"]
-    assert await listed(house) == everything
-    assert await listed(house, entity_type="user") == ["user-1"]
-    assert await listed(house, search="ER-1") == ["order-1", "user-1"]
-    assert await listed(house, search="%") == ["ord%r"]
-    assert await listed(house, search="d_r") == ["ord_r"]
-    assert await listed(house, limit=2, offset=1) == ["ord_r", "order-1"]
+    assert await listed(server) == everything
+    assert await listed(server, entity_type="user") == ["user-1"]
+    assert await listed(server, search="ER-1") == ["order-1", "user-1"]
+    assert await listed(server, search="%") == ["ord%r"]
+    assert await listed(server, search="d_r") == ["ord_r"]
+    assert await listed(server, limit=2, offset=1) == ["ord_r", "order-1"]
 
-    page = await house.call(streams.list_, limit=2)
+    page = await server.call(streams.list_, limit=2)
     assert (page.total_count, page.next_cursor) == (5, "ord_r")
-    assert await listed(house, limit=2, cursor="ord_r") == ["order-1", "order-2"]
-    last = await house.call(streams.list_, limit=2, cursor="order-2")
+    assert await listed(server, limit=2, cursor="ord_r") == ["order-1", "order-2"]
+    last = await server.call(streams.list_, limit=2, cursor="order-2")
     assert ([each.entity_id for each in last.streams], last.next_cursor) == (["user-1"], None)
 
 
-async def test_events_that_are_gone_leave_versions_as_they_were_given(house: Work):
-    await ten(house)
-    gone = "DELETE FROM events WHERE entity_id = 'order-7' AND entity_version IN (1, 2, 3, 6, 10)"
-    assert await house.db.write(lambda tx: tx.run(gone)) == 5
+async def test_removed_events_leave_versions_as_they_were_given(server: Work):
+    await ten(server)
+    delete = "DELETE FROM events WHERE entity_id = 'order-7' AND entity_version IN (1, 2, 3, 6, 10)"
+    assert await server.db.write(lambda tx: tx.run(delete)) == 5
 
-    left = await house.call(streams.read, entity_id="order-7", limit=4)
+    left = await server.call(streams.read, entity_id="order-7", limit=4)
     assert ([each.entity_version for each in left.events], left.next_version) == ([4, 5, 7, 8], 9)
-    assert (await append(house, expected_version=10)).entity_version == 11
+    assert (await append(server, expected_version=10)).entity_version == 11
 
 
 # History
 
 
-async def test_the_history_tells_which_runs_each_event_started_and_what_they_did(house: Work):
-    await house.a_function("charge", on="order.placed")
-    await house.a_function("mail", on="order.placed")
-    await house.a_worker(function_ids=["charge"])
-    placed = await append(house, data={"n": 1})
-    closed = await append(house, name="order.closed", version=2)
-    job = await house.claim()
-    house.move(40)
+async def test_the_history_shows_which_runs_each_event_started_and_what_they_did(server: Work):
+    await server.a_function("charge", on="order.placed")
+    await server.a_function("mail", on="order.placed")
+    await server.a_worker(function_ids=["charge"])
+    placed = await append(server, data={"n": 1})
+    closed = await append(server, name="order.closed", version=2)
+    job = await server.claim()
+    server.move(40)
     failed = step(job, "notify", error={"message": "no such address"})
-    await house.report(job, "completed", step(job, "pay", {"ok": True}), failed, output=1)
+    await server.report(job, "completed", step(job, "pay", {"ok": True}), failed, output=1)
 
-    found = await house.call(streams.history, entity_id="order-7")
+    found = await server.call(streams.history, entity_id="order-7")
 
     assert (found.total_events, found.next_cursor) == (2, None)
     assert found.info is not None
@@ -172,55 +172,55 @@ async def test_the_history_tells_which_runs_each_event_started_and_what_they_did
     ]
 
 
-async def test_the_history_has_pages_of_fifty_and_the_version_to_go_on_from(house: Work):
+async def test_the_history_has_pages_of_fifty_and_the_version_to_go_on_from(server: Work):
     for _ in range(60):
-        await append(house)
+        await append(server)
 
-    first = await house.call(streams.history, entity_id="order-7")
-    rest = await house.call(streams.history, entity_id="order-7", from_version=first.next_cursor)
+    first = await server.call(streams.history, entity_id="order-7")
+    rest = await server.call(streams.history, entity_id="order-7", from_version=first.next_cursor)
 
     assert [each.entity_version for each in first.entries] == [*range(1, 51)]
     assert first.next_cursor == 51
     assert ([each.entity_version for each in rest.entries], rest.next_cursor) == ([*range(51, 61)], None)
-    backward = await house.call(streams.history, entity_id="order-7", direction="backward", limit=2)
+    backward = await server.call(streams.history, entity_id="order-7", direction="backward", limit=2)
     assert ([each.entity_version for each in backward.entries], backward.next_cursor) == ([60, 59], 58)
 
 
-async def test_the_history_has_bounds_in_time(house: Work):
+async def test_the_history_has_bounds_in_time(server: Work):
     for _ in range(4):
-        await append(house)
-        house.move(1000)
-    start = house.now - 4000
+        await append(server)
+        server.move(1000)
+    start = server.now - 4000
 
-    found = await house.call(
+    found = await server.call(
         streams.history, entity_id="order-7", from_timestamp=text_of(start + 1000), to_timestamp=text_of(start + 3000)
     )
     assert [each.entity_version for each in found.entries] == [2, 3]
 
 
-async def test_a_plain_history_has_every_event_oldest_first(house: Work):
-    await ten(house)
-    found = await house.call(streams.flat_history, entity_id="order-7")
+async def test_a_plain_history_has_every_event_oldest_first(server: Work):
+    await ten(server)
+    found = await server.call(streams.flat_history, entity_id="order-7")
     assert [(each.event_name, bytes(each.data), each.version) for each in found.events] == [
         ("order.placed", b'{"n":%d}' % number, number) for number in range(1, 11)
     ]
-    page = await house.call(streams.flat_history, entity_id="order-7", from_version=3, limit=2)
+    page = await server.call(streams.flat_history, entity_id="order-7", from_version=3, limit=2)
     assert ([each.version for each in page.events], page.next_version) == ([3, 4], 5)
 
 
-async def test_a_run_tells_to_which_streams_it_appended(house: Work):
-    run = await house.a_run()
+async def test_a_run_lists_the_streams_it_appended_to(server: Work):
+    run = await server.a_run()
     for entity in ("b", "a", "b", "c"):
-        await append(house, entity, from_run=run.id)
-    await append(house, "d")
+        await append(server, entity, from_run=run.id)
+    await append(server, "d")
 
-    assert (await house.call(streams.of_run, run_id=run.id)).entity_ids == ["a", "b", "c"]
-    page = await house.call(streams.of_run, run_id=run.id, limit=2)
+    assert (await server.call(streams.of_run, run_id=run.id)).entity_ids == ["a", "b", "c"]
+    page = await server.call(streams.of_run, run_id=run.id, limit=2)
     assert (page.entity_ids, page.next_cursor) == (["a", "b"], "b")
-    assert (await house.call(streams.of_run, run_id=run.id, cursor="b")).entity_ids == ["c"]
+    assert (await server.call(streams.of_run, run_id=run.id, cursor="b")).entity_ids == ["c"]
     for run_id, env in (("run_unknown", "default"), (run.id, "staging")):
         with pytest.raises(RunNotFound):
-            await house.call(streams.of_run, run_id=run_id, env=env)
+            await server.call(streams.of_run, run_id=run_id, env=env)
 
 
 def test_a_stream_that_is_not_found_is_a_not_found():

@@ -35,15 +35,15 @@ def test_an_accepted_append_moves_the_head_by_one(head: Head, entity_type: str, 
     assert decide_append(head, entity_type, expected, now=400) == after
 
 
-@pytest.mark.parametrize(("head", "entity_type", "expected", "refusal", "said"), REFUSED)
-def test_a_refused_append_says_what_is_so(
-    head: Head, entity_type: str, expected: int, refusal: type[IronflowError], said: str
+@pytest.mark.parametrize(("head", "entity_type", "expected", "refusal", "message"), REFUSED)
+def test_a_refused_append_names_the_conflict(
+    head: Head, entity_type: str, expected: int, refusal: type[IronflowError], message: str
 ):
-    with pytest.raises(refusal, match=said):
+    with pytest.raises(refusal, match=message):
         decide_append(head, entity_type, expected, now=400)
 
 
-def test_a_conflict_tells_programs_the_version_that_the_stream_is_at():
+def test_a_conflict_carries_the_version_that_the_stream_is_at():
     with pytest.raises(VersionConflict) as refused:
         decide_append(AT_3, "order", 2, now=400)
     assert refused.value.current_version == 3
@@ -58,12 +58,12 @@ def test_a_clock_that_is_behind_does_not_turn_a_stream_back():
     ("entity_id", "entity_type", "expected"),
     [
         ("", "order", -1),
-        ("two words", "order", -1),
+        ("has spaces", "order", -1),
         ("a*", "order", -1),
         ("a>", "order", -1),
         ("a\n", "order", -1),
         ("x" * 257, "order", -1),
-        ("order-7", "two words", -1),
+        ("order-7", "has spaces", -1),
         ("order-7", "x" * 257, -1),
         ("order-7", "order", -2),
     ],

@@ -17,14 +17,14 @@ from tests.support.work import Work
 WITHIN_S = 10
 
 
-async def append(house: Work, entity: str = "order-7", **more: Any) -> streams.Appended:
+async def append(server: Work, entity: str = "order-7", **more: Any) -> streams.Appended:
     fields = {"entity_type": "order", "event_name": "order.changed", "data": {"n": 1}, **more}
-    return await house.call(streams.append, entity_id=entity, **fields)
+    return await server.call(streams.append, entity_id=entity, **fields)
 
 
-def following(house: Work, pattern: str) -> AsyncGenerator[SubscriptionEvent, None]:
+def following(server: Work, pattern: str) -> AsyncGenerator[SubscriptionEvent, None]:
     """What a subscriber gets, after the last thousand that match."""
-    return house.stream(subscriptions.subscribe, pattern=pattern, options={"replay": 1000})
+    return server.stream(subscriptions.subscribe, pattern=pattern, options={"replay": 1000})
 
 
 async def take(source: AsyncGenerator[SubscriptionEvent, None], number: int) -> list[SubscriptionEvent]:
@@ -32,10 +32,10 @@ async def take(source: AsyncGenerator[SubscriptionEvent, None], number: int) -> 
         return [await anext(source) for _ in range(number)]
 
 
-async def test_an_appended_event_is_told_with_its_version(house: Work):
-    first = await append(house, version=2, metadata={"by": "me"})
+async def test_an_appended_event_is_published_with_its_version(server: Work):
+    first = await append(server, version=2, metadata={"by": "me"})
 
-    async with aclosing(following(house, "entity:order.order-7.>")) as events:
+    async with aclosing(following(server, "entity:order.order-7.>")) as events:
         (event,) = await take(events, 1)
 
     assert (event.event_id, event.topic) == (first.event_id, "entity:order.order-7.order.changed")
@@ -52,17 +52,17 @@ async def test_an_appended_event_is_told_with_its_version(house: Work):
 
 
 @pytest.mark.parametrize("pattern", ["entity:order.>", "entity:*.*.order.changed"])
-async def test_each_stream_is_seen_in_the_order_of_its_versions_without_what_was_refused(house: Work, pattern: str):
-    await append(house, "order-0")
-    async with aclosing(following(house, pattern)) as events:
+async def test_each_stream_is_seen_in_the_order_of_its_versions_without_what_was_refused(server: Work, pattern: str):
+    await append(server, "order-0")
+    async with aclosing(following(server, pattern)) as events:
         await take(events, 1)
 
         async def write(number: int) -> None:
             with suppress(VersionConflict):
-                await append(house, f"order-{number % 3}", expected_version=-1 if number % 2 else 99)
+                await append(server, f"order-{number % 3}", expected_version=-1 if number % 2 else 99)
 
         await asyncio.gather(*(write(number) for number in range(60)))
-        await house.loop("log-tail")
+        await server.loop("log-tail")
         seen = await take(events, 30)
 
     versions: dict[str, list[int]] = {}
@@ -73,8 +73,8 @@ async def test_each_stream_is_seen_in_the_order_of_its_versions_without_what_was
     assert [event.sequence for event in seen] == sorted(event.sequence for event in seen)
 
 
-async def test_an_appended_event_is_not_an_emitted_one_to_subscribers(house: Work):
-    await append(house)
-    emitted = await house.emit("order.changed")
-    async with aclosing(following(house, "events:order.*")) as events:
+async def test_an_appended_event_is_not_an_emitted_one_to_subscribers(server: Work):
+    await append(server)
+    emitted = await server.emit("order.changed")
+    async with aclosing(following(server, "events:order.*")) as events:
         assert [event.event_id for event in await take(events, 1)] == [emitted.event_id]

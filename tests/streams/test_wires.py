@@ -22,15 +22,15 @@ async def a_stream(client: httpx.AsyncClient) -> None:
         )  # fmt: skip
 
 
-async def test_connect_answers_64_bit_numbers_as_text(house: Work):
-    async with house.http() as client:
+async def test_connect_answers_64_bit_numbers_as_text(server: Work):
+    async with server.http() as client:
         answer = await ask(
             client, "AppendEvent",
             entityId="order-7", entityType="order", eventName="order.placed", data={"n": 1},
             expectedVersion=-1, idempotencyKey="", version=1,
         )  # fmt: skip
-        said = answer.json()
-        assert said == {"entityVersion": "1", "eventId": said["eventId"], "sequence": "0"}
+        answered = answer.json()
+        assert answered == {"entityVersion": "1", "eventId": answered["eventId"], "sequence": "1"}
 
         read = (
             await ask(client, "ReadStream", entityId="order-7", fromVersion=0, limit=50, direction="forward")
@@ -51,8 +51,8 @@ async def test_connect_answers_64_bit_numbers_as_text(house: Work):
         }
 
 
-async def test_a_conflict_is_aborted_on_every_wire(house: Work):
-    async with house.http() as client:
+async def test_a_conflict_is_aborted_on_every_wire(server: Work):
+    async with server.http() as client:
         await a_stream(client)
         conflict = {"entityType": "order", "eventName": "order.paid", "expectedVersion": 0}
         rpc = await ask(client, "AppendEvent", entityId="order-7", **conflict)
@@ -64,15 +64,15 @@ async def test_a_conflict_is_aborted_on_every_wire(house: Work):
     assert rest.json()["details"] == {"current_version": 2, "expected_version": 0}
 
 
-async def test_a_missing_stream_is_told_in_exactly_the_words_that_clients_test_for(house: Work):
-    async with house.http() as client:
+async def test_a_missing_stream_has_exactly_the_message_that_clients_test_for(server: Work):
+    async with server.http() as client:
         answer = await ask(client, "GetStreamInfo", entityId="order-7")
     assert answer.status_code == 404
     assert (answer.json()["code"], answer.json()["message"]) == ("not_found", "stream not found")
 
 
-async def test_payloads_that_are_no_objects_come_under_both_names(house: Work):
-    async with house.http() as client:
+async def test_payloads_that_are_no_objects_come_under_both_names(server: Work):
+    async with server.http() as client:
         await ask(client, "AppendEvent", entity_id="e", entity_type="t", event_name="n", data_value=[1, 2])
         await ask(client, "CreateSnapshot", entityId="e", entityType="t", entityVersion="1", stateValue="text")
         (event,) = (await ask(client, "ReadStream", entityId="e")).json()["events"]
@@ -83,12 +83,12 @@ async def test_payloads_that_are_no_objects_come_under_both_names(house: Work):
     assert (snapshot["entityVersion"], snapshot["createdAt"]) == ("1", AT)
 
 
-async def test_rest_lists_streams_with_plain_numbers(house: Work):
-    async with house.http() as client:
+async def test_rest_lists_streams_with_plain_numbers(server: Work):
+    async with server.http() as client:
         await a_stream(client)
         found = (await client.get("/api/v1/streams")).json()
     (stream,) = found["streams"]
-    assert stream == {
+    camel = {
         "entityId": "order-7",
         "entityType": "order",
         "version": 2,
@@ -97,22 +97,30 @@ async def test_rest_lists_streams_with_plain_numbers(house: Work):
         "updatedAt": AT,
         "lastEventAt": AT,
     }
+    snake = {"entity_id": "order-7", "entity_type": "order", "event_count": 2}
+    assert stream == camel | snake | {"created_at": AT, "updated_at": AT, "last_event_at": AT}
 
 
-async def test_rest_history_is_oldest_first(house: Work):
-    async with house.http() as client:
+async def test_rest_history_is_oldest_first(server: Work):
+    async with server.http() as client:
         await a_stream(client)
         found = (await client.get("/api/v1/streams/order-7/history")).json()
-    assert found == {
-        "events": [
-            {"eventName": "order.placed", "data": {"n": 0}, "version": 1, "timestamp": AT},
-            {"eventName": "order.paid", "data": {"n": 1}, "version": 2, "timestamp": AT},
-        ]
-    }
+    names = ("order.placed", "order.paid")
+    assert [{each[name] for name in ("eventName", "event_name")} for each in found["events"]] == [
+        {name} for name in names
+    ]
+    assert [(each["data"], each["version"], each["timestamp"]) for each in found["events"]] == [
+        ({"n": 0}, 1, AT),
+        ({"n": 1}, 2, AT),
+    ]
+    # As Go clients read them.
+    assert [
+        (each["event_name"], each["event_data"], each["entity_version"], each["timestamp"]) for each in found["entries"]
+    ] == [("order.placed", {"n": 0}, 1, AT), ("order.paid", {"n": 1}, 2, AT)]
 
 
-async def test_an_entity_may_have_slashes_in_its_id(house: Work):
-    async with house.http() as client:
+async def test_an_entity_may_have_slashes_in_its_id(server: Work):
+    async with server.http() as client:
         for path in ("a%2Fb", "a/b"):
             answer = await client.post(f"/api/v1/streams/{path}/events", json={"entityType": "t", "name": "n"})
             assert answer.status_code == 201
@@ -123,9 +131,9 @@ async def test_an_entity_may_have_slashes_in_its_id(house: Work):
     assert read["nextVersion"] == 1
 
 
-async def test_the_history_of_runs_is_told_in_short_words(house: Work):
-    await house.a_function()
-    async with house.http() as client:
+async def test_the_history_of_runs_has_short_names(server: Work):
+    await server.a_function()
+    async with server.http() as client:
         await a_stream(client)
         found = (await ask(client, "GetEntityHistory", entityId="order-7", limit=1)).json()
     (entry,) = found["entries"]
@@ -134,9 +142,9 @@ async def test_the_history_of_runs_is_told_in_short_words(house: Work):
     assert [(run["functionId"], run["status"]) for run in entry["runs"]] == [("charge", "pending")]
 
 
-async def test_a_run_tells_its_streams(house: Work):
-    run = await house.a_run()
-    async with house.http() as client:
+async def test_a_run_lists_its_streams(server: Work):
+    run = await server.a_run()
+    async with server.http() as client:
         headers = {"X-Ironflow-Run-ID": run.id}
         await client.post("/api/v1/streams/e/events", json={"entityType": "t", "name": "n"}, headers=headers)
         found = (await client.get(f"/api/v1/runs/{run.id}/streams")).json()
@@ -153,10 +161,10 @@ def whole(number: int, value: int) -> bytes:
     return bytes([number << 3]) + (bytes([value]) if value >= 0 else b"\xff" * 9 + b"\x01")
 
 
-async def test_binary_cannot_say_zero_and_so_its_absence_says_it(house: Work):
+async def test_zero_is_absent_from_binary_and_read_from_its_absence(server: Work):
     """Source: decision 0017."""
     entity = text(1, "order-7") + text(2, "order") + text(3, "order.placed")
-    async with house.http() as client:
+    async with server.http() as client:
 
         async def append(*expected: bytes) -> tuple[int, bytes]:
             body = entity + b"".join(expected)

@@ -1,4 +1,4 @@
-"""Following a pattern in a house of this process, as a socket or a stream does."""
+"""Following a pattern in a server of this process, as a socket or a stream does."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,8 +12,9 @@ from ironflow.base.json import read_json
 from ironflow.base.spelling import reader
 from ironflow.features.subscriptions.contract import Subscribe
 from ironflow.features.subscriptions.entry import Entry
+from ironflow.features.subscriptions.service import Subscriptions
 from ironflow.features.subscriptions.subscription import Subscription
-from tests.support.house import House
+from tests.support.server import Server
 
 WITHIN_S = 10
 
@@ -21,8 +22,8 @@ WITHIN_S = 10
 class Follower:
     """A subscription that has begun, and its reader."""
 
-    def __init__(self, house: House, subscription: Subscription) -> None:
-        self.house = house
+    def __init__(self, server: Server, subscription: Subscription) -> None:
+        self.server = server
         self.subscription = subscription
         self._taken: list[Entry] = []
 
@@ -50,22 +51,22 @@ class Follower:
         return found
 
     async def _look(self) -> None:
-        await self.house.loop("log-tail")
-        # What the system tells is handed out a turn of the loop later.
+        await self.server.loop("log-tail")
+        # What the system publishes is handed out a turn of the loop later.
         await asyncio.sleep(0)
         while self.subscription.ready:
             self._taken += await self.subscription.take()
 
 
 @asynccontextmanager
-async def following(house: House, pattern: str, env: str = "default", **options: Any) -> AsyncIterator[Follower]:
+async def following(server: Server, pattern: str, env: str = "default", **options: Any) -> AsyncIterator[Follower]:
     """A subscription that has begun, closed at the end."""
-    room = house.inside.subscriptions
+    feature = server.part(Subscriptions)
     text = msgspec.json.encode({"pattern": pattern, "options": options})
     request: Subscribe = reader(Subscribe).read(text)
-    subscription = room.make(Call(environment=env, now=house.now), request, lambda _: None)
+    subscription = feature.make(Call(environment=env, now=server.now), request, lambda _: None)
     try:
-        await room.begin(subscription, request)
-        yield Follower(house, subscription)
+        await feature.begin(subscription, request)
+        yield Follower(server, subscription)
     finally:
         subscription.close()

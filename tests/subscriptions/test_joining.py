@@ -1,4 +1,4 @@
-"""Replay joins live: whoever begins in the midst of publishing gets every event once, in order."""
+"""Replay joins live: a subscription that starts amid publishing gets every event once, in order."""
 
 import asyncio
 import random
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ironflow.features.pubsub import contract as pubsub
+from ironflow.features.subscriptions import log_feed
 from ironflow.features.subscriptions import subscription as module
 from tests.subscriptions.following import Follower, following
 from tests.support.work import Work
@@ -20,14 +21,14 @@ PUBLISHERS = 6
 
 
 class Publishing:
-    """Several publishers at once; what they were told. sent: topic by sequence."""
+    """Several publishers at once; what was acknowledged. sent: topic by sequence."""
 
-    def __init__(self, house: Work) -> None:
-        self.house = house
+    def __init__(self, server: Work) -> None:
+        self.server = server
         self.sent: dict[int, str] = {}
 
     async def publish(self, topic: str) -> int:
-        sequence = (await self.house.call(pubsub.publish, topic=topic, data={"n": 1})).sequence
+        sequence = (await self.server.call(pubsub.publish, topic=topic, data={"n": 1})).sequence
         self.sent[sequence] = topic
         return sequence
 
@@ -44,10 +45,10 @@ def meant(publishing: Publishing, pattern: str) -> list[int]:
     return sorted(sequence for sequence, topic in publishing.sent.items() if topic in PATTERNS[pattern])
 
 
-async def keep_reading(house: Work) -> None:
+async def keep_reading(server: Work) -> None:
     """What the server does by itself."""
     while True:
-        await house.loop("log-tail")
+        await server.loop("log-tail")
         await asyncio.sleep(0.001)
 
 
@@ -62,17 +63,17 @@ async def drain(follower: Follower, last: int, seen: list[int], pause: Any) -> N
 @pytest.mark.parametrize("mode", ["buffer", "block"])
 @pytest.mark.parametrize("seed", range(3))
 async def test_every_subscriber_gets_each_event_once_and_in_order(
-    house: Work, monkeypatch: pytest.MonkeyPatch, mode: str, seed: int
+    server: Work, monkeypatch: pytest.MonkeyPatch, mode: str, seed: int
 ):
     chance = random.Random(seed)
     # So small that subscribers fall behind and catch up all the time.
     monkeypatch.setattr(module, "QUEUE_EVENTS_MAX", 1_000 if mode == "buffer" else 5)
     monkeypatch.setattr(module, "PAGE", 7)
     monkeypatch.setattr(module, "TAKE_MAX", 3)
-    publishing = Publishing(house)
+    publishing = Publishing(server)
     for _ in range(20):
         await publishing.publish(chance.choice(TOPICS))
-    reading = asyncio.create_task(keep_reading(house))
+    reading = asyncio.create_task(keep_reading(server))
     async with AsyncExitStack() as stack, asyncio.timeout(WITHIN_S):
         going = asyncio.create_task(publishing.run(chance))
         cases: list[tuple[str, dict[str, Any], int, list[int], int, Follower]] = []
@@ -82,7 +83,7 @@ async def test_every_subscriber_gets_each_event_once_and_in_order(
                 [{"replay": chance.randrange(1, 30)}, {"start_after_sequence": chance.randrange(20)}, {}]
             )
             before = list(publishing.sent)
-            follower = await stack.enter_async_context(following(house, pattern, backpressure=mode, **how))
+            follower = await stack.enter_async_context(following(server, pattern, backpressure=mode, **how))
             known = len([each for each in before if publishing.sent[each] in PATTERNS[pattern]])
             cases.append((pattern, how, known, [], max(publishing.sent), follower))
             await asyncio.sleep(chance.random() * 0.02)
@@ -108,7 +109,7 @@ async def test_every_subscriber_gets_each_event_once_and_in_order(
             continue
         # Some were published while it began; from the first that it got it has all.
         assert seen == [each for each in everything if each >= seen[0]], (pattern, how)
-        # Each publisher may have had one event on the disk of which it had not heard, and another while it began.
+        # Each publisher may have had one event on disk that was not acknowledged yet, and another while it began.
         slack = 2 * PUBLISHERS
         if how:
             replayed = [each for each in seen if each <= published]
@@ -117,40 +118,38 @@ async def test_every_subscriber_gets_each_event_once_and_in_order(
             assert [each for each in everything if published + slack < each < seen[0]] == [], (pattern, how)
 
 
-async def test_a_replay_across_windows_of_the_log_finds_the_last_ones(house: Work, monkeypatch: pytest.MonkeyPatch):
-    from ironflow.log import search
-
-    monkeypatch.setattr(search, "STRETCH", 10)
-    publishing = Publishing(house)
+async def test_a_replay_across_windows_of_the_log_finds_the_last_ones(server: Work, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(log_feed, "LOOK", 10)
+    publishing = Publishing(server)
     for number in range(60):
         await publishing.publish("a.x" if number % 20 == 0 else "b.x")
     expected = [each for each, topic in sorted(publishing.sent.items()) if topic == "a.x"][-2:]
 
     for pattern in ("topic:a.*", "topic:a.x"):
-        async with following(house, pattern, replay=2) as follower:
+        async with following(server, pattern, replay=2) as follower:
             assert [entry.sequence for entry in await follower.next(2)] == expected
             assert await follower.rest() == []
-        async with following(house, pattern, replay=50) as follower:
+        async with following(server, pattern, replay=50) as follower:
             assert len(await follower.rest()) == 3
-        async with following(house, pattern, start_after_sequence=expected[0]) as follower:
+        async with following(server, pattern, start_after_sequence=expected[0]) as follower:
             assert [entry.sequence for entry in await follower.rest()] == expected[1:]
 
 
-async def test_a_filtered_replay_counts_only_what_passes(house: Work):
+async def test_a_filtered_replay_counts_only_what_passes(server: Work):
     for number in range(40):
-        await house.call(pubsub.publish, topic="n", data={"n": number})
-    async with following(house, "topic:n", replay=3, filter="data.n % 10 == 0") as follower:
+        await server.call(pubsub.publish, topic="n", data={"n": number})
+    async with following(server, "topic:n", replay=3, filter="data.n % 10 == 0") as follower:
         assert await follower.data(3) == [{"n": 10}, {"n": 20}, {"n": 30}]
         assert await follower.rest() == []
 
 
-async def test_what_was_acknowledged_before_is_neither_live_nor_counted_twice(house: Work):
+async def test_what_was_acknowledged_before_is_neither_live_nor_counted_twice(server: Work):
     """Also when the log's tail has not come to it yet."""
-    async with following(house, "topic:other"):
+    async with following(server, "topic:other"):
         for number in range(3):
-            await house.call(pubsub.publish, topic="now", data=number)
-        async with following(house, "topic:now") as live, following(house, "topic:now", replay=1) as last:
-            await house.call(pubsub.publish, topic="now", data=3)
+            await server.call(pubsub.publish, topic="now", data=number)
+        async with following(server, "topic:now") as live, following(server, "topic:now", replay=1) as last:
+            await server.call(pubsub.publish, topic="now", data=3)
             assert await live.data() == [3]
             assert await last.data(2) == [2, 3]
             assert await live.rest() == await last.rest() == []

@@ -9,7 +9,7 @@ import pytest
 from ironflow.features.subscriptions import relay
 from ironflow.storage.port import Tx
 from tests.subscriptions.following import following
-from tests.support.house import open_house
+from tests.support.server import open_server
 from tests.support.work import Work
 
 pytestmark = pytest.mark.postgres
@@ -20,31 +20,31 @@ WITHIN_S = 10
 @pytest.fixture
 async def nodes(postgres_url: str) -> AsyncIterator[tuple[Work, Work]]:
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(open_house(Work, postgres_url))
-        second = await stack.enter_async_context(open_house(Work, postgres_url, clock=first.clock))
+        first = await stack.enter_async_context(open_server(Work, postgres_url))
+        second = await stack.enter_async_context(open_server(Work, postgres_url, clock=first.clock))
         yield first, second
 
 
-async def rows(house: Work) -> int:
+async def rows(server: Work) -> int:
     def count(tx: Tx) -> int:
         row = tx.row("SELECT count(*) FROM system_notices")
         return row[0] if row else 0
 
-    return await house.db.read(count)
+    return await server.db.read(count)
 
 
 async def believed(there: Work, here: Work) -> None:
-    """Returns when `there` has heard that `here` wants its events."""
+    """Returns when `there` has received that `here` wants its events."""
     (loop,) = [each for each in there.inside.all_loops if each.name == relay.Relay.name]
     assert isinstance(loop, relay.Relay)
     async with asyncio.timeout(WITHIN_S):
         while loop._believed_until < there.now:
-            # Says it again, as it does by itself: a ring is lost on a node that has not begun to listen.
-            here.db.ring(relay.WANTED, "here")
+            # Repeated, as a node does by itself: a notification is lost on a node that does not listen yet.
+            here.db.notify(relay.WANTED, "here")
             await asyncio.sleep(0.05)
 
 
-async def test_what_one_node_tells_is_heard_at_another(nodes: tuple[Work, Work]):
+async def test_system_events_of_one_node_arrive_at_another(nodes: tuple[Work, Work]):
     here, there = nodes
     async with following(here, "system.function.>") as system:
         await believed(there, here)
@@ -68,7 +68,7 @@ async def test_large_events_cross_too_and_in_order(nodes: tuple[Work, Work]):
         assert [data["output"][0] for data in await system.data(5)] == [0, 1, 2, 3, 4]
 
 
-async def test_while_nobody_listens_nothing_is_written(nodes: tuple[Work, Work]):
+async def test_without_a_subscription_nothing_is_written(nodes: tuple[Work, Work]):
     here, there = nodes
     await here.a_function("a")
     await there.a_function("b")
@@ -94,8 +94,8 @@ async def test_rows_are_removed_after_a_minute(nodes: tuple[Work, Work]):
 
 async def test_a_listener_that_changes_nodes_can_look_back_on_what_it_may_have_missed(postgres_url: str):
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(open_house(Work, postgres_url))
-        second = await stack.enter_async_context(open_house(Work, postgres_url, clock=first.clock))
+        first = await stack.enter_async_context(open_server(Work, postgres_url))
+        second = await stack.enter_async_context(open_server(Work, postgres_url, clock=first.clock))
         async with following(first, "system.function.>") as system:
             await believed(second, first)
             await second.a_function("a")
@@ -104,7 +104,7 @@ async def test_a_listener_that_changes_nodes_can_look_back_on_what_it_may_have_m
         async with asyncio.timeout(WITHIN_S):
             while await rows(first) < 2:  # noqa: ASYNC110 the other node writes it when it comes to it
                 await asyncio.sleep(0.005)
-        third = await stack.enter_async_context(open_house(Work, postgres_url, clock=first.clock))
+        third = await stack.enter_async_context(open_server(Work, postgres_url, clock=first.clock))
         async with following(third, "system.function.>", replay=10) as system:
             assert [data["id"] for data in await system.data(2)] == ["a", "b"]
             assert await system.rest() == []

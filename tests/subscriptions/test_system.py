@@ -1,4 +1,4 @@
-"""The system's own events: what is told of runs, steps, functions and workers, live and again."""
+"""The system's own events: what is published of runs, steps, functions and workers, live and again."""
 
 from contextlib import aclosing
 
@@ -13,160 +13,189 @@ from ironflow.features.projections import contract as projections
 from ironflow.features.subscriptions import contract as subscriptions
 from ironflow.features.subscriptions.contract import InvalidSubscription, SequenceNotKept
 from tests.subscriptions.following import following
-from tests.support.house import open_house
+from tests.support.server import open_server
 from tests.support.work import Work, step
 
 
-async def test_a_run_is_told_of_from_its_creation_to_its_end(house: Work):
-    await house.a_function()
-    await house.a_worker()
-    async with following(house, "system.run.>") as system:
-        (run_id,) = (await house.emit(data={"total": 100})).run_ids
-        job = await house.claim()
-        await house.report(job, "completed", step(job, "pay", {"paid": True}), output={"ok": 1})
+async def test_a_run_has_system_events_from_its_creation_to_its_end(server: Work):
+    await server.a_function()
+    await server.a_worker()
+    async with following(server, "system.run.>") as system:
+        (run_id,) = (await server.emit(data={"total": 100})).run_ids
+        job = await server.claim()
+        await server.report(job, "completed", step(job, "pay", {"paid": True}), output={"ok": 1})
 
-        assert await system.topics(4) == [
+        assert await system.topics(6) == [
             f"system.run.{run_id}.created",
             f"system.run.{run_id}.updated",
+            f"system.run.{run_id}.step.{run_id}:pay:0.created",
+            f"system.run.{run_id}.step.{run_id}:pay:0.started",
             f"system.run.{run_id}.step.{run_id}:pay:0.completed",
             f"system.run.{run_id}.completed",
         ]
 
 
-async def test_what_is_told_of_a_run_has_its_status_output_and_error(house: Work):
-    run = await house.a_run()
-    async with following(house, f"system.run.{run.id}.*") as system:
-        job = await house.claim()
-        await house.report(job, "failed", error={"message": "no", "retryable": False})
+async def test_the_start_of_a_step_is_published_once_when_it_was_reported_before_its_end(server: Work):
+    await server.a_function()
+    await server.a_worker()
+    (run_id,) = (await server.emit(data={"total": 100})).run_ids
+    job = await server.claim()
+    async with following(server, "system.run.*.step.*.*") as system:
+        pay = f"{run_id}:pay:0"
+        await server.report(job, "progress", started=[{"id": pay, "name": "pay"}], running=1)
+        await server.report(job, "completed", {**step(job, "pay", 1), "announced": True}, step(job, "ship", 2))
+
+        assert await system.topics(6) == [
+            f"system.run.{run_id}.step.{pay}.created",
+            f"system.run.{run_id}.step.{pay}.started",
+            f"system.run.{run_id}.step.{pay}.completed",
+            f"system.run.{run_id}.step.{run_id}:ship:0.created",
+            f"system.run.{run_id}.step.{run_id}:ship:0.started",
+            f"system.run.{run_id}.step.{run_id}:ship:0.completed",
+        ]
+
+
+async def test_system_events_of_a_run_have_its_status_output_and_error(server: Work):
+    run = await server.a_run()
+    async with following(server, f"system.run.{run.id}.*") as system:
+        job = await server.claim()
+        await server.report(job, "failed", error={"message": "no", "retryable": False})
         running, failed = await system.data(2)
 
     assert (running["status"], "output" in running, "error" in running) == ("running", False, False)
     assert (failed["status"], failed["error"]["message"], failed["runId"]) == ("failed", "no", run.id)
 
 
-async def test_functions_and_workers_are_told_of(house: Work):
-    async with following(house, "system.function.>") as functions, following(house, "system.worker.>") as workers:
-        await house.a_function("fraud/check.v2")
-        await house.a_function("fraud/check.v2")
-        await house.a_function("fraud/check.v2", on="other.event")
-        await house.a_worker("w.1")
-        house.move(10 * 60_000)
-        await house.loop(EvictWorkers.name)
+async def test_functions_and_workers_have_system_events(server: Work):
+    async with following(server, "system.function.>") as functions, following(server, "system.worker.>") as workers:
+        await server.a_function("fraud/check.v2")
+        await server.a_function("fraud/check.v2")
+        await server.a_function("fraud/check.v2", on="other.event")
+        await server.a_worker("w.1")
+        server.move(10 * 60_000)
+        await server.loop(EvictWorkers.name)
 
         assert await functions.topics(2) == [
             "system.function.fraud/check.v2.registered",
             "system.function.fraud/check.v2.updated",
         ]
-        assert await workers.topics(2) == ["system.worker.w.1.registered", "system.worker.w.1.evicted"]
+        assert await workers.topics(4) == [
+            "system.worker.w.1.registered",
+            "system.worker.w.1.connected",
+            "system.worker.w.1.evicted",
+            "system.worker.w.1.disconnected",
+        ]
 
 
-async def test_an_id_with_dots_is_one_word_of_a_pattern(house: Work):
+async def test_an_id_with_dots_is_one_segment_of_a_pattern(server: Work):
     async with (
-        following(house, "system.function.*.registered") as star,
-        following(house, "system.function.fraud.check.>") as named,
-        following(house, "system.function.fraud.*") as other,
+        following(server, "system.function.*.registered") as star,
+        following(server, "system.function.fraud.check.>") as named,
+        following(server, "system.function.fraud.*") as other,
     ):
-        await house.a_function("fraud.check")
+        await server.a_function("fraud.check")
 
         assert await star.topics() == await named.topics() == ["system.function.fraud.check.registered"]
         assert await other.rest() == []
 
 
-async def test_removed_runs_are_told_of(database_url: str):
-    async with open_house(Work, database_url, run_retention_days=1) as house:
-        run = await house.a_run()
-        job = await house.claim()
-        await house.report(job, "completed")
-        async with following(house, "system.run.*.deleted") as system:
-            house.move(2 * 24 * 3600 * 1000)
-            await house.loop("runs-purge")
+async def test_removed_runs_have_system_events(database_url: str):
+    async with open_server(Work, database_url, run_retention_days=1) as server:
+        run = await server.a_run()
+        job = await server.claim()
+        await server.report(job, "completed")
+        async with following(server, "system.run.*.deleted") as system:
+            server.move(2 * 24 * 3600 * 1000)
+            await server.loop("runs-purge")
             assert await system.topics() == [f"system.run.{run.id}.deleted"]
 
 
-async def test_environments_hear_only_of_themselves(house: Work):
-    async with following(house, "system.>") as ours, following(house, "system.>", env="staging") as theirs:
-        await house.a_function("here")
-        await house.a_function("there", env="staging")
+async def test_environments_receive_only_their_own_events(server: Work):
+    async with following(server, "system.>") as ours, following(server, "system.>", env="staging") as theirs:
+        await server.a_function("here")
+        await server.a_function("there", env="staging")
 
         assert await ours.topics() == ["system.function.here.registered"]
         assert await theirs.topics() == ["system.function.there.registered"]
         assert await ours.rest() == await theirs.rest() == []
 
 
-async def test_what_a_refused_transaction_told_is_not_heard(house: Work):
+async def test_notices_of_a_refused_transaction_are_not_delivered(server: Work):
     def refused(tx: object) -> None:
-        tx.tell(Notice("default", ("function", "x", "registered"), "{}", 0))  # type: ignore[attr-defined]
+        tx.publish_local(Notice("default", ("function", "x", "registered"), "{}", 0))  # type: ignore[attr-defined]
         raise InvalidSubscription
 
-    async with following(house, "system.>") as system:
+    async with following(server, "system.>") as system:
         with pytest.raises(InvalidSubscription):
-            await house.db.write(refused)
-        await house.a_function("kept")
+            await server.db.write(refused)
+        await server.a_function("kept")
         assert await system.topics() == ["system.function.kept.registered"]
         assert await system.rest() == []
 
 
-async def test_recent_events_are_replayed_and_live_ones_follow(house: Work):
+async def test_recent_events_are_replayed_and_live_ones_follow(server: Work):
     for name in "abc":
-        await house.a_function(name)
-    async with following(house, "system.function.>", replay=2) as system:
-        await house.a_function("d")
+        await server.a_function(name)
+    async with following(server, "system.function.>", replay=2) as system:
+        await server.a_function("d")
         assert [data["id"] for data in await system.data(3)] == ["b", "c", "d"]
 
 
-async def test_a_subscription_goes_on_after_the_last_sequence_it_saw(house: Work):
-    async with following(house, "system.function.>") as system:
-        await house.a_function("a")
+async def test_a_subscription_goes_on_after_the_last_sequence_it_saw(server: Work):
+    async with following(server, "system.function.>") as system:
+        await server.a_function("a")
         (seen,) = await system.next()
-    await house.a_function("b")
-    async with following(house, "system.function.>", start_after_sequence=seen.sequence) as system:
-        await house.a_function("c")
+    await server.a_function("b")
+    async with following(server, "system.function.>", start_after_sequence=seen.sequence) as system:
+        await server.a_function("c")
         assert [data["id"] for data in await system.data(2)] == ["b", "c"]
 
 
 async def test_what_is_not_kept_any_more_is_refused_and_not_skipped(database_url: str):
-    async with open_house(Work, database_url, system_events_kept=5) as house:
-        async with following(house, "system.function.>") as system:
-            await house.a_function("first")
+    async with open_server(Work, database_url, system_events_kept=5) as server:
+        async with following(server, "system.function.>") as system:
+            await server.a_function("first")
             (seen,) = await system.next()
         for number in range(10):
-            await house.a_function(f"f{number}")
+            await server.a_function(f"f{number}")
         with pytest.raises(SequenceNotKept):
-            async with following(house, "system.>", start_after_sequence=seen.sequence):
+            async with following(server, "system.>", start_after_sequence=seen.sequence):
                 pass
         with pytest.raises(SequenceNotKept):
-            async with following(house, "system.>", start_after_sequence=seen.sequence + 10**9):
+            async with following(server, "system.>", start_after_sequence=seen.sequence + 10**9):
                 pass
         # From the beginning of what there is.
-        async with following(house, "system.function.>", start_after_sequence=0) as system:
+        async with following(server, "system.function.>", start_after_sequence=0) as system:
             assert [data["id"] for data in await system.data(5)] == ["f5", "f6", "f7", "f8", "f9"]
 
 
 async def test_a_sequence_of_an_earlier_start_is_refused(database_url: str):
-    async with open_house(Work, database_url) as house:
-        async with following(house, "system.function.>") as system:
-            await house.a_function("a")
+    async with open_server(Work, database_url) as server:
+        async with following(server, "system.function.>") as system:
+            await server.a_function("a")
             (seen,) = await system.next()
-        clock = house.clock
+        clock = server.clock
     clock.move(1_000)
-    async with open_house(Work, database_url, clock=clock) as house:
+    async with open_server(Work, database_url, clock=clock) as server:
         with pytest.raises(SequenceNotKept):
-            async with following(house, "system.>", start_after_sequence=seen.sequence):
+            async with following(server, "system.>", start_after_sequence=seen.sequence):
                 pass
 
 
-async def test_all_secrets_are_meant_by_the_pattern_that_clients_have_for_them(house: Work):
-    async with following(house, "system.secret.*") as system:
-        await house.db.write(lambda tx: tx.tell(Notice("default", ("secret", "API.KEY", "updated"), "{}", house.now)))
+async def test_all_secrets_are_meant_by_the_pattern_that_clients_have_for_them(server: Work):
+    async with following(server, "system.secret.*") as system:
+        await server.db.write(
+            lambda tx: tx.publish_local(Notice("default", ("secret", "API.KEY", "updated"), "{}", server.now))
+        )
         assert await system.topics() == ["system.secret.API.KEY.updated"]
 
 
-async def test_config_documents_are_told_of(house: Work):
-    async with following(house, "system.config.>") as system:
-        await house.call(config.set_config, name="app.flags", data={"dark": True})
-        await house.call(config.patch_config, name="app.flags", data={"fast": 1})
-        await house.call(config.delete_config, name="app.flags")
-        await house.call(config.delete_config, name="app.flags")
+async def test_config_documents_have_system_events(server: Work):
+    async with following(server, "system.config.>") as system:
+        await server.call(config.set_config, name="app.flags", data={"dark": True})
+        await server.call(config.patch_config, name="app.flags", data={"fast": 1})
+        await server.call(config.delete_config, name="app.flags")
+        await server.call(config.delete_config, name="app.flags")
         entries = await system.next(3)
         assert await system.rest() == []
 
@@ -175,16 +204,16 @@ async def test_config_documents_are_told_of(house: Work):
         "system.config.app.flags.updated",
         "system.config.app.flags.deleted",
     ]
-    told = [read_json(entry.data) for entry in entries]
-    assert told[1]["data"] == {"dark": True, "fast": 1}
-    assert [each["revision"] for each in told] == sorted({each["revision"] for each in told})
+    documents = [read_json(entry.data) for entry in entries]
+    assert documents[1]["data"] == {"dark": True, "fast": 1}
+    assert [each["revision"] for each in documents] == sorted({each["revision"] for each in documents})
 
 
-async def test_new_states_of_projections_are_told_of(house: Work):
-    await house.call(projections.register, name="totals", events=["order.*"], mode="managed")
-    emitted = await house.emit("order.placed", {"total": 5})
-    async with following(house, "system.projection.totals.>") as system:
-        await house.call(
+async def test_new_states_of_projections_have_system_events(server: Work):
+    await server.call(projections.register, name="totals", events=["order.*"], mode="managed")
+    emitted = await server.emit("order.placed", {"total": 5})
+    async with following(server, "system.projection.totals.>") as system:
+        await server.call(
             projections.save, name="totals", state={"sum": 5}, last_event_id=emitted.event_id, last_event_seq=1
         )
         (entry,) = await system.next()
@@ -197,16 +226,16 @@ async def test_new_states_of_projections_are_told_of(house: Work):
     }
 
 
-async def test_a_browser_whose_place_is_not_kept_goes_on_with_what_is(house: Work):
+async def test_a_browser_whose_place_is_not_kept_goes_on_with_what_is(server: Work):
     for name in "ab":
-        await house.a_function(name)
-    async with aclosing(house.stream(subscriptions.watch, pattern="system.function.>", last_event_id=5)) as events:
+        await server.a_function(name)
+    async with aclosing(server.stream(subscriptions.watch, pattern="system.function.>", last_event_id=5)) as events:
         assert [read_json((await anext(events)).data)["id"] for _ in range(2)] == ["a", "b"]
 
 
-async def test_a_stream_is_told_what_is_wrong_at_its_first_answer(house: Work):
+async def test_the_first_answer_of_a_stream_is_what_is_wrong(server: Work):
     request = subscriptions.Watch(pattern="system.function.>", after=5)
-    events = house.dispatch.stream(subscriptions.watch, Call(environment="default", now=house.now), request)
+    events = server.dispatch.stream(subscriptions.watch, Call(environment="default", now=server.now), request)
 
     with pytest.raises(SequenceNotKept):
         await anext(events)

@@ -1,4 +1,4 @@
-"""Asking an ASGI application without a client library, for tests that ask thousands of times."""
+"""Requests to an ASGI application without a client library, for tests that make thousands."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from ironflow.transports.http import App
+from ironflow.transports.app import App
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ async def ask(app: App, method: str, target: str, body: bytes = b"") -> Answer:
     to_receive = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Mapping[str, Any]:
-        # After its body the client stays and says nothing more.
+        # After its body the client stays connected and sends nothing.
         return to_receive.pop() if to_receive else await asyncio.get_running_loop().create_future()
 
     async def send(message: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""Databases for tests, as a server that has just started leaves them: its tables, and nothing that anybody stored.
+"""Databases for tests, as a server leaves them at its first start: with its tables and without stored data.
 
-Making the tables takes longer than most tests do. So a test process makes them once. Of SQLite every test gets a copy
-of the file; on PostgreSQL the schema is emptied after each test and compared with what it was, and one that a test has
-changed is dropped and made anew.
+Creating the tables takes longer than most tests do, so a test process creates them once. On SQLite every test gets a
+copy of the file. On PostgreSQL the schema is emptied after each test and its definitions are compared; a schema whose
+definitions a test changed is dropped and created again.
 """
 
 import asyncio
@@ -18,19 +18,19 @@ import psycopg
 from psycopg import sql
 
 from ironflow.base.time import FixedClock
-from ironflow.broker.port import LocalBroker
+from ironflow.notify.port import LocalNotifier
 from ironflow.storage.open import open_database
-from tests.support.services import at_schema
+from tests.support.postgres import at_schema
 
-GONE_WITHIN_S = 10
-# Emptied by a DELETE up to here, which leaves pages behind, and from here on by a TRUNCATE, which makes new files.
+ENDED_WITHIN_S = 10
+# Up to this size DELETE empties a table and leaves pages behind; beyond it TRUNCATE, which makes new files.
 TRUNCATED_BYTES = 512 * 1024
 
 OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"""
 OTHER_SCHEMAS = """SELECT nspname FROM pg_namespace
 WHERE nspname NOT IN ('public', 'information_schema', %(schema)s) AND NOT starts_with(nspname, 'pg_')"""
-# Everything in the schema that is not a row, as one text.
+# A digest of all definitions in the schema.
 SHAPE = """
 WITH ours AS (SELECT * FROM pg_class WHERE relnamespace = to_regnamespace(%(schema)s))
 SELECT md5(string_agg(each, ' ' ORDER BY each)) FROM (
@@ -73,7 +73,7 @@ class SqliteFiles:
 
 
 class PostgresSchema:
-    """One schema at a time, lent to one test after the other, in a database that nobody else uses."""
+    """One schema at a time, lent to one test after the other, in a database of its own."""
 
     def __init__(self, database: str) -> None:
         self._database = database
@@ -87,7 +87,7 @@ class PostgresSchema:
         if not self._schema:
             self._make()
         try:
-            # Nobody pulls the plug of a test's database server, so a commit need not wait for its disk.
+            # A test's data need not survive a crash of the database server, so a commit need not wait for the disk.
             yield at_schema(self._database, self._schema, synchronous_commit="off")
         finally:
             with psycopg.connect(self._database, autocommit=True) as connection:
@@ -108,7 +108,7 @@ class PostgresSchema:
                     self._seeds[table] = rows
 
     def _is_clean(self, connection: psycopg.Connection) -> bool:
-        """Empties the schema. False when it is not as it was made, or somebody holds on to it."""
+        """Empties the schema. Returns False when its definitions have changed."""
         _end_others(connection)
         for (name,) in connection.execute(OTHER_SCHEMAS, {"schema": self._schema}).fetchall():
             connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
@@ -134,8 +134,8 @@ class PostgresSchema:
 
 
 def _end_others(connection: psycopg.Connection) -> None:
-    """Ends the connections that a test has left behind, and waits until what they were at is done or undone."""
-    deadline = time.monotonic() + GONE_WITHIN_S
+    """Ends the connections that a test has left open, and waits until their transactions have ended."""
+    deadline = time.monotonic() + ENDED_WITHIN_S
     while connection.execute(OTHERS).fetchall():
         if time.monotonic() > deadline:
             raise AssertionError("a test has left a connection behind that cannot be ended")
@@ -144,9 +144,9 @@ def _end_others(connection: psycopg.Connection) -> None:
 
 def _make_tables(db: str) -> None:
     async def make() -> None:
-        opened = await open_database(db, LocalBroker(), FixedClock().now())
+        opened = await open_database(db, LocalNotifier(), FixedClock().now())
         await opened.close()
 
-    # A loop of its own, which takes nobody else's place.
+    # A new event loop: the current one, if any, stays set.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(make())

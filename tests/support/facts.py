@@ -4,18 +4,18 @@ import msgspec
 from msgspec.structs import replace
 
 from ironflow.engine.evolve import fold
-from ironflow.engine.facts import AnyFact
+from ironflow.engine.facts import Fact
 from ironflow.features.runs import store
 from ironflow.storage.port import Tx
-from tests.support.house import House
+from tests.support.server import Server
 
 FACTS = "SELECT body FROM facts WHERE run_id = :id ORDER BY version"
 RECORDED = "SELECT id FROM runs WHERE recorded = 'all'"
-decode = msgspec.json.Decoder(AnyFact).decode
+decode = msgspec.json.Decoder(Fact).decode
 
 
-async def check_fold(house: House) -> int:
-    """Every recorded run, with its lease and steps, is the fold of its facts; how many such runs there are."""
+async def check_fold(server: Server) -> int:
+    """Checks that every recorded run, with its lease and steps, is the fold of its facts; returns their number."""
 
     def look(tx: Tx) -> int:
         run_ids = [row[0] for row in tx.rows(RECORDED)]
@@ -24,4 +24,4 @@ async def check_fold(house: House) -> int:
             assert fold(None, (decode(body) for (body,) in tx.rows(FACTS, {"id": run_id}))) == replace(row, steps=steps)
         return len(run_ids)
 
-    return await house.db.read(look)
+    return await server.db.read(look)

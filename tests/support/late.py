@@ -1,4 +1,4 @@
-"""Commits on PostgreSQL that are as late as a test wants, so that transactions meet which cannot see each other."""
+"""Commits on PostgreSQL that a test delays, so that transactions overlap which cannot see each other."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,5 +35,5 @@ async def waiters(connection: psycopg.AsyncConnection, expected: int) -> None:
             row = await (await connection.execute(WAITERS)).fetchone()
             if row == (expected,):
                 return
-            # Gives the threads a turn; the deadline above ends it.
+            # Only the database knows; it is asked until the deadline above.
             await asyncio.sleep(0.005)

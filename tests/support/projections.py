@@ -1,6 +1,6 @@
-"""A runner of projections that a test moves by hand: it registers, is fed, folds and saves as the protocol says.
+"""A projection runner that a test drives step by step: it registers, polls, folds and saves as the protocol requires.
 
-runner = await house.a_projection("totals", events=["order.*"])
+runner = await server.a_projection("totals", events=["order.*"])
 batch = await runner.poll()
 await runner.save(batch)
 """
@@ -15,7 +15,7 @@ from ironflow.base.call import Call
 from ironflow.base.spelling import reader
 from ironflow.features.projections import contract
 from ironflow.features.projections.contract import GLOBAL, EventKind, ProjectionEvent
-from tests.support.house import House
+from tests.support.server import Server
 
 
 def partition_of(event: ProjectionEvent) -> str:
@@ -23,7 +23,7 @@ def partition_of(event: ProjectionEvent) -> str:
 
 
 def folded(state: Any, event: ProjectionEvent) -> Any:
-    """The reducer of every test: how many events, and the last one's data. Where one is missing or twice, it shows."""
+    """The reducer of every test: the positions in order and the last data. A missing or repeated event shows in it."""
     before = state or {"seen": [], "last": None}
     return {"seen": [*before["seen"], event.seq], "last": msgspec.json.decode(event.data or b"null")}
 
@@ -32,7 +32,7 @@ def folded(state: Any, event: ProjectionEvent) -> Any:
 class Runner:
     """lease: what requests carry; None for a runner without one. states: what it has folded, by partition."""
 
-    house: House
+    server: Server
     name: str
     env: str = "default"
     lease: dict[str, Any] | None = None
@@ -42,19 +42,19 @@ class Runner:
         return (await self.polled(batch_size, **more)).events
 
     async def polled(self, batch_size: int = 0, **more: Any) -> contract.Polled:
-        return await self.house.call(
+        return await self.server.call(
             contract.poll, name=self.name, batch_size=batch_size, lease=self.lease, env=self.env, **more
         )
 
     async def acquire(self) -> bool:
-        acquired = await self.house.call(contract.acquire_lease, name=self.name, env=self.env)
+        acquired = await self.server.call(contract.acquire_lease, name=self.name, env=self.env)
         self.lease = {"token": acquired.lease.token, "epoch": acquired.lease.epoch} if acquired.lease else self.lease
         return acquired.granted
 
     async def load(self, partition: str = GLOBAL) -> Any:
-        """The state that a runner goes on from; None where there is none yet."""
+        """The state that a runner continues from; None before the first save."""
         try:
-            found = await self.house.call(contract.get, name=self.name, partition=partition, env=self.env)
+            found = await self.server.call(contract.get, name=self.name, partition=partition, env=self.env)
         except contract.ProjectionNotFound:
             self.states.pop(partition, None)
             return None
@@ -75,7 +75,7 @@ class Runner:
             await self.save_state(self.states[partition], event.seq or 0, event.id or "", partition)
 
     async def save_state(self, state: Any, seq: int, event_id: str = "", partition: str = "", **more: Any) -> None:
-        await self.house.call(
+        await self.server.call(
             contract.save,
             name=self.name,
             partition_key=partition,
@@ -88,13 +88,13 @@ class Runner:
         )
 
     async def ack(self, event: ProjectionEvent) -> None:
-        await self.house.call(
+        await self.server.call(
             contract.ack, name=self.name, last_event_seq=event.seq, last_event_id=event.id, lease=self.lease,
             env=self.env,
         )  # fmt: skip
 
     async def work_off(self, batch_size: int = 0) -> int:
-        """Polls and saves until nothing comes; how many events that were."""
+        """Polls and saves until no event comes; returns their number."""
         count = 0
         while batch := await self.poll(batch_size):
             await self.save(batch)
@@ -105,23 +105,23 @@ class Runner:
         """The stream as the transport runs it; close it."""
         request = {"name": self.name, "lease": self.lease, "accept_heartbeats": True, **more}
         message = reader(contract.follow.request).read(msgspec.json.encode(request))
-        call = Call(environment=self.env, now=self.house.now)
-        return self.house.dispatch.stream(contract.follow, call, message)
+        call = Call(environment=self.env, now=self.server.now)
+        return self.server.dispatch.stream(contract.follow, call, message)
 
     async def status(self) -> contract.Status:
-        return await self.house.call(contract.status, name=self.name, env=self.env)
+        return await self.server.call(contract.status, name=self.name, env=self.env)
 
     async def shown(self, partition: str = "", **more: Any) -> Any:
-        """What readers see; None before the first save."""
-        found = await self.house.call(contract.envelope, name=self.name, partition=partition, env=self.env, **more)
+        """The state that readers see; None before the first save."""
+        found = await self.server.call(contract.envelope, name=self.name, partition=partition, env=self.env, **more)
         return msgspec.json.decode(found.state.state) if found.state else None
 
 
-async def a_projection(house: House, name: str = "totals", *, env: str = "default", **registration: Any) -> Runner:
-    """Registers a projection of `order.*`, managed unless said otherwise."""
+async def a_projection(server: Server, name: str = "totals", *, env: str = "default", **registration: Any) -> Runner:
+    """Registers a projection of `order.*`, managed by default."""
     asked = {"events": ["order.*"], "mode": "managed", **registration}
-    await house.call(contract.register, name=name, env=env, **asked)
-    return Runner(house, name, env)
+    await server.call(contract.register, name=name, env=env, **asked)
+    return Runner(server, name, env)
 
 
 async def of_kind(stream: AsyncGenerator[ProjectionEvent, None], kind: EventKind, count: int) -> list[ProjectionEvent]:

@@ -6,10 +6,11 @@ from typing import Any
 ROUNDS = 50
 
 
-async def told(waiting: "asyncio.Future[Any]") -> None:
-    """Lets a reader come as far as it can; it must still wait then."""
+async def still_waiting(waiting: "asyncio.Future[Any]") -> None:
+    """Lets a reader run as far as it can, and asserts that it still waits."""
     for _ in range(ROUNDS):
         await asyncio.sleep(0)
-    # A look off the loop takes a moment of its own.
+    # A read in a thread of the database takes longer than rounds of the loop, and no condition ends the absence of an
+    # answer. A slow machine makes this check weaker, never a failure.
     done, _ = await asyncio.wait([waiting], timeout=0.05)
-    assert not done, "the stream said something before there was anything to say"
+    assert not done, "the stream answered before there was anything to answer"

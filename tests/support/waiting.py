@@ -1,4 +1,4 @@
-"""Waiting for what real processes do."""
+"""Waiting for what real processes do: a condition is polled until a deadline."""
 
 import threading
 import time

@@ -1,21 +1,21 @@
-"""The client of a house: it speaks HTTP with the application itself, without a socket.
+"""A transport for `Client` that sends requests to the application in this process, without a socket.
 
-client = Client("http://house", transport=Wire(house))
+client = Client("http://server", transport=Wire(server))
 """
 
 from collections.abc import Mapping
 
 from multidict import CIMultiDict
 
-from ironflow.sdk.transport import Answer
-from tests.support.house import House
+from ironflow.sdk.wire.transport import Answer
+from tests.support.server import Server
 
 
 class Wire:
-    """The network between a client and a house."""
+    """Takes the place of the network between a client and a server."""
 
-    def __init__(self, house: House) -> None:
-        self._http = house.http()
+    def __init__(self, server: Server) -> None:
+        self._http = server.http()
 
     async def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout: float

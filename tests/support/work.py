@@ -1,8 +1,8 @@
-"""A house where functions are registered and workers work: what tests of runs, jobs, timers and events say all day.
+"""A server with functions and workers, for tests of runs, jobs, timers and events.
 
-    run = await house.a_run(status="running")
-    old, new = await house.claim_twice(run, lease_ends_between=True)
-    await house.report(old, "completed")
+    run = await server.a_run(status="running")
+    old, new = await server.claim_twice(run, lease_ends_between=True)
+    await server.report(old, "completed")
 
 The function is `charge`, started by `order.placed`; the worker is `w1`.
 """
@@ -16,7 +16,7 @@ from ironflow.features.functions import contract as functions
 from ironflow.features.jobs import contract as jobs
 from ironflow.features.jobs.contract import Assignment
 from ironflow.features.runs import contract as runs
-from tests.support.house import House
+from tests.support.server import Server
 
 LEASE_MS = 90_000
 RESERVATION_MS = 30_000
@@ -25,12 +25,12 @@ RESERVATION_MS = 30_000
 def step(job: Assignment, name: str, output: Any = None, **more: Any) -> dict[str, Any]:
     """A step of that job as a worker reports it: completed, or failed when `error` is given."""
     status = "failed" if "error" in more else "completed"
-    told = {"id": f"{job.run_id}:{name}:0", "name": name, "type": "invoke", "status": status, "duration_ms": 1}
-    return {**told, **({} if "error" in more else {"output": output}), **more}
+    reported = {"id": f"{job.run_id}:{name}:0", "name": name, "type": "invoke", "status": status, "duration_ms": 1}
+    return {**reported, **({} if "error" in more else {"output": output}), **more}
 
 
-class Work(House):
-    """A house with words for functions, workers, jobs and runs."""
+class Work(Server):
+    """A server with methods for functions, workers, jobs and runs."""
 
     async def a_function(self, function_id: str = "charge", *, on: str | None = "order.placed", **config: Any) -> None:
         """Registers a function. on: the event that starts it, None for one that is only invoked."""
@@ -39,10 +39,16 @@ class Work(House):
         await self.call(functions.register, id=function_id, triggers=triggers, env=env, **config)
 
     async def a_worker(
-        self, worker: str = "w1", function_ids: Sequence[str] = ("charge",), *, jobs_max: int = 10, env: str = "default"
+        self,
+        worker: str = "w1",
+        function_ids: Sequence[str] = ("charge",),
+        *,
+        jobs_max: int = 10,
+        env: str = "default",
+        **more: Any,
     ) -> None:
         await self.call(
-            jobs.register, worker=worker, function_ids=list(function_ids), max_concurrent_jobs=jobs_max, env=env
+            jobs.register, worker=worker, function_ids=list(function_ids), max_concurrent_jobs=jobs_max, env=env, **more
         )
 
     async def emit(self, event: str = "order.placed", data: Any = None, **more: Any) -> events.Emitted:
@@ -63,7 +69,7 @@ class Work(House):
         return (await self.call(jobs.poll, worker=worker, available=available, acked=acked, wait=wait, env=env)).jobs
 
     async def claim(self, worker: str = "w1", *, acked: bool = True) -> Assignment:
-        """The one job that is there for the worker."""
+        """The only job that is ready for the worker."""
         (job,) = await self.poll(worker, acked=acked)
         return job
 
@@ -102,8 +108,8 @@ class Work(House):
 
     async def sleep(self, job: Assignment, *steps: dict[str, Any], until: Millis, name: str = "nap") -> None:
         """The job yields until `until`."""
-        told = {"type": "sleep", "step_id": f"{job.run_id}:{name}:0", "until": text_of(until)}
-        await self.report(job, "yielded", *steps, yielded=told)
+        yielded = {"type": "sleep", "step_id": f"{job.run_id}:{name}:0", "until": text_of(until)}
+        await self.report(job, "yielded", *steps, yielded=yielded)
 
     async def heartbeat(self, *listed: Assignment, worker: str = "w1") -> None:
         await self.call(jobs.heartbeat, worker=worker, jobs=[{"job_id": job.job_id} for job in listed])

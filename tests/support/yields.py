@@ -1,6 +1,6 @@
-"""What a handler stops for, as a worker reports it.
+"""What a handler waits for when it yields, as a worker reports it.
 
-await house.report(job, "yielded", yielded=waits_for(job, "order.approved", match="orderId"))
+await server.report(job, "yielded", yielded=waits_for(job, "order.approved", match="orderId"))
 """
 
 from typing import Any
@@ -27,5 +27,5 @@ def sleeps(job: Assignment, until: Millis, *, name: str = "nap") -> dict[str, An
 def invokes(job: Assignment, function_id: str, input_: Any = None, **more: Any) -> dict[str, Any]:
     """Another function, and its output. more: invoke_timeout_ms, or type for `invoke_function_async`."""
     name = function_id.replace(":", "\\:")
-    told = {"type": "invoke_function", "function_id": function_id, "input": input_}
-    return {**told, "step_id": f"{job.run_id}:{name}:0", **more}
+    invoked = {"type": "invoke_function", "function_id": function_id, "input": input_}
+    return {**invoked, "step_id": f"{job.run_id}:{name}:0", **more}

@@ -12,8 +12,8 @@ from ironflow import InvokeError, NonRetryableError, Retry, RetryAfterError, Ste
 from ironflow.base.errors import InvalidArgument
 from ironflow.engine.errors import StepNotFound
 from ironflow.features.functions.contract import FunctionNotFound, InvalidFunction
-from ironflow.sdk.outcomes import NoRunStarted
-from ironflow.sdk.views import Failure
+from ironflow.sdk.client.views import Failure
+from ironflow.sdk.client.views.run_results import NoRunStarted
 from ironflow.testing import NeverEnds, NotMocked, TestClient
 
 
@@ -87,7 +87,7 @@ async def test_a_run_has_what_its_mocks_gave():
     assert run.step_output("charge") == {"id": "ch_1"}
 
 
-async def test_a_step_without_a_mock_is_not_run_and_the_test_is_told_how_to_mock_it():
+async def test_a_step_without_a_mock_is_not_run_and_the_error_shows_how_to_mock_it():
     client = client_of(process_order)
 
     with raises(NotMocked, match=r"step 'charge' is not mocked.*client\.mock_step\('charge', \.\.\.\)"):
@@ -319,7 +319,7 @@ async def loud(ctx):
     return await ctx.step.publish("orders.done", {"id": 7})
 
 
-async def test_publishing_reaches_nobody_and_needs_no_mock():
+async def test_publishing_reaches_no_subscriber_and_needs_no_mock():
     run = await client_of(loud).emit("x")
 
     assert run.output == run.step_output("publish:orders.done")
@@ -386,7 +386,7 @@ async def test_an_exception_of_a_mocked_function_is_an_invoke_error_for_the_hand
 
 
 @pytest.mark.parametrize("client", [client_of(parent, child), client_of(parent, strict=False)])
-async def test_an_invoked_function_without_a_mock_is_not_run_and_the_test_is_told_how_to_mock_it(client):
+async def test_an_invoked_function_without_a_mock_is_not_run_and_the_error_shows_how_to_mock_it(client):
     with raises(NotMocked, match=r"function 'child' is invoked but not mocked.*mock_invoke\('child'"):
         await client.emit("x")
 
@@ -441,11 +441,11 @@ async def test_an_event_starts_what_its_name_and_its_expression_allow():
         await client.emit("order.placed", {"total": 100})
 
 
-async def test_of_several_functions_the_test_says_which_one():
+async def test_of_several_functions_the_test_names_one():
     one, two = function("one", on="x")(lambda ctx: 1), function("two", on="x")(lambda ctx: 2)
     client = client_of(one, two)
 
-    with raises(InvalidArgument, match=r"starts 'one', 'two'\. Say which one"):
+    with raises(InvalidArgument, match=r"starts 'one', 'two'\. Name the one to run"):
         await client.emit("x")
     assert (await client.emit("x", function=two)).output == 2
 
@@ -455,7 +455,7 @@ async def test_a_function_without_a_trigger_for_it_is_invoked():
 
     assert (await client.invoke("child", {"n": 2})).output == 4
     with raises(FunctionNotFound, match="there is 'child'"):
-        await client.invoke("nobody")
+        await client.invoke("missing")
 
 
 @pytest.mark.parametrize(("wrong", "message"), [([never], "is no function"), ([child, child], "two functions")])
@@ -472,10 +472,30 @@ async def test_only_declared_secrets_are_given():
     assert (await client_of(f, secrets={"KEY": "k", "OTHER": "o"}).emit("x")).output == ["k", False]
 
 
-async def test_asking_for_a_step_that_is_not_there_says_which_are():
+async def test_a_missing_step_is_an_error_that_names_the_others():
     run = await transferring({"ok": True}).emit("transfer.requested")
 
     with raises(StepNotFound, match=r"no step called 'refund'\. Its steps: 'debit', 'reserve', 'credit'"):
         run.step_output("refund")
     with raises(StepNotFound, match="only 1 steps called 'debit'"):
         run.step("debit", 1)
+
+
+async def test_a_failure_that_the_handler_caught_is_raised_again_after_a_wait():
+    bodies = []
+
+    async def charge():
+        bodies.append(1)
+        raise ValueError("declined")
+
+    @function("checkout")
+    async def checkout(ctx):
+        try:
+            await ctx.step.run("charge", charge)
+        except StepError as error:
+            await ctx.step.sleep("cool off", "1h")
+            return str(error)
+
+    run = await TestClient(functions=[checkout], strict=False).invoke("checkout")
+
+    assert (run.output, bodies) == ("declined", [1])

@@ -34,6 +34,19 @@ def test_the_tests_of_the_guide_pass(pytester, monkeypatch):
 
 
 @pytest.mark.processes
+def test_the_tests_of_the_page_about_clients_and_projections_pass(pytester, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(ironflow.__file__).parents[1]))
+    page = DOCS / "guides" / "testing-clients.md"
+    pytester.path.joinpath("test_clients.py").write_text("\n\n".join(blocks(page)))
+
+    ended = pytester.runpytest_subprocess(
+        "-p", "no:ironflow", "-p", "ironflow.testing.plugin", "-o", "asyncio_mode=auto", timeout=60
+    )
+
+    ended.assert_outcomes(passed=4)
+
+
+@pytest.mark.processes
 def test_the_test_of_the_tutorial_passes_beside_the_project_that_init_writes(pytester, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(ironflow.__file__).parents[1]))
     (written,) = [block for block in blocks(DOCS / "tutorial" / "README.md") if "time_machine" in block]
@@ -52,17 +65,19 @@ def public(kind: type) -> set[str]:
 
 
 FOR_THE_WORLD = {"exists", "version", "look"}
-WORDS = {
+NAMES = {
     *testing.__all__,
     *public(testing.TestClient),
     *public(testing.TestRun),
-    *public(testing.World),
-    *public(testing.WorldRun) - FOR_THE_WORLD,
+    *public(testing.TimeMachine),
+    *public(testing.TimeMachineRun) - FOR_THE_WORLD,
     *public(testing.ServerProcess),
+    *public(testing.Replayed),
+    *inspect.signature(testing.replay).parameters,
     *inspect.signature(testing.time_machine).parameters,
     *inspect.signature(testing.TestClient).parameters,
 }
 
 
 def test_the_reference_names_all_there_is():
-    assert {word for word in WORDS if not re.search(rf"\b{word}\b", REFERENCE)} == set()
+    assert {name for name in NAMES if not re.search(rf"\b{name}\b", REFERENCE)} == set()

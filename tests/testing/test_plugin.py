@@ -36,7 +36,7 @@ A_TEST_FILE = """
     def test_a_run(ironflow_server, ironflow_client):
         print("server", ironflow_server.url)
         with ironflow_server.worker([double]):
-            assert ironflow_client.emit_sync("number.came", 21) == 42
+            assert ironflow_client.emit_sync("number.came", 21).output == 42
 
 
     def test_the_same_server(ironflow_server):
@@ -131,7 +131,7 @@ def test_a_server_ends_when_the_tests_are_killed(tmp_path):
     eventually(lambda: not alive(server))
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path):
+def test_a_server_that_cannot_start_raises_with_its_log(tmp_path):
     (tmp_path / "ironflow.db").write_text("dear diary " * 500)
 
     with raises(Unavailable, match=r"(?s)did not start.*ironflow\.db is not a SQLite database"):
@@ -148,7 +148,7 @@ def server(tmp_path):
 @pytest.mark.processes
 async def test_an_async_test_uses_client_and_worker_as_a_program_does(server):
     async with Worker([double], url=server.url), server.client() as client:
-        assert await client.emit_sync("number.came", 4) == 8
+        assert (await client.emit_sync("number.came", 4)).output == 8
 
 
 @pytest.mark.processes

@@ -16,79 +16,79 @@ from ironflow.features.time_travel.rules import (
     step_meant,
     steps_in_order,
 )
-from tests.engine.life import Life, step
+from tests.engine.driver import LEASE_MS, RunDriver, step
 
 GAPS_MS = st.lists(st.sampled_from([0, 0, 1, 500, 60_000, -3_600_000]), min_size=9, max_size=9)
 
 
-def past(life: Life):
-    return history(enumerate(life.facts, start=1))
+def past(driver: RunDriver):
+    return history(enumerate(driver.facts, start=1))
 
 
-def a_life(gaps_ms: list[int]) -> tuple[Life, list[tuple[int, Run]]]:
+def a_driven_run(gaps_ms: list[int]) -> tuple[RunDriver, list[tuple[int, Run]]]:
     """A run that sleeps, fails once, is paused, patched, resumed and completes, with a gap before each; and what it was
     at the latest moment that its clock had shown, after each."""
-    life = Life()
+    driver = RunDriver()
     seen: list[tuple[int, Run]] = []
-    latest = life.now
+    latest = driver.now
 
     def then(gap_ms: int) -> None:
         nonlocal latest
-        seen.append((latest, life.run))
-        life.later(gap_ms)
-        latest = max(latest, life.now)
+        seen.append((latest, driver.run))
+        driver.later(gap_ms)
+        latest = max(latest, driver.now)
 
     gaps = iter(gaps_ms)
     then(next(gaps))
-    fence = life.claim()
+    fence = driver.claim()
     then(next(gaps))
-    life.report(fence, "progress", step("reserve", '{"seat":12}'))
+    driver.report(fence, "progress", step("reserve", '{"table":12}'))
     then(next(gaps))
-    life.sleep(fence, life.now + 10**9)
+    driver.sleep(fence, driver.now + 10**9)
     then(next(gaps))
-    life.do(commands.SleepOver("run_1:nap:0"))
+    driver.do(commands.SleepDue("run_1:nap:0"))
     then(next(gaps))
-    life.do(commands.Pause())
+    driver.do(commands.Pause())
     then(next(gaps))
-    life.do(commands.Patch("run_1:reserve:0", '{"seat":13}', "a better seat", "ann"))
+    driver.do(commands.Patch("run_1:reserve:0", '{"table":13}', "a better table", "ann"))
     then(next(gaps))
-    life.do(commands.Resume("", None))
+    driver.do(commands.Resume("", None))
     then(next(gaps))
-    fence = life.claim()
+    fence = driver.claim()
     then(next(gaps))
-    life.report(fence, "completed", step("ship"), output='"done"')
-    seen.append((latest, life.run))
-    return life, seen
+    driver.report(fence, "completed", step("ship"), output='"done"')
+    seen.append((latest, driver.run))
+    return driver, seen
 
 
 @given(gaps_ms=GAPS_MS)
 def test_at_every_moment_the_run_is_what_it_was_then_even_when_the_clock_is_set_back(gaps_ms: list[int]):
-    life, seen = a_life(gaps_ms)
+    driver, seen = a_driven_run(gaps_ms)
     last_of_moment = dict(seen)
 
-    assert {moment: run_at(past(life), moment) for moment in last_of_moment} == last_of_moment
+    assert {moment: run_at(past(driver), moment) for moment in last_of_moment} == last_of_moment
 
 
 def test_between_two_facts_it_is_what_the_first_one_made_it():
-    life, seen = a_life([1_000] * 9)
+    driver, seen = a_driven_run([1_000] * 9)
 
-    assert [run_at(past(life), moment + 999) for moment, _ in seen] == [run for _, run in seen]
+    assert [run_at(past(driver), moment + 999) for moment, _ in seen] == [run for _, run in seen]
 
 
 def test_before_its_creation_there_is_nothing():
-    life = Life()
-    assert run_at(past(life), life.now - 1) is None
-    assert run_at(past(life), life.now) == life.run
+    driver = RunDriver()
+    assert run_at(past(driver), driver.now - 1) is None
+    assert run_at(past(driver), driver.now) == driver.run
 
 
 def test_a_clock_that_was_set_back_does_not_reorder_what_happened():
-    life = Life()
-    created = life.now
-    life.later(-3_600_000)
-    life.claim()
+    driver = RunDriver()
+    created = driver.now
+    driver.later(-3_600_000)
+    driver.claim()
 
-    assert [kept.at for kept in past(life)] == [created, created]
-    assert run_at(past(life), created) == life.run
+    assert [kept.at for kept in past(driver)] == [created, created]
+    assert run_at(past(driver), created) == driver.run
 
 
 @pytest.mark.parametrize(
@@ -103,29 +103,29 @@ def test_a_clock_that_was_set_back_does_not_reorder_what_happened():
     ],
 )
 def test_a_step_is_meant_by_row_id_step_id_or_name(named: str, meant: str | None):
-    life = Life()
-    life.report(life.claim(), "progress", step("reserve"), step("ship"))
+    driver = RunDriver()
+    driver.report(driver.claim(), "progress", step("reserve"), step("ship"))
 
-    found = step_meant(life.run, named)
+    found = step_meant(driver.run, named)
     assert (found.step_id if found else None) == meant
 
 
 def test_an_id_wins_over_a_step_that_has_it_for_its_name():
-    life = Life()
-    life.report(life.claim(), "progress", step("run_1:ship:0"), step("ship"))
+    driver = RunDriver()
+    driver.report(driver.claim(), "progress", step("run_1:ship:0"), step("ship"))
 
-    found = step_meant(life.run, "run_1:ship:0")
+    found = step_meant(driver.run, "run_1:ship:0")
     assert found is not None
     assert found.name == "ship"
 
 
 def test_steps_are_in_the_order_of_their_sequence():
-    life = Life()
-    fence = life.claim()
-    life.report(fence, "progress", step("second"), step_offset=5)
-    life.report(fence, "progress", step("third"))
+    driver = RunDriver()
+    fence = driver.claim()
+    driver.report(fence, "progress", step("second"), step_offset=5)
+    driver.report(fence, "progress", step("third"))
 
-    assert [each.name for each in steps_in_order(life.run)] == ["second", "third"]
+    assert [each.name for each in steps_in_order(driver.run)] == ["second", "third"]
 
 
 @pytest.mark.parametrize(
@@ -139,18 +139,19 @@ def test_steps_are_in_the_order_of_their_sequence():
     ],
 )
 def test_a_profile_keeps_its_facts(recording, kept: list[str]):
-    life = Life()
-    fence = life.claim()
-    life.report(fence, "progress", step("reserve"))
-    life.report(fence, "completed", step("ship"))
+    driver = RunDriver()
+    fence = driver.claim()
+    driver.later(LEASE_MS // 2)
+    driver.report(fence, "progress", step("reserve"))
+    driver.report(fence, "completed", step("ship"))
 
-    assert [type(fact).__name__ for fact in life.facts if is_kept(fact, recording)] == kept
+    assert [type(fact).__name__ for fact in driver.facts if is_kept(fact, recording)] == kept
 
 
 @pytest.mark.parametrize("recording", ["all", "steps", "run_lifecycle"])
 def test_whatever_the_profile_the_status_is_known_at_every_moment(recording):
-    life, seen = a_life([1_000] * 9)
-    kept = history((n, fact) for n, fact in enumerate(life.facts, start=1) if is_kept(fact, recording))
+    driver, seen = a_driven_run([1_000] * 9)
+    kept = history((n, fact) for n, fact in enumerate(driver.facts, start=1) if is_kept(fact, recording))
 
     then = [run_at(kept, moment) for moment, _ in seen]
     assert [(run.status, run.reason, run.attempt) for run in then if run] == [
@@ -160,8 +161,8 @@ def test_whatever_the_profile_the_status_is_known_at_every_moment(recording):
 
 @pytest.mark.parametrize("recording", ["all", "steps"])
 def test_both_profiles_that_keep_steps_know_them_at_every_moment(recording):
-    life, seen = a_life([1_000] * 9)
-    kept = history((n, fact) for n, fact in enumerate(life.facts, start=1) if is_kept(fact, recording))
+    driver, seen = a_driven_run([1_000] * 9)
+    kept = history((n, fact) for n, fact in enumerate(driver.facts, start=1) if is_kept(fact, recording))
 
     then = [run_at(kept, moment) for moment, _ in seen]
     assert [run.steps for run in then if run] == [run.steps for _, run in seen]

@@ -7,15 +7,17 @@ import pytest
 
 from ironflow.base.json import Json, read_json
 from ironflow.base.operation import Operation
-from ironflow.base.time import Millis, to_datetime
+from ironflow.base.time import DAY_MS, Millis, to_datetime
 from ironflow.engine.errors import StepNotFound
 from ironflow.features.controls import contract as controls
 from ironflow.features.functions import contract as functions
 from ironflow.features.functions.contract import InvalidFunction
 from ironflow.features.runs.contract import RunNotFound, RunStatus
+from ironflow.features.runs.loops import PurgeRuns
 from ironflow.features.time_travel import contract as past
 from ironflow.features.time_travel.contract import (
     BeforeTheRun,
+    EntryNotFound,
     RecordingExpired,
     RunNotRecorded,
     RunState,
@@ -23,87 +25,85 @@ from ironflow.features.time_travel.contract import (
     StepsNotRecorded,
 )
 from ironflow.features.timers.in_tx import Timer, set_timers
-from ironflow.storage.port import Tx
 from tests.support.work import Work, step, text_of
 
-DAY_MS = 24 * 3_600_000
 ASKS: list[Operation[Any, Any]] = [past.state_at, past.timeline]
 
 
-async def state(house: Work, run_id: str, at: Millis | None = None, **more: Any) -> RunState:
-    return await house.call(past.state_at, run_id=run_id, at=None if at is None else text_of(at), **more)
+async def state(server: Work, run_id: str, at: Millis | None = None, **more: Any) -> RunState:
+    return await server.call(past.state_at, run_id=run_id, at=None if at is None else text_of(at), **more)
 
 
-async def output(house: Work, run_id: str, named: str, at: Millis) -> StepOutput:
-    return await house.call(past.step_output, run_id=run_id, step_id=named, timestamp=text_of(at))
+async def output(server: Work, run_id: str, named: str, at: Millis) -> StepOutput:
+    return await server.call(past.step_output, run_id=run_id, step_id=named, timestamp=text_of(at))
 
 
 def outputs(then: RunState) -> dict[str, Any]:
     return {each.name: read_json(each.output) for each in then.steps}
 
 
-async def facts_kept(house: Work) -> list[str]:
-    return await house.db.read(
+async def facts_kept(server: Work) -> list[str]:
+    return await server.db.read(
         lambda tx: [row[0] for row in tx.rows("SELECT kind FROM facts ORDER BY run_id, version")]
     )
 
 
-async def a_patched_run(house: Work) -> tuple[str, dict[str, Millis]]:
+async def a_patched_run(server: Work) -> tuple[str, dict[str, Millis]]:
     """A run that reserves, charges, is paused, patched, resumed and completes, a second each; and when each was."""
-    run = await house.a_run(recording=True)
-    at = {"created": house.now}
-    house.move(1_000)
-    job = await house.claim()
-    at["claimed"] = house.now
-    house.move(1_000)
-    await house.report(job, "progress", step(job, "reserve", {"seat": 12}))
-    at["reserved"] = house.now
-    house.move(1_000)
-    await house.sleep(job, step(job, "charge", 99), until=house.now + DAY_MS)
-    at["asleep"] = house.now
-    house.move(1_000)
-    await house.call(controls.pause, run_id=run.id)
-    await house.call(controls.patch, step_id=f"{run.id}:reserve:0", output={"seat": 13}, reason="a better seat")
-    at["patched"] = house.now
-    house.move(1_000)
-    await house.call(controls.resume, run_id=run.id)
-    house.move(DAY_MS)
-    await house.loop("timers")
-    await house.report(await house.claim(), "completed", output="flown")
-    at["completed"] = house.now
+    run = await server.a_run(recording=True)
+    at = {"created": server.now}
+    server.move(1_000)
+    job = await server.claim()
+    at["claimed"] = server.now
+    server.move(1_000)
+    await server.report(job, "progress", step(job, "reserve", {"table": 12}))
+    at["reserved"] = server.now
+    server.move(1_000)
+    await server.sleep(job, step(job, "charge", 99), until=server.now + DAY_MS)
+    at["asleep"] = server.now
+    server.move(1_000)
+    await server.call(controls.pause, run_id=run.id)
+    await server.call(controls.patch, step_id=f"{run.id}:reserve:0", output={"table": 13}, reason="a better table")
+    at["patched"] = server.now
+    server.move(1_000)
+    await server.call(controls.resume, run_id=run.id)
+    server.move(DAY_MS)
+    await server.loop("timers")
+    await server.report(await server.claim(), "completed", output="flown")
+    at["completed"] = server.now
     return run.id, at
 
 
-async def test_a_run_and_its_steps_are_as_they_were_at_each_moment(house: Work):
-    run_id, at = await a_patched_run(house)
+async def test_a_run_and_its_steps_are_as_they_were_at_each_moment(server: Work):
+    run_id, at = await a_patched_run(server)
 
-    seen = {name: await state(house, run_id, moment) for name, moment in at.items()}
+    seen = {name: await state(server, run_id, moment) for name, moment in at.items()}
 
     assert {name: (then.status, then.state, outputs(then)) for name, then in seen.items()} == {
         "created": ("pending", "pending", {}),
         "claimed": ("running", "running", {}),
-        "reserved": ("running", "running", {"reserve": {"seat": 12}}),
-        "asleep": ("paused", "waiting: sleep", {"reserve": {"seat": 12}, "charge": 99, "nap": None}),
-        "patched": ("paused", "paused: injection", {"reserve": {"seat": 13}, "charge": 99, "nap": None}),
-        "completed": ("completed", "completed", {"reserve": {"seat": 13}, "charge": 99, "nap": None}),
+        "reserved": ("running", "running", {"reserve": {"table": 12}}),
+        "asleep": ("paused", "waiting: sleep", {"reserve": {"table": 12}, "charge": 99, "nap": None}),
+        "patched": ("paused", "paused: injection", {"reserve": {"table": 13}, "charge": 99, "nap": None}),
+        "completed": ("completed", "completed", {"reserve": {"table": 13}, "charge": 99, "nap": None}),
     }
     assert seen["reserved"].timestamp == to_datetime(at["reserved"])
     assert seen["asleep"].next_at == to_datetime(at["asleep"] + DAY_MS)
     assert seen["completed"].output == Json(b'"flown"')
 
 
-async def test_a_millisecond_before_something_was_recorded_it_is_not_there(house: Work):
-    run_id, at = await a_patched_run(house)
+async def test_a_millisecond_before_something_was_recorded_it_is_not_there(server: Work):
+    run_id, at = await a_patched_run(server)
 
-    assert outputs(await state(house, run_id, at["reserved"] - 1)) == {}
-    assert outputs(await state(house, run_id, at["patched"] - 1))["reserve"] == {"seat": 12}
+    assert outputs(await state(server, run_id, at["reserved"] - 1)) == {}
+    assert outputs(await state(server, run_id, at["patched"] - 1))["reserve"] == {"table": 12}
 
 
-async def test_without_a_moment_it_is_as_it_is_now(house: Work):
-    run_id, _ = await a_patched_run(house)
-    run, steps = await house.run(run_id), await house.steps(run_id)
+async def test_without_a_moment_it_is_as_it_is_now(server: Work):
+    run_id, _ = await a_patched_run(server)
+    run, steps = await server.run(run_id), await server.steps(run_id)
 
-    now = await state(house, run_id)
+    now = await state(server, run_id)
 
     shared = (
         "function_id", "function_version", "event_id", "event_name", "input", "output", "attempt", "max_attempts",
@@ -119,71 +119,71 @@ async def test_without_a_moment_it_is_as_it_is_now(house: Work):
     ]
 
 
-async def test_the_version_and_code_of_the_function_are_those_it_was_created_with(house: Work):
-    run = await house.a_run(recording=True, metadata={"__ironflow_code_hash": "0123456789abcdef"})
-    await house.a_function(recording=True, metadata={"__ironflow_code_hash": "fedcba9876543210"})
+async def test_the_version_and_code_of_the_function_are_those_it_was_created_with(server: Work):
+    run = await server.a_run(recording=True, metadata={"__ironflow_code_hash": "0123456789abcdef"})
+    await server.a_function(recording=True, metadata={"__ironflow_code_hash": "fedcba9876543210"})
 
-    then = await state(house, run.id)
+    then = await state(server, run.id)
     assert (then.function_version, then.code_hash) == (1, "0123456789abcdef")
 
 
-async def test_an_output_is_known_before_and_after_a_patch(house: Work):
-    run_id, at = await a_patched_run(house)
+async def test_an_output_is_known_before_and_after_a_patch(server: Work):
+    run_id, at = await a_patched_run(server)
 
-    before = await output(house, run_id, "reserve", at["patched"] - 1)
-    after = await output(house, run_id, f"{run_id}:reserve:0", at["patched"])
+    before = await output(server, run_id, "reserve", at["patched"] - 1)
+    after = await output(server, run_id, f"{run_id}:reserve:0", at["patched"])
 
-    assert (before.output, before.original_output, before.patched) == (Json(b'{"seat":12}'), None, False)
+    assert (before.output, before.original_output, before.patched) == (Json(b'{"table":12}'), None, False)
     assert (after.output, after.original_output, after.patched) == (
-        Json(b'{"seat":13}'),
-        Json(b'{"seat":12}'),
+        Json(b'{"table":13}'),
+        Json(b'{"table":12}'),
         True,
     )
     assert (after.injected, after.status) == (False, "completed")
 
 
-async def test_an_output_is_known_before_and_after_an_injection(house: Work):
-    run = await house.a_run(recording=True, status="pending")
-    job = await house.claim()
-    await house.sleep(job, step(job, "reserve", 1), until=house.now + DAY_MS)
-    await house.call(controls.pause, run_id=run.id)
-    house.move(1)
-    await house.call(controls.inject, run_id=run.id, step_id="reserve", new_output=2)
+async def test_an_output_is_known_before_and_after_an_injection(server: Work):
+    run = await server.a_run(recording=True, status="pending")
+    job = await server.claim()
+    await server.sleep(job, step(job, "reserve", 1), until=server.now + DAY_MS)
+    await server.call(controls.pause, run_id=run.id)
+    server.move(1)
+    await server.call(controls.inject, run_id=run.id, step_id="reserve", new_output=2)
 
-    before = await output(house, run.id, "reserve", house.now - 1)
-    after = await output(house, run.id, "reserve", house.now)
+    before = await output(server, run.id, "reserve", server.now - 1)
+    after = await output(server, run.id, "reserve", server.now)
 
     assert (before.output, before.injected) == (Json(b"1"), False)
     assert (after.output, after.original_output) == (Json(b"2"), Json(b"1"))
     assert (after.injected, after.patched) == (True, False)
 
 
-async def test_a_step_that_was_not_there_yet_or_never_is_not_found(house: Work):
-    run_id, at = await a_patched_run(house)
+async def test_a_step_that_was_not_there_yet_or_never_is_not_found(server: Work):
+    run_id, at = await a_patched_run(server)
 
     with pytest.raises(StepNotFound, match="had no step 'charge' at "):
-        await output(house, run_id, "charge", at["reserved"])
+        await output(server, run_id, "charge", at["reserved"])
     with pytest.raises(StepNotFound):
-        await output(house, run_id, "fly", house.now)
+        await output(server, run_id, "fly", server.now)
 
 
-async def test_a_step_dropped_by_a_resume_is_there_before_and_not_after(house: Work):
-    run = await house.a_run(recording=True, retry={"maxAttempts": 1})
-    job = await house.claim()
-    await house.report(job, "failed", step(job, "reserve", 1), step(job, "charge", error={"message": "no"}))
-    house.move(1)
-    await house.call(controls.resume, run_id=run.id, from_step="charge")
+async def test_a_step_dropped_by_a_resume_is_there_before_and_not_after(server: Work):
+    run = await server.a_run(recording=True, retry={"maxAttempts": 1})
+    job = await server.claim()
+    await server.report(job, "failed", step(job, "reserve", 1), step(job, "charge", error={"message": "no"}))
+    server.move(1)
+    await server.call(controls.resume, run_id=run.id, from_step="charge")
 
-    assert [each.name for each in (await state(house, run.id, house.now - 1)).steps] == ["reserve", "charge"]
-    assert [each.name for each in (await state(house, run.id)).steps] == ["reserve"]
+    assert [each.name for each in (await state(server, run.id, server.now - 1)).steps] == ["reserve", "charge"]
+    assert [each.name for each in (await state(server, run.id)).steps] == ["reserve"]
 
 
-async def test_the_timeline_tells_everything_in_the_order_of_time(house: Work):
-    run_id, at = await a_patched_run(house)
+async def test_the_timeline_has_everything_in_the_order_of_time(server: Work):
+    run_id, at = await a_patched_run(server)
 
-    told = (await house.call(past.timeline, run_id=run_id)).events
+    timeline = (await server.call(past.timeline, run_id=run_id)).events
 
-    assert [(each.event_type, each.step_name) for each in told if each.significant] == [
+    assert [(each.event_type, each.step_name) for each in timeline if each.significant] == [
         ("run.created", ""),
         ("run.started", ""),
         ("step.completed", "reserve"),
@@ -194,198 +194,198 @@ async def test_the_timeline_tells_everything_in_the_order_of_time(house: Work):
         ("step.completed", "nap"),
         ("run.status_changed", ""),
     ]
-    assert [each.timestamp for each in told] == sorted(each.timestamp for each in told)
-    assert len({each.id for each in told}) == len(told)
-    patched = next(each for each in told if each.event_type == "step.patched")
+    assert [each.timestamp for each in timeline] == sorted(each.timestamp for each in timeline)
+    assert len({each.id for each in timeline}) == len(timeline)
+    patched = next(each for each in timeline if each.event_type == "step.patched")
     assert (patched.step_id, patched.timestamp) == (f"{run_id}:reserve:0", to_datetime(at["patched"]))
-    assert patched.summary == "'reserve' patched by api: a better seat"
+    assert patched.summary == "'reserve' patched by api: a better table"
 
 
-async def test_what_the_timeline_tells_of_a_moment_the_state_of_that_moment_shows(house: Work):
-    run_id, _ = await a_patched_run(house)
+async def test_the_state_of_a_moment_agrees_with_the_timeline(server: Work):
+    run_id, _ = await a_patched_run(server)
 
-    for each in (await house.call(past.timeline, run_id=run_id)).events:
+    for each in (await server.call(past.timeline, run_id=run_id)).events:
         if each.event_type == "step.completed":
-            then = await house.call(past.state_at, run_id=run_id, timestamp=each.timestamp.isoformat())
+            then = await server.call(past.state_at, run_id=run_id, timestamp=each.timestamp.isoformat())
             assert {step.step_id: step.status for step in then.steps}[each.step_id] == "completed"
 
 
-async def test_a_long_timeline_comes_in_pages(house: Work):
-    run_id, _ = await a_patched_run(house)
-    whole = (await house.call(past.timeline, run_id=run_id)).events
+async def test_a_long_timeline_comes_in_pages(server: Work):
+    run_id, _ = await a_patched_run(server)
+    whole = (await server.call(past.timeline, run_id=run_id)).events
 
-    first = await house.call(past.timeline, run_id=run_id, limit=3)
-    rest = await house.call(past.timeline, run_id=run_id, cursor=first.next_cursor)
+    first = await server.call(past.timeline, run_id=run_id, limit=3)
+    rest = await server.call(past.timeline, run_id=run_id, cursor=first.next_cursor)
 
     assert [*first.events, *rest.events] == whole
     assert rest.next_cursor is None
 
 
-async def versions_kept(house: Work, run_id: str) -> list[int]:
+async def versions_kept(server: Work, run_id: str) -> list[int]:
     asked = "SELECT version FROM facts WHERE run_id = :run_id ORDER BY version"
-    return await house.db.read(lambda tx: [row[0] for row in tx.rows(asked, {"run_id": run_id})])
+    return await server.db.read(lambda tx: [row[0] for row in tx.rows(asked, {"run_id": run_id})])
 
 
-async def test_every_fact_is_kept_once_and_in_order(house: Work):
-    run_id, _ = await a_patched_run(house)
+async def test_every_fact_is_kept_once_and_in_order(server: Work):
+    run_id, _ = await a_patched_run(server)
 
-    assert await versions_kept(house, run_id) == list(range(1, (await house.run(run_id)).version + 1))
+    assert await versions_kept(server, run_id) == list(range(1, (await server.run(run_id)).version + 1))
 
 
-async def test_a_timer_that_comes_with_another_of_its_run_costs_no_fact(house: Work):
-    run = await house.a_run(recording=True)
-    await house.sleep(await house.claim(), until=house.now + 1_000)
-    house.move(1_000)
-    await house.db.write(lambda tx: set_timers(tx, [Timer(run.id, "retry", "", house.now)], house.now))
-    await house.loop("timers")
+async def test_a_timer_that_comes_with_another_of_its_run_costs_no_fact(server: Work):
+    run = await server.a_run(recording=True)
+    await server.sleep(await server.claim(), until=server.now + 1_000)
+    server.move(1_000)
+    await server.db.write(lambda tx: set_timers(tx, [Timer(run.id, "retry", "", server.now)], server.now))
+    await server.loop("timers")
 
-    assert await versions_kept(house, run.id) == list(range(1, (await house.run(run.id)).version + 1))
-    assert (await state(house, run.id)).status == "pending"
+    assert await versions_kept(server, run.id) == list(range(1, (await server.run(run.id)).version + 1))
+    assert (await state(server, run.id)).status == "pending"
 
 
 @pytest.mark.parametrize("recording", [{}, {"recording": False}, {"recording": False, "recording_profile": "all"}])
-async def test_with_recording_off_nothing_is_kept_and_the_refusal_says_what_to_do(house: Work, recording):
-    run = await house.a_run(status="running", **recording)
+async def test_with_recording_off_nothing_is_kept_and_the_error_names_the_remedy(server: Work, recording):
+    run = await server.a_run(status="running", **recording)
 
-    assert await facts_kept(house) == []
+    assert await facts_kept(server) == []
     for ask in ASKS:
         with pytest.raises(RunNotRecorded, match="Register the function with recording on"):
-            await house.call(ask, run_id=run.id)
+            await server.call(ask, run_id=run.id)
     with pytest.raises(RunNotRecorded):
-        await house.call(past.step_output, run_id=run.id, step_id="reserve")
+        await server.call(past.step_output, run_id=run.id, step_id="reserve")
 
 
-async def test_recording_turned_on_later_is_for_later_runs(house: Work):
-    early = await house.a_run()
-    late = await house.a_run(recording=True)
+async def test_recording_turned_on_later_is_for_later_runs(server: Work):
+    early = await server.a_run()
+    late = await server.a_run(recording=True)
 
     with pytest.raises(RunNotRecorded):
-        await state(house, early.id)
-    assert (await state(house, late.id)).recording == "all"
+        await state(server, early.id)
+    assert (await state(server, late.id)).recording == "all"
 
 
-async def test_before_its_creation_there_was_no_run(house: Work):
-    run = await house.a_run(recording=True)
+async def test_before_its_creation_there_was_no_run(server: Work):
+    run = await server.a_run(recording=True)
 
     with pytest.raises(BeforeTheRun, match="there was nothing of it at 2025-12-31T23:59:59"):
-        await state(house, run.id, house.now - 1)
+        await state(server, run.id, server.now - 1)
 
 
-async def test_runs_of_another_environment_are_not_found(house: Work):
-    run = await house.a_run(recording=True)
+async def test_runs_of_another_environment_are_not_found(server: Work):
+    run = await server.a_run(recording=True)
 
     for ask in ASKS:
         with pytest.raises(RunNotFound):
-            await house.call(ask, run_id=run.id, env="staging")
+            await server.call(ask, run_id=run.id, env="staging")
         with pytest.raises(RunNotFound):
-            await house.call(ask, run_id="run_none")
+            await server.call(ask, run_id="run_none")
 
 
-async def test_a_lifecycle_recording_knows_the_run_and_no_step(house: Work):
-    run = await house.a_run(recording=True, recording_profile="run_lifecycle")
-    job = await house.claim()
-    await house.report(job, "progress", step(job, "reserve", 1))
-    await house.report(job, "completed", output=2)
+async def test_a_lifecycle_recording_knows_the_run_and_no_step(server: Work):
+    run = await server.a_run(recording=True, recording_profile="run_lifecycle")
+    job = await server.claim()
+    await server.report(job, "progress", step(job, "reserve", 1))
+    await server.report(job, "completed", output=2)
 
-    assert await facts_kept(house) == ["run.created", "execution.leased", "run.completed"]
-    then = await state(house, run.id)
+    assert await facts_kept(server) == ["run.created", "execution.leased", "run.completed"]
+    then = await state(server, run.id)
     assert (then.recording, then.status, then.steps) == ("run_lifecycle", "completed", [])
     with pytest.raises(StepsNotRecorded):
-        await output(house, run.id, "reserve", house.now)
+        await output(server, run.id, "reserve", server.now)
 
 
-async def test_a_recording_of_steps_leaves_out_the_signs_of_life(house: Work):
-    await house.a_run(recording=True, recording_profile="steps")
-    job = await house.claim()
-    await house.heartbeat(job)
-    await house.report(job, "progress", step(job, "reserve", 1))
+async def test_a_recording_of_steps_leaves_out_heartbeats(server: Work):
+    await server.a_run(recording=True, recording_profile="steps")
+    job = await server.claim()
+    await server.heartbeat(job)
+    await server.report(job, "progress", step(job, "reserve", 1))
 
-    assert await facts_kept(house) == ["run.created", "execution.leased", "steps.recorded"]
+    assert await facts_kept(server) == ["run.created", "execution.leased", "steps.recorded"]
 
 
 @pytest.mark.parametrize(
     "config", [{"recording_profile": "everything"}, {"recording_retention": "soon"}, {"recording_retention": "0d"}]
 )
-async def test_a_profile_or_retention_that_means_nothing_is_refused(house: Work, config: dict[str, str]):
+async def test_a_profile_or_retention_that_means_nothing_is_refused(server: Work, config: dict[str, str]):
     with pytest.raises(InvalidFunction, match=next(iter(config))):
-        await house.a_function(recording=True, **config)
+        await server.a_function(recording=True, **config)
 
 
-async def an_ended_run(house: Work, function_id: str, **config: Any) -> str:
-    await house.a_function(function_id, on=None, recording=True, **config)
-    await house.a_worker(function_ids=[function_id])
-    async with house.http() as http:
+async def an_ended_run(server: Work, function_id: str, **config: Any) -> str:
+    await server.a_function(function_id, on=None, recording=True, **config)
+    await server.a_worker(function_ids=[function_id])
+    async with server.http() as http:
         run_id = (await http.post(f"/api/v1/functions/{function_id}/invoke", json={})).json()["run_id"]
-    await house.report(await house.claim(), "failed", error={"message": "no", "retryable": False})
+    await server.report(await server.claim(), "failed", error={"message": "no", "retryable": False})
     return run_id
 
 
-async def test_recordings_are_forgotten_when_their_retention_is_over(house: Work):
-    week = await an_ended_run(house, "week", recording_retention="7d")
-    month = await an_ended_run(house, "month", recording_retention="30d")
-    ever = await an_ended_run(house, "ever", recording_retention="forever")
-    unsaid = await an_ended_run(house, "unsaid")
+async def test_recordings_are_forgotten_when_their_retention_is_over(server: Work):
+    week = await an_ended_run(server, "week", recording_retention="7d")
+    month = await an_ended_run(server, "month", recording_retention="30d")
+    ever = await an_ended_run(server, "ever", recording_retention="forever")
+    unsaid = await an_ended_run(server, "unsaid")
 
-    house.move(7 * DAY_MS)
-    assert [each.runs for each in await house.loop("recordings-forget")] == [0]
-    house.move(1)
-    assert [each.runs for each in await house.loop("recordings-forget")] == [1]
+    server.move(7 * DAY_MS)
+    assert [each.done["forgotten"] for each in await server.loop("recordings-forget")] == [0]
+    server.move(1)
+    assert [each.done["forgotten"] for each in await server.loop("recordings-forget")] == [1]
 
     with pytest.raises(RecordingExpired, match="recording_retention of function 'week' is over"):
-        await state(house, week)
-    assert (await house.run(week)).status is RunStatus.FAILED
-    assert [(await state(house, run_id)).status for run_id in (month, ever, unsaid)] == ["failed"] * 3
+        await state(server, week)
+    assert (await server.run(week)).status is RunStatus.FAILED
+    assert [(await state(server, run_id)).status for run_id in (month, ever, unsaid)] == ["failed"] * 3
 
-    house.move(23 * DAY_MS)
-    await house.loop("recordings-forget")
+    server.move(23 * DAY_MS)
+    await server.loop("recordings-forget")
     with pytest.raises(RecordingExpired):
-        await state(house, month)
-    assert [(await state(house, run_id)).status for run_id in (ever, unsaid)] == ["failed"] * 2
+        await state(server, month)
+    assert [(await state(server, run_id)).status for run_id in (ever, unsaid)] == ["failed"] * 2
 
 
-async def test_a_run_that_has_not_ended_keeps_its_recording(house: Work):
-    run = await house.a_run(recording=True, recording_retention="7d")
-    house.move(100 * DAY_MS)
-    await house.loop("recordings-forget")
+async def test_a_run_that_has_not_ended_keeps_its_recording(server: Work):
+    run = await server.a_run(recording=True, recording_retention="7d")
+    server.move(100 * DAY_MS)
+    await server.loop("recordings-forget")
 
-    assert (await state(house, run.id)).status == "pending"
+    assert (await state(server, run.id)).status == "pending"
 
 
-async def test_a_run_resumed_after_its_recording_was_forgotten_is_recorded_no_more(house: Work):
-    run_id = await an_ended_run(house, "week", recording_retention="7d")
-    house.move(8 * DAY_MS)
-    await house.loop("recordings-forget")
-    await house.call(controls.resume, run_id=run_id)
+async def test_a_run_resumed_after_its_recording_was_forgotten_is_recorded_no_more(server: Work):
+    run_id = await an_ended_run(server, "week", recording_retention="7d")
+    server.move(8 * DAY_MS)
+    await server.loop("recordings-forget")
+    await server.call(controls.resume, run_id=run_id)
 
-    assert await facts_kept(house) == []
+    assert await facts_kept(server) == []
     with pytest.raises(RecordingExpired):
-        await state(house, run_id)
+        await state(server, run_id)
 
 
-async def test_a_retention_changed_later_holds_for_earlier_runs_too(house: Work):
-    run_id = await an_ended_run(house, "charge")
-    await house.a_function("charge", on=None, recording=True, recording_retention="1d")
-    await house.call(functions.delete, id="charge")
-    house.move(2 * DAY_MS)
-    await house.loop("recordings-forget")
+async def test_a_retention_changed_later_holds_for_earlier_runs_too(server: Work):
+    run_id = await an_ended_run(server, "charge")
+    await server.a_function("charge", on=None, recording=True, recording_retention="1d")
+    await server.call(functions.delete, id="charge")
+    server.move(2 * DAY_MS)
+    await server.loop("recordings-forget")
 
     with pytest.raises(RecordingExpired):
-        await state(house, run_id)
+        await state(server, run_id)
 
 
-async def test_many_recordings_are_forgotten_in_small_transactions(house: Work, monkeypatch: pytest.MonkeyPatch):
+async def test_many_recordings_are_forgotten_in_small_transactions(server: Work, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ironflow.features.time_travel.loops.BATCH", 2)
     for _ in range(5):
-        await an_ended_run(house, "week", recording_retention="7d")
-    house.move(8 * DAY_MS)
+        await an_ended_run(server, "week", recording_retention="7d")
+    server.move(8 * DAY_MS)
 
-    assert [each.runs for each in await house.loop("recordings-forget")] == [2, 2, 1]
-    assert await facts_kept(house) == []
+    assert [each.done["forgotten"] for each in await server.loop("recordings-forget")] == [2, 2, 1]
+    assert await facts_kept(server) == []
 
 
-async def test_old_clients_and_generated_ones_both_find_what_they_read(house: Work):
-    run_id, at = await a_patched_run(house)
-    async with house.http() as http:
+async def test_old_clients_and_generated_ones_both_find_what_they_read(server: Work):
+    run_id, at = await a_patched_run(server)
+    async with server.http() as http:
         answer = await http.post(
             "/ironflow.v1.TimeTravelService/GetRunStateAt",
             json={"runId": run_id, "timestamp": text_of(at["reserved"])},
@@ -395,7 +395,7 @@ async def test_old_clients_and_generated_ones_both_find_what_they_read(house: Wo
 
     snapshot = body["snapshot"]
     assert read_json(base64.b64decode(snapshot["input"])) == {"total": 100}
-    assert [read_json(base64.b64decode(each["output"])) for each in snapshot["steps"]] == [{"seat": 12}]
+    assert [read_json(base64.b64decode(each["output"])) for each in snapshot["steps"]] == [{"table": 12}]
     assert (snapshot["runId"], snapshot["status"], snapshot["steps"][0]["stepId"]) == (
         run_id,
         "running",
@@ -406,15 +406,15 @@ async def test_old_clients_and_generated_ones_both_find_what_they_read(house: Wo
     assert {name: first[name] for name in ("name", "status", "output")} == {
         "name": "reserve",
         "status": "completed",
-        "output": {"seat": 12},
+        "output": {"table": 12},
     }
     assert "snapshot" not in rest.json()
-    assert rest.json()["steps"][0]["output"] == {"seat": 12}
+    assert rest.json()["steps"][0]["output"] == {"table": 12}
 
 
-async def test_an_output_goes_as_bytes_to_rpc_and_as_json_to_rest(house: Work):
-    run_id, at = await a_patched_run(house)
-    async with house.http() as http:
+async def test_an_output_goes_as_bytes_to_rpc_and_as_json_to_rest(server: Work):
+    run_id, at = await a_patched_run(server)
+    async with server.http() as http:
         answer = await http.post(
             "/ironflow.v1.TimeTravelService/GetStepOutputAt",
             json={"run_id": run_id, "step_id": "reserve", "timestamp": text_of(at["patched"])},
@@ -424,8 +424,8 @@ async def test_an_output_goes_as_bytes_to_rpc_and_as_json_to_rest(house: Work):
     assert answer.json() == {
         "stepId": f"{run_id}:reserve:0",
         "status": "completed",
-        "output": base64.b64encode(b'{"seat":13}').decode(),
-        "originalOutput": base64.b64encode(b'{"seat":12}').decode(),
+        "output": base64.b64encode(b'{"table":13}').decode(),
+        "originalOutput": base64.b64encode(b'{"table":12}').decode(),
         "patched": True,
         "injected": False,
         "timestamp": text_of(at["patched"]),
@@ -433,21 +433,94 @@ async def test_an_output_goes_as_bytes_to_rpc_and_as_json_to_rest(house: Work):
     assert rest.json() == {
         "step_id": f"{run_id}:reserve:0",
         "status": "completed",
-        "output": {"seat": 13},
-        "original_output": {"seat": 12},
+        "output": {"table": 13},
+        "original_output": {"table": 12},
         "patched": True,
         "injected": False,
         "timestamp": text_of(at["patched"]),
     }
 
 
-async def test_purged_runs_take_their_facts_with_them(house: Work):
-    await an_ended_run(house, "charge")
+async def test_purged_runs_take_their_facts_with_them(server: Work):
+    await an_ended_run(server, "charge")
 
-    def purge(tx: Tx) -> int:
-        from ironflow.features.runs.store import purge_ended
+    await PurgeRuns(server.db, retention_days=1).run_once(server.now + DAY_MS + 1)
 
-        return len(purge_ended(tx, house.now + 1, 10))
+    assert await facts_kept(server) == []
 
-    await house.db.write(purge)
-    assert await facts_kept(house) == []
+
+async def test_between_its_start_and_its_end_a_step_is_running(server: Work):
+    """As its worker measured; it is recorded later."""
+    run = await server.a_run(recording=True)
+    job = await server.claim()
+    began = server.now
+    server.move(1_000)
+    pay = step(job, "pay", 1) | {"started_at": text_of(began + 100), "ended_at": text_of(began + 400)}
+    await server.report(job, "progress", pay)
+
+    found = [
+        [(each.name, each.status) for each in (await state(server, run.id, began + ms)).steps]
+        for ms in range(0, 501, 100)
+    ]
+
+    running, completed = [("pay", "running")], [("pay", "completed")]
+    assert found == [[], running, running, running, completed, completed]
+
+
+async def test_a_step_that_runs_now_is_shown_as_running(server: Work):
+    run = await server.a_run(recording=True)
+    job = await server.claim()
+    pay = f"{run.id}:pay:0"
+    await server.report(
+        job, "progress", started=[{"id": pay, "name": "pay", "started_at": text_of(server.now)}], running=1
+    )
+    assert [(each.name, each.status) for each in (await state(server, run.id)).steps] == [("pay", "running")]
+
+    await server.report(job, "progress", step(job, "pay", 1))
+
+    assert [(each.name, each.status) for each in (await state(server, run.id)).steps] == [("pay", "completed")]
+
+
+async def test_a_state_is_that_just_after_an_entry_even_within_a_millisecond(server: Work):
+    run = await server.a_run(recording=True)
+    job = await server.claim()
+    await server.report(job, "progress", step(job, "reserve", 1))
+    await server.report(job, "completed", step(job, "charge", 2), output=3)
+    entries = (await server.call(past.timeline, run_id=run.id)).events
+
+    seen = {each.event_type: await server.call(past.state_at, run_id=run.id, entry=each.id) for each in entries}
+
+    assert len({each.timestamp for each in entries}) == 1
+    assert (seen["run.created"].status, outputs(seen["run.created"])) == ("pending", {})
+    assert (seen["run.started"].status, outputs(seen["run.started"])) == ("running", {})
+    first = next(each for each in entries if each.step_name == "reserve")
+    assert outputs(await server.call(past.state_at, run_id=run.id, entry=first.id)) == {"reserve": 1}
+    assert outputs(seen["run.status_changed"]) == {"reserve": 1, "charge": 2}
+
+
+async def test_a_body_that_runs_at_an_entry_is_running_then(server: Work):
+    run = await server.a_run(recording=True)
+    job = await server.claim()
+    started = text_of(server.now)
+    await server.report(job, "progress", step(job, "reserve", 1, started_at=started))
+    entries = (await server.call(past.timeline, run_id=run.id)).events
+
+    before = await server.call(past.state_at, run_id=run.id, entry=entries[1].id)
+    assert [(each.name, each.status) for each in before.steps] == [("reserve", "running")]
+
+
+@pytest.mark.parametrize("entry", ["aud_x_1_0", "aud_", "nothing", "aud_{run}_0_0", "aud_{run}_99_0", "aud_{run}_٣_0"])
+async def test_an_entry_that_the_timeline_has_not_is_not_found(server: Work, entry: str):
+    run = await server.a_run(recording=True)
+    with pytest.raises(EntryNotFound):
+        await server.call(past.state_at, run_id=run.id, entry=entry.format(run=run.id.removeprefix("run_")))
+
+
+async def test_entries_of_failures_are_marked(server: Work):
+    run = await server.a_run(recording=True, retry={"max_attempts": 1})
+    job = await server.claim()
+    await server.report(job, "failed", step(job, "reserve", 1), step(job, "charge", error={"message": "no"}))
+    entries = (await server.call(past.timeline, run_id=run.id)).events
+
+    failed = [each for each in entries if each.failed]
+    assert [each.step_name for each in failed] == ["charge", ""]

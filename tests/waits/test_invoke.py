@@ -21,181 +21,181 @@ BOTH = ("charge", "settle")
 CHILD_FAILED = {"message": "card declined", "code": "DECLINED", "retryable": False}
 
 
-async def a_parent(house: Work, **more: Any) -> str:
+async def a_parent(server: Work, **more: Any) -> str:
     """A run of `charge` that waits for `settle`, which has no triggers; the parent's id."""
-    await house.a_function()
-    await house.a_function("settle", on=None)
-    await house.a_worker(function_ids=BOTH)
-    (parent,) = (await house.emit(data={"total": 1})).run_ids
-    job = await house.claim()
-    await house.report(job, "yielded", yielded=invokes(job, "settle", {"amount": 5}, **more))
+    await server.a_function()
+    await server.a_function("settle", on=None)
+    await server.a_worker(function_ids=BOTH)
+    (parent,) = (await server.emit(data={"total": 1})).run_ids
+    job = await server.claim()
+    await server.report(job, "yielded", yielded=invokes(job, "settle", {"amount": 5}, **more))
     return parent
 
 
-async def child_of(house: Work, parent: str) -> runs.Run:
-    (child,) = (await house.call(runs.list_, parent_run_id=parent)).runs
+async def child_of(server: Work, parent: str) -> runs.Run:
+    (child,) = (await server.call(runs.list_, parent_run_id=parent)).runs
     return child
 
 
 def invoked(job: Assignment) -> tuple[str | None, Any, Any]:
-    """What the worker is told of the invoking step: status, output, error."""
+    """The invoking step as the worker gets it: status, output, error."""
     (found,) = [each for each in job.completed_steps if each.name == "settle"]
     error = msgspec.json.decode(found.error) if found.error is not None else None
     return found.status, msgspec.json.decode(found.output), error
 
 
-async def test_the_childs_output_is_the_steps_output(house: Work):
-    parent = await a_parent(house)
+async def test_the_childs_output_is_the_steps_output(server: Work):
+    parent = await a_parent(server)
 
-    job = await house.claim()
+    job = await server.claim()
     assert (job.function_id, job.attempt, job.event.name) == ("settle", 1, "ironflow/function.invoked")
     assert (msgspec.json.decode(job.event.data), job.event.source) == ({"amount": 5}, "invoke")
-    await house.report(job, "completed", output={"paid": 12345678901234567890})
+    await server.report(job, "completed", output={"paid": 12345678901234567890})
 
-    back = await house.claim()
+    back = await server.claim()
     assert (back.run_id, back.attempt) == (parent, 1)
     assert invoked(back) == (None, {"paid": 12345678901234567890}, None)
 
 
-async def test_lineage_is_readable_from_both_sides(house: Work):
-    parent = await a_parent(house)
+async def test_lineage_is_readable_from_parent_and_child(server: Work):
+    parent = await a_parent(server)
 
-    child = await child_of(house, parent)
+    child = await child_of(server, parent)
     assert (child.function_id, child.parent_run_id) == ("settle", parent)
     assert child.parent_step_id == f"{parent}:settle:0"
-    (row,) = await house.steps(parent)
+    (row,) = await server.steps(parent)
     assert (row.name, row.step_type, row.status) == ("settle", StepType.INVOKE_FUNCTION, StepStatus.WAITING)
     assert row.child_run_id == child.id
-    assert (await house.call(runs.list_, parent_run_id=child.id)).runs == []
-    assert {each.id for each in await house.runs()} == {parent, child.id}
+    assert (await server.call(runs.list_, parent_run_id=child.id)).runs == []
+    assert {each.id for each in await server.runs()} == {parent, child.id}
 
 
-async def test_a_waiting_parent_holds_no_job_and_says_until_when_it_waits(house: Work):
-    parent = await a_parent(house, invoke_timeout_ms=60_000)
+async def test_a_waiting_parent_holds_no_job_and_shows_until_when_it_waits(server: Work):
+    parent = await a_parent(server, invoke_timeout_ms=60_000)
 
-    shown = await house.run(parent)
-    assert (shown.state, shown.next_attempt_at) == ("waiting: invoke", to_datetime(house.now + 60_000))
-    assert [job.function_id for job in await house.poll(available=10)] == ["settle"]
+    shown = await server.run(parent)
+    assert (shown.state, shown.next_attempt_at) == ("waiting: invoke", to_datetime(server.now + 60_000))
+    assert [job.function_id for job in await server.poll(available=10)] == ["settle"]
 
 
-async def test_a_childs_failure_comes_back_as_a_failed_step_with_its_cause(house: Work):
-    parent = await a_parent(house)
-    child = await house.claim()
-    await house.report(child, "failed", error=CHILD_FAILED)
+async def test_a_childs_failure_comes_back_as_a_failed_step_with_its_cause(server: Work):
+    parent = await a_parent(server)
+    child = await server.claim()
+    await server.report(child, "failed", error=CHILD_FAILED)
 
-    back = await house.claim()
+    back = await server.claim()
 
     assert back.run_id == parent
     status, output, error = invoked(back)
     assert (status, output) == ("failed", None)
     assert (error["function_id"], error["child_run_id"]) == ("settle", child.run_id)
-    assert (error["cause"], error["retryable"], error["code"]) == ("card declined", False, "INVOKE_FAILED")
+    assert (error["cause"], error["retryable"], error["code"]) == ("card declined", False, "DECLINED")
 
 
-async def test_the_child_is_tried_again_by_its_own_policy_while_the_parent_waits(house: Work):
-    parent = await a_parent(house, invoke_timeout_ms=60_000)
-    await house.report(await house.claim(), "failed")
-    assert (await house.run(parent)).state == "waiting: invoke"
+async def test_the_child_is_tried_again_by_its_own_policy_while_the_parent_waits(server: Work):
+    parent = await a_parent(server, invoke_timeout_ms=60_000)
+    await server.report(await server.claim(), "failed")
+    assert (await server.run(parent)).state == "waiting: invoke"
 
-    house.move(1_000)
-    await house.loop("timers")
-    again = await house.claim()
+    server.move(1_000)
+    await server.loop("timers")
+    again = await server.claim()
     assert (again.function_id, again.attempt) == ("settle", 2)
-    await house.report(again, "completed", output=1)
+    await server.report(again, "completed", output=1)
 
-    assert (await house.claim()).run_id == parent
+    assert (await server.claim()).run_id == parent
 
 
-async def test_a_cancelled_child_comes_back_as_a_failure(house: Work):
-    parent = await a_parent(house)
-    await house.call(runs.cancel, id=(await child_of(house, parent)).id, reason="not today")
+async def test_a_cancelled_child_comes_back_as_a_failure(server: Work):
+    parent = await a_parent(server)
+    await server.call(runs.cancel, id=(await child_of(server, parent)).id, reason="not today")
 
-    status, _, error = invoked(await house.claim())
+    status, _, error = invoked(await server.claim())
 
     assert (status, error["cause"]) == ("failed", "cancelled: not today")
 
 
-async def test_a_child_that_takes_too_long_fails_the_step_and_goes_on_by_itself(house: Work):
-    parent = await a_parent(house, invoke_timeout_ms=60_000)
-    child = await house.claim()
-    house.move(59_999)
-    await house.loops()
-    assert (await house.run(parent)).state == "waiting: invoke"
+async def test_a_child_that_takes_too_long_fails_the_step_and_goes_on_by_itself(server: Work):
+    parent = await a_parent(server, invoke_timeout_ms=60_000)
+    child = await server.claim()
+    server.move(59_999)
+    await server.loops()
+    assert (await server.run(parent)).state == "waiting: invoke"
 
-    house.move(1)
-    await house.loops()
+    server.move(1)
+    await server.loops()
 
-    await house.a_worker(function_ids=BOTH)
-    back = await house.claim()
+    await server.a_worker(function_ids=BOTH)
+    back = await server.claim()
     status, _, error = invoked(back)
     assert (status, error["cause"], error["child_run_id"]) == ("failed", "invoke timed out", child.run_id)
-    await house.report(child, "completed", output="late")
-    assert (await house.run(child.run_id)).status is RunStatus.COMPLETED
-    await house.report(back, "completed", output="without it")
-    assert [each.status for each in await house.steps(parent)] == [StepStatus.FAILED]
+    await server.report(child, "completed", output="late")
+    assert (await server.run(child.run_id)).status is RunStatus.COMPLETED
+    await server.report(back, "completed", output="without it")
+    assert [each.status for each in await server.steps(parent)] == [StepStatus.FAILED]
 
 
-async def test_an_invoke_that_names_no_timeout_waits_thirty_seconds(house: Work):
-    parent = await a_parent(house)
+async def test_an_invoke_that_names_no_timeout_waits_thirty_seconds(server: Work):
+    parent = await a_parent(server)
 
-    assert (await house.run(parent)).next_attempt_at == to_datetime(house.now + 30_000)
+    assert (await server.run(parent)).next_attempt_at == to_datetime(server.now + 30_000)
 
 
 REFUSED = [
-    ("nobody", "there is no function 'nobody'"),
+    ("absent", "there is no function 'absent'"),
     ("resting", "function 'resting' is paused"),
     ("listening", "function 'listening' has triggers; only functions without any are invoked"),
 ]
 
 
-async def test_targets_that_cannot_be_invoked_fail_the_step_and_no_child_starts(house: Work):
-    await house.a_function()
-    await house.a_function("resting", on=None)
-    await house.call(functions.update_status, id="resting", status="paused")
-    await house.a_function("listening", on="something")
-    await house.a_worker()
+async def test_targets_that_cannot_be_invoked_fail_the_step_and_no_child_starts(server: Work):
+    await server.a_function()
+    await server.a_function("resting", on=None)
+    await server.call(functions.update_status, id="resting", status="paused")
+    await server.a_function("listening", on="something")
+    await server.a_worker()
     for kind in ("invoke_function", "invoke_function_async"):
         for target, cause in REFUSED:
-            (parent,) = (await house.emit()).run_ids
-            job = await house.claim()
-            await house.report(job, "yielded", yielded=invokes(job, target, type=kind))
+            (parent,) = (await server.emit()).run_ids
+            job = await server.claim()
+            await server.report(job, "yielded", yielded=invokes(job, target, type=kind))
 
-            back = await house.claim()
+            back = await server.claim()
 
-            (told,) = back.completed_steps
-            assert told.error is not None
-            assert (back.run_id, told.status, msgspec.json.decode(told.error)["cause"]) == (parent, "failed", cause)
-            assert (await house.call(runs.list_, parent_run_id=parent)).runs == []
-            await house.report(back, "completed")
+            (known,) = back.completed_steps
+            assert known.error is not None
+            assert (back.run_id, known.status, msgspec.json.decode(known.error)["cause"]) == (parent, "failed", cause)
+            assert (await server.call(runs.list_, parent_run_id=parent)).runs == []
+            await server.report(back, "completed")
 
 
-async def test_an_asynchronous_invoke_gives_the_childs_id_at_once(house: Work):
-    parent = await a_parent(house, type="invoke_function_async")
-    child = await child_of(house, parent)
+async def test_an_asynchronous_invoke_gives_the_childs_id_at_once(server: Work):
+    parent = await a_parent(server, type="invoke_function_async")
+    child = await child_of(server, parent)
 
-    first, second = await house.poll(available=10)
+    first, second = await server.poll(available=10)
     back, other = (first, second) if first.run_id == parent else (second, first)
     assert invoked(back) == (None, {"run_id": child.id}, None)
     assert (other.run_id, child.parent_run_id) == (child.id, parent)
-    await house.report(back, "completed", output="without waiting")
-    await house.report(other, "failed", error=CHILD_FAILED)
+    await server.report(back, "completed", output="without waiting")
+    await server.report(other, "failed", error=CHILD_FAILED)
 
-    assert (await house.run(parent)).status is RunStatus.COMPLETED
-    assert (await house.run(child.id)).status is RunStatus.FAILED
+    assert (await server.run(parent)).status is RunStatus.COMPLETED
+    assert (await server.run(child.id)).status is RunStatus.FAILED
 
 
-async def test_a_repeated_yield_starts_no_second_child(house: Work):
-    parent = await a_parent(house, invoke_timeout_ms=600_000)
-    child = await child_of(house, parent)
-    deadline = (await house.run(parent)).next_attempt_at
-    house.move(1_000)
-    await house.db.write(lambda tx: _hand_out_again(tx, parent))
-    job = next(each for each in await house.poll(available=10) if each.run_id == parent)
+async def test_a_repeated_yield_starts_no_second_child(server: Work):
+    parent = await a_parent(server, invoke_timeout_ms=600_000)
+    child = await child_of(server, parent)
+    deadline = (await server.run(parent)).next_attempt_at
+    server.move(1_000)
+    await server.db.write(lambda tx: _hand_out_again(tx, parent))
+    job = next(each for each in await server.poll(available=10) if each.run_id == parent)
 
-    await house.report(job, "yielded", yielded=invokes(job, "settle", {"amount": 5}, invoke_timeout_ms=600_000))
+    await server.report(job, "yielded", yielded=invokes(job, "settle", {"amount": 5}, invoke_timeout_ms=600_000))
 
-    assert (await child_of(house, parent)).id == child.id
-    shown = await house.run(parent)
+    assert (await child_of(server, parent)).id == child.id
+    shown = await server.run(parent)
     assert (shown.state, shown.next_attempt_at) == ("waiting: invoke", deadline)
 
 
@@ -210,116 +210,116 @@ def _hand_out_again(tx: Any, run_id: str) -> None:
     )
 
 
-async def test_a_runtime_that_sees_no_failures_fails_its_run_instead_of_invoking_again(house: Work):
-    await house.a_function()
-    await house.a_function("settle", on=None)
+async def test_a_runtime_that_sees_no_failures_fails_its_run_instead_of_invoking_again(server: Work):
+    await server.a_function()
+    await server.a_function("settle", on=None)
     version = {"sdk": "0.29.0", "runtime": "node-v22.1.0"}
-    await house.call(jobs.register, worker="w1", function_ids=[*BOTH], version=version)
-    (parent,) = (await house.emit()).run_ids
-    job = await house.claim()
-    await house.report(job, "yielded", yielded=invokes(job, "settle"))
-    child = await house.claim()
-    await house.report(child, "failed", error=CHILD_FAILED)
+    await server.call(jobs.register, worker="w1", function_ids=[*BOTH], version=version)
+    (parent,) = (await server.emit()).run_ids
+    job = await server.claim()
+    await server.report(job, "yielded", yielded=invokes(job, "settle"))
+    child = await server.claim()
+    await server.report(child, "failed", error=CHILD_FAILED)
 
-    back = await house.claim()
+    back = await server.claim()
     assert (back.run_id, back.completed_steps) == (parent, [])
-    await house.report(back, "yielded", yielded=invokes(back, "settle"))
+    await server.report(back, "yielded", yielded=invokes(back, "settle"))
 
-    failed = await house.run(parent)
+    failed = await server.run(parent)
     assert failed.status is RunStatus.FAILED
     assert failed.error is not None
-    assert (failed.error.code, failed.error.retryable) == ("INVOKE_FAILED", False)
+    assert (failed.error.code, failed.error.retryable) == ("DECLINED", False)
     assert "card declined" in failed.error.message
-    assert (await child_of(house, parent)).id == child.run_id
+    assert (await child_of(server, parent)).id == child.run_id
 
 
-async def test_cancelling_the_parent_cancels_the_child_it_waits_for_and_that_ones_child(house: Work):
-    await house.a_function("notify", on=None)
-    parent = await a_parent(house)
-    await house.a_worker(function_ids=(*BOTH, "notify"))
-    job = await house.claim()
-    await house.report(job, "yielded", yielded=invokes(job, "notify"))
-    busy = await house.claim()
+async def test_cancelling_the_parent_cancels_the_child_it_waits_for_and_that_ones_child(server: Work):
+    await server.a_function("notify", on=None)
+    parent = await a_parent(server)
+    await server.a_worker(function_ids=(*BOTH, "notify"))
+    job = await server.claim()
+    await server.report(job, "yielded", yielded=invokes(job, "notify"))
+    busy = await server.claim()
 
-    await house.call(runs.cancel, id=parent, reason="changed my mind")
+    await server.call(runs.cancel, id=parent, reason="changed my mind")
 
-    shown = {each.function_id: (each.status, each.cancellation_cause) for each in await house.runs()}
+    shown = {each.function_id: (each.status, each.cancellation_cause) for each in await server.runs()}
     assert shown == {
         "charge": (RunStatus.CANCELLED, "changed my mind"),
         "settle": (RunStatus.CANCELLED, f"its parent {parent} was cancelled"),
         "notify": (RunStatus.CANCELLED, f"its parent {job.run_id} was cancelled"),
     }
     with raises(StaleExecution):
-        await house.report(busy, "completed")
-    assert await house.poll(available=10) == []
+        await server.report(busy, "completed")
+    assert await server.poll(available=10) == []
 
 
-async def test_a_child_that_nobody_waits_for_survives_its_parents_cancel(house: Work):
-    parent = await a_parent(house, type="invoke_function_async")
+async def test_an_asynchronous_child_survives_its_parents_cancel(server: Work):
+    parent = await a_parent(server, type="invoke_function_async")
 
-    await house.call(runs.cancel, id=parent)
+    await server.call(runs.cancel, id=parent)
 
-    assert (await child_of(house, parent)).status is RunStatus.PENDING
-
-
-async def test_a_paused_child_keeps_its_parent_waiting(house: Work):
-    parent = await a_parent(house, invoke_timeout_ms=3_600_000)
-    child = await child_of(house, parent)
-    await house.call(controls.pause, run_id=child.id)
-    house.move(1_800_000)
-    await house.loops()
-    assert (await house.run(parent)).state == "waiting: invoke"
-
-    await house.call(controls.resume, run_id=child.id)
-    await house.a_worker(function_ids=BOTH)
-    await house.report(await house.claim(), "completed", output=1)
-
-    assert (await house.claim()).run_id == parent
+    assert (await child_of(server, parent)).status is RunStatus.PENDING
 
 
-async def test_a_child_that_ends_while_its_parent_is_paused_is_there_after_the_resume(house: Work):
-    parent = await a_parent(house)
-    await house.call(controls.pause, run_id=parent)
-    await house.report(await house.claim(), "completed", output="done")
-    assert (await house.run(parent)).status is RunStatus.PAUSED
-    assert await house.poll() == []
+async def test_a_paused_child_keeps_its_parent_waiting(server: Work):
+    parent = await a_parent(server, invoke_timeout_ms=3_600_000)
+    child = await child_of(server, parent)
+    await server.call(controls.pause, run_id=child.id)
+    server.move(1_800_000)
+    await server.loops()
+    assert (await server.run(parent)).state == "waiting: invoke"
 
-    await house.call(controls.resume, run_id=parent)
+    await server.call(controls.resume, run_id=child.id)
+    await server.a_worker(function_ids=BOTH)
+    await server.report(await server.claim(), "completed", output=1)
 
-    assert invoked(await house.claim()) == (None, "done", None)
+    assert (await server.claim()).run_id == parent
 
 
-async def test_a_parent_paused_and_resumed_still_waits_until_the_same_time(house: Work):
-    parent = await a_parent(house, invoke_timeout_ms=60_000)
-    deadline = to_datetime(house.now + 60_000)
-    await house.call(controls.pause, run_id=parent)
-    house.move(10_000)
+async def test_a_child_that_ends_while_its_parent_is_paused_is_there_after_the_resume(server: Work):
+    parent = await a_parent(server)
+    await server.call(controls.pause, run_id=parent)
+    await server.report(await server.claim(), "completed", output="done")
+    assert (await server.run(parent)).status is RunStatus.PAUSED
+    assert await server.poll() == []
 
-    resumed = await house.call(controls.resume, run_id=parent)
+    await server.call(controls.resume, run_id=parent)
+
+    assert invoked(await server.claim()) == (None, "done", None)
+
+
+async def test_a_parent_paused_and_resumed_still_waits_until_the_same_time(server: Work):
+    parent = await a_parent(server, invoke_timeout_ms=60_000)
+    deadline = to_datetime(server.now + 60_000)
+    await server.call(controls.pause, run_id=parent)
+    server.move(10_000)
+
+    resumed = await server.call(controls.resume, run_id=parent)
 
     assert (resumed.state, resumed.next_attempt_at) == ("waiting: invoke", deadline)
 
 
-async def test_a_child_may_wait_for_the_event_that_also_starts_another_parent(house: Work):
-    parent = await a_parent(house, invoke_timeout_ms=600_000)
-    child = await house.claim()
-    await house.report(child, "yielded", yielded=waits_for(child, "order.placed"))
+async def test_a_child_may_wait_for_the_event_that_also_starts_another_parent(server: Work):
+    parent = await a_parent(server, invoke_timeout_ms=600_000)
+    child = await server.claim()
+    await server.report(child, "yielded", yielded=waits_for(child, "order.placed"))
 
-    (other,) = (await house.emit(data={"total": 2})).run_ids
+    (other,) = (await server.emit(data={"total": 2})).run_ids
 
-    assert {job.run_id for job in await house.poll(available=10)} == {child.run_id, other}
-    assert (await house.run(parent)).state == "waiting: invoke"
+    assert {job.run_id for job in await server.poll(available=10)} == {child.run_id, other}
+    assert (await server.run(parent)).state == "waiting: invoke"
 
 
-async def test_an_invoke_of_itself_under_a_limit_of_one_does_not_wait_for_ever(house: Work):
+async def test_an_invoke_of_itself_under_a_limit_of_one_does_not_wait_for_ever(server: Work):
     """A run that waits gives its slot back, or its own child could never start."""
-    await house.a_function("settle", on=None, concurrency={"limit": 1})
-    await house.a_worker(function_ids=BOTH)
-    await house.call(events.invoke, function_id="settle", data=1)
-    job = await house.claim()
-    await house.report(job, "yielded", yielded=invokes(job, "settle", 2))
+    await server.a_function("settle", on=None, concurrency={"limit": 1})
+    await server.a_worker(function_ids=BOTH)
+    await server.call(events.invoke, function_id="settle", data=1)
+    job = await server.claim()
+    await server.report(job, "yielded", yielded=invokes(job, "settle", 2))
 
-    child = await house.claim()
-    await house.report(child, "completed", output="inner")
+    child = await server.claim()
+    await server.report(child, "completed", output="inner")
 
-    assert invoked(await house.claim()) == (None, "inner", None)
+    assert invoked(await server.claim()) == (None, "inner", None)

@@ -28,7 +28,7 @@ def named(pattern: str, name: str, matches: bool) -> Case:
     return Case(f"{pattern} for {name}", None, {"event": pattern}, {"event": name}, matches)
 
 
-def told(about: str, value: str, came: Any, matches: bool) -> Case:
+def given(about: str, value: str, came: Any, matches: bool) -> Case:
     wait = {"event": "reply", "match": "data.ref", "match_value": value}
     return Case(about, {"ref": "its own"}, wait, {"event": "reply", "data": came}, matches)
 
@@ -69,10 +69,10 @@ CASES = [
     path("missing here, empty there", {}, "ref", {"ref": ""}, False),
     path("no data at all", None, "ref", {"ref": 7}, False),
     path("data that is no object", 7, "ref", 7, False),
-    told("the value that was told", "x", {"ref": "x"}, True),
-    told("not the run's own", "x", {"ref": "its own"}, False),
-    told("a number there", "7", {"ref": 7}, True),
-    told("missing there", "x", {}, False),
+    given("the value that was given", "x", {"ref": "x"}, True),
+    given("not the run's own", "x", {"ref": "its own"}, False),
+    given("a number there", "7", {"ref": 7}, True),
+    given("missing there", "x", {}, False),
     cel("data.total > 100", True, {"total": 101}),
     cel("data.total > 100", False, {"total": 100}),
     cel("data.missing > 100", False, {"total": 101}),
@@ -84,27 +84,27 @@ CASES = [
 
 
 @pytest.mark.parametrize("half", [0, 1], ids=["waiting first", "event first"])
-async def test_a_wait_is_for_these_events_and_no_others(house: Work, half: int):
+async def test_a_wait_is_for_these_events_and_no_others(server: Work, half: int):
     """Both ways of meeting: the event finds the wait, and the wait finds an event since its execution began."""
-    await house.a_function()
-    await house.a_worker()
+    await server.a_function()
+    await server.a_worker()
     wrong: list[str] = []
     for case in CASES:
-        (run_id,) = (await house.emit(data=case.own)).run_ids
-        job = await house.claim()
+        (run_id,) = (await server.emit(data=case.own)).run_ids
+        job = await server.claim()
         filter_ = dict(case.wait)
         wait = waits_for(job, filter_.pop("event"), **filter_)
         if half == 0:
-            await house.report(job, "yielded", yielded=wait)
-            await house.emit(**case.came)
+            await server.report(job, "yielded", yielded=wait)
+            await server.emit(**case.came)
         else:
-            await house.emit(**case.came)
-            await house.report(job, "yielded", yielded=wait)
-        woken = (await house.run(run_id)).status is RunStatus.PENDING
+            await server.emit(**case.came)
+            await server.report(job, "yielded", yielded=wait)
+        woken = (await server.run(run_id)).status is RunStatus.PENDING
         if woken is not case.matches:
             wrong.append(f"{case.about}: {'woken' if woken else 'not woken'}")
         if woken:
-            await house.report(await house.claim(), "completed")
+            await server.report(await server.claim(), "completed")
         else:
-            await house.call(runs.cancel, id=run_id)
+            await server.call(runs.cancel, id=run_id)
     assert wrong == []

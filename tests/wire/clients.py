@@ -108,8 +108,8 @@ class Http1(Answer):
         self.reader, self.writer = reader, writer
 
     async def post(self, path: str, headers: Mapping[str, str], body: bytes = b"", *, end: bool = True) -> None:
-        told = {"host": "x", "transfer-encoding": "chunked", **headers}
-        head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        all_headers = {"host": "localhost", "transfer-encoding": "chunked", **headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items())
         self.writer.write(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode())
         if body:
             self.send(body)
@@ -191,9 +191,9 @@ class Http2:
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes = b"", *, end: bool = True) -> "Http2Stream":
         number = self._wire.get_next_available_stream_id()
-        told = {":method": "POST", ":path": path, ":scheme": "http", ":authority": "x", **headers}
+        all_headers = {":method": "POST", ":path": path, ":scheme": "http", ":authority": "localhost", **headers}
         stream = self.streams[number] = Http2Stream(self, number)
-        self._wire.send_headers(number, list(told.items()), end_stream=end and not body)
+        self._wire.send_headers(number, list(all_headers.items()), end_stream=end and not body)
         if body:
             self.send(number, body, end=end)
         self.flush()

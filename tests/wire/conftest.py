@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.services import fresh_schema
+from tests.support.postgres import fresh_schema
 from tests.wire.server_process import Server, a_server
 
 ON_EITHER = [("h2corn", "sqlite"), ("granian", "sqlite"), ("h2corn", "postgres")]

@@ -1,6 +1,6 @@
 """Google's own protobuf, reading and writing beside ours, from the descriptors that the package ships.
 
-`TEST` describes one service more, for streams that no room has.
+`TEST` describes one service more, for streams that no feature has.
 """
 
 import base64
@@ -22,14 +22,16 @@ _TYPES = {
 
 
 def _test_files() -> descriptor_pb2.FileDescriptorSet:
-    """TestService/{Count, Echo, Drain, Once}: Asked -> Told; and Google's messages for error details."""
+    """TestService/{Count, Echo, Drain, Once}, from CountRequest to CountResponse, and Google's error details."""
     made = descriptor_pb2.FileDescriptorSet()
     test = made.file.add(name="test.proto", package="ironflow.v1", syntax="proto3")
-    _message(test, "Asked", ("to", "int32"), ("then", "string"), ("bytes_each", "int32"))
-    _message(test, "Told", ("number_value", "int64"), ("filling", "string"))
+    _message(test, "CountRequest", ("to", "int32"), ("then", "string"), ("bytes_each", "int32"))
+    _message(test, "CountResponse", ("number_value", "int64"), ("filling", "string"))
     service = test.service.add(name="TestService")
     for name, streams in (("Count", (False, True)), ("Echo", (True, True)), ("Drain", (True, True)), ("Once", ())):
-        method = service.method.add(name=name, input_type=".ironflow.v1.Asked", output_type=".ironflow.v1.Told")
+        method = service.method.add(
+            name=name, input_type=".ironflow.v1.CountRequest", output_type=".ironflow.v1.CountResponse"
+        )
         if streams:
             method.client_streaming, method.server_streaming = streams
     rpc = made.file.add(name="rpc.proto", package="google.rpc", syntax="proto3")
@@ -67,7 +69,7 @@ def kind(name: str) -> type[Message]:
     return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(full))
 
 
-def asked_and_told(rpc: str) -> tuple[type[Message], type[Message]]:
+def requests_and_responses(rpc: str) -> tuple[type[Message], type[Message]]:
     """rpc: `Service/Method`."""
     service, _, name = rpc.partition("/")
     method = _POOL.FindServiceByName(f"ironflow.v1.{service}").methods_by_name[name]
@@ -75,7 +77,7 @@ def asked_and_told(rpc: str) -> tuple[type[Message], type[Message]]:
 
 
 def plain(message: Message) -> Any:
-    """A message as plain data: snake_case, enums as numbers, zeros that cannot be told from unset left out."""
+    """A message as plain data: snake_case, enums as numbers, zeros of fields without presence omitted."""
     return json_format.MessageToDict(message, preserving_proto_field_name=True, use_integers_for_enums=True)
 
 
@@ -83,7 +85,7 @@ def made(of: type[Message], values: Any) -> Message:
     return json_format.ParseDict(values, of(), ignore_unknown_fields=True)
 
 
-def detail(told: dict[str, Any]) -> Message:
+def detail(entry: dict[str, Any]) -> Message:
     """One of the `details` of an error."""
-    text = told["value"]
-    return kind(told["type"]).FromString(base64.b64decode(text + "=" * (-len(text) % 4)))
+    text = entry["value"]
+    return kind(entry["type"]).FromString(base64.b64decode(text + "=" * (-len(text) % 4)))

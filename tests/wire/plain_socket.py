@@ -21,7 +21,7 @@ class PlainSocket:
         self.connection = connection
         self.others: list[dict[str, Any]] = []
 
-    async def say(self, **frame: Any) -> None:
+    async def send(self, **frame: Any) -> None:
         await self.connection.send(json.dumps(frame))
 
     async def next(self, within_s: float = WITHIN_S) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class PlainSocket:
         subscription: dict[str, Any] = {"pattern": pattern}
         if options:
             subscription["options"] = options
-        await self.say(type="subscribe", subscription=subscription)
+        await self.send(type="subscribe", subscription=subscription)
         while True:
             frame = await self._receive(WITHIN_S)
             if frame["type"] != "subscription_result":

@@ -1,6 +1,6 @@
-"""A streaming worker that knows the protocol and nothing of ours: binary messages in gzip frames, as some clients send.
+"""A streaming worker written from the protocol documents alone: binary messages in gzip frames, as some clients send.
 
-It speaks only what protocol/worker-stream.md describes. Its function is that of `plain_worker`: reserve, charge, a nap,
+It uses only what protocol/worker-stream.md describes. Its function is that of `plain_worker`: reserve, charge, a nap,
 ship.
 """
 
@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 
 from tests.wire.clients import PROTO, Http2, packed
-from tests.wire.oracle import asked_and_told, made, plain
+from tests.wire.oracle import made, plain, requests_and_responses
 from tests.wire.plain_worker import EVENT, FUNCTION, NAP_S, Yielded
 
 RPC = "WorkerService/Connect"
-WORKER_MESSAGE, ENGINE_MESSAGE = asked_and_told(RPC)
+WORKER_MESSAGE, ENGINE_MESSAGE = requests_and_responses(RPC)
 HEADERS = {
     "content-type": PROTO,
     "connect-protocol-version": "1",
@@ -43,10 +43,10 @@ class PlainStreamWorker:
         answer = await self._client.post("/ironflow.v1.IronflowService/RegisterFunction", json=function)
         answer.raise_for_status()
         self._stream = self._connection.post(f"/ironflow.v1.{RPC}", HEADERS, end=False)
-        card = {"worker_id": self._worker, "function_ids": [FUNCTION], "max_concurrent_jobs": 4}
-        self._says(register={**card, "version": {"sdk": "0.0.1", "runtime": "python-plain"}})
+        registration = {"worker_id": self._worker, "function_ids": [FUNCTION], "max_concurrent_jobs": 4}
+        self._send(register={**registration, "version": {"sdk": "0.0.1", "runtime": "python-plain"}})
         await self._stream.head()
-        registered = (await self._hears())["registered"]
+        registered = (await self._receive())["registered"]
         assert registered["worker_id"] == self._worker
         assert registered["heartbeat_interval_ms"] > 0
 
@@ -55,11 +55,11 @@ class PlainStreamWorker:
         ended = 0
         while ended < runs:
             if not self._jobs:
-                self._jobs.append((await self._hears())["job"])
+                self._jobs.append((await self._receive())["job"])
             ended += await self._execute(self._jobs.popleft())
 
     async def leave(self) -> None:
-        """Ends its side; the server ends the stream."""
+        """Ends the request; the server then ends the stream."""
         self._stream.end()
         assert [frame.error for frame in await self._stream.rest()] == [""]
 
@@ -67,10 +67,10 @@ class PlainStreamWorker:
         """Whether the run has ended with this execution."""
         self.executions.append(job["job_id"])
         fence = {name: job[name] for name in ("job_id", "execution_seq", "lease_token")}
-        self._says(job_ack={**fence, "run_id": job["run_id"]})
+        self._send(job_ack={**fence, "run_id": job["run_id"]})
         beat = {"worker_id": self._worker, "active_jobs": 1, "jobs": [{**fence, "run_id": job["run_id"]}]}
-        self._says(heartbeat=beat)
-        while "lease_refresh" not in (message := await self._hears()):
+        self._send(heartbeat=beat)
+        while "lease_refresh" not in (message := await self._receive()):
             self._jobs.append(message["job"])
         segments = message["lease_refresh"]["segments"]
         assert [(each["run_id"], each["state"]) for each in segments] == [(job["run_id"], REFRESHED)]
@@ -85,29 +85,29 @@ class PlainStreamWorker:
         except Yielded:
             return False
         output = {"reserved": reserved, "charged": charged, "shipped": shipped, "attempt": job["attempt"]}
-        self._says(job_completed={**fence, "output": output})
+        self._send(job_completed={**fence, "output": output})
         return True
 
     def _step(self, job: dict[str, Any], fence: dict[str, Any], memo: dict[str, Any], name: str, output: Any) -> Any:
         step_id = f"{job['run_id']}:{name}:0"
         if (known := memo.get(step_id)) is not None:
             return known["output_value"] if "output_value" in known else known.get("output")
-        self._says(step_started={**fence, "step_id": step_id, "name": name, "step_type": INVOKE})
+        self._send(step_started={**fence, "step_id": step_id, "name": name, "step_type": INVOKE})
         value = {"output": output} if isinstance(output, dict) else {"output_value": output}
-        self._says(step_completed={**fence, "step_id": step_id, **value, "duration_ms": 1})
+        self._send(step_completed={**fence, "step_id": step_id, **value, "duration_ms": 1})
         return output
 
     def _sleep(self, job: dict[str, Any], fence: dict[str, Any], memo: dict[str, Any]) -> None:
         step_id = f"{job['run_id']}:nap:0"
         if step_id not in memo:
             until = (datetime.now(UTC) + timedelta(seconds=NAP_S)).isoformat().replace("+00:00", "Z")
-            self._says(step_yielded={**fence, "step_id": step_id, "sleep": {"until": until}})
+            self._send(step_yielded={**fence, "step_id": step_id, "sleep": {"until": until}})
             raise Yielded
 
-    def _says(self, **frame: Any) -> None:
+    def _send(self, **frame: Any) -> None:
         self._stream.send(packed(made(WORKER_MESSAGE, frame).SerializeToString()))
 
-    async def _hears(self) -> dict[str, Any]:
+    async def _receive(self) -> dict[str, Any]:
         frame = await self._stream.frame()
         assert frame is not None
         assert not frame.flags & END, frame.json()

@@ -1,6 +1,6 @@
-"""A worker that knows the protocol and nothing of ours: `python -m tests.wire.plain_worker http://127.0.0.1:9123`.
+"""A worker written from the protocol documents alone: `python -m tests.wire.plain_worker http://127.0.0.1:9123`.
 
-It speaks only what protocol/worker-rest.md and protocol/rest.md describe, with httpx. Its one function, `plain/order`,
+It uses only what protocol/worker-rest.md and protocol/rest.md describe, with httpx. Its one function, `plain/order`,
 has three steps and a sleep: reserve, charge, a nap, ship.
 """
 
@@ -24,7 +24,7 @@ class Job:
     """One execution: the memo it was handed, the steps it made, and the fence that it echoes."""
 
     def __init__(self, assignment: dict[str, Any]) -> None:
-        self.told = assignment
+        self.assignment = assignment
         self.id: str = assignment["job_id"]
         self.run_id: str = assignment["run_id"]
         self.fence = {"execution_seq": assignment["execution_seq"], "lease_token": assignment["lease_token"]}
@@ -62,20 +62,20 @@ class Job:
 
     def fresh_steps(self) -> dict[str, Any]:
         """What was not reported yet, as the body of an update carries it."""
-        told = {"steps": self._steps, "step_offset": self._offset}
+        body = {"steps": self._steps, "step_offset": self._offset}
         self._offset += len(self._steps)
         self._steps = []
-        return told
+        return body
 
 
 def order(job: Job) -> Any:
     """The user's function. The count of its executions is part of what it answers."""
-    data = job.told["event"]["data"]
+    data = job.assignment["event"]["data"]
     reserved = job.step("reserve", {"sku": data["sku"], "in execution": job.fence["execution_seq"]})
     charged = job.step("charge", data["total"])
     job.sleep("nap", NAP_S)
     shipped = job.step("ship", {"in execution": job.fence["execution_seq"]})
-    return {"reserved": reserved, "charged": charged, "shipped": shipped, "attempt": job.told["attempt"]}
+    return {"reserved": reserved, "charged": charged, "shipped": shipped, "attempt": job.assignment["attempt"]}
 
 
 class PlainWorker:
@@ -88,10 +88,10 @@ class PlainWorker:
     async def register(self) -> None:
         function = {"id": FUNCTION, "name": FUNCTION, "triggers": [{"event": EVENT}], "retry": {"maxAttempts": 3}}
         path = "/ironflow.v1.IronflowService/RegisterFunction"
-        registered = await self._say("POST", path, {**function, "preferredMode": "EXECUTION_MODE_PULL"})
+        registered = await self._call("POST", path, {**function, "preferredMode": "EXECUTION_MODE_PULL"})
         assert registered["created"] in (True, False)
         version = {"sdk": "0.0.1", "runtime": "plain"}
-        await self._say(
+        await self._call(
             "POST", f"{self._at}/register", {"function_ids": [FUNCTION], "max_concurrent_jobs": 4, "version": version}
         )
 
@@ -113,18 +113,18 @@ class PlainWorker:
     async def _execute(self, job: Job) -> bool:
         """Whether the run has ended with this execution."""
         at = f"{self._at}/jobs/{job.id}"
-        await self._say("PUT", f"{at}/ack", {"run_id": job.run_id, **job.fence})
-        await self._say("POST", f"{self._at}/heartbeat", {"active_jobs": 1, "jobs": [{"job_id": job.id}]})
+        await self._call("PUT", f"{at}/ack", {"run_id": job.run_id, **job.fence})
+        await self._call("POST", f"{self._at}/heartbeat", {"active_jobs": 1, "jobs": [{"job_id": job.id}]})
         try:
             output = order(job)
         except Yielded:
-            await self._say("PUT", at, {"status": "progress", **job.fresh_steps(), **job.fence})
-            await self._say("PUT", at, {"status": "yielded", "yield": job.nap, **job.fence})
+            await self._call("PUT", at, {"status": "progress", **job.fresh_steps(), **job.fence})
+            await self._call("PUT", at, {"status": "yielded", "yield": job.nap, **job.fence})
             return False
-        await self._say("PUT", at, {"status": "completed", "output": output, **job.fresh_steps(), **job.fence})
+        await self._call("PUT", at, {"status": "completed", "output": output, **job.fresh_steps(), **job.fence})
         return True
 
-    async def _say(self, method: str, path: str, body: dict[str, Any]) -> Any:
+    async def _call(self, method: str, path: str, body: dict[str, Any]) -> Any:
         answer = await self._client.request(method, path, json=body)
         answer.raise_for_status()
         return answer.json()

@@ -1,6 +1,6 @@
 """A request for any operation, made from its message; and answers read back by their message, whichever wire sent them.
 
-A new operation is walked over every wire without a word here; a word in NAMED makes its request one that succeeds.
+A new operation is called over every transport without a change here; an entry in NAMED lets its request succeed.
 """
 
 import re
@@ -19,7 +19,7 @@ from ironflow.base.spelling import bare_type, camel
 
 @dataclass(frozen=True)
 class Scene:
-    """What is there when a request comes: ids by room, and values by `field` or `room.field`.
+    """What is there when a request comes: ids by feature, and values by `field` or `feature.field`.
 
     always: values of fields that are sent even where they could be left out. own: by operation, what only it is sent.
     """
@@ -33,34 +33,36 @@ class Scene:
 def sample(operation: Operation[Any, Any], scene: Scene) -> dict[str, Any]:
     """The required fields of the operation's request, and those in its paths, as plain data in snake_case."""
     in_path = {name for route in operation.rest for name in re.findall(r"\{(\w+)", route.path)}
-    return {**_fields(operation.request, operation.room, scene, in_path), **scene.own.get(operation.name, {})}
+    return {**_fields(operation.request, operation.feature, scene, in_path), **scene.own.get(operation.name, {})}
 
 
-def _fields(message: type[msgspec.Struct], room: str, scene: Scene, in_path: Set[str] = frozenset()) -> dict[str, Any]:
+def _fields(
+    message: type[msgspec.Struct], feature: str, scene: Scene, in_path: Set[str] = frozenset()
+) -> dict[str, Any]:
     hints = get_type_hints(message, include_extras=True)
     values: dict[str, Any] = {}
     for info in msgspec.structs.fields(message):
-        always = scene.always.get(f"{room}.{info.name}", scene.always.get(info.name))
+        always = scene.always.get(f"{feature}.{info.name}", scene.always.get(info.name))
         if always is not None:
             values[info.name] = always
         elif info.required or info.name in in_path:
-            values[info.name] = _value(info.name, hints[info.name], room, scene)
+            values[info.name] = _value(info.name, hints[info.name], feature, scene)
     return values
 
 
-def _value(name: str, hint: Any, room: str, scene: Scene) -> Any:
+def _value(name: str, hint: Any, feature: str, scene: Scene) -> Any:
     kind = bare_type(hint)
-    if name == "id" and room in scene.ids:
-        return scene.ids[room]
-    for known in (f"{room}.{name}", name):
+    if name == "id" and feature in scene.ids:
+        return scene.ids[feature]
+    for known in (f"{feature}.{name}", name):
         if known in scene.named:
             return scene.named[known]
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return _fields(kind, room, scene)
+        return _fields(kind, feature, scene)
     if isinstance(kind, type) and issubclass(kind, WireEnum):
         return next(iter(kind)).value
     if get_origin(kind) is list:
-        return [_value(name, get_args(kind)[0], room, scene)]
+        return [_value(name, get_args(kind)[0], feature, scene)]
     plain: dict[Any, Any] = {str: "x", int: 1, float: 1.5, bool: True, bytes: "eA==", datetime: "2026-01-01T00:00:00Z"}
     return plain.get(kind, {})
 
@@ -86,7 +88,7 @@ def by_rest(operation: Operation[Any, Any], route: Route, values: Mapping[str, A
     """Path, query and body as the operation declares them."""
     left = dict(values)
 
-    also = {other: name for name, said in fields_of(operation.request).items() for other in said.also}
+    also = {other: name for name, declared in fields_of(operation.request).items() for other in declared.also}
 
     def put(match: re.Match[str]) -> str:
         return quote(str(left.pop(match[1] if match[1] in left else also[match[1]])), safe="")
@@ -106,18 +108,18 @@ def by_rpc(name: str, values: Any) -> Sent:
     return Sent("POST", f"/ironflow.v1.{name}", msgspec.json.encode(values), {"content-type": "application/json"})
 
 
-def read_as(message: type[msgspec.Struct] | None, told: Any) -> Any:
-    """What both wires say, by field name: no spelling, no twin, no field of one wire alone, 64-bit texts as numbers."""
-    if message is None or told is None:
+def read_as(message: type[msgspec.Struct] | None, body: Any) -> Any:
+    """The fields that both wires have, by name: one spelling, no twins, 64-bit texts as numbers."""
+    if message is None or body is None:
         return {}
     hints = get_type_hints(message, include_extras=True)
     found: dict[str, Any] = {}
-    for name, said in fields_of(message).items():
-        if said.only is not None:
+    for name, declared in fields_of(message).items():
+        if declared.only is not None:
             continue
-        if name in told or camel(name) in told:
-            value = told[name] if name in told else told[camel(name)]
-            found[name] = int(value) if said.int64 else _read(hints[name], value)
+        if name in body or camel(name) in body:
+            value = body[name] if name in body else body[camel(name)]
+            found[name] = int(value) if declared.int64 else _read(hints[name], value)
     return found
 
 
@@ -132,19 +134,19 @@ def _read(hint: Any, value: Any) -> Any:
     return value
 
 
-def spelled(message: type[msgspec.Struct], told: Any) -> dict[str, set[str]]:
+def spelled(message: type[msgspec.Struct], body: Any) -> dict[str, set[str]]:
     """Every key that the answer has for a field of a message, by the field's name; nested messages included."""
     found: dict[str, set[str]] = {}
     hints = get_type_hints(message, include_extras=True)
     for name in message.__struct_fields__:
-        keys = {key for key in (name, camel(name)) if key in told}
+        keys = {key for key in (name, camel(name)) if key in body}
         if keys:
             found.setdefault(name, set()).update(keys)
         for key in keys:
             kind = bare_type(hints[name])
             inner = bare_type(get_args(kind)[0]) if get_origin(kind) is list else kind
             if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-                for each in told[key] if isinstance(told[key], list) else [told[key]]:
+                for each in body[key] if isinstance(body[key], list) else [body[key]]:
                     for field, spellings in spelled(inner, each).items():
                         found.setdefault(field, set()).update(spellings)
     return found

@@ -15,18 +15,18 @@ class Server:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        eventually(lambda: process.said.read_bytes().endswith(b"\n") or process.exit_code is not None)
+        eventually(lambda: process.output.read_bytes().endswith(b"\n") or process.exit_code is not None)
         assert process.exit_code is None, process.log.read_text()
-        self.address: str = msgspec.json.decode(process.said.read_bytes())["address"]
+        self.address: str = msgspec.json.decode(process.output.read_bytes())["address"]
 
     @property
     def host_and_port(self) -> tuple[str, int]:
         host, _, port = self.address.removeprefix("http://").partition(":")
         return host, int(port)
 
-    def stop(self) -> int:
-        """Asks it to end; its exit code."""
-        return self._process.stop()
+    def stop(self, within_s: float = 15.0) -> int:
+        """Asks it to end; its exit code. Raises subprocess.TimeoutExpired."""
+        return self._process.stop(within_s)
 
     @property
     def log(self) -> str:

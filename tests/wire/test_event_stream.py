@@ -110,7 +110,7 @@ async def test_a_bad_wish_is_answered_with_400_and_not_with_a_stream(
         assert (await client.post("/api/v1/subscribe", params=query)).status_code == 405
 
 
-async def test_a_stream_ends_soon_after_its_client_has_gone(server: Server):
+async def test_a_stream_ends_soon_after_its_client_disconnects(server: Server):
     async with asyncio.timeout(WITHIN_S):
         # Those of other tests are looked at once a second.
         await until_open(server, 0)

@@ -1,11 +1,12 @@
 """A program that knows only the protocol folds a projection, by polls and by a stream, on either HTTP server."""
 
+import asyncio
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.wire.plain_projection import NAME, PlainRunner, place_orders
+from tests.wire.plain_projection import NAME, MemoryRunner, PlainRunner, place_orders
 from tests.wire.server_process import a_server
 
 pytestmark = pytest.mark.processes
@@ -53,3 +54,22 @@ async def test_a_stream_begins_again_at_the_cursor_after_it_broke_off(tmp_path: 
 
             assert seen == ids[:3]
             assert {customer: await runner.state(customer) for customer in STATES} == STATES
+
+
+async def test_a_rebuild_is_right_also_with_a_runner_that_keeps_its_state_in_memory(tmp_path: Path):
+    with a_server(tmp_path) as server:
+        async with httpx.AsyncClient(base_url=server.address, timeout=30) as client:
+            runner = MemoryRunner(client)
+            await runner.start()
+            await place_orders(client, ORDERS[:3])
+            await runner.run_until_seq(3)
+            assert await runner.state("") == {"t": 3}
+
+            at_work = asyncio.ensure_future(runner.run_until_seq(4))
+            started = await client.post(f"/api/v1/projections/{NAME}/rebuild")
+            await place_orders(client, ORDERS[3:4])
+            await at_work
+
+            job = (await client.get(f"/api/v1/projections/{NAME}/rebuild")).json()
+            assert (started.status_code, job["status"]) == (200, "completed")
+            assert await runner.state("") == {"t": 4}

@@ -1,4 +1,4 @@
-"""What can go wrong on a socket: garbage, floods, slow and half-closed clients. The server refuses and lives on."""
+"""What can go wrong on a socket: garbage, floods, slow and half-closed clients. The server refuses and goes on."""
 
 import asyncio
 import contextlib
@@ -55,8 +55,8 @@ async def connected(server: Server) -> AsyncIterator[Wire]:
 
 
 def post(body: bytes, path: bytes = b"/api/v1/events", **headers: str) -> bytes:
-    told = {"host": "x", "content-type": "application/json", "content-length": str(len(body)), **headers}
-    lines = b"".join(f"{name.replace('_', '-')}: {value}\r\n".encode() for name, value in told.items())
+    all_headers = {"host": "localhost", "content-type": "application/json", "content-length": str(len(body)), **headers}
+    lines = b"".join(f"{name.replace('_', '-')}: {value}\r\n".encode() for name, value in all_headers.items())
     return b"POST " + path + b" HTTP/1.1\r\n" + lines + b"\r\n" + body
 
 
@@ -80,14 +80,14 @@ GARBAGE = [
     b"GET\r\n\r\n",
     b"GET /health HTTP/9.9\r\n\r\n",
     b"GET /health\r\n\r\n",
-    b"G\xffT /health HTTP/1.1\r\nhost: x\r\n\r\n",
-    b"GET /health HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n",
-    b"GET /health HTTP/1.1\r\nhost: x\r\nna\x00me: x\r\n\r\n",
-    b"POST /api/v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
-    b"POST /api/v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n",
-    b"POST /api/v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello!",
-    b"POST /api/v1/events HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n",
-    b"POST /api/v1/events HTTP/1.1\r\nhost: x\r\ntransfer-encoding: rubbish\r\n\r\n",
+    b"G\xffT /health HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    b"GET /health HTTP/1.1\r\nhost: localhost\r\nbad header\r\n\r\n",
+    b"GET /health HTTP/1.1\r\nhost: localhost\r\nna\x00me: x\r\n\r\n",
+    b"POST /api/v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: -5\r\n\r\n",
+    b"POST /api/v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: many\r\n\r\n",
+    b"POST /api/v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello!",
+    b"POST /api/v1/events HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n",
+    b"POST /api/v1/events HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: rubbish\r\n\r\n",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 200,
 ]
 
@@ -107,7 +107,7 @@ async def test_what_is_not_http_is_refused_or_cut_off(server: Server):
 async def test_a_path_that_is_not_utf8_is_refused(server: Server):
     for path in (b"/api/v1/runs/%FF", b"/api/v1/runs/%ED%A0%80", b"/api/v1/runs/\xff\xfe", b"/api/v1/runs?cursor=%FF"):
         async with connected(server) as wire:
-            await wire.send(b"GET " + path + b" HTTP/1.1\r\nhost: x\r\n\r\n")
+            await wire.send(b"GET " + path + b" HTTP/1.1\r\nhost: localhost\r\n\r\n")
             status, _ = await wire.answer()
             assert status == 0 or 400 <= status < 500, path
     await emit(server)
@@ -121,7 +121,7 @@ async def test_a_flood_of_headers_is_refused(server: Server):
     for flood in floods:
         async with connected(server) as wire:
             try:
-                await wire.send(b"GET /health HTTP/1.1\r\nhost: x\r\n" + flood + b"\r\n")
+                await wire.send(b"GET /health HTTP/1.1\r\nhost: localhost\r\n" + flood + b"\r\n")
             except ConnectionError:
                 continue
             status, _ = await wire.answer()
@@ -169,7 +169,7 @@ async def test_a_client_that_leaves_within_its_body_records_nothing(server: Serv
     await emit(server)
 
 
-async def test_a_slow_client_holds_nobody_up_and_is_heard_in_the_end(server: Server):
+async def test_a_slow_client_holds_up_no_other_and_is_answered_in_the_end(server: Server):
     before = await recorded(server)
     async with connected(server) as slow:
         whole = post(EVENT)
@@ -192,12 +192,14 @@ async def test_a_chunked_body_is_a_body(server: Server):
     chunks = b"".join(b"%x\r\n%s\r\n" % (1, EVENT[place : place + 1]) for place in range(len(EVENT))) + b"0\r\n\r\n"
     async with connected(server) as wire:
         await wire.send(
-            b"POST /api/v1/events HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + chunks + post(EVENT)
+            b"POST /api/v1/events HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+            + chunks
+            + post(EVENT)
         )
         assert [(await wire.answer())[0] for _ in range(2)] == [200, 200]
 
 
-async def test_hundreds_of_silent_connections_hold_nobody_up(server: Server):
+async def test_hundreds_of_silent_connections_hold_up_no_other(server: Server):
     host, port = server.host_and_port
     silent = [await asyncio.open_connection(host, port) for _ in range(300)]
     try:
@@ -216,7 +218,7 @@ async def test_a_poll_whose_client_left_takes_no_job_with_it(server: Server):
             body = {"function_ids": ["socket/poll"], "max_concurrent_jobs": 1}
             await client.post(f"/api/v1/workers/{worker}/register", json=body)
         async with connected(server) as wire:
-            await wire.send(b"GET /api/v1/workers/leaves/jobs?available=1&wait=20 HTTP/1.1\r\nhost: x\r\n\r\n")
+            await wire.send(b"GET /api/v1/workers/leaves/jobs?available=1&wait=20 HTTP/1.1\r\nhost: localhost\r\n\r\n")
             # The poll is there when a later request of another connection has been answered.
             await client.get("/api/v1/workers/stays/jobs?available=1")
         emitted = await client.post("/api/v1/events", json={"event": "socket.poll"})

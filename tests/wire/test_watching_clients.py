@@ -11,7 +11,7 @@ import pytest
 import ironflow
 from ironflow.base.errors import IronflowError
 from ironflow.features.kv.contract import BucketNotFound
-from ironflow.sdk.views import KeyChange
+from ironflow.sdk.client.views import KeyChange
 from tests.wire.server_process import Server, a_server
 
 pytestmark = pytest.mark.processes
@@ -113,7 +113,7 @@ async def test_the_end_of_the_bucket_is_the_end_of_the_watch(server: Server):
         bucket = await client.kv.create_bucket("ending")
         await bucket.put("a", b"1")
         async with aclosing(bucket.watch(initial=True)) as changes:
-            assert await anext(changes) == KeyChange(key="a", value=b"1", revision=1, operation="put")
+            assert await anext(changes) == KeyChange(bucket="ending", key="a", value=b"1", revision=1, operation="put")
             await client.kv.delete_bucket("ending")
             with pytest.raises(BucketNotFound):
                 await asyncio.wait_for(anext(changes), WITHIN_S)

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.processes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "subscriptions.md").read_text()
 WITHIN_S = 60
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +29,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
 
 
-def shown(server: Server, language: str, word: str) -> str:
-    """The block of the page with this word in it, said of the test's own server."""
-    (block,) = [each for each in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if word in each]
+def shown(server: Server, language: str, text: str) -> str:
+    """The code block of the page that contains `text`, with the address of the test's own server."""
+    (block,) = [each for each in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if text in each]
     return block.replace("localhost:9123", server.address.removeprefix("http://"))
 
 
 async def a_run(server: Server) -> str:
-    """Somebody starts a run meanwhile; its id."""
+    """Starts a run over REST; its id."""
     async with httpx.AsyncClient(base_url=server.address, timeout=WITHIN_S) as client:
         function = {"id": "charge", "triggers": [{"event": "order.placed"}]}
         (await client.post("/api/v1/functions", json=function)).raise_for_status()
@@ -46,8 +45,8 @@ async def a_run(server: Server) -> str:
 
 
 @asynccontextmanager
-async def running(*words: str, **streams: Any) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(*words, **streams)
+async def running(*command: str, **streams: Any) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(*command, **streams)
     try:
         yield process
     finally:
@@ -56,14 +55,14 @@ async def running(*words: str, **streams: Any) -> AsyncIterator[Process]:
         await process.communicate()
 
 
-async def until(process: Process, word: str, of: str = "stdout") -> str:
-    """The first line with this word in it."""
+async def until(process: Process, text: str, of: str = "stdout") -> str:
+    """The first line that contains `text`."""
     stream = getattr(process, of)
     async with asyncio.timeout(WITHIN_S):
         while line := await stream.readline():
-            if word in line.decode():
+            if text in line.decode():
                 return line.decode()
-    raise AssertionError(f"it ended without {word!r}")
+    raise AssertionError(f"it ended without {text!r}")
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
@@ -76,33 +75,38 @@ async def test_curl_shows_events_as_they_come(server: Server):
 
 
 async def test_a_stock_websocket_tool_shows_runs_live(server: Server):
-    said = " ".join(shown(server, "json", "system.run.>").split())
+    request = " ".join(shown(server, "json", "system.run.>").split())
     url = server.address.replace("http", "ws", 1) + "/ws"
     async with running(sys.executable, "-m", "websockets", url, stdin=PIPE, stdout=PIPE, stderr=DEVNULL) as tool:
         assert tool.stdin is not None
-        tool.stdin.write(f"{said}\n".encode())
+        tool.stdin.write(f"{request}\n".encode())
         await until(tool, "subscription_result")
         run_id = await a_run(server)
         await until(tool, f'"topic":"system.run.{run_id}.created"')
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-async def test_a_page_in_a_browser_shows_runs_live(server: Server, tmp_path: Path):
-    page = tmp_path / "page.html"
-    page.write_text(shown(server, "html", "EventSource"))
-    words = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
-    async with running(
-        str(CHROMIUM), *words, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri(), stdout=DEVNULL, stderr=PIPE
-    ) as browser:
-        line = await until(browser, "DevTools listening on ", of="stderr")
-        async with connect(line.split()[-1], max_size=None) as devtools, asyncio.timeout(WITHIN_S):
-            tab = Tab(devtools)
-            await tab.attach(page.as_uri())
-            while await tab.value("runs.readyState") != 1:  # noqa: ASYNC110 the browser does not say
-                await asyncio.sleep(0.05)
-            run_id = await a_run(server)
-            while f"system.run.{run_id}.created" not in await tab.value("document.body.innerText"):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+async def test_a_page_in_a_browser_shows_runs_live(server: Server, tmp_path: Path, chromium: str):
+    (tmp_path / "page.html").write_text(shown(server, "html", "EventSource"))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
+    options.append(f"--user-data-dir={tmp_path / 'profile'}")
+    files = ["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+    async with running(sys.executable, *files, stdout=PIPE, stderr=DEVNULL) as folder:
+        port = (await until(folder, "Serving HTTP on")).partition("port ")[2].split()[0]
+        page = f"http://127.0.0.1:{port}/page.html"
+        async with running(chromium, *options, page, stdout=DEVNULL, stderr=PIPE) as browser:
+            await shows_runs_live(server, browser, page)
+
+
+async def shows_runs_live(server: Server, browser: Process, page: str) -> None:
+    line = await until(browser, "DevTools listening on ", of="stderr")
+    async with connect(line.split()[-1], max_size=None) as devtools, asyncio.timeout(WITHIN_S):
+        tab = Tab(devtools)
+        await tab.attach(page)
+        while await tab.value("runs.readyState") != 1:  # noqa: ASYNC110 the browser has no event for it
+            await asyncio.sleep(0.05)
+        run_id = await a_run(server)
+        while f"system.run.{run_id}.created" not in await tab.value("document.body.innerText"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 class Tab:

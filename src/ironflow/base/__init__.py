@@ -1,1 +1,1 @@
-"""Words every floor uses: operations, errors, ids, time, durations, spelling. Imports nothing of ours above it."""
+"""What every layer uses: operations, errors, ids, time, durations, spelling. It imports no other layer."""

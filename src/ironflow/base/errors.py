@@ -1,7 +1,7 @@
 """One tree of errors for server, SDK and CLI.
 
-A class's docstring is its message, its family decides HTTP status and Connect code, `code` is the
-word programs test for. The SDK raises the same class that the server raised.
+A class's docstring is its message, its family decides HTTP status and Connect code, `code` is what
+programs test for. The SDK raises the same class that the server raised.
 Source: protocol/rest.md 1.4 and 1.5, protocol/connectrpc.md 3, protocol/errors-and-defaults.md 1.
 """
 
@@ -12,9 +12,12 @@ from typing import Any, ClassVar
 class IronflowError(Exception):
     """Something went wrong."""
 
-    code: ClassVar[str] = "UNKNOWN_ERROR"
+    # Of the class; what stands for a failure elsewhere, such as StepError, has the code of that failure.
+    code: str = "UNKNOWN_ERROR"
     connect: ClassVar[str] = "unknown"
     status: ClassVar[int] = 500
+    # REST answers have `code` in their field `error`, not the message: workers look for it there.
+    is_code_in_error: ClassVar[bool] = False
     retryable: bool = False
     retry_after_s: float | None = None
 
@@ -149,6 +152,12 @@ class Unavailable(IronflowError):
     code, connect, status, retryable = "UNAVAILABLE", "unavailable", 503, True
 
 
+class ServerStopping(Unavailable):
+    """The server is stopping; connect again in a moment."""
+
+    code = "SERVER_STOPPING"
+
+
 class DeadlineExceeded(IronflowError):
     """The deadline passed before the answer was ready."""
 
@@ -158,10 +167,22 @@ class DeadlineExceeded(IronflowError):
 # What happens in user code and in the SDK around it.
 
 
-class StepError(IronflowError):
-    """A step failed."""
+class FailureElsewhere(IronflowError):
+    """Something failed in other code."""
+
+    def __init__(self, message: str | None = None, *, code: str = "", error_class: str = "", **more: Any) -> None:
+        """code, details: of what failed, where it has any. error_class: the name of its class."""
+        super().__init__(message, **more)
+        if code:
+            self.code = code
+        self.error_class = error_class
+
+
+class StepError(FailureElsewhere):
+    """A step failed. exhausted: it has used up attempts of its own."""
 
     code, retryable = "STEP_FAILED", True
+    exhausted = False
 
     def __init__(self, message: str | None = None, *, step_id: str = "", step_name: str = "", **more: Any) -> None:
         super().__init__(message, **more)
@@ -181,19 +202,13 @@ class NonRetryableError(IronflowError):
     code = "NON_RETRYABLE"
 
 
-class RetryAfterError(IronflowError):
-    """Raise this to choose when the next attempt starts: `RetryAfterError("busy", after="30s")`."""
+class SecretInOutput(NonRetryableError):
+    """What a step or function returned contains a secret that the function was given, and would be recorded."""
 
-    code, retryable = "RETRY_AFTER", True
-
-    def __init__(self, message: str | None = None, *, after: Any = 0, **more: Any) -> None:
-        from ironflow.base.duration import duration_ms
-
-        self.retry_after_ms = duration_ms(after, number_unit="s")
-        super().__init__(message, retry_after_s=self.retry_after_ms / 1000, **more)
+    code = "SECRET_IN_OUTPUT"
 
 
-class InvokeError(IronflowError):
+class InvokeError(FailureElsewhere):
     """An invoked function failed."""
 
     code = "INVOKE_FAILED"
@@ -213,6 +228,24 @@ class InvokeError(IronflowError):
         self.cause = cause
 
 
+class InvokeTimeoutError(InvokeError):
+    """An invoked function did not end in time; it goes on by itself."""
+
+
+class WaitTimeoutError(IronflowError):
+    """No event came before a wait timed out."""
+
+    code = "WAIT_TIMEOUT"
+
+    def __init__(
+        self, message: str | None = None, *, step_id: str = "", step_name: str = "", event: str = "", **more: Any
+    ) -> None:
+        super().__init__(message, **more)
+        self.step_id = step_id
+        self.step_name = step_name
+        self.event = event
+
+
 class ValidationError(InvalidArgument):
     """A value does not have the shape that was declared for it."""
 
@@ -225,10 +258,10 @@ class SerializationError(IronflowError):
     code = "SERIALIZATION_ERROR"
 
 
-class RunFailedError(IronflowError):
-    """The run failed."""
+class RunEndedError(FailureElsewhere):
+    """The run ended without an output."""
 
-    code = "RUN_FAILED"
+    code = "RUN_ENDED"
 
     def __init__(self, message: str | None = None, *, run_id: str = "", error: Any = None, **more: Any) -> None:
         super().__init__(message, **more)
@@ -236,7 +269,13 @@ class RunFailedError(IronflowError):
         self.error = error
 
 
-class RunCancelledError(RunFailedError):
+class RunFailedError(RunEndedError):
+    """The run failed."""
+
+    code = "RUN_FAILED"
+
+
+class RunCancelledError(RunEndedError):
     """The run was cancelled."""
 
     code = "RUN_CANCELLED"

@@ -1,4 +1,4 @@
-"""What a field of a contract message says about itself besides its type: protobuf number, other names, wire manners.
+"""Annotations of the fields of contract messages: protobuf number, other names, differences between the wires.
 
     class TriggerRequest(Message):
         event: Annotated[str, field(1, also=("name",))]
@@ -17,12 +17,12 @@ Wire = Literal["rest", "rpc"]
 
 
 class Message(msgspec.Struct):
-    """Base of every request and response; subclasses say `kw_only=True`. Field names are snake_case."""
+    """Base of every request and response; subclasses set `kw_only=True`. Field names are snake_case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a transport needs to know of one field.
+    """How transports read and write one field.
 
     number: protobuf field number, None for fields that only REST has.
     also: other names accepted on input.
@@ -30,9 +30,10 @@ class Field:
     int64: sent as a string in Connect JSON.
     only: the one wire that sends the field, None for both.
     json_in_bytes: binary messages carry the JSON text as bytes; Connect JSON carries it as a text, not as base64.
-    json_text: a text that holds JSON; who sends the JSON itself means its text.
-    zero_is_said: a binary message without this number says 0, for protobuf does not write zeros, not the default.
-    read_later: JSON whose parts are read, and checked, by who takes it; it is not checked as a whole before.
+    json_text: a text that holds JSON; a client that sends a JSON value means its text.
+    absent_is_zero: in a binary message, absence means 0 instead of the default, as protobuf does not write zeros.
+    mask: a text of field names with commas; `{"paths": [...]}` means the same.
+    read_later: JSON that the service reads and checks part by part; the transport does not check it.
     """
 
     number: int | None = None
@@ -42,8 +43,9 @@ class Field:
     only: Wire | None = None
     json_in_bytes: bool = False
     json_text: bool = False
-    zero_is_said: bool = False
+    absent_is_zero: bool = False
     read_later: bool = False
+    mask: bool = False
 
 
 def field(
@@ -55,27 +57,28 @@ def field(
     only: Wire | None = None,
     json_in_bytes: bool = False,
     json_text: bool = False,
-    zero_is_said: bool = False,
+    absent_is_zero: bool = False,
     read_later: bool = False,
+    mask: bool = False,
     **limits: Any,
 ) -> msgspec.Meta:
     """Annotates a message field; `limits` are msgspec's own (ge, max_length, pattern, ...)."""
-    said = Field(number, also, twin, int64, only, json_in_bytes, json_text, zero_is_said, read_later)
-    return msgspec.Meta(extra={"wire": said}, **limits)
+    declared = Field(number, also, twin, int64, only, json_in_bytes, json_text, absent_is_zero, read_later, mask)
+    return msgspec.Meta(extra={"wire": declared}, **limits)
 
 
 def fields_of(message: type[msgspec.Struct]) -> dict[str, Field]:
-    """Every field of `message` by attribute name, with what its annotation says (or nothing said)."""
+    """Every field of `message` by attribute name, with its annotation, or an empty one."""
     found: dict[str, Field] = {}
     for name, hint in get_type_hints(message, include_extras=True).items():
         if name not in message.__struct_fields__:
             continue
-        found[name] = _said(hint) or Field()
+        found[name] = _annotation(hint) or Field()
     return found
 
 
-def _said(hint: Any) -> Field | None:
-    # `Annotated[X, field(...)] | None` says it inside the union.
+def _annotation(hint: Any) -> Field | None:
+    # `Annotated[X, field(...)] | None` has it inside the union.
     inside = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
     for each in (hint, *inside):
         for meta in getattr(each, "__metadata__", ()):
@@ -85,7 +88,7 @@ def _said(hint: Any) -> Field | None:
 
 
 class WireEnum(StrEnum):
-    """An enum whose values are the short lower-case words; subclasses say prefix, numbers and how JSON sends them.
+    """An enum whose values are short lower-case names; subclasses define prefix, numbers and the form in JSON.
 
     Every form is accepted on input: `completed`, `COMPLETED`, `RUN_STATUS_COMPLETED`, or the number.
     Source: protocol/connectrpc.md 4.
@@ -103,12 +106,12 @@ class WireEnum(StrEnum):
 
     @property
     def sent(self) -> str:
-        """The word sent in JSON: the protobuf name unless the enum says otherwise."""
+        """The form sent in JSON: the protobuf name unless the enum overrides it."""
         return self.prefix() + self.value.upper()
 
     @classmethod
     def accept(cls, given: Any) -> Self | None:
-        """The member meant by `given`; None for unset forms (empty text, 0, `..._UNSPECIFIED`). Raises ValueError."""
+        """The member that `given` names; None for unset forms (empty text, 0, `..._UNSPECIFIED`). Raises ValueError."""
         if given in (None, "", 0):
             return None
         if isinstance(given, int) and not isinstance(given, bool):
@@ -116,5 +119,5 @@ class WireEnum(StrEnum):
                 if number == given:
                     return cls(value)
             raise ValueError(f"{given} is no number of {cls.__name__}")
-        word = str(given).removeprefix(cls.prefix()).lower()
-        return None if word == "unspecified" else cls(word)
+        value = str(given).removeprefix(cls.prefix()).lower()
+        return None if value == "unspecified" else cls(value)

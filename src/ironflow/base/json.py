@@ -1,4 +1,4 @@
-"""JSON as this program treats it: users' payloads are kept byte for byte, never decoded and written again.
+"""JSON payloads: those of users are kept byte for byte, never decoded and encoded again.
 
 A payload is `Json` (msgspec.Raw): integers of any size, key order and spelling survive as sent.
 """
@@ -21,6 +21,11 @@ _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
+# An escaped backslash, a whole pair, or a half of one.
+_SURROGATES = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -41,9 +46,19 @@ def read_json(text: bytes | str | msgspec.Raw) -> Any:
     try:
         return _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-        raise InvalidJson(str(fault)) from None
+        raise InvalidJson(json_fault(text, fault)) from None
     except RecursionError:
         raise InvalidJson(f"the JSON is nested deeper than {DEPTH_MAX} levels") from None
+
+
+def json_fault(text: bytes | str | msgspec.Raw, fault: Exception) -> str:
+    """What is wrong with a text that is no JSON. The library calls half a surrogate pair truncated."""
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+    for match in _SURROGATES.finditer(raw):
+        if match["lone"] is not None:
+            at = match.start("lone")
+            return f"{match['lone'].decode()} at byte {at} is half of a surrogate pair; a character has both halves"
+    return str(fault)
 
 
 def write_json(value: Any) -> bytes:
@@ -68,7 +83,7 @@ def to_json(text: str | None) -> Json | None:
 
 
 def check_payload(payload: Json, what: str, bytes_max: int | None = None) -> Json:
-    """`payload` if it is sound JSON of bearable depth and size.
+    """`payload` if it is valid JSON within the limits of depth and size.
 
     Raises InvalidJson or PayloadTooLarge naming `what`.
     """
@@ -80,12 +95,12 @@ def check_payload(payload: Json, what: str, bytes_max: int | None = None) -> Jso
     try:
         _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-        raise InvalidJson(f"{what}: {fault}") from None
+        raise InvalidJson(f"{what}: {json_fault(text, fault)}") from None
     return payload
 
 
 def check_size(payload: Json, what: str, bytes_max: int) -> None:
-    """Of a payload that was checked where it was read. Raises PayloadTooLarge naming `what`."""
+    """Checks only the size of a payload whose JSON is already checked. Raises PayloadTooLarge naming `what`."""
     size = len(bytes(payload))
     if size > bytes_max:
         raise PayloadTooLarge(

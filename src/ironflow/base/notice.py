@@ -1,9 +1,10 @@
-"""What a room tells of itself while it works: a run went on, a function was registered. Kept nowhere, in no log.
+"""In-process notices of a feature: a run went on, a function was registered. They are not stored.
 
-    tx.tell(Notice(environment, ("config", name, "updated"), write_json_text({...}), now))
+    tx.publish_local(Notice(environment, ("config", name, "updated"), write_json_text({...}), now))
 
-Heard after the commit by whoever shows the system's events (`system.config.<name>.updated`), in this process. What a
-room tells often it tells as a `Notices` of its own, which costs next to nothing until somebody listens.
+Delivered after the commit to the listeners of this process, which publish them as system events
+(`system.config.<name>.updated`).
+A feature that publishes often does so as a `Notices` of its own, which costs next to nothing without listeners.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from ironflow.base.time import Millis
 
 
 class Notice(NamedTuple):
-    """One thing that happened. parts: the words after `system.`; an id is one word. data: JSON text."""
+    """One thing that happened. parts: the tokens of the topic after `system.`; an id is one token. data: JSON text."""
 
     environment: str
     parts: tuple[str, ...]
@@ -33,8 +34,10 @@ class Notice(NamedTuple):
 
 
 class Notices(Protocol):
-    """Things that happened, written out when somebody wants to know. weight: about how many; size_bytes: what they keep
-    in memory, about."""
+    """Notices that are built only when a listener reads them.
+
+    weight: their number, roughly. size_bytes: the memory that they occupy until then, roughly.
+    """
 
     @property
     def weight(self) -> int: ...

@@ -1,4 +1,4 @@
-"""Dotted paths into event data: `orderId`, `data.order.id`, `event.data.customerId`, `$.data.x` mean the same places.
+"""Dotted paths into event data: `orderId`, `data.order.id`, `event.data.customerId`, `$.data.x` mean the same values.
 
 Source: protocol/step-semantics.md 5. Compiled once for each path; a number token indexes a list.
 """
@@ -32,12 +32,12 @@ def compiled_path(path: str) -> Callable[[Any], Any]:
 
 
 def _index(token: str) -> int | None:
-    # More digits than this count no list of ours.
+    # No list has an index of more digits.
     return int(token) if token.isascii() and token.isdigit() and len(token) < 10 else None
 
 
 def key_text(value: Any) -> str:
-    """A value found at a path as comparable text: scalars as people write them, MISSING and null as nothing."""
+    """A value found at a path as comparable text: scalars without quotes, empty for MISSING and null."""
     if value is MISSING or value is None:
         return ""
     if isinstance(value, str):
@@ -47,5 +47,5 @@ def key_text(value: Any) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A value as things are found by it: empty for MISSING, which nothing matches, else `=` and its text."""
+    """A value as a lookup key: empty for MISSING, which nothing matches, else `=` and its text."""
     return "" if value is MISSING else f"={key_text(value)}"

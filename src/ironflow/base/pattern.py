@@ -11,7 +11,7 @@ from ironflow.base.errors import InvalidArgument
 
 
 class InvalidPattern(InvalidArgument):
-    """A pattern is dot-separated words; `*` stands for one of them, `>` for all that follow and only at the end."""
+    """A pattern is dot-separated tokens; `*` matches one token, `>` at the end matches all that follow."""
 
     code = "INVALID_PATTERN"
 
@@ -25,14 +25,14 @@ def compiled(pattern: str) -> re.Pattern[str]:
     """A regular expression to use with `fullmatch`. Raises InvalidPattern."""
     if not pattern:
         raise InvalidPattern("The pattern is empty. Write `>` for everything.")
-    tokens = pattern.split(".")
-    # What stands between the stars that mean any text.
+    tokens = without_repeated_rest(pattern).split(".")
+    # The literal text between the stars that match any text.
     pieces = [""]
-    for place, token in enumerate(tokens):
-        if place:
+    for index, token in enumerate(tokens):
+        if index:
             pieces[-1] += r"\."
         if token == ">":
-            if place != len(tokens) - 1:
+            if index != len(tokens) - 1:
                 raise InvalidPattern(f"In {pattern!r} the `>` is not at the end.")
             pieces[-1] += ".+"
         elif token == "*":
@@ -43,16 +43,23 @@ def compiled(pattern: str) -> re.Pattern[str]:
             pieces += map(re.escape, more)
     start, *middle = pieces
     end = ".*" + middle.pop() if middle else ""
-    # The first place where a piece fits leaves the most for the rest, so it is never tried elsewhere: a hostile
-    # pattern of many stars takes no longer than its length times the name's.
+    # The first match of a piece leaves the most for the rest, so no other is tried (atomic groups): a hostile pattern
+    # of many stars takes at most its length times that of the name.
     return re.compile(start + "".join(f"(?>.*?{piece})" for piece in middle) + end, re.DOTALL)
 
 
+def without_repeated_rest(pattern: str) -> str:
+    """The pattern with one `.>` at its end, where clients send several."""
+    while pattern.endswith(".>.>"):
+        pattern = pattern[:-2]
+    return pattern
+
+
 def matches(pattern: str, name: str) -> bool:
-    """Whether `name` is meant by `pattern`; a pattern without wildcards means just itself."""
+    """Whether `pattern` matches `name`; a pattern without wildcards matches only itself."""
     return name == pattern or (is_pattern(pattern) and compiled(pattern).fullmatch(name) is not None)
 
 
 def literal_prefix(pattern: str) -> str:
-    """What every matching name begins with: the text before the first wildcard token."""
+    """The prefix of every matching name: the text before the first wildcard."""
     return re.split(r"[*>]", pattern, maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""Whose pattern an event fits: a tree of pattern words, so that a thousand other patterns cost nothing."""
+"""Finds the targets whose pattern matches a name, by a tree of tokens: patterns that do not match cost nothing."""
 
 from collections.abc import Iterator
 from typing import Generic, TypeVar
@@ -9,42 +9,45 @@ T = TypeVar("T")
 
 
 class _Node(Generic[T]):
-    __slots__ = ("here", "one", "rest", "words")
+    __slots__ = ("any", "children", "here", "rest")
 
     def __init__(self) -> None:
-        self.words: dict[str, _Node[T]] = {}
-        # `*`, one word.
-        self.one: _Node[T] | None = None
-        # What ends here, and what ends here with `>`.
+        self.children: dict[str, _Node[T]] = {}
+        # `*`, one token.
+        self.any: _Node[T] | None = None
+        # Targets of patterns that end here, and of those that end here with `>`.
         self.here: dict[T, None] = {}
         self.rest: dict[T, None] = {}
 
     def is_empty(self) -> bool:
-        return not (self.words or self.one or self.here or self.rest)
+        return not (self.children or self.any or self.here or self.rest)
 
 
 class PatternIndex(Generic[T]):
-    """Targets by pattern. An event's parts are its words; a part with dots in it, such as an id, is one word."""
+    """Targets by pattern.
+
+    A name is given as its parts. A part with dots in it, such as an id, counts as one token: `*` matches it whole.
+    """
 
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
-        # Patterns such as `order*`, whose star is part of a word: tried one after the other.
+        # Patterns such as `order*`, whose star is part of a token: tried one after the other.
         self._odd: dict[str, dict[T, None]] = {}
 
     def add(self, pattern: str, target: T) -> None:
         if _is_odd(pattern):
             self._odd.setdefault(pattern, {})[target] = None
             return
-        node, words = self._root, pattern.split(".")
-        for word in words:
-            if word == ">":
+        node, tokens = self._root, pattern.split(".")
+        for token in tokens:
+            if token == ">":
                 node.rest[target] = None
                 return
-            if word == "*":
-                node.one = node.one or _Node()
-                node = node.one
+            if token == "*":
+                node.any = node.any or _Node()
+                node = node.any
             else:
-                node = node.words.setdefault(word, _Node())
+                node = node.children.setdefault(token, _Node())
         node.here[target] = None
 
     def remove(self, pattern: str, target: T) -> None:
@@ -55,23 +58,23 @@ class PatternIndex(Generic[T]):
             return
         path: list[tuple[_Node[T], str]] = []
         node = self._root
-        words = pattern.split(".")
-        for word in words:
-            if word == ">":
+        tokens = pattern.split(".")
+        for token in tokens:
+            if token == ">":
                 break
-            path.append((node, word))
-            following = node.one if word == "*" else node.words[word]
+            path.append((node, token))
+            following = node.any if token == "*" else node.children[token]
             assert following is not None
             node = following
-        (node.rest if words[-1] == ">" else node.here).pop(target)
-        for parent, word in reversed(path):
-            child = parent.one if word == "*" else parent.words[word]
+        (node.rest if tokens[-1] == ">" else node.here).pop(target)
+        for parent, token in reversed(path):
+            child = parent.any if token == "*" else parent.children[token]
             if child is None or not child.is_empty():
                 return
-            if word == "*":
-                parent.one = None
+            if token == "*":
+                parent.any = None
             else:
-                del parent.words[word]
+                del parent.children[token]
 
     def find(self, parts: tuple[str, ...]) -> list[T]:
         """The targets whose pattern fits, each once."""
@@ -93,16 +96,16 @@ class PatternIndex(Generic[T]):
         if node.rest:
             yield node.rest
         part = parts[at]
-        if node.one is not None and part:
-            yield from self._walk(node.one, parts, at + 1)
+        if node.any is not None and part:
+            yield from self._walk(node.any, parts, at + 1)
         following: _Node[T] | None = node
-        for word in part.split("."):
-            # A pattern names a part with dots word by word.
-            following = following.words.get(word)
+        for token in part.split("."):
+            # Literal tokens match a part with dots token by token.
+            following = following.children.get(token)
             if following is None:
                 return
         yield from self._walk(following, parts, at + 1)
 
 
 def _is_odd(pattern: str) -> bool:
-    return any("*" in word and word != "*" for word in pattern.split("."))
+    return any("*" in token and token != "*" for token in pattern.split("."))

@@ -1,4 +1,4 @@
-"""A socket: a conversation over a WebSocket, declared by a room and carried by a transport.
+"""A socket: a WebSocket whose messages a feature defines and a transport carries.
 
     WATCH = SocketRoute("kv.watch", "/api/v1/kv/buckets/{bucket}/watch", scope="kv:read", doc="Changes of a bucket.")
 
@@ -8,8 +8,8 @@
         async for change in ...:
             await socket.send(frame)                                           # waits while the client does not read
 
-A room names its sockets in `sockets() -> dict[SocketRoute, SocketHandler]` and `server/house.py` binds them. One task
-receives and one sends; `socket.until_gone()` is for a handler that only sends, beside its sender.
+A feature names its sockets in `sockets() -> dict[SocketRoute, SocketHandler]`; `server/composition.py` binds them.
+One task receives and one sends; `socket.until_closed()` is for a handler that only sends, beside its sender.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,27 +26,31 @@ REFUSED = 1008
 TOO_BIG = 1009
 FAILED = 1011
 RESTARTING = 1012
+# The HTTP server pings each socket so often, and closes one whose pong takes longer than that.
+PING_EVERY_S = 20.0
+PONG_WITHIN_S = 20.0
 
 
-class SocketGone(Canceled):
-    """The other end of the socket has gone."""
+class SocketClosed(Canceled):
+    """The client has disconnected."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SocketRoute:
-    """A path that is spoken to over a WebSocket; `{name}` and `{name...}` as in REST paths.
+    """A path that serves WebSockets; `{name}` and `{name...}` as in REST paths.
 
-    scope: the permission it needs, as of an operation.
+    scope, asks: the permissions it needs, as of an operation.
     """
 
     name: str
     path: str
     scope: str
     doc: str
+    asks: tuple[str, ...] = ()
 
 
 class Socket(Protocol):
-    """One conversation. values: names of the path and of the query, decoded. Until `accept` it can be refused."""
+    """One WebSocket. values: names of the path and of the query, decoded. Until `accept` it can be refused."""
 
     call: Call
     values: Mapping[str, str]
@@ -56,21 +60,21 @@ class Socket(Protocol):
         ...
 
     async def receive(self) -> str | bytes:
-        """The next message of the client. Raises SocketGone."""
+        """The next message of the client. Raises SocketClosed."""
         ...
 
     def send(self, text: str) -> Awaitable[None]:
-        """One text message; waits while the client does not read. Raises SocketGone."""
+        """One text message; waits while the client does not read. Raises SocketClosed."""
         ...
 
-    async def until_gone(self) -> None:
-        """Reads and forgets what the client says; returns when it has gone."""
+    async def until_closed(self) -> None:
+        """Reads and discards the client's messages; returns when it has disconnected."""
         ...
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
-        """Says goodbye; nothing can be sent afterwards."""
+        """Closes the socket; nothing can be sent afterwards."""
         ...
 
 
-# Returns when the conversation is over; the transport closes what the handler has not closed.
+# Returns when the socket has ended; the transport closes what the handler has not closed.
 SocketHandler = Callable[[Socket], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""Between wire and message: both key spellings in, the right one out.
+"""Reads messages with either key spelling, and writes them with the one of the wire.
 
 A reader is compiled once for each message. It decodes a body into raw slices by key, finds each field under any of
 its spellings and decodes only that slice, so users' payloads are never touched.
@@ -6,22 +6,24 @@ Source: protocol/connectrpc.md 2, protocol/rest.md 1.3.
 """
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from operator import attrgetter
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from ironflow.base.duration import duration_ms
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.fields import Field, WireEnum, fields_of
-from ironflow.base.json import NULL, InvalidJson, check_payload
+from ironflow.base.json import NULL, InvalidJson, check_payload, json_fault
 from ironflow.base.operation import Spelling, Twins
 from ironflow.base.time import parse_datetime
 
 Raw = msgspec.Raw
 _slices = msgspec.json.Decoder(dict[str, Raw]).decode
+_encode = msgspec.json.Encoder().encode
 _items = msgspec.json.Decoder(list[Raw]).decode
 _anything = msgspec.json.Decoder().decode
 _decode_str = msgspec.json.Decoder(str).decode
@@ -30,7 +32,7 @@ _NO_NULL = "a text cannot hold the character U+0000"
 
 def camel(name: str) -> str:
     head, *rest = name.split("_")
-    return head + "".join(word[:1].upper() + word[1:] for word in rest)
+    return head + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
 class BadField(InvalidArgument):
@@ -52,10 +54,10 @@ class Reader:
         self._names: dict[str, str] = {}
         self._read: dict[str, Read] = {}
         self._from_text: dict[str, FromText] = {}
-        for name, said in fields_of(message).items():
-            for spelled in _spellings(name, said):
+        for name, declared in fields_of(message).items():
+            for spelled in _spellings(name, declared):
                 self._names[spelled] = name
-            self._read[name] = _json_text if said.json_text else _unread if said.read_later else _reading(hints[name])
+            self._read[name] = _reader_of(hints[name], declared)
             self._from_text[name] = _reading_text(hints[name])
         # Only a payload that is always there may be null; elsewhere null means unset.
         self._nullable = {name for name, read in self._read.items() if read is _payload and not _optional(hints[name])}
@@ -78,8 +80,10 @@ class Reader:
                 continue
             try:
                 value = read[name](text)
-            except (msgspec.MsgspecError, ValueError, UnicodeDecodeError, RecursionError) as fault:
+            except msgspec.ValidationError as fault:
                 raise BadField(f"field {key!r}: {fault}") from None
+            except (msgspec.MsgspecError, ValueError, UnicodeDecodeError, RecursionError) as fault:
+                raise BadField(f"field {key!r}: {json_fault(text, fault)}") from None
             # An enum's unset forms mean what leaving the field out means.
             if value is not None:
                 values[name] = value
@@ -101,10 +105,13 @@ class Reader:
 
     def build(self, values: dict[str, Any]) -> msgspec.Struct:
         """The message. Raises BadField naming a required field that is missing."""
-        for name in self._required:
-            if name not in values:
-                raise BadField(f"field {name!r} is missing from the request")
-        return self.message(**values)
+        try:
+            return self.message(**values)
+        except TypeError:
+            for name in self._required:
+                if name not in values:
+                    raise BadField(f"field {name!r} is missing from the request") from None
+            raise
 
     def read(self, body: bytes | Raw) -> Any:
         return self.build(self.fields_from(body))
@@ -128,14 +135,14 @@ def slices_of(body: bytes | Raw) -> dict[str, Raw]:
     except msgspec.ValidationError as fault:
         raise InvalidJson(f"the body is not a JSON object of fields: {fault}") from None
     except msgspec.DecodeError as fault:
-        raise InvalidJson(f"the body is not valid JSON: {fault}") from None
+        raise InvalidJson(f"the body is not valid JSON: {json_fault(body, fault)}") from None
     except RecursionError:
         raise InvalidJson("the body is nested too deeply") from None
 
 
-def _spellings(name: str, said: Field) -> list[str]:
-    names = [name, camel(name), *said.also]
-    if said.twin is not None:
+def _spellings(name: str, declared: Field) -> list[str]:
+    names = [name, camel(name), *declared.also]
+    if declared.twin is not None:
         names += [f"{name}_value", camel(f"{name}_value")]
     return names
 
@@ -164,7 +171,7 @@ def bare_type(hint: Any) -> Any:
 
 
 def _payload(text: Raw) -> Raw:
-    # The copy frees the request body, of which `text` is only a slice.
+    # `text` is a slice of the request body; the copy lets the body be freed.
     return check_payload(Raw(bytes(text)), "the payload")
 
 
@@ -176,6 +183,30 @@ def _json_text(text: Raw) -> str:
     """A text that holds JSON, or the JSON itself as its text."""
     whole = bytes(text)
     return _keepable(_decode_str(whole) if whole.startswith(b'"') else bytes(_payload(text)).decode())
+
+
+def _mask(text: Raw) -> str:
+    """Field names with commas between. Raises ValueError."""
+    found = _anything(text)
+    paths: object = None
+    if isinstance(found, dict):
+        paths = cast("dict[str, object]", found).get("paths")
+    elif isinstance(found, str):
+        paths = found.split(",")
+    if not isinstance(paths, list):
+        raise ValueError('neither a text of field names nor {"paths": [...]}')
+    names = [path for path in cast("list[object]", paths) if isinstance(path, str)]
+    if len(names) != len(cast("list[object]", paths)):
+        raise ValueError("a path of a field mask is a text")
+    return _keepable(",".join(names))
+
+
+def _reader_of(hint: Any, declared: Field) -> Read:
+    if declared.mask:
+        return _mask
+    if declared.json_text:
+        return _json_text
+    return _unread if declared.read_later else _reading(hint)
 
 
 def _text(text: Raw) -> str:
@@ -218,7 +249,7 @@ def _moment(text: str) -> datetime:
     try:
         return parse_datetime(text)
     except InvalidArgument as fault:
-        # As any other value of the wrong kind, so that the field is named.
+        # A ValueError, so that the caller adds the name of the field.
         raise ValueError(fault.message) from None
 
 
@@ -249,6 +280,12 @@ def _keepable(value: Any) -> Any:
     return value
 
 
+def _plain_text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError(_NO_NULL)
+    return text
+
+
 def _reading_text(hint: Any) -> FromText:
     """Reads a field of this type from a path segment, query parameter or header."""
     kind = bare_type(hint)
@@ -263,6 +300,8 @@ def _reading_text(hint: Any) -> FromText:
     if get_origin(kind) is list:
         read = _reading_text(get_args(kind)[0])
         return lambda text: [value for each in text.split(",") if each and (value := read(each)) is not None]
+    if hint is str:
+        return _plain_text
     if kind in (str, int):
         return lambda text: _keepable(msgspec.convert(text, hint, strict=False))
     return lambda text: msgspec.convert(text, hint, strict=False)
@@ -272,24 +311,30 @@ Write = Callable[[Any], Any]
 
 
 class Writer:
-    """Turns one kind of message into a dict with the keys and manners of one wire."""
+    """Turns one kind of message into a dict with the keys and value forms of one wire."""
 
     def __init__(self, message: type[msgspec.Struct], spelling: Spelling, rpc: bool, twins: Twins) -> None:
         hints = get_type_hints(message, include_extras=True)
         self._twins_alone = twins == "value"
         self._plan: list[tuple[str, tuple[str, ...], Write | None, bool]] = []
-        for name, said in fields_of(message).items():
-            if said.only is not None and (said.only == "rpc") is not rpc:
+        for name, declared in fields_of(message).items():
+            if declared.only is not None and (declared.only == "rpc") is not rpc:
                 continue
             keys = tuple({"snake": [name], "camel": [camel(name)], "both": [name, camel(name)]}[spelling])
-            write = _writing(hints[name], spelling, rpc, twins, said)
-            self._plan.append((name, tuple(dict.fromkeys(keys)), write, rpc and said.twin is not None))
+            write = _writing(hints[name], spelling, rpc, twins, declared)
+            self._plan.append((name, tuple(dict.fromkeys(keys)), write, rpc and declared.twin is not None))
+        # All values at once: most are None, and take no further step.
+        self._values = _values_of([name for name, *_ in self._plan])
+        is_plain = all(len(keys) == 1 and write is None and not twin for _, keys, write, twin in self._plan)
+        self._keys = [keys[0] for _, keys, *_ in self._plan] if is_plain else None
 
     def write(self, message: msgspec.Struct) -> dict[str, Any]:
         """A dict ready for JSON. Fields that are None are left out."""
+        values = self._values(message)
+        if self._keys is not None:
+            return {key: value for key, value in zip(self._keys, values, strict=True) if value is not None}
         out: dict[str, Any] = {}
-        for name, keys, write, twin in self._plan:
-            value = getattr(message, name)
+        for value, (_, keys, write, twin) in zip(values, self._plan, strict=True):
             if value is None:
                 continue
             if write is not None:
@@ -305,6 +350,13 @@ class Writer:
         return out
 
 
+def _values_of(names: Sequence[str]) -> Callable[[msgspec.Struct], tuple[Any, ...]]:
+    """A function that gives these fields of a message."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda message: tuple(getattr(message, name) for name in names)
+
+
 @cache
 def writer(
     message: type[msgspec.Struct], spelling: Spelling = "snake", rpc: bool = False, twins: Twins = "both"
@@ -312,9 +364,9 @@ def writer(
     return Writer(message, spelling, rpc, twins)
 
 
-def _writing(hint: Any, spelling: Spelling, rpc: bool, twins: Twins, said: Field) -> Write | None:
+def _writing(hint: Any, spelling: Spelling, rpc: bool, twins: Twins, declared: Field) -> Write | None:
     kind = bare_type(hint)
-    if said.int64 and rpc:
+    if declared.int64 and rpc:
         return str
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         # The child's writer is looked up late, so that messages may contain themselves.
@@ -341,4 +393,4 @@ def message_to_json(
     out = writer(type(message), spelling, rpc, twins).write(message)
     if only:
         out.update(only)
-    return msgspec.json.encode(out)
+    return _encode(out)

@@ -1,9 +1,9 @@
-"""Which SQL of users is accepted: a few kinds of statement, over tables and functions that are named here or given.
+"""Which SQL of users is accepted: a few kinds of statement, over given tables and listed functions.
 
-Three locks stand one behind the other; this is the first. It reads a statement strictly (`sqltext`), allows the words
-that may stand before a bracket (`sqlwords`), and parses it to see what kind of statement it is, which tables it names
-and that nothing else occurs in it. Behind it stand the database's own locks (storage/sandbox_*.py), and limits of time
-and rows. Source: docs/reference/sql.md.
+This is the first of three checks. It splits a statement strictly (`sqltext`), compares each name before a bracket with
+a list (`sqlnames`), and parses it to find the kind of the statement, its tables and its node classes. The second check
+is the access control of the database (storage/sandbox_*.py), the third are limits of time and rows.
+Source: docs/reference/sql.md.
 """
 
 import logging
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ironflow.base.sqltext import DialectName, InvalidSql, Token, numbered, statements_of, tokens_of
-from ironflow.base.sqlwords import (
+from ironflow.base.sqlnames import (
     BEFORE_BRACKET,
     COLUMN_TYPES,
-    FORBIDDEN_WORDS,
+    FORBIDDEN_NAMES,
     FUNCTIONS,
     QUERY_NODES,
     TABLE_NODES,
     WRITE_NODES,
 )
+from ironflow.base.sqltext import DialectName, InvalidSql, Token, numbered, statements_of, tokens_of
 
 if TYPE_CHECKING:
     from sqlglot import Expr, exp
@@ -118,39 +118,43 @@ def _one(text: str, what: str) -> list[Token]:
     return statements[0]
 
 
-def _check_words(tokens: list[Token], what: str) -> None:
-    """What stands before a bracket is a known word, a projection's table, or the name of a WITH."""
-    for place, token in enumerate(tokens):
-        if token.word in FORBIDDEN_WORDS:
-            raise InvalidSql(f"{what} has the word {token.text}, which is not accepted.")
-        if token.kind not in ("word", "quoted") or place + 1 >= len(tokens) or tokens[place + 1].text != "(":
+def _check_names(tokens: list[Token], what: str) -> None:
+    """A name before a bracket is a listed one, a table of the projection, or declared by a WITH. Raises InvalidSql."""
+    for position, token in enumerate(tokens):
+        if token.name in FORBIDDEN_NAMES:
+            raise InvalidSql(f"{what} has {token.text}, which is not accepted.")
+        if token.kind not in ("name", "quoted") or position + 1 >= len(tokens) or tokens[position + 1].text != "(":
             continue
-        name = token.word or token.text.strip('"').lower()
-        if token.kind == "word" and name in BEFORE_BRACKET and tokens[place - 1].text != ".":
+        name = token.name or token.text.strip('"').lower()
+        if token.kind == "name" and name in BEFORE_BRACKET and tokens[position - 1].text != ".":
             continue
-        if _is_table_before_columns(tokens, place, name) or _is_declared(tokens, place):
+        if _is_table_before_columns(tokens, position, name) or _is_declared(tokens, position):
             continue
         raise InvalidSql(f"{what} calls {token.text}(), which is not accepted. docs/reference/sql.md lists what is.")
 
 
-def _is_table_before_columns(tokens: list[Token], place: int, name: str) -> bool:
+def _is_table_before_columns(tokens: list[Token], position: int, name: str) -> bool:
     """`INSERT INTO proj_x (`, `CREATE TABLE proj_x (`, `ON proj_x (`; nothing else begins with proj_."""
-    return name.startswith(TABLE_PREFIX) and place > 0 and tokens[place - 1].word in ("into", "table", "exists", "on")
+    return (
+        name.startswith(TABLE_PREFIX)
+        and position > 0
+        and tokens[position - 1].name in ("into", "table", "exists", "on")
+    )
 
 
-def _is_declared(tokens: list[Token], place: int) -> bool:
+def _is_declared(tokens: list[Token], position: int) -> bool:
     """`WITH name (a, b) AS (`, or `… AS name (a, b)`, where a call cannot stand."""
-    before = tokens[place - 1].word if place else ""
+    before = tokens[position - 1].name if position else ""
     if before == "as":
         return True
-    if before not in ("with", "recursive") and (not place or tokens[place - 1].text != ","):
+    if before not in ("with", "recursive") and (not position or tokens[position - 1].text != ","):
         return False
     depth = 0
-    for after in range(place + 1, len(tokens)):
+    for after in range(position + 1, len(tokens)):
         depth += (tokens[after].text == "(") - (tokens[after].text == ")")
         if not depth:
             # A call in a list of columns could be followed by AS and a name, not by AS and a bracket.
-            following = [each.word or each.text for each in tokens[after + 1 : after + 3]]
+            following = [each.name or each.text for each in tokens[after + 1 : after + 3]]
             return following in (["as", "("], ["as", "materialized"], ["as", "not"])
     return False
 
@@ -167,7 +171,7 @@ def _checked(
     kind: Callable[["Expr", str], tuple[str, ...]],
     params: Set[str] | None = None,
 ) -> Statement:
-    _check_words(tokens, what)
+    _check_names(tokens, what)
     sql, names = numbered(tokens, dialect)
     if params is not None and names:
         raise InvalidSql(f"{what} has the parameter :{names[0]}, and nothing is bound here. Write the value itself.")
@@ -183,7 +187,7 @@ def _parsed(text: str, dialect: DialectName, what: str) -> "Expr":
     import sqlglot
     from sqlglot.errors import SqlglotError
 
-    # It tells of each statement that it knows only by its first word; those are refused below.
+    # It warns about statements that it parses only as a `Command`; those are refused below.
     logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
     try:
         trees = sqlglot.parse(text, read=dialect)
@@ -191,8 +195,8 @@ def _parsed(text: str, dialect: DialectName, what: str) -> "Expr":
         if isinstance(fault, RecursionError):
             raise InvalidSql(f"{what} is nested too deeply.") from None
         errors = getattr(fault, "errors", None)
-        said = errors[0].get("description") if errors else str(fault).splitlines()[0]
-        raise InvalidSql(f"{what} is not valid SQL: {said}") from None
+        reason = errors[0].get("description") if errors else str(fault).splitlines()[0]
+        raise InvalidSql(f"{what} is not valid SQL: {reason}") from None
     if len(trees) != 1 or trees[0] is None:
         raise InvalidSql(f"{what} is not one statement.")
     return trees[0]
@@ -220,8 +224,8 @@ def _check_nodes(tree: "Expr", classes: tuple[frozenset[type], tuple[type, ...]]
 
 
 def _node_name(node: "Expr") -> str:
-    words = "".join(f" {letter}" if letter.isupper() else letter for letter in type(node).__name__)
-    return "something that was not understood" if type(node).__name__ == "Command" else f"a{words.lower()}"
+    spaced = "".join(f" {letter}" if letter.isupper() else letter for letter in type(node).__name__)
+    return "a part that cannot be parsed" if type(node).__name__ == "Command" else f"a{spaced.lower()}"
 
 
 def _check_tables_named(tree: "Expr", tables: Set[str], what: str) -> tuple[str, ...]:
@@ -265,8 +269,8 @@ def _is_query(tree: "Expr", what: str) -> tuple[str, ...]:
 
 def _is_question(tree: "Expr", what: str) -> tuple[str, ...]:
     """A SELECT with nothing but conditions and an order."""
-    said = {name.rstrip("_") for name, value in tree.args.items() if value}
-    if not _is_query(tree, what) and said <= {"expressions", "from", "where", "order"}:
+    parts = {name.rstrip("_") for name, value in tree.args.items() if value}
+    if not _is_query(tree, what) and parts <= {"expressions", "from", "where", "order"}:
         return ()
     raise InvalidSql(f"{what} has more than conditions in where, and more than columns in order_by.")
 
@@ -292,9 +296,9 @@ def _is_creation(tree: "Expr", what: str) -> tuple[str, ...]:
     kind = str(tree.args.get("kind") or "").lower() if isinstance(tree, exp.Create) else ""
     if kind not in ("table", "index"):
         raise InvalidSql(f"{what} takes CREATE TABLE and CREATE INDEX only.")
-    said = {name for name, value in tree.args.items() if value}
-    if not said <= {"this", "kind", "exists", "unique"}:
-        raise InvalidSql(f"{what} has {', '.join(sorted(said - {'this', 'kind', 'exists', 'unique'}))} in a CREATE.")
+    parts = {name for name, value in tree.args.items() if value}
+    if not parts <= {"this", "kind", "exists", "unique"}:
+        raise InvalidSql(f"{what} has {', '.join(sorted(parts - {'this', 'kind', 'exists', 'unique'}))} in a CREATE.")
     named = list(_created_tables(tree))
     if len(named) != 1:
         raise InvalidSql(f"{what}: a CREATE names one table.")

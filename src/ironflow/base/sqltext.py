@@ -1,7 +1,7 @@
-"""SQL that users write, as words: cut so strictly that every database cuts it the same way.
+"""Splits the SQL of users into tokens, so strictly that every database splits it the same way.
 
-Comments are taken out. Refused are the spellings over which databases differ or that hide one thing in another: `$$`
-texts, texts with a letter before them (`E'…'`), names in `[…]` or backticks, backslashes, `?` and `@` parameters.
+Comments are removed. Refused is what databases read differently, or what hides one token in another: `$$` texts, texts
+with a letter before them (`E'…'`), names in `[…]` or backticks, backslashes, `?` and `@` parameters.
 Parameters are `:name` or `:data.path.to.field`.
 """
 
@@ -12,7 +12,7 @@ from typing import Literal, cast
 from ironflow.base.errors import InvalidArgument
 
 DialectName = Literal["sqlite", "postgres"]
-Kind = Literal["word", "quoted", "text", "number", "param", "sign"]
+Kind = Literal["name", "quoted", "text", "number", "param", "sign"]
 
 TEXT_BYTES_MAX = 64 * 1024
 TOKENS_MAX = 5000
@@ -23,12 +23,12 @@ _TOKEN = re.compile(
     |(?P<text>'(?:[^'\\]|'')*'(?!'))
     |(?P<quoted>"(?:[^"\\]|"")+"(?!"))
     |(?P<param>(?<![:\w]):[A-Za-z_]\w*(?:\.\w+)*)
-    |(?P<word>[A-Za-z_]\w*)
+    |(?P<name>[A-Za-z_]\w*)
     |(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
     |(?P<sign>\#>>|->>|->|::|\|\||<=|>=|<>|!=|==|-(?!-)|/(?!\*)|\*(?!/)|[+%<>=(),.;])""",
     re.VERBOSE | re.ASCII,
 )
-# Directly before a text these letters would change what it means.
+# A letter directly before a text, as in `E'…'`, changes its meaning.
 _PREFIXED = re.compile(r"[A-Za-z_&]'")
 
 
@@ -40,35 +40,35 @@ class InvalidSql(InvalidArgument):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """kind and text as written; apart: there was a gap before it."""
+    """kind: `name` for keywords and unquoted names. text: as written. apart: there is a gap before it."""
 
     kind: Kind
     text: str
     apart: bool
 
     @property
-    def word(self) -> str:
-        """A bare word in lower case, else nothing."""
-        return self.text.lower() if self.kind == "word" else ""
+    def name(self) -> str:
+        """A keyword or unquoted name in lower case; empty for other kinds."""
+        return self.text.lower() if self.kind == "name" else ""
 
 
 def tokens_of(text: str, what: str) -> list[Token]:
-    """The tokens of `text`. Raises InvalidSql naming `what` and the place."""
-    if len(text.encode("utf-8", "replace")) > TEXT_BYTES_MAX:
+    """The tokens of `text`. Raises InvalidSql naming `what` and the position."""
+    if len(text.encode("utf-8", "reposition")) > TEXT_BYTES_MAX:
         raise InvalidSql(f"{what} is larger than {TEXT_BYTES_MAX} bytes.")
     found: list[Token] = []
-    place, apart, depth = 0, False, 0
-    while place < len(text):
-        match = _TOKEN.match(text, place)
-        if match is None or _PREFIXED.match(text, place):
-            raise InvalidSql(f"{what} cannot be read from {_excerpt(text, place)} on.{_advice(text, place)}")
+    position, apart, depth = 0, False, 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None or _PREFIXED.match(text, position):
+            raise InvalidSql(f"{what} cannot be read from {_excerpt(text, position)} on.{_advice(text, position)}")
         kind = cast("Kind | Literal['gap']", match.lastgroup)
-        place = match.end()
+        position = match.end()
         if kind == "gap":
             apart = True
             continue
         token = Token(kind, match[0], apart)
-        if kind == "word" and text[place : place + 1] in ("'", "&") and text[place : place + 2] != "&&":
+        if kind == "name" and text[position : position + 1] in ("'", "&") and text[position : position + 2] != "&&":
             raise InvalidSql(f"{what} has {_excerpt(text, match.start())}: write texts as plain '…'.")
         apart = False
         depth += (match[0] == "(") - (match[0] == ")")
@@ -83,7 +83,7 @@ def tokens_of(text: str, what: str) -> list[Token]:
 
 
 def statements_of(tokens: list[Token]) -> list[list[Token]]:
-    """Cut at `;`; empty statements are left out."""
+    """The tokens split at `;`, without empty statements."""
     statements: list[list[Token]] = [[]]
     for token in tokens:
         if token.text == ";" and token.kind == "sign":
@@ -94,7 +94,7 @@ def statements_of(tokens: list[Token]) -> list[list[Token]]:
 
 
 def numbered(tokens: list[Token], dialect: DialectName) -> tuple[str, tuple[str, ...]]:
-    """The text for the database's driver, and its parameters by place: `p0` is bound to the first name, and so on."""
+    """The text for the database driver, and its parameter names: `p0` is bound to the first, and so on."""
     names: list[str] = []
     pieces: list[str] = []
     for token in tokens:
@@ -111,12 +111,12 @@ def numbered(tokens: list[Token], dialect: DialectName) -> tuple[str, tuple[str,
     return "".join(pieces).strip(), tuple(names)
 
 
-def _excerpt(text: str, place: int) -> str:
-    return repr(text[place : place + 20])
+def _excerpt(text: str, position: int) -> str:
+    return repr(text[position : position + 20])
 
 
-def _advice(text: str, place: int) -> str:
-    match text[place : place + 1]:
+def _advice(text: str, position: int) -> str:
+    match text[position : position + 1]:
         case "'" | '"':
             return " A quote is not closed, or there is a backslash in it."
         case "$" | "?" | "@" | ":":

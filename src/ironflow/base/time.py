@@ -12,7 +12,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
-    """Gives the time. The server has the system's; tests have one that moves when told."""
+    """A source of the time: the system clock in the server, a FixedClock in tests."""
 
     def now(self) -> Millis: ...
 
@@ -38,7 +38,8 @@ class FixedClock:
 
 
 def to_datetime(at: Millis) -> datetime:
-    return _EPOCH + timedelta(milliseconds=at)
+    # By position: an argument by name takes longer to pass than the sum to make.
+    return _EPOCH + timedelta(0, 0, 0, at)
 
 
 def to_millis(at: datetime) -> Millis:

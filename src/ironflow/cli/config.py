@@ -7,14 +7,16 @@ from cyclopts import App, Parameter
 
 from ironflow.base.errors import IronflowError
 from ironflow.cli.exits import UsageError
-from ironflow.cli.invocation import Here
-from ironflow.cli.output import table
-from ironflow.cli.pages import Cursor, Limit, say_more
-from ironflow.cli.payload import read_data
-from ironflow.cli.times import since_text
+from ironflow.cli.invocation import Injected
+from ironflow.cli.pages import Cursor, Limit, note_more
+from ironflow.cli.server.config_file import init
+from ironflow.cli.terminal.output import table
+from ironflow.cli.terminal.payload import read_data
+from ironflow.cli.terminal.times import since_text
 from ironflow.features.config import contract as config
 
-app = App("config", help="Work with config documents.")
+app = App("config", help="Read and write config documents, and write a file of settings.")
+app.command(init)
 
 Name = Annotated[str, Parameter(help="The document's name.")]
 Data = Annotated[str, Parameter(help="A JSON object as text, @FILE for a file's content, - for standard input.")]
@@ -25,10 +27,10 @@ def list_(
     *,
     limit: Limit = 1000,
     cursor: Cursor = "",
-    cli: Here,
+    cli: Injected,
 ) -> None:
     """List the documents by name."""
-    answer = cli.ask(config.list_configs, config.ListConfigs(limit=limit, cursor=cursor))
+    answer = cli.call(config.list_configs, config.ListConfigs(limit=limit, cursor=cursor))
     now = cli.clock.now()
     cli.show(
         answer,
@@ -38,19 +40,19 @@ def list_(
             right=["REVISION"],
         ),
     )
-    say_more(cli, answer.next_cursor)
+    note_more(cli, answer.next_cursor)
 
 
 @app.command
-def get(name: Name, /, *, cli: Here) -> None:
+def get(name: Name, /, *, cli: Injected) -> None:
     """Show a document."""
-    answer = cli.ask(config.get_config, config.NamedConfig(name=name))
+    answer = cli.call(config.get_config, config.NamedConfig(name=name))
     if cli.json:
         cli.show(answer, lambda: "")
         return
-    # As text for people and for pipes: what is said of it beside goes to stderr.
+    # Only the document goes to standard output, so that a pipe can read it.
     cli.write(msgspec.json.format(bytes(answer.data), indent=2) + b"\n")
-    cli.say(f"revision {answer.revision}, {since_text(answer.updated_at, cli.clock.now())}", "dim")
+    cli.note(f"revision {answer.revision}, {since_text(answer.updated_at, cli.clock.now())}", "dim")
 
 
 @app.command(name="set")
@@ -61,17 +63,17 @@ def set_(
     *,
     create: Annotated[bool, Parameter(negative="")] = False,
     if_revision: int | None = None,
-    cli: Here,
+    cli: Injected,
 ) -> None:
-    """Replace a document, or make it.
+    """Create or replace a document.
 
     Args:
-        create: Only if there is no document of that name.
+        create: Only if the document does not exist.
         if_revision: Only if the document is at this revision.
     """
     if create and if_revision is not None:
         raise UsageError("--create and --if-revision exclude each other: a new document has no revision.")
-    answer = cli.ask(
+    answer = cli.call(
         config.set_config,
         config.SetConfig(
             name=name,
@@ -84,13 +86,13 @@ def set_(
 
 
 @app.command
-def patch(name: Name, data: Data, /, *, if_revision: int | None = None, cli: Here) -> None:
-    """Replace some members of a document and leave the others.
+def patch(name: Name, data: Data, /, *, if_revision: int | None = None, cli: Injected) -> None:
+    """Replace some members of a document and keep the others.
 
     Args:
         if_revision: Only if the document is at this revision.
     """
-    answer = cli.ask(
+    answer = cli.call(
         config.patch_config,
         config.SetConfig(
             name=name,
@@ -102,13 +104,13 @@ def patch(name: Name, data: Data, /, *, if_revision: int | None = None, cli: Her
 
 
 @app.command
-def delete(name: Name, /, *, if_revision: int | None = None, cli: Here) -> None:
-    """Delete a document. Deleting what is not there is no error.
+def delete(name: Name, /, *, if_revision: int | None = None, cli: Injected) -> None:
+    """Delete a document. A missing document is no error.
 
     Args:
         if_revision: Only if the document is at this revision.
     """
-    cli.tell(
+    cli.send(
         config.delete_config,
         config.DeleteConfig(name=name, if_match=None if if_revision is None else str(if_revision)),
     )
@@ -122,17 +124,17 @@ def watch(
     *,
     after: int | None = None,
     initial: Annotated[bool, Parameter(negative="")] = False,
-    cli: Here,
+    cli: Injected,
 ) -> None:
     """Show changes of a document as they happen, until interrupted.
 
     Args:
-        after: Begin after this revision.
-        initial: Begin with the document as it is.
+        after: Start after this revision.
+        initial: Start with the current document.
     """
 
     def failed(fault: IronflowError) -> None:
-        cli.say(f"{fault.message} Connecting again.", "yellow")
+        cli.note(f"{fault.message} Reconnecting.", "yellow")
 
     for change in cli.client.config.watch(name, after=after, initial=initial, on_error=failed):
         cli.show(

@@ -1,4 +1,4 @@
-"""Exit codes: what a program or a shell script learns from how a command ended."""
+"""Exit codes of the commands, and the exit code of each family of errors."""
 
 from enum import IntEnum
 
@@ -22,7 +22,7 @@ from ironflow.base.errors import (
 
 
 class Exit(IntEnum):
-    """How a command ended. The higher codes are those of sysexits, as programs that start servers know them."""
+    """The result of a command. Codes from 65 follow sysexits.h, which process supervisors know."""
 
     OK = 0
     FAILED = 1
@@ -36,37 +36,52 @@ class Exit(IntEnum):
     TRY_AGAIN = 75
     TOO_NEW = 78
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 MEANINGS: dict[Exit, str] = {
-    Exit.OK: "Done.",
-    Exit.FAILED: "What was asked for failed: a run that was waited for failed or was cancelled, or the server erred.",
-    Exit.USAGE: "The command or its data is not valid; nothing was done.",
+    Exit.OK: "The command succeeded.",
+    Exit.FAILED: "The operation failed: the awaited run failed or was cancelled, or the server had an internal error.",
+    Exit.USAGE: "The command or its data is invalid; nothing was done.",
     Exit.UNREACHABLE: "The server cannot be reached.",
-    Exit.NOT_FOUND: "There is no such run, event, function, bucket or key.",
-    Exit.REFUSED: "The server refused: not allowed, exists already, another revision, not in a state for it.",
+    Exit.NOT_FOUND: "The run, event, function, bucket or key does not exist.",
+    Exit.REFUSED: (
+        "The server refused the request: no permission, already exists, another revision, or the wrong state."
+    ),
     Exit.NOT_A_DATABASE: "`serve`: the file is not an Ironflow database.",
     Exit.CANNOT_LISTEN: "`serve`: the port cannot be used.",
     Exit.CANNOT_OPEN: "`serve`: the database cannot be opened.",
     Exit.TRY_AGAIN: (
-        "Not now: the wait timed out, the server is busy, or another server has the database open. "
-        "The same command may work later."
+        "Temporary failure: the wait timed out, the server is busy, or another server has the database open. "
+        "The same command may succeed later."
     ),
     Exit.TOO_NEW: "`serve`: the database was written by a newer version.",
-    Exit.INTERRUPTED: "Interrupted with Ctrl-C.",
+    Exit.INTERRUPTED: "Interrupted with Ctrl-C. `serve`, `worker` and `dev` end with 0 after a clean stop.",
+    Exit.TERMINATED: "Ended by SIGTERM. `serve`, `worker` and `dev` end with 0 after a clean stop.",
 }
 
 
 class UsageError(InvalidArgument):
-    """The command cannot be understood."""
+    """The command is invalid."""
 
     code = "USAGE"
 
 
 class Interrupted(IronflowError):
-    """Interrupted; nothing more was done."""
+    """The command was interrupted."""
 
     code = "INTERRUPTED"
+
+
+class Terminated(Interrupted):
+    """The command was ended by SIGTERM."""
+
+    code = "TERMINATED"
+    exit_code = 143
+
+
+class TerminatedBySignal(KeyboardInterrupt):
+    """SIGTERM, raised as Ctrl-C is: what goes on after errors lets it pass."""
 
 
 _FAMILIES: tuple[tuple[tuple[type[IronflowError], ...], Exit], ...] = (
@@ -81,7 +96,7 @@ _FAMILIES: tuple[tuple[tuple[type[IronflowError], ...], Exit], ...] = (
 
 
 def exit_of(fault: IronflowError) -> Exit:
-    """The exit code that the error's class names, else the one of its family, else FAILED."""
+    """The exit code of the error's class, else that of its family, else FAILED."""
     named: int | None = getattr(fault, "exit_code", None)
     if named is not None:
         return Exit(named)

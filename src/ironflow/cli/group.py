@@ -6,28 +6,30 @@ from cyclopts import App, Parameter
 from rich.console import RenderableType
 
 from ironflow.base.duration import duration_ms, duration_text
+from ironflow.base.errors import IronflowError
 from ironflow.base.json import Json
+from ironflow.cli.event.subscribe import show_event
 from ironflow.cli.exits import UsageError
-from ironflow.cli.invocation import Cli, Here
-from ironflow.cli.output import facts, json_line, status_text, table
-from ironflow.cli.pages import Cursor, Limit, say_more
-from ironflow.cli.payload import read_data
-from ironflow.cli.times import since_text, time_text
+from ironflow.cli.invocation import Cli, Injected
+from ironflow.cli.pages import Cursor, Limit, note_more
+from ironflow.cli.terminal.output import facts, json_line, status_text, table
+from ironflow.cli.terminal.payload import read_data
+from ironflow.cli.terminal.times import since_text, time_text
 from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.consumer_groups.contract import (
     AckMode,
     BackpressureMode,
-    ChooseDeadLetters,
     ConsumerGroup,
     GroupStatus,
 )
+from ironflow.features.dead_letters import contract as dead_letters
 
 app = App("group", help="Consumer groups and their dead letters.")
 
 Name = Annotated[str, Parameter(help="The group's name.")]
 Namespace = Annotated[str, Parameter(help="The group's namespace; `default` when empty.")]
 Topic = Annotated[str, Parameter(help="A pattern of topics, such as topic:mail.*")]
-Reason = Annotated[str, Parameter(help="A part of the reason.")]
+Reason = Annotated[str, Parameter(help="Text contained in the reason.")]
 All = Annotated[bool, Parameter(name="--all", negative="", help="All dead letters of the group.")]
 _DATA_SHOWN_MAX = 60
 
@@ -44,21 +46,23 @@ def create(
     max_inflight: int = 0,
     max_redeliveries: int = 0,
     redeliver_delay: str = "0s",
+    ack_wait: str = "0s",
     metadata: str | None = None,
     namespace: Namespace = "",
-    cli: Here,
+    cli: Injected,
 ) -> None:
-    """Create a group; it begins with the next event.
+    """Create a group; it starts with the next event.
 
     Args:
-        pattern: Which events, such as `order.*`, `topic:mail` or `entity:cart.*.>`.
-        filter: Which of them: a CEL expression such as data.total > 100, or status:failed.
-        manual: Members ack each event; otherwise it is settled when it is sent.
-        backpressure: What happens when members are slow: drop, block or buffer.
-        max_inflight: Events that may be with members at a time; 0 for the default of 100.
-        max_redeliveries: Times an event is delivered again; 0 for the default of 3.
-        redeliver_delay: After which time an event that nobody acked comes again; 0s for the default of 5s.
-        metadata: A JSON object to keep with the group.
+        pattern: Pattern of the events, such as `order.*`, `topic:mail` or `entity:cart.*.>`.
+        filter: A CEL expression such as data.total > 100, or status:failed.
+        manual: Members acknowledge each event; otherwise sending it settles it.
+        backpressure: Behaviour with slow members: drop, block or buffer.
+        max_inflight: Maximum of unacknowledged events; 0 for the default of 100.
+        max_redeliveries: Maximum of redeliveries of an event; 0 for the default of 3.
+        redeliver_delay: Delay before a redelivery; 0s for the default of 5s.
+        ack_wait: Time that a member has for an event from its hand-over; 0s for the default of 30s.
+        metadata: A JSON object stored with the group.
     """
     request = groups.CreateGroup(
         namespace=namespace,
@@ -70,28 +74,29 @@ def create(
         max_inflight=max_inflight,
         max_redeliveries=max_redeliveries,
         redeliver_delay_ms=duration_ms(redeliver_delay),
+        ack_wait_ms=duration_ms(ack_wait),
         metadata=_metadata(cli, metadata),
     )
-    answer = cli.ask(groups.create, request)
+    answer = cli.call(groups.create, request)
     cli.show(answer, lambda: f"created group {answer.name}")
 
 
 @app.command(name="list")
 def list_(
     *,
-    namespace: Annotated[str, Parameter(help="Of this namespace only.")] = "",
+    namespace: Annotated[str, Parameter(help="Only groups of this namespace.")] = "",
     status: GroupStatus | None = None,
     limit: Limit = 100,
     cursor: Cursor = "",
-    cli: Here,
+    cli: Injected,
 ) -> None:
     """List the groups.
 
     Args:
-        status: Only those that are active, or paused.
+        status: Only groups with this status.
     """
     request = groups.ListGroups(namespace=namespace, status=status, limit=limit, cursor=cursor)
-    answer = cli.ask(groups.list_, request)
+    answer = cli.call(groups.list_, request)
     cli.show(
         answer,
         lambda: table(
@@ -111,13 +116,13 @@ def list_(
             right=["MEMBERS"],
         ),
     )
-    say_more(cli, answer.next_cursor)
+    note_more(cli, answer.next_cursor)
 
 
 @app.command
-def get(name: Name, /, *, namespace: Namespace = "", cli: Here) -> None:
-    """One group with its lag, what is in flight and what is dead."""
-    answer = cli.ask(groups.get, groups.NamedGroup(namespace=namespace, name=name))
+def get(name: Name, /, *, namespace: Namespace = "", cli: Injected) -> None:
+    """Show a group with its lag, in-flight events and dead letters."""
+    answer = cli.call(groups.get, groups.NamedGroup(namespace=namespace, name=name))
     cli.show(answer, lambda: facts(_facts(answer)))
 
 
@@ -133,21 +138,23 @@ def update(
     max_inflight: int | None = None,
     max_redeliveries: int | None = None,
     redeliver_delay: str | None = None,
+    ack_wait: str | None = None,
     metadata: str | None = None,
     namespace: Namespace = "",
-    cli: Here,
+    cli: Injected,
 ) -> None:
-    """Change what is given of a group.
+    """Change the given settings of a group.
 
     Args:
-        pattern: Which events; what it has not looked at yet is judged by the new one.
-        filter: Which of them; "" for all.
-        acks: manual or auto.
-        backpressure: drop, block or buffer.
-        max_inflight: Events that may be with members at a time.
-        max_redeliveries: Times an event is delivered again; 0 for not at all.
-        redeliver_delay: After which time an event that nobody acked comes again.
-        metadata: A JSON object to keep with the group.
+        pattern: Pattern of the events; it applies to events not read yet.
+        filter: CEL filter; "" for all events.
+        acks: Acknowledgement mode.
+        backpressure: Behaviour with slow members.
+        max_inflight: Maximum of unacknowledged events.
+        max_redeliveries: Maximum of redeliveries of an event; 0 for none.
+        redeliver_delay: Delay before a redelivery.
+        ack_wait: Time that a member has for an event from its hand-over.
+        metadata: A JSON object stored with the group.
     """
     request = groups.GroupChange(
         namespace=namespace,
@@ -159,21 +166,22 @@ def update(
         max_inflight=max_inflight,
         max_redeliveries=max_redeliveries,
         redeliver_delay_ms=None if redeliver_delay is None else duration_ms(redeliver_delay),
+        ack_wait_ms=None if ack_wait is None else duration_ms(ack_wait),
         metadata=_metadata(cli, metadata),
     )
-    answer = cli.ask(groups.patch, request)
+    answer = cli.call(groups.patch, request)
     cli.show(answer, lambda: facts(_facts(answer)))
 
 
 @app.command
-def pause(name: Name, /, *, namespace: Namespace = "", cli: Here) -> None:
-    """Hand nothing out until the group is resumed; members stay, and nothing is forgotten."""
+def pause(name: Name, /, *, namespace: Namespace = "", cli: Injected) -> None:
+    """Pause a group: it hands out no events. Members and position stay."""
     _set_status(cli, name, namespace, GroupStatus.PAUSED)
 
 
 @app.command
-def resume(name: Name, /, *, namespace: Namespace = "", cli: Here) -> None:
-    """Let a paused group go on."""
+def resume(name: Name, /, *, namespace: Namespace = "", cli: Injected) -> None:
+    """Resume a paused group."""
     _set_status(cli, name, namespace, GroupStatus.ACTIVE)
 
 
@@ -184,19 +192,19 @@ def delete(
     *,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False,
     namespace: Namespace = "",
-    cli: Here,
+    cli: Injected,
 ) -> None:
     """Delete a group with its position, deliveries and dead letters. The events stay in the log.
 
     Args:
-        yes: Do not ask.
+        yes: Do not ask for confirmation.
     """
     if not yes:
-        found = cli.ask(groups.get, groups.NamedGroup(namespace=namespace, name=name))
-        what = f"{found.member_count} members, {found.lag} events not begun and {found.dead_letters} dead letters"
+        found = cli.call(groups.get, groups.NamedGroup(namespace=namespace, name=name))
+        what = f"{found.member_count} members, {found.lag} unread events and {found.dead_letters} dead letters"
         if not cli.confirm(f"Delete group {name} with {what}?"):
-            raise UsageError(f"group {name} is left as it is. Add --yes to delete it with {what}.")
-    cli.tell(groups.delete, groups.NamedGroup(namespace=namespace, name=name))
+            raise UsageError(f"group {name} is unchanged. Add --yes to delete it with {what}.")
+    cli.send(groups.delete, groups.NamedGroup(namespace=namespace, name=name))
     cli.show({"deleted": name}, lambda: f"deleted group {name}")
 
 
@@ -210,18 +218,18 @@ def dead(
     limit: Limit = 100,
     cursor: Cursor = "",
     namespace: Namespace = "",
-    cli: Here,
+    cli: Injected,
 ) -> None:
-    """List the events of a group that are delivered no more, with the reasons."""
-    request = groups.ListDeadLetters(
+    """List the dead letters of a group with their reasons."""
+    request = dead_letters.ListDeadLetters(
         namespace=namespace, name=name, topic=topic, reason=reason, limit=limit, cursor=cursor
     )
-    answer = cli.ask(groups.dead_letters, request)
+    answer = cli.call(dead_letters.list_, request)
     now = cli.clock.now()
     cli.show(
         answer,
         lambda: table(
-            ["EVENT", "TOPIC", "ATTEMPTS", "DIED", "REASON", "DATA"],
+            ["EVENT", "TOPIC", "ATTEMPTS", "SINCE", "REASON", "DATA"],
             (
                 [
                     each.event_id,
@@ -236,55 +244,89 @@ def dead(
             right=["ATTEMPTS"],
         ),
     )
-    say_more(cli, answer.next_cursor)
+    note_more(cli, answer.next_cursor)
 
 
 @app.command
 def replay(
     name: Name,
     /,
-    *events: Annotated[str, Parameter(help="Ids of dead events.")],
+    *events: Annotated[str, Parameter(help="Event ids of dead letters.")],
     topic: Topic = "",
     reason: Reason = "",
     every: All = False,
     namespace: Namespace = "",
-    cli: Here,
+    cli: Injected,
 ) -> None:
-    """Deliver dead letters again as if they were new: these events, those that fit, or all."""
+    """Redeliver dead letters: the given events, matching ones, or all."""
     request = _choice(name, events, topic, reason, every, namespace)
-    answer = cli.ask(groups.replay, request)
-    cli.show(answer, lambda: f"{answer.count} to be delivered again")
+    answer = cli.call(dead_letters.replay, request)
+    cli.show(answer, lambda: f"{answer.count} dead letters will be redelivered")
 
 
 @app.command
 def purge(
     name: Name,
     /,
-    *events: Annotated[str, Parameter(help="Ids of dead events.")],
+    *events: Annotated[str, Parameter(help="Event ids of dead letters.")],
     topic: Topic = "",
     reason: Reason = "",
     every: All = False,
     namespace: Namespace = "",
-    cli: Here,
+    cli: Injected,
 ) -> None:
-    """Forget dead letters: these events, those that fit, or all. The events stay in the log."""
+    """Delete dead letters: the given events, matching ones, or all. The events stay in the log."""
     request = _choice(name, events, topic, reason, every, namespace)
-    answer = cli.ask(groups.purge, request)
-    cli.show(answer, lambda: f"{answer.count} forgotten")
+    answer = cli.call(dead_letters.purge, request)
+    cli.show(answer, lambda: f"{answer.count} dead letters deleted")
+
+
+@app.command
+def join(
+    name: Name,
+    /,
+    *,
+    count: Annotated[int, Parameter(alias="-c")] = 0,
+    prefetch: int = 4,
+    metadata: Annotated[bool, Parameter(negative="")] = False,
+    namespace: Namespace = "",
+    cli: Injected,
+) -> None:
+    """Be a member of a group until Ctrl-C: shows its share of the events, and acks each once it is written.
+
+    Args:
+        count: End after this many events; 0 for never.
+        prefetch: The events that this member has unsettled at a time.
+        metadata: Show the metadata of each event too; --json always does.
+    """
+
+    def report_rejoin(fault: IronflowError) -> None:
+        cli.note(f"{fault.message} Joining again.", style="yellow")
+
+    # At once for a group that does not exist.
+    cli.call(groups.get, groups.NamedGroup(namespace=namespace, name=name))
+    with cli.client.consumer_groups.join(
+        name, namespace=namespace, prefetch=prefetch, client_id="ironflow group join", on_error=report_rejoin
+    ) as events:
+        for shown, event in enumerate(events, 1):
+            show_event(cli, event, metadata)
+            event.ack()
+            if shown == count:
+                return
 
 
 def _choice(
     name: str, events: tuple[str, ...], topic: str, reason: str, every: bool, namespace: str
-) -> ChooseDeadLetters:
+) -> dead_letters.ChooseDeadLetters:
     if not (events or topic or reason or every):
-        raise UsageError("Name the events, or say --topic, --reason or --all.")
-    return ChooseDeadLetters(
+        raise UsageError("nothing is selected. Give event ids, --topic, --reason or --all.")
+    return dead_letters.ChooseDeadLetters(
         namespace=namespace, name=name, event_ids=list(events), topic=topic, reason=reason, all=every
     )
 
 
 def _set_status(cli: Cli, name: str, namespace: str, status: GroupStatus) -> None:
-    answer = cli.ask(groups.patch, groups.GroupChange(namespace=namespace, name=name, status=status))
+    answer = cli.call(groups.patch, groups.GroupChange(namespace=namespace, name=name, status=status))
     cli.show(answer, lambda: f"group {answer.name} is {answer.status.value}")
 
 
@@ -312,6 +354,7 @@ def _facts(group: ConsumerGroup) -> list[tuple[str, RenderableType | None]]:
         ("acks", group.ack_mode.value),
         ("backpressure", group.backpressure.value),
         ("max in flight", str(group.max_inflight)),
+        ("ack wait", duration_text(group.ack_wait_ms)),
         ("redeliveries", f"{group.max_redeliveries}, after {duration_text(group.redeliver_delay_ms)}"),
         ("metadata", json_line(group.metadata)),
         ("created", None if group.created_at is None else time_text(group.created_at)),

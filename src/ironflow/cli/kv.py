@@ -9,16 +9,16 @@ from cyclopts import App, Parameter
 from ironflow.base.duration import duration_ms, duration_text
 from ironflow.base.errors import IronflowError
 from ironflow.cli.exits import UsageError
-from ironflow.cli.invocation import Here
-from ironflow.cli.output import facts, status_text, table
-from ironflow.cli.pages import Cursor, Limit, say_more
-from ironflow.cli.payload import read_bytes
-from ironflow.cli.sizes import read_size, size_text
-from ironflow.cli.times import since_text, time_text
+from ironflow.cli.invocation import Injected
+from ironflow.cli.pages import Cursor, Limit, note_more
+from ironflow.cli.terminal.output import facts, status_text, table
+from ironflow.cli.terminal.payload import read_bytes
+from ironflow.cli.terminal.sizes import read_size, size_text
+from ironflow.cli.terminal.times import since_text, time_text
 from ironflow.features.kv import contract as kv
 from ironflow.features.kv.contract import Entry
 
-app = App("kv", help="Work with key-value buckets.")
+app = App("kv", help="Read and write key-value buckets.")
 
 Bucket = Annotated[str, Parameter(help="The bucket's name.")]
 Key = Annotated[str, Parameter(help="The key, such as user:123.")]
@@ -26,9 +26,9 @@ _VALUE_SHOWN_MAX = 60
 
 
 @app.command
-def buckets(*, limit: Limit = 1000, cursor: Cursor = "", cli: Here) -> None:
+def buckets(*, limit: Limit = 1000, cursor: Cursor = "", cli: Injected) -> None:
     """List the buckets."""
-    answer = cli.ask(kv.list_buckets, kv.ListBuckets(limit=limit, cursor=cursor))
+    answer = cli.call(kv.list_buckets, kv.ListBuckets(limit=limit, cursor=cursor))
     cli.show(
         answer,
         lambda: table(
@@ -48,7 +48,7 @@ def buckets(*, limit: Limit = 1000, cursor: Cursor = "", cli: Here) -> None:
             right=["KEYS", "SIZE", "HISTORY"],
         ),
     )
-    say_more(cli, answer.next_cursor)
+    note_more(cli, answer.next_cursor)
 
 
 @app.command
@@ -61,18 +61,18 @@ def create_bucket(
     max_value_size: str = "0",
     max_bytes: str = "0",
     description: str | None = None,
-    cli: Here,
+    cli: Injected,
 ) -> None:
     """Create a bucket.
 
     Args:
-        ttl: Age at which a value vanishes, such as 7d; 0s keeps it for ever.
+        ttl: Age at which a value expires, such as 7d; 0s for never.
         history: Revisions kept of each key, 1 to 64.
-        max_value_size: Largest value accepted, such as 64KiB; 0 for no limit of its own.
-        max_bytes: Size at which the bucket is full, such as 1GiB; 0 for no limit.
-        description: What the bucket is for.
+        max_value_size: Maximum size of a value, such as 64KiB; 0 for the server's limit.
+        max_bytes: Maximum size of the bucket, such as 1GiB; 0 for no limit.
+        description: Description of the bucket.
     """
-    answer = cli.ask(
+    answer = cli.call(
         kv.create_bucket,
         kv.CreateBucket(
             name=name,
@@ -88,42 +88,42 @@ def create_bucket(
 
 @app.command
 def delete_bucket(
-    name: Bucket, /, *, yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False, cli: Here
+    name: Bucket, /, *, yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False, cli: Injected
 ) -> None:
     """Delete a bucket with all its keys and their history.
 
     Args:
-        yes: Do not ask.
+        yes: Do not ask for confirmation.
     """
     if not yes:
-        found = cli.ask(kv.get_bucket, kv.NamedBucket(bucket=name))
+        found = cli.call(kv.get_bucket, kv.NamedBucket(bucket=name))
         keys = f"{found.values} {'key' if found.values == 1 else 'keys'}"
         if not cli.confirm(f"Delete bucket {name} with its {keys}?"):
-            raise UsageError(f"bucket {name} is left as it is. Add --yes to delete it with its {keys}.")
-    cli.tell(kv.delete_bucket, kv.NamedBucket(bucket=name))
+            raise UsageError(f"bucket {name} is unchanged. Add --yes to delete it with its {keys}.")
+    cli.send(kv.delete_bucket, kv.NamedBucket(bucket=name))
     cli.show({"deleted": name}, lambda: f"deleted bucket {name}")
 
 
 @app.command
-def keys(bucket: Bucket, pattern: str = ">", /, *, limit: Limit = 1000, cursor: Cursor = "", cli: Here) -> None:
+def keys(bucket: Bucket, pattern: str = ">", /, *, limit: Limit = 1000, cursor: Cursor = "", cli: Injected) -> None:
     """List the keys of a bucket in order.
 
     Args:
-        pattern: Which keys: * stands for one word between dots, > for the rest.
+        pattern: Pattern of the keys; * matches one segment, > the rest.
     """
-    answer = cli.ask(kv.list_keys, kv.ListKeys(bucket=bucket, filter=pattern, limit=limit, cursor=cursor))
-    cli.show(answer, lambda: "\n".join(answer.keys)) if answer.keys or cli.json else cli.say("no keys", "dim")
-    say_more(cli, answer.next_cursor)
+    answer = cli.call(kv.list_keys, kv.ListKeys(bucket=bucket, filter=pattern, limit=limit, cursor=cursor))
+    cli.show(answer, lambda: "\n".join(answer.keys)) if answer.keys or cli.json else cli.note("no keys", "dim")
+    note_more(cli, answer.next_cursor)
 
 
 @app.command
-def get(bucket: Bucket, key: Key, /, *, revision: int | None = None, cli: Here) -> None:
+def get(bucket: Bucket, key: Key, /, *, revision: int | None = None, cli: Injected) -> None:
     """Write a key's value to standard output, byte for byte.
 
     Args:
-        revision: That revision instead of the newest, while the history keeps it.
+        revision: An earlier revision that the history still holds.
     """
-    entry = cli.ask(kv.get, kv.GetKey(bucket=bucket, key=key, revision=revision))
+    entry = cli.call(kv.get, kv.GetKey(bucket=bucket, key=key, revision=revision))
     if cli.json:
         cli.show(_entry(entry), lambda: "")
         return
@@ -141,7 +141,7 @@ def put(
     *,
     create: Annotated[bool, Parameter(negative="")] = False,
     if_revision: int | None = None,
-    cli: Here,
+    cli: Injected,
 ) -> None:
     """Store a value.
 
@@ -152,7 +152,7 @@ def put(
     """
     if create and if_revision is not None:
         raise UsageError("--create and --if-revision exclude each other: a key that does not exist has no revision.")
-    answer = cli.ask(
+    answer = cli.call(
         kv.put,
         kv.PutKey(
             bucket=bucket,
@@ -173,15 +173,15 @@ def delete(
     *,
     purge: Annotated[bool, Parameter(negative="")] = False,
     if_revision: int | None = None,
-    cli: Here,
+    cli: Injected,
 ) -> None:
-    """Delete a key. Deleting what is not there is no error.
+    """Delete a key. A missing key is no error.
 
     Args:
-        purge: Remove the key's history too.
+        purge: Delete the key's history too.
         if_revision: Only if the key is at this revision.
     """
-    cli.tell(
+    cli.send(
         kv.delete,
         kv.DeleteKey(bucket=bucket, key=key, purge=purge, if_match=None if if_revision is None else str(if_revision)),
     )
@@ -189,13 +189,13 @@ def delete(
 
 
 @app.command
-def history(bucket: Bucket, key: Key, /, *, limit: int = 64, cli: Here) -> None:
+def history(bucket: Bucket, key: Key, /, *, limit: int = 64, cli: Injected) -> None:
     """List the kept revisions of a key, newest first.
 
     Args:
-        limit: How many at most, 1 to 64.
+        limit: Maximum number of revisions, 1 to 64.
     """
-    answer = cli.ask(kv.get_history, kv.GetHistory(bucket=bucket, key=key, limit=limit))
+    answer = cli.call(kv.get_history, kv.GetHistory(bucket=bucket, key=key, limit=limit))
     now = cli.clock.now()
     cli.show(
         {"entries": [_entry(each) for each in answer.entries], "count": answer.count},
@@ -217,9 +217,9 @@ def history(bucket: Bucket, key: Key, /, *, limit: int = 64, cli: Here) -> None:
 
 
 @app.command
-def info(bucket: Bucket, /, *, cli: Here) -> None:
-    """One bucket with its settings, the number of its keys and their size."""
-    answer = cli.ask(kv.get_bucket, kv.NamedBucket(bucket=bucket))
+def info(bucket: Bucket, /, *, cli: Injected) -> None:
+    """Show a bucket with its settings, its number of keys and its size."""
+    answer = cli.call(kv.get_bucket, kv.NamedBucket(bucket=bucket))
     cli.show(
         answer,
         lambda: facts(
@@ -246,18 +246,18 @@ def watch(
     *,
     after: int | None = None,
     initial: Annotated[bool, Parameter(negative="")] = False,
-    cli: Here,
+    cli: Injected,
 ) -> None:
     """Show changes of a bucket's keys as they happen, until interrupted.
 
     Args:
-        pattern: Which keys: * stands for one word between dots, > for the rest.
-        after: Begin after this revision.
-        initial: Begin with the values as they are.
+        pattern: Pattern of the keys; * matches one segment, > the rest.
+        after: Start after this revision.
+        initial: Start with the current values.
     """
 
     def failed(fault: IronflowError) -> None:
-        cli.say(f"{fault.message} Connecting again.", "yellow")
+        cli.note(f"{fault.message} Reconnecting.", "yellow")
 
     found = cli.client.kv.bucket(bucket).watch(pattern, after=after, initial=initial, on_error=failed)
     for change in found:
@@ -270,7 +270,7 @@ def watch(
 
 
 def _entry(entry: Entry) -> dict[str, object]:
-    """As REST gives it, with the value as text beside its base64 when it is text."""
+    """The entry in its REST form, with `text` beside the base64 when the value is UTF-8."""
     shown: dict[str, object] = msgspec.to_builtins(entry)
     with suppress(UnicodeDecodeError):
         shown["text"] = entry.value.decode()

@@ -1,4 +1,4 @@
-"""Answers that come in pages: how much of them is asked for, and how one reads on."""
+"""The options of paged lists, and the hint at the next page."""
 
 from typing import Annotated
 
@@ -6,11 +6,11 @@ from cyclopts import Parameter
 
 from ironflow.cli.invocation import Cli
 
-Limit = Annotated[int, Parameter(help="How many at most.")]
-Cursor = Annotated[str, Parameter(help="Continue after an earlier answer.")]
+Limit = Annotated[int, Parameter(help="Maximum number of rows.")]
+Cursor = Annotated[str, Parameter(help="Cursor of the next page.")]
 
 
-def say_more(cli: Cli, following: object, option: str = "--cursor") -> None:
-    """Says how to read on. following: where, None or empty when that was all."""
+def note_more(cli: Cli, following: object, option: str = "--cursor") -> None:
+    """Shows the option for the next page. following: its cursor; None or empty on the last page."""
     if following:
-        cli.say(f"There is more: {option} {following}", "dim")
+        cli.note(f"There is more: {option} {following}", "dim")

@@ -1,4 +1,4 @@
-"""Processes of ours that are started and surely ended: by `dev`, by `--reload`, by the demo."""
+"""Child processes for `dev`, `--reload` and the demo, and signals as exceptions."""
 
 import os
 import select
@@ -15,22 +15,22 @@ from typing import IO
 import msgspec
 
 from ironflow.base.errors import Unavailable
-from ironflow.cli.exits import Interrupted
+from ironflow.cli.exits import Interrupted, Terminated
 
 GRACE_S = 10.0
 READY_WITHIN_S = 30.0
 
 
 class Child:
-    """`ironflow WORDS…` as a process in a session of its own, so that Ctrl-C reaches only us and we end it in order.
+    """`ironflow ARGUMENTS…` as a process in its own session: Ctrl-C reaches only the parent, which stops its children.
 
-    output: where its standard output and error go, as subprocess takes it; None shares ours.
-    announces: its standard output is kept for us.
+    output: target of its standard output and error, as in subprocess; None inherits the parent's.
+    announces: its standard output is a pipe that `announced` reads.
     """
 
     def __init__(
         self,
-        words: Sequence[str],
+        arguments: Sequence[str],
         *,
         environment: Mapping[str, str] | None = None,
         output: IO[bytes] | int | None = None,
@@ -38,7 +38,7 @@ class Child:
         announces: bool = False,
     ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ironflow", *words],
+            [sys.executable, "-m", "ironflow", *arguments],
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if announces else output,
@@ -53,27 +53,27 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it lives; negative for the signal that ended it."""
+        """None while it runs; negative for the signal that ended it."""
         return self._process.poll()
 
     def announced(self, timeout_s: float) -> bytes:
-        """What it has written to standard output first; empty when it ended or `timeout_s` passed before."""
-        said = self._process.stdout
-        if said is None:
+        """The first line of its standard output; empty when it ended or `timeout_s` passed first."""
+        pipe = self._process.stdout
+        if pipe is None:
             return b""
         deadline = time.monotonic() + timeout_s
-        ready, _, _ = select.select([said], [], [], max(deadline - time.monotonic(), 0))
-        return said.readline() if ready else b""
+        ready, _, _ = select.select([pipe], [], [], max(deadline - time.monotonic(), 0))
+        return pipe.readline() if ready else b""
 
     def wait(self, timeout_s: float) -> int | None:
-        """Its exit code, or None if it still lives after `timeout_s`."""
+        """Its exit code, or None if it still runs after `timeout_s`."""
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
 
     def stop(self, grace_s: float = GRACE_S) -> None:
-        """Asks it to end, and ends it when it has not after `grace_s`. Ending what has ended is no error."""
+        """Sends SIGTERM, and SIGKILL after `grace_s`. Ignores a process that has ended."""
         if self._process.poll() is None:
             self._process.terminate()
             if self.wait(grace_s) is None:
@@ -93,16 +93,18 @@ class Child:
 
 
 class Announcement(msgspec.Struct):
-    """What `ironflow serve --json` writes once it serves."""
+    """The line that `ironflow serve --json` writes once it accepts requests."""
 
     address: str
 
 
-def start_server(words: Sequence[str], output: IO[bytes] | int | None = None) -> tuple[Child, str]:
-    """`ironflow serve WORDS…` and its address, once it serves. Raises Unavailable, with nothing left running."""
-    # Its clients are ours and go first: nothing is worth waiting for when it stops.
-    environment = {"IRONFLOW_SHUTDOWN_MS": "500"}
-    server = Child(["serve", "--json", *words], environment=environment, output=output, announces=True)
+def start_server(
+    arguments: Sequence[str], output: IO[bytes] | int | None = None, environment: Mapping[str, str] | None = None
+) -> tuple[Child, str]:
+    """Starts `ironflow serve ARGUMENTS…`; returns it with its address. Raises Unavailable, with no process left."""
+    # Its clients are children of this process and end first, so a long drain is of no use.
+    environment = {"IRONFLOW_SHUTDOWN_MS": "500", **(environment or {})}
+    server = Child(["serve", "--json", *arguments], environment=environment, output=output, announces=True)
     try:
         line = server.announced(READY_WITHIN_S)
         if line:
@@ -113,25 +115,26 @@ def start_server(words: Sequence[str], output: IO[bytes] | int | None = None) ->
     ended = server.wait(1)
     server.kill()
     if ended is None:
-        raise Unavailable(f"the server did not serve within {READY_WITHIN_S:g} s.")
-    raise Unavailable(f"the server ended with exit code {ended}; it has said why.")
+        raise Unavailable(f"the server was not ready within {READY_WITHIN_S:g} s.")
+    raise Unavailable(f"the server ended with exit code {ended}; its output shows the reason.")
 
 
 class Interruption:
-    """Whether a signal has come. What its handler raises is lost where Python lets nothing out, as in a destructor."""
+    """Whether a signal has arrived. Python drops an exception of the handler in some places, such as a destructor."""
 
     def __init__(self) -> None:
         self.by = ""
 
     def check(self) -> None:
-        """Raises Interrupted when a signal has come; for loops that go on for long."""
+        """Raises Interrupted when a signal has arrived; for long loops."""
         if self.by:
-            raise Interrupted(f"ended by {self.by}")
+            kind = Terminated if self.by == "SIGTERM" else Interrupted
+            raise kind(f"interrupted by {self.by}")
 
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Turns SIGTERM and SIGHUP into Interrupted inside, so that clean-up runs for them as it does for Ctrl-C."""
+    """Raises Interrupted in the body on SIGTERM and SIGHUP, so that cleanup runs as it does for Ctrl-C."""
     interruption = Interruption()
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,5 @@
-"""The run state machine, pure: `decide(run, command, now)` says what follows, `evolve(run, fact)` what a run then is.
+"""The state machine of runs, pure: `decide(run, command, now)` returns facts and effects, `evolve(run, fact)` the run.
 
-No await, clock, SQL or log line here: time, ids and chance are given. `grep -rn "def decide_"` is the index.
+No await, clock, SQL or log line here: time, ids and chance are given. Open `decide.py` first: it names the function
+that decides each command. `commands`, `facts` and `effects` declare the three closed unions.
 """

@@ -15,9 +15,10 @@ class Queued(NamedTuple):
 
 
 def decide_admissions(queue: Iterable[Queued], free: Mapping[str, int]) -> list[Queued]:
-    """Those of `queue` that get all their slots at once, longest waiting first; the others take none.
+    """The runs of `queue` that get all their slots at once, longest waiting first; the others take none.
 
-    free: how many slots each key has left. A run that lacks one slot does not keep a later one from its other.
+    free: how many slots each key has left. A run that lacks one of its slots does not block a later run that needs
+    only the other.
     Source: docs/guides/flow-control.md, "An actor key and a limit".
     """
     left = dict(free)

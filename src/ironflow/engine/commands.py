@@ -1,21 +1,20 @@
-"""What can be asked of a run. Ids, tokens and times are given, so that deciding is pure."""
+"""The commands that a run accepts. Ids, tokens and times are given, so that deciding is pure."""
 
 from typing import Literal
 
 import msgspec
 
 from ironflow.base.time import Millis
-from ironflow.engine.model import ErrorValue, Policy, Recording
+from ironflow.engine.model import ErrorValue, Hold, OnTimeout, Policy, Recording, RunValue
 
 
-class Command(msgspec.Struct, frozen=True):
-    """Base of all commands."""
+class Create(msgspec.Struct, frozen=True, kw_only=True):
+    """Creates a run.
 
-
-class Create(Command, frozen=True, kw_only=True):
-    """slot_key: the concurrency slot it needs, None without a limit; limit_key: a second one. start_at: not before.
-
-    refused: why it cannot start; it fails at once.
+    slot_key: the concurrency slot it needs, None without a limit; limit_key: a second one. start_at: the earliest
+    start, None for at once. refused: why it cannot start; the run fails at once. key: as of `Run`.
+    superseded_by: the run that replaces it in the commit that creates it; it is cancelled at once.
+    parent_timeout_ms: how long its parent waits from its start, 0 where that is counted from the call.
     """
 
     run_id: str
@@ -35,14 +34,22 @@ class Create(Command, frozen=True, kw_only=True):
     recorded: Recording = ""
     start_at: Millis | None = None
     refused: ErrorValue | None = None
+    key: str | None = None
+    superseded_by: str | None = None
+    parent_timeout_ms: int = 0
+    hold: Hold = ""
+    priority: int = 0
 
 
-class Admit(Command, frozen=True):
+class Admit(msgspec.Struct, frozen=True):
     """The slots that the run needs are free."""
 
 
-class Claim(Command, frozen=True):
-    """A worker takes the ready job. acked: it begins at once, without an ack. log_position: the log's head."""
+class Claim(msgspec.Struct, frozen=True):
+    """A worker takes the ready job. acked: it begins at once, without an ack. log_position: the head of the log.
+
+    grace_ms: what an acked lease may last beyond the function's timeout, for the worker to end what still runs.
+    """
 
     worker_id: str
     job_id: str
@@ -51,28 +58,31 @@ class Claim(Command, frozen=True):
     lease_ms: int
     reservation_ms: int
     log_position: int = 0
+    grace_ms: int = 0
 
 
-class GiveBack(Command, frozen=True):
+class GiveBack(msgspec.Struct, frozen=True):
     """A job that was handed out did not reach its worker."""
 
     job_id: str
 
 
 class Fence(msgspec.Struct, frozen=True):
-    """What an execution must know to be heard."""
+    """What a request of an execution must carry; it is refused unless all three are those of the live lease."""
 
     job_id: str
     execution_seq: int | None
     token: str
 
 
-class Ack(Command, frozen=True):
+class Ack(msgspec.Struct, frozen=True):
+    """The worker begins the execution that it was handed."""
+
     fence: Fence
     lease_ms: int
 
 
-class Renew(Command, frozen=True):
+class Renew(msgspec.Struct, frozen=True):
     """A heartbeat that lists the job."""
 
     job_id: str
@@ -81,7 +91,12 @@ class Renew(Command, frozen=True):
 
 
 class StepReport(msgspec.Struct, frozen=True):
-    """A step as a worker ran it; payloads as JSON texts."""
+    """A step as a worker ran it; payloads as JSON texts.
+
+    keeps_failure: replays raise the failure again. announced: an earlier report announced the start of its body.
+    attempt: of a step with a retry of its own, from 1; 0 for others. attempts_max: how many it may have. retry_in_ms:
+    how long it rests before the next one; None when there is none. progress: see `Step`.
+    """
 
     step_id: str
     name: str
@@ -93,10 +108,28 @@ class StepReport(msgspec.Struct, frozen=True):
     ended_at: Millis | None = None
     duration_ms: int | None = None
     compensation_for: str | None = None
+    keeps_failure: bool = False
+    announced: bool = False
+    attempt: int = 0
+    attempts_max: int = 0
+    retry_in_ms: int | None = None
+    progress: str | None = None
+
+
+class StepProgress(msgspec.Struct, frozen=True):
+    """What the body of a step shows. details: JSON text. attempt, attempts_max: as in StepReport."""
+
+    step_id: str
+    name: str
+    type: str
+    details: str
+    started_at: Millis | None = None
+    attempt: int = 0
+    attempts_max: int = 0
 
 
 class Sleep(msgspec.Struct, frozen=True):
-    """The execution yields until a time."""
+    """The execution ends, and its run waits for a time."""
 
     step_id: str
     name: str
@@ -107,11 +140,11 @@ LookBack = Literal["execution", "run"]
 
 
 class WaitForEvent(msgspec.Struct, frozen=True):
-    """The execution yields until an event comes.
+    """The execution ends, and its run waits for an event.
 
-    event: a name or pattern. path, value: what its data must hold (empty path: no matter). expression: CEL, or empty.
-    payload: kept as the step's input. look_back: since when an event counts, the start of the execution or of the run.
-    found: a matching event that came since then, as JSON text.
+    event: a name or pattern. path, value: the value that its data must have there; an empty path matches any data.
+    expression: CEL, or empty. payload: kept as the step's input. look_back: earlier events count from the start of the
+    execution or of the run. found: a matching event since then, as JSON text. on_timeout: see `Step`.
     """
 
     step_id: str
@@ -124,12 +157,16 @@ class WaitForEvent(msgspec.Struct, frozen=True):
     payload: str | None = None
     look_back: LookBack = "execution"
     found: str | None = None
+    on_timeout: OnTimeout = ""
 
 
 class Invoke(msgspec.Struct, frozen=True):
-    """The execution yields for another function.
+    """The execution ends, and its run waits for a run of another function, its child.
 
-    asynchronous: only for its start. child_run_id: the id the child will have. refusal: why it cannot start, or empty.
+    asynchronous: the step completes as soon as the child is created. child_run_id: the id the child will have.
+    refusal: why the child cannot start, or empty. on_timeout: see `Step`. handle: it is started, and joined later.
+    delay_ms: until the child may start. from_start: timeout_ms counts from the child's start.
+    with_triggers: the function may have triggers.
     """
 
     step_id: str
@@ -140,15 +177,41 @@ class Invoke(msgspec.Struct, frozen=True):
     asynchronous: bool
     child_run_id: str = ""
     refusal: str = ""
+    on_timeout: OnTimeout = ""
+    handle: bool = False
+    delay_ms: int = 0
+    from_start: bool = False
+    with_triggers: bool = False
 
 
-YieldFor = Sleep | WaitForEvent | Invoke
+class JoinHandles(msgspec.Struct, frozen=True):
+    """The execution ends, and its run waits for handles. step_id: of one of them. The rest is as in `facts.Join`."""
+
+    step_id: str
+    left: int
+    known_failed: int | None = None
 
 
-class Report(Command, frozen=True, kw_only=True):
+class Rest(msgspec.Struct, frozen=True):
+    """The execution ends, and its run waits for the next attempt of a step, whose failed one is reported."""
+
+    step_id: str
+    name: str
+
+
+YieldFor = Sleep | WaitForEvent | Invoke | Rest
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A checkpoint (`progress`) or the end of an execution.
 
-    step_offset: sequence of steps[0]. elsewhere: another live worker lists the function.
+    step_offset: sequence of steps[0]. yields: what the handler waits for, at least one of kind `yielded` without a
+    join; of a checkpoint, waits that are open already, and handles. cancels: see `decide_step_cancels`.
+    uncompensated: the failure ends the run before its compensations have run. running: bodies that still run beside
+    a checkpoint; a pause waits for them. caused_by: the failed steps that ended the attempt; they run anew.
+    uncompensated_steps: compensations that failed in this execution. unasked_steps: names of recorded steps that
+    the handler did not ask for. values: that it has set since its last report. progress: of bodies that run.
+    elsewhere: another live worker has the function.
     """
 
     fence: Fence
@@ -158,56 +221,87 @@ class Report(Command, frozen=True, kw_only=True):
     step_offset: int = 0
     output: str | None = None
     error: ErrorValue | None = None
-    yielded: YieldFor | None = None
+    yields: tuple[YieldFor, ...] = ()
+    cancels: tuple[str, ...] = ()
+    uncompensated: bool = False
+    running: int = 0
+    caused_by: tuple[str, ...] = ()
+    uncompensated_steps: tuple[str, ...] = ()
+    unasked_steps: tuple[str, ...] = ()
+    values: tuple[RunValue, ...] = ()
+    progress: tuple[StepProgress, ...] = ()
     elsewhere: bool = False
+    join: JoinHandles | None = None
 
 
-class SleepOver(Command, frozen=True):
+class SleepDue(msgspec.Struct, frozen=True):
     """The timer of a sleeping step is due."""
 
     step_id: str
 
 
-class RetryDue(Command, frozen=True):
-    """The delay before the next attempt is over."""
+class RestDue(msgspec.Struct, frozen=True):
+    """The next attempt of a step is due."""
+
+    step_id: str
 
 
-class StartDue(Command, frozen=True):
-    """A run that had to wait for its start may start."""
+class RetryDue(msgspec.Struct, frozen=True):
+    """The delay before the next attempt has passed."""
 
 
-class EventCame(Command, frozen=True):
-    """An event that a waiting step matches; `event` as the JSON text that the step returns."""
+class WakeDue(msgspec.Struct, frozen=True):
+    """Waits have ended, and the time in which more could end has passed."""
+
+
+class StartDue(msgspec.Struct, frozen=True):
+    """The earliest start of the run has come."""
+
+
+class EventReceived(msgspec.Struct, frozen=True):
+    """An event matches the condition of a waiting step. event: the JSON text that the step returns."""
 
     step_id: str
     event: str
 
 
-class WaitTimedOut(Command, frozen=True):
+class WaitTimedOut(msgspec.Struct, frozen=True):
     """No event came in time."""
 
     step_id: str
 
 
-class ChildEnded(Command, frozen=True):
-    """The run that a step waits for has ended. error: why it failed, as text; None when it completed."""
+class ChildEnded(msgspec.Struct, frozen=True):
+    """The child that a step waits for has ended. error: why it failed, as text; None when it completed.
+
+    failure: the error of a child that failed.
+    """
 
     step_id: str
     child_run_id: str
     function_id: str
     output: str | None
     error: str | None
+    failure: ErrorValue = ErrorValue(message="")
 
 
-class InvokeTimedOut(Command, frozen=True):
-    """The invoked function did not end in time; it goes on by itself."""
+class ChildStarted(msgspec.Struct, frozen=True):
+    """The child that a step waits for has begun. timeout_ms: how long the step waits from now."""
+
+    step_id: str
+    child_run_id: str
+    timeout_ms: int
+
+
+class InvokeTimedOut(msgspec.Struct, frozen=True):
+    """The child did not end in time; it goes on by itself."""
 
     step_id: str
     function_id: str
 
 
-class LeaseExpired(Command, frozen=True):
-    """Nobody renewed the lease, or the worker of job_id says that it has the job no more.
+class LeaseExpired(msgspec.Struct, frozen=True):
+    """The lease was not renewed in time, or its worker reports that it no longer has job_id.
 
     losses_max: lost leases in a row, without a new step, after which the run fails.
     """
@@ -216,22 +310,24 @@ class LeaseExpired(Command, frozen=True):
     job_id: str = ""
 
 
-class Cancel(Command, frozen=True):
+class Cancel(msgspec.Struct, frozen=True):
+    """Ends the run as cancelled. cause: the reason that is recorded."""
+
     cause: str
 
 
-class Pause(Command, frozen=True):
+class Pause(msgspec.Struct, frozen=True):
     """Hold the run at the next step boundary."""
 
 
-class Resume(Command, frozen=True):
-    """Goes on from where it stopped, or from a step. from_sequence: that step's, None to keep all steps."""
+class Resume(msgspec.Struct, frozen=True):
+    """Continues the run where it stopped, or from a step. from_sequence: of that step, None to keep all steps."""
 
     from_step: str = ""
     from_sequence: int | None = None
 
 
-class Inject(Command, frozen=True):
+class Inject(msgspec.Struct, frozen=True):
     """Replaces the output (JSON text) of a finished step of a paused run."""
 
     step_id: str
@@ -239,10 +335,36 @@ class Inject(Command, frozen=True):
     reason: str
 
 
-class Patch(Command, frozen=True):
-    """Replaces the output (JSON text) of a step. by: who asks."""
+class Patch(msgspec.Struct, frozen=True):
+    """Replaces the output (JSON text) of a step. by: the principal that asks."""
 
     step_id: str
     output: str
     reason: str
     by: str
+
+
+# Commands that people give.
+Control = Cancel | Pause | Resume | Inject | Patch
+RunCommand = (
+    Admit
+    | Claim
+    | GiveBack
+    | Ack
+    | Renew
+    | Report
+    | SleepDue
+    | RestDue
+    | RetryDue
+    | WakeDue
+    | StartDue
+    | EventReceived
+    | WaitTimedOut
+    | ChildEnded
+    | ChildStarted
+    | InvokeTimedOut
+    | LeaseExpired
+    | Control
+)
+# All commands; Create alone needs no run.
+Command = Create | RunCommand

@@ -1,14 +1,15 @@
-"""What people do to runs: cancel, pause, resume, inject, patch. Source: protocol/step-semantics.md 11."""
+"""Commands that people give: cancel, pause, resume, inject, patch. Source: protocol/step-semantics.md 11."""
 
 from msgspec.structs import replace
 
 from ironflow.base.time import Millis
 from ironflow.engine import commands
-from ironflow.engine.effects import CancelChild, DropSteps, DropTimers, Effect
+from ironflow.engine.effects import CancelChild, DropSteps, DropTimers, Effect, SetTimer
 from ironflow.engine.errors import RunEnded, RunNotPaused, RunNotResumable, RunRunning, StepNotFinished, StepNotFound
 from ironflow.engine.facts import (
     Fact,
     PauseRequested,
+    PauseWithdrawn,
     RunCancelled,
     RunFailed,
     RunPaused,
@@ -16,30 +17,33 @@ from ironflow.engine.facts import (
     StepInjected,
     StepPatched,
     StepsDropped,
+    StepsRecorded,
     Waiting,
 )
 from ironflow.engine.model import Reason, Run, Step
 from ironflow.engine.outcome import NOTHING, Outcome
 
-_OPEN_REASON: dict[str, Reason] = {"sleep": "sleep", "wait_for_event": "wait_event", "invoke_function": "invoke"}
+_OPEN_REASON: dict[str, Reason] = {
+    "sleep": "sleep", "wait_for_event": "wait_event", "invoke_function": "invoke", "invoke": "retry",
+}  # fmt: skip
 
 
 def decide_cancel(run: Run, command: commands.Cancel, now: Millis) -> Outcome:
-    """A run that has not ended ends now; its lease, timers and waits go with it, and the child it waits for.
+    """A run that has not ended ends now. Its lease, timers and waits are dropped; children it waits for are cancelled.
 
     Raises RunEnded.
     """
     if run.ended:
         raise RunEnded(f"Run {run.id} has ended already: it is {run.status}.")
-    effects: list[Effect] = [DropTimers()]
-    child = run.steps.get(run.open_step) if run.open_step is not None else None
-    if child is not None and child.status == "waiting" and child.child_run_id is not None:
-        effects.append(CancelChild(run_id=child.child_run_id, cause=f"its parent {run.id} was cancelled"))
-    return Outcome((RunCancelled(at=now, cause=command.cause),), tuple(effects))
+    cause = f"its parent {run.id} was cancelled"
+    # Those of handles go on: `ironflow run bulk start cancel --parent` cancels them.
+    children = [step.child_run_id for step in run.steps.values() if step.open and not step.handle]
+    cancels = [CancelChild(run_id=child, cause=cause) for child in children if child is not None]
+    return Outcome((RunCancelled(at=now, cause=command.cause),), (DropTimers(), *cancels))
 
 
 def decide_pause(run: Run, now: Millis) -> Outcome:
-    """A run at rest pauses at once; one that a worker has at its next step boundary. A second pause changes nothing.
+    """A run without a live lease pauses at once, any other at its next step boundary. A second pause changes nothing.
 
     Raises RunEnded.
     """
@@ -52,34 +56,77 @@ def decide_pause(run: Run, now: Millis) -> Outcome:
     return Outcome((RunPaused(at=now, reason="injection", error=None, report=""),))
 
 
-def decide_resume(run: Run, command: commands.Resume, now: Millis) -> Outcome:
-    """A paused or failed run goes on with its recorded steps; what it waited for and has not come is waited for again.
+def _not_resumable(run: Run) -> str:
+    if run.status == "waiting":
+        # Clients see a run that sleeps or waits for an event as paused, with this reason.
+        state = f"paused (pause_reason {run.reason})" if run.reason in ("sleep", "wait_event") else f"in {run.reason}"
+        return (
+            f"Run {run.id} is {state} by its own code and continues by itself. "
+            "Only runs that were paused on request and failed runs are resumed."
+        )
+    return f"Run {run.id} is {run.status}; only paused and failed runs are resumed."
 
-    A run that had failed or used up its attempts gets a fresh budget. One whose wait timed out while it was paused
-    fails now, unless somebody has given that step an output. Raises RunNotResumable.
+
+def decide_resume(run: Run, command: commands.Resume, now: Millis) -> Outcome:
+    """A paused or failed run goes on with its recorded steps. A run that waited goes on waiting if none of its waits
+    has ended since. The pause of a run that a worker still executes is withdrawn.
+
+    run: with its open steps. A run that had failed or used up its attempts gets a fresh attempt budget. A run whose
+    wait timed out while it was paused fails now, unless that step was given an output or its handler gets the time-out.
+    Raises RunNotResumable.
     """
+    if run.pause_requested and not command.from_step and not run.ended:
+        return Outcome((PauseWithdrawn(at=now),))
     if run.status not in ("paused", "failed"):
-        raise RunNotResumable(f"Run {run.id} is {run.status}; only paused and failed runs are resumed.")
+        raise RunNotResumable(_not_resumable(run))
     fresh = run.status == "failed" or run.reason == "exhausted"
-    attempt = 1 if fresh else run.attempt + (run.paused_from == "retry")
+    failed = run.paused_from == "retry" and run.open_step is None and run.compensating is None
+    attempt = 1 if fresh else run.attempt + failed
     happened: list[Fact] = []
     effects: list[Effect] = []
     if command.from_sequence is not None:
         happened.append(StepsDropped(at=now, from_sequence=command.from_sequence))
         effects += [DropSteps(from_sequence=command.from_sequence), DropTimers()]
+    kept = [step for step in run.steps.values() if step.open and not _is_dropped(step, command.from_sequence)]
+    if run.status == "failed" or effects:
+        # Their timers and waits were deleted at the end of the run, or with the dropped steps.
+        again, timers = _opened_again(kept, now)
+        happened += again
+        effects += timers
     happened.append(RunResumed(at=now, attempt=attempt, from_step=command.from_step))
-    step = run.steps.get(run.open_step) if run.open_step is not None and not effects else None
-    if run.status == "paused" and step is not None and step.status == "timed_out":
+    step = run.steps.get(run.open_step) if run.open_step is not None and command.from_sequence is None else None
+    if run.status == "paused" and step is not None and step.status == "timed_out" and step.on_timeout != "answer":
         happened.append(RunFailed(at=now, error=step.error or "", report=run.last_report))
-    elif run.status == "paused" and step is not None and step.status in ("sleeping", "waiting"):
-        until = step.sleep_until if step.status == "sleeping" else step.wait_until
+    elif run.status == "paused" and step is not None and step.open and not step.handle and run.wake_at is None:
+        until = step.sleep_until if step.status in ("sleeping", "retrying") else step.wait_until
         reason = _OPEN_REASON[step.type]
         happened.append(Waiting(at=now, reason=reason, until=until, step_id=step.step_id, report=run.last_report))
     return Outcome(tuple(happened), tuple(effects))
 
 
+def _is_dropped(step: Step, from_sequence: int | None) -> bool:
+    return from_sequence is not None and step.sequence >= from_sequence
+
+
+def _opened_again(steps: list[Step], now: Millis) -> tuple[list[Fact], list[Effect]]:
+    """Open steps that have lost their timers: sleeps and invokes keep their deadlines, waits are registered anew.
+
+    The time-out of an invoke that has none begins with its child.
+    """
+    effects: list[Effect] = []
+    for step in steps:
+        if step.type == "sleep":
+            effects.append(SetTimer(kind="sleep", due_at=step.sleep_until or now, step_id=step.step_id))
+        elif step.status == "retrying":
+            effects.append(SetTimer(kind="rest", due_at=step.sleep_until or now, step_id=step.step_id))
+        elif step.type == "invoke_function" and step.wait_until is not None:
+            effects.append(SetTimer(kind="invoke", due_at=step.wait_until, step_id=step.step_id))
+    waits = tuple(replace(step, status="cancelled", updated_at=now) for step in steps if step.type == "wait_for_event")
+    return ([StepsRecorded(at=now, steps=waits)] if waits else []), effects
+
+
 def decide_inject(run: Run, command: commands.Inject, now: Millis) -> Outcome:
-    """A finished step of a paused run gets another output. Raises RunNotPaused, StepNotFound, StepNotFinished."""
+    """Replaces the output of a finished step of a paused run. Raises RunNotPaused, StepNotFound, StepNotFinished."""
     if run.status != "paused":
         raise RunNotPaused(f"Run {run.id} is {run.status}; pause it before injecting.")
     step = _finished(run, command.step_id)
@@ -88,7 +135,7 @@ def decide_inject(run: Run, command: commands.Inject, now: Millis) -> Outcome:
 
 
 def decide_patch(run: Run, command: commands.Patch, now: Millis) -> Outcome:
-    """A step of a run that no worker has gets another output. Raises RunRunning, StepNotFound, StepNotFinished."""
+    """Replaces the output of a step of a run without a live lease. Raises RunRunning, StepNotFound, StepNotFinished."""
     if run.lease is not None and run.lease.live:
         raise RunRunning(f"Run {run.id} is running; pause it before patching.")
     step = _finished(run, command.step_id)
@@ -107,9 +154,11 @@ def _finished(run: Run, step_id: str) -> Step:
 
 def _replaced(step: Step, output: str, now: Millis) -> Step:
     original = step.original_output if step.original_output is not None else step.output
-    return replace(step, status="completed", output=output, error=None, original_output=original, updated_at=now)
+    return replace(
+        step, status="completed", output=output, error=None, failure="", original_output=original, updated_at=now
+    )
 
 
-def paused_at_boundary(now: Millis, word: str) -> RunPaused:
-    """The pause that was requested while a worker had the run."""
-    return RunPaused(at=now, reason="injection", error=None, report=word)
+def paused_at_boundary(now: Millis, report: str) -> RunPaused:
+    """The pause that was requested while a worker had the run. report: `report_id` of the update, or empty."""
+    return RunPaused(at=now, reason="injection", error=None, report=report)

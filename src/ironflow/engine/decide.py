@@ -1,6 +1,6 @@
-"""The door of the engine: what follows from a command. Each command has a `decide_` of its own."""
+"""The entry point of the engine: which `decide_` function handles each command."""
 
-from typing import cast
+from typing import assert_never, cast
 
 import msgspec
 
@@ -9,7 +9,7 @@ from ironflow.engine import commands
 from ironflow.engine.control import decide_cancel, decide_inject, decide_patch, decide_pause, decide_resume
 from ironflow.engine.effects import Effect, SetTimer
 from ironflow.engine.evolve import fold
-from ironflow.engine.facts import Fact, RunCreated, RunFailed
+from ironflow.engine.facts import Fact, RunCancelled, RunCreated, RunFailed
 from ironflow.engine.lease import (
     decide_ack,
     decide_admission,
@@ -23,12 +23,16 @@ from ironflow.engine.outcome import Outcome
 from ironflow.engine.report import decide_report
 from ironflow.engine.wake import (
     decide_child_ended,
-    decide_event_came,
+    decide_child_started,
+    decide_event_received,
     decide_invoke_timed_out,
+    decide_rest_due,
     decide_retry_start,
-    decide_sleep_over,
+    decide_sleep_due,
     decide_start,
     decide_wait_timed_out,
+    decide_wake_due,
+    with_steps_closed,
 )
 
 
@@ -41,13 +45,13 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def decide(run: Run | None, command: commands.Command, now: Millis) -> Decision:
-    """What follows from `command` at `now`; `run` is None only for Create.
+    """The facts and effects of `command` at `now`; `run` is None only for Create.
 
     Raises the errors of `ironflow.engine.errors`: StaleExecution for a report whose fence is not the run's, and others
     where the run's state does not allow the command.
     """
-    outcome = _outcome(run, command, now)
-    # A decision without facts leaves the very same run, so callers can tell by identity.
+    outcome = with_steps_closed(run, _outcome(run, command, now), now)
+    # A decision without facts keeps the same object, so callers can compare by identity.
     after = fold(run, outcome.facts) if outcome.facts else cast(Run, run)
     return Decision(run=after, facts=outcome.facts, effects=outcome.effects)
 
@@ -68,30 +72,37 @@ def _outcome(run: Run | None, command: commands.Command, now: Millis) -> Outcome
             return decide_renewal(run, command, now)
         case commands.GiveBack():
             return decide_give_back(run, command, now)
-        case commands.SleepOver():
-            return decide_sleep_over(run, command, now)
+        case commands.SleepDue():
+            return decide_sleep_due(run, command, now)
+        case commands.RestDue():
+            return decide_rest_due(run, command, now)
         case commands.RetryDue():
             return decide_retry_start(run, now)
         case commands.LeaseExpired():
             return decide_lease_expired(run, command, now)
+        case commands.WakeDue():
+            return decide_wake_due(run, now)
         case commands.StartDue():
             return decide_start(run, now)
-        case commands.EventCame():
-            return decide_event_came(run, command, now)
+        case commands.EventReceived():
+            return decide_event_received(run, command, now)
         case commands.WaitTimedOut():
             return decide_wait_timed_out(run, command, now)
         case commands.ChildEnded():
             return decide_child_ended(run, command, now)
+        case commands.ChildStarted():
+            return decide_child_started(run, command, now)
         case commands.InvokeTimedOut():
             return decide_invoke_timed_out(run, command, now)
         case commands.Admit():
             return decide_admission(run, now)
+        case commands.Cancel() | commands.Pause() | commands.Resume() | commands.Inject() | commands.Patch():
+            return _control(run, command, now)
         case _:
-            return _controlled(run, command, now)
+            assert_never(command)
 
 
-def _controlled(run: Run, command: commands.Command, now: Millis) -> Outcome:
-    """Commands that people give."""
+def _control(run: Run, command: commands.Control, now: Millis) -> Outcome:
     match command:
         case commands.Cancel():
             return decide_cancel(run, command, now)
@@ -104,14 +115,18 @@ def _controlled(run: Run, command: commands.Command, now: Millis) -> Outcome:
         case commands.Patch():
             return decide_patch(run, command, now)
         case _:
-            raise ValueError(f"unknown command {type(command).__name__}")
+            assert_never(command)
 
 
 def decide_creation(command: commands.Create, now: Millis) -> Outcome:
     """A new run: ready for a worker, queued for a slot, or waiting for the time when it may start; or failed."""
     start_at = command.start_at if command.start_at is not None and command.start_at > now else None
     refused = command.refused
-    failed = (RunFailed(at=now, error=error_text(refused), report=""),) if refused is not None else ()
+    ended: tuple[Fact, ...] = ()
+    if refused is not None:
+        ended = (RunFailed(at=now, error=error_text(refused), report=""),)
+    if command.superseded_by is not None:
+        ended = (RunCancelled(at=now, cause=replaced_by(command.superseded_by)),)
     return Outcome(
         (
             RunCreated(
@@ -132,8 +147,17 @@ def decide_creation(command: commands.Create, now: Millis) -> Outcome:
                 watched=command.watched,
                 recorded=command.recorded,
                 start_at=start_at,
+                key=command.key,
+                parent_timeout_ms=command.parent_timeout_ms,
+                hold=command.hold,
+                priority=command.priority,
             ),
-            *failed,
+            *ended,
         ),
-        (SetTimer(kind="start", due_at=start_at),) if start_at is not None else (),
+        (SetTimer(kind="start", due_at=start_at),) if start_at is not None and not ended else (),
     )
+
+
+def replaced_by(run_id: str) -> str:
+    """The cancellation cause of a run whose key another run takes over."""
+    return f"replaced by {run_id}, which has its key"

@@ -1,6 +1,6 @@
-"""What follows from a decision besides the run itself: rows of the same transaction. Nothing leaves the process.
+"""The effects of a decision: rows to write in the transaction that saves the run. Nothing leaves the process.
 
-The job row is not among them: it is the run's lease, saved with the run.
+The job row is not among them: it is the lease of the run and is saved with it.
 """
 
 from typing import Literal
@@ -9,31 +9,33 @@ import msgspec
 
 from ironflow.base.time import Millis
 
+TimerKind = Literal["sleep", "rest", "retry", "start", "wait", "invoke", "wake"]
+
 
 class SetTimer(msgspec.Struct, frozen=True):
-    """Wakes the run at `due_at`. step_id: the step that waits, empty for `retry` and `start`."""
+    """Wakes the run at `due_at`. step_id: the step that waits, empty for `retry`, `start` and `wake`."""
 
-    kind: Literal["sleep", "retry", "start", "wait", "invoke"]
+    kind: TimerKind
     due_at: Millis
     step_id: str = ""
 
 
 class DropTimer(msgspec.Struct, frozen=True):
-    """That timer is not needed any more."""
+    """Removes one timer."""
 
-    kind: Literal["wait", "invoke"]
+    kind: Literal["sleep", "rest", "wait", "invoke"]
     step_id: str
 
 
 class DropTimers(msgspec.Struct, frozen=True):
-    """The run no longer waits for any time or event."""
+    """Removes all timers and waits of the run."""
 
 
 class AddWait(msgspec.Struct, frozen=True):
-    """A later event completes the step.
+    """Registers a wait: a later event completes the step.
 
-    event: a name or pattern. path, value: the event's data must have that value there; an empty path: no matter.
-    expression: CEL that must hold, empty for none.
+    event: a name or pattern. path, value: the event's data must have that value there; an empty path matches any data.
+    expression: CEL that must be true, empty for none.
     """
 
     step_id: str
@@ -44,29 +46,34 @@ class AddWait(msgspec.Struct, frozen=True):
 
 
 class DropWait(msgspec.Struct, frozen=True):
-    """The step waits for no event any more."""
+    """Removes the wait of the step."""
 
     step_id: str
 
 
 class StartChild(msgspec.Struct, frozen=True):
-    """A run of another function with `input` (JSON text), started by a step of this one."""
+    """Creates a run of another function with `input` (JSON text) for a step of this run.
+
+    delay_ms: until it may start. parent_timeout_ms: how long this run waits from its start.
+    """
 
     step_id: str
     function_id: str
     run_id: str
     input: str
+    delay_ms: int = 0
+    parent_timeout_ms: int = 0
 
 
 class CancelChild(msgspec.Struct, frozen=True):
-    """The child that a step waits for has nobody to answer to."""
+    """Cancels the child that a step waits for."""
 
     run_id: str
     cause: str
 
 
 class DropSteps(msgspec.Struct, frozen=True):
-    """Rows of steps from this sequence on."""
+    """Removes the step rows from this sequence on."""
 
     from_sequence: int
 

@@ -6,7 +6,7 @@ from ironflow.base.errors import Aborted, FailedPrecondition, NotFound
 class StaleExecution(Aborted):
     """The lease for this execution is lost or ended; the run belongs to another execution now. Drop the job."""
 
-    code = "STALE_EXECUTION"
+    code, is_code_in_error = "STALE_EXECUTION", True
 
 
 class RunEnded(FailedPrecondition):

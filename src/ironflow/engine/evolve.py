@@ -1,12 +1,13 @@
-"""What a run is after a fact. The only place that changes a run; state at any moment is a fold of facts by it."""
+"""The run after a fact. Nothing else changes a run: its state at any moment is a fold of its facts."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, assert_never
 
+import msgspec
 from msgspec.structs import replace
 
 from ironflow.engine import facts
-from ironflow.engine.model import Lease, Reason, Run, Status, Step
+from ironflow.engine.model import POINT_MS, Family, Lease, Reason, Run, RunValue, Status, Step, family_text, read_family
 
 
 def evolve(run: Run | None, fact: facts.Fact) -> Run:
@@ -49,6 +50,10 @@ def _created(fact: facts.RunCreated) -> Run:
         holds_slot=fact.holds_slot,
         watched=fact.watched,
         recorded=fact.recorded,
+        key=fact.key,
+        family=family_text(Family(parent_timeout_ms=fact.parent_timeout_ms)),
+        hold=fact.hold,
+        priority=fact.priority,
     )
     return run if fact.start_at is not None else _queued(run, fact)
 
@@ -56,8 +61,18 @@ def _created(fact: facts.RunCreated) -> Run:
 def _changed(run: Run, fact: facts.Fact) -> Run:
     match fact:
         case facts.StepsRecorded(steps=steps):
-            # A lease that brought something new was not lost for nothing.
+            # A new step is progress: lost leases are counted from here.
             return replace(_with_steps(run, steps), losses=0)
+        case facts.StepsProgressed(steps=steps):
+            # No step has ended: lost leases are counted on.
+            return _with_steps(run, steps)
+        case facts.StepsReleased(step_ids=step_ids):
+            known = [run.steps[step_id] for step_id in step_ids if step_id in run.steps]
+            return _with_steps(run, tuple(replace(s, failure="released", updated_at=fact.at) for s in known))
+        case facts.StepsUnasked(names=names):
+            return replace(run, unasked_steps=msgspec.json.encode(names).decode())
+        case facts.ValuesSet(values=values):
+            return replace(run, values=_newer(run.values, values))
         case facts.Leased(lease=lease):
             return replace(
                 run,
@@ -67,6 +82,7 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
                 execution_seq=lease.execution_seq,
                 worker_id=lease.worker_id,
                 started_at=fact.at if run.started_at is None else run.started_at,
+                hold="kept" if run.hold else "",
                 next_at=None,
             )
         case facts.RunCompleted(output=output, report=report):
@@ -86,14 +102,43 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
         case facts.LeaseLost(losses=losses):
             return replace(_queued(run, fact), losses=losses)
         case facts.JobReturned(avoid=avoid):
-            # It keeps its slot: nobody has begun.
+            # It keeps its slot: the execution has not begun.
             return replace(run, status="pending", lease=Lease(state="ready", ready_at=fact.at, avoid=avoid))
+        case facts.StepInjected(step=step) | facts.StepPatched(step=step):
+            return _with_steps(run, (step,))
+        case facts.StepsDropped(from_sequence=first):
+            kept = {name: step for name, step in run.steps.items() if step.sequence < first}
+            values = {name: value for name, value in run.values.items() if value.sequence <= first}
+            return replace(
+                run,
+                steps=kept,
+                values=values,
+                open_waits=run.open_waits + _open_in(kept) - _open_in(run.steps),
+                family=_family_after(run, run.steps.values(), kept.values()),
+            )
+        case facts.WakeScheduled(wake_at=wake_at):
+            return replace(run, wake_at=wake_at, next_at=wake_at if run.status == "waiting" else run.next_at)
+        case facts.CompensationStarted(error=error, report=report, retry_at=retry_at):
+            known = replace(run, compensating=error, error=error, losses=0, last_report=report)
+            if retry_at is None:
+                return _queued(known, fact)
+            return replace(known, status="waiting", reason="retry", next_at=retry_at, lease=None)
+        case facts.RunCreated():
+            raise ValueError("a run is created only once")
+        case (
+            facts.Waiting()
+            | facts.AttemptFailed()
+            | facts.PauseRequested()
+            | facts.PauseWithdrawn()
+            | facts.RunPaused()
+            | facts.RunResumed()
+        ):
+            return _interrupted(run, fact)
         case _:
-            return _held_up(run, fact)
+            assert_never(fact)
 
 
-def _held_up(run: Run, fact: facts.Fact) -> Run:
-    """Facts that make a run wait, pause or go on, and those that people bring about."""
+def _interrupted(run: Run, fact: facts.Interruption) -> Run:
     match fact:
         case facts.Waiting(reason=reason, until=until, step_id=step_id, report=report):
             return replace(
@@ -102,8 +147,10 @@ def _held_up(run: Run, fact: facts.Fact) -> Run:
                 reason=reason,
                 next_at=until,
                 open_step=step_id,
+                wake_at=None,
                 lease=None,
                 last_report=report,
+                family=_family_joining(run, fact.join),
             )
         case facts.AttemptFailed(error=error, retry_at=retry_at, report=report):
             return replace(
@@ -111,6 +158,8 @@ def _held_up(run: Run, fact: facts.Fact) -> Run:
             )
         case facts.PauseRequested():
             return replace(run, pause_requested=True)
+        case facts.PauseWithdrawn():
+            return replace(run, pause_requested=False)
         case facts.RunPaused(reason=reason, error=error, report=report):
             return replace(
                 run,
@@ -125,49 +174,103 @@ def _held_up(run: Run, fact: facts.Fact) -> Run:
             )
         case facts.RunResumed(attempt=attempt):
             resumed = _requeued(run, fact)
-            return replace(resumed, attempt=attempt, error=None, ended_at=None, losses=0, pause_requested=False)
-        case facts.StepInjected(step=step) | facts.StepPatched(step=step):
-            return _with_steps(run, (step,))
-        case facts.StepsDropped(from_sequence=first):
-            return replace(run, steps={name: step for name, step in run.steps.items() if step.sequence < first})
+            compensating = run.compensating if run.status == "paused" and not fact.from_step else None
+            return replace(
+                resumed,
+                attempt=attempt,
+                error=compensating,
+                compensating=compensating,
+                ended_at=None,
+                losses=0,
+                pause_requested=False,
+            )
         case _:
-            raise ValueError(f"a run cannot have {type(fact).__name__} happen to it")
+            assert_never(fact)
 
 
 def _waited_for(run: Run) -> Reason:
-    """What a run waits for that is about to be paused; empty for one that had a slot of its key, if it needs one."""
+    """What the run waits for when it is paused; empty when it has the slots it needs."""
     if run.status == "waiting":
         return run.reason
     return "slot" if run.lease is not None and run.lease.state == "queued" else ""
 
 
 def _with_steps(run: Run, changed: tuple[Step, ...]) -> Run:
+    if not changed:
+        return run
     steps = dict(run.steps)
+    opened = 0
     for step in changed:
+        known = steps.get(step.step_id)
+        opened += _is_waited_for(step) - (known is not None and _is_waited_for(known))
         steps[step.step_id] = step
+    before = [run.steps[step.step_id] for step in changed if step.handle and step.step_id in run.steps]
+    handles = {step.step_id: step for step in changed if step.handle}
     return replace(
         run,
         steps=steps,
+        family=_family_after(run, before, handles.values()) if handles else run.family,
+        open_waits=max(run.open_waits + opened, 0),
         step_count=max(run.step_count, max(step.number for step in changed) + 1),
         next_sequence=max(run.next_sequence, max(step.sequence for step in changed) + 1),
     )
 
 
+def _newer(known: dict[str, RunValue], values: tuple[RunValue, ...]) -> dict[str, RunValue]:
+    """A replay sets values again that are older than those that are known: these stay."""
+    newer = {
+        value.name: value for value in values if value.name not in known or known[value.name].number <= value.number
+    }
+    return known | newer
+
+
+def _open_in(steps: dict[str, Step]) -> int:
+    return sum(_is_waited_for(step) for step in steps.values())
+
+
+def _is_waited_for(step: Step) -> bool:
+    """Whether its end lets a waiting run go on; handles are joined all together."""
+    return step.open and not step.handle
+
+
+def _family_after(run: Run, before: Iterable[Step], after: Iterable[Step]) -> str | None:
+    """The family when these steps have become those; the handles among them are counted."""
+    family = read_family(run.family)
+    opened, failed = family.open, family.failed
+    for sign, steps in ((-1, before), (1, after)):
+        for step in steps:
+            if step.handle:
+                opened += sign * step.open
+                failed += sign * (step.status == "failed" and step.failure != "released")
+    if (opened, failed) == (family.open, family.failed):
+        return run.family
+    return family_text(replace(family, open=max(opened, 0), failed=max(failed, 0)))
+
+
+def _family_joining(run: Run, join: facts.Join | None) -> str | None:
+    if run.family is None and join is None:
+        return None
+    left, known_failed = (join.left, join.known_failed) if join is not None else (None, None)
+    return family_text(replace(read_family(run.family), left=left, known_failed=known_failed))
+
+
 def _queued(run: Run, fact: facts.Fact) -> Run:
-    state = "ready" if run.slot_key is None else "queued"
+    state = "ready" if run.slot_key is None or run.hold == "kept" else "queued"
     return replace(
         run,
         status="pending",
         reason="",
         paused_from="",
         open_step=None,
+        wake_at=None,
         next_at=None,
-        lease=Lease(state=state, ready_at=fact.at),
+        family=_family_joining(run, None),
+        lease=Lease(state=state, ready_at=fact.at - run.priority * POINT_MS),
     )
 
 
 def _requeued(run: Run, fact: facts.Fact) -> Run:
-    """A resumed run in the queue. One that held a slot while it was paused comes before all that queue for it."""
+    """A resumed run in the queue. A run that held its slot while it was paused comes before all others."""
     queued = _queued(run, fact)
     if run.status != "paused" or run.paused_from or not run.holds_slot or queued.lease is None:
         return queued
@@ -181,9 +284,11 @@ def _ended(run: Run, fact: facts.Fact, status: Status, **more: Any) -> Run:
         reason="",
         paused_from="",
         open_step=None,
+        wake_at=None,
         pause_requested=False,
         next_at=None,
         lease=None,
         ended_at=fact.at,
+        hold="run" if run.hold else "",
         **more,
     )

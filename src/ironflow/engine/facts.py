@@ -1,19 +1,19 @@
-"""What happened to a run. Facts are all that `evolve` knows; where recording is on they are kept for time travel."""
+"""The facts of a run, which `evolve` folds into its state. Where recording is on they are kept for time travel."""
 
 import msgspec
 
 from ironflow.base.time import Millis
-from ironflow.engine.model import Lease, Policy, Reason, Recording, Step
+from ironflow.engine.model import Hold, Lease, Policy, Reason, Recording, RunValue, Step
 
 
-class Fact(msgspec.Struct, frozen=True, tag=True):
-    """Base: `at` is when it happened."""
+class FactBase(msgspec.Struct, frozen=True, tag=True):
+    """at: when it happened."""
 
     at: Millis
 
 
-class RunCreated(Fact, frozen=True, tag="run.created", kw_only=True):
-    """start_at: when it may start, None for at once."""
+class RunCreated(FactBase, frozen=True, tag="run.created", kw_only=True):
+    """start_at: the earliest start, None for at once."""
 
     run_id: str
     environment: str
@@ -31,76 +31,128 @@ class RunCreated(Fact, frozen=True, tag="run.created", kw_only=True):
     watched: bool = False
     recorded: Recording = ""
     start_at: Millis | None = None
+    key: str | None = None
+    parent_timeout_ms: int = 0
+    hold: Hold = ""
+    priority: int = 0
 
 
-class Admitted(Fact, frozen=True, tag="run.admitted"):
-    """The slots that it needs are its own; it waits for a worker now."""
+class Admitted(FactBase, frozen=True, tag="run.admitted"):
+    """The run has the slots that it needs; its job is ready."""
 
 
-class Leased(Fact, frozen=True, tag="execution.leased"):
-    """A worker was handed the run."""
-
-    lease: Lease
-
-
-class LeaseRenewed(Fact, frozen=True, tag="execution.renewed"):
-    """The execution began, or showed that it is alive."""
+class Leased(FactBase, frozen=True, tag="execution.leased"):
+    """A worker was handed the job."""
 
     lease: Lease
 
 
-class LeaseLost(Fact, frozen=True, tag="execution.lost"):
-    """No word came in time; the run goes back into the queue."""
+class LeaseRenewed(FactBase, frozen=True, tag="execution.renewed"):
+    """The execution began, or its worker renewed the lease."""
+
+    lease: Lease
+
+
+class LeaseLost(FactBase, frozen=True, tag="execution.lost"):
+    """The lease expired; the run goes back into the queue."""
 
     losses: int
 
 
-class JobReturned(Fact, frozen=True, tag="execution.returned"):
-    """A worker gave the job back unrun; `avoid` is not offered it again."""
+class JobReturned(FactBase, frozen=True, tag="execution.returned"):
+    """The job came back before the execution began. avoid: a worker that is not offered it again, or empty."""
 
     avoid: str
 
 
-class StepsRecorded(Fact, frozen=True, tag="steps.recorded"):
-    """Steps new or changed by an execution, or by what it waited for."""
+class StepsRecorded(FactBase, frozen=True, tag="steps.recorded"):
+    """Steps were added or changed, by an execution or by the end of a sleep, wait or invoke.
+
+    announced: ids of those whose start was published before.
+    """
+
+    steps: tuple[Step, ...]
+    announced: tuple[str, ...] = ()
+
+
+class StepsProgressed(FactBase, frozen=True, tag="steps.progressed"):
+    """Bodies have shown their progress; it is kept with their steps."""
 
     steps: tuple[Step, ...]
 
 
-class StepInjected(Fact, frozen=True, tag="step.injected"):
+class StepsReleased(FactBase, frozen=True, tag="steps.released"):
+    """An attempt ended because of the failures of these steps: they are not replayed, the steps run anew."""
+
+    step_ids: tuple[str, ...]
+
+
+class StepsUnasked(FactBase, frozen=True, tag="steps.unasked"):
+    """The handler went past these recorded steps without asking for them: its code has changed.
+
+    names: of these steps.
+    """
+
+    names: tuple[str, ...]
+
+
+class ValuesSet(FactBase, frozen=True, tag="values.set"):
+    """The handler has set values."""
+
+    values: tuple[RunValue, ...]
+
+
+class StepInjected(FactBase, frozen=True, tag="step.injected"):
     """A person replaced the output of a finished step of a paused run."""
 
     step: Step
     reason: str
 
 
-class StepPatched(Fact, frozen=True, tag="step.patched"):
+class StepPatched(FactBase, frozen=True, tag="step.patched"):
     """A person replaced the output of a step."""
 
     step: Step
     reason: str
 
 
-class StepsDropped(Fact, frozen=True, tag="steps.dropped"):
-    """Steps from this sequence on are forgotten; they run again."""
+class StepsDropped(FactBase, frozen=True, tag="steps.dropped"):
+    """Steps from this sequence on were removed; they run again."""
 
     from_sequence: int
 
 
-class Waiting(Fact, frozen=True, tag="run.waiting"):
-    """The execution yielded. until: when it goes on by itself, None when something else must happen."""
+class Join(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The run goes on with at most `left` open handles, or with more than `known_failed` failed ones; None: never."""
+
+    left: int
+    known_failed: int | None = None
+
+
+class Waiting(FactBase, frozen=True, tag="run.waiting"):
+    """The execution ended and the run waits. until: when a timer wakes it, None without a timer.
+
+    join: it waits for handles.
+    """
 
     reason: Reason
     until: Millis | None
     step_id: str
     report: str
+    join: Join | None = None
 
 
-class Woken(Fact, frozen=True, tag="run.woken"):
-    """What the run waited for has happened; it is back in the queue."""
+class WakeScheduled(FactBase, frozen=True, tag="run.wake_scheduled"):
+    """Some of many open steps have ended: the run goes on at `wake_at`, with those that end until then."""
+
+    wake_at: Millis
 
 
-class AttemptFailed(Fact, frozen=True, tag="attempt.failed"):
+class Woken(FactBase, frozen=True, tag="run.woken"):
+    """The run no longer waits; it is back in the queue."""
+
+
+class AttemptFailed(FactBase, frozen=True, tag="attempt.failed"):
     """The attempt failed and another follows at `retry_at`."""
 
     error: str
@@ -108,46 +160,64 @@ class AttemptFailed(Fact, frozen=True, tag="attempt.failed"):
     report: str
 
 
-class RetryStarted(Fact, frozen=True, tag="attempt.started"):
+class RetryStarted(FactBase, frozen=True, tag="attempt.started"):
     """The next attempt is in the queue."""
 
     attempt: int
 
 
-class PauseRequested(Fact, frozen=True, tag="run.pause_requested"):
+class PauseRequested(FactBase, frozen=True, tag="run.pause_requested"):
     """The run will pause at the next step boundary."""
 
 
-class RunPaused(Fact, frozen=True, tag="run.paused"):
-    """report: token and status of the update that brought it, empty when none did."""
+class PauseWithdrawn(FactBase, frozen=True, tag="run.pause_withdrawn"):
+    """The requested pause is not wanted any more; the execution goes on."""
+
+
+class RunPaused(FactBase, frozen=True, tag="run.paused"):
+    """report: `report_id` of the update that caused it, empty when none did."""
 
     reason: Reason
     error: str | None
     report: str
 
 
-class RunResumed(Fact, frozen=True, tag="run.resumed"):
-    """attempt: the one that goes on; 1 where the budget is fresh. from_step: as it was asked for."""
+class RunResumed(FactBase, frozen=True, tag="run.resumed"):
+    """attempt: the one that goes on; 1 where the budget is fresh. from_step: as in the command."""
 
     attempt: int
     from_step: str
 
 
-class RunCompleted(Fact, frozen=True, tag="run.completed"):
+class CompensationStarted(FactBase, frozen=True, tag="run.compensating"):
+    """The run has failed without its worker: one more execution runs its compensations.
+
+    retry_at: compensations have failed; the execution tries them again then. None: it is ready at once.
+    """
+
+    error: str
+    report: str
+    retry_at: Millis | None = None
+
+
+class RunCompleted(FactBase, frozen=True, tag="run.completed"):
     output: str
     report: str
 
 
-class RunFailed(Fact, frozen=True, tag="run.failed"):
+class RunFailed(FactBase, frozen=True, tag="run.failed"):
     error: str
     report: str
 
 
-class RunCancelled(Fact, frozen=True, tag="run.cancelled"):
+class RunCancelled(FactBase, frozen=True, tag="run.cancelled"):
     cause: str
 
 
-AnyFact = (
+# Facts that make a run wait or pause, and the one that ends a pause.
+Interruption = Waiting | AttemptFailed | PauseRequested | PauseWithdrawn | RunPaused | RunResumed
+# All facts.
+Fact = (
     RunCreated
     | Admitted
     | Leased
@@ -155,16 +225,23 @@ AnyFact = (
     | LeaseLost
     | JobReturned
     | StepsRecorded
+    | StepsProgressed
+    | StepsReleased
+    | StepsUnasked
+    | ValuesSet
     | StepInjected
     | StepPatched
     | StepsDropped
     | Waiting
+    | WakeScheduled
     | Woken
     | AttemptFailed
     | RetryStarted
     | PauseRequested
+    | PauseWithdrawn
     | RunPaused
     | RunResumed
+    | CompensationStarted
     | RunCompleted
     | RunFailed
     | RunCancelled
@@ -172,5 +249,5 @@ AnyFact = (
 
 
 def tag_of(fact: Fact) -> str:
-    """The word for this kind of fact, such as `run.created`."""
+    """The kind of the fact as it is stored, such as `run.created`."""
     return str(type(fact).__struct_config__.tag)

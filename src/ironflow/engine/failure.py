@@ -1,30 +1,77 @@
-"""What a failed attempt does to its run."""
+"""What follows from a failed attempt: a retry, a pause or the end of the run."""
 
 from ironflow.base.time import Millis
 from ironflow.engine.effects import SetTimer
-from ironflow.engine.facts import AttemptFailed, RunFailed, RunPaused
-from ironflow.engine.model import ErrorValue, Run, error_text
+from ironflow.engine.facts import AttemptFailed, CompensationStarted, RunFailed, RunPaused
+from ironflow.engine.model import ErrorValue, Run, error_text, read_error
 from ironflow.engine.outcome import Outcome
-from ironflow.engine.retry import decide_retry_at
+from ironflow.engine.retry import decide_retry_at, decide_retry_delay
 
-# A handler met a recorded step as a step of another type: its code is no longer the one that the history is of.
+# The handler reached a recorded step as a step of another type: its code does not fit the recorded history.
 DIVERGED = "STEP_DIVERGED"
 
 
-def decide_failure(run: Run, error: ErrorValue, report: str, now: Millis) -> Outcome:
+def decide_failure(
+    run: Run,
+    error: ErrorValue,
+    report: str,
+    now: Millis,
+    *,
+    uncompensated: bool = False,
+    uncompensated_steps: tuple[str, ...] = (),
+) -> Outcome:
     """Another attempt after a delay, a pause for a person, or the end.
 
-    report: token and status of the update that brought the failure, empty when none did.
+    report: `report_id` of the update that reported the failure, empty when none did. uncompensated: its worker has not
+    run the compensations. uncompensated_steps: compensations that it has run, and that failed.
     Source: protocol/errors-and-defaults.md 1, "What the engine does with a failed step or handler".
     """
     text = error_text(error)
     if error.code == DIVERGED:
-        # Neither another attempt nor the end would be right; a person decides.
+        # Another attempt would diverge again, and failing would discard the run: a person decides.
         return Outcome((RunPaused(at=now, reason="diverged", error=text, report=report),))
     retry_at = decide_retry_at(run.policy, run.attempt, error, now)
     if retry_at is not None:
         failed = AttemptFailed(at=now, error=text, retry_at=retry_at, report=report)
         return Outcome((failed,), (SetTimer(kind="retry", due_at=retry_at),))
-    if error.retryable and run.policy.on_exhausted == "pause":
+    if (error.retryable or error.exhausted) and run.policy.on_exhausted == "pause":
         return Outcome((RunPaused(at=now, reason="exhausted", error=text, report=report),))
+    if uncompensated or uncompensated_steps:
+        return decide_end(run, text, report, now, uncompensated_steps)
     return Outcome((RunFailed(at=now, error=text, report=report),))
+
+
+def decide_end(run: Run, error: str, report: str, now: Millis, failed: tuple[str, ...] = ()) -> Outcome:
+    """The end of a run whose compensations its worker has not run: where it can, one more execution runs them.
+
+    error: as JSON text. failed: compensations that its worker has run, and that failed; where one of them is to be
+    tried again, an execution does that after the delay of the run's retry.
+    Source: docs/reference/semantics.md, "Waiting together, time-outs, early events".
+    """
+    if failed:
+        retry_at = decide_compensation_retry_at(run, failed, now)
+        if retry_at is not None:
+            started = CompensationStarted(at=now, error=error, report=report, retry_at=retry_at)
+            return Outcome((started,), (SetTimer(kind="retry", due_at=retry_at),))
+        return Outcome((RunFailed(at=now, error=error, report=report),))
+    if run.compensating is not None:
+        return Outcome((RunFailed(at=now, error=run.compensating, report=report),))
+    if not run.policy.compensation_timeout_ms or not run.step_count:
+        return Outcome((RunFailed(at=now, error=error, report=report),))
+    return Outcome((CompensationStarted(at=now, error=error, report=report),))
+
+
+def decide_compensation_retry_at(run: Run, failed: tuple[str, ...], now: Millis) -> Millis | None:
+    """When compensations that failed are tried again; None when they are not.
+
+    run: with these steps. failed: their ids. Source: docs/guides/functions-and-steps.md, "Compensations".
+    """
+    if not run.policy.compensation_timeout_ms:
+        return None
+    known = (run.steps.get(step_id) for step_id in failed)
+    delays = [
+        decide_retry_delay(run.policy, step.attempt, read_error(step.error or "").retry_after_ms)
+        for step in known
+        if step is not None and step.type == "compensate" and step.status == "failed" and not step.failure
+    ]
+    return now + max(delays) if delays else None

@@ -1,4 +1,4 @@
-"""Who may write to a run: claims, leases, fences, and what happens when no word comes in time.
+"""Which execution may write to a run: claims, leases, fences, and what follows when a lease expires.
 
 Source: protocol/worker-rest.md 7 to 9.
 """
@@ -9,14 +9,14 @@ from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.control import paused_at_boundary
 from ironflow.engine.errors import StaleExecution
-from ironflow.engine.facts import Admitted, JobReturned, Leased, LeaseLost, LeaseRenewed, RunFailed
-from ironflow.engine.failure import decide_failure
+from ironflow.engine.facts import Admitted, JobReturned, Leased, LeaseLost, LeaseRenewed
+from ironflow.engine.failure import decide_end, decide_failure
 from ironflow.engine.model import ErrorValue, Lease, Run, error_text
 from ironflow.engine.outcome import NOTHING, Outcome
 
 
 def check_fence(run: Run, fence: commands.Fence) -> Lease:
-    """The run's lease, if `fence` is its. Raises StaleExecution."""
+    """The live lease of the run, if `fence` is its fence. Raises StaleExecution."""
     lease = run.lease
     if (
         lease is None
@@ -32,14 +32,14 @@ def check_fence(run: Run, fence: commands.Fence) -> Lease:
 
 
 def decide_admission(run: Run, now: Millis) -> Outcome:
-    """A queued run gets a slot; nothing for one that does not wait for any."""
+    """A queued run gets its slots; NOTHING when it waits for none."""
     if run.lease is None or run.lease.state != "queued":
         return NOTHING
     return Outcome((Admitted(at=now),))
 
 
 def decide_claim(run: Run, command: commands.Claim, now: Millis) -> Outcome:
-    """The ready job goes to the worker, with the next execution number; nothing when it is not ready any more."""
+    """The ready job is handed to the worker, with the next execution number; NOTHING when it is no longer ready."""
     if run.lease is None or run.lease.state != "ready":
         return NOTHING
     lease = Lease(
@@ -54,12 +54,12 @@ def decide_claim(run: Run, command: commands.Claim, now: Millis) -> Outcome:
         log_position=command.log_position,
     )
     if command.acked:
-        lease = _begun(run, lease, command.lease_ms, now)
+        lease = _begun(run, replace(lease, grace_ms=command.grace_ms), command.lease_ms, now)
     return Outcome((Leased(at=now, lease=lease),))
 
 
 def decide_ack(run: Run, command: commands.Ack, now: Millis) -> Outcome:
-    """The execution begins: the lease and the function's timeout start. A repeated ack changes nothing."""
+    """The execution begins: the lease and the timeout of the function start. A repeated ack changes nothing."""
     lease = check_fence(run, command.fence)
     if lease.state == "held":
         return NOTHING
@@ -67,7 +67,7 @@ def decide_ack(run: Run, command: commands.Ack, now: Millis) -> Outcome:
 
 
 def decide_renewal(run: Run, command: commands.Renew, now: Millis) -> Outcome:
-    """A heartbeat renews the lease of a job that its worker lists and still holds; others it leaves alone."""
+    """A heartbeat renews the lease of a job that its worker lists and still holds; other leases are unchanged."""
     lease = run.lease
     if lease is None or lease.job_id != command.job_id or lease.worker_id != command.worker_id:
         return NOTHING
@@ -77,7 +77,7 @@ def decide_renewal(run: Run, command: commands.Renew, now: Millis) -> Outcome:
 
 
 def decide_give_back(run: Run, command: commands.GiveBack, now: Millis) -> Outcome:
-    """The job goes back into the queue, if that execution is still the live one; a run that is to pause does so."""
+    """The job goes back into the queue, if its lease is still live; a run with a requested pause pauses instead."""
     if run.lease is None or not run.lease.live or run.lease.job_id != command.job_id:
         return NOTHING
     if run.pause_requested:
@@ -86,20 +86,28 @@ def decide_give_back(run: Run, command: commands.GiveBack, now: Millis) -> Outco
 
 
 def renewed(lease: Lease, lease_ms: int, now: Millis) -> Lease:
-    """The lease for `lease_ms` from now, but not beyond the function's timeout."""
-    return replace(lease, expires_at=min(now + lease_ms, lease.deadline_at))
+    """The lease for `lease_ms` from now, but not beyond the function's timeout and the worker's grace."""
+    return replace(lease, expires_at=min(now + lease_ms, lease.ends_at))
 
 
-def heard(run: Run, lease: Lease, lease_ms: int, now: Millis) -> Lease:
-    """The lease after a checkpoint: renewed, or begun when the checkpoint came without an ack before it."""
-    return _begun(run, lease, lease_ms, now) if lease.state == "reserved" else renewed(lease, lease_ms, now)
+def lease_after_checkpoint(run: Run, lease: Lease, lease_ms: int, now: Millis) -> Lease:
+    """The lease after a checkpoint: begun when no ack came before, renewed once an eighth of it has passed.
+
+    Steps are reported one by one: a lease that is nearly new is not written again with each of them.
+    """
+    if lease.state == "reserved":
+        return _begun(run, lease, lease_ms, now)
+    if lease.expires_at == lease.ends_at or lease.expires_at - now > lease_ms - lease_ms // 8:
+        return lease
+    return renewed(lease, lease_ms, now)
 
 
 def decide_lease_expired(run: Run, command: commands.LeaseExpired, now: Millis) -> Outcome:
-    """The function's timeout is a failure by policy; a lost lease is a new place in the queue, same attempt.
+    """A run over the function's timeout fails by policy; one that lost its lease is queued again, same attempt.
 
-    With a job id, its worker has said that it has that job no more, and the lease is over before its time.
-    A run whose leases are lost again and again without a new step fails: its worker dies of it each time.
+    With a job id, the worker has reported that it no longer has that job, and its lease ends before it expires.
+    A run that loses `losses_max` leases in a row without a new step fails: it may be what ends its workers. A run that
+    fails here has one more execution for its compensations; that one ends with its own timeout.
     Source: protocol/worker-rest.md 9.
     """
     lease = run.lease
@@ -108,24 +116,31 @@ def decide_lease_expired(run: Run, command: commands.LeaseExpired, now: Millis) 
     if run.pause_requested:
         return Outcome((paused_at_boundary(now, ""),))
     if lease.state == "reserved":
-        # Nobody began; the job goes to whoever asks next.
+        # The execution has not begun; the job is ready for the next poll.
         return Outcome((JobReturned(at=now, avoid=""),))
+    if lease.deadline_at <= now and run.compensating is not None:
+        return decide_end(run, run.compensating, report="", now=now)
     if lease.deadline_at <= now:
         error = ErrorValue(
             message=f"The execution ran longer than the function's timeout of {run.policy.timeout_ms} ms.",
             code="TIMEOUT",
             retryable=True,
         )
-        return decide_failure(run, error, report="", now=now)
+        return decide_failure(run, error, report="", now=now, uncompensated=True)
     if run.losses + 1 >= command.losses_max:
         error = ErrorValue(
-            message=f"{run.losses + 1} workers in a row fell silent on this run without finishing a step.",
+            message=f"{run.losses + 1} workers in a row lost the lease of this run without finishing a step.",
             code="WORKER_LOST",
         )
-        return Outcome((RunFailed(at=now, error=error_text(error), report=""),))
+        return decide_end(run, error_text(error), report="", now=now)
     return Outcome((LeaseLost(at=now, losses=run.losses + 1),))
 
 
+def execution_ms_max(run: Run) -> int:
+    """How long the next execution may take."""
+    return run.policy.timeout_ms if run.compensating is None else run.policy.compensation_timeout_ms
+
+
 def _begun(run: Run, lease: Lease, lease_ms: int, now: Millis) -> Lease:
-    deadline_at = now + run.policy.timeout_ms
-    return replace(lease, state="held", deadline_at=deadline_at, expires_at=min(now + lease_ms, deadline_at))
+    begun = replace(lease, state="held", deadline_at=now + execution_ms_max(run))
+    return renewed(begun, lease_ms, now)

@@ -1,4 +1,4 @@
-"""What the single decisions return: facts that happened and effects to write."""
+"""The result of one `decide_` function: facts that happened and effects to write."""
 
 from typing import NamedTuple
 

@@ -1,13 +1,26 @@
 """Which facts of a run are kept, for time travel and the audit trail."""
 
-from ironflow.engine.facts import Fact, LeaseRenewed, StepInjected, StepPatched, StepsDropped, StepsRecorded
+from typing import assert_never
+
+from ironflow.engine.facts import (
+    Fact,
+    LeaseRenewed,
+    StepInjected,
+    StepPatched,
+    StepsDropped,
+    StepsProgressed,
+    StepsRecorded,
+    StepsReleased,
+    StepsUnasked,
+    ValuesSet,
+)
 from ironflow.engine.model import Recording
 
 
 def is_kept(fact: Fact, recording: Recording) -> bool:
-    """Whether a run that records so keeps the fact.
+    """Whether a run with this recording profile keeps the fact.
 
-    Each profile keeps what a fold needs to tell the run's status at any moment; `run_lifecycle` keeps no step.
+    Each profile keeps what a fold needs to compute the status of the run at any moment; `run_lifecycle` keeps no step.
     Source: docs/concepts/time_travel.md, "Profiles".
     """
     match recording:
@@ -16,6 +29,19 @@ def is_kept(fact: Fact, recording: Recording) -> bool:
         case "all":
             return True
         case "steps":
-            return not isinstance(fact, LeaseRenewed)
+            return not isinstance(fact, LeaseRenewed | StepsProgressed)
         case "run_lifecycle":
-            return not isinstance(fact, LeaseRenewed | StepsRecorded | StepInjected | StepPatched | StepsDropped)
+            return not isinstance(
+                fact,
+                LeaseRenewed
+                | StepsProgressed
+                | StepsRecorded
+                | StepsReleased
+                | StepsUnasked
+                | StepInjected
+                | StepPatched
+                | StepsDropped
+                | ValuesSet,
+            )
+        case _:
+            assert_never(recording)

@@ -1,20 +1,36 @@
-"""What a worker's word does to a run: checkpoints and the ends of executions.
+"""What follows from the report of a worker: a checkpoint, or the end of an execution.
 
 Source: protocol/worker-rest.md 8, protocol/step-semantics.md 2.
 """
+
+from typing import assert_never
+
+from msgspec.structs import replace
 
 from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.control import paused_at_boundary
 from ironflow.engine.evolve import fold
-from ironflow.engine.facts import Fact, JobReturned, LeaseRenewed, RunCompleted, StepsRecorded
-from ironflow.engine.failure import DIVERGED, decide_failure
-from ironflow.engine.lease import check_fence, heard
-from ironflow.engine.model import ErrorValue, Lease, Run, Step
+from ironflow.engine.facts import (
+    Fact,
+    JobReturned,
+    LeaseRenewed,
+    RunCompleted,
+    StepsProgressed,
+    StepsRecorded,
+    StepsReleased,
+    StepsUnasked,
+    ValuesSet,
+)
+from ironflow.engine.failure import DIVERGED, decide_end, decide_failure
+from ironflow.engine.lease import check_fence, execution_ms_max, lease_after_checkpoint
+from ironflow.engine.model import HANDLE, ErrorValue, FailureState, Lease, Run, Step, read_error
 from ironflow.engine.outcome import NOTHING, Outcome
-from ironflow.engine.yields import decide_yield
+from ironflow.engine.step_attempts import UNFINISHED, decide_next_result, decide_progress, rests, with_attempt
+from ironflow.engine.wake import decide_step_cancels
+from ironflow.engine.yields import decide_openings, decide_yields
 
-# A worker that was given a function it does not have says so with this code, without an ack.
+# The error code of a worker that was handed a job of a function it does not have; it sends no ack before.
 NO_SUCH_FUNCTION = "FUNCTION_NOT_FOUND"
 
 
@@ -22,50 +38,64 @@ def decide_report(run: Run, command: commands.Report, now: Millis) -> Outcome:
     """Steps are recorded, and the execution goes on (`progress`) or ends.
 
     A repetition of the update that ended the last execution changes nothing. Raises StaleExecution for any other
-    word of an execution that is not the live one.
+    report of an execution that does not hold the lease.
     """
-    word = report_word(command)
-    if command.kind != "progress" and run.last_report == word:
+    report = report_id(command)
+    if command.kind != "progress" and run.last_report == report:
         return NOTHING
     lease = check_fence(run, command.fence)
     divergence = decide_divergence(run, command)
     if divergence is not None:
-        return decide_failure(run, divergence, word, now)
+        return decide_failure(run, divergence, report, now)
     recorded = decide_steps(run, command, now)
-    happened: list[Fact] = [StepsRecorded(at=now, steps=recorded)] if recorded else []
-    # What follows sees the run with the steps of this very report.
+    announced = tuple(step.step_id for step in command.steps if step.announced)
+    happened: list[Fact] = [StepsRecorded(at=now, steps=recorded, announced=announced)] if recorded else []
+    shown = decide_progress(fold(run, happened), command.progress, now) if command.progress else ()
+    happened += [StepsProgressed(at=now, steps=shown)] if shown else []
+    # The rest is decided on the run with the steps of the same report.
+    happened += _released(fold(run, happened), command, now)
+    if command.values:
+        free = fold(run, happened).next_sequence if happened else run.next_sequence
+        happened.append(
+            ValuesSet(at=now, values=tuple(replace(value, sequence=free, updated_at=now) for value in command.values))
+        )
+    if command.unasked_steps:
+        happened.append(StepsUnasked(at=now, names=command.unasked_steps))
+    dropped = decide_step_cancels(run, command.cancels, now)
+    happened += dropped.facts
     following = _end(fold(run, happened), lease, command, now)
     facts = [*happened, *following.facts]
     after = fold(run, facts)
-    if run.pause_requested and not after.ended and after.status != "paused":
+    if run.pause_requested and not command.running and not after.ended and after.status != "paused":
         # This is the step boundary that the pause waits for.
-        facts.append(paused_at_boundary(now, word if command.kind != "progress" else ""))
-    return Outcome(tuple(facts), following.effects)
+        facts.append(paused_at_boundary(now, report if command.kind != "progress" else ""))
+    return Outcome(tuple(facts), (*rests(recorded), *dropped.effects, *following.effects))
 
 
-def report_word(command: commands.Report) -> str:
-    """What identifies an update that ended an execution."""
+def report_id(command: commands.Report) -> str:
+    """Token and status: identifies the update that ended an execution, so that its repetition is recognised."""
     return f"{command.fence.token}:{command.kind}"
 
 
 def decide_divergence(run: Run, command: commands.Report) -> ErrorValue | None:
-    """Whether a step is met as another type than it is recorded as; the error shows both histories.
+    """The error of a report that has a recorded step as another type, with both histories; None otherwise.
 
     Source: DESIGN.md 4, "divergence".
     """
-    met = [(step.step_id, step.name, step.type) for step in command.steps]
-    if command.yielded is not None:
-        met.append((command.yielded.step_id, command.yielded.name, _kind_of(command.yielded)))
-    for step_id, name, kind in met:
+    reached = [(step.step_id, step.name, step.type) for step in command.steps]
+    reached += [(each.step_id, each.name, _kind_of(each)) for each in command.yields]
+    for step_id, name, kind in reached:
+        if kind == "rest":
+            continue
         known = run.steps.get(step_id)
         if known is not None and known.type != kind:
             recorded = ", ".join(f"{each.name} ({each.type})" for each in sorted(run.steps.values(), key=_order))
-            now_met = ", ".join(f"{each_name} ({each_kind})" for _, each_name, each_kind in met)
+            now_reached = ", ".join(f"{each_name} ({each_kind})" for _, each_name, each_kind in reached)
             return ErrorValue(
                 message=(
-                    f"Step {name!r} is recorded as {known.type}, and the handler met it as {kind}. The code is not the "
-                    f"one that this history is of. Recorded: {recorded}. Met: {now_met}. Deploy the code that fits and "
-                    "resume, or resume from an earlier step."
+                    f"Step {name!r} is recorded as {known.type}, but the handler reached it as {kind}: its code does "
+                    f"not fit the recorded history. Recorded: {recorded}. Reached: {now_reached}. Deploy code that "
+                    "fits and resume, or resume from an earlier step."
                 ),
                 code=DIVERGED,
             )
@@ -79,7 +109,11 @@ def _kind_of(yielded: commands.YieldFor) -> str:
         case commands.WaitForEvent():
             return "wait_for_event"
         case commands.Invoke():
-            return "invoke_function"
+            return HANDLE if yielded.handle else "invoke_function"
+        case commands.Rest():
+            return "rest"
+        case _:
+            assert_never(yielded)
 
 
 def _order(step: Step) -> tuple[int, int]:
@@ -89,55 +123,127 @@ def _order(step: Step) -> tuple[int, int]:
 def decide_steps(run: Run, command: commands.Report, now: Millis) -> tuple[Step, ...]:
     """The steps of a report that are new or replace a failed one; the first completed result of a step wins.
 
-    Sequences count on from those the run has: some workers add the base they were handed to step_offset, others count
-    from 0 in every execution, and a step that is new comes after all that were recorded before it.
+    A new step gets a sequence after all that were recorded before it: some workers add the sequence base of the lease
+    to step_offset, others count from 0 in every execution.
     """
     number, free = run.step_count, run.next_sequence
+    began_at = run.lease.deadline_at - execution_ms_max(run) if run.lease is not None else run.created_at
     recorded: dict[str, Step] = {}
-    for place, told in enumerate(command.steps):
-        known = recorded.get(told.step_id) or run.steps.get(told.step_id)
-        if known is not None and (known.status != "failed" or told.status == "failed") and not _is_newer(known, told):
+    for offset, step in enumerate(command.steps):
+        known = recorded.get(step.step_id) or run.steps.get(step.step_id)
+        if known is not None and not _is_news(known, step):
             continue
-        recorded[told.step_id] = Step(
-            step_id=told.step_id,
-            name=told.name,
-            type=told.type,
-            status=told.status,
-            sequence=known.sequence if known is not None else max(command.step_offset + place, free),
+        started_at, ended_at = _measured(step, began_at, now)
+        tried = step.attempt or _tried(known, step, run.attempt)
+        ended = Step(
+            step_id=step.step_id,
+            name=step.name,
+            type=step.type,
+            status=step.status,
+            failure=_failure_state(run, step, tried),
+            sequence=known.sequence if known is not None else max(command.step_offset + offset, free),
             number=known.number if known is not None else number,
-            attempt=run.attempt,
+            attempt=tried,
             created_at=known.created_at if known is not None else now,
             updated_at=now,
-            output=told.output,
-            error=told.error,
-            started_at=told.started_at,
-            ended_at=told.ended_at,
-            duration_ms=told.duration_ms,
-            compensation_for=told.compensation_for,
+            output=step.output,
+            error=step.error,
+            started_at=started_at,
+            ended_at=ended_at,
+            duration_ms=step.duration_ms,
+            compensation_for=step.compensation_for,
+            progress=step.progress or (known.progress if known is not None else None),
+            handler_at=step.ended_at if step.ended_at != ended_at else None,
         )
+        recorded[step.step_id] = with_attempt(ended, known, step, now)
         if known is None:
-            number, free = number + 1, recorded[told.step_id].sequence + 1
+            number, free = number + 1, recorded[step.step_id].sequence + 1
     return tuple(recorded.values())
 
 
-def _is_newer(known: Step, told: commands.StepReport) -> bool:
-    """A step that failed again: the newer failure is the one to show."""
-    return known.status == "failed" and told.status == "failed" and told.ended_at != known.ended_at
+def _tried(known: Step | None, step: commands.StepReport, attempt: int) -> int:
+    """The attempt that a step was run in. A compensation has attempts of its own: its run has failed."""
+    if step.type != "compensate":
+        return attempt
+    return known.attempt + 1 if known is not None and known.status == "failed" else 1
+
+
+def _failure_state(run: Run, step: commands.StepReport, tried: int) -> FailureState:
+    """Whether a failed step is replayed as such. A compensation is, once it will not be tried again."""
+    if step.status != "failed":
+        return ""
+    if step.type == "compensate":
+        spent = tried >= run.policy.max_attempts or not read_error(step.error or "").retryable
+        return "kept" if spent else ""
+    return "kept" if step.keeps_failure else ""
+
+
+def _measured(step: commands.StepReport, began_at: Millis, now: Millis) -> tuple[Millis | None, Millis | None]:
+    """When the body began and ended, as the worker measured it, within the execution as this server dates it.
+
+    began_at: of the execution. A worker whose clock is off has its steps end when they are reported.
+    """
+    if step.started_at is None or step.ended_at is None:
+        return step.started_at, step.ended_at
+    took_ms = max(step.ended_at - step.started_at, 0)
+    ended_at = step.ended_at if began_at <= step.ended_at <= now else now
+    return max(ended_at - took_ms, min(began_at, ended_at)), ended_at
+
+
+def _released(run: Run, command: commands.Report, now: Millis) -> tuple[StepsReleased, ...]:
+    """The failures that end the attempt are not replayed: the next attempt runs those steps anew.
+
+    Source: docs/reference/semantics.md, "Runs and steps".
+    """
+    if command.kind != "failed" or not command.caused_by:
+        return ()
+    known = (run.steps.get(step_id) for step_id in dict.fromkeys(command.caused_by))
+    released = tuple(step.step_id for step in known if step is not None and step.status in ("failed", "timed_out"))
+    return (StepsReleased(at=now, step_ids=released),) if released else ()
+
+
+def _is_news(known: Step, step: commands.StepReport) -> bool:
+    """Whether a report of a step that is recorded changes it; the first completed result wins."""
+    if known.status in UNFINISHED:
+        return decide_next_result(known, step)
+    if known.status == "cancelled" and step.type == known.type:
+        # It rested when its run ended, and the run was resumed.
+        return True
+    return (known.status == "failed" and step.status != "failed") or _is_newer(known, step)
+
+
+def _is_newer(known: Step, step: commands.StepReport) -> bool:
+    """Whether `step` is a later failure of a step that has failed before; it replaces the earlier one."""
+    both_failed = known.status == "failed" and step.status == "failed"
+    return both_failed and (step.ended_at != known.ended_at or known.failure == "released")
 
 
 def _end(run: Run, lease: Lease, command: commands.Report, now: Millis) -> Outcome:
-    word = report_word(command)
+    report = report_id(command)
+    if run.compensating is not None and command.kind != "progress":
+        # Whatever it reports, the run has failed with what it failed with before.
+        return decide_end(run, run.compensating, report, now, command.uncompensated_steps)
     match command.kind:
         case "progress":
-            return Outcome((LeaseRenewed(at=now, lease=heard(run, lease, command.lease_ms, now)),))
+            opened = decide_openings(run, command.yields, now)
+            renewed = lease_after_checkpoint(run, lease, command.lease_ms, now)
+            renewal = (LeaseRenewed(at=now, lease=renewed),) if renewed is not lease else ()
+            return Outcome((*opened.facts, *renewal), opened.effects)
         case "completed":
-            return Outcome((RunCompleted(at=now, output=command.output or "null", report=word),))
+            return Outcome((RunCompleted(at=now, output=command.output or "null", report=report),))
         case "failed":
             error = command.error or ErrorValue(message="The worker reported a failure without an error.")
             if error.code == NO_SUCH_FUNCTION and command.elsewhere:
                 return Outcome((JobReturned(at=now, avoid=lease.worker_id),))
-            return decide_failure(run, error, word, now)
+            return decide_failure(
+                run,
+                error,
+                report,
+                now,
+                uncompensated=command.uncompensated,
+                uncompensated_steps=command.uncompensated_steps,
+            )
         case "yielded":
-            if command.yielded is None:
-                raise ValueError("a report of kind `yielded` says what for")
-            return decide_yield(run, command.yielded, word, now)
+            return decide_yields(run, command.yields, report, now, command.join)
+        case _:
+            assert_never(command.kind)

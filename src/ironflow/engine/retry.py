@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again, and what happens when it is not."""
+"""Whether a failed attempt is followed by another one, and when."""
 
 from ironflow.base.time import Millis
 from ironflow.engine.model import ErrorValue, Policy
@@ -21,7 +21,7 @@ def decide_retry_delay(policy: Policy, attempt: int, retry_after_ms: int | None)
 
 
 def decide_retry_at(policy: Policy, attempt: int, error: ErrorValue, now: Millis) -> Millis | None:
-    """When the next attempt starts; None when there is none: not retryable, or attempts used up."""
+    """When the next attempt starts; None when the error is not retryable or the attempts are used up."""
     if not error.retryable or attempt >= policy.max_attempts:
         return None
     return now + decide_retry_delay(policy, attempt, error.retry_after_ms)

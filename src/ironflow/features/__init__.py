@@ -1,1 +1,1 @@
-"""The rooms: one folder for each noun, with contract, rules, store, service and loops."""
+"""The features: one folder for each noun, with contract, rules, store, service and loops."""

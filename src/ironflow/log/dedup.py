@@ -85,10 +85,10 @@ def save_answers(tx: Tx, answers: dict[Place, FirstAnswer]) -> None:
 
 
 def release_keys(tx: Tx, keys: list[Place]) -> None:
-    """Lets go of keys that `first_answers` held and no emit was answered under."""
+    """Releases keys that `first_answers` held and no emit was answered under."""
     tx.many(RELEASE_KEY, [{"environment": each[0], "scope": each[1], "key": each[2]} for each in keys])
 
 
 def delete_old_keys(tx: Tx, oldest: Millis, limit: int) -> int:
-    """Forgets up to `limit` keys first seen at `oldest` or before; how many."""
+    """Deletes up to `limit` keys first seen at `oldest` or before; how many."""
     return tx.run(DELETE_OLD_KEYS, {"oldest": oldest, "limit": limit})

@@ -1,4 +1,4 @@
-"""Filters of those who follow topics: CEL over `data`, `topic`, `name` and `timestamp`, or short: `status:failed`.
+"""Filters of subscribers and groups: CEL over `data`, `topic`, `name` and `timestamp`, or short: `status:failed`.
 
 `field:value` means that the field of the data is equal, also where it is a number or a boolean of that spelling.
 Source: protocol/connectrpc.md 7, protocol/websocket.md 1.

@@ -1,46 +1,78 @@
-"""Following the log: a cursor, a doorbell and a batch.
+"""Following the log: a cursor, a notification and a batch.
 
-The cursor is saved in the same transaction as what was made of the events, so each event counts exactly once for the
-follower's own tables. `handle` may be run again with the same records.
+    page = follower.read(tx)          # what comes after its cursor, up to the head
+    ...                               # the result and `page.reached` are saved in one transaction, by the owner
+    follower.advance(page.reached, page.items)
+
+The owner of a follower keeps its cursor where the result is, and saves both in one transaction, so that each record
+counts exactly once: a consumer group's in its row beside its deliveries, a projection's in its row beside its states,
+an SQL projection's in the database of the user's tables, the tail's in memory. Notifications of the topic `log` say
+that there is more to read; a lost one costs a moment. What a cursor has not passed is kept by a hold, `log/holds.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
-from ironflow.base.time import Millis
-from ironflow.log.read import read_after
+from ironflow.log.append import TOPIC
+from ironflow.log.read import head
 from ironflow.log.record import Record
-from ironflow.storage.port import Database, Tx
-
-# A row to lock from the start: two nodes that follow under one name take turns from the first event on.
-START = """INSERT INTO log_cursors (follower, position, updated_at) VALUES (:follower, 0, :now)
-ON CONFLICT (follower) DO NOTHING"""
-CURSOR = "SELECT position FROM log_cursors WHERE follower = :follower {for_update}"
-SAVE_CURSOR = "UPDATE log_cursors SET position = :position, updated_at = :now WHERE follower = :follower"
+from ironflow.log.scan import LOOK, Filter, Page, scan, scan_positions
+from ironflow.storage.port import Tx
 
 
 class Follower:
-    """Reads the log in order from where it stopped last. name: unique; the cursor is kept under it."""
+    """One reader of the log. position: its cursor, everything up to there is handled; wanted: what it reads.
 
-    topic = "log"
+    until: where it stops, None to follow the head. batch_max, bytes_max: records in one page, and about how much data
+    of theirs; the next page is smaller when the last one had more. look: positions looked at in one read.
+    """
 
-    def __init__(self, db: Database, name: str, handle: Callable[[Tx, list[Record]], None], batch: int = 500) -> None:
-        self._db = db
-        self._name = name
-        self._handle = handle
-        self._batch = batch
+    topic = TOPIC
+    __slots__ = ("_until", "batch", "batch_max", "bytes_max", "end", "look", "position", "wanted")
 
-    async def run_once(self, now: Millis) -> int:
-        """Handles the next batch; how many records that were, 0 at the end of the log."""
+    def __init__(
+        self,
+        wanted: Filter,
+        position: int,
+        *,
+        batch_max: int = 500,
+        bytes_max: int = 8 * 1024 * 1024,
+        until: int | None = None,
+        look: int = LOOK,
+    ) -> None:
+        self.wanted = wanted
+        self.position = position
+        self.batch = self.batch_max = batch_max
+        self.bytes_max = bytes_max
+        self.look = look
+        self._until = until
+        # The head as of the last read, or where it stops before.
+        self.end = position
 
-        def advance(tx: Tx) -> int:
-            row = tx.row(CURSOR, {"follower": self._name})
-            if row is None:
-                tx.run(START, {"follower": self._name, "now": now})
-                row = tx.row(CURSOR, {"follower": self._name})
-            found = read_after(tx, row[0] if row else 0, self._batch)
-            if found:
-                self._handle(tx, found)
-                tx.run(SAVE_CURSOR, {"follower": self._name, "position": found[-1].position, "now": now})
-            return len(found)
+    @property
+    def is_behind(self) -> bool:
+        """Whether there was more at the last read."""
+        return self.position < self.end
 
-        return await self._db.write(advance)
+    def find_end(self, tx: Tx) -> int:
+        self.end = head(tx) if self._until is None else min(head(tx), self._until)
+        return self.end
+
+    def read(self, tx: Tx, limit: int | None = None) -> Page[Record]:
+        """The next page, of up to `limit` records, else of the batch. Its `reached` is the cursor to save with them."""
+        return scan(tx, self.wanted, self.position, self.find_end(tx), limit or self.batch, self.look)
+
+    def read_positions(self, tx: Tx, limit: int) -> Page[int]:
+        """The next page, positions alone: records are loaded in smaller pieces."""
+        return scan_positions(tx, self.wanted, self.position, self.find_end(tx), limit, self.look)
+
+    def advance(self, reached: int, records: Sequence[Record] = ()) -> None:
+        """Moves the cursor. records: those of the page, for the size of the next one."""
+        self.position = reached
+        if records:
+            self.batch = fitting(records, self.batch_max, self.bytes_max)
+
+
+def fitting(records: Sequence[Record], count_max: int, bytes_max: int) -> int:
+    """How many records like these to read next: no more than `count_max`, nor than about `bytes_max` of their data."""
+    size = sum(len(record.data) for record in records)
+    return min(count_max, max(1, bytes_max * len(records) // size)) if size else count_max

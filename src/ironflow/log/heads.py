@@ -1,8 +1,8 @@
 """The head of each entity's stream: its type, its version, and how many events it has.
 
-A head is a row. Who appends holds it until the commit, so versions are given one after another, and a transaction that
-fails gives its versions back. Heads are held after idempotency keys and before all else that is locked, in one order:
-no two appends wait for each other.
+A head is a row. An append locks it until the commit, so versions are assigned one after another, and a transaction that
+fails returns its versions. Heads are locked after idempotency keys and before everything else, in one order: no two
+appends wait for each other.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,8 @@ Stream = tuple[str, str]
 class Head(msgspec.Struct, frozen=True):
     """version: of the last event, from 1; 0 for a stream that has none yet, which has no type either.
 
-    event_count: as many as its version; retention leaves streams alone. updated_at: of the last event.
+    event_count: as many as its version, unless it was deleted with its events; retention leaves streams alone.
+    updated_at: of the last event. deleted_at: of its tombstone, after which there is no other event.
     """
 
     environment: str
@@ -30,6 +31,7 @@ class Head(msgspec.Struct, frozen=True):
     event_count: int
     created_at: Millis
     updated_at: Millis
+    deleted_at: Millis | None = None
 
 
 COLUMNS = ", ".join(Head.__struct_fields__)
@@ -41,29 +43,30 @@ BEGIN = """INSERT INTO streams (environment, entity_id, entity_type, version, ev
 VALUES (:environment, :entity_id, '', 0, 0, :now, :now) ON CONFLICT (environment, entity_id) DO NOTHING"""
 # The type has an index, which is left alone after the first event.
 SAVE_FIRST = """UPDATE streams SET entity_type = :entity_type, version = :version, event_count = :event_count,
- created_at = :created_at, updated_at = :updated_at
+ created_at = :created_at, updated_at = :updated_at, deleted_at = :deleted_at
 WHERE environment = :environment AND entity_id = :entity_id"""
-SAVE = """UPDATE streams SET version = :version, event_count = :event_count, updated_at = :updated_at
+SAVE = """UPDATE streams SET version = :version, event_count = :event_count, updated_at = :updated_at,
+ deleted_at = :deleted_at
 WHERE environment = :environment AND entity_id = :entity_id"""
-RELEASE = "DELETE FROM streams WHERE environment = :environment AND entity_id = :entity_id AND version = 0"
+DELETE_EMPTY = "DELETE FROM streams WHERE environment = :environment AND entity_id = :entity_id AND version = 0"
 
 
 def hold(tx: Tx, streams: Iterable[Stream], now: Millis) -> dict[Stream, Head]:
-    """The heads of these streams, held until the commit. They must be saved, for new ones are rows by now."""
+    """The heads of these streams, held until the commit. They must be saved: new ones have been inserted."""
     wanted = sorted(set(streams))
     if not wanted:
         return {}
     environments, entity_ids = (list(dict.fromkeys(column)) for column in zip(*wanted, strict=True))
-    places = {"environments": environments, "entity_ids": entity_ids}
-    known = {(row[0], row[1]) for row in tx.rows(HEADS, places)}
+    keys = {"environments": environments, "entity_ids": entity_ids}
+    known = {(row[0], row[1]) for row in tx.rows(HEADS, keys)}
     new = [each for each in wanted if each not in known]
     if new:
         tx.many(BEGIN, [{"environment": each[0], "entity_id": each[1], "now": now} for each in new])
-    return {(row[0], row[1]): Head(*row) for row in tx.rows(HEADS_TO_WRITE, places)}
+    return {(row[0], row[1]): Head(*row) for row in tx.rows(HEADS_TO_WRITE, keys)}
 
 
 def save(tx: Tx, before: dict[Stream, Head], after: dict[Stream, Head]) -> None:
-    """Writes the heads, held as `before`, that have moved; lets go of new streams that nothing was appended to."""
+    """Writes the heads, held as `before`, that have moved; removes new ones that nothing was appended to."""
     first: list[Params] = []
     moved: list[Params] = []
     empty: list[Params] = []
@@ -73,6 +76,6 @@ def save(tx: Tx, before: dict[Stream, Head], after: dict[Stream, Head]) -> None:
         elif head is not before[stream]:
             rows = moved if before[stream].version else first
             rows.append(asdict(head))
-    for statement, rows in ((SAVE_FIRST, first), (SAVE, moved), (RELEASE, empty)):
+    for statement, rows in ((SAVE_FIRST, first), (SAVE, moved), (DELETE_EMPTY, empty)):
         if rows:
             tx.many(statement, rows)

@@ -1,18 +1,18 @@
 """What is in the log."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from ironflow.base.time import Millis
 
 # event: emitted by users. invoke: the input of a directly started run; starts nothing else. topic: a published message.
-# entity: appended to an entity's stream; in everything else an event. system: told of the server itself; has the
-# shape of a record for those who listen, and is never in the log.
+# entity: appended to an entity's stream; in everything else an event. system: published by the server about itself; has
+# the shape of a record for its listeners, and is never in the log.
 Kind = Literal["event", "invoke", "topic", "entity", "system"]
 # What starts functions, ends waits and cancels runs.
 HAPPENED: frozenset[Kind] = frozenset({"event", "entity"})
-# Published and told without a namespace, and so of every one.
+# Published without a namespace, and so of every one.
 EVERYWHERE: frozenset[Kind] = frozenset({"topic", "system"})
 
 
@@ -43,5 +43,16 @@ class Record(msgspec.Struct, frozen=True):
     position: int = 0
 
     def is_of(self, namespace: str) -> bool:
-        """Whether those who follow this namespace are meant."""
+        """Whether followers of this namespace receive it."""
         return self.kind in EVERYWHERE or self.namespace == namespace
+
+
+class Header(NamedTuple):
+    """What filters compare of a record, without its payload. The fields are those of `Record`."""
+
+    position: int
+    kind: Kind
+    name: str
+    namespace: str
+    entity_type: str | None
+    entity_id: str | None

@@ -1,77 +1,69 @@
 """The live end of the log: one reader for each node, however many listen.
 
-    tail.join(heard)          # from now on `heard` is given every new record, in order, on the event loop
-    tail.position             # everything up to here has been handed out; look further back with log/read.py
-    tail.leave(heard)
+    await tail.add(listener)      # from now on the listener is given every new record, in order, on the event loop
+    tail.position                 # everything up to here has been handed out; older records are found by log/scan.py
+    tail.remove(listener)
 
-Listeners do little and never wait: they put records into queues of their own. Nobody listens, nothing is read.
+Listeners return at once: they put records into queues of their own. Without listeners nothing is read.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from ironflow.base.loop import Ran
 from ironflow.base.time import Millis
-from ironflow.log.read import head, read_after
+from ironflow.log.follower import Follower
+from ironflow.log.read import head
 from ironflow.log.record import Record
+from ironflow.log.scan import EVERYTHING
 from ironflow.storage.port import Database
 
-# At a time: few enough that handing them out leaves room for others, and no more than this of their data.
+# At a time: few enough that handing them out leaves time for others, and no more than this of their data.
 BATCH = 100
 BATCH_BYTES = 8 * 1024 * 1024
 
-Heard = Callable[[list[Record]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class HandedOut:
-    """What one round did. more: the log goes on."""
-
-    records: int
-    more: bool
+Listener = Callable[[list[Record]], None]
 
 
 class Tail:
-    """A loop that reads the log's end at its doorbell and hands it to all listeners."""
+    """A loop that follows the log from its end and hands every record to all listeners. Its cursor is in memory."""
 
     name = "log-tail"
     every_ms = 1_000
-    topic = "log"
+    topic = Follower.topic
+    notable = ()
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._listeners: list[Heard] = []
-        self.position = 0
-        self._batch = BATCH
+        self._listeners: list[Listener] = []
+        self._follower = Follower(EVERYTHING, 0, batch_max=BATCH, bytes_max=BATCH_BYTES)
 
-    async def join(self, heard: Heard) -> None:
+    @property
+    def position(self) -> int:
+        return self._follower.position
+
+    async def add(self, listener: Listener) -> None:
         """Adds a listener; it is given what follows `position` as this returns."""
         if not self._listeners:
             at = await self._db.peek(head)
-            # Another may have come first, meanwhile.
+            # Another may have been added first, meanwhile.
             if not self._listeners:
-                self.position = at
-        self._listeners.append(heard)
+                self._follower.advance(at)
+        self._listeners.append(listener)
 
-    def leave(self, heard: Heard) -> None:
+    def remove(self, listener: Listener) -> None:
         """Takes a listener away. With the last one the reading stops."""
-        self._listeners.remove(heard)
+        self._listeners.remove(listener)
 
-    async def run_once(self, now: Millis) -> HandedOut:
+    async def run_once(self, now: Millis) -> Ran:
         if not self._listeners:
-            return HandedOut(records=0, more=False)
-        after, limit = self.position, self._batch
-        records = await self._db.peek(lambda tx: read_after(tx, after, limit))
-        if self.position != after or not records:
-            # All left and others came while this was read: what it found is not theirs.
-            return HandedOut(records=0, more=self.position != after)
-        self.position = records[-1].position
-        self._batch = fitting(records, BATCH, BATCH_BYTES)
-        for heard in list(self._listeners):
-            heard(records)
-        return HandedOut(records=len(records), more=len(records) == limit)
-
-
-def fitting(records: list[Record], count_max: int, bytes_max: int) -> int:
-    """How many records like these to read next: no more than `count_max`, nor than about `bytes_max` of their data."""
-    size = sum(len(record.data) for record in records)
-    return min(count_max, max(1, bytes_max * len(records) // size)) if size else count_max
+            return Ran()
+        after = self.position
+        page = await self._db.peek(self._follower.read)
+        if self.position != after:
+            # All listeners left and others came while this was read: these records are not for them.
+            return Ran(more=True)
+        self._follower.advance(page.reached, page.items)
+        if page.items:
+            for listener in list(self._listeners):
+                listener(page.items)
+        return Ran({"records": len(page.items)}, more=self._follower.is_behind)

@@ -10,58 +10,53 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ironflow.base.json import write_json_text
-from ironflow.base.pattern import InvalidPattern, compiled, is_pattern, literal_prefix
+from ironflow.base.pattern import InvalidPattern, compiled, is_pattern, matches
 from ironflow.base.time import to_datetime
-from ironflow.log.record import Kind, Record
+from ironflow.log.record import Header, Kind, Record
 
 PATTERN_BYTES_MAX = 512
 _KINDS: dict[str, Kind] = {"events": "event", "topic": "topic", "entity": "entity"}
-_PREFIXES: dict[Kind, str] = {**{kind: f"{word}:" for word, kind in _KINDS.items()}, "system": "system."}
+_PREFIXES: dict[Kind, str] = {**{kind: f"{prefix}:" for prefix, kind in _KINDS.items()}, "system": "system."}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# Greater than every character that a name is likely to begin with.
-_LAST = "\U0010ffff"
 
 
 class SystemPattern(InvalidPattern):
-    """Topics that begin with `system.` tell of the server; they are not in the log and cannot be followed there."""
+    """Topics that begin with `system.` are about the server; they are not in the log and cannot be followed there."""
 
     code = "SYSTEM_PATTERN"
 
 
 @dataclass(frozen=True, slots=True)
 class TopicPattern:
-    """Records of one kind whose topics fit. words: the pattern without its prefix.
+    """Records of one kind whose topics fit. tokens: the pattern without its prefix.
 
-    name: the only record name meant, None when several are. first, last: a record's name outside of them does not
-    fit, so that a search of the log can pass it over.
+    name: the only record name that the pattern matches, None when there may be several.
     """
 
     kind: Kind
-    words: str
+    tokens: str
     name: str | None
-    first: str
-    last: str
 
-    def fits(self, record: Record) -> bool:
-        """Whether the record is meant. An entity's id is one word, whatever it contains."""
+    def fits(self, record: Record | Header) -> bool:
+        """Whether the pattern matches the record. An entity's id is one token, whatever it contains."""
         if record.kind != self.kind:
             return False
         if self.kind != "entity":
             return record.name == self.name if self.name is not None else self._fits(record.name)
-        one_word = (record.entity_id or "").replace(".", "\0")
-        return self._fits(_entity_topic(record)) or self._fits(f"{record.entity_type}.{one_word}.{record.name}")
+        one_token = (record.entity_id or "").replace(".", "\0")
+        return self._fits(_entity_topic(record)) or self._fits(f"{record.entity_type}.{one_token}.{record.name}")
 
     def fits_name(self, name: str) -> bool:
-        """Whether records of the pattern's kind are meant that have this name; not for entities."""
+        """Whether the pattern matches records of its kind that have this name; not for entities."""
         return self._fits(name)
 
     def fits_topic(self, topic: str) -> bool:
-        """Whether a topic as `topic_of` writes it is meant; an entity's id with dots counts as several words here."""
+        """Whether the pattern matches a topic of `topic_of`; here an entity's id with dots is several tokens."""
         prefix = _PREFIXES.get(self.kind, "")
         return topic.startswith(prefix) and self._fits(topic.removeprefix(prefix))
 
-    def _fits(self, words: str) -> bool:
-        return words == self.words or (is_pattern(self.words) and compiled(self.words).fullmatch(words) is not None)
+    def _fits(self, tokens: str) -> bool:
+        return matches(self.tokens, tokens)
 
 
 @lru_cache(maxsize=4096)
@@ -73,20 +68,19 @@ def topic_pattern(text: str) -> TopicPattern:
         )
     if text.startswith("system."):
         raise SystemPattern(f"{text[:60]!r} names topics of the server, which are not in the log. Subscribe to them.")
-    prefix, colon, words = text.partition(":")
+    prefix, colon, tokens = text.partition(":")
     kind = _KINDS.get(prefix) if colon else None
     if kind is None:
-        kind, words = "event", text
-    if "" in words.split("."):
-        raise InvalidPattern(f"{text[:60]!r} has an empty word. Single dots stand between words, as in `order.placed`.")
-    compiled(words)
+        kind, tokens = "event", text
+    if "" in tokens.split("."):
+        raise InvalidPattern(f"{text[:60]!r} has an empty token. Single dots separate tokens, as in `order.placed`.")
+    compiled(tokens)
     if kind == "entity":
         # Type, id and name are three columns; only the whole of them fits or does not.
-        return TopicPattern(kind, words, None, "", _LAST)
-    if is_pattern(words):
-        prefix = literal_prefix(words)
-        return TopicPattern(kind, words, None, prefix, prefix + _LAST)
-    return TopicPattern(kind, words, words, words, words)
+        return TopicPattern(kind, tokens, None)
+    if is_pattern(tokens):
+        return TopicPattern(kind, tokens, None)
+    return TopicPattern(kind, tokens, tokens)
 
 
 def topic_of(record: Record) -> str:
@@ -117,5 +111,5 @@ def payload_text(record: Record) -> str:
     return f'{write_json_text(about)[:-1]},"data":{record.data}{metadata}}}'
 
 
-def _entity_topic(record: Record) -> str:
+def _entity_topic(record: Record | Header) -> str:
     return f"{record.entity_type}.{record.entity_id}.{record.name}"

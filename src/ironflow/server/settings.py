@@ -1,20 +1,24 @@
-"""What an operator can choose. From a file (`-f`), the environment (`IRONFLOW_…`) and the command line, which wins.
+"""What an operator can choose. From the environment (`IRONFLOW_…`), or a file (`-f`), and the command line, which wins.
 
-Source: behaviour.md 16; DESIGN.md 4.
+With a file, the variables of settings that a file can name do not count. What is accepted and has no effect here is
+listed by `ironflow.server.unused`. Source: behaviour.md 16; DESIGN.md 4; protocol/operating.md 2.
 """
 
 import math
 import os
 import re
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ironflow.base.errors import InvalidArgument
+from ironflow.base.duration import duration_ms
+from ironflow.base.errors import InvalidArgument, IronflowError
 from ironflow.base.json import write_json_text
-
-DEFAULT_PORT = 9123
+from ironflow.base.loopback import is_loopback
+from ironflow.base.settings import Settings, setting_fields, shown_value
+from ironflow.base.target import is_postgres
 
 
 class InvalidSettings(InvalidArgument):
@@ -23,85 +27,36 @@ class InvalidSettings(InvalidArgument):
     code = "INVALID_SETTINGS"
 
 
-def _setting(default: Any, meaning: str) -> Any:
-    """A setting with its meaning, for the reference page."""
-    return field(default=default, metadata={"meaning": meaning})
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that can be set. Sizes in bytes, times in milliseconds; docs/reference/settings.md is made from it."""
-
-    host: str = _setting("127.0.0.1", "Address to listen on.")
-    port: int = _setting(DEFAULT_PORT, "Port of everything: REST, RPC, metrics; 0 takes a free one.")
-    db: str = _setting("ironflow.db", "Path of a SQLite file, or `postgresql://…`.")
-    dev: bool = _setting(False, "For development: without authentication, and so on loopback only.")
-    http_server: Literal["h2corn", "granian"] = _setting("h2corn", "What speaks HTTP.")
-    node: str = _setting("", "This process's name among those on one PostgreSQL; made up when empty.")
-    log_level: str = _setting("info", "The least important lines shown: debug, info, warn, error or silent.")
-    log_format: Literal["text", "json"] = _setting("text", "Log lines as text or as JSON.")
-    lease_ms: int = _setting(
-        90_000, "How long a worker that says nothing keeps a run; more than two heartbeats of its workers."
-    )
-    reservation_ms: int = _setting(30_000, "How long a job that was handed out waits for its ack.")
-    worker_evict_ms: int = _setting(120_000, "After how long without a word a worker is forgotten.")
-    lease_losses_max: int = _setting(10, "Lost leases in a row, without a new step, after which a run fails.")
-    max_attempts: int = _setting(3, "Attempts of a run, the first one included, where its function does not say.")
-    initial_delay_ms: int = _setting(1_000, "Delay before the second attempt, where the function does not say.")
-    backoff_factor: float = _setting(2.0, "By what each further delay is longer, where the function does not say.")
-    max_delay_ms: int = _setting(300_000, "The longest delay between attempts, where the function does not say.")
-    on_exhausted: Literal["fail", "pause"] = _setting(
-        "fail", "What becomes of a run whose attempts are used up, where its function does not say."
-    )
-    function_timeout_ms: int = _setting(
-        600_000, "How long one execution may take, from ack to report, where the function does not say."
-    )
-    event_bytes_max: int = _setting(1024 * 1024, "The largest data of an event.")
-    output_bytes_max: int = _setting(4 * 1024 * 1024, "The largest output of a step or run.")
-    snapshot_bytes_max: int = _setting(4 * 1024 * 1024, "The largest state of an entity's snapshot.")
-    body_bytes_max: int = _setting(32 * 1024 * 1024, "The largest request body.")
-    event_schema_enforcement: Literal["off", "warn", "reject"] = _setting(
-        "off", "What becomes of events that do not fit their registered schema: not looked at, logged, or refused."
-    )
-    event_retention_days: float = _setting(
-        0,
-        "Days after which events are removed from the beginning of the log, "
-        "unless a run, a reader or an entity still needs them; 0 keeps all.",
-    )
-    run_retention_days: float = _setting(0, "Days after its end when a run is removed with its steps; 0 keeps all.")
-    snapshots_kept: int = _setting(0, "Snapshots kept of each entity, those of the latest versions; 0 keeps all.")
-    dead_letter_retention_days: float = _setting(
-        0, "Days after which a consumer group's dead letter is forgotten; 0 keeps all."
-    )
-    sql_statement_ms: int = _setting(1_000, "How long one statement of a SQL projection may take.")
-    sql_role: str = _setting("", "On PostgreSQL: the role that users' SQL runs as; the server's own when empty.")
-    projection_state_bytes_max: int = _setting(8 * 1024 * 1024, "The largest state of a projection's partition.")
-    projection_waits_max: int = _setting(512, "Callers that may wait for projections at a time, on each node.")
-    projection_history_days: float = _setting(
-        7, "Days for which older states of projections are kept, to look back at; 0 keeps none."
-    )
-    projection_history_every_ms: int = _setting(
-        60_000, "At most one state of a partition is kept for looking back in this time; 0 keeps every one."
-    )
-    system_events_kept: int = _setting(
-        1_000, "About how many of the system's own events (`system.>`) are kept in memory for those who look back."
-    )
-    shutdown_ms: int = _setting(10_000, "How long requests under way may take when the server stops.")
-
-
 # Names that operators know, besides IRONFLOW_ + the setting's own name.
 ALIASES = {
     "IRONFLOW_DATABASE_URL": "db",
     "IRONFLOW_NODE_ID": "node",
     "LOG_LEVEL": "log_level",
     "LOG_FORMAT": "log_format",
+    "IRONFLOW_METRICS_ENABLED": "metrics",
+    "IRONFLOW_STALE_CLAIM_THRESHOLD": "lease_ms",
 }
+# The aliases whose values are durations such as 2m.
+DURATIONS = ("IRONFLOW_STALE_CLAIM_THRESHOLD", "cluster.staleClaimThreshold")
 FILE_KEYS = {
     "port": "port",
     "host": "host",
     "storage.url": "db",
     "storage.path": "db",
     "auth.devMode": "dev",
+    "auth.enabled": "auth",
+    "auth.bootstrapKeyFile": "bootstrap_key_file",
+    "auth.sessionHours": "session_hours",
+    "auth.oidc.issuer": "oidc_issuer",
+    "auth.oidc.clientId": "oidc_client_id",
+    "auth.oidc.clientSecret": "oidc_client_secret",
+    "auth.oidc.scopes": "oidc_scopes",
+    "auth.oidc.newUserRole": "oidc_new_user_role",
+    "tls.cert": "tls_cert",
+    "tls.key": "tls_key",
+    "auth.masterKey": "master_key",
+    "auth.masterKeyFile": "master_key_file",
+    "auth.masterKeyCommand": "master_key_command",
     "cluster.nodeId": "node",
     "engine.retry.maxAttempts": "max_attempts",
     "engine.retry.initialDelayMs": "initial_delay_ms",
@@ -117,8 +72,11 @@ FILE_KEYS = {
     "limits.bodyBytes": "body_bytes_max",
     "sql.statementMs": "sql_statement_ms",
     "sql.role": "sql_role",
+    "retention.auditDays": "audit_retention_days",
     "retention.runDays": "run_retention_days",
     "retention.eventDays": "event_retention_days",
+    "retention.messageDays": "message_retention_days",
+    "limits.messagesUnread": "messages_unread_max",
     "retention.snapshotsKept": "snapshots_kept",
     "schemas.enforcement": "event_schema_enforcement",
     "retention.deadLetterDays": "dead_letter_retention_days",
@@ -127,28 +85,87 @@ FILE_KEYS = {
     "retention.projectionHistoryDays": "projection_history_days",
     "retention.projectionHistoryEveryMs": "projection_history_every_ms",
     "subscriptions.systemEventsKept": "system_events_kept",
+    "server.publicUrl": "public_url",
+    "retention.webhookDeliveryDays": "webhook_delivery_retention_days",
+    "webhooks.secretGraceHours": "webhook_secret_grace_hours_default",
+    "push.budgetMs": "push_budget_ms",
+    "push.answerBytes": "push_answer_bytes_max",
+    "push.concurrency": "push_concurrency",
+    "push.allowedNetworks": "push_allowed_networks",
+    "push.signingKey": "signing_key",
+    "push.signingKeyPrevious": "signing_key_previous",
+    "push.signingKeysFile": "signing_keys_file",
+    "engine.circuitBreaker.failureThreshold": "push_failure_threshold",
+    "engine.circuitBreaker.openMs": "push_open_ms",
+    "engine.circuitBreaker.maxOpenMs": "push_open_ms_max",
     "log.level": "log_level",
     "log.format": "log_format",
+    "observability.metrics": "metrics",
+    "observability.metrics.enabled": "metrics",
+    "cluster.staleClaimThreshold": "lease_ms",
 }
+# Keys of published files that have no effect here, themselves or what is below them, with the reason.
+UNUSED_KEYS = {
+    "nats": "nodes meet in PostgreSQL",
+    "storage.pool": "each node keeps the connections that it needs",
+}
+_DRIVERS = {"sqlite": False, "sqlite3": False, "postgres": True, "postgresql": True}
 # Other numbers are at least 0.
-LEAST = {"sql_statement_ms": 10, "lease_ms": 100, "reservation_ms": 100, "max_attempts": 1, "lease_losses_max": 1}
+LEAST = {
+    "sql_statement_ms": 10,
+    "lease_ms": 100,
+    "session_hours": 0.01,
+    "reservation_ms": 100,
+    "max_attempts": 1,
+    "lease_losses_max": 1,
+    "push_budget_ms": 1,
+    "push_concurrency": 1,
+    "push_failure_threshold": 1,
+}
 
 
 def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
-    """Defaults, then the file, then the environment, then `given` (None means not given). Raises InvalidSettings."""
+    """Defaults, then the environment, then the file, then `given` (None means not given). Raises InvalidSettings."""
     settings = Settings()
     environ = os.environ if environ is None else environ
+    settings = _with(settings, _from_environ(environ, beside_file=file is not None), "the environment")
     if file is not None:
         settings = _with(settings, _from_file(file, environ), str(file))
-    settings = _with(settings, _from_environ(environ), "the environment")
     settings = _with(settings, {name: value for name, value in given.items() if value is not None}, "the command line")
-    if settings.dev and settings.host not in ("127.0.0.1", "localhost", "::1"):
+    if settings.dev and not is_loopback(settings.host):
         raise InvalidSettings(f"--dev turns authentication off and so serves loopback only, not {settings.host}.")
+    if settings.serves_all and not settings.insecure_no_auth:
+        raise InvalidSettings(
+            f"Without authentication, everyone who reaches {settings.host} could do everything. Leave authentication "
+            "on (--auth), serve loopback only, or add --insecure-no-auth."
+        )
+    _check_tls(settings)
     return settings
 
 
+def _check_tls(settings: Settings) -> None:
+    """Raises InvalidSettings for files that are no certificate with its key."""
+    cert, key = settings.tls_cert, settings.tls_key
+    if not cert and not key:
+        return
+    if not cert or not key:
+        raise InvalidSettings("TLS needs both --tls-cert and --tls-key; one is given.")
+    reason = tls_fault(cert, key)
+    if reason is not None:
+        raise InvalidSettings(f"The certificate {cert} with the key {key} cannot be used: {reason}.")
+
+
+def tls_fault(cert: str, key: str) -> str | None:
+    """Why the files are no certificate with its key; None when they are."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as fault:
+        return fault.strerror or str(fault)
+    return None
+
+
 def _with(settings: Settings, values: Mapping[str, Any], where: str) -> Settings:
-    kinds = {each.name: each.type for each in fields(Settings)}
+    kinds = {each.name: each.type for each in setting_fields()}
     read: dict[str, Any] = {}
     for name, value in values.items():
         try:
@@ -158,15 +175,18 @@ def _with(settings: Settings, values: Mapping[str, Any], where: str) -> Settings
         least = LEAST.get(name, 0)
         if kinds[name] in (int, float) and read[name] < least:
             raise InvalidSettings(f"{name} is {value!r} in {where}; {least} is the least.")
-    return replace(settings, **read)
+    origins = {**settings.origins, **dict.fromkeys(read, where)}
+    return replace(settings, **read, origins=origins)
 
 
 def _value(kind: Any, value: Any) -> Any:
     choices = getattr(kind, "__args__", None)
     if choices is not None:
-        if value not in choices:
+        # Levels are written in capitals elsewhere, and the second lowest often in full.
+        found = {"warning": "warn"}.get(str(value).lower(), str(value).lower())
+        if found not in choices:
             raise ValueError(value)
-        return value
+        return found
     if kind is bool:
         if str(value).lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise ValueError(value)
@@ -188,16 +208,77 @@ def kind_text(kind: Any) -> str:
     )
 
 
-def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    found = {setting: environ[name] for name, setting in ALIASES.items() if environ.get(name)}
-    for each in fields(Settings):
-        value = environ.get(f"IRONFLOW_{each.name.upper()}")
-        if value:
-            found[each.name] = value
+def variables_of(name: str) -> list[str]:
+    """The environment variables of a setting; a later one overrules."""
+    return [*(alias for alias, setting in ALIASES.items() if setting == name), f"IRONFLOW_{name.upper()}"]
+
+
+def hidden_by_file(environ: Mapping[str, str]) -> list[str]:
+    """The variables that are set, and do not count beside a file, because the file can name their setting."""
+    return [
+        variable
+        for setting in dict.fromkeys(FILE_KEYS.values())
+        for variable in variables_of(setting)
+        if environ.get(variable)
+    ]
+
+
+def _from_environ(environ: Mapping[str, str], beside_file: bool) -> dict[str, Any]:
+    hidden = hidden_by_file(environ) if beside_file else []
+    found: dict[str, Any] = {}
+    for each in setting_fields():
+        for variable in variables_of(each.name):
+            if environ.get(variable) and variable not in hidden:
+                found[each.name] = _read_duration(variable, environ[variable])
     return found
 
 
+def _read_duration(name: str, value: Any) -> Any:
+    """Milliseconds of a value that is a duration; other values as they are. Raises InvalidSettings."""
+    if name not in DURATIONS:
+        return value
+    try:
+        return duration_ms(value)
+    except (IronflowError, TypeError):
+        raise InvalidSettings(f"{name} is {value!r}; it should be a duration such as 90s or 2m.") from None
+
+
 def _from_file(file: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    leaves = file_leaves(file, environ)
+    for path, value in leaves:
+        if path == "storage.driver" or unused_key(path):
+            continue
+        if path not in FILE_KEYS:
+            raise InvalidSettings(
+                f"{file} has spec.{path}, which is no setting. Known: {', '.join(sorted(FILE_KEYS))}."
+            )
+        found[FILE_KEYS[path]] = _read_duration(path, value)
+    _check_driver(file, dict(leaves).get("storage.driver"), found.get("db", Settings.db))
+    return found
+
+
+def _check_driver(file: Path, driver: Any, db: Any) -> None:
+    """Refuses a driver that is not that of the address."""
+    if driver is None:
+        return
+    if driver not in _DRIVERS:
+        raise InvalidSettings(f"{file} has spec.storage.driver {driver!r}; it should be {' or '.join(_DRIVERS)}.")
+    if _DRIVERS[driver] != is_postgres(str(db)):
+        needed = "a postgresql:// address in spec.storage.url" if _DRIVERS[driver] else "a path in spec.storage.path"
+        raise InvalidSettings(f"{file} has spec.storage.driver {driver}, and so needs {needed}.")
+
+
+def unused_key(path: str) -> str | None:
+    """Why a key of a file has no effect; None for a key that is not known to have none."""
+    for key, reason in UNUSED_KEYS.items():
+        if (path == key or path.startswith(f"{key}.")) and path not in FILE_KEYS:
+            return reason
+    return None
+
+
+def file_leaves(file: Path, environ: Mapping[str, str]) -> list[tuple[str, Any]]:
+    """The keys of a file below `spec`, with dots between, and their values. Raises InvalidSettings."""
     import yaml
 
     try:
@@ -208,20 +289,15 @@ def _from_file(file: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         raise InvalidSettings(f"{file} is not UTF-8 text.") from None
     except yaml.YAMLError as fault:
         raise InvalidSettings(f"{file} is not YAML: {' '.join(str(fault).split())}") from None
-    if (
-        not isinstance(document, dict)
-        or document.get("kind", "Server") != "Server"
-        or not isinstance(document.get("spec") or {}, dict)
-    ):
+    kind = document.get("kind", "Server") if isinstance(document, dict) else None
+    if kind == "Platform":
+        raise InvalidSettings(
+            f"{file} is of kind Platform, which this server has not: write `kind: Server`, and give each tenant an "
+            "environment (`ironflow env create`)."
+        )
+    if kind not in ("Server", "Cluster") or not isinstance(document.get("spec") or {}, dict):
         raise InvalidSettings(f"{file} should say `apiVersion: ironflow/v1`, `kind: Server` and a `spec`.")
-    found: dict[str, Any] = {}
-    for path, value in _leaves(document.get("spec") or {}):
-        if path not in FILE_KEYS:
-            raise InvalidSettings(
-                f"{file} has spec.{path}, which is no setting. Known: {', '.join(sorted(FILE_KEYS))}."
-            )
-        found[FILE_KEYS[path]] = value
-    return found
+    return _leaves(document.get("spec") or {})
 
 
 def _filled(text: str, environ: Mapping[str, str]) -> str:
@@ -248,6 +324,5 @@ def _leaves(node: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
 
 def settings_text(settings: Settings) -> str:
     """The settings as JSON, a database password as stars."""
-    shown = {each.name: getattr(settings, each.name) for each in fields(Settings)}
-    shown["db"] = re.sub(r"://([^:@/]+):[^@/]+@", r"://\1:***@", settings.db)
+    shown = {each.name: shown_value(settings, each) for each in setting_fields()}
     return write_json_text(shown)

@@ -51,14 +51,17 @@ SQLITE = Dialect(
         "each_number": _Named("(SELECT value FROM json_each(:NAME))"),
         # Pairs of texts, given as JSON text. Two lists of 500 beside each other would be 250,000 look-ups.
         "pairs": _Named("(SELECT value ->> 0, value ->> 1 FROM json_each(:NAME))"),
+        # Rows by where they are, for a statement that deletes some of many: an index serves the inner SELECT alone.
+        "in_rows": "rowid IN (SELECT rowid",
+        "end_rows": ")",
         # One writer: nothing to skip, nothing to lock.
         "skip_locked": "",
         "for_update": "",
         # Text for a single writer, who sees in one statement what others have to lock before they look.
         "alone": _Kept(kept=True),
-        # One writer: nobody else counts the slots of a key at the same time.
+        # One writer: no other transaction counts the slots of a key at the same time.
         "lock_key": "SELECT 1",
-        "lock_place": "SELECT 1",
+        "lock_pool": "SELECT 1",
         # The log's position is the row's own number, without a second index.
         "position_key": "INTEGER PRIMARY KEY",
         # After the table of a search along the log. Without statistics SQLite takes any index whose first column is
@@ -67,6 +70,8 @@ SQLITE = Dialect(
         "blob": "BLOB",
         # Both compare text by bytes.
         "text": "TEXT",
+        # What the clock shows now, not at the start of the transaction: milliseconds since 1970.
+        "clock_ms": "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
         # LIKE that ignores case: SQLite's does for ASCII.
         "ilike": "LIKE",
     },
@@ -78,19 +83,23 @@ POSTGRES = Dialect(
         "each": _Named("(SELECT unnest(CAST(:NAME AS text[])) AS value)"),
         "each_number": _Named("(SELECT unnest(CAST(:NAME AS bigint[])))"),
         "pairs": _Named("(SELECT value ->> 0, value ->> 1 FROM jsonb_array_elements(CAST(:NAME AS jsonb)))"),
+        # An array: with IN, PostgreSQL reads the whole table for each batch.
+        "in_rows": "ctid = ANY (ARRAY(SELECT ctid",
+        "end_rows": "))",
         # Several nodes claim at once: each takes what no other is taking.
         "skip_locked": "FOR UPDATE SKIP LOCKED",
         "for_update": "FOR UPDATE",
         "alone": _Kept(kept=False),
         # Held until the commit: who counts the slots of a key sees what others have taken.
         "lock_key": "SELECT pg_advisory_xact_lock(hashtextextended(:lock, 0))",
-        # As above for one key, beside others for other keys, but for nobody who has the whole function.
-        "lock_place": "SELECT pg_advisory_xact_lock_shared(hashtextextended(:function, 0)), "
+        # As above for one key: shared with transactions of other keys, exclusive with one that locks the function.
+        "lock_pool": "SELECT pg_advisory_xact_lock_shared(hashtextextended(:function, 0)), "
         "pg_advisory_xact_lock(hashtextextended(:lock, 0))",
         "position_key": "BIGINT PRIMARY KEY",
         "by_position": "",
         "blob": "BYTEA",
         "text": 'TEXT COLLATE "C"',
+        "clock_ms": "CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS bigint)",
         "ilike": "ILIKE",
     },
 )

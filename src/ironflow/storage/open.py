@@ -2,25 +2,25 @@
 
 from pathlib import Path
 
+from ironflow.base.target import is_postgres
 from ironflow.base.time import Millis
-from ironflow.broker.port import Broker
-from ironflow.storage.port import Database
+from ironflow.notify.port import Notifier
+from ironflow.storage.port import WAIT_MS, Database
 from ironflow.storage.sandbox import Sandbox
 
 
-def is_postgres(target: str) -> bool:
-    return target.startswith(("postgres://", "postgresql://"))
+async def open_database(target: str, notifier: Notifier, now: Millis, wait_ms: int = WAIT_MS) -> Database:
+    """`postgresql://…` or a path to a SQLite file. Raises CannotOpen and its subclasses.
 
-
-async def open_database(target: str, broker: Broker, now: Millis) -> Database:
-    """`postgresql://…` or a path to a SQLite file. Raises CannotOpen and its kinds."""
+    wait_ms: how long a request may wait for its turn, on PostgreSQL.
+    """
     if is_postgres(target):
         from ironflow.storage.postgres import open_postgres
 
-        return await open_postgres(target, broker, now)
+        return await open_postgres(target, notifier, now, wait_ms)
     from ironflow.storage.sqlite import open_sqlite
 
-    return await open_sqlite(Path(target).expanduser(), broker, now)
+    return await open_sqlite(Path(target).expanduser(), notifier, now)
 
 
 async def open_sandbox(target: str, role: str = "") -> Sandbox:

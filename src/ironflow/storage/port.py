@@ -6,20 +6,28 @@
 `write_many` is for hot operations: what waits for the same commit is handed to one function as a list.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from ironflow.base.errors import IronflowError, Unavailable
+from ironflow.base.errors import Aborted, IronflowError, ResourceExhausted, ServerStopping, Unavailable
 from ironflow.base.notice import Notices
+from ironflow.base.urgency import Urgency
 
 Row = tuple[Any, ...]
 Params = dict[str, Any]
+# A statement with its parameters.
+Query = tuple[str, Params]
 T = TypeVar("T")
 Item = TypeVar("Item")
 
 
 class Tx(Protocol):
-    """A transaction. SQL has named parameters (`:name`) and dialect fragments (`{skip_locked}`)."""
+    """A transaction. SQL has named parameters (`:name`) and dialect fragments (`{skip_locked}`).
+
+    alone: whether there is one writer, so that nothing changes between two statements.
+    """
+
+    alone: bool
 
     def rows(self, sql: str, params: Params | None = None) -> list[Row]:
         """All rows of a query, or of a statement with RETURNING."""
@@ -34,22 +42,34 @@ class Tx(Protocol):
         ...
 
     def many(self, sql: str, params: Sequence[Params]) -> None:
-        """Runs a statement once for each set of parameters."""
+        """Runs a statement once for each set of parameters, at the latest before the next query or the commit."""
         ...
 
-    def ring(self, topic: str, key: str = "") -> None:
-        """Wakes, after the commit, whoever waits for `topic` (or for this key of it), on every node."""
+    def batch(self, queries: Sequence["Query"]) -> list[list[Row]]:
+        """All rows of each query. They are sent together: one round trip on PostgreSQL, where each sees what was
+        committed until it began."""
         ...
 
-    def tell(self, notices: Notices) -> None:
-        """Gives `notices`, after the commit, to who listens in this process. They are lost when it dies."""
+    def notify(self, topic: str, key: str = "") -> None:
+        """Wakes, after the commit and on every node, the readers that wait for `topic` or for this key of it."""
+        ...
+
+    def publish_local(self, notices: Notices) -> None:
+        """Gives `notices`, after the commit, to the listeners of this process. They are lost when it dies."""
         ...
 
 
 # A function over a list answers each item with its result, or with the error that only this item gets.
 Batch = Callable[[Tx, list[Item]], Sequence[T | IronflowError]]
-# Given the keys that rang; what it returns is called on the event loop once its part is durable.
-Joiner = Callable[[Tx, set[str]], Callable[[], None] | None]
+# Given the keys that were notified; what it returns is called on the event loop once its part is durable.
+CommitHook = Callable[[Tx, set[str]], Callable[[], None] | None]
+
+
+class Load(NamedTuple):
+    """How many transactions wait for their turn, and how many were refused since the start; by urgency."""
+
+    waiting: Mapping[Urgency, int]
+    refused: Mapping[Urgency, int]
 
 
 class Database(Protocol):
@@ -76,20 +96,44 @@ class Database(Protocol):
         """Runs `fn` on a snapshot at once. Only for a few look-ups by key."""
         ...
 
-    def join(self, topic: str, joiner: Joiner) -> None:
-        """Runs `joiner` whenever a transaction has rung `topic`: in the same commit on SQLite, right after on
-        PostgreSQL. So a job goes to a waiting worker with the commit that made it."""
+    async def peek_once(self, fn: Callable[[Tx], T]) -> T:
+        """As `peek`, for a function that reads with one statement: it needs no transaction around it.
+
+        Saves two of three round trips on PostgreSQL. A second statement raises RuntimeError.
+        """
         ...
 
-    def ring(self, topic: str, key: str = "") -> None:
-        """Rings outside of any transaction."""
+    def run_in_commit(self, topic: str, hook: CommitHook) -> None:
+        """Runs `hook` whenever a transaction has notified `topic`: in the same commit on SQLite, right after it on
+        PostgreSQL. So a job goes to a waiting worker with the commit that made it. A topic has one hook at most."""
         ...
 
-    def hear(self, heard: Callable[[Notices], None]) -> None:
-        """Calls `heard` on the event loop with what transactions of this process told, after their commits."""
+    def notify(self, topic: str, key: str = "", *, local: bool = False) -> None:
+        """Notifies outside of any transaction. local: on this node only."""
+        ...
+
+    def on_published(self, listener: Callable[[Notices], None]) -> None:
+        """Calls `listener` on the event loop with what transactions of this process published, after their commits.
+
+        There can be many listeners.
+        """
+        ...
+
+    def issue(self) -> str | None:
+        """Why nothing can be written now, as far as it is known without a look; None when nothing is known."""
+        ...
+
+    def load(self) -> Load:
+        """What waits now. SQLite, which commits many together, counts all as background."""
         ...
 
     async def close(self) -> None: ...
+
+
+def read_once(read: bool) -> None:
+    """Raises RuntimeError when a function of `peek_once` has read before."""
+    if read:
+        raise RuntimeError("A function of peek_once has one statement; use peek for more.")
 
 
 def bearable(fault: BaseException) -> BaseException:
@@ -105,6 +149,35 @@ class StorageFailed(Unavailable):
     """The database could not do this now. Nothing was changed; try again."""
 
     code = "STORAGE_FAILED"
+
+
+class DatabaseDamaged(StorageFailed):
+    """The database is damaged, so that nothing is written any more. Stop the server and restore a backup."""
+
+    code, retryable = "DATABASE_DAMAGED", False
+
+
+class CommitFailed(StorageFailed):
+    """The database refused the commit. Nothing was changed; try again."""
+
+
+class OutcomeUnknown(Aborted):
+    """The connection to the database broke during the commit, and it cannot be found out whether the change was made.
+    Look before you try again."""
+
+    code = "OUTCOME_UNKNOWN"
+
+
+class Overloaded(ResourceExhausted):
+    """The server has more requests than its database can take. Nothing was done; try again later."""
+
+    code, status, retry_after_s = "OVERLOADED", 503, 1.0
+
+
+# What a caller that goes on without its change can meet.
+STORAGE_FAULTS = (StorageFailed, OutcomeUnknown, Overloaded, ServerStopping)
+# How long a request waits for the database, unless the settings say otherwise.
+WAIT_MS = 5_000
 
 
 class CannotOpen(IronflowError):

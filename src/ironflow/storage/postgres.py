@@ -6,78 +6,74 @@ One batch of a function is in flight at a time on a node: what arrives meanwhile
 import asyncio
 import logging
 import random
-import re
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from ironflow.base.errors import IronflowError
+from ironflow.base.errors import IronflowError, ServerStopping
 from ironflow.base.notice import Notices
 from ironflow.base.time import Millis
-from ironflow.broker.port import Broker, Ring
-from ironflow.storage.dialect import POSTGRES
+from ironflow.base.urgency import Urgency, urgency
+from ironflow.notify.pooler import SESSION, is_pooled
+from ironflow.notify.port import Notification, Notifier
 from ironflow.storage.migrate import migrate
-from ironflow.storage.port import Batch, CannotOpen, Item, Joiner, Params, Row, StorageFailed, Tx, bearable
+from ironflow.storage.port import (
+    WAIT_MS,
+    Batch,
+    CannotOpen,
+    CommitFailed,
+    CommitHook,
+    Item,
+    Load,
+    OutcomeUnknown,
+    Overloaded,
+    StorageFailed,
+    Tx,
+    bearable,
+)
+from ironflow.storage.postgres_commit import Connection, commit, configure
+from ironflow.storage.postgres_tx import PostgresRead, PostgresSnapshot, PostgresTx, PostgresWrite
+from ironflow.storage.turns import Bounded, Turns
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 POOL_SIZE = 8
+# Connections that new work leaves to work under way.
+RESERVED = 2
 BATCH_MAX = 512
 TRIES = 8
 # Before the second attempt a transaction waits up to twice as long, then four times, and so on.
 CONFLICT_PAUSE_S = 0.005
-# Serialises migrations of nodes that start together; the number only has to be ours.
+# Serialises migrations of nodes that start together. Any number will do that no other program uses.
 MIGRATION_LOCK = 0x1F10
-# All queries of such a transaction see one moment.
-SNAPSHOT = psycopg.IsolationLevel.REPEATABLE_READ
-# A server that does not answer within this is not there.
+# A server that does not answer within this time counts as unreachable.
 CONNECT_S = 10
-
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
-
-
-@lru_cache(maxsize=2048)
-def pyformat(sql: str) -> bytes:
-    """Fragments filled in and `:name` turned into the driver's `%(name)s`, as the driver sends it."""
-    return _PARAMETER.sub(r"%(\1)s", POSTGRES.fill(sql).replace("%", "%%")).encode()
+# A statement is prepared when a connection has run it this often.
+PREPARE_AFTER = 3
 
 
-class PostgresTx:
-    """A transaction on one connection; collects what to ring after the commit."""
+class _Waiting:
+    """An item that waits for its batch, for a bounded time."""
 
-    def __init__(self, connection: psycopg.Connection[Row]) -> None:
-        self._connection = connection
-        self.rings: list[Ring] = []
-        self.told: list[Notices] = []
+    __slots__ = ("_bound", "_future", "_item")
 
-    def rows(self, sql: str, params: Params | None = None) -> list[Row]:
-        return self._execute(sql, params).fetchall()
+    def __init__(self, item: Any, future: asyncio.Future[Any], bound: Bounded) -> None:
+        self._item, self._future, self._bound = item, future, bound
+        bound.__enter__()
 
-    def row(self, sql: str, params: Params | None = None) -> Row | None:
-        return self._execute(sql, params).fetchone()
+    @property
+    def is_refused(self) -> bool:
+        return self._future.done() and not self._future.cancelled()
 
-    def run(self, sql: str, params: Params | None = None) -> int:
-        return self._execute(sql, params).rowcount
-
-    def many(self, sql: str, params: Sequence[Params]) -> None:
-        if params:
-            with self._connection.cursor() as cursor:
-                cursor.executemany(pyformat(sql), params)
-
-    def ring(self, topic: str, key: str = "") -> None:
-        self.rings.append((topic, key))
-
-    def tell(self, notices: Notices) -> None:
-        self.told.append(notices)
-
-    def _execute(self, sql: str, params: Params | None) -> psycopg.Cursor[Row]:
-        return self._connection.execute(pyformat(sql), params or {})
+    def begin(self) -> tuple[Any, asyncio.Future[Any]]:
+        """The item and the future of its answer, for a batch that runs now."""
+        self._bound.__exit__()
+        return self._item, self._future
 
 
 class PostgresDatabase:
@@ -85,122 +81,173 @@ class PostgresDatabase:
 
     name = "postgres"
 
-    def __init__(self, pool: ConnectionPool[psycopg.Connection[Row]], broker: Broker) -> None:
+    def __init__(self, url: str, pool: ConnectionPool[Connection], notifier: Notifier, wait_ms: int) -> None:
+        self._url = url
         self._pool = pool
-        self._broker = broker
+        self._wait_ms = wait_ms
+        self.turns = Turns(POOL_SIZE, RESERVED, wait_ms / 1000)
+        self._notifier = notifier
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="postgres")
-        self._waiting: dict[Any, list[tuple[Any, asyncio.Future[Any]]]] = {}
+        self._waiting: dict[Any, list[_Waiting]] = {}
         self._in_flight: set[Any] = set()
-        self._joiners: dict[str, Joiner] = {}
-        self._joining: set[str] = set()
-        self._rung: dict[str, set[str]] = {}
+        self._hooks: dict[str, CommitHook] = {}
+        self._running_hooks: set[str] = set()
+        self._hook_keys: dict[str, set[str]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
-        self._heard: Callable[[Notices], None] | None = None
+        self._listeners: list[Callable[[Notices], None]] = []
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
         self._check_open()
-        # A caller that is cancelled leaves the transaction to itself: what it commits has to ring.
-        return await asyncio.shield(self._spawn(self._write(fn)))
+        # A caller that is cancelled leaves the transaction to itself: what it commits has to notify.
+        return await asyncio.shield(self._spawn(self._write(fn, urgency.get())))
 
     async def write_many(self, fn: Batch[Item, T], item: Item) -> T:
         self._check_open()
         future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.setdefault(fn, []).append((item, future))
+        waiting = urgency.get()
+        self._waiting.setdefault(fn, []).append(_Waiting(item, future, self.turns.bounded(future, waiting)))
         if fn not in self._in_flight:
             self._in_flight.add(fn)
-            self._spawn(self._drain(fn))
+            self._spawn(self._drain(fn, waiting))
         return await future
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         self._check_open()
-        result, _ = await self._in_thread(lambda: self._transact(fn, SNAPSHOT))
+        result, _ = await self._in_turn(lambda: self._transact(fn, reads=True), urgency.get())
         return result
 
     async def peek(self, fn: Callable[[Tx], T]) -> T:
         return await self.read(fn)
 
-    def join(self, topic: str, joiner: Joiner) -> None:
-        self._joiners[topic] = joiner
-        self._broker.listen(topic, lambda keys: self._join_soon(topic, keys))
+    async def peek_once(self, fn: Callable[[Tx], T]) -> T:
+        self._check_open()
+        return await self._in_turn(lambda: self._look(fn), urgency.get())
 
-    def ring(self, topic: str, key: str = "") -> None:
-        self._rang([(topic, key)])
+    def run_in_commit(self, topic: str, hook: CommitHook) -> None:
+        if topic in self._hooks:
+            raise ValueError(f"The topic {topic!r} has a commit hook already.")
+        self._hooks[topic] = hook
+        self._notifier.listen(topic, lambda keys: self._run_hook_soon(topic, keys))
 
-    def hear(self, heard: Callable[[Notices], None]) -> None:
-        self._heard = heard
+    def notify(self, topic: str, key: str = "", *, local: bool = False) -> None:
+        self._notifier.notify([(topic, key)], local=local)
+
+    def issue(self) -> str | None:
+        return None
+
+    def load(self) -> Load:
+        return Load(dict(self.turns.waiting), dict(self.turns.refused))
+
+    def on_published(self, listener: Callable[[Notices], None]) -> None:
+        self._listeners.append(listener)
 
     async def close(self) -> None:
         self._closed = True
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        # Not on the loop: it has the answers of the last readers to bring.
+        # Not on the loop, which delivers the answers of the last readers.
         await self._loop.run_in_executor(None, self._threads.shutdown)
         await self._loop.run_in_executor(None, self._pool.close)
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StorageFailed("The server is shutting down.")
+            raise ServerStopping
 
-    async def _write(self, fn: Callable[[Tx], T]) -> T:
-        result, tx = await self._in_thread(lambda: self._transact(fn))
+    async def _write(self, fn: Callable[[Tx], T], waiting: Urgency) -> T:
+        result, tx = await self._in_turn(lambda: self._transact(fn), waiting)
         self._pass_on(tx)
         return result
 
-    async def _in_thread(self, fn: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(self._threads, fn)
+    async def _in_turn(self, fn: Callable[[], T], waiting: Urgency) -> T:
+        """Runs `fn` on a thread when one is free. Raises Overloaded."""
+        await self.turns.take(waiting)
+        return await self._in_thread(fn, waiting)
 
-    def _transact(self, fn: Callable[[Tx], T], isolation: psycopg.IsolationLevel | None = None) -> tuple[T, PostgresTx]:
-        """Runs `fn` in a transaction, again when PostgreSQL chose it to lose a conflict.
+    async def _in_thread(self, fn: Callable[[], T], waiting: Urgency) -> T:
+        """Runs `fn` on a thread, in a turn that was taken; gives the turn back."""
+        running = self._loop.run_in_executor(self._threads, fn)
+        # A caller that leaves does not end what runs, so the thread is not free before.
+        running.add_done_callback(lambda _: self.turns.give(waiting))
+        return await asyncio.shield(running)
 
-        isolation: SNAPSHOT for one that only reads; None for the database's own.
-        """
+    def _look(self, fn: Callable[[Tx], T]) -> T:
+        """Runs `fn`, of one statement, without a transaction."""
+        try:
+            with self._pool.connection() as connection:
+                return fn(PostgresRead(connection))
+        except (psycopg.Error, PoolTimeout) as fault:
+            raise _as_storage_error(fault) from fault
+        except StopIteration as fault:
+            raise bearable(fault) from fault
+
+    def _transact(self, fn: Callable[[Tx], T], *, reads: bool = False) -> tuple[T, PostgresTx]:
+        """Runs `fn` in a transaction, again when PostgreSQL chose it to lose a conflict; never after its commit."""
         for attempt in range(1, TRIES + 1):
             try:
                 with self._pool.connection() as connection:
-                    # Part of BEGIN, so it costs no round trip.
-                    connection.isolation_level = isolation
-                    connection.read_only = isolation is SNAPSHOT
-                    tx = PostgresTx(connection)
-                    result = fn(tx)
+                    if reads:
+                        tx = PostgresSnapshot(connection)
+                        result = fn(tx)
+                        connection.rollback()
+                    else:
+                        tx = PostgresWrite(connection, self._wait_ms)
+                        result = fn(tx)
+                        transaction = tx.identify()
+                        if transaction is not None:
+                            commit(connection, transaction, self._url, tx.send_queued if tx.is_waiting else None)
                 return result, tx
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as fault:
                 if attempt == TRIES:
                     raise _as_storage_error(fault) from fault
-                # At once it would take again what the winner has not got hold of yet.
+                # Run again at once, it would take the locks that the winner still needs.
                 time.sleep(random.uniform(0.5, 1) * CONFLICT_PAUSE_S * 2**attempt)
+            except psycopg.errors.LockNotAvailable as fault:
+                raise Overloaded from fault
             except (psycopg.Error, PoolTimeout) as fault:
                 raise _as_storage_error(fault) from fault
             except StopIteration as fault:
                 raise bearable(fault) from fault
         raise AssertionError("unreachable")
 
-    async def _drain(self, fn: Batch[Any, Any]) -> None:
+    async def _drain(self, fn: Batch[Any, Any], waiting: Urgency) -> None:
         try:
-            while members := self._waiting.pop(fn, None):
+            while self._waiting.get(fn):
+                # What arrives until it is its turn is in the batch. Each item has a bound of its own.
+                await self.turns.take(waiting, bounded=False)
+                members = self._waiting.pop(fn)
                 if len(members) > BATCH_MAX:
                     self._waiting[fn] = members[BATCH_MAX:]
-                await self._run_group(fn, members[:BATCH_MAX])
+                begun = [each.begin() for each in members[:BATCH_MAX] if not each.is_refused]
+                if begun:
+                    await self._run_group(fn, begun, waiting)
+                else:
+                    self.turns.give(waiting)
         finally:
             self._in_flight.discard(fn)
 
-    async def _run_group(self, fn: Batch[Any, Any], members: list[tuple[Any, asyncio.Future[Any]]]) -> None:
+    async def _run_group(
+        self, fn: Batch[Any, Any], members: list[tuple[Any, asyncio.Future[Any]]], waiting: Urgency
+    ) -> None:
+        """Runs a batch in a turn that was taken; gives the turn back."""
         items = [item for item, _ in members]
 
         def answer_all(tx: Tx) -> list[tuple[asyncio.Future[Any], Any]]:
             return list(zip((future for _, future in members), fn(tx, items), strict=True))
 
         try:
-            answers, tx = await self._in_thread(lambda: self._transact(answer_all))
-        except BaseException as fault:  # noqa: BLE001 - it is the caller's, who gets it
-            if len(members) == 1:
-                if not members[0][1].done():
-                    members[0][1].set_exception(fault)
-            else:
-                # One of them broke the function for all: each alone, so that the failure is its own.
-                for member in members:
-                    await self._run_group(fn, [member])
+            answers, tx = await self._in_thread(lambda: self._transact(answer_all), waiting)
+        except BaseException as fault:  # noqa: BLE001 - passed on to the caller
+            if len(members) == 1 or isinstance(fault, CommitFailed | OutcomeUnknown | Overloaded):
+                for _, future in members:
+                    if not future.done():
+                        future.set_exception(bearable(fault))
+                return
+            # One item broke the function for all. Each runs alone, so that only that item fails.
+            for member in members:
+                await self.turns.take(waiting, bounded=False)
+                await self._run_group(fn, [member], waiting)
             return
         for future, result in answers:
             if future.done():
@@ -212,37 +259,37 @@ class PostgresDatabase:
         self._pass_on(tx)
 
     def _pass_on(self, tx: PostgresTx) -> None:
-        """What the transaction rang and told, after its commit."""
-        self._rang(tx.rings)
-        if self._heard is not None:
-            for notices in tx.told:
-                self._heard(notices)
+        """What the transaction notified and published, after its commit."""
+        self._notify(tx.notifications)
+        for notices in tx.published:
+            for listener in self._listeners:
+                listener(notices)
 
-    def _rang(self, rings: list[Ring]) -> None:
-        if rings:
-            # The broker's listeners start the joiners, here as on the other nodes.
-            self._broker.ring(dict.fromkeys(rings))
+    def _notify(self, notifications: list[Notification]) -> None:
+        if notifications:
+            # The notifier's listeners start the hooks, here as on the other nodes.
+            self._notifier.notify(dict.fromkeys(notifications))
 
-    def _join_soon(self, topic: str, keys: set[str]) -> None:
+    def _run_hook_soon(self, topic: str, keys: set[str]) -> None:
         if self._closed:
             return
-        self._rung.setdefault(topic, set()).update(keys)
-        if topic not in self._joining:
-            self._joining.add(topic)
-            self._spawn(self._run_joiner(topic))
+        self._hook_keys.setdefault(topic, set()).update(keys)
+        if topic not in self._running_hooks:
+            self._running_hooks.add(topic)
+            self._spawn(self._run_hook(topic))
 
-    async def _run_joiner(self, topic: str) -> None:
-        joiner = self._joiners[topic]
+    async def _run_hook(self, topic: str) -> None:
+        hook = self._hooks[topic]
         try:
-            while keys := self._rung.pop(topic, None):
-                after = await self._write(lambda tx, keys=keys: joiner(tx, keys))
+            while keys := self._hook_keys.pop(topic, None):
+                after = await self._write(lambda tx, keys=keys: hook(tx, keys), "background")
                 if after is not None:
                     after()
         except BaseException as fault:
-            # The next ring asks it again; nobody waits for this one.
-            logger.warning("joiner failed", extra={"topic": topic}, exc_info=fault)
+            # It runs again at the next notification; no caller waits for this one.
+            logger.warning("commit hook failed", extra={"topic": topic}, exc_info=fault)
         finally:
-            self._joining.discard(topic)
+            self._running_hooks.discard(topic)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(work)
@@ -256,32 +303,45 @@ def _as_storage_error(fault: BaseException) -> StorageFailed:
     return StorageFailed(f"The database could not do this: {text}. Nothing was changed; try again.")
 
 
-async def open_postgres(url: str, broker: Broker, now: Millis) -> PostgresDatabase:
-    """Connects and brings the schema up to date.
+async def open_postgres(url: str, notifier: Notifier, now: Millis, wait_ms: int = WAIT_MS) -> PostgresDatabase:
+    """Connects and brings the schema up to date. wait_ms: how long a request may wait for its turn, and for a lock.
 
     Raises CannotOpen when the server cannot be reached, DatabaseTooNew when a newer program wrote the database.
     """
-    pool: ConnectionPool[psycopg.Connection[Row]] = ConnectionPool(
-        url, min_size=2, max_size=POOL_SIZE, open=False, timeout=CONNECT_S, kwargs={"prepare_threshold": 3}
+    options: dict[str, Any] = {"prepare_threshold": PREPARE_AFTER}
+    pool: ConnectionPool[Connection] = ConnectionPool(
+        url,
+        connection_class=Connection,
+        configure=configure,
+        min_size=2,
+        max_size=POOL_SIZE,
+        open=False,
+        timeout=CONNECT_S,
+        kwargs=options,
     )
     try:
-        await asyncio.get_running_loop().run_in_executor(None, _migrate_and_open, url, pool, now)
+        await asyncio.get_running_loop().run_in_executor(None, _migrate_and_open, url, pool, options, now)
     except (psycopg.Error, PoolTimeout) as fault:
         await asyncio.get_running_loop().run_in_executor(None, pool.close)
         raise CannotOpen(
             f"PostgreSQL cannot be used: {' '.join(str(fault).split())}. Check --db and that it is running."
         ) from None
-    return PostgresDatabase(pool, broker)
+    return PostgresDatabase(url, pool, notifier, wait_ms)
 
 
-def _migrate_and_open(url: str, pool: ConnectionPool[psycopg.Connection[Row]], now: Millis) -> None:
-    # Not from the pool: that would try again and again and not say what is wrong.
+def _migrate_and_open(url: str, pool: ConnectionPool[Connection], options: dict[str, Any], now: Millis) -> None:
+    # Not from the pool, which would try again and again without reporting the error.
     with psycopg.connect(url, connect_timeout=CONNECT_S) as connection:
 
         def transaction(fn: Callable[[Tx], int]) -> int:
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-                return fn(PostgresTx(connection))
+                tx = PostgresTx(connection)
+                result = fn(tx)
+                tx.flush()
+                return result
 
         migrate(transaction, now)
+        if is_pooled(connection, connection.execute(SESSION).fetchone()):
+            options["prepare_threshold"] = None
     pool.open(wait=True, timeout=CONNECT_S)

@@ -68,7 +68,7 @@ class Work(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A statement that cannot be applied: the event before which the place stands, and what the database said."""
+    """A statement that cannot be applied: the event that it is for, and the database's error text."""
 
     cursor: Cursor
     message: str

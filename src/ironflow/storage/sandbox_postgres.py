@@ -19,6 +19,7 @@ from psycopg import sql as quoting
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ironflow.base.sqltext import DialectName
+from ironflow.notify.pooler import SESSION, is_pooled
 from ironflow.storage.port import Row, StorageFailed
 from ironflow.storage.sandbox import (
     ASKING_MAX,
@@ -48,7 +49,7 @@ INT53 = 2**53 - 1
 COLUMNS_MAX = 100
 # Kept between batches and rounds, so that statements are prepared once.
 PREPARED_AFTER = 2
-# Said of the connection, the disk and of other transactions, not of the statement: classes of SQLSTATE.
+# Classes of SQLSTATE for faults of the connection, the disk or other transactions, not of the statement.
 _PASSING = ("08", "53", "57P", "40", "55P", "58")
 _SETTINGS = """SELECT set_config('search_path', %(path)s, true), set_config('statement_timeout', %(ms)s, true),
  set_config('lock_timeout', '5000', true), set_config('idle_in_transaction_session_timeout', '60000', true),
@@ -65,10 +66,10 @@ class PostgresSandbox:
 
     def __init__(self, url: str, role: str) -> None:
         self._role = role
-        kwargs = {"prepare_threshold": PREPARED_AFTER, "application_name": "ironflow-sandbox"}
+        self._options: dict[str, Any] = {"prepare_threshold": PREPARED_AFTER, "application_name": "ironflow-sandbox"}
         size = APPLYING_MAX + ASKING_MAX
         self._pool: ConnectionPool[psycopg.Connection[Row]] = ConnectionPool(
-            url, min_size=0, max_size=size, open=False, timeout=CONNECT_S, kwargs=kwargs
+            url, min_size=0, max_size=size, open=False, timeout=CONNECT_S, kwargs=self._options
         )
         self._writers = ThreadPoolExecutor(APPLYING_MAX, thread_name_prefix="sandbox-write")
         self._askers = ThreadPoolExecutor(ASKING_MAX, thread_name_prefix="sandbox-ask")
@@ -84,6 +85,8 @@ class PostgresSandbox:
             self._pool.open()
             with self._pool.connection() as connection:
                 row = connection.execute("SELECT current_schema()").fetchone()
+                if is_pooled(connection, connection.execute(SESSION).fetchone()):
+                    self._options["prepare_threshold"] = connection.prepare_threshold = None
             self._own = own = str(row[0]) if row else "public"
             self._prefix = f"ironflow_{hashlib.sha256(own.encode()).hexdigest()[:6]}_"
 
@@ -128,7 +131,7 @@ class PostgresSandbox:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._askers, self._ask, question, asking)
         except asyncio.CancelledError:
-            # Nobody waits for the answer any more.
+            # The caller was cancelled.
             asking.give_up()
             raise
         finally:
@@ -205,7 +208,7 @@ class PostgresSandbox:
         except psycopg.Error as fault:
             if _is_passing(fault):
                 raise
-            raise QueryRefused(f"PostgreSQL does not accept this SQL: {_said(fault)}.") from None
+            raise QueryRefused(f"PostgreSQL does not accept this SQL: {_error_text(fault)}.") from None
 
     def _apply(self, place: str, after: int, work: Sequence[Work], to: Cursor, statement_ms: int) -> Applied:
         failure: Failure | None = None
@@ -219,27 +222,27 @@ class PostgresSandbox:
                     connection.rollback()
                     return Applied(position=at.position if at else after, stale=True)
                 self._become(connection, theirs=True)
-                done, said = self._run(connection, work, statement_ms, one_by_one)
-                if said is None:
+                done, error = self._run(connection, work, statement_ms, one_by_one)
+                if error is None:
                     self._become(connection, theirs=False)
                     to = to if done == len(work) else work[done - 1].cursor
                     save = "UPDATE {}.ironflow_cursor SET position = %s, event_id = %s"
                     connection.execute(quoting.SQL(save).format(self._schema(place)), tuple(to))
                 else:
                     connection.rollback()
-            if said is None:
+            if error is None:
                 return Applied(position=to.position, applied=done, failure=failure)
             if not one_by_one:
                 # Which of them it was is seen when they run one after another.
                 one_by_one = True
                 continue
-            failure = Failure(work[done].cursor, said)
+            failure = Failure(work[done].cursor, error)
             work, to, one_by_one = work[:done], work[done - 1].cursor if done else at, False
 
     def _run(
         self, connection: psycopg.Connection[Row], work: Sequence[Work], statement_ms: int, one_by_one: bool
     ) -> tuple[int, str | None]:
-        """How many statements were run, and what the database said of those after (or, one by one, of the next)."""
+        """The number of statements that ran, and the error of the rest (or, one by one, of the next one)."""
         ends_at = time.monotonic() + SLICE_MS / 1000
         done = 0
         same_sql = ((each,) for each in work) if one_by_one else _runs(work)
@@ -256,7 +259,7 @@ class PostgresSandbox:
                 except (psycopg.Error, ValueError, OverflowError) as fault:
                     if isinstance(fault, psycopg.Error) and _is_passing(fault):
                         raise
-                    return done, _said(fault)
+                    return done, _error_text(fault)
                 if cursor.rowcount > CHANGES_MAX + len(group) - 1:
                     return done, f"it changed {cursor.rowcount} rows; {CHANGES_MAX} are allowed"
                 done += len(group)
@@ -269,7 +272,7 @@ class PostgresSandbox:
     def _ask(self, question: Question, asking: "_Asking") -> list[Answer]:
         try:
             with self._pool.connection() as connection:
-                # Temporary views and everything else vanish with the transaction.
+                # Temporary views and everything else end with the transaction.
                 try:
                     self._prepare(connection, question)
                     asking.connection = connection
@@ -283,7 +286,7 @@ class PostgresSandbox:
         except (psycopg.Error, PoolTimeout) as fault:
             if isinstance(fault, PoolTimeout) or _is_passing(fault):
                 raise _storage_failed(fault) from fault
-            raise QueryRefused(f"PostgreSQL does not accept this query: {_said(fault)}.") from None
+            raise QueryRefused(f"PostgreSQL does not accept this query: {_error_text(fault)}.") from None
         finally:
             asking.connection = None
 
@@ -379,7 +382,7 @@ def _is_passing(fault: psycopg.Error) -> bool:
     return code.startswith(_PASSING)
 
 
-def _said(fault: BaseException) -> str:
+def _error_text(fault: BaseException) -> str:
     first = str(fault).strip().splitlines() or [type(fault).__name__]
     return first[0].rstrip(".")
 

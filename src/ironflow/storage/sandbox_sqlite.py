@@ -1,7 +1,7 @@
 """Users' SQL on SQLite: a file for each place, opened by threads of their own, behind SQLite's authorizer.
 
 The main file is never open for writing here. SQLite calls the authorizer for each table, column and function that it
-finds while it compiles a statement, so this lock does not depend on how anybody else reads SQL.
+finds while it compiles a statement, so this check does not depend on a second SQL parser.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from ironflow.storage.sandbox import (
     Work,
 )
 from ironflow.storage.sqlite_answer import answer_to
-from ironflow.storage.sqlite_place import PASSING, Place, Watch, function_allowed, harden
+from ironflow.storage.sqlite_state import PASSING, StateFile, Watch, function_allowed, harden
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class SqliteSandbox:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._folder = path.with_name(path.name + ".projections")
-        self._open: dict[str, Place] = {}
+        self._open: dict[str, StateFile] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._writers = ThreadPoolExecutor(2, thread_name_prefix="sandbox-write")
         self._askers = ThreadPoolExecutor(ASKING_MAX, thread_name_prefix="sandbox-ask")
@@ -85,7 +85,7 @@ class SqliteSandbox:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._askers, self._ask, question, watch)
         finally:
-            # Also when nobody waits for the answer any more.
+            # Also when the caller was cancelled.
             watch.stop()
             self._asking -= 1
 
@@ -111,13 +111,13 @@ class SqliteSandbox:
     def _file(self, place: str) -> Path:
         return self._folder / f"{place}.db"
 
-    def _opened(self, place: str) -> Place | None:
+    def _opened(self, place: str) -> StateFile | None:
         found = self._open.get(place)
         if found is None:
             if not self._file(place).exists():
                 return None
             try:
-                found = Place(self._file(place), make=False)
+                found = StateFile(self._file(place), make=False)
                 found.cursor()
             except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError):
                 # Not a place that was finished; it can be made again from the log.
@@ -125,9 +125,9 @@ class SqliteSandbox:
             self._keep(place, found)
         return found
 
-    def _keep(self, place: str, opened: Place) -> None:
+    def _keep(self, place: str, opened: StateFile) -> None:
         self._open[place] = opened
-        # Each has its lock, so only one that nobody works with may be closed.
+        # Each has its lock: only an idle one may be closed.
         idle = [name for name in list(self._open) if name != place and not self._locks[name].locked()]
         for name in idle[: max(0, len(self._open) - OPEN_MAX)]:
             self._open.pop(name).connection.close()
@@ -145,7 +145,7 @@ class SqliteSandbox:
             return
         self._drop(place)
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        made = Place(self._file(place), make=True)
+        made = StateFile(self._file(place), make=True)
         try:
             made.ours("BEGIN IMMEDIATE")
             for sql in tables:
@@ -175,10 +175,10 @@ class SqliteSandbox:
                 if at.position != after:
                     opened.ours("ROLLBACK")
                     return Applied(position=at.position, stale=True)
-                done, said = self._run(opened, work, statement_ms)
-                if said is not None:
+                done, error = self._run(opened, work, statement_ms)
+                if error is not None:
                     # What came before it is applied without it: SQLite may have undone all of it by now.
-                    failure = Failure(work[done].cursor, said)
+                    failure = Failure(work[done].cursor, error)
                     work, to = work[:done], work[done - 1].cursor if done else at
                     self._undo(opened)
                     continue
@@ -190,8 +190,8 @@ class SqliteSandbox:
                 raise
             return Applied(position=to.position, applied=done, failure=failure)
 
-    def _run(self, opened: Place, work: Sequence[Work], statement_ms: int) -> tuple[int, str | None]:
-        """How many statements were run, and what the database said of the next."""
+    def _run(self, opened: StateFile, work: Sequence[Work], statement_ms: int) -> tuple[int, str | None]:
+        """The number of statements that ran, and the error of the next one."""
         ends_at = time.monotonic() + SLICE_MS / 1000
         for number, each in enumerate(work):
             try:
@@ -208,7 +208,7 @@ class SqliteSandbox:
                 return number + 1, None
         return len(work), None
 
-    def _undo(self, opened: Place) -> None:
+    def _undo(self, opened: StateFile) -> None:
         if opened.connection.in_transaction:
             opened.ours("ROLLBACK")
 
@@ -239,7 +239,7 @@ class SqliteSandbox:
             connection.close()
 
     def _attach(self, connection: apsw.Connection, sources: Mapping[str, Source]) -> None:
-        """Names of the question as views, each over another one whose name nobody can guess.
+        """Names of the question as views, each over another one whose name cannot be guessed.
 
         A WITH of the question may take any name, and SQLite reports it as it reports a view; so only reads on behalf of
         the hidden names reach a table.

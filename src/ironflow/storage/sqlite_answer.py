@@ -19,7 +19,7 @@ def answer_to(connection: apsw.Connection, sql: str, question: Question) -> Answ
     try:
         described = cursor.get_description()
     except apsw.ExecutionCompleteError:
-        # No rows: the columns are told only while there are some.
+        # No rows: SQLite describes the columns only while there is a row.
         described = _described(connection, sql)
     answer = Answer([each[0] for each in described], [_type_name(each[1]) for each in described])
     size = 0

@@ -7,20 +7,22 @@ import apsw
 
 from ironflow.base.json import write_json_text
 from ironflow.base.notice import Notices
-from ironflow.broker.port import Ring
+from ironflow.notify.port import Notification
 from ironflow.storage.dialect import SQLITE
-from ironflow.storage.port import Params, Row, StorageFailed, Tx
+from ironflow.storage.port import Params, Query, Row, StorageFailed, Tx, read_once
 
 T = TypeVar("T")
 
 
 class SqliteTx:
-    """A transaction on one connection; collects what to ring after the commit."""
+    """A transaction on one connection; collects what to notify and publish after the commit."""
+
+    alone = True
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
-        self.rings: list[Ring] = []
-        self.told: list[Notices] = []
+        self.notifications: list[Notification] = []
+        self.published: list[Notices] = []
 
     def rows(self, sql: str, params: Params | None = None) -> list[Row]:
         return self._execute(sql, params).fetchall()
@@ -35,11 +37,14 @@ class SqliteTx:
     def many(self, sql: str, params: Sequence[Params]) -> None:
         self._connection.executemany(SQLITE.fill(sql), params)
 
-    def ring(self, topic: str, key: str = "") -> None:
-        self.rings.append((topic, key))
+    def batch(self, queries: Sequence[Query]) -> list[list[Row]]:
+        return [self.rows(sql, params) for sql, params in queries]
 
-    def tell(self, notices: Notices) -> None:
-        self.told.append(notices)
+    def notify(self, topic: str, key: str = "") -> None:
+        self.notifications.append((topic, key))
+
+    def publish_local(self, notices: Notices) -> None:
+        self.published.append(notices)
 
     def _execute(self, sql: str, params: Params | None) -> apsw.Cursor:
         if params is None:
@@ -48,6 +53,23 @@ class SqliteTx:
             if isinstance(value, list):
                 params = {**params, name: write_json_text(value)}
         return self._connection.execute(SQLITE.fill(sql), params)
+
+
+class SqliteRead(SqliteTx):
+    """One statement that reads, without a transaction around it."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        super().__init__(connection)
+        self._read = False
+
+    def _execute(self, sql: str, params: Params | None) -> apsw.Cursor:
+        read_once(self._read)
+        self._read = True
+        return super()._execute(sql, params)
+
+    def row(self, sql: str, params: Params | None = None) -> Row | None:
+        rows = self.rows(sql, params)
+        return rows[0] if rows else None
 
 
 def snapshot(connection: apsw.Connection, fn: Callable[[Tx], T]) -> T:

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 import urllib3
 
 from ironflow.base.errors import ConnectionLost, DeadlineExceeded
-from ironflow.sdk.transport import OK, Answer, Refused
-from ironflow.transports.http import App
+from ironflow.sdk.wire.transport import OK, Answer, Refused
+from ironflow.transports.app import App
 
 
 class AppTransport:
@@ -46,8 +46,8 @@ class AppTransport:
         except TimeoutError:
             raise DeadlineExceeded(f"The server did not answer within {timeout:.3g} s.") from None
         finally:
-            streamed.gone.set()
-            # The application notices by itself that its client has gone; what does not is ended.
+            streamed.closed.set()
+            # The application ends by itself when its client disconnects; otherwise it is cancelled.
             await asyncio.wait([running], timeout=1)
             running.cancel()
             await asyncio.wait([running])
@@ -73,7 +73,7 @@ class _Streamed:
     def __init__(self, body: bytes) -> None:
         self._request: bytes | None = body
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.begun, self.gone = asyncio.Event(), asyncio.Event()
+        self.begun, self.closed = asyncio.Event(), asyncio.Event()
         self.status = 503
         self.headers: Mapping[str, str] = {}
 
@@ -81,7 +81,7 @@ class _Streamed:
         if self._request is not None:
             body, self._request = self._request, None
             return {"type": "http.request", "body": body}
-        await self.gone.wait()
+        await self.closed.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Mapping[str, Any]) -> None:

@@ -9,14 +9,14 @@ from ironflow.base.errors import InvalidArgument
 from ironflow.base.pattern import matches
 from ironflow.base.time import FixedClock, to_millis
 from ironflow.features.functions.contract import FunctionNotFound, InvalidFunction
-from ironflow.features.runs.ledger import INVOKED
+from ironflow.features.runs.in_tx import INVOKED
 from ironflow.log.record import Record
-from ironflow.sdk.function import FunctionDefinition
-from ironflow.sdk.outcomes import NoRunStarted
-from ironflow.sdk.payload import Raw, from_payload
-from ironflow.testing.rehearsal import Rehearsal
+from ironflow.sdk.client.views.run_results import NoRunStarted
+from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.values.payload import Raw, from_payload
 from ironflow.testing.run import TestRun
-from ironflow.testing.stage import Stage
+from ironflow.testing.simulation import Simulation
+from ironflow.testing.simulation_state import SimulationState
 
 
 class TestClient:
@@ -32,7 +32,7 @@ class TestClient:
     start: the time of the first event, else the first moment of 2026; sleeps move it. Raises InvalidFunction.
     """
 
-    # It is no test, whatever its name begins with.
+    # Not a test class, although the name begins with Test.
     __test__: ClassVar[bool] = False
 
     def __init__(
@@ -44,27 +44,27 @@ class TestClient:
         start: datetime | None = None,
     ) -> None:
         clock = FixedClock() if start is None else FixedClock(to_millis(start))
-        self._stage = Stage(functions_by_id(functions), strict, dict(secrets or {}), clock)
+        self._state = SimulationState(functions_by_id(functions), strict, dict(secrets or {}), clock)
 
     def mock_step(self, name: str, *answers: Any) -> None:
-        """Says what the step `name` gives in place of running its body.
+        """Replaces the body of the step `name` by answers.
 
         answers: a value, an exception to raise, or a callable, which is given the body's arguments unless it takes
         none. Of several, each call takes the next and the last one stays. `compensate:charge` mocks the compensation
         of step `charge`, `publish:orders` publishing to that topic; a callable is given the message.
         """
-        self._stage.steps.add(name, answers)
+        self._state.steps.add(name, answers)
 
     def mock_invoke(self, function: str | FunctionDefinition, *answers: Any) -> None:
-        """Says what an invoked function gives. answers: as for mock_step; a callable is given the input.
+        """Replaces an invoked function by answers. answers: as for mock_step; a callable is given the input.
 
         An exception makes the handler see InvokeError, with the exception's text as its cause.
         """
-        self._stage.invokes.add(function if isinstance(function, str) else function.id, answers)
+        self._state.invokes.add(function if isinstance(function, str) else function.id, answers)
 
     def send_event(self, name: str, data: Any = None, *, metadata: Any = None, version: int = 1) -> None:
         """Queues an event for a wait_for_event. Each wait takes the oldest that is for it; without any it times out."""
-        self._stage.events.append(self._stage.event(name, data, metadata=metadata, version=version))
+        self._state.events.append(self._state.event(name, data, metadata=metadata, version=version))
 
     async def emit(
         self,
@@ -79,34 +79,34 @@ class TestClient:
 
         function: which one, where the event starts several. Raises NotMocked, NoRunStarted, NeverEnds.
         """
-        event = self._stage.event(name, data, metadata=metadata, version=version)
-        started = [each for each in self._stage.functions.values() if _is_triggered(each, event)]
+        event = self._state.event(name, data, metadata=metadata, version=version)
+        started = [each for each in self._state.functions.values() if _is_triggered(each, event)]
         if function is not None:
             wanted = function if isinstance(function, str) else function.id
             started = [each for each in started if each.id == wanted]
         if not started:
             triggers = {
                 each.id: [trigger.event or trigger.cron for trigger in each.settings.triggers]
-                for each in self._stage.functions.values()
+                for each in self._state.functions.values()
             }
             raise NoRunStarted(f"event {name!r} starts none of these functions; their triggers: {triggers}.")
         if len(started) > 1:
             ids = ", ".join(repr(each.id) for each in started)
-            raise InvalidArgument(f"event {name!r} starts {ids}. Say which one to run with function=.")
+            raise InvalidArgument(f"event {name!r} starts {ids}. Name the one to run with function=.")
         return await self._run(started[0], event)
 
     async def invoke(self, function: str | FunctionDefinition, data: Any = None) -> TestRun:
         """A run of that function, whatever its triggers, at its end. Raises FunctionNotFound, NotMocked, NeverEnds."""
         function_id = function if isinstance(function, str) else function.id
-        found = self._stage.functions.get(function_id)
+        found = self._state.functions.get(function_id)
         if found is None:
-            there = ", ".join(map(repr, self._stage.functions))
+            there = ", ".join(map(repr, self._state.functions))
             raise FunctionNotFound(f"There is no function {function_id!r} here; there is {there}.")
-        return await self._run(found, self._stage.event(INVOKED, data, source="invoke"))
+        return await self._run(found, self._state.event(INVOKED, data, source="invoke"))
 
     async def _run(self, function: FunctionDefinition, event: Record) -> TestRun:
-        self._stage.fault = None
-        return await Rehearsal(self._stage, function, event).run()
+        self._state.fault = None
+        return await Simulation(self._state, function, event).run()
 
 
 def functions_by_id(functions: Sequence[FunctionDefinition]) -> dict[str, FunctionDefinition]:

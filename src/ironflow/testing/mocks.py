@@ -1,4 +1,4 @@
-"""Standing in for the bodies of steps and for invoked functions."""
+"""Mocks of step bodies and of invoked functions."""
 
 import inspect
 from collections import deque
@@ -8,11 +8,13 @@ from typing import Any
 
 from ironflow.base.errors import NonRetryableError
 from ironflow.base.time import Clock
-from ironflow.sdk.bodies import Bodies
-from ironflow.sdk.compensations import Compensation
-from ironflow.sdk.payload import from_payload, to_payload
-from ironflow.sdk.publishing import Publish
-from ironflow.sdk.results import result_reader
+from ironflow.sdk.durable.steps.alternatives import choose
+from ironflow.sdk.durable.steps.compensations import Compensation
+from ironflow.sdk.durable.steps.publish import Publish
+from ironflow.sdk.durable.steps.results import result_reader
+from ironflow.sdk.durable.steps.retrying import Attempts
+from ironflow.sdk.durable.steps.step_runner import ONCE, StepRunner
+from ironflow.sdk.values.payload import from_payload, to_payload
 
 
 class NotMocked(NonRetryableError):
@@ -53,16 +55,16 @@ def _takes_any(fn: Callable[..., Any]) -> bool:
     try:
         return bool(inspect.signature(fn).parameters)
     except (TypeError, ValueError):
-        # Some built-in functions do not say; those take something.
+        # Some built-in functions have no signature; those take arguments.
         return True
 
 
-class MockedBodies(Bodies):
-    """Bodies of which the mocked ones are replaced.
+class MockedStepRunner(StepRunner):
+    """A StepRunner that replaces the bodies of mocked steps.
 
     strict: other bodies are not run: a step raises NotMocked, a compensation is recorded as if it had run.
-    on_fault: told of each NotMocked, because a handler may catch what a step raises. publish: the body of steps that
-    publish; it reaches nobody, and is run where it is not mocked.
+    on_fault: called for each NotMocked, because a handler may catch what a step raises. publish: the body of steps that
+    publish; it reaches no subscriber, and is run where it is not mocked.
     """
 
     def __init__(
@@ -88,28 +90,30 @@ class MockedBodies(Bodies):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         timeout_s: float | None,
+        attempts: Attempts = ONCE,
     ) -> Any:
         if name in self._mocks:
             if fn == self._publish:
                 args = (from_payload(args[1]),)
-            value = await super().step(step_id, name, partial(self._mocks.answer, name), args, kwargs, timeout_s)
+            answer = partial(self._mocks.answer, name)
+            value = await super().step(step_id, name, answer, args, kwargs, timeout_s, attempts)
             # Read as the real body's result is read, so that a mock which does not fit is found out.
             return result_reader(fn)(to_payload(value, f"the output of step {name!r}"))
-        if self._strict and fn != self._publish:
+        if self._strict and fn not in (self._publish, choose):
             fault = NotMocked(
-                f"step {name!r} is not mocked. Say what it gives with client.mock_step({name!r}, ...), "
+                f"step {name!r} is not mocked. Mock it with client.mock_step({name!r}, ...), "
                 "or run real bodies with TestClient(..., strict=False)."
             )
             self._on_fault(fault)
             raise fault
-        return await super().step(step_id, name, fn, args, kwargs, timeout_s)
+        return await super().step(step_id, name, fn, args, kwargs, timeout_s, attempts)
 
-    async def compensate(self, step_id: str, compensation: Compensation) -> None:
+    async def compensate(self, step_id: str, compensation: Compensation) -> bool:
         if compensation.name in self._mocks:
             compensation = compensation._replace(fn=partial(self._mocks.answer, compensation.name))
         elif self._strict:
             compensation = compensation._replace(fn=_nothing)
-        await super().compensate(step_id, compensation)
+        return await super().compensate(step_id, compensation)
 
 
 async def _nothing() -> None:

@@ -2,7 +2,7 @@
 
 def test_an_order_is_charged(ironflow_server, ironflow_client):
     with ironflow_server.worker([process_order]):
-        assert ironflow_client.emit_sync("order.placed", {"amount": 100}) == {"charged": 100}
+        assert ironflow_client.emit_sync("order.placed", {"amount": 100}).output == {"charged": 100}
 """
 
 from collections.abc import Iterator

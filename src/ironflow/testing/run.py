@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ironflow.engine.errors import StepNotFound
 from ironflow.features.runs.contract import RunStatus, StepType
-from ironflow.sdk.views import Failure, Step
+from ironflow.sdk.client.views import Failure, Step
 
 
 @dataclass(frozen=True)

@@ -18,27 +18,31 @@ from pathlib import Path
 from typing import Any
 
 from ironflow.base.errors import Unavailable
-from ironflow.sdk.client import Client
-from ironflow.sdk.function import FunctionDefinition
+from ironflow.sdk.client.client import Client
+from ironflow.sdk.durable.definition.function import FunctionDefinition
 
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 10.0
+# From the tests to the server process: arguments are visible to other users of the machine.
+_ADMIN_KEY = "IRONFLOW_TESTING_ADMIN_KEY"
 
 
 class ServerProcess:
-    """A server that serves from the moment it is made until `stop`, for this machine only and without authentication.
+    """A server that serves from the moment it is made until `stop`, for this machine only.
 
-    folder: where its database and log are. url: its address. Raises Unavailable, with its log, if it does not start.
+    folder: where its database and log are. url: its address. admin_key: of an administrator (`ifkey_` and at least 26
+    letters or digits), which turns authentication on; empty for a server without it. Raises Unavailable, with its
+    log, if it does not start.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, admin_key: str = "") -> None:
         self._log = folder / "server.log"
         # As the tests import it, also where nothing is installed.
         paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ironflow.testing.server_process", str(folder / "ironflow.db")],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), _ADMIN_KEY: admin_key},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -70,7 +74,7 @@ class ServerProcess:
 
         An async test may use `async with Worker(functions, url=server.url)` instead. Raises InvalidFunction.
         """
-        from ironflow.sdk.worker import Worker
+        from ironflow.sdk.worker.worker import Worker
 
         started: Future[Any] = Future()
 
@@ -95,7 +99,7 @@ class ServerProcess:
                 serving.result()
 
     def stop(self) -> None:
-        """Ends the server; returns when it is gone. Stopping what has ended is no error."""
+        """Ends the server; returns when it has exited. Stopping what has ended is no error."""
         process = self._process
         if process.stdin is not None:
             process.stdin.close()
@@ -121,7 +125,7 @@ class ServerProcess:
 
 
 def _end_with_parent() -> None:
-    """Stops this process when the one that holds the other end of standard input stops it, or is gone."""
+    """Stops this process when the one that holds the other end of standard input stops it or exits."""
     # Not by way of sys.stdin, which a thread must not hold when the program ends.
     while os.read(0, 1024):
         pass
@@ -140,7 +144,9 @@ def main(file: str) -> None:
         sys.stdout.flush()
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    serve(Settings(port=0, db=file, dev=True, shutdown_ms=500), started)
+    key = os.environ.get(_ADMIN_KEY, "")
+    access: Any = {"auth": True, "bootstrap_admin_key": key} if key else {"dev": True}
+    serve(Settings(port=0, db=file, shutdown_ms=500, **access), started)
 
 
 if __name__ == "__main__":

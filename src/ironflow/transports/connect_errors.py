@@ -52,13 +52,13 @@ def status_of(error: IronflowError) -> int:
     return error.status if isinstance(error, _OF_HTTP) else STATUS.get(error.connect, 500)
 
 
-def said(error: IronflowError) -> dict[str, Any]:
-    """The error object of a body or an end frame. `reason` is the word that our own programs test for."""
+def error_object(error: IronflowError) -> dict[str, Any]:
+    """The error object of a body or an end frame. `reason` is the error's own code, which Ironflow's clients test."""
     return {"code": error.connect, "message": error.message, "reason": error.code, "details": _details(error)}
 
 
 def _details(error: IronflowError) -> list[dict[str, Any]]:
-    """The same for generated clients, which read `details` alone: Google's messages for it, as Connect carries them."""
+    """The same for generated clients, which read only `details`: Google's error messages, encoded as Connect does."""
     more = {name: value if isinstance(value, str) else write_json_text(value) for name, value in error.details.items()}
     info = bytearray()
     put_bytes(info, 1, error.code.encode())
@@ -84,7 +84,7 @@ def _detail(kind: str, message: bytearray, debug: dict[str, Any]) -> dict[str, A
 
 
 def end_metadata(error: IronflowError) -> dict[str, list[str]]:
-    """What an end frame says besides the error, as headers would."""
+    """The metadata of an end frame beside the error; it stands for response headers."""
     after = retry_after(error)
     return {} if after is None else {"retry-after": [after]}
 

@@ -1,52 +1,48 @@
-"""From request headers to a Call: environment, principal, run. Source: protocol/rest.md 1.1."""
+"""From request headers to a Call, by way of dispatch: a transport hands over credentials and makes no Call itself.
 
-import re
-from collections.abc import Callable, Mapping
+Source: protocol/rest.md 1.1.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from ironflow.base.call import ANYONE, Call
-from ironflow.base.errors import InvalidArgument
-from ironflow.base.time import Clock
-from ironflow.transports.peers import Peer, Peers
-
-DEFAULT_ENVIRONMENT = "default"
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-
-
-class InvalidEnvironment(InvalidArgument):
-    """An environment's name is 1 to 128 letters, digits, `_`, `-` or `.`."""
-
-    code = "INVALID_ENVIRONMENT"
+from ironflow.base.call import Browser, Call, Credentials
+from ironflow.dispatch import Dispatch
+from ironflow.transports.peers import Link, Peers
 
 
 class CallContext:
-    """Makes a Call from headers; the clock is given."""
+    """Asks dispatch for the Call of a request, given its headers and its connection."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
         self._peers = Peers()
 
-    def call_of(self, headers: Mapping[str, str], peer: Peer | None = None) -> Call:
-        """Raises InvalidEnvironment."""
-        named = headers.get("x-ironflow-environment") or headers.get("x-ironflow-environment-id")
-        return Call(
-            environment=environment_of(named),
-            now=self._clock.now(),
-            principal=ANYONE,
-            run_id=headers.get("x-ironflow-run-id", ""),
-            runtime=headers.get("x-ironflow-sdk", ""),
-            is_there=self.is_there(peer),
+    def call_of(self, headers: Mapping[str, str], scope: str, link: Link | None = None) -> Awaitable[Call]:
+        """The Call of a request to what needs `scope`. Raises Unauthenticated, PermissionDenied, InvalidEnvironment."""
+        header = headers.get
+        cookie = header("cookie", "")
+        credentials = Credentials(
+            header("authorization", ""),
+            header("x-ironflow-api-key", ""),
+            cookie,
+            header("x-ironflow-environment") or header("x-ironflow-environment-id", ""),
+            link.peer[0] if link else "",
+            _browser(headers) if cookie else None,
+        )
+        return self._dispatch.authenticate(
+            credentials,
+            scope,
+            run_id=header("x-ironflow-run-id", ""),
+            runtime=header("x-ironflow-sdk", ""),
+            is_there=self.is_there(link),
         )
 
-    def is_there(self, peer: Peer | None) -> Callable[[], bool]:
-        """What tells whether the peer still is connected."""
-        return partial(self._peers.is_connected, peer)
+    def is_there(self, link: Link | None) -> Callable[[], bool]:
+        """Returns a function that reports whether the peer is still connected."""
+        return partial(self._peers.is_connected, link)
 
 
-def environment_of(named: str | None) -> str:
-    """The environment meant by a header's text; absent, `default` and `env_default` are the default one."""
-    if not named or named in (DEFAULT_ENVIRONMENT, "env_default"):
-        return DEFAULT_ENVIRONMENT
-    if not _NAME.fullmatch(named):
-        raise InvalidEnvironment(f"{named[:60]!r} is no environment name: write letters, digits, `_`, `-` or `.`.")
-    return named
+def _browser(headers: Mapping[str, str]) -> Browser:
+    header = headers.get
+    return Browser(header("origin", ""), header("host", ""), header("sec-fetch-site", ""), "x-ironflow-csrf" in headers)

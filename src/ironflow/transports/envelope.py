@@ -61,11 +61,11 @@ class FrameReader:
     def end(self) -> None:
         """The client has sent its last byte. Raises BadFrame when that was within a frame."""
         if self._held:
-            raise BadFrame(f"The stream ends within a frame, of which {len(self._held)} bytes came.")
+            raise BadFrame(f"The stream ends within a frame, after {len(self._held)} bytes of it.")
 
 
 def frame(message: bytes, packed: bool) -> bytes:
-    """One message for the client. packed: it said that it reads gzip."""
+    """One message as a frame. packed: the client accepts gzip."""
     if packed and len(message) >= WORTHWHILE_BYTES:
         small = gzip(message)
         if len(small) < len(message):
@@ -75,10 +75,10 @@ def frame(message: bytes, packed: bool) -> bytes:
 
 def end_frame(error: dict[str, Any] | None = None, metadata: dict[str, list[str]] | None = None) -> bytes:
     """The last frame: JSON in both codecs, never packed."""
-    said: dict[str, Any] = {}
+    body: dict[str, Any] = {}
     if error is not None:
-        said["error"] = error
+        body["error"] = error
     if metadata:
-        said["metadata"] = metadata
-    text = msgspec.json.encode(said)
+        body["metadata"] = metadata
+    text = msgspec.json.encode(body)
     return bytes([END]) + len(text).to_bytes(4, "big") + text

@@ -1,8 +1,8 @@
-"""A request whose body and answer go on together, until either side ends.
+"""A request whose body and response are transferred at the same time, until either side ends.
 
-A slow client is waited for (`write` returns when the server has taken the bytes), a fast one is held back (no more
-than HELD_BYTES_MAX of its bytes are taken before they are read), and one that has gone ends the work, also while
-neither side says anything.
+A slow client causes backpressure (`write` returns when the HTTP server has taken the bytes), and so does a slow reader
+(at most HELD_BYTES_MAX bytes of the client are buffered). A client that disconnects ends the work, also while
+nothing is sent in either direction.
 """
 
 import asyncio
@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Literal
 
-from ironflow.base.errors import Canceled
-from ironflow.transports.http import CORS, Request, Send
+from ironflow.base.errors import Canceled, IronflowError
+from ironflow.transports.http import Request, Send
 
 HELD_BYTES_MAX = 256 * 1024
-# How often a connection is asked whether it still is one, where the HTTP server does not say so by itself.
+# How often a connection is checked, where the HTTP server does not report that it was closed.
 LOOK_S = 1.0
+# The same for HTTP/2, which has a frame for a client that leaves a stream: only a connection that broke is left.
+LOOK_HTTP2_S = 5.0
 
 Ended = Literal["done", "left", "stopped"]
 
@@ -23,7 +25,7 @@ Ended = Literal["done", "left", "stopped"]
 class Exchange:
     """One request and its answer.
 
-    is_there: asks the connection; see transports/peers.py.
+    is_there: whether the client is still connected; see transports/peers.py. stopped_by: the error given to `stop`.
     """
 
     def __init__(self, request: Request, send: Send, is_there: Callable[[], bool]) -> None:
@@ -31,10 +33,11 @@ class Exchange:
         self._chunks: deque[bytes] = deque()
         self._held_bytes = 0
         self._all_here = False
-        self._gone = False
+        self._disconnected = self._ending = False
         self._stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.stopped_by: IronflowError | None = None
         self._changed = asyncio.Event()
-        self._room = asyncio.Event()
+        self._taken = asyncio.Event()
 
     async def run(self, work: Coroutine[Any, Any, None]) -> Ended:
         """Does `work` until it ends, the client leaves or `stop` is called; cancelled work has ended when this returns.
@@ -42,13 +45,15 @@ class Exchange:
         Raises what the work raised.
         """
         working = asyncio.ensure_future(work)
-        watching = [asyncio.ensure_future(self._listen())]
-        if self._request.is_http1:
-            # HTTP/2 has a word for a client that leaves a stream; an HTTP/1.1 connection is only closed.
-            watching.append(asyncio.ensure_future(self._look()))
+        # HTTP/2 has a frame for a client that leaves a stream. A connection that is closed is looked at besides: not
+        # every HTTP server reports it before something is written.
+        watching = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._look())]
         try:
             await asyncio.wait((working, self._stop, *watching), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # A reader takes what has arrived, and then waits for no more.
+            self._ending = True
+            self._changed.set()
             for task in (working, *watching):
                 task.cancel()
             await asyncio.gather(working, *watching, return_exceptions=True)
@@ -57,15 +62,16 @@ class Exchange:
         working.result()
         return "done"
 
-    def stop(self) -> None:
-        """Ends the work, but not the answer: there may be a last word."""
+    def stop(self, error: IronflowError | None = None) -> None:
+        """Ends the work, but not the answer. error: what the answer ends with, None for a normal end."""
         if not self._stop.done():
+            self.stopped_by = error
             self._stop.set_result(None)
 
     async def chunk(self) -> bytes | None:
-        """The next bytes of the client, None after its last. Raises Canceled when it has gone."""
+        """The next bytes of the client, None after its last. Raises Canceled when it has disconnected."""
         while not self._chunks:
-            if self._gone:
+            if self._disconnected or self._ending:
                 raise Canceled("The client went away.")
             if self._all_here:
                 return None
@@ -73,16 +79,14 @@ class Exchange:
             await self._changed.wait()
         chunk = self._chunks.popleft()
         self._held_bytes -= len(chunk)
-        self._room.set()
+        self._taken.set()
         return chunk
 
     async def start(self, content_type: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Sends the head of the answer now: clients take it for the sign that they are connected."""
-        told = [(b"content-type", content_type), *headers]
-        if "origin" in self._request.headers:
-            told += CORS
-        await self._send({"type": "http.response.start", "status": 200, "headers": told})
-        # Servers keep the head until there is a body, be it an empty one.
+        """Sends the head of the response now: to clients it means that they are connected."""
+        all_headers = [(b"content-type", content_type), *headers, *self._request.cors]
+        await self._send({"type": "http.response.start", "status": 200, "headers": all_headers})
+        # HTTP servers buffer the head until the first body message, even an empty one.
         await self.write(b"")
 
     async def write(self, data: bytes) -> None:
@@ -92,11 +96,11 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     async def _listen(self) -> None:
-        """Takes what the client sends; returns when it has gone."""
+        """Takes what the client sends; returns when it has disconnected."""
         while True:
             message = await self._request.receive()
             if message["type"] == "http.disconnect":
-                self._gone = True
+                self._disconnected = True
                 self._changed.set()
                 return
             chunk = message.get("body", b"")
@@ -106,10 +110,10 @@ class Exchange:
             self._all_here = self._all_here or not message.get("more_body")
             self._changed.set()
             while self._held_bytes >= HELD_BYTES_MAX:
-                self._room.clear()
-                await self._room.wait()
+                self._taken.clear()
+                await self._taken.wait()
 
     async def _look(self) -> None:
         """Returns when the connection has been closed at its other end."""
-        while self._is_there():  # noqa: ASYNC110 nothing tells: a server that knew would have sent `http.disconnect`
-            await asyncio.sleep(LOOK_S)
+        while self._is_there():  # noqa: ASYNC110 no event: a server that knew would have sent `http.disconnect`
+            await asyncio.sleep(LOOK_S if self._request.is_http1 else LOOK_HTTP2_S)

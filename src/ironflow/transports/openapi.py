@@ -1,30 +1,17 @@
-"""`GET /api/v1/openapi.json`: the REST surface as OpenAPI 3.1, made from the operations table."""
+"""The REST surface as an OpenAPI 3.1 document, made from the operations table."""
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from ironflow.base.fields import fields_of
 from ironflow.base.operation import Operation, Route
+from ironflow.base.spelling import camel
 from ironflow.base.version import VERSION
-from ironflow.transports.http import Request, Response
 
 _REF = "#/components/schemas/{name}"
-
-
-class OpenApi:
-    """The wire that answers with the document; it is made once, at start."""
-
-    def __init__(self, operations: Iterable[Operation[Any, Any]]) -> None:
-        self._operations = list(operations)
-        self._body: bytes | None = None
-
-    async def __call__(self, request: Request) -> Response:
-        if self._body is None:
-            self._body = msgspec.json.encode(document(self._operations))
-        return Response(200, self._body)
 
 
 def document(operations: Iterable[Operation[Any, Any]]) -> dict[str, Any]:
@@ -36,11 +23,19 @@ def document(operations: Iterable[Operation[Any, Any]]) -> dict[str, Any]:
     ordered = sorted(messages, key=lambda message: message.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF, schema_hook=_raw_schema)
     by_message = dict(zip(ordered, schemas, strict=True))
+    in_camel = {
+        each.response: by_message[each.response]
+        for each in served
+        if each.spelling == "camel" and each.response is not None
+    }
+    camel_answers = {message: _in_camel(schema, components) for message, schema in in_camel.items()}
     paths: dict[str, dict[str, Any]] = {}
     for operation in served:
         for route in operation.rest:
             path = re.sub(r"\{(\w+)\.\.\.\}", r"{\1}", route.path)
-            paths.setdefault(path, {})[route.method.lower()] = _described(operation, route, by_message, components)
+            paths.setdefault(path, {})[route.method.lower()] = _described(
+                operation, route, by_message, camel_answers, components
+            )
     components["Error"] = _ERROR
     return {
         "openapi": "3.1.0",
@@ -60,7 +55,7 @@ _ERROR = {
         "error": {"type": "string"},
         "message": {"type": "string", "description": "What was asked, what is so, what to do."},
         "code": {"type": "string", "description": "A Connect code."},
-        "reason": {"type": "string", "description": "The word for this very error."},
+        "reason": {"type": "string", "description": "The error's own code, such as RUN_NOT_FOUND."},
         "retryable": {"type": "boolean"},
         "retry_after": {"type": "number", "description": "Seconds."},
     },
@@ -68,29 +63,33 @@ _ERROR = {
 
 
 def _described(
-    operation: Operation[Any, Any], route: Route, by_message: dict[Any, Any], components: dict[str, Any]
+    operation: Operation[Any, Any],
+    route: Route,
+    by_message: dict[Any, Any],
+    camel_answers: dict[Any, Any],
+    components: dict[str, Any],
 ) -> dict[str, Any]:
     in_path = re.findall(r"\{(\w+)(?:\.\.\.)?\}", route.path)
-    asked_in_path = {name for name, said in fields_of(operation.request).items() if {name, *said.also} & set(in_path)}
+    path_fields = {name for name, field in fields_of(operation.request).items() if {name, *field.also} & set(in_path)}
     in_header = {name: header for header, name in operation.headers.items()}
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in in_path
     ]
-    schema = components.get(operation.request.__name__, {})
+    schema = _component(by_message[operation.request], components)
     for name, kind in schema.get("properties", {}).items():
-        if name in asked_in_path or name == operation.body:
+        if name in path_fields or name in (operation.body, operation.head):
             continue
         if name in in_header:
             parameters.append({"name": in_header[name], "in": "header", "schema": {"type": "string"}})
         elif route.method in ("GET", "DELETE") or operation.body is not None:
             parameters.append({"name": name, "in": "query", "schema": kind})
-    place = operation.rest.index(route)
+    index = operation.rest.index(route)
     described: dict[str, Any] = {
-        "operationId": f"{operation.name}.{place + 1}" if place else operation.name,
+        "operationId": f"{operation.name}.{index + 1}" if index else operation.name,
         "summary": operation.doc,
-        "tags": [operation.room],
+        "tags": [operation.feature],
         "parameters": parameters,
-        "responses": _responses(operation, by_message),
+        "responses": _responses(operation, camel_answers if operation.spelling == "camel" else by_message, components),
         "x-ironflow-scope": operation.scope,
     }
     if operation.scope != "public":
@@ -103,13 +102,25 @@ def _described(
     return described
 
 
-def _responses(operation: Operation[Any, Any], by_message: dict[Any, Any]) -> dict[str, Any]:
+def _component(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """What a reference refers to. Messages of the same name in two features have components with longer names."""
+    return components.get(str(schema.get("$ref", "")).rpartition("/")[2], schema)
+
+
+def _responses(
+    operation: Operation[Any, Any], by_message: dict[Any, Any], components: dict[str, Any]
+) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     if operation.response is None:
         responses["204"] = {"description": "Done."}
     else:
         kind = "application/json" if operation.streaming == "unary" else "text/event-stream"
-        content = {kind: {"schema": by_message[operation.response]}}
+        schema = by_message[operation.response]
+        if operation.alone is not None:
+            # The list alone, unless the request asks for the object.
+            entries = _component(schema, components)["properties"][operation.alone[0]]
+            schema = {"anyOf": [entries, schema]}
+        content = {kind: {"schema": schema}}
         responses[str(operation.success)] = {"description": operation.doc, "content": content}
     if operation.empty_when is not None:
         responses["204"] = {"description": "Nothing to answer."}
@@ -119,7 +130,37 @@ def _responses(operation: Operation[Any, Any], by_message: dict[Any, Any]) -> di
     for status, codes in sorted(by_status.items()):
         content = {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}
         responses[str(status)] = {"description": ", ".join(codes), "content": content}
+    # What any request can be refused with: bad input, no key, a limit, a server that is busy or stopping.
+    content = {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}
+    responses["default"] = {"description": "The request was refused.", "content": content}
     return responses
+
+
+def _in_camel(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """The same schema with keys in camelCase. Messages that it refers to become components of their own."""
+    if isinstance(reference := schema.get("$ref"), str):
+        name = reference.rpartition("/")[2]
+        if "properties" not in components[name]:
+            return schema
+        other = f"{name}Camel"
+        if other not in components:
+            # Before its fields are looked at, which may refer to it.
+            components[other] = {}
+            components[other] = _in_camel(components[name], components)
+        return {**schema, "$ref": _REF.format(name=other)}
+    changed: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "properties":
+            changed[key] = {camel(name): _in_camel(each, components) for name, each in value.items()}
+        elif key == "required":
+            changed[key] = [camel(name) for name in value]
+        elif isinstance(value, dict):
+            changed[key] = _in_camel(cast("dict[str, Any]", value), components)
+        elif key in ("anyOf", "oneOf", "allOf"):
+            changed[key] = [_in_camel(each, components) for each in value]
+        else:
+            changed[key] = value
+    return changed
 
 
 def _raw_schema(kind: type) -> dict[str, Any]:

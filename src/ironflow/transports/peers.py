@@ -1,82 +1,119 @@
-"""Whether a client is still there, asked of its socket.
+"""Whether a client is still connected, asked of the system.
 
-A server that does not read while a request is being answered learns too late that its client has gone: h2corn says
-nothing on HTTP/1.1. A held poll must not be given jobs that nobody will receive, so the socket is asked at that moment:
-one byte peeked at is `closed` when there is none and never will be.
+An HTTP server that does not read while a request is processed notices too late that the client has disconnected:
+h2corn does not report it on HTTP/1.1. A held poll must not be given jobs that no worker will receive, so the system is
+asked at that moment for the state of the connection, which both of its addresses identify. The descriptor belongs to
+the HTTP server and is not touched: its number may be another file's by now.
+
+Linux answers by netlink (sock_diag(7)). Elsewhere every client counts as connected; what was handed to one that had
+disconnected comes back when its reservation ends.
 """
 
-import os
+import errno
 import socket
-import stat
-from collections.abc import Iterator
+import struct
+import weakref
+from typing import NamedTuple
 
-# Where the open files of this process are listed, on Linux and macOS.
-_OPEN_FILES = "/dev/fd"
-_KNOWN_MAX = 10_000
+# (host, port).
+Address = tuple[str, int]
 
-Peer = tuple[str, int]
+
+class Link(NamedTuple):
+    """The two ends of a connection. local: None when the HTTP server does not say it."""
+
+    peer: Address
+    local: Address | None
+
+
+# linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h.
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_NLM_F_REQUEST = 1
+_TCP = 6
+_ALL_STATES = 0xFFFFFFFF
+_NO_COOKIE = 0xFFFFFFFF
+_HEAD = struct.Struct("=IHHII")
+_ANY = struct.Struct("=BBBBI")
+_PORTS = struct.Struct("!HH")
+_REST = struct.Struct("=III")
+_ANSWER_BYTES = 4096
+# include/net/tcp_states.h: the first is open at both ends; of the others the peer has closed its own.
+_ESTABLISHED = 1
+_LISTEN = 10
 
 
 class Peers:
-    """Finds the sockets of this process by their peers' addresses."""
+    """Asks for connections by their addresses. Keeps one descriptor of its own, opened at the first question."""
 
     def __init__(self) -> None:
-        self._files: dict[Peer, int] = {}
+        self._netlink: socket.socket | None = None
+        self._is_offered = True
+        # Local addresses at which a connection was found. A server that reports another address than its socket's
+        # would have every client taken for gone.
+        self._proven: set[Address] = set()
 
-    def is_connected(self, peer: Peer | None) -> bool:
-        """False when the peer has closed its connection, or the server has; True also for one that was never found."""
-        if peer is None:
+    def is_connected(self, link: Link | None) -> bool:
+        """False when the peer has closed its connection, or the server has; True also where that cannot be known."""
+        if link is None or link.local is None or not self._is_offered:
             return True
-        known = self._files.get(peer)
-        found = _look(known, peer) if known is not None else None
-        if found is None:
-            self._files.pop(peer, None)
-            found = self._search(peer)
-            if found is None and known is not None:
-                # It was there: the server has closed its end meanwhile, and perhaps given the number to another.
-                return False
-        return found is not False
-
-    def _search(self, peer: Peer) -> bool | None:
-        if len(self._files) > _KNOWN_MAX:
-            self._files.clear()
-        for file in _open_sockets():
-            found = _look(file, peer)
-            if found is not None:
-                self._files[peer] = file
-                return found
-        return None
-
-
-def _open_sockets() -> Iterator[int]:
-    try:
-        names = os.listdir(_OPEN_FILES)
-    except OSError:
-        return
-    for name in names:
         try:
-            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                yield int(name)
-        except (OSError, ValueError):
-            # Closed since it was listed.
-            continue
+            state = self._state(link.peer, link.local)
+        except (OSError, struct.error):
+            # No netlink here, or no address. The next question has a socket of its own, so that it gets no old answer.
+            self.close()
+            return True
+        if state is None:
+            return link.local not in self._proven
+        self._proven.add(link.local)
+        return state == _ESTABLISHED
 
+    def close(self) -> None:
+        if self._netlink is not None:
+            self._netlink.close()
+            self._netlink = None
 
-def _look(file: int, peer: Peer) -> bool | None:
-    """Whether the socket behind `file` is open at its other end; None when it is not the socket of `peer`."""
-    try:
-        probe = socket.socket(fileno=os.dup(file))
-    except OSError:
-        return None
-    try:
-        if probe.getpeername()[:2] != peer:
+    def _state(self, peer: Address, local: Address) -> int | None:
+        """The connection's state; None when there is no such connection. Raises OSError."""
+        family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
+        question = b"".join(
+            (
+                _ANY.pack(family, _TCP, 0, 0, _ALL_STATES),
+                _PORTS.pack(local[1], peer[1]),
+                socket.inet_pton(family, local[0]).ljust(16, b"\0"),
+                socket.inet_pton(family, peer[0]).ljust(16, b"\0"),
+                _REST.pack(0, _NO_COOKIE, _NO_COOKIE),
+            )
+        )
+        netlink = self._open()
+        if netlink is None:
             return None
-        return probe.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
-    except BlockingIOError:
-        return True
-    except ConnectionError:
-        return False
-    except (OSError, ValueError):
-        return None
-    finally:
-        probe.close()
+        netlink.send(_HEAD.pack(_HEAD.size + len(question), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0) + question)
+        answer = netlink.recv(_ANSWER_BYTES)
+        if _HEAD.unpack_from(answer)[1] != _SOCK_DIAG_BY_FAMILY:
+            return self._refused(-struct.unpack_from("=i", answer, _HEAD.size)[0])
+        state = answer[_HEAD.size + 1]
+        # Without such a connection the kernel answers with the socket that listens at the local address.
+        return None if state == _LISTEN else state
+
+    def _refused(self, number: int) -> None:
+        if number != errno.ENOENT:
+            raise OSError(number, "sock_diag")
+
+    def _open(self) -> socket.socket | None:
+        if self._netlink is None:
+            if not hasattr(socket, "AF_NETLINK"):
+                self._is_offered = False
+                return None
+            try:
+                self._netlink = socket.socket(
+                    socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
+                )
+            except OSError as fault:
+                # A system call filter, or a kernel without it. Out of descriptors passes.
+                self._is_offered = fault.errno in (errno.EMFILE, errno.ENFILE)
+                raise
+            # The kernel answers while it is asked; one that does not must not stop the event loop.
+            self._netlink.setblocking(False)
+            weakref.finalize(self, self._netlink.close)
+        return self._netlink

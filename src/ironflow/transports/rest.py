@@ -4,18 +4,27 @@ Source: protocol/rest.md 1.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from ironflow.base.errors import IronflowError, MethodNotAllowed, NotFound
-from ironflow.base.operation import Operation
+from ironflow.base.call import CALLER_LEFT, Call
+from ironflow.base.errors import IronflowError, MethodNotAllowed, NotFound, UnsupportedMediaType
+from ironflow.base.operation import Operation, RequestHead
 from ironflow.base.spelling import BadField, Reader, message_to_json, reader, slices_of, writer
 from ironflow.dispatch import Dispatch
+from ironflow.transports.compression import gunzip
 from ironflow.transports.context import CallContext
 from ironflow.transports.http import Request, Response
 from ironflow.transports.router import Router
+
+# How often a connection is looked at, where the HTTP server does not report that it was closed.
+LOOK_S = 0.5
+# Of a body after it was unpacked, unless the server says otherwise.
+BODY_BYTES_MAX = 32 * 1024 * 1024
+# What takes longer than a moment to unpack is given to a thread.
+LARGE_PACKED_BYTES = 8 * 1024
 
 
 class RouteNotFound(NotFound):
@@ -27,22 +36,21 @@ class RouteNotFound(NotFound):
 class Rest:
     """Serves every bound operation that has a REST route."""
 
-    def __init__(self, dispatch: Dispatch, context: CallContext) -> None:
+    def __init__(self, dispatch: Dispatch, context: CallContext, body_bytes_max: int = BODY_BYTES_MAX) -> None:
         self._dispatch = dispatch
         self._context = context
-        self._router: Router[Operation[Any, Any]] = Router()
+        self._body_bytes_max = body_bytes_max
+        self._router: Router[tuple[Operation[Any, Any], str]] = Router()
         # Streams with a route are served as text/event-stream.
         for operation in (each for each in dispatch.operations if each.streaming == "unary"):
             for route in operation.rest:
-                self._router.add(route.method, route.path, operation)
+                self._router.add(route.method, route.path, (operation, route.path))
+
+    def has_route(self, path: str) -> bool:
+        return self._router.has(path)
 
     async def __call__(self, request: Request) -> Response:
-        try:
-            return await self._answer(request)
-        except IronflowError as error:
-            return error_response(error)
-
-    async def _answer(self, request: Request) -> Response:
+        """The answer. Raises IronflowError for those that `error_response` makes."""
         method = "GET" if request.method == "HEAD" else request.method
         found = self._router.find(method, request.path)
         if found is None:
@@ -54,30 +62,46 @@ class Rest:
             raise RouteNotFound(
                 f"There is no {request.path!r} here. The operations are listed at /api/v1/openapi.json."
             )
-        operation, path_values = found
+        (operation, request.route), path_values = found
         if request.method == "HEAD" and operation.holds:
-            # What a held answer hands over would be lost.
+            # Jobs and events in a held answer would be lost.
             raise MethodNotAllowed(f"{request.path} does not take HEAD.", allowed=("GET",))
-        call = self._context.call_of(request.headers, request.peer)
+        call = await self._context.call_of(request.headers, operation.scope, request.link)
+        if "content-encoding" in request.headers:
+            await self._unpack(operation, request)
         message = read_request(operation, path_values, request)
         if operation.holds:
-            answer = await while_connected(request, self._dispatch(operation, call, message))
+            work = self._dispatch(operation, call, message)
+            answer = await while_connected(request, work, self._dispatch, call, operation.watches_caller)
         else:
             answer = await self._dispatch(operation, call, message)
         return write_answer(operation, answer, message)
+
+    async def _unpack(self, operation: Operation[Any, Any], request: Request) -> None:
+        """Undoes the body's Content-Encoding; bytes are kept as they were sent. Raises UnsupportedMediaType."""
+        encoding = request.headers.get("content-encoding", "identity").strip().lower()
+        if encoding == "identity" or not request.body or operation.body_is == "bytes":
+            return
+        if encoding != "gzip":
+            raise UnsupportedMediaType(f"Content-Encoding {encoding[:40]} is not read here; send gzip or none.")
+        if len(request.body) < LARGE_PACKED_BYTES:
+            request.body = gunzip(request.body, self._body_bytes_max)
+        else:
+            # The loop has other clients.
+            request.body = await asyncio.to_thread(gunzip, request.body, self._body_bytes_max)
 
 
 def read_request(operation: Operation[Any, Any], path_values: dict[str, str], request: Request) -> msgspec.Struct:
     """The operation's request message. Raises BadField or InvalidJson."""
     reads = reader(operation.request)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(operation.rest_defaults)
     if operation.body is None and request.body and request.method not in ("GET", "HEAD"):
         if operation.body_or is not None:
             values.update(_body_or_payload(reads, operation.body_or, request.body))
         else:
             values.update(reads.fields_from(request.body))
-    for name, text in request.query_pairs():
-        if name != operation.body:
+    for name, text in request.query_pairs() if request.query else ():
+        if name not in (operation.body, operation.head):
             _put_text(reads, values, name, text)
     for header, name in operation.headers.items():
         if header in request.headers:
@@ -86,11 +110,13 @@ def read_request(operation: Operation[Any, Any], path_values: dict[str, str], re
         _put_text(reads, values, name, text)
     if operation.body is not None:
         values.update(_raw_body(reads, operation, request.body))
+    if operation.head is not None:
+        values[operation.head] = RequestHead(request.path, request.query, request.headers)
     return reads.build(values)
 
 
 def message_of_texts(operation: Operation[Any, Any], texts: Mapping[str, str]) -> msgspec.Struct:
-    """The operation's request message, all of it told in a path and a query. Raises BadField."""
+    """The operation's request message from the values of a path and a query alone. Raises BadField."""
     reads = reader(operation.request)
     values: dict[str, Any] = {}
     for name, text in texts.items():
@@ -131,29 +157,56 @@ def _payload_of(reads: Reader, name: str, body: bytes) -> dict[str, Any]:
     return {} if found is None else dict([found])
 
 
-async def while_connected(request: Request, work: Any) -> Any:
-    """The result of `work`; cancels it when the client goes away, so that nothing is handed to nobody."""
+async def while_connected(request: Request, work: Any, dispatch: Dispatch, call: Call, watched: bool = False) -> Any:
+    """The result of `work`, a held answer to `call`; cancels it when the client disconnects, so that nothing is lost.
+
+    watched: the connection is looked at, where the HTTP server does not report that it was closed.
+    Raises what closed the connection where it was closed from within, as after a key was revoked.
+    """
     working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(request.until_gone())
+    leaving = asyncio.ensure_future(_until_closed(request, call.is_there if watched else None))
+    closed_by: list[IronflowError] = []
+
+    def close(error: IronflowError) -> None:
+        closed_by.append(error)
+        working.cancel()
+
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        with dispatch.connections.opened("held_request", call.principal.holder, close):
+            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            working.cancel()
-        return await working
+            working.cancel(CALLER_LEFT if leaving.done() else None)
+        try:
+            return await working
+        except asyncio.CancelledError:
+            if closed_by:
+                raise closed_by[0] from None
+            raise
     finally:
         leaving.cancel()
-        # Some servers end a request whose client has gone by cancelling it.
+        # Some HTTP servers cancel a request whose client has disconnected.
         working.cancel()
+
+
+async def _until_closed(request: Request, is_there: Callable[[], bool] | None) -> None:
+    if is_there is None or not request.is_http1:
+        return await request.until_closed()
+    closed = asyncio.ensure_future(request.until_closed())
+    try:
+        while is_there() and not closed.done():
+            await asyncio.wait((closed,), timeout=LOOK_S)
+    finally:
+        closed.cancel()
 
 
 def write_answer(operation: Operation[Any, Any], answer: Any, request: msgspec.Struct) -> Response:
     if answer is None:
         return Response(204)
-    headers = [
-        (header.encode(), str(value).encode())
-        for header, name in operation.response_headers.items()
-        if (value := getattr(answer, name)) is not None
-    ]
+    headers: list[tuple[bytes, bytes]] = []
+    for header, name in operation.response_headers.items():
+        value = getattr(answer, name)
+        if value is not None:
+            headers.append((header.encode(), str(value).encode()))
     if operation.empty_when is not None and not getattr(answer, operation.empty_when):
         return Response(204, headers=headers)
     status = operation.success
@@ -169,14 +222,11 @@ def error_response(error: IronflowError) -> Response:
     """The error body that every client reads. Source: protocol/rest.md 1.4."""
     headers: list[tuple[bytes, bytes]] = []
     body: dict[str, Any] = {
-        "error": error.message,
+        "error": error.code if error.is_code_in_error else error.message,
         "message": error.message,
         "code": error.connect,
         "reason": error.code,
     }
-    if error.code in ("STALE_EXECUTION", "RUN_NOT_RUNNING"):
-        # Workers look for the fence's word in `error`, the prose is in `message`.
-        body["error"] = error.code
     if error.retryable:
         body["retryable"] = True
     if error.retry_after_s is not None:

@@ -1,4 +1,4 @@
-"""WebSockets: the handshake, refusals, sizes and ends of sockets whose meaning rooms declare (base/socket.py).
+"""WebSockets: handshakes, refusals, size limits and closing, for the socket routes of features (base/socket.py).
 
 A server stream that is read with GET is a socket too: each of its answers is a text frame.
 
@@ -15,20 +15,22 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ironflow.base.call import Call
-from ironflow.base.errors import IronflowError, NotFound, PermissionDenied, Unauthenticated, Unavailable
+from ironflow.base.errors import IronflowError, NotFound, PermissionDenied, ServerStopping, Unauthenticated
+from ironflow.base.lifecycle import Lifecycle
 from ironflow.base.operation import Operation
-from ironflow.base.socket import FAILED, NORMAL, REFUSED, RESTARTING, TOO_BIG, SocketGone, SocketRoute
+from ironflow.base.socket import FAILED, NORMAL, REFUSED, RESTARTING, TOO_BIG, SocketClosed, SocketRoute
 from ironflow.dispatch import Dispatch
 from ironflow.transports.context import CallContext
-from ironflow.transports.http import Receive, Response, Scope, Send
+from ironflow.transports.http import Receive, Response, Scope, Send, headers_of, link_of
+from ironflow.transports.origins import Origins
 from ironflow.transports.rest import error_response
 from ironflow.transports.router import Router
 from ironflow.transports.socket_streams import send_stream
 
-# A client says little: which pattern, which event is done. The HTTP server refuses larger messages where it can.
+# Frames of clients are small: a subscription, an ack. The HTTP server refuses larger messages where it can.
 MESSAGE_BYTES_MAX = 1024 * 1024
-# How long a client that does not read is given to take the last word.
-GOODBYE_S = 2.0
+# How long a client that does not read is given to take the close frame.
+CLOSE_TIMEOUT_S = 2.0
 
 
 class SocketNotFound(NotFound):
@@ -37,16 +39,17 @@ class SocketNotFound(NotFound):
     code = "ROUTE_NOT_FOUND"
 
 
-class ServerStopping(Unavailable):
-    """The server is stopping; connect again in a moment."""
+class Sockets(Lifecycle):
+    """Serves every socket that features declare."""
 
-    code = "SERVER_STOPPING"
-
-
-class Sockets:
-    """Serves every socket that rooms declare."""
-
-    def __init__(self, dispatch: Dispatch, context: CallContext, bytes_max: int = MESSAGE_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        context: CallContext,
+        bytes_max: int = MESSAGE_BYTES_MAX,
+        origins: Origins | None = None,
+    ) -> None:
+        self._origins = origins or Origins()
         self._dispatch = dispatch
         self._context = context
         self._bytes_max = bytes_max
@@ -61,77 +64,80 @@ class Sockets:
         self._open: dict[_AsgiSocket, asyncio.Task[Any]] = {}
         self._stopping = False
 
-    @property
-    def open(self) -> int:
-        """How many sockets are connected."""
-        return len(self._open)
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
         try:
-            route, socket = self._meet(scope, receive, send)
+            route, socket = await self._handshake(scope, receive, send)
         except IronflowError as error:
             await _refuse(scope, send, error)
             return
         task = asyncio.current_task()
         assert task is not None
         self._open[socket] = task
+
+        def close(error: IronflowError) -> None:
+            socket.ended_by = error
+            task.cancel()
+
         try:
-            await self._converse(route, socket)
+            with self._dispatch.connections.opened("websocket", socket.call.principal.holder, close):
+                await self._serve(route, socket)
         finally:
             del self._open[socket]
 
-    def let_go(self) -> None:
-        """Tells every client that the server stops, so that it comes back, and takes no new ones."""
+    def drain(self) -> None:
+        """Closes every socket with 1012, so that its client reconnects, and refuses new ones."""
         self._stopping = True
         for socket, task in self._open.items():
-            socket.let_go = True
+            socket.ended_by = ServerStopping()
             task.cancel()
 
-    async def until_closed(self) -> None:
-        """After `let_go`: returns when all are closed; a client that does not listen is waited for a moment only."""
+    async def drained(self) -> None:
+        """After `drain`: returns when all are closed, or after 2 * CLOSE_TIMEOUT_S when a client does not read."""
         if self._open:
-            await asyncio.wait(list(self._open.values()), timeout=2 * GOODBYE_S)
+            await asyncio.wait(list(self._open.values()), timeout=2 * CLOSE_TIMEOUT_S)
 
-    def _meet(
+    async def _handshake(
         self, scope: Scope, receive: Receive, send: Send
     ) -> tuple[SocketRoute | Operation[Any, Any], "_AsgiSocket"]:
-        """Which conversation is wanted, by whom. Raises the error that refuses it."""
+        """The route of a handshake, and its socket. Raises the error that refuses it."""
         if self._stopping:
             raise ServerStopping
+        # Browsers let every page open a WebSocket anywhere.
+        self._origins.check(headers_of(scope), link_of(scope))
         path: str = scope["path"]
         found = self._router.find("GET", path)
         if found is None:
             raise SocketNotFound(f"There is no socket at {path!r}. Subscriptions are at /ws.")
         route, values = found
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        client = scope.get("client")
-        call = self._context.call_of(_credentials(scope, query), (client[0], client[1]) if client else None)
+        call = await self._context.call_of(_credentials(scope, query), route.scope, link_of(scope))
         return route, _AsgiSocket(scope, receive, send, call, {**query, **values}, self._bytes_max)
 
-    async def _converse(self, route: SocketRoute | Operation[Any, Any], socket: "_AsgiSocket") -> None:
+    async def _serve(self, route: SocketRoute | Operation[Any, Any], socket: "_AsgiSocket") -> None:
         try:
             if isinstance(route, SocketRoute):
                 await self._dispatch.socket(route, socket)
             else:
                 await send_stream(self._dispatch, route, socket)
-        except SocketGone:
+        except SocketClosed:
             return
         except IronflowError as error:
             await socket.end(error)
         except asyncio.CancelledError:
-            if not socket.let_go:
-                # The HTTP server's own word: the connection broke.
+            error = socket.ended_by
+            if error is None:
+                # The HTTP server cancelled it: the connection broke.
                 raise
-            await socket.end(ServerStopping(), RESTARTING)
+            await socket.end(error, RESTARTING if isinstance(error, ServerStopping) else None)
         else:
             await socket.end(None)
 
 
 def _credentials(scope: Scope, query: Mapping[str, str]) -> dict[str, str]:
-    """The request's headers, with what browsers can say in the query only."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    """The request's headers, with the values that browsers can send only in the query."""
+    headers = headers_of(scope)
     if query.get("env"):
         headers.setdefault("x-ironflow-environment", query["env"])
     if query.get("token"):
@@ -140,44 +146,45 @@ def _credentials(scope: Scope, query: Mapping[str, str]) -> dict[str, str]:
 
 
 class _AsgiSocket:
-    """A `Socket` over ASGI. let_go: the server has asked it to end."""
+    """A `Socket` over ASGI. ended_by: why the server ends it, None while it does not."""
 
-    __slots__ = ("_accepted", "_bytes_max", "_closed", "_receive", "_scope", "_send", "call", "let_go", "values")
+    __slots__ = ("_accepted", "_bytes_max", "_closed", "_receive", "_scope", "_send", "call", "ended_by", "values")
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, call: Call, values: Mapping[str, str], bytes_max: int
     ) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._bytes_max = bytes_max
-        self._accepted = self._closed = self.let_go = False
+        self._accepted = self._closed = False
+        self.ended_by: IronflowError | None = None
         self.call = call
         self.values = values
 
     async def accept(self) -> None:
-        await self._say({"type": "websocket.accept"})
+        await self._send_message({"type": "websocket.accept"})
         self._accepted = True
         # Only a refusal needs it; there may be thousands of sockets.
         self._scope = {}
 
     async def receive(self) -> str | bytes:
         if self._closed:
-            raise SocketGone
+            raise SocketClosed
         message = await self._receive()
         if message["type"] != "websocket.receive":
             self._closed = True
-            raise SocketGone
+            raise SocketClosed
         text: str | None = message.get("text")
         content: str | bytes = text if text is not None else message.get("bytes") or b""
         if len(content) > self._bytes_max:
             await self.close(TOO_BIG, f"A message has at most {self._bytes_max} bytes.")
-            raise SocketGone
+            raise SocketClosed
         return content
 
     def send(self, text: str) -> Awaitable[None]:
-        return self._say({"type": "websocket.send", "text": text})
+        return self._send_message({"type": "websocket.send", "text": text})
 
-    async def until_gone(self) -> None:
-        with contextlib.suppress(SocketGone):
+    async def until_closed(self) -> None:
+        with contextlib.suppress(SocketClosed):
             while True:
                 await self.receive()
 
@@ -185,15 +192,15 @@ class _AsgiSocket:
         if self._closed:
             return
         try:
-            async with asyncio.timeout(GOODBYE_S):
-                await self._say({"type": "websocket.close", "code": code, "reason": reason})
-        except (SocketGone, TimeoutError):
-            # Gone without hearing it.
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._send_message({"type": "websocket.close", "code": code, "reason": reason})
+        except (SocketClosed, TimeoutError):
+            # Disconnected before the close frame was read.
             pass
         self._closed = True
 
     async def end(self, error: IronflowError | None, code: int | None = None) -> None:
-        """The last word: the handshake's refusal, an error frame with a close, or just a close."""
+        """Ends the socket: with a refused handshake, an error frame and a close frame, or a close frame alone."""
         if not self._accepted:
             await _refuse(self._scope, self._send, error or SocketNotFound())
             return
@@ -202,24 +209,24 @@ class _AsgiSocket:
             return
         if code is None:
             code = REFUSED if isinstance(error, Unauthenticated | PermissionDenied) else FAILED
-            with contextlib.suppress(SocketGone, TimeoutError):
-                async with asyncio.timeout(GOODBYE_S):
+            with contextlib.suppress(SocketClosed, TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await self.send(error_frame(error))
         await self.close(code, error.code)
 
-    async def _say(self, message: Mapping[str, Any]) -> None:
+    async def _send_message(self, message: Mapping[str, Any]) -> None:
         if self._closed:
-            raise SocketGone
+            raise SocketClosed
         try:
             await self._send(message)
         except (OSError, RuntimeError) as fault:
-            # What the servers raise when there is nobody to send to.
+            # What the HTTP servers raise when the client has disconnected.
             self._closed = True
-            raise SocketGone from fault
+            raise SocketClosed from fault
 
 
 def error_frame(error: IronflowError) -> str:
-    """The frame that says what went wrong, before the socket closes."""
+    """The frame with the error, sent before the socket closes."""
     return msgspec.json.encode({"type": "error", "code": error.code, "message": error.message}).decode()
 
 

@@ -1,1 +1,5 @@
-"""The audit room: what happened to recorded runs, of one run or of a whole environment, read from their facts."""
+"""Audit: what happened to recorded runs, of one run or of a whole environment, read from their facts.
+
+Tables that it writes: none.
+First file to open: `service.py`.
+"""

@@ -4,7 +4,7 @@ Source of shapes and numbers: protocol/connectrpc.json, protocol/connectrpc.md 5
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.fields import Message, field
@@ -21,7 +21,7 @@ class InvalidCursor(InvalidArgument):
 
 
 class GetAuditTrail(Message, kw_only=True):
-    """The trail of one run. event_type: only that word. limit 0 means 1,000.
+    """The trail of one run. event_type: only that type. limit 0 means 1,000.
 
     from_timestamp, to_timestamp: RFC 3339, from the first on and before the second; empty for any.
     """
@@ -71,7 +71,10 @@ class AuditTrail(Message, kw_only=True):
 
 
 class ListAudit(Message, kw_only=True):
-    """The trail of an environment. Empty means any. limit 0 means 100. api_key_id: done with that key."""
+    """The trail of an environment. Empty means any. limit 0 means 100. api_key_id: done with that key.
+
+    only: `notes`, what was done and refused outside of runs' histories.
+    """
 
     run_id: str = ""
     function_id: str = ""
@@ -79,6 +82,7 @@ class ListAudit(Message, kw_only=True):
     api_key_id: str = ""
     from_timestamp: Annotated[str, field(None, also=("from",))] = ""
     to_timestamp: Annotated[str, field(None, also=("to",))] = ""
+    only: Literal["", "notes"] = ""
     limit: Annotated[int, field(ge=0, le=1000)] = 0
     cursor: str = ""
 
@@ -86,7 +90,7 @@ class ListAudit(Message, kw_only=True):
 class AuditPage(Message, kw_only=True):
     """next_cursor: empty on the last page; a page with one may be short, or empty.
 
-    total_count: exact where one page holds all, else how many of the newest 10,000 facts may tell of such events.
+    total_count: exact where one page holds all, else how many of the newest 10,000 facts may be such events.
     retention_days: how long ended runs are kept with their history, 0 for ever; a function's recording_retention may
     be shorter.
     """
@@ -102,7 +106,10 @@ class GetAuditSettings(Message, kw_only=True):
 
 
 class AuditSettings(Message, kw_only=True):
-    """What this server audits: runs of functions that record. Nothing is redacted, and nothing is sent elsewhere."""
+    """What this server audits: runs of functions that record, administrative changes and refusals.
+
+    Nothing is redacted, and nothing is sent elsewhere.
+    """
 
     capture_scope: str = "runs"
     retention_days: float
@@ -110,14 +117,14 @@ class AuditSettings(Message, kw_only=True):
     kv_capture: bool = False
     delivery_enabled: bool = False
     payload_redaction_enabled: bool = False
-    authz_capture: bool = False
+    authz_capture: bool = True
     changes_require_restart: bool = True
 
 
 trail = operation(
     "audit.trail", GetAuditTrail, AuditTrail,
     rest="GET /api/v1/runs/{run_id}/audit", rpc="AuditService/GetAuditTrail", rpc_spelling="both",
-    scope="audit:read", errors=(RunNotFound, RunNotRecorded, RecordingExpired, InvalidCursor),
+    plain_go="snake", scope="audit:read", errors=(RunNotFound, RunNotRecorded, RecordingExpired, InvalidCursor),
     doc="What happened to a recorded run, with payloads, in the order of record.",
 )  # fmt: skip
 list_ = operation(

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from ironflow.base.json import Json, write_json
 from ironflow.base.time import Millis, parse_time, to_datetime
 from ironflow.features.audit.contract import AuditEntry, AuditEvent, InvalidCursor
-from ironflow.features.audit.store import Note
-from ironflow.features.time_travel.telling import KINDS, Entry
+from ironflow.features.audit_notes.in_tx import Note
+from ironflow.features.time_travel.in_tx import KINDS, Entry
 
 END_OF_TIME: Millis = 2**53
 _LAST = 2**31
@@ -32,14 +32,14 @@ def time_range(since: str, until: str) -> tuple[Millis, Millis]:
 
 
 def kinds_of(event_type: str) -> frozenset[str]:
-    """The kinds of facts that entries of that word come from; of all words for an empty one, none for an unknown."""
+    """The kinds of facts that entries of that type come from: of all types when empty, none when unknown."""
     if not event_type:
         return frozenset[str]().union(*KINDS.values())
     return KINDS.get(event_type, frozenset())
 
 
-def is_meant(entry: Entry, event_type: str, actor: str = "") -> bool:
-    """Whether the entry has that word and was brought about by that actor; empty for any."""
+def is_selected(entry: Entry, event_type: str, actor: str = "") -> bool:
+    """Whether the entry has that type and that actor; empty for any."""
     return (not event_type or entry.type == event_type) and (not actor or entry.actor == actor)
 
 
@@ -105,6 +105,6 @@ def entry_message(event: AuditEvent) -> AuditEntry:
 
 
 def _payload(entry: Entry) -> Json:
-    """What is told, with its sentence; what there is nothing to tell of is left out."""
-    told = {name: value for name, value in entry.data.items() if value is not None}
-    return Json(write_json(told | {"summary": entry.summary}))
+    """The entry's data with its summary, without fields that are None."""
+    fields = {name: value for name, value in entry.data.items() if value is not None}
+    return Json(write_json(fields | {"summary": entry.summary}))

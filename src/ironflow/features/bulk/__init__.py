@@ -1,1 +1,5 @@
-"""The bulk room: cancel, retry or resume all runs that pass a filter, a few at a time, with progress."""
+"""Bulk jobs: cancel, retry or resume all runs that match a filter, a few at a time, with progress.
+
+Tables that it writes: `bulk_jobs`.
+First file to open: `service.py`.
+"""

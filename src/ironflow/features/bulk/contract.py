@@ -6,6 +6,7 @@ from typing import Annotated
 from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound
 from ironflow.base.fields import Message, field
 from ironflow.base.operation import operation
+from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import RunStatus
 
 
@@ -22,13 +23,15 @@ class BulkEnded(FailedPrecondition):
 
 
 class InvalidBulk(InvalidArgument):
-    """A bulk job has an action (cancel, retry or resume) and a filter that says which runs."""
+    """A bulk job has an action (cancel, retry, resume or delete) and a filter that says which runs."""
 
     code = "INVALID_BULK"
 
 
 class StartBulk(Message, kw_only=True):
-    """action: cancel, retry or resume. The filter is that of runs.list; at least one field of it must be said.
+    """action: cancel, retry, resume, or delete, which removes ended runs for ever.
+
+    The filter is that of runs.list; at least one field of it must be given.
 
     dry_run: only count. reason: recorded with cancelled runs.
     """
@@ -39,6 +42,7 @@ class StartBulk(Message, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
     event_id: str = ""
+    parent_run_id: str = ""
     search: str = ""
     reason: str = ""
     dry_run: bool = False
@@ -46,7 +50,8 @@ class StartBulk(Message, kw_only=True):
 
 class Bulk(Message, kw_only=True):
     """status: running, done, stopped or dry_run. matched: runs that passed the filter when it began; changed and
-    refused: what became of those reached so far (a run that has ended meanwhile refuses)."""
+    refused: what became of those reached so far (a cancel needs runs that have not
+    ended, a delete those that have)."""
 
     id: str
     action: str
@@ -75,8 +80,9 @@ class Bulks(Message, kw_only=True):
 
 start = operation(
     "bulk.start", StartBulk, Bulk,
-    rest="POST /api/v1/runs/bulk", success=202, scope="runs:write", errors=(InvalidBulk,),
-    doc="Starts to cancel, retry or resume all runs that pass a filter; it goes on by itself.",
+    rest="POST /api/v1/runs/bulk", success=202, scope="runs:write",
+    asks=(runs.cancel.scope, runs.delete.scope), errors=(InvalidBulk,),
+    doc="Starts to cancel, retry, resume or delete all runs that pass a filter; it goes on by itself.",
 )  # fmt: skip
 get = operation(
     "bulk.get", NamedBulk, Bulk,

@@ -1,26 +1,19 @@
 """What goes on by itself: the oldest bulk job reaches its next runs, with its progress in the same transaction."""
 
-from dataclasses import dataclass
-
 from ironflow.base.errors import IronflowError
+from ironflow.base.loop import Ran
 from ironflow.base.time import Millis
 from ironflow.engine.decide import decide
 from ironflow.features.bulk import rules, store
 from ironflow.features.bulk.store import Job
-from ironflow.features.runs import queries
-from ironflow.features.runs.ledger import Change, Ledger
+from ironflow.features.keys import in_tx as keys
+from ironflow.features.keys.in_tx import RunKey
+from ironflow.features.runs import in_tx as runs
+from ironflow.features.runs.in_tx import Change, RunRepository
 from ironflow.storage.port import Database, Tx
 
 # Small, so that workers' reports get their turn in between.
 BATCH = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Advanced:
-    """What one round did. more: a job is not done yet."""
-
-    reached: int
-    more: bool
 
 
 class AdvanceBulk:
@@ -29,48 +22,62 @@ class AdvanceBulk:
     name = "bulk"
     topic = "bulk"
     every_ms = 5_000
+    notable = ()
 
-    def __init__(self, db: Database, ledger: Ledger) -> None:
+    def __init__(self, db: Database, repository: RunRepository) -> None:
         self._db = db
-        self._ledger = ledger
+        self._repository = repository
 
-    async def run_once(self, now: Millis) -> Advanced:
-        def advance(tx: Tx) -> Advanced:
+    async def run_once(self, now: Millis) -> Ran:
+        def advance(tx: Tx) -> Ran:
             job = store.next_running(tx)
-            return Advanced(0, more=False) if job is None else self._advance(tx, job, now)
+            return Ran() if job is None else self._advance(tx, job, now)
 
         return await self._db.write(advance)
 
-    def _advance(self, tx: Tx, job: Job, now: Millis) -> Advanced:
+    def _advance(self, tx: Tx, job: Job, now: Millis) -> Ran:
         # Runs created after the job are none of its business, also when its own retries come by again.
-        found = queries.page(tx, job.wanted, job.cursor, BATCH, 0)
+        found = runs.page(tx, job.wanted, job.cursor, BATCH, 0)
         reached = [run for run in found if run.created_at <= job.created_at]
-        # In one save, so that slots are locked after all runs, as everywhere.
-        changes = self._changes(tx, job, [run.id for run in reached], now)
-        self._ledger.save(tx, changes, now)
+        reached_ids = [run.id for run in reached]
+        changed = self._delete(tx, reached_ids, now) if job.action == rules.DELETE else 0
+        if job.action != rules.DELETE:
+            # In one save, so that slots are locked after all runs, as everywhere.
+            changes = self._changes(tx, job, reached_ids, now)
+            self._repository.save(tx, changes, now)
+            changed = len(changes)
         done = len(found) < BATCH
         store.save(
             tx,
             job._replace(
                 status="done" if done else "running",
                 cursor=found[-1].id if found else job.cursor,
-                changed=job.changed + len(changes),
-                refused=job.refused + len(reached) - len(changes),
+                changed=job.changed + changed,
+                refused=job.refused + len(reached) - changed,
                 updated_at=now,
             ),
         )
-        return Advanced(len(reached), more=True)
+        return Ran({"reached": len(reached)}, more=True)
+
+    def _delete(self, tx: Tx, run_ids: list[str], now: Millis) -> int:
+        """Removes those that have ended; how many."""
+        ended = [(run.id, run.environment) for run in self._repository.load(tx, run_ids).values() if run.ended]
+        runs.delete_ended(tx, ended, now)
+        return len(ended)
 
     def _changes(self, tx: Tx, job: Job, run_ids: list[str], now: Millis) -> list[Change]:
         """What the job does to these runs; those whose state does not allow the action any more are left out."""
         command = rules.command_for(job.action, job.reason)
         changes: list[Change] = []
-        for run in self._ledger.load(tx, run_ids).values():
+        for run in self._repository.load(tx, run_ids).values():
             if job.action == "retry" and run.status != "failed":
                 continue
-            whole = self._ledger.load_whole(tx, run)
+            whole = self._repository.with_open_steps(tx, run)
             try:
-                changes.append((whole, decide(whole, command, now)))
+                decision = decide(whole, command, now)
+                if run.ended and run.key is not None:
+                    keys.take_again(tx, RunKey(run.environment, run.function_id, run.key), run.id)
             except IronflowError:
                 continue
+            changes.append((whole, decision))
         return changes

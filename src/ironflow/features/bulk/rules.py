@@ -3,15 +3,16 @@
 from ironflow.base.time import to_millis
 from ironflow.engine import commands
 from ironflow.features.bulk.contract import InvalidBulk, StartBulk
-from ironflow.features.runs.queries import Filter
-from ironflow.features.runs.rules import status_filter
+from ironflow.features.runs.in_tx import Filter, status_filter
 
-ACTIONS = ("cancel", "retry", "resume")
-_FILTER = ("function_id", "statuses", "since", "until", "event_id", "search")
+# Removes rows; the others are commands to each run.
+DELETE = "delete"
+ACTIONS = ("cancel", "retry", "resume", DELETE)
+_FILTER = ("function_id", "statuses", "since", "until", "event_id", "parent_run_id", "search")
 
 
 def check_bulk(request: StartBulk) -> None:
-    """Raises InvalidBulk. A job without any filter would reach every run there is, which nobody means."""
+    """Raises InvalidBulk. A job without any filter would reach every run."""
     if request.action not in ACTIONS:
         raise InvalidBulk(f"action is {request.action[:40]!r}; it is {', '.join(ACTIONS)}.")
     if not any(getattr(request, name) for name in _FILTER):
@@ -23,6 +24,7 @@ def filter_of(request: StartBulk, environment: str) -> Filter:
         environment=environment,
         function_id=request.function_id,
         event_id=request.event_id,
+        parent_run_id=request.parent_run_id,
         search=request.search,
         since=to_millis(request.since) if request.since else 0,
         until=to_millis(request.until) if request.until else 0,
@@ -31,11 +33,13 @@ def filter_of(request: StartBulk, environment: str) -> Filter:
 
 
 def command_for(action: str, reason: str) -> commands.Command:
-    """What the job asks of each run."""
+    """The command that the job gives to each run. action: one of ACTIONS, not DELETE."""
     match action:
         case "cancel":
             return commands.Cancel(cause=reason or "cancelled in bulk")
         case "retry":
             return commands.Resume(from_step="", from_sequence=0)
-        case _:
+        case "resume":
             return commands.Resume()
+        case _:
+            raise LookupError(f"no bulk action {action!r}")

@@ -5,14 +5,19 @@ from typing import Any
 from ironflow.base.call import Call
 from ironflow.base.ids import Ids
 from ironflow.base.time import to_datetime
+from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.bulk import contract, rules, store
 from ironflow.features.bulk.store import Job
-from ironflow.features.runs import queries
+from ironflow.features.runs import contract as runs
+from ironflow.features.runs.in_tx import count
 from ironflow.storage.port import Database, Tx
+
+# What an action needs besides the scope of bulk.start.
+_SCOPES = {"cancel": runs.cancel.scope, rules.DELETE: runs.delete.scope}
 
 
 class BulkJobs:
-    """The bulk room."""
+    """The bulk feature."""
 
     def __init__(self, db: Database, ids: Ids) -> None:
         self._db = db
@@ -29,8 +34,10 @@ class BulkJobs:
 
     async def start(self, call: Call, request: contract.StartBulk) -> contract.Bulk:
         rules.check_bulk(request)
+        if request.action in _SCOPES:
+            call.require(_SCOPES[request.action])
         wanted = rules.filter_of(request, call.environment)
-        matched = await self._db.read(lambda tx: queries.count(tx, wanted))
+        matched = await self._db.read(lambda tx: count(tx, wanted))
         job = Job(
             id=self._ids.new("bulk"),
             environment=call.environment,
@@ -46,7 +53,7 @@ class BulkJobs:
             updated_at=call.now,
         )
         if not request.dry_run:
-            await self._db.write(lambda tx: store.insert(tx, job))
+            await self._db.write(lambda tx: _start(tx, call, request, job))
         return _message(job)
 
     async def get(self, call: Call, request: contract.NamedBulk) -> contract.Bulk:
@@ -67,6 +74,13 @@ class BulkJobs:
             return stopped
 
         return _message(await self._db.write(change))
+
+
+def _start(tx: Tx, call: Call, request: contract.StartBulk, job: Job) -> None:
+    store.insert(tx, job)
+    about = {"bulk_id": job.id, "action": job.action, "matched": job.matched, "reason": job.reason or None}
+    summary = f"{job.action} of {job.matched} runs"
+    audit_notes.record(tx, call, contract.start, request, "bulk.started", summary, **about)
 
 
 def _job(tx: Tx, call: Call, job_id: str, *, to_change: bool = False) -> Job:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import msgspec
 
 from ironflow.base.time import Millis
-from ironflow.features.runs.queries import Filter
+from ironflow.features.runs.in_tx import Filter
 from ironflow.storage.port import Row, Tx
 
 
@@ -40,9 +40,9 @@ WHERE environment = :environment AND (:cursor = '' OR id < :cursor) ORDER BY id 
 
 
 def insert(tx: Tx, job: Job) -> None:
-    """Keeps a new job; rings `bulk`."""
+    """Keeps a new job; notifies `bulk`."""
     tx.run(INSERT, {**job._asdict(), "wanted": msgspec.json.encode(job.wanted).decode()})
-    tx.ring("bulk")
+    tx.notify("bulk")
 
 
 def save(tx: Tx, job: Job) -> None:

@@ -1,1 +1,5 @@
-"""The config room: JSON documents by name, kept in a bucket of the server's own."""
+"""Config documents: JSON documents by name, kept in the bucket `$config` of the server.
+
+Tables that it writes: none.
+First file to open: `service.py`.
+"""

@@ -48,16 +48,19 @@ class DeleteConfig(Message, kw_only=True):
 
 
 class ListConfigs(Message, kw_only=True):
-    limit: Annotated[int, field(ge=1, le=10_000)] = 1000
+    limit: Annotated[int, field(ge=1, le=10_000)] = 10_000
     cursor: str = ""
 
 
 class WatchConfig(Message, kw_only=True):
-    """after: only what changed after that revision. initial: the document as it is now comes first, if there is one."""
+    """after: only what changed after that revision.
+
+    initial: whether the current document comes first, if there is one; None for that of a watch without `after`.
+    """
 
     name: str
     after: Annotated[int, field(ge=0)] | None = None
-    initial: bool = False
+    initial: bool | None = None
 
 
 class ConfigSet(Message, kw_only=True):
@@ -86,7 +89,7 @@ class Configs(Message, kw_only=True):
 
 
 class ConfigFrame(Message, kw_only=True):
-    """What a watcher is told. type: `config_update`, or `config_delete`, which has no data and no time."""
+    """One frame of a watch. type: `config_update`, or `config_delete`, which has no data and no time."""
 
     type: str
     name: str
@@ -95,7 +98,8 @@ class ConfigFrame(Message, kw_only=True):
     updated_at: datetime | None = None
 
 
-_PATH = "/api/v1/config/{name}"
+# With its slashes, so that a name with one is refused by name.
+_PATH = "/api/v1/config/{name...}"
 _CONDITIONS = {"if-match": "if_match", "if-none-match": "if_none_match"}
 
 set_config = operation(
@@ -129,8 +133,8 @@ delete_config = operation(
 )  # fmt: skip
 watch_config = operation(
     "config.watch", WatchConfig, ConfigFrame,
-    rest=f"GET {_PATH}/watch", streaming="server", scope="config:read", spelling="camel",
-    event_id="revision", headers={"last-event-id": "after"},
+    rest="GET /api/v1/config/{name}/watch", streaming="server", scope="config:read", spelling="camel",
+    refused_in_frame=True, event_id="revision", headers={"last-event-id": "after"},
     errors=(InvalidConfig,),
     doc="Changes of one document as they are committed. A document that does not exist yet is waited for.",
 )  # fmt: skip

@@ -21,7 +21,7 @@ def check_name(name: str) -> None:
 
 
 def document(data: Json) -> bytes:
-    """A document as it is kept: the text as sent. Raises InvalidConfig, InvalidJson, PayloadTooLarge."""
+    """A document as it is stored: the text as sent. Raises InvalidConfig, InvalidJson, PayloadTooLarge."""
     text = bytes(check_payload(data, "The document", DOCUMENT_BYTES_MAX))
     if not isinstance(read_json(text), dict):
         raise InvalidConfig('A config document is a JSON object, such as {"limit": 5}.')

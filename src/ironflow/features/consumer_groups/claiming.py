@@ -1,7 +1,7 @@
-"""Handing out: what members are given, in one transaction for all groups that wait for it.
+"""Handing out deliveries to members, in one transaction for all groups that have demand.
 
-The group's row is locked first, so nodes take turns within a group. Events that come back go before new ones, both in
-order of the log. A delivery is a row with its member and its lease before anybody is sent anything.
+The group's row is locked first, so that nodes take turns within a group. Redeliveries go before new events, both in
+order of the log. A delivery is stored with its member and its lease before its event is sent.
 """
 
 from collections.abc import Sequence
@@ -11,38 +11,47 @@ from msgspec import structs
 
 from ironflow.base.time import Millis
 from ironflow.features.consumer_groups import rules, store
-from ironflow.features.consumer_groups.rules import Bury, Delivery, Group
-from ironflow.log.read import head, of_topic, records
+from ironflow.features.consumer_groups.rules import Delivery, GiveUp, Group
+from ironflow.features.consumer_groups.settling import dead_letter
+from ironflow.features.dead_letters import in_tx as dead_letters
+from ironflow.features.dead_letters.in_tx import DeadLetter
+from ironflow.log.follower import Follower
+from ironflow.log.read import records
 from ironflow.log.record import Record
+from ironflow.log.scan import topic_filter
 from ironflow.log.topics import topic_of, topic_pattern
 from ironflow.storage.port import Tx
 
-# How often one transaction searches on for events that fit before others have their turn.
+# Searches of the log in one transaction.
 SEARCHES_MAX = 4
-# Events looked at in a search that is not the first.
+# Events read by a search that is not the first.
 SEARCHED_MAX = 256
+# Positions passed by one search: other writers wait for this transaction.
+LOOK = 2_000
 # The position is saved at least this often while nothing fits, so that a restart does not search all of it again.
 POSITIONS_UNSAVED_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Free places of members at one group. places: member ids, one for each delivery that is wanted, in fair order.
+class Demand:
+    """What the members of one group can take. recipients: member ids, one for each delivery wanted, in fair order.
 
-    autos, manuals: of the members, those that want another mode than the group's.
+    autos, manuals: the members that ask for that ack mode instead of the group's. queued_autos: deliveries of this
+    server's `auto` members that are not written yet.
     searched: up to where this node has searched for the group's version without finding anything more.
     """
 
     group_id: str
-    places: tuple[str, ...]
+    recipients: tuple[str, ...]
     now: Millis
     searched: int = 0
     version: int = 0
     autos: frozenset[str] = frozenset()
     manuals: frozenset[str] = frozenset()
+    queued_autos: int = 0
 
     def is_manual(self, member_id: str, group: Group) -> bool:
-        """Whether the member says itself when it is done with an event."""
+        """Whether the member settles its events itself."""
         return member_id in self.manuals or (group.is_manual and member_id not in self.autos)
 
 
@@ -55,13 +64,13 @@ class Handed:
 
     @property
     def is_auto(self) -> bool:
-        """Whether it is over when it is written to the member's connection."""
-        return self.delivery.due_at == rules.NEVER
+        """Whether it is settled by its arrival, and not by the member."""
+        return self.delivery.due_at == rules.AUTO
 
 
 @dataclass(slots=True)
 class Claimed:
-    """What an ask got. group: None when it is gone. more: there may be more at once."""
+    """The result of a demand. group: None when it was deleted. more: whether further deliveries may be available."""
 
     group: Group | None
     handed: list[Handed] = field(default_factory=list)
@@ -69,96 +78,101 @@ class Claimed:
     more: bool = False
 
 
-def claim(tx: Tx, asks: Sequence[Ask]) -> list[Claimed]:
-    """Hands out to each ask what its members have room for."""
+def claim(tx: Tx, demands: Sequence[Demand]) -> list[Claimed]:
+    """Hands out, per demand, as many deliveries as its members have capacity for."""
     answers: dict[int, Claimed] = {}
-    # In one order everywhere, so that no two nodes wait for each other's group.
-    for place in sorted(range(len(asks)), key=lambda place: asks[place].group_id):
-        answers[place] = _claim(tx, asks[place])
-    return [answers[place] for place in range(len(asks))]
+    # Every node locks groups in this order, so that two nodes cannot deadlock.
+    for index in sorted(range(len(demands)), key=lambda index: demands[index].group_id):
+        answers[index] = _claim(tx, demands[index])
+    return [answers[index] for index in range(len(demands))]
 
 
-def _claim(tx: Tx, ask: Ask) -> Claimed:
-    group = store.group(tx, ask.group_id, to_write=True)
+def _claim(tx: Tx, demand: Demand) -> Claimed:
+    group = store.group(tx, demand.group_id, to_write=True)
     if group is None:
         return Claimed(None)
-    if ask.places:
-        staying = store.staying(tx, ask.places)
-        ask = replace(ask, places=tuple(each for each in ask.places if each in staying))
-    tally = store.tally(tx, group.id, ask.now)
-    waiting = tally.undone - tally.in_flight
-    capacity, new_max = rules.decide_capacity(group, tally.in_flight, waiting, len(ask.places))
+    if demand.recipients:
+        staying = store.staying(tx, demand.recipients)
+        demand = replace(demand, recipients=tuple(each for each in demand.recipients if each in staying))
+    tally = store.tally(tx, group.id, demand.now)
+    in_flight = tally.in_flight + demand.queued_autos
+    capacity, new_max = rules.decide_capacity(group, in_flight, tally.waiting, len(demand.recipients))
     claimed = Claimed(group)
     if capacity and tally.due:
-        claimed.handed = _again(tx, group, ask, capacity)
-        # Some were buried, so that their places are still free.
+        claimed.handed = _redeliver(tx, group, demand, capacity)
+        # Some became dead letters, so that members still have capacity.
         claimed.more = len(claimed.handed) < capacity < tally.due
-    room = min(capacity - len(claimed.handed), new_max)
-    in_flight = tally.in_flight + len(claimed.handed)
-    _go_on(tx, group, ask, claimed, room, in_flight)
+    new_capacity = min(capacity - len(claimed.handed), new_max)
+    in_flight += len(claimed.handed)
+    _deliver_new(tx, group, demand, claimed, new_capacity, in_flight)
     return claimed
 
 
-def _again(tx: Tx, group: Group, ask: Ask, capacity: int) -> list[Handed]:
-    """Gives out deliveries that are due again; those without a redelivery left are buried."""
-    due = store.due(tx, group.id, ask.now, capacity)
+def _redeliver(tx: Tx, group: Group, demand: Demand, capacity: int) -> list[Handed]:
+    """Hands out deliveries that are due again. Those without a redelivery left become dead letters."""
+    due = store.due(tx, group.id, demand.now, capacity)
     events = records(tx, [each.event_id for each in due])
     handed: list[Handed] = []
-    buried: list[tuple[Delivery, str, str]] = []
-    lost: list[Delivery] = []
+    given_up: list[DeadLetter] = []
+    over: list[Delivery] = []
     for delivery in due:
         record = events.get(delivery.event_id)
         outcome = rules.TimedOut() if delivery.member_id else rules.Nak()
-        verdict = rules.decide_redelivery(delivery, outcome, group, ask.now)
+        verdict = rules.decide_redelivery(delivery, outcome, group, demand.now)
         if record is None:
-            # The log has forgotten the event; there is nothing to deliver.
-            lost.append(delivery)
-        elif isinstance(verdict, Bury):
-            buried.append((delivery, topic_of(record), verdict.reason))
+            # Retention deleted the event.
+            over.append(delivery)
+        elif isinstance(verdict, GiveUp):
+            given_up.append(dead_letter(delivery, topic_of(record), verdict.reason, demand.now))
+            over.append(delivery)
         else:
-            member_id = ask.places[len(handed)]
-            handed.append(Handed(_given(delivery, member_id, delivery.attempt + 1, group, ask), record))
+            member_id = demand.recipients[len(handed)]
+            handed.append(Handed(_given(delivery, member_id, delivery.attempt + 1, group, demand), record))
     store.save_deliveries(tx, [each.delivery for each in handed])
-    store.bury(tx, buried, ask.now)
-    store.delete_deliveries(tx, lost)
+    dead_letters.add(tx, given_up)
+    store.delete_deliveries(tx, over)
     return handed
 
 
-def _go_on(tx: Tx, group: Group, ask: Ask, claimed: Claimed, room: int, in_flight: int) -> None:
-    """Reads on in the log: up to `room` events become deliveries; with `drop`, what does not fit in is passed over."""
-    at = max(group.position, ask.searched if ask.version == group.version else 0)
-    pattern, until = topic_pattern(group.pattern), head(tx)
+def _deliver_new(tx: Tx, group: Group, demand: Demand, claimed: Claimed, capacity: int, in_flight: int) -> None:
+    """Makes deliveries of up to `capacity` further events of the log. With `drop`, skips those beyond the limit."""
+    at = max(group.position, demand.searched if demand.version == group.version else 0)
+    wanted = topic_filter(group.environment, topic_pattern(group.pattern))
+    follower = Follower(wanted, at, look=LOOK)
     fresh: list[Handed] = []
-    dropped, look_at = 0, room or SEARCHED_MAX
+    dropped, look_at = 0, capacity or SEARCHED_MAX
 
     def is_open() -> bool:
-        return len(fresh) < room or rules.decide_drop(group, in_flight + len(fresh))
+        return len(fresh) < capacity or rules.decide_drop(group, in_flight + len(fresh))
 
     for _ in range(SEARCHES_MAX):
-        if at >= until or not is_open():
+        if not is_open():
             break
-        found, at = of_topic(tx, group.environment, pattern, at, until, look_at)
-        for record in found:
-            if not rules.is_meant(group, record):
+        page = follower.read(tx, look_at)
+        follower.advance(page.reached)
+        for record in page.items:
+            if not rules.is_delivered(group, record):
                 continue
-            if len(fresh) < room:
-                member_id = ask.places[len(claimed.handed) + len(fresh)]
-                new = Delivery(group.id, record.position, record.id, 0, "", ask.now)
-                fresh.append(Handed(_given(new, member_id, 1, group, ask), record))
+            if len(fresh) < capacity:
+                member_id = demand.recipients[len(claimed.handed) + len(fresh)]
+                new = Delivery(group.id, record.position, record.id, 0, "", demand.now)
+                fresh.append(Handed(_given(new, member_id, 1, group, demand), record))
             elif is_open():
                 dropped += 1
             else:
-                at = record.position - 1
+                follower.advance(record.position - 1)
                 break
+        if not follower.is_behind:
+            break
         look_at = SEARCHED_MAX
-    claimed.searched = at
-    claimed.more = claimed.more or (at < until and is_open())
+    at = claimed.searched = follower.position
+    claimed.more = claimed.more or (follower.is_behind and is_open())
     claimed.handed += fresh
     store.add_deliveries(tx, [each.delivery for each in fresh])
     if fresh or dropped or at - group.position >= POSITIONS_UNSAVED_MAX:
         store.save_position(tx, structs.replace(group, position=at, dropped=group.dropped + dropped))
 
 
-def _given(delivery: Delivery, member_id: str, attempt: int, group: Group, ask: Ask) -> Delivery:
-    due_at = rules.due_at(group, ask.is_manual(member_id, group), ask.now)
+def _given(delivery: Delivery, member_id: str, attempt: int, group: Group, demand: Demand) -> Delivery:
+    due_at = rules.NEVER if demand.is_manual(member_id, group) else rules.AUTO
     return structs.replace(delivery, member_id=member_id, attempt=attempt, due_at=due_at)

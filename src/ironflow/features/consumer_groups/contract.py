@@ -1,6 +1,6 @@
 """What can be asked of consumer groups. Source: protocol/connectrpc.json, protocol/connectrpc.md 5.3, behaviour.md 8.
 
-Numbers that are left out or 0 mean the default. Messages of dead letters and PATCH are our own, REST only.
+Numbers that are left out or 0 mean the default. PATCH is our own, REST only.
 """
 
 from datetime import datetime
@@ -14,17 +14,12 @@ from ironflow.base.fields import Message, WireEnum, field
 from ironflow.base.json import Json, null
 from ironflow.base.operation import operation
 from ironflow.base.pattern import InvalidPattern
+from ironflow.features.dead_letters.contract import GroupNotFound, InvalidGroup
 
-# Half a day: a message that nobody settles for longer should be a run.
+# Work that takes longer than half a day belongs into a run.
 DELAY_MS_MAX = 12 * 3600 * 1000
 INFLIGHT_MAX = 10_000
 REDELIVERIES_MAX = 10_000
-
-
-class GroupNotFound(NotFound):
-    """There is no consumer group of that name in this environment and namespace."""
-
-    code = "CONSUMER_GROUP_NOT_FOUND"
 
 
 class GroupExists(AlreadyExists):
@@ -33,14 +28,8 @@ class GroupExists(AlreadyExists):
     code = "CONSUMER_GROUP_EXISTS"
 
 
-class InvalidGroup(InvalidArgument):
-    """A group's or namespace's name is 1 to 128 letters, digits, `_`, `-`, `.` or `:`."""
-
-    code = "INVALID_CONSUMER_GROUP"
-
-
 class MemberNotFound(NotFound):
-    """The group has no such member any more. Join again; what it held goes to others."""
+    """The group has no such member any more. Join again; its unsettled events are delivered to other members."""
 
     code = "GROUP_MEMBER_NOT_FOUND"
 
@@ -130,10 +119,10 @@ class AckResultCode(WireEnum):
 
 
 class ConsumerGroup(Message, kw_only=True):
-    """A group. The fields without numbers are told by GET of one group, over REST.
+    """A group. Fields without a protobuf number are returned only by GET of one group over REST.
 
-    position: up to where the log was looked at. lag: matching records after it, counted up to 10,000.
-    in_flight: with members. waiting: to be delivered again. dropped: passed over by backpressure `drop`.
+    position: the log is read up to here. lag: matching records after it, counted up to 10,000.
+    in_flight: held by members. waiting: to be delivered again. dropped: skipped by backpressure `drop`.
     """
 
     id: Annotated[str, field(1)] = ""
@@ -146,6 +135,7 @@ class ConsumerGroup(Message, kw_only=True):
     max_inflight: Annotated[int, field(8)] = 0
     max_redeliveries: Annotated[int, field(9)] = 0
     redeliver_delay_ms: Annotated[int, field(10)] = 0
+    ack_wait_ms: Annotated[int, field(only="rest")] = 0
     metadata: Annotated[Json | None, field(11)] = None
     status: Annotated[GroupStatus, field(12)] = GroupStatus.ACTIVE
     member_count: Annotated[int, field(13)] = 0
@@ -169,6 +159,7 @@ class CreateGroup(Message, kw_only=True):
     max_inflight: Annotated[int, field(7)] = 0
     max_redeliveries: Annotated[int, field(8)] = 0
     redeliver_delay_ms: Annotated[int, field(9)] = 0
+    ack_wait_ms: int = 0
     metadata: Annotated[Json | None, field(10)] = None
 
 
@@ -193,7 +184,7 @@ class Groups(Message, kw_only=True):
 
 
 class GroupChange(Message, kw_only=True):
-    """Changes the fields that are given; name and namespace say which group. max_redeliveries 0: none at all."""
+    """Changes the fields that are given; name and namespace identify the group. max_redeliveries 0: none at all."""
 
     namespace: Annotated[str, field(2)] = ""
     name: Annotated[str, field(3)]
@@ -204,6 +195,7 @@ class GroupChange(Message, kw_only=True):
     max_inflight: Annotated[int | None, field(8)] = None
     max_redeliveries: Annotated[int | None, field(9)] = None
     redeliver_delay_ms: Annotated[int | None, field(10)] = None
+    ack_wait_ms: int | None = None
     metadata: Annotated[Json | None, field(11)] = None
     status: Annotated[GroupStatus | None, field(12)] = None
 
@@ -212,7 +204,7 @@ class UpdateGroup(Message, kw_only=True):
     """update_mask: the fields to change, such as `maxInflight,status`, also to 0; without it those that are given."""
 
     group: Annotated[GroupChange, field(1)]
-    update_mask: Annotated[str, field(2)] = ""
+    update_mask: Annotated[str, field(2, mask=True)] = ""
 
 
 class EventMetadata(Message, kw_only=True):
@@ -228,6 +220,7 @@ class SubscriptionEvent(Message, kw_only=True):
     """One event. subscription_id: of a group's event the member's id, with which it is acked.
 
     sequence: its place in the log, or among the system's events. delivery_attempt: of a group's event, from 1.
+    For members that `settle`: ack_wait_ms: the time to settle or extend it; auto_ack: whether its handler does not.
     """
 
     subscription_id: Annotated[str, field(1)]
@@ -237,12 +230,15 @@ class SubscriptionEvent(Message, kw_only=True):
     metadata: Annotated[EventMetadata | None, field(5)] = None
     sequence: Annotated[int, field(6, int64=True)] = 0
     delivery_attempt: Annotated[int, field(7)] = 0
+    ack_wait_ms: int | None = None
+    auto_ack: bool | None = None
 
 
 class JoinGroup(Message, kw_only=True):
     """consumer_id is passed over: the server makes the member's id. client_id: shown to operators.
 
     prefetch: deliveries that this member has unsettled at a time; 0 for as many as the group allows.
+    settles: the member settles each event itself, also in a group of mode `auto`; its events say which mode it is.
     """
 
     namespace: Annotated[str, field(1)] = ""
@@ -250,6 +246,7 @@ class JoinGroup(Message, kw_only=True):
     consumer_id: Annotated[str, field(3)] = ""
     client_id: Annotated[str, field(4, max_length=256)] = ""
     prefetch: Annotated[int, field(ge=0, le=INFLIGHT_MAX)] = 0
+    settles: bool | None = None
 
 
 class AckEvent(Message, kw_only=True):
@@ -264,7 +261,24 @@ class AckEvent(Message, kw_only=True):
 
 
 class Acked(Message, kw_only=True):
-    """The answer to an ack says nothing: what is not in flight any more counts as acked."""
+    """settled: whether it counted. Acking an event that is not in flight with that member any more succeeds too."""
+
+    settled: Annotated[bool, field(only="rest")] = True
+
+
+class ExtendEvents(Message, kw_only=True):
+    """consumer_id: the events' subscription_id."""
+
+    namespace: str = ""
+    group_name: str = ""
+    consumer_id: str
+    event_ids: Annotated[list[str], field(max_length=INFLIGHT_MAX)]
+
+
+class Extended(Message, kw_only=True):
+    """event_ids: those that the member holds. The others are settled, or with another member by now."""
+
+    event_ids: list[str]
 
 
 class SubscriptionAck(Message, kw_only=True):
@@ -289,7 +303,7 @@ class Joined(Message, kw_only=True):
 
 
 class AckResult(Message, kw_only=True):
-    """ack_id: the ack's own. message: empty when it is ok."""
+    """ack_id: the ack's own. message: empty when it is ok and counted."""
 
     ack_id: Annotated[int, field(1, int64=True)]
     event_id: Annotated[str, field(2)]
@@ -298,7 +312,7 @@ class AckResult(Message, kw_only=True):
 
 
 class StreamHeartbeat(Message, kw_only=True):
-    """Sent when there has been nothing else to say for a while."""
+    """Sent while there is nothing else to send."""
 
 
 class FromServer(Message, kw_only=True):
@@ -308,52 +322,6 @@ class FromServer(Message, kw_only=True):
     event: Annotated[SubscriptionEvent | None, field(2)] = None
     ack_result: Annotated[AckResult | None, field(3)] = None
     heartbeat: Annotated[StreamHeartbeat | None, field(4)] = None
-
-
-class DeadLetter(Message, kw_only=True):
-    """An event that is delivered no more. attempts: deliveries so far. data: absent when the log has lost the event."""
-
-    event_id: str
-    sequence: int
-    topic: str
-    reason: str
-    attempts: int
-    dead_at: datetime
-    data: Json | None = None
-
-
-class ListDeadLetters(Message, kw_only=True):
-    """By place in the log. topic: a pattern of topics. reason: a part of it."""
-
-    namespace: str = ""
-    name: str
-    topic: str = ""
-    reason: str = ""
-    limit: Annotated[int, field(ge=1, le=1000)] = 100
-    cursor: str = ""
-
-
-class DeadLetters(Message, kw_only=True):
-    dead_letters: list[DeadLetter]
-    count: int
-    next_cursor: str | None = None
-
-
-class ChooseDeadLetters(Message, kw_only=True):
-    """Those of event_ids, or those that fit topic and reason; `all` when neither is given."""
-
-    namespace: str = ""
-    name: str
-    event_ids: Annotated[list[str], field(max_length=1000)] = msgspec.field(default_factory=list)
-    topic: str = ""
-    reason: str = ""
-    all: bool = False
-
-
-class Chosen(Message, kw_only=True):
-    """How many dead letters it was done to."""
-
-    count: int
 
 
 _GROUPS = "/api/v1/consumer-groups"
@@ -396,33 +364,26 @@ delete = operation(
 join = operation(
     "consumer_groups.join", JoinGroup, SubscriptionEvent,
     rpc="PubSubService/JoinConsumerGroup", streaming="server",
-    scope="groups:consume", errors=(GroupNotFound, MemberNotFound),
+    scope="groups:consume", asks=("entities:read",), errors=(GroupNotFound, MemberNotFound),
     doc="The member's share of the group's events for as long as it stays.",
 )  # fmt: skip
 subscribe = operation(
     "consumer_groups.subscribe", ToServer, FromServer,
     rpc="PubSubService/SubscribeBidirectional", streaming="bidi",
-    scope="groups:consume", errors=(GroupNotFound, MemberNotFound, InvalidAck),
+    scope="groups:consume", asks=("entities:read",), errors=(GroupNotFound, MemberNotFound, InvalidAck),
     doc="A member's events and its acks on one stream.",
 )  # fmt: skip
 ack = operation(
     "consumer_groups.ack", AckEvent, Acked,
     rest=f"POST {_GROUPS}/ack", rpc="PubSubService/AckEvent",
     scope="groups:consume", errors=(GroupNotFound, MemberNotFound, InvalidAck),
+    under_way=True,
     doc="Settles one delivery; what is not in flight with that member is no error.",
 )  # fmt: skip
-dead_letters = operation(
-    "consumer_groups.dead_letters", ListDeadLetters, DeadLetters,
-    rest=f"GET {_GROUP}/dead-letters", scope="groups:read", errors=(GroupNotFound,),
-    doc="Events of a group that are delivered no more, with the reasons.",
-)  # fmt: skip
-replay = operation(
-    "consumer_groups.replay", ChooseDeadLetters, Chosen,
-    rest=f"POST {_GROUP}/dead-letters/replay", scope="groups:write", errors=(GroupNotFound, InvalidGroup),
-    doc="Delivers dead letters again, with all their redeliveries.",
-)  # fmt: skip
-purge = operation(
-    "consumer_groups.purge", ChooseDeadLetters, Chosen,
-    rest=f"POST {_GROUP}/dead-letters/purge", scope="groups:write", errors=(GroupNotFound, InvalidGroup),
-    doc="Forgets dead letters; the events stay in the log.",
+extend = operation(
+    "consumer_groups.extend", ExtendEvents, Extended,
+    rest=f"POST {_GROUPS}/extend",
+    scope="groups:consume", errors=(GroupNotFound, MemberNotFound),
+    under_way=True,
+    doc="Gives a member the whole ack_wait_ms again, for events on which it still works.",
 )  # fmt: skip

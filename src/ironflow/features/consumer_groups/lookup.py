@@ -1,4 +1,4 @@
-"""Finding a group by its name, or saying clearly that there is none."""
+"""Finding a group by its name."""
 
 from ironflow.base.call import Call
 from ironflow.features.consumer_groups import contract, rules, store
@@ -13,12 +13,12 @@ def group_of(tx: Tx, call: Call, namespace: str, name: str, *, to_write: bool = 
     return group
 
 
-def place_text(call: Call, namespace: str) -> str:
-    """Where a group is looked for, for messages."""
+def location_text(call: Call, namespace: str) -> str:
+    """Namespace and environment, for error messages."""
     return f"namespace {namespace or rules.NAMESPACE!r} of environment {call.environment!r}"
 
 
 def not_found(call: Call, namespace: str, name: str) -> contract.GroupNotFound:
     return contract.GroupNotFound(
-        f"There is no consumer group {name!r} in {place_text(call, namespace)}. Create it first."
+        f"There is no consumer group {name!r} in {location_text(call, namespace)}. Create it first."
     )

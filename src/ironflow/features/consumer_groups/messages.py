@@ -1,12 +1,11 @@
-"""Groups, events and dead letters as clients see them."""
+"""Groups and events as clients see them."""
 
 from ironflow.base.json import to_json
 from ironflow.base.time import to_datetime
 from ironflow.features.consumer_groups import contract
 from ironflow.features.consumer_groups.claiming import Handed
+from ironflow.features.consumer_groups.member import Member
 from ironflow.features.consumer_groups.rules import Group
-from ironflow.features.consumer_groups.store import Dead
-from ironflow.log.record import Record
 from ironflow.log.topics import payload_text, topic_of
 
 
@@ -22,6 +21,7 @@ def group_message(group: Group, members: int = 0) -> contract.ConsumerGroup:
         max_inflight=group.max_inflight,
         max_redeliveries=group.max_redeliveries,
         redeliver_delay_ms=group.redeliver_delay_ms,
+        ack_wait_ms=group.ack_wait_ms,
         metadata=to_json(group.metadata),
         status=contract.GroupStatus(group.status),
         member_count=members,
@@ -30,10 +30,10 @@ def group_message(group: Group, members: int = 0) -> contract.ConsumerGroup:
     )
 
 
-def event_message(member_id: str, handed: Handed) -> contract.SubscriptionEvent:
+def event_message(member: Member, handed: Handed) -> contract.SubscriptionEvent:
     record = handed.record
     return contract.SubscriptionEvent(
-        subscription_id=member_id,
+        subscription_id=member.id,
         event_id=record.id,
         topic=topic_of(record),
         data=contract.Json(payload_text(record).encode()),
@@ -45,16 +45,6 @@ def event_message(member_id: str, handed: Handed) -> contract.SubscriptionEvent:
         ),
         sequence=record.position,
         delivery_attempt=handed.delivery.attempt,
-    )
-
-
-def dead_message(dead: Dead, record: Record | None) -> contract.DeadLetter:
-    return contract.DeadLetter(
-        event_id=dead.event_id,
-        sequence=dead.position,
-        topic=dead.topic,
-        reason=dead.reason,
-        attempts=dead.attempts,
-        dead_at=to_datetime(dead.dead_at),
-        data=to_json(record.data) if record is not None else None,
+        ack_wait_ms=member.group.ack_wait_ms if member.settles else None,
+        auto_ack=member.is_auto if member.settles else None,
     )

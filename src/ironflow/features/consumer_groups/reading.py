@@ -1,4 +1,4 @@
-"""Which groups may mean what was appended: of a hundred groups those of other patterns need not look."""
+"""Which groups may match an appended record, so that groups with other patterns are not searched."""
 
 from collections.abc import Collection
 
@@ -7,45 +7,45 @@ from ironflow.features.consumer_groups.rules import Group
 from ironflow.log.topics import TopicPattern, topic_pattern
 
 # (environment, kind)
-_Place = tuple[str, str]
+_Source = tuple[str, str]
 
 
 class Reading:
-    """Groups by what they read. It may name a group that does not mean a record, and misses none that does."""
+    """Groups by their pattern. It may return a group that does not match a record, but misses none that does."""
 
     def __init__(self) -> None:
-        self._patterns: dict[str, tuple[_Place, TopicPattern]] = {}
-        self._indexes: dict[_Place, PatternIndex[str]] = {}
-        self._of_place: dict[_Place, dict[str, None]] = {}
+        self._patterns: dict[str, tuple[_Source, TopicPattern]] = {}
+        self._indexes: dict[_Source, PatternIndex[str]] = {}
+        self._of_source: dict[_Source, dict[str, None]] = {}
 
     def add(self, group: Group) -> None:
-        """The group as it is now; it may have been another before."""
+        """Adds the group, or replaces it when its pattern changed."""
         pattern = topic_pattern(group.pattern)
-        place = (group.environment, pattern.kind)
-        if self._patterns.get(group.id) == (place, pattern):
+        source = (group.environment, pattern.kind)
+        if self._patterns.get(group.id) == (source, pattern):
             return
         self.remove(group.id)
-        self._patterns[group.id] = (place, pattern)
-        self._indexes.setdefault(place, PatternIndex()).add(pattern.words, group.id)
-        self._of_place.setdefault(place, {})[group.id] = None
+        self._patterns[group.id] = (source, pattern)
+        self._indexes.setdefault(source, PatternIndex()).add(pattern.tokens, group.id)
+        self._of_source.setdefault(source, {})[group.id] = None
 
     def remove(self, group_id: str) -> None:
         found = self._patterns.pop(group_id, None)
         if found is None:
             return
-        place, pattern = found
-        self._indexes[place].remove(pattern.words, group_id)
-        of_place = self._of_place[place]
-        del of_place[group_id]
-        if not of_place:
-            del self._of_place[place], self._indexes[place]
+        source, pattern = found
+        self._indexes[source].remove(pattern.tokens, group_id)
+        of_source = self._of_source[source]
+        del of_source[group_id]
+        if not of_source:
+            del self._of_source[source], self._indexes[source]
 
     def of(self, key: str) -> Collection[str]:
-        """Ids of the groups that may mean what a ring of the log says. key: made by `log.append.key_of`."""
+        """Ids of the groups that a notification of the log may concern. key: made by `log.append.key_of`."""
         environment, kind, name = key.split("\n", 2)
-        place = (environment, kind)
+        source = (environment, kind)
         if kind == "entity":
-            # A pattern is compared with type and id too, which the ring does not say.
-            return self._of_place.get(place, ())
-        index = self._indexes.get(place)
+            # An entity pattern also compares type and id, which the key does not contain.
+            return self._of_source.get(source, ())
+        index = self._indexes.get(source)
         return () if index is None else index.find(tuple(name.split(".")))

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import assert_never
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +16,6 @@ from ironflow.features.consumer_groups.contract import (
     AckMode,
     AckType,
     BackpressureMode,
-    ChooseDeadLetters,
     CreateGroup,
     GroupChange,
     GroupStatus,
@@ -30,16 +30,21 @@ NAMESPACE = "default"
 MAX_INFLIGHT = 100
 MAX_REDELIVERIES = 3
 REDELIVER_DELAY_MS = 5_000
-# A group whose members reject everything for later reads on until this many deliveries wait besides those in flight.
+ACK_WAIT_MS = 30_000
+# A group whose members reject everything reads no further events once this many deliveries wait.
 WAITING_MAX = 10_000
-# How long a member counts as alive after its server last said so.
+# How long a membership lasts after its server last renewed it.
 MEMBER_LEASE_MS = 15_000
-# Deliveries on the way to a member's connection: with `block` the group waits for the connection almost at once.
+# Deliveries queued for a member's connection: with `block` a slow connection holds the group up almost at once.
 AHEAD_MAX = {"block": 64, "buffer": 1_000, "drop": INFLIGHT_MAX}
 AHEAD_BYTES_MAX = 8 * 1024 * 1024
 METADATA_BYTES_MAX = 64 * 1024
-# The end of the year 9999: a delivery of an `auto` group is over when it is written or its member is gone.
+# The end of the year 9999: a delivery with a member, whose server knows the deadline, see `Member.overdue`.
 NEVER = 253_402_300_799_000
+# A delivery with a member that does not settle it: it ends once its arrival is confirmed, or when the member leaves.
+AUTO = NEVER + 1
+# Events of an `auto` member whose arrival is not confirmed; with more, the oldest count as arrived.
+UNCONFIRMED_MAX = 500
 
 SPENT = "redeliveries spent"
 TERMINATED = "terminated by the consumer"
@@ -58,6 +63,8 @@ _FIELDS = {
     "maxRedeliveries": "max_redeliveries",
     "redeliver_delay_ms": "redeliver_delay_ms",
     "redeliverDelayMs": "redeliver_delay_ms",
+    "ack_wait_ms": "ack_wait_ms",
+    "ackWaitMs": "ack_wait_ms",
     "metadata": "metadata",
     "status": "status",
 }
@@ -69,15 +76,16 @@ _UNSET = {
     "max_inflight": 0,
     "max_redeliveries": 0,
     "redeliver_delay_ms": 0,
+    "ack_wait_ms": 0,
     "metadata": None,
     "status": GroupStatus.ACTIVE,
 }
 
 
 class Group(msgspec.Struct, frozen=True):
-    """A group as it is kept. position: everything up to it was handed out, dropped or does not fit.
+    """A group as it is stored. position: everything up to it was handed out, dropped or does not fit.
 
-    version: rises whenever what is read or how changes. metadata: JSON text.
+    version: rises with every change of the group. metadata: JSON text.
     """
 
     id: str
@@ -91,6 +99,7 @@ class Group(msgspec.Struct, frozen=True):
     max_inflight: int
     max_redeliveries: int
     redeliver_delay_ms: int
+    ack_wait_ms: int
     metadata: str | None
     status: str
     position: int
@@ -107,8 +116,8 @@ class Group(msgspec.Struct, frozen=True):
 class Delivery(msgspec.Struct, frozen=True):
     """An event that the group has begun and not settled.
 
-    attempt: deliveries so far, from 1; 0 for one that is to start anew. member_id: who has it, empty while it waits.
-    due_at: when it may be given to somebody else.
+    attempt: deliveries so far, from 1; 0 to start again. member_id: its holder, empty while it waits.
+    due_at: when another member may get it.
     """
 
     group_id: str
@@ -126,24 +135,29 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Nak:
-    """The member wants it again. delay_ms: None for the group's own delay."""
+    """The member asks for a redelivery. delay_ms: None for the group's own delay."""
 
     delay_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """The member says that nobody should get it again."""
+    """The member asks that it is never delivered again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """The member still works on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The member said nothing in time."""
+    """The member did not settle it in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The member is gone. was_sent: it may have got the event; else it does not count as an attempt."""
+    """The member left. was_sent: it may have received the event; otherwise this does not count as an attempt."""
 
     was_sent: bool = True
 
@@ -153,7 +167,7 @@ Outcome = Ack | Nak | Term | TimedOut | Left
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Nothing is left to do."""
+    """The delivery is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +179,13 @@ class Redeliver:
 
 
 @dataclass(frozen=True, slots=True)
-class Bury:
-    """Into the dead-letter list."""
+class GiveUp:
+    """No more deliveries: the event becomes a dead letter."""
 
     reason: str
 
 
-Verdict = Done | Redeliver | Bury
+Verdict = Done | Redeliver | GiveUp
 
 
 def decide_redelivery(delivery: Delivery, outcome: Outcome, group: Group, now: Millis) -> Verdict:
@@ -183,16 +197,20 @@ def decide_redelivery(delivery: Delivery, outcome: Outcome, group: Group, now: M
         case Ack():
             return Done()
         case Term():
-            return Bury(TERMINATED)
+            return GiveUp(TERMINATED)
         case Left(was_sent=False):
             return Redeliver(at=now, attempt=delivery.attempt - 1)
         case _ if delivery.attempt > group.max_redeliveries:
-            return Bury(f"{SPENT}: {_why(outcome)}")
+            return GiveUp(f"{SPENT}: {_why(outcome)}")
         case Nak(delay_ms=delay_ms):
             delay_ms = group.redeliver_delay_ms if delay_ms is None else delay_ms
             return Redeliver(at=now + delay_ms, attempt=delivery.attempt)
-        case TimedOut() | Left():
+        case TimedOut():
+            return Redeliver(at=now + group.redeliver_delay_ms, attempt=delivery.attempt)
+        case Left():
             return Redeliver(at=now, attempt=delivery.attempt)
+        case _:
+            assert_never(outcome)
 
 
 def _why(outcome: Outcome) -> str:
@@ -201,12 +219,16 @@ def _why(outcome: Outcome) -> str:
             return "rejected by the consumer"
         case TimedOut():
             return "not acknowledged in time"
-        case _:
+        case Left():
             return "the consumer was lost"
+        case Ack() | Term():
+            raise ValueError("an acknowledged delivery is not given up for spent redeliveries")
+        case _:
+            assert_never(outcome)
 
 
 def decide_ack(ack_type: AckType | None, delay_ms: int | None) -> Ack | Nak | Term:
-    """What a member's word means. delay_ms: None for the group's own delay. Raises InvalidAck."""
+    """The outcome that an ack means. delay_ms: None for the group's own delay. Raises InvalidAck."""
     if delay_ms is not None and not 0 <= delay_ms <= DELAY_MS_MAX:
         raise InvalidAck(f"A delay of {delay_ms} ms is not possible; write 0 to {DELAY_MS_MAX}.")
     if delay_ms and ack_type is not AckType.NAK:
@@ -219,13 +241,15 @@ def decide_ack(ack_type: AckType | None, delay_ms: int | None) -> Ack | Nak | Te
         case AckType.TERM:
             return Term()
         case None:
-            raise InvalidAck("The ack does not say what it is: `ack`, `nak` or `term`.")
+            raise InvalidAck("The ack has no type: `ack`, `nak` or `term`.")
+        case _:
+            assert_never(ack_type)
 
 
 def decide_capacity(group: Group, in_flight: int, waiting: int, wanted: int) -> tuple[int, int]:
     """(how many deliveries members may be given now, how many of those may be new events).
 
-    in_flight: held by members. waiting: to be delivered again. wanted: free places of members.
+    in_flight: held by members. waiting: to be delivered again. wanted: what members have capacity for.
     Source: docs/reference/consumer_groups.md, "Flow".
     """
     if group.status != GroupStatus.ACTIVE:
@@ -235,30 +259,35 @@ def decide_capacity(group: Group, in_flight: int, waiting: int, wanted: int) -> 
 
 
 def decide_drop(group: Group, in_flight: int) -> bool:
-    """Whether events that come now are passed over: nobody may take them, and the group does not keep them."""
+    """Whether new events are skipped: the limit in flight is reached and the group drops what exceeds it."""
     full = in_flight >= group.max_inflight
     return group.status == GroupStatus.ACTIVE and group.backpressure == BackpressureMode.DROP and full
 
 
-def shares(rooms: list[tuple[str, int]], limit: int) -> list[str]:
-    """Who gets the next deliveries, in order: each member in turn, as long as it has room.
+def shares(capacities: list[tuple[str, int]], limit: int) -> list[str]:
+    """The members that get the next deliveries, in order: each in turn while it has capacity.
 
-    rooms: (member id, free places), the longest waiting first.
+    capacities: (member id, capacity), the longest waiting first.
     """
     given: list[str] = []
-    left = [(member, room) for member, room in rooms if room > 0]
+    left = [(member, capacity) for member, capacity in capacities if capacity > 0]
     while left and len(given) < limit:
         given += [member for member, _ in left[: limit - len(given)]]
-        left = [(member, room - 1) for member, room in left if room > 1]
+        left = [(member, capacity - 1) for member, capacity in left if capacity > 1]
     return given
 
 
-def due_at(group: Group, is_manual: bool, now: Millis) -> Millis:
-    """When a delivery handed out now may be given to somebody else. is_manual: its member is going to settle it."""
-    return now + group.redeliver_delay_ms if is_manual else NEVER
+def extended_due_at(group: Group, now: Millis) -> Millis:
+    """When a delivery whose handler still works may be given to another member, unless it is extended again."""
+    return now + group.ack_wait_ms + group.redeliver_delay_ms
 
 
-def is_meant(group: Group, record: Record) -> bool:
+def was_extended(delivery: Delivery, group: Group, now: Millis) -> bool:
+    """Whether the deadline of a delivery was extended, at any server, and has not come."""
+    return delivery.due_at < NEVER and delivery.due_at - group.redeliver_delay_ms > now
+
+
+def is_delivered(group: Group, record: Record) -> bool:
     """Whether the group delivers the record. Messages to topics have no namespace and reach groups of all of them."""
     if record.environment != group.environment or not topic_pattern(group.pattern).fits(record):
         return False
@@ -271,7 +300,7 @@ def check_name(name: str, what: str) -> None:
     """Raises InvalidGroup. what: such as `group`."""
     if not _NAME.fullmatch(name):
         raise InvalidGroup(
-            f"{name[:60]!r} is no name of a {what}: write 1 to 128 letters, digits, `_`, `-`, `.` or `:`."
+            f"{name[:60]!r} is not a valid name of a {what}: write 1 to 128 letters, digits, `_`, `-`, `.` or `:`."
         )
 
 
@@ -292,6 +321,7 @@ def decide_creation(group_id: str, environment: str, request: CreateGroup, posit
         max_inflight=request.max_inflight or MAX_INFLIGHT,
         max_redeliveries=request.max_redeliveries or MAX_REDELIVERIES,
         redeliver_delay_ms=request.redeliver_delay_ms or REDELIVER_DELAY_MS,
+        ack_wait_ms=request.ack_wait_ms or ACK_WAIT_MS,
         metadata=_metadata(request.metadata),
         status=GroupStatus.ACTIVE.value,
         position=position,
@@ -319,7 +349,12 @@ def decide_update(group: Group, change: GroupChange, mask: str, now: Millis) -> 
         values = {field: values.get(field, _UNSET[field]) for field in (_FIELDS[path] for path in named)}
     if "metadata" in values:
         values["metadata"] = _metadata(values["metadata"])
-    for name, default in (("max_inflight", MAX_INFLIGHT), ("redeliver_delay_ms", REDELIVER_DELAY_MS)):
+    defaults = (
+        ("max_inflight", MAX_INFLIGHT),
+        ("redeliver_delay_ms", REDELIVER_DELAY_MS),
+        ("ack_wait_ms", ACK_WAIT_MS),
+    )
+    for name, default in defaults:
         if values.get(name) == 0:
             values[name] = default
     if values.get("status") is GroupStatus.DELETED:
@@ -339,28 +374,11 @@ def check_group(group: Group) -> None:
         ("max_inflight", group.max_inflight, 1, INFLIGHT_MAX),
         ("max_redeliveries", group.max_redeliveries, 0, REDELIVERIES_MAX),
         ("redeliver_delay_ms", group.redeliver_delay_ms, 1, DELAY_MS_MAX),
+        ("ack_wait_ms", group.ack_wait_ms, 1, DELAY_MS_MAX),
     )
     for name, value, least, most in limits:
         if not least <= value <= most:
             raise InvalidGroup(f"{name} is {value}; write {least} to {most}.")
-
-
-def check_choice(request: ChooseDeadLetters) -> None:
-    """Raises InvalidGroup when a request for dead letters says neither which ones nor all."""
-    chosen = bool(request.event_ids or request.topic or request.reason)
-    if not chosen and not request.all:
-        raise InvalidGroup("Say which dead letters are meant: event_ids, topic or reason; or all.")
-    if chosen and request.all:
-        raise InvalidGroup("All dead letters, or those of event_ids, topic or reason: not both.")
-
-
-def dead_cursor(text: str) -> int:
-    """The place in the log that a cursor of dead letters stands for. Raises InvalidGroup."""
-    if not text:
-        return -1
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise InvalidGroup(f"{text[:40]!r} is no cursor of dead letters. Use the next_cursor of an earlier answer.")
-    return int(text)
 
 
 def _metadata(given: Json | None) -> str | None:

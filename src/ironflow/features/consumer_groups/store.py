@@ -1,12 +1,12 @@
-"""What is remembered of groups, their members, deliveries and dead letters."""
+"""What is remembered of groups, their members and deliveries."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import asdict
 
 from ironflow.base.time import Millis
-from ironflow.features.consumer_groups.rules import Delivery, Group
+from ironflow.features.consumer_groups.rules import AUTO, NEVER, Delivery, Group
 from ironflow.log.holds import Held
 from ironflow.storage.port import Params, Tx
 
@@ -31,21 +31,19 @@ COUNT_GROUPS = f"SELECT count(*) {_LISTED}"
 OF_ENVIRONMENT = f"SELECT {_GROUP} FROM consumer_groups WHERE environment = :environment ORDER BY id LIMIT :limit"
 SAVE_GROUP = """UPDATE consumer_groups SET pattern = :pattern, filter_expr = :filter_expr, ack_mode = :ack_mode,
  backpressure = :backpressure, max_inflight = :max_inflight, max_redeliveries = :max_redeliveries,
- redeliver_delay_ms = :redeliver_delay_ms, metadata = :metadata, status = :status, version = :version,
- updated_at = :updated_at
+ redeliver_delay_ms = :redeliver_delay_ms, ack_wait_ms = :ack_wait_ms, metadata = :metadata,
+ status = :status, version = :version, updated_at = :updated_at
 WHERE id = :id"""
-# A delivery and a dead letter need their event itself.
+# A delivery needs its own event, so it holds the position before.
 SLOWEST = """SELECT g.name, f.position FROM
  (SELECT id AS group_id, position FROM consumer_groups
-  UNION ALL SELECT group_id, min(position) - 1 FROM deliveries GROUP BY group_id
-  UNION ALL SELECT group_id, min(position) - 1 FROM dead_letters GROUP BY group_id) f
+  UNION ALL SELECT group_id, min(position) - 1 FROM deliveries GROUP BY group_id) f
  JOIN consumer_groups g ON g.id = f.group_id ORDER BY f.position LIMIT 1"""
 SAVE_POSITION = "UPDATE consumer_groups SET position = :position, dropped = :dropped WHERE id = :id"
 DELETE_GROUP = "DELETE FROM consumer_groups WHERE id = :id"
 DELETE_OF_GROUP = (
     "DELETE FROM group_members WHERE group_id = :id",
     "DELETE FROM deliveries WHERE group_id = :id",
-    "DELETE FROM dead_letters WHERE group_id = :id",
 )
 
 INSERT_MEMBER = """INSERT INTO group_members (id, group_id, node, client_id, joined_at, expires_at)
@@ -55,7 +53,7 @@ FROM group_members m JOIN consumer_groups g ON g.id = m.group_id WHERE m.id IN {
 COUNT_MEMBERS = """SELECT group_id, count(*) FROM group_members
 WHERE group_id IN {each:ids} AND expires_at > :now GROUP BY group_id"""
 RENEW = "UPDATE group_members SET expires_at = :expires_at WHERE id IN {each:ids} RETURNING id"
-# Who leaves at the same moment waits until what it was given here is there to be given back.
+# Locks them: a member that leaves now waits until the deliveries made here exist and can be given back.
 STAYING = "SELECT id FROM group_members WHERE id IN {each:ids} ORDER BY id {for_update}"
 DELETE_MEMBER = "DELETE FROM group_members WHERE id = :id"
 EXPIRED = """SELECT id, group_id FROM group_members WHERE expires_at <= :now ORDER BY expires_at, id
@@ -73,16 +71,20 @@ ON CONFLICT (group_id, position) DO UPDATE SET attempt = excluded.attempt, membe
 SAVE_DELIVERY = """UPDATE deliveries SET attempt = :attempt, member_id = :member_id, due_at = :due_at
 WHERE group_id = :group_id AND position = :position"""
 DELETE_DELIVERY = "DELETE FROM deliveries WHERE group_id = :group_id AND position = :position"
-# Waiting ones have no member; who held one past its time holds it until somebody else is given it.
-TALLY = """SELECT count(*),
- CAST(coalesce(sum(CASE WHEN member_id <> '' AND due_at > :now THEN 1 ELSE 0 END), 0) AS BIGINT),
+# Waiting ones have no member. A member holds an overdue one until another member gets it.
+TALLY = f"""SELECT count(*),
+ CAST(coalesce(sum(CASE WHEN member_id <> '' AND due_at > :now AND due_at < {AUTO} THEN 1 ELSE 0 END), 0) AS BIGINT),
+ CAST(coalesce(sum(CASE WHEN due_at = {AUTO} THEN 1 ELSE 0 END), 0) AS BIGINT),
  CAST(coalesce(sum(CASE WHEN due_at <= :now THEN 1 ELSE 0 END), 0) AS BIGINT)
 FROM deliveries WHERE group_id = :group_id"""
 COUNT_UNDONE = """SELECT d.group_id, count(*) FROM deliveries d JOIN consumer_groups g ON g.id = d.group_id
 WHERE g.environment = :environment GROUP BY d.group_id"""
 DUE = f"""SELECT {_DELIVERY} FROM deliveries WHERE group_id = :group_id AND due_at <= :now
 ORDER BY position LIMIT :limit {{skip_locked}}"""
-ACKED = "DELETE FROM deliveries WHERE member_id = :member_id AND event_id IN {each:event_ids}"
+ACKED = """DELETE FROM deliveries WHERE member_id = :member_id AND event_id IN {each:event_ids}
+RETURNING event_id"""
+EXTEND = """UPDATE deliveries SET due_at = :due_at WHERE member_id = :member_id AND event_id IN {each:event_ids}
+RETURNING event_id"""
 HELD = f"""SELECT {_DELIVERY} FROM deliveries
 WHERE member_id = :member_id AND event_id IN {{each:event_ids}} ORDER BY position {{for_update}}"""
 HELD_BY = f"SELECT {_DELIVERY} FROM deliveries WHERE member_id = :member_id ORDER BY position {{for_update}}"
@@ -91,26 +93,11 @@ SPENT = f"""SELECT {_DELIVERY} FROM deliveries d
 WHERE due_at <= :now AND due_at > :since AND attempt > (
   SELECT max_redeliveries FROM consumer_groups g WHERE g.id = d.group_id)
 ORDER BY due_at, group_id, position LIMIT :limit {{skip_locked}}"""
-NEXT_DUE = "SELECT min(due_at) FROM deliveries WHERE due_at > :now"
-
-INSERT_DEAD = """INSERT INTO dead_letters (group_id, position, event_id, topic, reason, attempts, dead_at)
-VALUES (:group_id, :position, :event_id, :topic, :reason, :attempts, :dead_at)
-ON CONFLICT (group_id, position) DO UPDATE SET reason = excluded.reason, attempts = excluded.attempts,
- dead_at = excluded.dead_at"""
-_DEAD = "position, event_id, topic, reason, attempts, dead_at"
-DEAD_AFTER = f"""SELECT {_DEAD} FROM dead_letters WHERE group_id = :group_id AND position > :position
- AND dead_at <= :until AND (:reason = '' OR reason LIKE :reason_like ESCAPE '!')
-ORDER BY position LIMIT :limit"""
-DEAD_NAMED = f"""SELECT {_DEAD} FROM dead_letters
-WHERE group_id = :group_id AND event_id IN {{each:event_ids}} ORDER BY position"""
-COUNT_DEAD = "SELECT count(*) FROM dead_letters WHERE group_id = :group_id"
-DELETE_DEAD = "DELETE FROM dead_letters WHERE group_id = :group_id AND position = :position"
-PURGE_OLD_DEAD = """DELETE FROM dead_letters WHERE dead_at <= :oldest AND (group_id, position) IN (
-  SELECT group_id, position FROM dead_letters WHERE dead_at <= :oldest ORDER BY dead_at LIMIT :limit)"""
+NEXT_DUE = f"SELECT min(due_at) FROM deliveries WHERE due_at > :now AND due_at < {NEVER}"
 
 
 class Member(NamedTuple):
-    """A member as it is kept, with the group it is of."""
+    """A stored member with its group."""
 
     id: str
     group_id: str
@@ -120,26 +107,22 @@ class Member(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Deliveries of a group. undone: all of them. in_flight: with members. due: to be given to somebody now."""
+    """Deliveries of a group. undone: all of them. in_flight: with members that settle them. auto: with members that do
+    not. due: to be handed out now."""
 
     undone: int
     in_flight: int
+    auto: int
     due: int
 
-
-class Dead(NamedTuple):
-    """A dead letter as it is kept."""
-
-    position: int
-    event_id: str
-    topic: str
-    reason: str
-    attempts: int
-    dead_at: Millis
+    @property
+    def waiting(self) -> int:
+        """To be delivered again."""
+        return self.undone - self.in_flight - self.auto
 
 
 def create_group(tx: Tx, group: Group) -> bool:
-    """Whether it was created; False when one of that name exists."""
+    """Returns False when a group of that name exists."""
     return tx.run(INSERT_GROUP, asdict(group)) == 1
 
 
@@ -161,11 +144,11 @@ def groups(tx: Tx, group_ids: Iterable[str]) -> dict[str, Group]:
 def groups_after(
     tx: Tx, environment: str, namespace: str, status: str, after: tuple[str, str], limit: int
 ) -> tuple[list[Group], int]:
-    """Groups by (namespace, name) after that place, and how many there are in all. Empty texts: all of them."""
+    """Groups by (namespace, name) after that one, and the total number. An empty filter matches all."""
     asked = {"environment": environment, "namespace": namespace, "status": status}
-    place: Params = {"after_namespace": after[0], "after_name": after[1], "limit": limit}
+    page: Params = {"after_namespace": after[0], "after_name": after[1], "limit": limit}
     count = tx.row(COUNT_GROUPS, asked)
-    return [Group(*row) for row in tx.rows(GROUPS_AFTER, asked | place)], count[0] if count else 0
+    return [Group(*row) for row in tx.rows(GROUPS_AFTER, asked | page)], count[0] if count else 0
 
 
 def groups_of(tx: Tx, environment: str, limit: int) -> list[Group]:
@@ -227,7 +210,7 @@ def delete_member(tx: Tx, member_id: str) -> None:
 
 
 def expired_members(tx: Tx, now: Millis, limit: int) -> list[tuple[str, str]]:
-    """(member id, group id) of members whose servers said nothing of them in time."""
+    """(member id, group id) of members whose lease ended."""
     return [(row[0], row[1]) for row in tx.rows(EXPIRED, {"now": now, "limit": limit})]
 
 
@@ -237,7 +220,7 @@ def members_of_other_nodes(tx: Tx, node: str, limit: int) -> list[tuple[str, str
 
 def tally(tx: Tx, group_id: str, now: Millis) -> Tally:
     row = tx.row(TALLY, {"group_id": group_id, "now": now})
-    return Tally(*row) if row else Tally(0, 0, 0)
+    return Tally(*row) if row else Tally(0, 0, 0, 0)
 
 
 def count_undone(tx: Tx, environment: str) -> dict[str, int]:
@@ -246,7 +229,7 @@ def count_undone(tx: Tx, environment: str) -> dict[str, int]:
 
 
 def due(tx: Tx, group_id: str, now: Millis, limit: int) -> list[Delivery]:
-    """Deliveries that somebody may be given now, in order of the log."""
+    """Deliveries that may be handed out now, in order of the log."""
     return [Delivery(*row) for row in tx.rows(DUE, {"group_id": group_id, "now": now, "limit": limit})]
 
 
@@ -267,9 +250,15 @@ def delete_deliveries(tx: Tx, deliveries: Iterable[Delivery]) -> None:
     tx.many(DELETE_DELIVERY, [{"group_id": each.group_id, "position": each.position} for each in deliveries])
 
 
-def delete_acked(tx: Tx, member_id: str, event_ids: Sequence[str]) -> int:
-    """How many of them the member held."""
-    return tx.run(ACKED, {"member_id": member_id, "event_ids": list(event_ids)})
+def delete_acked(tx: Tx, member_id: str, event_ids: Sequence[str]) -> set[str]:
+    """Those of these events that the member held."""
+    return {row[0] for row in tx.rows(ACKED, {"member_id": member_id, "event_ids": list(event_ids)})}
+
+
+def extend(tx: Tx, member_id: str, event_ids: Sequence[str], due_at: Millis) -> set[str]:
+    """Those of these events that the member holds; they are due at `due_at` now."""
+    asked = {"member_id": member_id, "event_ids": list(event_ids), "due_at": due_at}
+    return {row[0] for row in tx.rows(EXTEND, asked)}
 
 
 def held(tx: Tx, member_id: str, event_ids: Sequence[str] | None = None) -> list[Delivery]:
@@ -293,62 +282,7 @@ def next_due(tx: Tx, now: Millis) -> Millis | None:
     return row[0] if row else None
 
 
-def bury(tx: Tx, buried: Sequence[tuple[Delivery, str, str]], now: Millis) -> None:
-    """Makes dead letters of (delivery, topic, reason)."""
-    tx.many(
-        INSERT_DEAD,
-        [
-            {
-                "group_id": delivery.group_id,
-                "position": delivery.position,
-                "event_id": delivery.event_id,
-                "topic": topic,
-                "reason": reason,
-                "attempts": delivery.attempt,
-                "dead_at": now,
-            }
-            for delivery, topic, reason in buried
-        ],
-    )
-    delete_deliveries(tx, (delivery for delivery, _, _ in buried))
-
-
-def dead_after(tx: Tx, group_id: str, position: int, reason: str, until: Millis, limit: int) -> list[Dead]:
-    """Dead letters by place in the log, those after `position` that died at `until` or before.
-
-    reason: a part of it, empty for any.
-    """
-    escaped = reason.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    params: dict[str, Any] = {
-        "group_id": group_id,
-        "position": position,
-        "reason": reason,
-        "reason_like": f"%{escaped}%",
-        "until": until,
-        "limit": limit,
-    }
-    return [Dead(*row) for row in tx.rows(DEAD_AFTER, params)]
-
-
-def dead_named(tx: Tx, group_id: str, event_ids: Sequence[str]) -> list[Dead]:
-    return [Dead(*row) for row in tx.rows(DEAD_NAMED, {"group_id": group_id, "event_ids": list(event_ids)})]
-
-
-def count_dead(tx: Tx, group_id: str) -> int:
-    row = tx.row(COUNT_DEAD, {"group_id": group_id})
-    return row[0] if row else 0
-
-
-def delete_dead(tx: Tx, group_id: str, dead: Iterable[Dead]) -> None:
-    tx.many(DELETE_DEAD, [{"group_id": group_id, "position": each.position} for each in dead])
-
-
-def purge_old_dead(tx: Tx, oldest: Millis, limit: int) -> int:
-    """Forgets up to `limit` dead letters that died at `oldest` or before; how many."""
-    return tx.run(PURGE_OLD_DEAD, {"oldest": oldest, "limit": limit})
-
-
 def slowest(tx: Tx) -> Held | None:
-    """The group behind which nothing is needed any more, and up to where."""
+    """The slowest group, and the position up to which it needs nothing any more."""
     row = tx.row(SLOWEST)
     return Held(f"consumer group {row[0]}", row[1]) if row else None

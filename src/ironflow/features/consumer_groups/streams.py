@@ -2,31 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING
 
 from ironflow.base.call import Call
 from ironflow.base.errors import InvalidArgument
 from ironflow.features.consumer_groups import contract
-from ironflow.features.consumer_groups.acking import Acks, Result, Said
+from ironflow.features.consumer_groups.acking import Acks, PendingAck, Result
 from ironflow.features.consumer_groups.contract import AckResultCode
 from ironflow.features.consumer_groups.member import Member
+from ironflow.features.consumer_groups.members import Members
 from ironflow.features.consumer_groups.messages import event_message
 
-if TYPE_CHECKING:
-    from ironflow.features.consumer_groups.service import ConsumerGroups
-
 HEARTBEAT_S = 15.0
+NOT_IN_FLIGHT = "The event is not in flight with this member any more; the ack changed nothing."
 _CODES = {"invalid_argument": AckResultCode.INVALID_ARGUMENT, "not_found": AckResultCode.NOT_FOUND}
 
 
-async def listen(groups: "ConsumerGroups", member: Member) -> AsyncGenerator[contract.SubscriptionEvent | None, None]:
-    """The member's share for as long as somebody listens; then it leaves. None first, when it has begun."""
+async def listen(groups: Members, member: Member) -> AsyncGenerator[contract.SubscriptionEvent | None, None]:
+    """The member's events until the consumer closes this generator; then the member leaves. Yields None once joined."""
     try:
         yield None
         while True:
             while (handed := member.take()) is not None:
-                yield event_message(member.id, handed)
-                # The transport asks for the next one when this one is written.
+                yield event_message(member, handed)
+                # The transport reads the next event once this one is written.
                 member.sent(handed)
             await member.wait()
     finally:
@@ -34,9 +32,9 @@ async def listen(groups: "ConsumerGroups", member: Member) -> AsyncGenerator[con
 
 
 async def converse(
-    groups: "ConsumerGroups", call: Call, requests: AsyncIterator[contract.ToServer]
+    groups: Members, call: Call, requests: AsyncIterator[contract.ToServer]
 ) -> AsyncGenerator[contract.FromServer, None]:
-    """The member's share, and the results of the acks that it sends. Ends when the member sends no more.
+    """The member's events and the results of its acks. Ends when the member closes its half of the stream.
 
     Raises InvalidArgument when the first frame is not `join`, or a later one is not `ack`.
     """
@@ -45,25 +43,25 @@ async def converse(
         raise InvalidArgument("The first frame of this stream is `join`.")
     member = await groups.enter(call, first.join)
     acks = Acks(groups, call, member, with_results=True)
-    hearing = asyncio.create_task(_hear(acks, requests))
-    hearing.add_done_callback(lambda _: member.poke())
+    receiving = asyncio.create_task(_receive_acks(acks, requests))
+    receiving.add_done_callback(lambda _: member.poke())
     try:
         yield contract.FromServer(joined=_joined(member))
         while True:
             while acks.results:
                 yield contract.FromServer(ack_result=_result(acks.results.popleft()))
-            if hearing.done():
-                # Also what made it stop.
-                hearing.result()
+            if receiving.done():
+                # Raises the error that ended it, if any.
+                receiving.result()
                 return
             if (handed := member.take()) is not None:
-                yield contract.FromServer(event=event_message(member.id, handed))
+                yield contract.FromServer(event=event_message(member, handed))
                 member.sent(handed)
             elif not await member.wait(HEARTBEAT_S):
                 yield contract.FromServer(heartbeat=contract.StreamHeartbeat())
     finally:
-        hearing.cancel()
-        await asyncio.gather(hearing, return_exceptions=True)
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
         await groups.leave(member)
 
 
@@ -77,18 +75,18 @@ def _joined(member: Member) -> contract.Joined:
     )
 
 
-async def _hear(acks: Acks, requests: AsyncIterator[contract.ToServer]) -> None:
-    """Until there are no more frames and all of them are settled."""
+async def _receive_acks(acks: Acks, requests: AsyncIterator[contract.ToServer]) -> None:
+    """Settles every ack of the stream. Returns when the last one is settled."""
     async for frame in requests:
         if frame.ack is None:
             raise InvalidArgument("After `join`, every frame of this stream is `ack`.")
         ack = frame.ack
-        await acks.say(Said(ack.event_id, ack.ack_type, ack.redeliver_delay_ms or None, ack.ack_id))
+        await acks.add(PendingAck(ack.event_id, ack.ack_type, ack.redeliver_delay_ms or None, ack.ack_id))
     await acks.done()
 
 
 def _result(result: Result) -> contract.AckResult:
-    said, fault = result
+    ack, fault, settled = result
     code = AckResultCode.OK if fault is None else _CODES.get(fault.connect, AckResultCode.INTERNAL)
-    message = "" if fault is None else fault.message
-    return contract.AckResult(ack_id=said.ack_id, event_id=said.event_id, code=code, message=message)
+    message = NOT_IN_FLIGHT if fault is None and not settled else "" if fault is None else fault.message
+    return contract.AckResult(ack_id=ack.ack_id, event_id=ack.event_id, code=code, message=message)

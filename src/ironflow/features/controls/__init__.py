@@ -1,1 +1,5 @@
-"""The controls room: what people do to runs: pause, resume, retry, inject, patch, and ask why a run is not running."""
+"""Controls of runs: pause, resume, retry, inject, patch, and explain why a run is idle.
+
+Tables that it writes: none.
+First file to open: `service.py`.
+"""

@@ -93,9 +93,13 @@ class GetWhy(Message, kw_only=True):
 class Why(Message, kw_only=True):
     """Why a run is not running, or who runs it.
 
-    state: the engine's word. reason: one of running, no_worker, no_free_worker, no_slot, sleep, wait_event, invoke,
-    retry, throttle, paused, exhausted, diverged, ended. message: the same as a sentence. waits_for: which slots it
-    lacks, `actor` or `limit` or both. held_by: the runs that hold them.
+    state: the status in the engine. reason: one of running, breaker_open, endpoint_busy, no_worker, no_labels,
+    no_version, no_free_worker, actor, no_slot, sleep, wait_event, invoke, retry, throttle, paused, exhausted, diverged,
+    ended.
+    message: the same as a sentence.
+    waits_for: which slots it lacks, `actor` or `limit` or both. held_by: the runs that hold them.
+    unasked_steps: names of recorded steps that the handler no longer asks for.
+    actor_id: of its actor, where it waits for that; worker_id: the worker that has the actor, or runs it.
     """
 
     run_id: str
@@ -107,8 +111,30 @@ class Why(Message, kw_only=True):
     step_id: str | None = None
     child_run_id: str | None = None
     worker_id: str | None = None
+    actor_id: str | None = None
+    unasked_steps: list[str] | None = None
     waits_for: list[str] | None = None
     held_by: list[str] | None = None
+
+
+class ListStuck(Message, kw_only=True):
+    """pending_ms: how long a run may wait for a worker or a slot before it counts."""
+
+    limit: Annotated[int, field(ge=1, le=100)] = 20
+    pending_ms: Annotated[int, field(ge=0)] = 10_000
+
+
+class StuckRun(Message, kw_only=True):
+    """updated_at: since when it has been where it is."""
+
+    run_id: str
+    function_id: str
+    updated_at: datetime
+    why: Why
+
+
+class Stuck(Message, kw_only=True):
+    runs: list[StuckRun]
 
 
 pause = operation(
@@ -152,4 +178,9 @@ why = operation(
     "controls.why", GetWhy, Why,
     rest="GET /api/v1/runs/{id}/why", scope="runs:read", errors=(RunNotFound,),
     doc="Why a run is not running: what it waits for, until when, or who holds its slot.",
+)  # fmt: skip
+stuck = operation(
+    "controls.stuck", ListStuck, Stuck,
+    rest="GET /api/v1/runs/stuck", scope="runs:read",
+    doc="Runs that do not go on by themselves: paused, or long without a worker or a slot. The oldest come first.",
 )  # fmt: skip

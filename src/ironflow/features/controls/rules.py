@@ -1,7 +1,6 @@
 """What is decided about people's input; pure. What a command does to a run is decided in `ironflow.engine.control`."""
 
 import base64
-import binascii
 
 from ironflow.base.json import InvalidJson, Json, read_json
 from ironflow.features.controls.contract import InvalidOutput
@@ -24,6 +23,7 @@ def output_of(given: Json) -> str:
     try:
         decoded = base64.b64decode(value, validate=True).decode()
         read_json(decoded)
-    except (binascii.Error, UnicodeDecodeError, InvalidJson):
+    except (ValueError, InvalidJson):
+        # Of base64: also for letters that are not ASCII.
         raise InvalidOutput(f"{value[:40]!r} is neither JSON nor base64 of JSON.") from None
     return decoded

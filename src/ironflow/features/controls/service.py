@@ -2,21 +2,31 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from ironflow.base.call import Call
 from ironflow.base.json import json_text
+from ironflow.base.operation import Operation
 from ironflow.base.time import to_datetime
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.errors import RunNotResumable, StepNotFound
 from ironflow.engine.model import Run, Step
+from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.controls import contract, rules
-from ironflow.features.controls.explaining import explain
+from ironflow.features.controls.explaining import Oldest, explain
+from ironflow.features.keys import in_tx as keys
 from ironflow.features.runs.contract import Run as RunMessage
 from ironflow.features.runs.contract import RunNotFound
 from ironflow.features.runs.contract import Step as StepMessage
-from ironflow.features.runs.ledger import Ledger
-from ironflow.features.runs.messages import step_message
-from ironflow.features.runs.rules import pause_reason, run_id_of_step, step_row_id
+from ironflow.features.runs.in_tx import (
+    RunRepository,
+    pause_reason,
+    run_id_of_step,
+    step_message,
+    step_row_id,
+    stuck_runs,
+)
 from ironflow.features.runs.service import shown
 from ironflow.storage.port import Database, Tx
 
@@ -24,12 +34,15 @@ STEPS_MAX = 10_000
 
 
 class Controls:
-    """The controls room. evict_ms: how long a worker counts as alive without a word."""
+    """The controls feature.
 
-    def __init__(self, db: Database, ledger: Ledger, evict_ms: int) -> None:
+    evict_ms: how long a worker counts as alive after its last request. actor_ms: how long it keeps its actors.
+    """
+
+    def __init__(self, db: Database, repository: RunRepository, evict_ms: int, actor_ms: int) -> None:
         self._db = db
-        self._ledger = ledger
-        self._evict_ms = evict_ms
+        self._repository = repository
+        self._evict_ms, self._actor_ms = evict_ms, actor_ms
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -41,11 +54,13 @@ class Controls:
             contract.inject: self.inject,
             contract.patch: self.patch,
             contract.why: self.why,
+            contract.stuck: self.stuck,
         }
 
     async def pause(self, call: Call, request: contract.PauseRun) -> contract.Paused:
         def change(tx: Tx) -> contract.Paused:
             run = self._run(tx, call, request.run_id)
+            _note(tx, call, contract.pause, request, "run_control.pause", run)
             after = self._apply(tx, run, commands.Pause(), call)
             return contract.Paused(status="paused" if after.status == "paused" else "pause_requested")
 
@@ -53,7 +68,9 @@ class Controls:
 
     async def resume(self, call: Call, request: contract.ResumeRun) -> RunMessage:
         def change(tx: Tx) -> RunMessage:
-            return self._resume(tx, call, self._run(tx, call, request.run_id), request.from_step, None)
+            run = self._run(tx, call, request.run_id)
+            _note(tx, call, contract.resume, request, "run_control.resume", run, from_step=request.from_step or None)
+            return self._resume(tx, call, run, request.from_step, None)
 
         return await self._db.write(change)
 
@@ -62,6 +79,7 @@ class Controls:
             run = self._run(tx, call, request.id)
             if run.status != "failed":
                 raise RunNotResumable(f"Run {run.id} is {run.status}; only failed runs are retried.")
+            _note(tx, call, contract.retry, request, "run_control.retry", run, from_step=request.from_step or None)
             return self._resume(tx, call, run, request.from_step, 0 if not request.from_step else None)
 
         return await self._db.write(change)
@@ -69,7 +87,7 @@ class Controls:
     async def paused_state(self, call: Call, request: contract.GetPausedState) -> contract.PausedState:
         def look(tx: Tx) -> contract.PausedState:
             run = _seen(tx, call, request.run_id)
-            steps = Ledger.steps_after(tx, run.id, 0, STEPS_MAX)
+            steps = RunRepository.steps_after(tx, run.id, 0, STEPS_MAX)
             opened = next((step.name for step in steps if step.step_id == run.open_step), "")
             return contract.PausedState(
                 steps=[_paused_step(run, step) for step in steps if step.status in ("completed", "failed")],
@@ -84,6 +102,8 @@ class Controls:
 
         def change(tx: Tx) -> contract.Injected:
             run, step = self._run_with_step(tx, call, request.run_id, request.step_id)
+            about = {"step_id": step.step_id, "reason": request.reason or None}
+            _note(tx, call, contract.inject, request, "run_control.inject", run, **about)
             self._apply(tx, run, commands.Inject(step.step_id, output, request.reason), call)
             return contract.Injected(
                 step_id=step_row_id(run.id, step.number), previous_output=step.output if step.output else "null"
@@ -96,6 +116,8 @@ class Controls:
 
         def change(tx: Tx) -> StepMessage:
             run, step = self._run_with_step(tx, call, run_id_of_step(request.step_id), request.step_id)
+            about = {"step_id": step.step_id, "reason": request.reason or None}
+            _note(tx, call, contract.patch, request, "run_control.patch", run, **about)
             command = commands.Patch(step.step_id, output, request.reason, call.principal.name or "api")
             after = self._apply(tx, run, command, call)
             return step_message(after, after.steps[step.step_id])
@@ -105,23 +127,44 @@ class Controls:
     async def why(self, call: Call, request: contract.GetWhy) -> contract.Why:
         def look(tx: Tx) -> contract.Why:
             run = _seen(tx, call, request.id)
-            if run.open_step is not None:
-                run = Ledger.look(tx, [run.id], {run.id: {run.open_step}})[run.id]
-            return explain(tx, self._ledger, run, call.now - self._evict_ms)
+            run = RunRepository.with_open_steps(tx, run)
+            return explain(tx, self._repository, run, self._oldest(call))
 
         return await self._db.read(look)
 
+    async def stuck(self, call: Call, request: contract.ListStuck) -> contract.Stuck:
+        def look(tx: Tx) -> contract.Stuck:
+            found = stuck_runs(tx, call.environment, call.now - request.pending_ms, request.limit)
+            seen = RunRepository.look(tx, found)
+            return contract.Stuck(
+                runs=[
+                    contract.StuckRun(
+                        run_id=run.id,
+                        function_id=run.function_id,
+                        updated_at=to_datetime(run.updated_at),
+                        why=explain(tx, self._repository, run, self._oldest(call)),
+                    )
+                    for run in map(seen.__getitem__, found)
+                ]
+            )
+
+        return await self._db.read(look)
+
+    def _oldest(self, call: Call) -> Oldest:
+        return Oldest(call.now - self._evict_ms, call.now - self._actor_ms, self._actor_ms, call.now)
+
     def _run(self, tx: Tx, call: Call, run_id: str) -> Run:
-        """The run to change, with the step that it waits in."""
-        run = self._ledger.load(tx, [run_id]).get(run_id)
+        """The run to change, with its open steps."""
+        run_id = keys.run_id_of(tx, call.environment, run_id)
+        run = self._repository.load(tx, [run_id]).get(run_id)
         if run is None or run.environment != call.environment:
             raise _not_found(call, run_id)
-        return self._ledger.load_whole(tx, run)
+        return RunRepository.with_open_steps(tx, run)
 
     def _run_with_step(self, tx: Tx, call: Call, run_id: str, named: str) -> tuple[Run, Step]:
         run = self._run(tx, call, run_id)
         step = _step(tx, run, named)
-        return self._ledger.load(tx, [run.id], {run.id: {step.step_id, run.open_step or step.step_id}})[run.id], step
+        return replace(run, steps={**run.steps, step.step_id: step}), step
 
     def _resume(self, tx: Tx, call: Call, run: Run, from_step: str, from_sequence: int | None) -> RunMessage:
         if from_step:
@@ -131,13 +174,22 @@ class Controls:
 
     def _apply(self, tx: Tx, run: Run, command: commands.Command, call: Call) -> Run:
         decision = decide(run, command, call.now)
-        self._ledger.save(tx, [(run, decision)], call.now)
+        self._repository.save(tx, [(run, decision)], call.now)
         # What followed in the same transaction, such as a slot, is in the row.
-        return self._ledger.load(tx, [run.id], {run.id: set(decision.run.steps)})[run.id]
+        return self._repository.load(tx, [run.id], {run.id: set(decision.run.steps)})[run.id]
+
+
+def _note(
+    tx: Tx, call: Call, operation: Operation[Any, Any], request: Any, event_type: str, run: Run, **details: Any
+) -> None:
+    summary = f"run {run.id}: {operation.name.partition('.')[2]}"
+    about = {"run_id": run.id, **details}
+    audit_notes.record(tx, call, operation, request, event_type, summary, function_id=run.function_id, **about)
 
 
 def _seen(tx: Tx, call: Call, run_id: str) -> Run:
-    run = Ledger.look(tx, [run_id]).get(run_id)
+    run_id = keys.run_id_of(tx, call.environment, run_id)
+    run = RunRepository.look(tx, [run_id]).get(run_id)
     if run is None or run.environment != call.environment:
         raise _not_found(call, run_id)
     return run
@@ -149,7 +201,7 @@ def _not_found(call: Call, run_id: str) -> RunNotFound:
 
 def _step(tx: Tx, run: Run, named: str) -> Step:
     """The step that a person means: the first with that name, or the one with that id."""
-    found = Ledger.find_steps(tx, run.id, named)
+    found = RunRepository.find_steps(tx, run.id, named)
     if not found:
         raise StepNotFound(f"Run {run.id} has no step {named!r}. Give its row id, its step id or its name.")
     return next((step for step in found if step.name != named), found[0])

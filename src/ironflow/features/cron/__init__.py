@@ -1,1 +1,5 @@
-"""The cron room: ticks of functions' schedules."""
+"""Cron: starts functions when their schedules are due.
+
+Tables that it writes: none.
+First file to open: `loops.py`.
+"""

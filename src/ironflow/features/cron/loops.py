@@ -1,34 +1,23 @@
-"""What goes on by itself: a tick that has come becomes an event and a run of its function, once across all nodes.
+"""The loop that turns a due tick into an event and a run of its function, once across all nodes.
 
 Ticks missed while no server ran fire once, at the start. Source: DESIGN.md 4, "cron".
 """
 
-from dataclasses import dataclass
-
-from ironflow.base.ids import Ids
 from ironflow.base.json import write_json_text
+from ironflow.base.loop import Ran
+from ironflow.base.overlap import Overlap, check_overlap
 from ironflow.base.time import Millis, to_datetime
-from ironflow.features.functions import schedules
-from ironflow.features.functions.index import FunctionIndex
-from ironflow.features.functions.schedules import Schedule
-from ironflow.features.runs.creation import Creation, creation
-from ironflow.features.runs.ledger import Ledger
-from ironflow.log.record import Record
+from ironflow.features.functions import in_tx as functions
+from ironflow.features.functions.in_tx import Schedule
+from ironflow.features.ticks.in_tx import Tick, TickStarter, function_owner
 from ironflow.storage.due import run_due
 from ironflow.storage.port import Database, Tx
 
 BATCH = 200
-# Workers skip the validation of a cron event's data by this word. Source: protocol/step-semantics.md 12.
+# A tick that fires this much after its time is counted as late: no server ran, or it is overloaded.
+LATE_MS = 60_000
+# Workers skip the validation of a cron event's data by this name. Source: protocol/step-semantics.md 12.
 SOURCE = "cron"
-
-
-@dataclass(frozen=True, slots=True)
-class Ticked:
-    """What one round did. more: the batch was full. next_at: when the next tick comes."""
-
-    ticked: int
-    more: bool
-    next_at: Millis | None
 
 
 class FireCron:
@@ -37,43 +26,40 @@ class FireCron:
     name = "cron"
     topic = "cron"
     every_ms = 1_000
+    notable = ("late",)
 
-    def __init__(self, db: Database, ledger: Ledger, index: FunctionIndex, ids: Ids) -> None:
+    def __init__(self, db: Database, starter: TickStarter) -> None:
         self._db = db
-        self._ledger = ledger
-        self._index = index
-        self._ids = ids
+        self._starter = starter
+        # How many schedules of the last batch were late.
+        self._late = 0
 
-    async def run_once(self, now: Millis) -> Ticked:
-        ticked, next_at = await run_due(self._db, schedules.next_at, lambda tx: self._fire(tx, now), now)
-        return Ticked(ticked, more=ticked == BATCH, next_at=next_at)
+    async def run_once(self, now: Millis) -> Ran:
+        self._late = 0
+        fired, next_at = await run_due(self._db, functions.next_schedule_at, lambda tx: self._fire(tx, now), now)
+        return Ran({"fired": fired - self._late, "late": self._late}, more=fired == BATCH, next_at=next_at)
 
     def _fire(self, tx: Tx, now: Millis) -> int:
-        self._index.refresh(tx)
-        due = schedules.due(tx, now, BATCH)
-        events: list[Record] = []
-        created: list[Creation] = []
+        due = functions.due_schedules(tx, now, BATCH)
+        self._late = sum(now - schedule.next_at > LATE_MS for schedule in due)
+        starting: list[tuple[Tick, Overlap]] = []
         for schedule in due:
-            next_at = schedules.tick_after(schedule.cron, schedule.timezone, now)
+            next_at = functions.tick_after(schedule.cron, schedule.timezone, now)
             # A schedule without any further tick is put off for ever.
-            schedules.move(tx, schedule, next_at if next_at is not None else 2**62)
-            function = self._index.get(schedule.environment, schedule.function_id)
-            if function is None or function.status != "active":
-                continue
-            event = self._event(schedule, now)
-            events.append(event)
-            created.append(creation(self._ids.new("run"), function, event))
-        self._ledger.start(tx, created, events, now)
+            functions.move_schedule(tx, schedule, next_at if next_at is not None else 2**62)
+            starting.append((_tick(schedule), check_overlap(schedule.overlap)))
+        self._starter.start(tx, starting, now)
         return len(due)
 
-    def _event(self, schedule: Schedule, now: Millis) -> Record:
-        data = {"cron": schedule.cron, "scheduledAt": to_datetime(schedule.next_at)}
-        return Record(
-            id=self._ids.new("evt"),
-            environment=schedule.environment,
-            kind="event",
-            name=schedule.event,
-            data=write_json_text(data),
-            source=SOURCE,
-            created_at=now,
-        )
+
+def _tick(schedule: Schedule) -> Tick:
+    data = {"cron": schedule.cron, "scheduledAt": to_datetime(schedule.next_at)}
+    return Tick(
+        environment=schedule.environment,
+        owner=function_owner(schedule.function_id),
+        tick_at=schedule.next_at,
+        function_id=schedule.function_id,
+        event=schedule.event,
+        data=write_json_text(data),
+        source=SOURCE,
+    )

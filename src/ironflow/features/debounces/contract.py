@@ -50,5 +50,5 @@ list_ = operation(
 cancel = operation(
     "debounces.cancel", CancelDebounce, None,
     rest="DELETE /api/v1/debounce/entries/{id}", scope="runs:cancel", errors=(DebounceNotFound,),
-    doc="Forgets gathered events: they start no run.",
+    doc="Deletes gathered events: they start no run.",
 )  # fmt: skip

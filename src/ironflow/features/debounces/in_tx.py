@@ -1,4 +1,4 @@
-"""What other rooms do with gathered events inside their own transactions."""
+"""What other features do with gathered events inside their own transactions."""
 
 from ironflow.base.ids import Ids
 from ironflow.base.json import read_json
@@ -7,7 +7,7 @@ from ironflow.features.debounces import store
 from ironflow.features.debounces.rules import decide_fire_at
 from ironflow.features.debounces.store import Gathered
 from ironflow.features.functions.contract import DebounceConfig
-from ironflow.features.functions.index import Startable
+from ironflow.features.functions.in_tx import Startable
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 

@@ -1,18 +1,18 @@
-"""What happens: listing and cancelling gathered events."""
+"""The operations of the feature: listing and cancelling gathered events."""
 
 from typing import Any
 
 from ironflow.base.call import Call
 from ironflow.base.ids import Ids
 from ironflow.base.time import to_datetime
-from ironflow.features.audit import in_tx as audit
+from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.debounces import contract, store
 from ironflow.features.debounces.store import Gathered
 from ironflow.storage.port import Database, Tx
 
 
 class Debounces:
-    """The debounces room."""
+    """The debounces feature."""
 
     def __init__(self, db: Database, ids: Ids) -> None:
         self._db = db
@@ -37,22 +37,27 @@ class Debounces:
             lane = store.drop(tx, call.environment, request.id)
             if lane is None:
                 raise contract.DebounceNotFound(f"There is no pending debounce {request.id[:80]!r}; it may have fired.")
-            audit.note(tx, self._ids, call, "debounce.cancelled", lane.function_id, _told(lane))
+            _note(tx, call, request, lane)
 
         await self._db.write(change)
 
 
-def _told(lane: Gathered) -> dict[str, object]:
-    """What the audit trail tells of a lane that was cancelled."""
-    return {
-        "debounce_id": lane.id,
-        "key": lane.key,
-        "event_id": lane.event_id,
-        "events": lane.events,
-        "first_at": to_datetime(lane.first_at),
-        "fire_at": to_datetime(lane.fire_at),
-        "summary": f"{lane.events} gathered events were forgotten; they start no run",
-    }
+def _note(tx: Tx, call: Call, request: contract.CancelDebounce, lane: Gathered) -> None:
+    audit_notes.record(
+        tx,
+        call,
+        contract.cancel,
+        request,
+        "debounce.cancelled",
+        f"{lane.events} gathered events were forgotten; they start no run",
+        function_id=lane.function_id,
+        debounce_id=lane.id,
+        key=lane.key,
+        event_id=lane.event_id,
+        events=lane.events,
+        first_at=to_datetime(lane.first_at),
+        fire_at=to_datetime(lane.fire_at),
+    )
 
 
 def _message(lane: Gathered) -> contract.Debounce:

@@ -42,9 +42,9 @@ def lane(tx: Tx, environment: str, function_id: str, key: str) -> Gathered | Non
 
 
 def save(tx: Tx, lane: Gathered) -> None:
-    """A new lane, or the last event and the time of one that is pending. Rings `debounces`."""
+    """A new lane, or the last event and the time of one that is pending. Notifies `debounces`."""
     tx.run(SAVE, lane._asdict())
-    tx.ring("debounces")
+    tx.notify("debounces")
 
 
 def take_due(tx: Tx, now: Millis, limit: int) -> list[Gathered]:

@@ -1,1 +1,5 @@
-"""The events room: emitting, waiting for the runs an event started, and reading what was emitted."""
+"""Events: emitting, waiting for the runs that an event started, and reading events.
+
+Tables that it writes: `events`.
+First file to open: `service.py`.
+"""

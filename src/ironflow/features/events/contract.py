@@ -6,13 +6,16 @@ from typing import Annotated
 import msgspec
 
 from ironflow.base.duration import LONGEST_MS
-from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound, PayloadTooLarge
+from ironflow.base.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PayloadTooLarge
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json, null
 from ironflow.base.operation import operation
+from ironflow.base.run_keys import InvalidRunKey, RunKeyHeld
 from ironflow.features.functions.contract import FunctionNotActive, FunctionNotFound
 from ironflow.features.runs.contract import RunResult, WireError
 from ironflow.features.schemas.contract import SchemaViolation
+
+NAME_CHARS_MAX = 256
 
 
 class EventNotFound(NotFound):
@@ -39,6 +42,24 @@ class InvalidEntity(InvalidArgument):
     code = "INVALID_ENTITY"
 
 
+class StreamDeleted(FailedPrecondition):
+    """The entity's stream was deleted; nothing is appended to it any more. Give a new entity another id."""
+
+    code = "STREAM_DELETED"
+
+
+class IdempotencyKeyReused(AlreadyExists):
+    """The idempotency key was used for an append of another name or other data."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class BatchRefused(InvalidArgument):
+    """An event of the batch cannot be recorded; none of it was. `details.index` says which, from 0."""
+
+    code = "BATCH_REFUSED"
+
+
 class EntityTypeConflict(FailedPrecondition):
     """The stream of that entity has another type. An id is one entity within its environment, whatever its type."""
 
@@ -58,7 +79,11 @@ class CannotWait(FailedPrecondition):
 
 
 class Emit(Message, kw_only=True):
-    """One event. Data is any JSON. The same idempotency_key within 7 days answers the first emit's ids again."""
+    """One event. Data is any JSON.
+
+    The same idempotency_key for the same event name within 7 days answers the first emit's ids again.
+    source: `webhook` for an event that a webhook of the caller brought; anything else is passed over.
+    """
 
     event: Annotated[str, field(1, also=("name",))]
     data: Annotated[Json, field(2, twin=6)] = msgspec.field(default_factory=null)
@@ -66,6 +91,7 @@ class Emit(Message, kw_only=True):
     metadata: Annotated[Json, field(4)] | None = None
     version: Annotated[int, field(5)] = 1
     namespace: str = "default"
+    source: str = ""
 
 
 class NamespacedEmit(Message, kw_only=True):
@@ -78,11 +104,21 @@ class NamespacedEmit(Message, kw_only=True):
 
 
 class Emitted(Message, kw_only=True):
-    """The stored event and the runs it started. error: only in a batch, for an item that was not stored."""
+    """The stored event and the runs it started. error: only in a batch, for an item that was not stored.
+
+    id: as event_id. position: of the event in the log, the one that projections wait for. duplicate: the idempotency
+    key was used before; payload_differs: and the first emit carried other data. woken_run_ids: the runs that waited for
+    the event.
+    """
 
     run_ids: Annotated[list[str], field(1)] = []
     event_id: Annotated[str, field(2)] = ""
     error: Annotated[WireError, field(3)] | None = None
+    id: Annotated[str, field(None, only="rest")] | None = None
+    position: Annotated[int, field(None, only="rest")] | None = None
+    duplicate: Annotated[bool, field(None, only="rest")] | None = None
+    payload_differs: Annotated[bool, field(None, only="rest")] | None = None
+    woken_run_ids: Annotated[list[str], field(None, only="rest")] | None = None
 
 
 class NamespacedEmitted(Message, kw_only=True):
@@ -108,8 +144,11 @@ class SyncResults(Message, kw_only=True):
 
 
 class EmitBatch(Message, kw_only=True):
+    """atomic: a bad event refuses the whole batch; otherwise it carries its own error and the others are recorded."""
+
     # Raw items, so that one bad item is its own error and not the batch's.
     events: Annotated[list[Json], field(1)]
+    atomic: Annotated[bool, field(None)] = False
 
 
 class BatchEmitted(Message, kw_only=True):
@@ -117,22 +156,41 @@ class BatchEmitted(Message, kw_only=True):
 
 
 class Invoke(Message, kw_only=True):
+    """key (ours): unique among the runs of the function that have not ended. if_running: what this start does when one
+    has it: `use` (default) it, `refuse`, or `replace` it.
+    """
+
     function_id: Annotated[str, field(1, also=("id",))]
     data: Annotated[Json, field(2, twin=3)] = msgspec.field(default_factory=null)
     idempotency_key: Annotated[str, field(4)] = ""
+    key: Annotated[str, field(110)] = ""
+    if_running: Annotated[str, field(111)] = ""
 
 
 class Invoked(Message, kw_only=True):
+    """duplicate, payload_differs: as of Emitted. existing: the run had the key already; no other was started."""
+
     run_id: Annotated[str, field(1)]
     event_id: Annotated[str, field(2)]
+    duplicate: Annotated[bool, field(None, only="rest")] | None = None
+    payload_differs: Annotated[bool, field(None, only="rest")] | None = None
+    existing: Annotated[bool, field(None, only="rest")] | None = None
 
 
 class InvokeSync(Message, kw_only=True):
+    """timeout_ms: as of EmitSync. detached: the run goes on when its caller disconnects. key, if_running: as of Invoke.
+
+    A caller with an idempotency key or a key may come back: its run goes on as well.
+    """
+
     function_id: Annotated[str, field(1, also=("id",))]
     data: Annotated[Json, field(2, twin=6)] = msgspec.field(default_factory=null)
     timeout_ms: Annotated[int, field(3, ge=0, le=LONGEST_MS)] = 0
     idempotency_key: Annotated[str, field(4)] = ""
     metadata: Annotated[Json, field(5)] | None = None
+    detached: bool = False
+    key: Annotated[str, field(110)] = ""
+    if_running: Annotated[str, field(111)] = ""
 
 
 class SyncResult(Message, kw_only=True):
@@ -276,19 +334,20 @@ emit_sync = operation(
 emit_batch = operation(
     "events.emit_batch", EmitBatch, BatchEmitted,
     rest="POST /api/v1/events/batch", rpc="IronflowService/TriggerBatch", spelling="both",
-    scope="events:emit", errors=(InvalidEvent,),
-    doc="Records all valid events in one transaction; a bad one carries its own error.",
+    scope="events:emit", errors=(InvalidEvent, BatchRefused),
+    doc="Records events in one transaction: all valid ones, a bad one carries its own error; or all or none.",
 )  # fmt: skip
 invoke = operation(
     "events.invoke", Invoke, Invoked,
     rest="POST /api/v1/functions/{id...}/invoke", rpc="IronflowService/InvokeFunction", spelling="both", body_or="data",
-    scope="functions:invoke", errors=(FunctionNotFound, FunctionNotActive, EventTooLarge),
+    scope="functions:invoke",
+    errors=(FunctionNotFound, FunctionNotActive, EventTooLarge, InvalidRunKey, RunKeyHeld),
     doc="Starts one run of one function, whatever its triggers.",
 )  # fmt: skip
 invoke_sync = operation(
     "events.invoke_sync", InvokeSync, SyncResult,
-    rpc="IronflowService/InvokeFunctionSync", scope="functions:invoke", holds=True,
-    errors=(FunctionNotFound, FunctionNotActive, EventTooLarge),
+    rpc="IronflowService/InvokeFunctionSync", scope="functions:invoke", holds=True, watches_caller=True,
+    errors=(FunctionNotFound, FunctionNotActive, EventTooLarge, InvalidRunKey, RunKeyHeld),
     doc="Starts one run of one function and waits for it.",
 )  # fmt: skip
 import_ = operation(

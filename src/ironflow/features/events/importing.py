@@ -39,7 +39,7 @@ def bring_in(tx: Tx, emit: Apply | None, found: Sequence[Record], call: Call) ->
     Raises ImportRefused for an id of another environment, and for an event that does not fit its entity's stream.
     """
     streams = heads.hold(tx, (_stream(each) for each in found if each.kind == "entity"), call.now)
-    # Nobody else adds the same ids between the look and the append.
+    # No other transaction adds the same ids between the look and the append.
     lock_head(tx)
     here = records(tx, [each.id for each in found])
     after = dict(streams)
@@ -89,6 +89,7 @@ def _record(call: Call, event: contract.ImportedEvent, data_bytes_max: int) -> R
         emitted_by=event.emitted_by,
         data_bytes_max=data_bytes_max,
         now=to_millis(event.timestamp),
+        tombstone_of_import=bool(event.entity_id),
     )
     rules.check_event_id(event.id)
     record = replace(record, source=event.source, imported_at=call.now)
@@ -109,6 +110,8 @@ def _record(call: Call, event: contract.ImportedEvent, data_bytes_max: int) -> R
 def _placed(index: int, head: Head, record: Record) -> Head:
     """The head after an imported event, which must be the next of its stream. Raises ImportRefused."""
     version = record.entity_version or 0
+    if head.deleted_at is not None:
+        raise refused(index, f"the stream of {record.entity_id!r} was deleted here")
     if head.version and (version != head.version + 1 or record.entity_type != head.entity_type):
         raise refused(
             index,
@@ -123,6 +126,7 @@ def _placed(index: int, head: Head, record: Record) -> Head:
         event_count=head.event_count + 1,
         created_at=head.created_at if head.version else record.created_at,
         updated_at=record.created_at,
+        deleted_at=record.created_at if record.name == rules.TOMBSTONE else None,
     )
 
 

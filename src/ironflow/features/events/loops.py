@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ironflow.base.loop import Ran
 from ironflow.base.time import DAY_MS, Millis
 from ironflow.features.debounces import in_tx as debounces
 from ironflow.features.events import rules, store
-from ironflow.features.runs.ledger import Ledger
+from ironflow.features.runs.in_tx import RunRepository
 from ironflow.log.dedup import WINDOW_MS, delete_old_keys
 from ironflow.log.holds import Held, Hold
 from ironflow.storage.port import Database, Tx
@@ -18,36 +18,21 @@ BATCH = 1_000
 PURGE_BATCH = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What one round did. more: the batch was full."""
-
-    forgotten: int
-    more: bool
-
-
 class ForgetKeys:
     """Deletes idempotency keys whose window is over."""
 
     name = "events-forget-keys"
     every_ms = 60_000
+    topic = ""
+    notable = ()
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def run_once(self, now: Millis) -> Forgotten:
+    async def run_once(self, now: Millis) -> Ran:
         oldest = now - WINDOW_MS
         forgotten = await self._db.write(lambda tx: delete_old_keys(tx, oldest, BATCH))
-        return Forgotten(forgotten, more=forgotten == BATCH)
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """What one round did. more: there is more of the log to look at. held: the reader that was waited for."""
-
-    purged: int
-    more: bool
-    held: Held | None = None
+        return Ran({"forgotten": forgotten}, more=forgotten == BATCH)
 
 
 class PurgeEvents:
@@ -59,6 +44,8 @@ class PurgeEvents:
 
     name = "events-purge"
     every_ms = 60_000
+    topic = ""
+    notable = ("purged",)
 
     def __init__(self, db: Database, retention_days: float, holds: Sequence[Hold]) -> None:
         self._db = db
@@ -66,11 +53,12 @@ class PurgeEvents:
         self._holds = holds
         # What lies before was looked at in this pass. A server that stops begins a new one.
         self._after = 0
-        self._waited_for: str | None = None
+        # The reader of the log that the last round waited for.
+        self.held: Held | None = None
 
-    async def run_once(self, now: Millis) -> Purged:
+    async def run_once(self, now: Millis) -> Ran:
         if not self._retention_ms:
-            return Purged(0, more=False)
+            return Ran()
         after, oldest = self._after, now - self._retention_ms
 
         def purge(tx: Tx) -> tuple[int, int | None, Held | None]:
@@ -81,20 +69,20 @@ class PurgeEvents:
             ids = [each.id for each in old]
             # Lanes first: one that starts its run between the two looks is found by the second.
             needed = debounces.gathered(tx, ids)
-            needed |= Ledger.started_by(tx, ids).keys()
-            gone = [each.id for each in old if rules.decide_purge(each, needed)]
-            store.delete(tx, gone)
+            needed |= RunRepository.started_by(tx, ids).keys()
+            removed = [each.id for each in old if rules.decide_purge(each, needed)]
+            store.delete(tx, removed)
             looked_to = old[-1].position if len(old) == PURGE_BATCH else None
             # The reader stands in the way only where there is something old behind it.
             waits = held is not None and len(old) < len(marks) and rules.is_old(marks[len(old)], oldest)
-            return len(gone), looked_to, held if waits else None
+            return len(removed), looked_to, held if waits else None
 
         purged, looked_to, held = await self._db.write(purge)
         self._after = looked_to or 0
-        if held is not None and held.reader != self._waited_for:
+        if held is not None and (self.held is None or held.reader != self.held.reader):
             logger.warning("event retention waits for a reader of the log", extra=held._asdict())
-        self._waited_for = held.reader if held is not None else None
-        return Purged(purged, more=looked_to is not None, held=held)
+        self.held = held
+        return Ran({"purged": purged}, more=looked_to is not None)
 
 
 def _position(held: Held) -> int:

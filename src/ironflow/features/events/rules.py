@@ -5,23 +5,29 @@ from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 from ironflow.base.errors import InvalidArgument, VersionConflict
-from ironflow.base.json import Json, check_payload, json_text
+from ironflow.base.json import Json, check_payload, json_text, read_json, write_json_text
+from ironflow.base.redacted import is_redacted
 from ironflow.base.time import Millis
 from ironflow.features.events.contract import (
+    NAME_CHARS_MAX,
     EntityTypeConflict,
     EventTooLarge,
     InvalidEntity,
     InvalidEvent,
+    StreamDeleted,
 )
 from ironflow.log.heads import Head
 from ironflow.log.record import Record
 
-NAME_CHARS_MAX = 256
 KEY_BYTES_MAX = 255
 ID_CHARS_MAX = 128
 ENTITY_CHARS_MAX = 256
 # What an append expects that does not care.
 ANY_VERSION = -1
+# The source of events that a webhook brought.
+WEBHOOK = "webhook"
+# The last event of a deleted stream. Source: behaviour.md 9.
+TOMBSTONE = "$stream.deleted"
 NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 _FORBIDDEN_IN_NAME = re.compile(r"[\s\x00-\x1f\x7f*>]")
@@ -35,7 +41,9 @@ class InvalidIdempotencyKey(InvalidArgument):
 
 
 def check_event_name(name: str) -> None:
-    """Raises InvalidEvent."""
+    """Raises InvalidEvent. Source: protocol/errors-and-defaults.md 8, for names beginning with `$`."""
+    if name.startswith("$"):
+        raise InvalidEvent(f"{name[:60]!r} is no event name: names that begin with `$` are reserved.")
     if not name or len(name) > NAME_CHARS_MAX or _FORBIDDEN_IN_NAME.search(name):
         raise InvalidEvent(
             f"{name[:60]!r} is no event name: write 1 to {NAME_CHARS_MAX} characters without spaces, `*` or `>`."
@@ -108,14 +116,15 @@ def check_entity(entity_id: str, entity_type: str, expected_version: int) -> Non
         )
 
 
-def decide_append(head: Head, entity_type: str, expected_version: int, now: Millis) -> Head:
-    """The head after one more event.
+def decide_append(head: Head, entity_type: str, expected_version: int, now: Millis, *, tombstone: bool = False) -> Head:
+    """The head after one more event. tombstone: it is the stream's last one.
 
     head: of version 0 for a new stream. entity_type: empty for whatever the stream's is.
     expected_version: -1 any, 0 the stream must be new, n it must be at n.
-    Raises VersionConflict, EntityTypeConflict, InvalidEntity.
-    Source: protocol/connectrpc.md 5.4; decision 0017.
+    Raises VersionConflict, EntityTypeConflict, InvalidEntity, StreamDeleted.
+    Source: protocol/connectrpc.md 5.4; behaviour.md 9; decision 0017.
     """
+    check_not_deleted(head)
     if head.version and entity_type and entity_type != head.entity_type:
         raise EntityTypeConflict(
             f"Entity {head.entity_id!r} has the type {head.entity_type!r}, the append says {entity_type!r}. "
@@ -135,7 +144,52 @@ def decide_append(head: Head, entity_type: str, expected_version: int, now: Mill
         created_at=head.created_at if head.version else now,
         # Nodes may differ by a moment about the time.
         updated_at=max(head.updated_at, now) if head.version else now,
+        deleted_at=now if tombstone else None,
     )
+
+
+def check_not_deleted(head: Head) -> None:
+    """Raises StreamDeleted."""
+    if head.deleted_at is not None:
+        raise StreamDeleted(
+            f"The stream of entity {head.entity_id!r} was deleted at version {head.version}; nothing is appended to it "
+            "any more. Give a new entity another id."
+        )
+
+
+def tombstone(event_id: str, environment: str, entity_id: str, reason: str, deleted_by: str, now: Millis) -> Record:
+    """The last event of a stream, which says that it was deleted. Source: behaviour.md 9."""
+    return Record(
+        id=event_id,
+        environment=environment,
+        kind="entity",
+        name=TOMBSTONE,
+        data=write_json_text({"reason": reason} if reason else {}),
+        metadata=None,
+        version=1,
+        source="api",
+        namespace="default",
+        idempotency_key=None,
+        run_id=None,
+        emitted_by=deleted_by or None,
+        entity_id=entity_id,
+        entity_type="",
+        created_at=now,
+    )
+
+
+def difference_from_first(first: Record, repeated: Record) -> str:
+    """What a repetition of an idempotency key has changed: `name`, `data`, or empty for nothing.
+
+    first: as it is recorded. Its data cannot be compared once it is redacted: it counts as equal.
+    """
+    if repeated.name != first.name:
+        return "name"
+    if repeated.data == first.data:
+        return ""
+    if is_redacted(first.data) or read_json(first.data or "null") == read_json(repeated.data or "null"):
+        return ""
+    return "data"
 
 
 def _conflict_text(head: Head, expected_version: int) -> str:
@@ -163,12 +217,14 @@ def record_of(
     data_bytes_max: int,
     now: Millis,
     entity: tuple[str, str] | None = None,
+    tombstone_of_import: bool = False,
 ) -> Record:
-    """The event to append. entity: (id, type) for one of its stream.
+    """The event to append. entity: (id, type) for one of its stream. tombstone_of_import: it may end a stream.
 
     Raises InvalidEvent, EventTooLarge, InvalidIdempotencyKey.
     """
-    check_event_name(name)
+    if not (tombstone_of_import and name == TOMBSTONE):
+        check_event_name(name)
     check_idempotency_key(idempotency_key)
     if version < 1:
         # 0 is what a client sends that does not set it; anything below is a mistake.
@@ -203,7 +259,7 @@ def record_of(
 
 
 def metadata_text(metadata: Json | None) -> str | None:
-    """Metadata as it is kept. Raises InvalidEvent when it is not an object."""
+    """Metadata as it is stored. Raises InvalidEvent when it is not an object."""
     if metadata is None:
         return None
     check_payload(metadata, "the metadata", 64 * 1024)

@@ -1,5 +1,6 @@
 """What happens: emitting, waiting for what was started, and reading what was emitted."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,18 +10,20 @@ from ironflow.base.call import Call
 from ironflow.base.errors import InvalidArgument, IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.json import NULL, Json
+from ironflow.base.paging import number_of
+from ironflow.base.run_keys import check_if_running, check_key
 from ironflow.base.spelling import reader
 from ironflow.base.time import to_datetime, to_millis
 from ironflow.features.events import contract, rules, store
 from ironflow.features.events.emitting import Answer, Emission, Emitter
 from ironflow.features.events.importing import bring_in, imported_records
-from ironflow.features.events.searching import Found, names_meant, search
-from ironflow.features.events.store import Wanted
+from ironflow.features.events.searching import Found, search
 from ironflow.features.runs.contract import WireError
-from ironflow.features.runs.ledger import INVOKED, Ledger
+from ironflow.features.runs.in_tx import INVOKED, RunRepository
 from ironflow.features.runs.service import Runs
 from ironflow.log.read import head, records
 from ironflow.log.record import Record
+from ironflow.log.scan import Filter
 from ironflow.storage.port import Database, Tx
 
 WAIT_MS_DEFAULT = 30_000
@@ -29,11 +32,11 @@ BATCH_MAX = 1_000
 NAMES_SCAN_MAX = 10_000
 NAMES_POSITIONS_MAX = 1_000_000
 # A client that waits exactly as long as it asks us to wait must get our answer before it gives up.
-ANSWER_EARLY_MS = 250
+ANSWER_EARLY_MS = 300
 
 
 class Events:
-    """The events room. data_bytes_max: the largest event data accepted."""
+    """The events feature. data_bytes_max: the largest event data accepted."""
 
     def __init__(self, db: Database, emitter: Emitter, runs: Runs, ids: Ids, data_bytes_max: int) -> None:
         self._db = db
@@ -59,7 +62,7 @@ class Events:
 
     async def emit(self, call: Call, request: contract.Emit) -> contract.Emitted:
         answer = await self._apply(Emission(self._record(call, request), call.now))
-        return contract.Emitted(run_ids=answer.run_ids, event_id=answer.event_id)
+        return _emitted(answer)
 
     async def emit_namespaced(self, call: Call, request: contract.NamespacedEmit) -> contract.NamespacedEmitted:
         answer = await self._apply(Emission(self._record(call, request), call.now))
@@ -68,7 +71,8 @@ class Events:
     async def emit_sync(self, call: Call, request: contract.EmitSync) -> contract.SyncResults:
         record = self._record(call, request)
         answer = await self._apply(Emission(record, call.now, waited_for=True))
-        results = await self._runs.wait(answer.run_ids, wait_ms(request.timeout_ms))
+        fresh = not answer.duplicate
+        results = await self._runs.wait(answer.run_ids, wait_ms(request.timeout_ms), fresh=fresh)
         return contract.SyncResults(results=results, event_id=answer.event_id)
 
     async def emit_batch(self, call: Call, request: contract.EmitBatch) -> contract.BatchEmitted:
@@ -80,19 +84,38 @@ class Events:
                 prepared.append(Emission(self._record(call, reader(contract.Emit).read(item)), call.now))
             except IronflowError as refusal:
                 prepared.append(refusal)
+        if request.atomic:
+            _check_none_refused(prepared)
         valid = [each for each in prepared if isinstance(each, Emission)]
+
         # One transaction for the whole batch: a storage failure fails all of it.
-        stored = iter(await self._db.write(lambda tx: self._emitter_apply(tx, valid)) if valid else ())
+        def change(tx: Tx) -> list[Answer | IronflowError]:
+            answers = self._emitter_apply(tx, valid)
+            if request.atomic:
+                _check_none_refused(answers)
+            return answers
+
+        stored = iter(await self._db.write(change) if valid else ())
         results = [each if isinstance(each, IronflowError) else next(stored) for each in prepared]
         return contract.BatchEmitted(results=[_batch_item(each) for each in results])
 
     async def invoke(self, call: Call, request: contract.Invoke) -> contract.Invoked:
-        answer = await self._invoke(call, request.function_id, request.data, None, request.idempotency_key)
-        return contract.Invoked(run_id=answer.run_ids[0], event_id=answer.event_id)
+        answer = await self._invoke(call, request, None)
+        return contract.Invoked(
+            run_id=answer.run_ids[0],
+            event_id=answer.event_id,
+            duplicate=answer.duplicate or None,
+            payload_differs=answer.payload_differs or None,
+            existing=answer.existing or None,
+        )
 
     async def invoke_sync(self, call: Call, request: contract.InvokeSync) -> contract.SyncResult:
-        answer = await self._invoke(call, request.function_id, request.data, request.metadata, request.idempotency_key)
-        results = await self._runs.wait_or_cancel(answer.run_ids, wait_ms(request.timeout_ms), call)
+        answer = await self._invoke(call, request, request.metadata)
+        timeout_ms = wait_ms(request.timeout_ms)
+        if request.idempotency_key or request.detached or request.key:
+            results = await self._runs.wait(answer.run_ids, timeout_ms)
+        else:
+            results = await self._runs.wait_or_cancel(answer.run_ids, timeout_ms, call)
         return contract.SyncResult(result=results[0])
 
     async def import_(self, call: Call, request: contract.ImportEvents) -> contract.Imported:
@@ -110,9 +133,9 @@ class Events:
             found = records(tx, [request.id]).get(request.id)
             if found is None or found.environment != call.environment:
                 raise contract.EventNotFound(f"There is no event {request.id!r} in environment {call.environment!r}.")
-            started = Ledger.started_by(tx, [request.id]).get(request.id, [])
-            told = msgspec.structs.asdict(event_message(found))
-            return contract.EventWithRuns(**told, run_ids=[run.id for run in started])
+            started = RunRepository.started_by(tx, [request.id]).get(request.id, [])
+            fields = msgspec.structs.asdict(event_message(found))
+            return contract.EventWithRuns(**fields, run_ids=[run.id for run in started])
 
         return await self._db.peek(look)
 
@@ -120,15 +143,15 @@ class Events:
         if request.cursor and request.before:
             raise InvalidArgument("cursor and before exclude each other: one goes back in time, the other forward.")
         backward = not request.before
-        start = _position(request.cursor, 2**62) if backward else _position(request.before, 0)
-        wanted = [name for name in [request.name, *request.names] if name]
+        start = number_of(request.cursor, 2**62) if backward else number_of(request.before)
+        wanted = tuple(name for name in [request.name, *request.names] if name)
 
         def look(tx: Tx) -> Found:
-            filters = Wanted(
+            filters = Filter(
                 environment=call.environment,
-                names=names_meant(tx, call.environment, wanted),
+                names=wanted,
                 source=request.source,
-                search=request.search,
+                text=request.search,
                 since=to_millis(request.since) if request.since else 0,
                 until=to_millis(request.until) if request.until else 0,
             )
@@ -147,7 +170,7 @@ class Events:
             has_next=older,
             has_prev=newer,
             next_cursor=_cursor(oldest, -1) if older else None,
-            # Who goes forward may ask again from here for what has not happened yet.
+            # A client that goes forward may ask again from here for what has not happened yet.
             prev_cursor=_cursor(newest, 0) if newer or not backward else None,
         )
 
@@ -175,20 +198,25 @@ class Events:
             truncated=len(seen) == NAMES_SCAN_MAX,
         )
 
-    async def _invoke(
-        self, call: Call, function_id: str, data: Json, metadata: Json | None, idempotency_key: str
-    ) -> Answer:
-        if not function_id:
+    async def _invoke(self, call: Call, asked: contract.Invoke | contract.InvokeSync, metadata: Json | None) -> Answer:
+        if not asked.function_id:
             raise contract.FunctionNotFound("The request names no function. Send function_id.")
-        request = contract.Emit(event=INVOKED, data=data, metadata=metadata, idempotency_key=idempotency_key)
+        if asked.key:
+            check_key(asked.key)
+        if_running = check_if_running(asked.if_running)
+        request = contract.Emit(
+            event=INVOKED, data=asked.data, metadata=metadata, idempotency_key=asked.idempotency_key
+        )
         record = replace(self._record(call, request), kind="invoke", source="invoke")
-        return await self._apply(Emission(record, call.now, function_id=function_id))
+        return await self._apply(
+            Emission(record, call.now, function_id=asked.function_id, key=asked.key, if_running=if_running)
+        )
 
     async def _apply(self, emission: Emission) -> Answer:
         return await self._db.write_many(self._emitter_apply, emission)
 
     def _record(self, call: Call, request: contract.Emit | contract.NamespacedEmit | contract.EmitSync) -> Record:
-        return rules.record_of(
+        record = rules.record_of(
             event_id=self._ids.new("evt"),
             environment=call.environment,
             name=request.event,
@@ -202,12 +230,17 @@ class Events:
             data_bytes_max=self._data_bytes_max,
             now=call.now,
         )
+        by_webhook = isinstance(request, contract.Emit) and request.source == rules.WEBHOOK
+        return replace(record, source=rules.WEBHOOK) if by_webhook else record
 
 
 def wait_ms(asked_ms: int) -> int:
-    """How long to wait for runs: 30 s unless asked otherwise, at most 10 minutes, answering a little early."""
+    """How long to wait for runs: 30 s unless asked otherwise, at most 10 minutes.
+
+    The default is answered a little early: browsers give up after 30 s themselves.
+    """
     whole = min(asked_ms or WAIT_MS_DEFAULT, WAIT_MS_MAX)
-    return max(whole - min(ANSWER_EARLY_MS, whole // 10), 0)
+    return whole - ANSWER_EARLY_MS if whole == WAIT_MS_DEFAULT else whole
 
 
 def event_message(record: Record) -> contract.Event:
@@ -236,7 +269,29 @@ def event_message(record: Record) -> contract.Event:
 def _batch_item(result: Answer | IronflowError) -> contract.Emitted:
     if isinstance(result, IronflowError):
         return contract.Emitted(error=WireError(message=result.message, code=result.connect))
-    return contract.Emitted(run_ids=result.run_ids, event_id=result.event_id)
+    return _emitted(result)
+
+
+def _emitted(answer: Answer) -> contract.Emitted:
+    return contract.Emitted(
+        run_ids=answer.run_ids,
+        event_id=answer.event_id,
+        id=answer.event_id,
+        position=answer.position,
+        duplicate=answer.duplicate or None,
+        payload_differs=answer.payload_differs or None,
+        woken_run_ids=list(answer.woken_run_ids) or None,
+    )
+
+
+def _check_none_refused(results: Sequence[object]) -> None:
+    """Raises BatchRefused for the first refusal."""
+    for index, result in enumerate(results):
+        if isinstance(result, IronflowError):
+            raise contract.BatchRefused(
+                f"Event {index} of the batch is refused, so nothing of it was recorded: {result.message}",
+                details={"index": index, "code": result.code},
+            )
 
 
 def _cursor(place: int | list[Record], which: int) -> str | None:
@@ -244,11 +299,3 @@ def _cursor(place: int | list[Record], which: int) -> str | None:
     if isinstance(place, int):
         return str(place)
     return str(place[which].position) if place else None
-
-
-def _position(cursor: str, default: int) -> int:
-    if not cursor:
-        return default
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise InvalidArgument(f"{cursor[:40]!r} is not a cursor of this list. Pass next_cursor as it was given.")
-    return int(cursor)

@@ -1,27 +1,12 @@
-"""The log read by its users' filters. Every statement looks at a bounded piece of the log, however few events fit."""
+"""Recorded events besides a scan: names seen lately, times at positions, what retention removes."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from ironflow.base.time import Millis
 from ironflow.features.events.rules import Mark
-from ironflow.log.read import COLUMNS
-from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
 _KINDS = "kind IN ('event', 'entity')"
-_PIECE = f"""FROM events {{by_position}} WHERE position >= :lowest AND position <= :highest
- AND environment = :environment AND {_KINDS}
- AND (:since = 0 OR created_at >= :since) AND (:until = 0 OR created_at < :until)
- AND (:source = '' OR source = :source) AND (:search = '' OR data {{ilike}} :like OR id = :search)
- AND (:any_name = 1 OR name IN {{each:names}})"""
-NEWEST = f"SELECT {COLUMNS} {_PIECE} ORDER BY position DESC LIMIT :limit"
-OLDEST = f"SELECT {COLUMNS} {_PIECE} ORDER BY position LIMIT :limit"
-# The nearest event of each name: a look into the index by name for each.
-NEWEST_OF_NAME = """SELECT max(position) FROM events
-WHERE environment = :environment AND name = :name AND position <= :position"""
-OLDEST_OF_NAME = """SELECT min(position) FROM events
-WHERE environment = :environment AND name = :name AND position >= :position"""
-NEXT_NAME = "SELECT min(name) FROM events WHERE environment = :environment AND name > :name"
 RECENT_NAMES = f"""SELECT name FROM events {{by_position}} WHERE environment = :environment AND {_KINDS}
  AND (:since = 0 OR created_at >= :since) AND (:until = 0 OR created_at < :until) AND (:source = '' OR source = :source)
  AND position > :after ORDER BY position DESC LIMIT :limit"""
@@ -33,51 +18,6 @@ TIME_FROM = "SELECT created_at FROM events WHERE position >= :position ORDER BY 
 MARKS_AFTER = """SELECT position, id, kind, COALESCE(imported_at, created_at) FROM events
 WHERE position > :position ORDER BY position LIMIT :limit"""
 DELETE = "DELETE FROM events WHERE id IN {each:ids}"
-
-
-class Wanted(NamedTuple):
-    """Which events. names: exact, None for any. since, until: 0 for no bound. search: text in the data, or an id."""
-
-    environment: str
-    names: list[str] | None = None
-    source: str = ""
-    search: str = ""
-    since: Millis = 0
-    until: Millis = 0
-
-
-def piece(tx: Tx, wanted: Wanted, lowest: int, highest: int, limit: int, *, newest_first: bool) -> list[Record]:
-    """Up to `limit` wanted events at positions from `lowest` to `highest`."""
-    params = {
-        **wanted._asdict(),
-        "any_name": int(wanted.names is None),
-        "names": wanted.names or [],
-        "like": f"%{wanted.search}%",
-        "lowest": lowest,
-        "highest": highest,
-        "limit": limit,
-    }
-    return [Record(*row) for row in tx.rows(NEWEST if newest_first else OLDEST, params)]
-
-
-def nearest(tx: Tx, environment: str, names: list[str], position: int, *, newest_first: bool) -> int | None:
-    """The position, at or before `position` (at or after it with newest_first off), of an event with such a name."""
-    sql, choose = (NEWEST_OF_NAME, max) if newest_first else (OLDEST_OF_NAME, min)
-    found = [tx.row(sql, {"environment": environment, "name": name, "position": position}) for name in names]
-    return choose((row[0] for row in found if row and row[0] is not None), default=None)
-
-
-def distinct_names(tx: Tx, environment: str, most: int) -> list[str]:
-    """Names of events in order, at most `most` of them: one look into the index for each."""
-    names: list[str] = []
-    name = ""
-    while len(names) < most:
-        row = tx.row(NEXT_NAME, {"environment": environment, "name": name})
-        if row is None or row[0] is None:
-            break
-        name = row[0]
-        names.append(name)
-    return names
 
 
 def recent_names(tx: Tx, **filters: Any) -> list[str]:

@@ -12,6 +12,9 @@ from ironflow.base.fields import Message, WireEnum, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
 
+# More attempts than a run can have in the time for which it is kept.
+ATTEMPTS_MAX = 1_000_000
+
 
 class FunctionNotFound(NotFound):
     """There is no function of that id in this environment. Register it, or start the worker that does."""
@@ -59,12 +62,16 @@ class FunctionStatus(WireEnum):
 
 
 class Trigger(Message, kw_only=True):
-    """Either `event` (a name or pattern, with an optional CEL `expression`) or `cron`."""
+    """Either `event` (a name or pattern, with an optional CEL `expression`) or `cron`.
+
+    overlap: what a tick does while runs of earlier ticks have not ended: all (the default), skip, one, cancel_running.
+    """
 
     event: Annotated[str, field(1)] = ""
     expression: Annotated[str, field(2)] = ""
     cron: Annotated[str, field(3)] = ""
     timezone: Annotated[str, field(None, also=("tz",))] = ""
+    overlap: Annotated[str, field(100)] = ""
 
 
 class RetryConfig(Message, kw_only=True):
@@ -78,8 +85,15 @@ class RetryConfig(Message, kw_only=True):
 
 
 class ConcurrencyConfig(Message, kw_only=True):
+    """scope: the name of a limit that functions share; empty for one of the function's own.
+
+    hold: `execution`, a slot is held by each execution, or `run`, from the first execution to the end of the run.
+    """
+
     limit: Annotated[int, field(1, ge=0)] = 0
     key: Annotated[str, field(2)] = ""
+    scope: Annotated[str, field(100)] = ""
+    hold: Annotated[str, field(101)] = ""
 
 
 class DebounceConfig(Message, kw_only=True):
@@ -128,6 +142,21 @@ class RegisterFunction(Message, kw_only=True):
     recording_profile: Annotated[str, field(20)] = ""
     circuit_breaker: Annotated[CircuitBreakerConfig, field(21)] | None = None
     throttle: Annotated[ThrottleConfig, field(22)] | None = None
+    # Ours. A worker of the function runs compensations in an execution of their own, bounded by this; 0: it cannot.
+    compensation_timeout_ms: Annotated[int, field(None, ge=0, le=LONGEST_MS)] = 0
+    # Ours. Only workers that have all of these labels are handed its jobs.
+    labels: Annotated[dict[str, str], field(None)] = {}
+    # Ours, with an endpoint. The time for one request to it; 0: the server's default. push_checkpoints: the endpoint
+    # records each step by a call back to the server before its handler goes on.
+    push_budget_ms: Annotated[int, field(None, ge=0, le=LONGEST_MS)] = 0
+    push_checkpoints: Annotated[bool, field(None)] = False
+    # Ours. CEL over the event that gives the key of a run, and what a start does whose key a run has: use (default),
+    # refuse or replace.
+    run_key: Annotated[str, field(None)] = ""
+    if_running: Annotated[str, field(None)] = ""
+    priority: Annotated[str, field(None)] = ""
+    # Ours. What becomes of runs under way when the code changes: continue, warn, pause or pin; empty: the server's.
+    on_code_change: Annotated[str, field(None)] = ""
 
 
 class Function(Message, kw_only=True):
@@ -159,6 +188,14 @@ class Function(Message, kw_only=True):
     circuit_breaker: Annotated[CircuitBreakerConfig, field(24)] | None = None
     throttle: Annotated[ThrottleConfig, field(25)] | None = None
     code_hash: str = ""
+    compensation_timeout_ms: Annotated[int, field(None)] = 0
+    labels: Annotated[dict[str, str], field(None)] = {}
+    push_budget_ms: Annotated[int, field(None)] = 0
+    push_checkpoints: Annotated[bool, field(None)] = False
+    run_key: Annotated[str, field(None)] = ""
+    if_running: Annotated[str, field(None)] = ""
+    priority: Annotated[str, field(None)] = ""
+    on_code_change: Annotated[str, field(None)] = ""
 
 
 class Registered(Message, kw_only=True):
@@ -172,7 +209,7 @@ class GetFunction(Message, kw_only=True):
 
 class ListFunctions(Message, kw_only=True):
     status: Annotated[FunctionStatus | None, field(1)] = None
-    limit: Annotated[int, field(2, ge=0, le=1000)] = 0
+    limit: Annotated[int, field(2, ge=0, le=10_000)] = 0
     cursor: Annotated[str, field(3)] = ""
     name: Annotated[str, field(4)] = ""
     mode: Annotated[str, field(5)] = ""
@@ -205,6 +242,7 @@ get = operation(
 list_ = operation(
     "functions.list", ListFunctions, Functions,
     rpc="IronflowService/ListFunctions", rest="GET /api/v1/functions", spelling="both", scope="functions:read",
+    rest_defaults={"limit": 10_000},
     doc="Functions by id. `name` matches a part of id or name, `mode` is push or pull.",
 )  # fmt: skip
 update_status = operation(
@@ -216,5 +254,5 @@ delete = operation(
     "functions.delete", GetFunction, None,
     rpc="IronflowService/DeleteFunction", rest="DELETE /api/v1/functions/{id...}", scope="functions:write",
     errors=(FunctionNotFound,),
-    doc="Forgets a function. Its runs and their history stay.",
+    doc="Deletes a function. Its runs and their history stay.",
 )  # fmt: skip

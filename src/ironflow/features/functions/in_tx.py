@@ -1,5 +1,23 @@
-"""What other rooms read of functions inside their own transactions."""
+"""What other features read of functions inside their own transactions."""
 
-from ironflow.features.functions.store import Retention, code_hash, retentions
+from ironflow.features.functions.index import FunctionIndex, PushTarget, Startable
+from ironflow.features.functions.rules import is_push
+from ironflow.features.functions.schedules import Schedule, due_schedules, move_schedule, next_schedule_at, tick_after
+from ironflow.features.functions.store import Retention, code_hash, count, function, retentions
 
-__all__ = ["Retention", "code_hash", "retentions"]
+__all__ = [
+    "FunctionIndex",
+    "PushTarget",
+    "Retention",
+    "Schedule",
+    "Startable",
+    "code_hash",
+    "count",
+    "due_schedules",
+    "function",
+    "is_push",
+    "move_schedule",
+    "next_schedule_at",
+    "retentions",
+    "tick_after",
+]

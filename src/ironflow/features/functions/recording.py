@@ -1,10 +1,12 @@
-"""What a function says about recording its runs; pure. Source: protocol/connectrpc.md 5.2, behaviour.md 1."""
+"""What a function configures about recording its runs; pure. Source: protocol/connectrpc.md 5.2, behaviour.md 1."""
 
 from ironflow.base.duration import InvalidDuration, duration_ms
 from ironflow.engine.model import Recording
 from ironflow.features.functions.contract import InvalidFunction
 
 FOREVER = "forever"
+# Units that only retentions are written in.
+_DAYS = {"w": 7, "y": 365}
 _PROFILES: dict[str, Recording] = {"": "all", "all": "all", "steps": "steps", "run_lifecycle": "run_lifecycle"}
 
 
@@ -19,7 +21,7 @@ def check_recording(profile: str, retention: str) -> None:
         kept_ms = 0
     if kept_ms == 0:
         raise InvalidFunction(
-            f"recording_retention is {retention!r}; write forever, or a duration such as 7d, 30d or 90d."
+            f"recording_retention is {retention!r}; write forever, or a duration such as 7d, 4w or 7y."
         )
 
 
@@ -30,4 +32,9 @@ def recording_of(recording: bool, profile: str) -> Recording:
 
 def retention_ms(retention: str) -> int | None:
     """How long the recording of a run is kept after its end; None for ever. Raises InvalidDuration."""
-    return None if retention in ("", FOREVER) else duration_ms(retention)
+    if retention in ("", FOREVER):
+        return None
+    count, unit = retention[:-1], retention[-1]
+    if unit in _DAYS and count.isascii() and count.isdigit():
+        return duration_ms(f"{int(count) * _DAYS[unit]}d")
+    return duration_ms(retention)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import asdict
@@ -10,10 +11,14 @@ from msgspec.structs import asdict
 from ironflow.base.cel import expression
 from ironflow.base.cron import check_cron
 from ironflow.base.errors import IronflowError
+from ironflow.base.overlap import check_overlap
 from ironflow.base.pattern import compiled, is_pattern
+from ironflow.base.run_keys import check_if_running
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine.model import Policy
+from ironflow.features.code_versions.in_tx import OnCodeChange
 from ironflow.features.functions.contract import (
+    ATTEMPTS_MAX,
     CancelOnSpec,
     CircuitBreakerConfig,
     ConcurrencyConfig,
@@ -32,12 +37,16 @@ from ironflow.features.functions.recording import check_recording
 CODE_HASH = "__ironflow_code_hash"
 ID_BYTES_MAX = 256
 CONFIG_BYTES_MAX = 256 * 1024
+ENDPOINT_MAX = 2_000
 DEBOUNCE_MS_MIN = 1_000
+_SCOPE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+# Source: protocol/errors-and-defaults.md 2, "Newer only".
+THROTTLE_MS_MIN = 1_000
 _FORBIDDEN_IN_ID = re.compile(r"[\s\x00-\x1f\x7f*>]")
 
 
 class Config(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A registration as it is kept and compared: everything a version of a function is made of."""
+    """A registration as it is stored and compared: everything a version of a function is made of."""
 
     name: str = ""
     description: str = ""
@@ -59,6 +68,14 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True):
     circuit_breaker: CircuitBreakerConfig | None = None
     cancel_on: list[CancelOnSpec] = []
     compensate_on_cancel: bool = False
+    compensation_timeout_ms: int = 0
+    labels: dict[str, str] = {}
+    push_budget_ms: int = 0
+    push_checkpoints: bool = False
+    run_key: str = ""
+    if_running: str = ""
+    priority: str = ""
+    on_code_change: OnCodeChange = ""
 
 
 read_config = msgspec.json.Decoder(Config).decode
@@ -66,7 +83,7 @@ read_config = msgspec.json.Decoder(Config).decode
 
 @dataclass(frozen=True, slots=True)
 class FunctionRow:
-    """A function as it is kept. status: active, paused, archived or deleted. epoch: when it last changed, counted."""
+    """A function as it is stored. status: active, paused, archived or deleted. epoch: when it last changed, counted."""
 
     environment: str
     id: str
@@ -88,17 +105,21 @@ def check_function_id(function_id: str) -> None:
         raise InvalidFunction(
             f"{function_id[:60]!r} is no function id: write 1 to {ID_BYTES_MAX} bytes without spaces, `*` or `>`."
         )
+    if not all(function_id.split(".")):
+        raise InvalidFunction(f"{function_id[:60]!r} is no function id: nothing stands before, after or between dots.")
 
 
 def config_of(request: RegisterFunction) -> Config:
     """The configuration that a registration asks for. Raises InvalidFunction saying what is wrong with it.
 
-    An absent mode is push with an endpoint_url, else pull.
+    The mode is pull unless there is an endpoint_url: some clients ask for push for the functions of their workers. With
+    one, an absent mode is push. Source: protocol/connectrpc.md 4, "preferredMode".
     """
     check_function_id(request.id)
-    for place, trigger in enumerate(request.triggers):
-        _check_trigger(place, trigger)
+    for number, trigger in enumerate(request.triggers):
+        _check_trigger(number, trigger)
     _check_retry(request.retry)
+    _check_controls(request)
     check_recording(request.recording_profile, request.recording_retention)
     if request.debounce is not None and request.debounce.period_ms:
         if request.debounce.period_ms < DEBOUNCE_MS_MIN:
@@ -107,9 +128,8 @@ def config_of(request: RegisterFunction) -> Config:
             )
         if request.debounce.max_wait_ms and request.debounce.max_wait_ms < request.debounce.period_ms:
             raise InvalidFunction("debounce.max_wait_ms is less than debounce.period_ms.")
-    mode = request.preferred_mode or (ExecutionMode.PUSH if request.endpoint_url else ExecutionMode.PULL)
-    if mode is ExecutionMode.PUSH and not request.endpoint_url:
-        raise InvalidFunction("The mode is push but there is no endpoint_url to push to.")
+    _check_endpoint(request.endpoint_url)
+    mode = (request.preferred_mode or ExecutionMode.PUSH) if request.endpoint_url else ExecutionMode.PULL
     config = Config(
         name=request.name or request.id,
         description=request.description,
@@ -131,6 +151,14 @@ def config_of(request: RegisterFunction) -> Config:
         circuit_breaker=request.circuit_breaker,
         cancel_on=request.cancel_on,
         compensate_on_cancel=request.compensate_on_cancel,
+        compensation_timeout_ms=request.compensation_timeout_ms,
+        labels=request.labels,
+        push_budget_ms=request.push_budget_ms,
+        push_checkpoints=request.push_checkpoints,
+        run_key=request.run_key,
+        if_running=request.if_running,
+        priority=request.priority,
+        on_code_change=_on_code_change(request),
     )
     text = msgspec.json.encode(config)
     if len(text) > CONFIG_BYTES_MAX:
@@ -139,8 +167,8 @@ def config_of(request: RegisterFunction) -> Config:
     return read_config(text)
 
 
-def _check_trigger(place: int, trigger: Trigger) -> None:
-    where = f"triggers[{place}]"
+def _check_trigger(number: int, trigger: Trigger) -> None:
+    where = f"triggers[{number}]"
     if not trigger.event and not trigger.cron:
         raise InvalidFunction(f"{where} has neither an event nor a cron expression.")
     try:
@@ -150,13 +178,114 @@ def _check_trigger(place: int, trigger: Trigger) -> None:
             expression(trigger.expression)
         if trigger.cron:
             check_cron(trigger.cron, trigger.timezone)
+        check_overlap(trigger.overlap)
     except IronflowError as fault:
         raise InvalidFunction(f"{where}: {fault.message}") from None
+    if trigger.overlap and not trigger.cron:
+        raise InvalidFunction(f"{where} has an overlap and no cron expression; an event starts a run whatever runs.")
+
+
+def _check_endpoint(url: str) -> None:
+    """Whether its address may be called is decided when it is called: names change what they resolve to."""
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or len(url) > ENDPOINT_MAX or any(ord(each) <= 32 for each in url):
+        raise InvalidFunction(f"endpoint_url is {url[:80]!r}; write it like https://shop.example/api/ironflow.")
 
 
 def _check_retry(retry: RetryConfig | None) -> None:
+    if retry is not None and retry.max_attempts > ATTEMPTS_MAX:
+        raise InvalidFunction(f"retry.max_attempts is {retry.max_attempts}; {ATTEMPTS_MAX} is the most.")
     if retry is not None and retry.on_exhausted not in ("", "fail", "pause"):
         raise InvalidFunction(f"retry.on_exhausted is {retry.on_exhausted!r}; write fail or pause.")
+
+
+def _check_controls(request: RegisterFunction) -> None:
+    if request.pause_behavior not in ("", "hold", "release"):
+        raise InvalidFunction(f"pause_behavior is {request.pause_behavior[:40]!r}; write hold or release.")
+    if request.concurrency is not None and not request.concurrency.limit:
+        raise InvalidFunction("concurrency.limit is 0; write a number of at least 1, or leave concurrency out.")
+    throttle = request.throttle
+    # One without anything is what clients send that set none.
+    if throttle is not None and (throttle.limit or throttle.period_ms):
+        if not throttle.limit:
+            raise InvalidFunction("throttle.limit is 0; write a number of at least 1, or leave throttle out.")
+        if throttle.period_ms < THROTTLE_MS_MIN:
+            raise InvalidFunction(f"throttle.period_ms is {throttle.period_ms}; {THROTTLE_MS_MIN} is the least.")
+    if "" in request.secrets:
+        raise InvalidFunction("secrets has an empty name; write the names of the secrets that the function reads.")
+    _check_run_key(request)
+    _check_priority(request.priority)
+    _check_slots(request)
+    for number, spec in enumerate(request.cancel_on):
+        for name, text in (("event", spec.event), ("match", spec.match)):
+            if not text.strip():
+                raise InvalidFunction(
+                    f"cancel_on[{number}] has no {name}; write the event's name, and as match the path whose value is "
+                    "the same in both events."
+                )
+
+
+def _on_code_change(request: RegisterFunction) -> OnCodeChange:
+    """Raises InvalidFunction."""
+    match request.on_code_change:
+        case "pin" if request.endpoint_url:
+            raise InvalidFunction("on_code_change is pin, but an endpoint has one version at a time; write warn.")
+        case "" | "continue" | "warn" | "pause" | "pin" as change:
+            return change
+        case other:
+            raise InvalidFunction(f"on_code_change is {other[:40]!r}; it is continue, warn, pause or pin.")
+
+
+def _check_run_key(request: RegisterFunction) -> None:
+    try:
+        check_if_running(request.if_running)
+        if request.if_running and not request.run_key:
+            raise InvalidFunction("if_running is set, but there is no run_key: write a CEL expression over the event.")
+        if request.run_key and not expression(request.run_key).is_cheap:
+            raise InvalidFunction("run_key has patterns or macros; write one that reads fields, such as data.orderId.")
+    except InvalidFunction:
+        raise
+    except IronflowError as fault:
+        raise InvalidFunction(f"run_key: {fault.message}") from None
+
+
+def _check_priority(source: str) -> None:
+    try:
+        if source and not expression(source).is_cheap:
+            raise InvalidFunction("priority has patterns or macros; write one that reads and compares fields.")
+    except InvalidFunction:
+        raise
+    except IronflowError as fault:
+        raise InvalidFunction(f"priority: {fault.message}") from None
+
+
+def _check_slots(request: RegisterFunction) -> None:
+    limit = request.concurrency
+    if limit is None:
+        return
+    if limit.hold not in ("", "execution", "run"):
+        raise InvalidFunction(f"concurrency.hold is {limit.hold[:40]!r}; write execution or run.")
+    if limit.scope and not _SCOPE.fullmatch(limit.scope):
+        raise InvalidFunction(
+            f"concurrency.scope is {limit.scope[:60]!r}; write 1 to 128 letters, digits, `_`, `-` or `.`."
+        )
+    if request.actor_key and (limit.scope or limit.hold == "run"):
+        raise InvalidFunction(
+            "actor_key excludes concurrency.scope and concurrency.hold: an actor is a limit of its own."
+        )
+    if limit.hold == "run" and request.pause_behavior == "release":
+        raise InvalidFunction("pause_behavior is release, and concurrency.hold keeps the slot of a paused run.")
+
+
+def is_push(function: FunctionRow) -> bool:
+    """Whether the function is executed at its endpoint, and not by workers."""
+    return function.config.preferred_mode == ExecutionMode.PUSH
 
 
 def decide_registration(known: FunctionRow | None, config: Config) -> Change:
@@ -167,7 +296,7 @@ def decide_registration(known: FunctionRow | None, config: Config) -> Change:
     return "same" if same else "updated"
 
 
-def is_meant(function: FunctionRow, name: str, mode: str) -> bool:
+def is_selected(function: FunctionRow, name: str, mode: str) -> bool:
     """Whether a filter means the function. name: a part of its id or name, in any case; mode: push or pull."""
     part = name.lower()
     named = part in function.id.lower() or part in function.config.name.lower()
@@ -184,6 +313,7 @@ def policy_of(config: Config, defaults: Policy) -> Policy:
         max_delay_ms=retry.max_delay_ms or defaults.max_delay_ms,
         on_exhausted="pause" if (retry.on_exhausted or defaults.on_exhausted) == "pause" else "fail",
         timeout_ms=config.timeout_ms or defaults.timeout_ms,
+        compensation_timeout_ms=config.compensation_timeout_ms,
     )
 
 

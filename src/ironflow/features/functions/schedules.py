@@ -12,7 +12,7 @@ TICK = "ironflow/cron"
 
 
 class Schedule(NamedTuple):
-    """place: of the trigger among the function's. event: what the tick's event is called."""
+    """place: of the trigger among the function's. event: what the tick's event is called. overlap: empty for `all`."""
 
     environment: str
     function_id: str
@@ -21,13 +21,14 @@ class Schedule(NamedTuple):
     timezone: str
     event: str
     next_at: Millis
+    overlap: str
 
 
 _COLUMNS = ", ".join(Schedule._fields)
 OWN = f"SELECT {_COLUMNS} FROM schedules WHERE environment = :environment AND function_id = :function_id"
 DROP = "DELETE FROM schedules WHERE environment = :environment AND function_id = :function_id"
 ADD = f"""INSERT INTO schedules ({_COLUMNS})
-VALUES (:environment, :function_id, :place, :cron, :timezone, :event, :next_at)"""
+VALUES (:environment, :function_id, :place, :cron, :timezone, :event, :next_at, :overlap)"""
 DUE = f"SELECT {_COLUMNS} FROM schedules WHERE next_at <= :now ORDER BY next_at LIMIT :limit {{skip_locked}}"
 MOVE = """UPDATE schedules SET next_at = :next_at
 WHERE environment = :environment AND function_id = :function_id AND place = :place"""
@@ -37,13 +38,13 @@ WHERE environment = :environment AND function_id IN {each:ids} GROUP BY function
 
 
 def replace_schedules(tx: Tx, function: FunctionRow, now: Millis) -> None:
-    """The function's cron triggers as they are now; none unless it is active. Rings `cron`.
+    """The function's cron triggers as they are now; none unless it is active. Notifies `cron`.
 
     A schedule that stays as it is keeps its next tick, also one that has come and not been fired yet.
     """
-    place = {"environment": function.environment, "function_id": function.id}
-    known = {(each.cron, each.timezone): each.next_at for each in (Schedule(*row) for row in tx.rows(OWN, place))}
-    tx.run(DROP, place)
+    of_function = {"environment": function.environment, "function_id": function.id}
+    known = {(each.cron, each.timezone): each.next_at for each in (Schedule(*row) for row in tx.rows(OWN, of_function))}
+    tx.run(DROP, of_function)
     added: list[Schedule] = []
     for number, trigger in enumerate(function.config.triggers):
         if trigger.cron and function.status == "active":
@@ -51,10 +52,11 @@ def replace_schedules(tx: Tx, function: FunctionRow, now: Millis) -> None:
             if next_at is not None:
                 event = trigger.event or TICK
                 zone = trigger.timezone
-                added.append(Schedule(function.environment, function.id, number, trigger.cron, zone, event, next_at))
+                place = (function.environment, function.id, number)
+                added.append(Schedule(*place, trigger.cron, zone, event, next_at, trigger.overlap))
     if added:
         tx.many(ADD, [each._asdict() for each in added])
-        tx.ring("cron")
+        tx.notify("cron")
 
 
 def tick_after(cron: str, timezone: str, now: Millis) -> Millis | None:
@@ -63,12 +65,12 @@ def tick_after(cron: str, timezone: str, now: Millis) -> Millis | None:
     return to_millis(tick) if tick is not None else None
 
 
-def due(tx: Tx, now: Millis, limit: int) -> list[Schedule]:
+def due_schedules(tx: Tx, now: Millis, limit: int) -> list[Schedule]:
     """Schedules whose tick has come, earliest first; no other node gets them in this moment."""
     return [Schedule(*row) for row in tx.rows(DUE, {"now": now, "limit": limit})]
 
 
-def move(tx: Tx, schedule: Schedule, next_at: Millis) -> None:
+def move_schedule(tx: Tx, schedule: Schedule, next_at: Millis) -> None:
     tx.run(
         MOVE,
         {
@@ -80,7 +82,7 @@ def move(tx: Tx, schedule: Schedule, next_at: Millis) -> None:
     )
 
 
-def next_at(tx: Tx) -> Millis | None:
+def next_schedule_at(tx: Tx) -> Millis | None:
     """When the earliest schedule fires, None without any."""
     row = tx.row(NEXT)
     return row[0] if row else None

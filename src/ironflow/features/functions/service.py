@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ironflow.base.call import Call
+from ironflow.base.operation import Operation
+from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.functions import contract, rules, schedules, store
 from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.functions.notices import function_notice
 from ironflow.features.functions.rules import FunctionRow
-from ironflow.storage.port import Database, StorageFailed, Tx
+from ironflow.storage.port import STORAGE_FAULTS, Database, Tx
 
 T = TypeVar("T")
 
@@ -17,7 +19,7 @@ LIMIT_DEFAULT = 100
 
 
 class Functions:
-    """The functions room."""
+    """The functions feature."""
 
     def __init__(self, db: Database, index: FunctionIndex) -> None:
         self._db = db
@@ -55,8 +57,8 @@ class Functions:
             store.save(tx, function)
             store.add_version(tx, function, request.change_reason, call.principal.name, call.now)
             schedules.replace_schedules(tx, function, call.now)
-            tx.ring("functions")
-            tx.tell(function_notice(function, "registered" if verdict == "created" else "updated"))
+            tx.notify("functions")
+            tx.publish_local(function_notice(function, "registered" if verdict == "created" else "updated"))
             return contract.Registered(function=_shown(tx, function), created=verdict == "created")
 
         return await self._change(change)
@@ -76,25 +78,33 @@ class Functions:
 
         def look(tx: Tx) -> contract.Functions:
             known = store.in_status(tx, call.environment, statuses)
-            meant = [function for function in known if rules.is_meant(function, request.name, request.mode)]
-            following = [function for function in meant if function.id > request.cursor][request.offset :]
+            selected = [function for function in known if rules.is_selected(function, request.name, request.mode)]
+            following = [function for function in selected if function.id > request.cursor][request.offset :]
             page = following[:limit]
             next_at = schedules.next_runs(tx, call.environment, [function.id for function in page])
             return contract.Functions(
                 functions=[rules.function_message(function, next_at.get(function.id)) for function in page],
                 next_cursor=page[-1].id if len(following) > limit else None,
-                total_count=len(meant),
+                total_count=len(selected),
             )
 
         return await self._db.read(look)
 
     async def update_status(self, call: Call, request: contract.UpdateFunctionStatus) -> contract.Function:
-        return await self._set_status(call, request.id, request.status.value)
+        return await self._set_status(call, contract.update_status, request, request.status.value)
 
     async def delete(self, call: Call, request: contract.GetFunction) -> None:
-        await self._set_status(call, request.id, "deleted")
+        await self._set_status(call, contract.delete, request, "deleted")
 
-    async def _set_status(self, call: Call, function_id: str, status: str) -> contract.Function:
+    async def _set_status(
+        self,
+        call: Call,
+        operation: Operation[Any, Any],
+        request: contract.UpdateFunctionStatus | contract.GetFunction,
+        status: str,
+    ) -> contract.Function:
+        function_id = request.id
+
         def change(tx: Tx) -> contract.Function:
             known = store.function(tx, call.environment, function_id, to_change=True)
             if known is None or known.status == "deleted":
@@ -102,8 +112,19 @@ class Functions:
             function = replace(known, status=status, epoch=store.next_epoch(tx), updated_at=call.now)
             store.save(tx, function)
             schedules.replace_schedules(tx, function, call.now)
-            tx.ring("functions")
-            tx.tell(function_notice(function, "deleted" if status == "deleted" else "updated"))
+            tx.notify("functions")
+            tx.publish_local(function_notice(function, "deleted" if status == "deleted" else "updated"))
+            audit_notes.record(
+                tx,
+                call,
+                operation,
+                request,
+                "function.deleted" if status == "deleted" else "function.status_changed",
+                f"function {function.id!r} is {status}",
+                function_id=function.id,
+                status=status,
+                status_before=known.status,
+            )
             return _shown(tx, function)
 
         return await self._change(change)
@@ -111,7 +132,7 @@ class Functions:
     async def _change(self, change: Callable[[Tx], T]) -> T:
         try:
             return await self._db.write(change)
-        except StorageFailed:
+        except STORAGE_FAULTS:
             self._index.doubt()
             raise
 

@@ -47,7 +47,7 @@ def count(tx: Tx) -> int:
 
 
 def next_epoch(tx: Tx) -> int:
-    """Counts a change of any function; whoever keeps functions in memory compares with it."""
+    """Counts a change of any function. Caches of functions compare it with theirs."""
     row = tx.row(NEXT_EPOCH)
     return row[0] if row else 0
 
@@ -112,8 +112,10 @@ def code_hash(tx: Tx, environment: str, function_id: str, version: int) -> str:
 
 def retentions(tx: Tx) -> list[Retention]:
     """The functions of all environments, deleted ones included, whose recordings are not kept for ever."""
-    said = ((row[0], row[1], retention_ms(read_config(row[2]).recording_retention)) for row in tx.rows(WITH_RETENTION))
-    return [Retention(environment, name, kept_ms) for environment, name, kept_ms in said if kept_ms is not None]
+    configured = (
+        (row[0], row[1], retention_ms(read_config(row[2]).recording_retention)) for row in tx.rows(WITH_RETENTION)
+    )
+    return [Retention(environment, name, kept_ms) for environment, name, kept_ms in configured if kept_ms is not None]
 
 
 def _function(row: Row) -> FunctionRow:

@@ -1,1 +1,5 @@
-"""The jobs room: workers, and leave to make one attempt: claim, lease, fence, report."""
+"""Jobs and workers: leave to make one execution: claim, lease, fence, report.
+
+Tables that it writes: `actors`, `workers`.
+First file to open: `service.py`.
+"""

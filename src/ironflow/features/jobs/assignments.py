@@ -1,10 +1,17 @@
-"""What a worker is handed: the job, the event and the memo. Source: protocol/worker-rest.md 6, "Job assignment"."""
+"""What a worker is handed: the job, the event, the memo and the secrets.
+
+Source: protocol/worker-rest.md 6, "Job assignment".
+"""
+
+from collections.abc import Mapping
 
 from ironflow.base.json import NULL, Json, to_json
 from ironflow.base.time import to_datetime
+from ironflow.engine.lease import execution_ms_max
 from ironflow.engine.model import Run, Step
-from ironflow.features.jobs.contract import Assignment, CompletedStep, JobEvent
-from ironflow.features.runs.ledger import Ledger
+from ironflow.engine.step_attempts import UNFINISHED, next_attempt
+from ironflow.features.jobs.contract import Assignment, CompletedStep, JobContext, JobEvent
+from ironflow.features.runs.in_tx import RunRepository
 from ironflow.log.read import records
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
@@ -13,20 +20,52 @@ from ironflow.storage.port import Tx
 SEES_NO_FAILURES = "node-"
 
 
-def assignments(tx: Tx, claimed: list[Run], runtime: str, with_types: bool) -> list[Assignment]:
+def assignments(
+    tx: Tx,
+    claimed: list[Run],
+    runtime: str,
+    with_types: bool,
+    secrets: Mapping[str, dict[str, str]],
+    log_level: str | None = None,
+) -> list[Assignment]:
     """The assignments of runs just claimed, with their events and recorded steps.
 
-    runtime: the worker's. with_types: say of each step what it is; existing clients are sent what they know.
+    runtime: the worker's. with_types: include each step's type, which existing clients do not know.
+    secrets: by function, those that it declares and that there are. log_level: as of `Assignment`.
     """
     events = records(tx, list({run.event_id for run in claimed}))
     with_steps = [run.id for run in claimed if run.step_count]
-    memos = Ledger.memo(tx, with_steps) if with_steps else {}
+    memos = RunRepository.memo(tx, with_steps) if with_steps else {}
+    if not with_types:
+        # Failures that are kept are for workers of ours: others run the body again.
+        memos = {
+            run_id: [step for step in memo if step.failure != "kept" and not _is_to_run(step)]
+            for run_id, memo in memos.items()
+        }
     if runtime.startswith(SEES_NO_FAILURES):
         memos = {run_id: [step for step in memo if step.status == "completed"] for run_id, memo in memos.items()}
-    return [_assignment(run, events[run.event_id], memos.get(run.id, []), with_types) for run in claimed]
+    elif not with_types:
+        memos = {run_id: [step for step in memo if step.status != "timed_out"] for run_id, memo in memos.items()}
+    level = log_level if with_types else None
+    return [
+        _assignment(run, events[run.event_id], memos.get(run.id, []), with_types, secrets.get(run.function_id), level)
+        for run in claimed
+    ]
 
 
-def _assignment(run: Run, event: Record, memo: list[Step], with_types: bool) -> Assignment:
+def _is_to_run(step: Step) -> bool:
+    """Whether the step is no result: it has attempts to come, or is there for what its body has shown."""
+    return step.status in UNFINISHED or step.failure == "released"
+
+
+def _assignment(
+    run: Run,
+    event: Record,
+    memo: list[Step],
+    with_types: bool,
+    secrets: dict[str, str] | None,
+    log_level: str | None,
+) -> Assignment:
     lease = run.lease
     if lease is None:
         raise ValueError(f"run {run.id} is not claimed")
@@ -54,11 +93,17 @@ def _assignment(run: Run, event: Record, memo: list[Step], with_types: bool) -> 
                 step_id=step.step_id,
                 name=step.name,
                 output=to_json(step.output) or NULL,
-                status="failed" if step.status == "failed" else None,
-                error=to_json(step.error) if step.status == "failed" else None,
+                status="pending" if step.failure == "released" else step.status if step.status != "completed" else None,
+                error=to_json(step.error) if step.status != "completed" else None,
                 type=step.type if with_types else None,
+                ended_at=to_datetime(step.ended_at) if with_types and step.ended_at is not None else None,
+                attempt=next_attempt(step) if _is_to_run(step) else None,
+                progress=to_json(step.progress) if _is_to_run(step) else None,
+                handler_at=to_datetime(step.handler_at) if with_types and step.handler_at is not None else None,
+                child_run_id=step.child_run_id if with_types and step.handle else None,
             )
             for step in memo
+            if with_types or not step.handle
         ],
         execution_seq=lease.execution_seq,
         lease_token=lease.token,
@@ -67,4 +112,9 @@ def _assignment(run: Run, event: Record, memo: list[Step], with_types: bool) -> 
         on_exhausted=run.policy.on_exhausted,
         lease_expires_at=to_datetime(lease.expires_at),
         actor_id=run.actor_id,
+        compensating=to_json(run.compensating),
+        context=JobContext(secrets=secrets) if secrets else None,
+        timeout_ms=execution_ms_max(run) if with_types else None,
+        run_started_at=to_datetime(run.started_at) if with_types and run.started_at is not None else None,
+        log_level=log_level,
     )

@@ -1,5 +1,40 @@
-"""What other rooms ask of workers inside their own transactions."""
+"""What other features ask of jobs and workers inside their own transactions."""
 
-from ironflow.features.jobs.store import is_served
+from ironflow.features.jobs.claiming import Claims, Holder
+from ironflow.features.jobs.rules import (
+    LeaseSight,
+    Timing,
+    WorkerRow,
+    missing_labels,
+    report_of,
+    run_id_of,
+    with_trigger_value,
+)
+from ironflow.features.jobs.store import (
+    actor_worker,
+    count_live,
+    queue,
+    ready_at_endpoint,
+    ready_of,
+    serving,
+    unfinished_by,
+)
 
-__all__ = ["is_served"]
+__all__ = [
+    "Claims",
+    "Holder",
+    "LeaseSight",
+    "Timing",
+    "WorkerRow",
+    "actor_worker",
+    "count_live",
+    "missing_labels",
+    "queue",
+    "ready_at_endpoint",
+    "ready_of",
+    "report_of",
+    "run_id_of",
+    "serving",
+    "unfinished_by",
+    "with_trigger_value",
+]

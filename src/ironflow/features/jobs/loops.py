@@ -1,105 +1,117 @@
-"""What goes on by itself: lost leases go back into the queue, silent workers are forgotten."""
+"""Loops: end expired leases, remove workers that are not alive, offer jobs again to waiting polls."""
 
-from dataclasses import dataclass
+import logging
+from collections import Counter
 
+from ironflow.base.loop import Ran
 from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
+from ironflow.engine.model import Run
 from ironflow.features.jobs import rules, store
-from ironflow.features.jobs.desk import Desk
+from ironflow.features.jobs.matcher import Matcher
 from ironflow.features.jobs.notices import worker_notice
-from ironflow.features.jobs.rules import Timing
-from ironflow.features.runs.ledger import Ledger
+from ironflow.features.jobs.rules import LeaseEnd, Timing, lease_end
+from ironflow.features.runs.in_tx import RunRepository, revoked_key
 from ironflow.storage.due import run_due
 from ironflow.storage.port import Database, Tx
 
+logger = logging.getLogger(__name__)
+
 BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Reclaimed:
-    """What one round did. more: the batch was full. next_at: when the next lease ends unless renewed."""
-
-    reclaimed: int
-    more: bool
-    next_at: Millis | None
+# The most ids of runs that are logged with a lost worker.
+SHOWN = 10
 
 
 class ReclaimLeases:
-    """Ends leases whose time is over: by the function's timeout, or because their worker fell silent."""
+    """Ends expired leases: the function's timeout passed, or their worker did not renew them."""
 
     name = "leases"
     topic = "leases"
     every_ms = rules.RECLAIM_EVERY_MS
+    notable = ("lost", "timed_out")
 
-    def __init__(self, db: Database, ledger: Ledger, timing: Timing) -> None:
+    def __init__(self, db: Database, repository: RunRepository, timing: Timing) -> None:
         self._db = db
-        self._ledger = ledger
+        self._repository = repository
         self._timing = timing
 
-    async def run_once(self, now: Millis) -> Reclaimed:
+    async def run_once(self, now: Millis) -> Ran:
         command = commands.LeaseExpired(losses_max=self._timing.losses_max)
 
+        ended: list[tuple[Run, LeaseEnd]] = []
+
         def reclaim(tx: Tx) -> int:
+            ended.clear()
             run_ids = store.expired(tx, now, BATCH)
-            runs = self._ledger.load(tx, run_ids, skip_locked=True) if run_ids else {}
-            self._ledger.save(tx, [(run, decide(run, command, now)) for run in runs.values()], now)
+            runs = self._repository.load(tx, run_ids, skip_locked=True) if run_ids else {}
+            whole = [self._repository.with_open_steps(tx, run) for run in runs.values()]
+            changes = [(run, decide(run, command, now)) for run in whole]
+            self._repository.save(tx, changes, now)
+            ended.extend((run, lease_end(run.lease, now)) for run, decision in changes if decision.facts and run.lease)
+            store.free_actors_of(tx, [run for run, end in ended if end != "timed_out"])
+            for run, _ in ended:
+                if run.lease is not None:
+                    tx.notify("job_revoked", revoked_key(run.environment, run.lease))
             return len(run_ids)
 
-        reclaimed, next_at = await run_due(self._db, store.next_expiry, reclaim, now)
-        return Reclaimed(reclaimed, more=reclaimed == BATCH, next_at=next_at)
+        taken, next_at = await run_due(self._db, store.next_expiry, reclaim, now)
+        _log_lost_workers([run for run, end in ended if end == "lost"])
+        return Ran(Counter[str](end for _, end in ended), more=taken == BATCH, next_at=next_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Evicted:
-    """What one round did."""
-
-    evicted: int
-    more: bool = False
+def _log_lost_workers(runs: list[Run]) -> None:
+    """Logs one line for each worker: one that dies can lose hundreds of leases at once."""
+    lost: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        if run.lease is not None:
+            lost.setdefault((run.environment, run.lease.worker_id), []).append(run.id)
+    for (environment, worker_id), run_ids in lost.items():
+        fields = {"environment": environment, "worker_id": worker_id, "runs": len(run_ids), "run_ids": run_ids[:SHOWN]}
+        logger.warning("worker lost", extra=fields)
 
 
 class EvictWorkers:
-    """Forgets workers that have not been heard of; they register again when they come back."""
+    """Evicts silent workers. Their next poll or heartbeat revives them: some clients never register again."""
 
     name = "workers"
     every_ms = 10_000
+    topic = ""
+    notable = ("evicted",)
 
     def __init__(self, db: Database, timing: Timing) -> None:
         self._db = db
         self._timing = timing
 
-    async def run_once(self, now: Millis) -> Evicted:
+    async def run_once(self, now: Millis) -> Ran:
         oldest = now - self._timing.evict_ms
 
         def evict(tx: Tx) -> int:
-            evicted = store.evict(tx, oldest)
+            evicted = store.evict(tx, oldest, now)
+            store.forget_evicted(tx, now - rules.EVICTED_KEPT_MS)
             for environment, worker_id in evicted:
-                tx.tell(worker_notice(environment, worker_id, "evicted", {}, now))
+                for verb in ("evicted", "disconnected"):
+                    about = {"reason": "evicted"}
+                    tx.publish_local(worker_notice(environment, worker_id, verb, about, now))
             return len(evicted)
 
-        return Evicted(await self._db.write(evict))
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """What one round did: how many polls were waiting."""
-
-    polls: int
-    more: bool = False
+        return Ran({"evicted": await self._db.write(evict)})
 
 
 class OfferAgain:
-    """Looks again for polls that wait, in case a ring of another node was lost: that costs a moment, never a job."""
+    """Serves waiting polls again, in case a notification of another node was lost."""
 
     name = "jobs-offer"
     every_ms = 2_000
+    topic = ""
+    notable = ()
 
-    def __init__(self, db: Database, desk: Desk) -> None:
+    def __init__(self, db: Database, matcher: Matcher) -> None:
         self._db = db
-        self._desk = desk
+        self._matcher = matcher
 
-    async def run_once(self, now: Millis) -> Offered:
-        polls = self._desk.waiting()
+    async def run_once(self, now: Millis) -> Ran:
+        polls = self._matcher.waiting()
         if polls:
-            self._db.ring("jobs")
-        return Offered(polls)
+            self._db.notify("jobs", local=True)
+        return Ran({"offered": polls})

@@ -1,7 +1,8 @@
 """What is decided about workers and about reading their reports; pure. Leases and fences: `ironflow.engine.lease`."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -15,19 +16,52 @@ from ironflow.base.path import compiled_path, value_text
 from ironflow.base.pattern import compiled
 from ironflow.base.time import Millis, to_millis
 from ironflow.engine import commands
-from ironflow.engine.model import ErrorValue, Run
-from ironflow.features.jobs.contract import InvalidReport, InvalidWorker, ReportedError, ReportedStep, UpdateJob, Yield
+from ironflow.engine.failure import DIVERGED
+from ironflow.engine.model import ErrorValue, Lease, OnTimeout, Run, RunValue
+from ironflow.engine.step_names import step_name
+from ironflow.features.code_versions.in_tx import CHARS_MAX, OnCodeChange
+from ironflow.features.jobs.contract import (
+    InvalidReport,
+    InvalidWorker,
+    Joining,
+    ReportedError,
+    ReportedStep,
+    SetValue,
+    StepProgress,
+    UpdateJob,
+    Yield,
+)
+from ironflow.features.runs.in_tx import LiveStep
 
 ID_BYTES_MAX = 128
 STEPS_MAX = 500
+# Names of steps that are shown when code has changed.
+UNASKED_MAX = 50
+# Of what a step shows of its progress.
+PROGRESS_BYTES_MAX = 64 * 1024
+# Of one report; a worker sends more of them in checkpoints.
+YIELDS_MAX = 2_000
 POLL_HOLD_S_MAX = 25.0
-# Leases are looked at at least as often; one that ends sooner says so.
+# Of the values that a run sets.
+VALUES_MAX = 100
+VALUE_NAME_CHARS_MAX = 128
+VALUE_BYTES_MAX = 64 * 1024
+# The most that a lease lasts beyond the timeout of its function.
+GRACE_MS_MAX = 60_000
+# Expired leases are looked for at least this often; the loop is notified of one that ends sooner.
 RECLAIM_EVERY_MS = 1_000
+# An evicted worker that comes back within this time is known.
+EVICTED_KEPT_MS = 30 * 24 * 3600 * 1000
 _FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f*>/]")
-# How far back into a log of matching events a wait looks at a time.
+# How long a wait without a timeout lasts.
 WAIT_MS_DEFAULT = 7 * 24 * 3600 * 1000
 # What makes a `match` an expression rather than a path.
 _OPERATORS = re.compile(r"[=<>!&|()\[\]'\"+*/?\s]")
+
+
+def missing_labels(has: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """Which labels of a function a worker lacks, as `name=value`, by name."""
+    return sorted(f"{name}={value}" for name, value in wanted.items() if has.get(name) != value)
 
 
 class OutputTooLarge(PayloadTooLarge):
@@ -38,7 +72,7 @@ class OutputTooLarge(PayloadTooLarge):
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker as it is kept."""
+    """A worker as it is stored. code_versions: by function id, the version of its code that the worker serves."""
 
     environment: str
     id: str
@@ -51,13 +85,14 @@ class WorkerRow:
     transport: str
     registered_at: Millis
     seen_at: Millis
+    code_versions: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long things last. lease_ms: without news of a held job. reservation_ms: between hand-out and ack.
+    """Durations. lease_ms: how long a lease lasts unless renewed. reservation_ms: between hand-out and ack.
 
-    evict_ms: a worker that has not been heard of for this long is forgotten.
+    evict_ms: a worker that makes no request for this long is removed.
     losses_max: lost leases in a row, without a new step, after which a run fails.
     """
 
@@ -66,12 +101,28 @@ class Timing:
     evict_ms: int = 120_000
     losses_max: int = 10
 
+    @property
+    def actor_ms(self) -> int:
+        """A worker that makes no request for this long loses its actors."""
+        return min(self.lease_ms, self.evict_ms)
+
+
+LeaseEnd = Literal["lost", "timed_out", "returned"]
+
+
+def lease_end(lease: Lease, now: Millis) -> LeaseEnd:
+    """Why an expired lease ended: it was not renewed, the function's timeout passed, or no worker began."""
+    if lease.state == "reserved":
+        return "returned"
+    return "timed_out" if lease.deadline_at <= now else "lost"
+
 
 def check_worker_id(worker_id: str) -> None:
     """Raises InvalidWorker."""
     if not worker_id or len(worker_id.encode()) > ID_BYTES_MAX or _FORBIDDEN.search(worker_id):
         raise InvalidWorker(
-            f"{worker_id[:60]!r} is no worker id: write 1 to {ID_BYTES_MAX} bytes without spaces, `/`, `*` or `>`."
+            f"{worker_id[:60]!r} is not a valid worker id: write 1 to {ID_BYTES_MAX} bytes "
+            "without spaces, `/`, `*` or `>`."
         )
 
 
@@ -80,11 +131,20 @@ def decide_grant(jobs_max: int, unfinished: int, available: int) -> int:
     return max(0, min(available, jobs_max - unfinished))
 
 
+def check_code_versions(versions: Mapping[str, str]) -> None:
+    """Raises InvalidWorker."""
+    for function_id, version in versions.items():
+        if len(version) > CHARS_MAX:
+            raise InvalidWorker(
+                f"The version of function {function_id[:60]!r} has {len(version)} characters; {CHARS_MAX} are the most."
+            )
+
+
 LeaseSight = Literal["refreshed", "stale", "unknown"]
 
 
 def lease_sight(run: Run | None, job_id: str) -> LeaseSight:
-    """What a worker is told of a job that it lists: the run's lease is its, another's or nobody's, or there is no run.
+    """The state of a job that a worker lists: whether the run's lease is for it. `unknown`: there is no such run.
 
     Source: protocol/worker-stream.md 5.
     """
@@ -109,13 +169,20 @@ def fence_of(request: UpdateJob) -> commands.Fence:
 
 
 def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Millis) -> commands.Report:
-    """The engine's command for a job update. Raises InvalidReport or OutputTooLarge saying what is wrong."""
+    """The engine's command for a job update. Raises InvalidReport, OutputTooLarge."""
     kind = request.status
     if kind not in ("progress", "completed", "failed", "yielded"):
         raise InvalidReport(f"status is {kind[:40]!r}; it is progress, completed, failed or yielded.")
     if kind == "progress" and len(request.steps) > STEPS_MAX:
         raise InvalidReport(f"The checkpoint has {len(request.steps)} steps; {STEPS_MAX} is the limit.")
+    if len(request.yields) > YIELDS_MAX:
+        raise InvalidReport(f"The report has {len(request.yields)} yields; {YIELDS_MAX} is the limit.")
+    if len(request.values) > VALUES_MAX:
+        raise InvalidReport(f"The report has {len(request.values)} values; {VALUES_MAX} is the limit.")
+    if kind == "yielded" and request.yielded is None and not request.yields and request.join is None:
+        raise InvalidReport("status is yielded but there is no `yield`.")
     run_id = run_id_of(request.job)
+    yields = request.yields if request.yielded is None else [request.yielded, *request.yields]
     return commands.Report(
         fence=fence_of(request),
         kind=kind,
@@ -124,8 +191,61 @@ def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Mil
         step_offset=request.step_offset,
         output=_payload(request.output, "The run's output", output_bytes_max),
         error=_error(request.error) if kind == "failed" else None,
-        yielded=_yield(request.yielded, run_id) if kind == "yielded" else None,
+        yields=tuple(_yield(each, run_id) for each in yields) if kind in ("progress", "yielded") else (),
+        cancels=tuple(request.cancels),
+        uncompensated=request.uncompensated,
+        running=request.running if kind == "progress" else 0,
+        caused_by=tuple(request.caused_by[:STEPS_MAX]),
+        unasked_steps=tuple(request.unasked_steps[:UNASKED_MAX]) if kind != "progress" else (),
+        uncompensated_steps=tuple(request.uncompensated_steps[:STEPS_MAX]),
+        join=_join(request.join) if request.join is not None and kind == "yielded" else None,
+        values=tuple(_value(each) for each in request.values),
+        progress=tuple(_progress(each, run_id) for each in request.progress[:STEPS_MAX]) if kind == "progress" else (),
     )
+
+
+def _join(join: Joining) -> commands.JoinHandles:
+    return commands.JoinHandles(step_id=join.step_id, left=join.left, known_failed=join.known_failed)
+
+
+def decide_code_change(report: commands.Report, change: OnCodeChange) -> commands.Report:
+    """What a report of a handler that did not ask for recorded steps means. change: of its function.
+
+    pause: the execution has diverged, whatever came of it, and its run is held for a person.
+    Source: docs/guides/changing-code.md.
+    """
+    if not report.unasked_steps or change in ("warn", "pin"):
+        return report
+    if change == "continue":
+        return replace(report, unasked_steps=())
+    names = ", ".join(report.unasked_steps)
+    error = ErrorValue(
+        message=(
+            f"The handler did not ask for recorded steps: {names}. Its code has changed, and on_code_change is pause. "
+            "Deploy code that fits and resume the run, resume it from an earlier step, or register the function with "
+            "on_code_change warn and resume."
+        ),
+        code=DIVERGED,
+    )
+    return replace(report, kind="failed", output=None, error=error, yields=(), cancels=(), caused_by=(), join=None)
+
+
+Control = Literal["pause", "paused", "cancelled", "lost"]
+
+
+def decide_control(run: Run | None, job_id: str) -> Control | None:
+    """What the worker has to do with the execution of this job, as its run is now; None: go on, if it has not ended.
+
+    Source: docs/reference/semantics.md, "Pause, cancel, resume".
+    """
+    if run is None:
+        return "lost"
+    lease = run.lease
+    if lease is not None and lease.live and lease.job_id == job_id:
+        return "pause" if run.pause_requested else None
+    if run.status == "cancelled":
+        return "cancelled"
+    return "paused" if run.status == "paused" else "lost"
 
 
 def _step(step: ReportedStep, run_id: str, output_bytes_max: int) -> commands.StepReport:
@@ -147,6 +267,34 @@ def _step(step: ReportedStep, run_id: str, output_bytes_max: int) -> commands.St
         ended_at=to_millis(step.ended_at) if step.ended_at else None,
         duration_ms=step.duration_ms,
         compensation_for=step.compensation_for,
+        keeps_failure=step.keeps_failure and not completed,
+        announced=step.announced,
+        attempt=step.attempt,
+        attempts_max=step.attempts_max,
+        progress=_payload(step.progress, f"The progress of step {step.id!r}", PROGRESS_BYTES_MAX),
+        retry_in_ms=step.retry_in_ms if step.attempt and not completed else None,
+    )
+
+
+def _value(given: SetValue) -> RunValue:
+    if not 0 < len(given.name) <= VALUE_NAME_CHARS_MAX or "/" in given.name:
+        raise InvalidReport(f"A value is called {given.name[:60]!r}; write 1 to {VALUE_NAME_CHARS_MAX} characters.")
+    text = _payload(given.value, f"Value {given.name!r}", VALUE_BYTES_MAX) or "null"
+    return RunValue(name=given.name, value=text, number=given.number)
+
+
+def _progress(shown: StepProgress, run_id: str) -> commands.StepProgress:
+    """Raises OutputTooLarge, InvalidReport."""
+    if not shown.id:
+        raise InvalidReport("A step that shows progress has no id.")
+    return commands.StepProgress(
+        step_id=shown.id,
+        name=shown.name or step_name(shown.id, run_id),
+        type="compensate" if shown.type == "compensate" else "invoke",
+        details=_payload(shown.details, f"The progress of step {shown.id!r}", PROGRESS_BYTES_MAX) or "null",
+        started_at=to_millis(shown.started_at) if shown.started_at else None,
+        attempt=shown.attempt,
+        attempts_max=shown.attempts_max,
     )
 
 
@@ -161,7 +309,7 @@ def _payload(payload: msgspec.Raw | None, what: str, bytes_max: int) -> str | No
 
 
 def _error_text(error: msgspec.Raw | None) -> str:
-    """A step's error as it is kept: an object as sent; a text becomes an object with that message."""
+    """A step's error as it is stored: an object as sent; a text becomes an object with that message."""
     text = json_text(error) or '{"message":"The step failed."}'
     if text.lstrip().startswith("{"):
         return text
@@ -180,40 +328,54 @@ def _error(error: ReportedError | None) -> ErrorValue | None:
         retryable=error.retryable,
         stack=error.stack or "",
         retry_after_ms=int(after) if usable and after is not None else None,
+        error_class=error.error_class,
+        details=None if error.details is None else msgspec.json.decode(error.details),
+        exhausted=error.exhausted,
     )
 
 
-def _yield(told: Yield | None, run_id: str) -> commands.YieldFor:
-    if told is None:
-        raise InvalidReport("status is yielded but there is no `yield`.")
-    if not told.step_id:
+def _yield(reported: Yield, run_id: str) -> commands.YieldFor:
+    if not reported.step_id:
         raise InvalidReport("The yield has no step_id.")
-    name = told.step_name or step_name(told.step_id, run_id)
-    match told.type:
+    name = reported.step_name or step_name(reported.step_id, run_id)
+    match reported.type:
         case "sleep":
-            if told.until is None:
+            if reported.until is None:
                 raise InvalidReport("A yield of type sleep has an `until`.")
-            return commands.Sleep(step_id=told.step_id, name=name, until=to_millis(told.until))
+            return commands.Sleep(step_id=reported.step_id, name=name, until=to_millis(reported.until))
         case "wait_for_event":
-            return _wait(told, name)
-        case "invoke_function" | "invoke_function_async":
-            if not told.function_id:
-                raise InvalidReport(f"A yield of type {told.type} has a function_id.")
+            return _wait(reported, name)
+        case "rest":
+            return commands.Rest(step_id=reported.step_id, name=name)
+        case "invoke_function" | "invoke_function_async" | "start_function":
+            if not reported.function_id:
+                raise InvalidReport(f"A yield of type {reported.type} has a function_id.")
             return commands.Invoke(
-                step_id=told.step_id,
+                step_id=reported.step_id,
                 name=name,
-                function_id=told.function_id,
-                input=json_text(told.input) or "null",
-                timeout_ms=told.invoke_timeout_ms,
-                asynchronous=told.type == "invoke_function_async",
+                function_id=reported.function_id,
+                input=json_text(reported.input) or "null",
+                timeout_ms=reported.invoke_timeout_ms,
+                asynchronous=reported.type == "invoke_function_async",
+                on_timeout=_on_timeout(reported),
+                handle=reported.type == "start_function",
+                delay_ms=reported.delay_ms,
+                from_start=_from_start(reported),
+                with_triggers=reported.with_triggers,
             )
         case _:
-            raise InvalidReport(f"A yield of type {told.type[:40]!r} is not known.")
+            raise InvalidReport(f"A yield of type {reported.type[:40]!r} is not known.")
 
 
-def _wait(told: Yield, name: str) -> commands.WaitForEvent:
-    """A wait whose `match` is a path; its value is the triggering event's unless told. With an operator it is CEL."""
-    wanted = told.event_filter
+def _from_start(reported: Yield) -> bool:
+    if reported.timeout_from not in ("", "call", "start"):
+        raise InvalidReport(f"timeout_from is {reported.timeout_from[:40]!r}; it is call or start.")
+    return reported.timeout_from == "start"
+
+
+def _wait(reported: Yield, name: str) -> commands.WaitForEvent:
+    """A wait whose `match` is a path; without a value, the triggering event's is taken. With an operator it is CEL."""
+    wanted = reported.event_filter
     if wanted is None or not wanted.event.strip():
         raise InvalidReport("A yield of type wait_for_event has an event_filter with an event.")
     look_back = wanted.look_back or "execution"
@@ -229,7 +391,7 @@ def _wait(told: Yield, name: str) -> commands.WaitForEvent:
         raise InvalidReport(f"event_filter: {fault.message}") from None
     value = "" if wanted.match_value is None else value_text(wanted.match_value)
     return commands.WaitForEvent(
-        step_id=told.step_id,
+        step_id=reported.step_id,
         name=name,
         event=wanted.event.strip(),
         path="" if is_expression else wanted.match,
@@ -238,11 +400,18 @@ def _wait(told: Yield, name: str) -> commands.WaitForEvent:
         timeout_ms=timeout_ms,
         payload=json_text(wanted.payload),
         look_back=look_back,
+        on_timeout=_on_timeout(reported),
     )
 
 
+def _on_timeout(reported: Yield) -> OnTimeout:
+    if reported.on_timeout not in ("", "answer"):
+        raise InvalidReport(f"on_timeout is {reported.on_timeout[:40]!r}; it is answer, or absent.")
+    return "answer" if reported.on_timeout else ""
+
+
 def with_trigger_value(wait: commands.WaitForEvent, data: Any) -> commands.WaitForEvent:
-    """The wait with the value that the run's own event has at its path, where none was told.
+    """The wait with the value that the run's own event has at its path, where none was given.
 
     Source: protocol/step-semantics.md 5, "Match semantics", 3.
     """
@@ -251,18 +420,17 @@ def with_trigger_value(wait: commands.WaitForEvent, data: Any) -> commands.WaitF
     return replace(wait, value=value_text(compiled_path(wait.path)(data)))
 
 
-def step_name(step_id: str, run_id: str) -> str:
-    r"""The name within a step id: the part before the index, with `\:` and `\\` undone.
-
-    Source: protocol/step-semantics.md 1, "Name derivation for yields".
-    """
-    parts = [""]
-    characters = iter(step_id.removeprefix(f"{run_id}:"))
-    for character in characters:
-        if character == "\\":
-            parts[-1] += next(characters, "")
-        elif character == ":":
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts[-2] if len(parts) > 1 else parts[0]
+def live_steps(request: UpdateJob, now: Millis) -> list[LiveStep]:
+    """The steps that a worker reports as under way. A worker whose clock is ahead has them begin now."""
+    run_id = run_id_of(request.job)
+    return [
+        LiveStep(
+            step_id=step.id,
+            name=step.name or step_name(step.id, run_id),
+            type="compensate" if step.type == "compensate" else "invoke",
+            started_at=min(to_millis(step.started_at), now) if step.started_at is not None else now,
+            execution_seq=request.execution_seq or 0,
+        )
+        for step in request.started
+        if step.id
+    ]

@@ -1,6 +1,7 @@
-"""What happens between workers and the queue."""
+"""The operations of workers: register, poll, ack, report."""
 
 import math
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -11,46 +12,87 @@ from ironflow.base.time import Clock, Millis, to_datetime
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.errors import StaleExecution
+from ironflow.engine.model import Run, Step
+from ironflow.features.code_versions import in_tx as code_versions
+from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.jobs import contract, rules, store
-from ironflow.features.jobs.desk import Desk
-from ironflow.features.jobs.informing import Informer
+from ironflow.features.jobs.enrichment import ReportEnricher
+from ironflow.features.jobs.matcher import Matcher
 from ironflow.features.jobs.notices import worker_notice
-from ironflow.features.jobs.rules import Timing, WorkerRow
-from ironflow.features.runs.ledger import Change, Ledger, gather
+from ironflow.features.jobs.revocations import Revocations
+from ironflow.features.jobs.rules import Timing as Timing
+from ironflow.features.jobs.rules import WorkerRow
+from ironflow.features.log_lines import in_tx as log_lines
+from ironflow.features.log_lines.contract import ReportedLine
+from ironflow.features.log_lines.in_tx import Keeping, Writer
+from ironflow.features.runs.in_tx import Change, LiveStep, LiveSteps, RunRepository, StepsStarted, gather, job_key
+from ironflow.features.secrets.in_tx import Vault, without_secrets
 from ironflow.storage.port import Database, Tx
 
 # A worker's row is read again after this long, in case another node registered it anew.
 KNOWN_MS = 5_000
-# How many workers are kept in mind at most; the rest is in the database.
+# The most workers that are cached.
 KNOWN_MAX = 10_000
-# A poll is a sign of life; it is written down at most this often.
+# A poll shows that the worker is alive; this is stored at most this often.
 SEEN_EVERY_MS = 10_000
+# Leases that are ended in one transaction.
+LOST_AT_ONCE = 500
 OK = contract.WorkerStatus(status="ok")
 
 
-class _Word(NamedTuple):
-    """A command of an execution, waiting for the next commit."""
+class _PendingCommand(NamedTuple):
+    """An ack or report that waits for the next commit. started: the steps that the report announces as running.
+
+    logs: lines that the report takes along."""
 
     run_id: str
     command: commands.Report | commands.Ack
     now: Millis
+    started: list[LiveStep] = []
+    logs: Sequence[ReportedLine] = ()
+
+
+class _Applied(NamedTuple):
+    """What became of a command. refusal: why it was not applied. control: what the worker has to do now.
+
+    started: the handles of the report, as they are recorded.
+    """
+
+    refusal: IronflowError | None
+    control: rules.Control | None
+    started: tuple[Step, ...] = ()
 
 
 class Jobs:
-    """The jobs room. bytes_max: the largest output of a step or run that is accepted."""
+    """The jobs feature. bytes_max: the largest output of a step or run that is accepted."""
 
     def __init__(
-        self, db: Database, ledger: Ledger, informer: Informer, ids: Ids, clock: Clock, timing: Timing, bytes_max: int
+        self,
+        db: Database,
+        repository: RunRepository,
+        index: FunctionIndex,
+        enricher: ReportEnricher,
+        ids: Ids,
+        clock: Clock,
+        timing: Timing,
+        live: LiveSteps,
+        bytes_max: int,
+        vault: Vault,
+        keeping: Keeping,
     ) -> None:
         self._db = db
-        self._ledger = ledger
-        self._informer = informer
+        self._repository = repository
+        self._enricher = enricher
         self._timing = timing
+        self._live = live
         self._output_bytes_max = bytes_max
-        self.desk = Desk(db, ledger, ids, clock, timing)
+        self.revocations = Revocations(db)
+        self.matcher = Matcher(db, repository, index, ids, clock, timing, vault, keeping.wanted_level)
+        self._keeping = keeping
+        self._index = index
+        self._vault = vault
         self._known: dict[tuple[str, str], tuple[WorkerRow, Millis]] = {}
         self._seen: dict[tuple[str, str], Millis] = {}
-        self._apply_words = self._apply
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -61,6 +103,8 @@ class Jobs:
             contract.ack: self.ack,
             contract.update: self.update,
             contract.report: self.report,
+            contract.control: self.control,
+            contract.leave: self.leave,
             contract.list_workers: self.list_workers,
         }
 
@@ -71,8 +115,7 @@ class Jobs:
     async def admit(self, call: Call, request: contract.RegisterWorker, transport: str) -> WorkerRow:
         """Registers a worker that is reached by `transport`. Raises InvalidWorker."""
         rules.check_worker_id(request.worker)
-        if not request.function_ids:
-            raise contract.InvalidWorker(f"Worker {request.worker!r} lists no functions. Send function_ids.")
+        rules.check_code_versions(request.code_versions)
         version = request.version or contract.WorkerVersion()
         worker = WorkerRow(
             environment=call.environment,
@@ -86,18 +129,27 @@ class Jobs:
             transport=transport,
             registered_at=call.now,
             seen_at=call.now,
+            code_versions=request.code_versions,
         )
 
         def change(tx: Tx) -> None:
             store.save_worker(tx, worker)
+            if worker.code_versions:
+                code_versions.seen(tx, call.environment, worker.code_versions, call.now)
+            store.keep_actors(tx, worker, [each for each in worker.function_ids if self._serves(worker, each)])
             about = {"hostname": worker.hostname, "functionIds": worker.function_ids, "transport": worker.transport}
-            tx.tell(worker_notice(worker.environment, worker.id, "registered", about, call.now))
+            for verb in ("registered", "connected"):
+                tx.publish_local(worker_notice(worker.environment, worker.id, verb, about, call.now))
 
         await self._db.write(change)
-        place = (call.environment, worker.id)
-        self._known[place] = (worker, call.now)
-        self._seen[place] = call.now
+        key = (call.environment, worker.id)
+        self._known[key] = (worker, call.now)
+        self._seen[key] = call.now
         return worker
+
+    def _serves(self, worker: WorkerRow, function_id: str) -> bool:
+        function = self._index.get(worker.environment, function_id)
+        return function is None or not rules.missing_labels(worker.labels, function.labels)
 
     async def heartbeat(self, call: Call, request: contract.Heartbeat) -> contract.WorkerStatus:
         await self._worker(call, request.worker)
@@ -105,17 +157,17 @@ class Jobs:
         return OK
 
     async def renew(self, call: Call, worker_id: str, job_ids: list[str]) -> dict[str, rules.LeaseSight]:
-        """A sign of life of a worker with these jobs; what became of the lease of each."""
+        """Renews the leases of a worker that is alive. Returns, by job, whether its lease could be renewed."""
         listed = {rules.run_id_of(job_id): job_id for job_id in job_ids}
 
         def change(tx: Tx) -> dict[str, rules.LeaseSight]:
             store.mark_seen(tx, call.environment, worker_id, call.now)
-            runs = self._ledger.load(tx, list(listed)) if listed else {}
+            runs = self._repository.load(tx, list(listed)) if listed else {}
             changes: list[Change] = []
             for run in runs.values():
                 renew = commands.Renew(listed[run.id], worker_id, self._timing.lease_ms)
                 changes.append((run, decide(run, renew, call.now)))
-            self._ledger.save(tx, changes, call.now)
+            self._repository.save(tx, changes, call.now)
             return {job_id: rules.lease_sight(runs.get(run_id), job_id) for run_id, job_id in listed.items()}
 
         sights = await self._db.write(change)
@@ -123,58 +175,130 @@ class Jobs:
         return sights
 
     async def give_back(self, call: Call, job_id: str) -> None:
-        """A worker that cannot take a job: it goes back into the queue, and no attempt is used."""
+        """Returns a job that its worker cannot take to the queue, without using an attempt."""
 
         def change(tx: Tx) -> None:
-            run = self._ledger.load(tx, [rules.run_id_of(job_id)]).get(rules.run_id_of(job_id))
+            run = self._repository.load(tx, [rules.run_id_of(job_id)]).get(rules.run_id_of(job_id))
             if run is not None:
-                self._ledger.save(tx, [(run, decide(run, commands.GiveBack(job_id=job_id), call.now))], call.now)
+                self._repository.save(tx, [(run, decide(run, commands.GiveBack(job_id=job_id), call.now))], call.now)
 
         await self._db.write(change)
 
     async def lost(self, call: Call, job_id: str) -> None:
-        """The worker that had the job has it no more: its lease is over now."""
+        """Ends the lease of a job that its worker lost."""
 
         def change(tx: Tx) -> None:
-            run = self._ledger.load(tx, [rules.run_id_of(job_id)]).get(rules.run_id_of(job_id))
+            run = self._repository.load(tx, [rules.run_id_of(job_id)]).get(rules.run_id_of(job_id))
             if run is not None:
                 expired = commands.LeaseExpired(losses_max=self._timing.losses_max, job_id=job_id)
-                self._ledger.save(tx, [(run, decide(run, expired, call.now))], call.now)
+                self._repository.save(tx, [(run, decide(run, expired, call.now))], call.now)
 
         await self._db.write(change)
+
+    async def lose_streams(self, now: Millis, runtime: str) -> None:
+        """Ends the leases of streaming workers of a runtime, whose streams all ended."""
+        await self._lose_all(now, lambda tx, after: store.held_by_streams(tx, runtime, after, LOST_AT_ONCE))
+
+    async def lose_pushed(self, now: Millis, prefix: str) -> None:
+        """Ends the leases of executions at endpoints, whose requests all ended. prefix: of the ids of endpoints."""
+        await self._lose_all(now, lambda tx, after: store.held_at_endpoints(tx, prefix, after, LOST_AT_ONCE))
+
+    async def _lose_all(self, now: Millis, look: Callable[[Tx, str], dict[str, str]]) -> None:
+        """Ends leases. look: the job ids, by run id, beyond a run id."""
+        after = ""
+
+        def change(tx: Tx) -> str:
+            held = look(tx, after)
+            runs = self._repository.load(tx, list(held)) if held else {}
+            changes: list[Change] = []
+            for run in runs.values():
+                expired = commands.LeaseExpired(losses_max=self._timing.losses_max, job_id=held[run.id])
+                changes.append((run, decide(run, expired, now)))
+            self._repository.save(tx, changes, now)
+            return max(held, default="")
+
+        while after := await self._db.write(change):
+            pass
 
     async def poll(self, call: Call, request: contract.PollJobs) -> contract.Assignments:
         worker = await self._worker(call, request.worker)
         await self._mark_seen(call, worker.id)
         hold_s = min(request.wait, rules.POLL_HOLD_S_MAX)
-        jobs = await self.desk.ask(worker, request.available, request.acked, hold_s, call.is_there)
+        jobs = await self.matcher.poll(
+            worker, request.available, request.acked, hold_s, call.is_there, request.grace_ms
+        )
         return contract.Assignments(jobs=jobs, held_s=math.ceil(hold_s) or None)
+
+    async def control(self, call: Call, request: contract.WatchJobs) -> contract.JobControls:
+        worker = await self._worker(call, request.worker)
+        await self._mark_seen(call, worker.id)
+        hold_s = min(request.wait, rules.POLL_HOLD_S_MAX)
+        return contract.JobControls(jobs=await self.revocations.wait(call.environment, worker.id, request.jobs, hold_s))
+
+    async def leave(self, call: Call, request: contract.LeaveWorker) -> contract.WorkerStatus:
+        """A worker that has left already is no error. Leases that it still has end by themselves."""
+
+        def change(tx: Tx) -> None:
+            functions = store.leave(tx, call.environment, request.worker, call.now)
+            if functions is None:
+                return
+            draining = {"health": "healthy", "draining": True}
+            tx.publish_local(worker_notice(call.environment, request.worker, "health", draining, call.now))
+            left = {"reason": "drained"}
+            tx.publish_local(worker_notice(call.environment, request.worker, "disconnected", left, call.now))
+            for function_id in functions:
+                # Jobs of its actors are for other workers now.
+                tx.notify("jobs", job_key(call.environment, function_id))
+
+        await self._db.write(change)
+        self._known.pop((call.environment, request.worker), None)
+        self._seen.pop((call.environment, request.worker), None)
+        return OK
+
+    async def free_actors(self, call: Call, worker_id: str) -> None:
+        """A worker that is about to leave keeps no actors."""
+        await self._db.write(lambda tx: store.free_actors(tx, call.environment, worker_id))
 
     async def ack(self, call: Call, request: contract.AckJob) -> contract.WorkerStatus:
         fence = commands.Fence(request.job, request.execution_seq, request.lease_token)
-        word = _Word(rules.run_id_of(request.job), commands.Ack(fence, self._timing.lease_ms), call.now)
-        await self._say(word)
+        command = commands.Ack(fence, self._timing.lease_ms)
+        await self._submit(_PendingCommand(rules.run_id_of(request.job), command, call.now))
         return OK
 
     async def update(self, call: Call, request: contract.UpdateJob) -> contract.WorkerStatus:
-        await self._say(self._word(call, request))
+        pending = self._pending_report(call, request)
+        await self._submit(pending)
+        self._show(pending)
         return OK
 
     async def report(self, call: Call, request: contract.Reports) -> contract.Verdicts:
-        said: list[_Word | IronflowError] = []
+        asked: list[_PendingCommand | IronflowError] = []
         for each in request.reports:
             try:
-                said.append(self._word(call, each))
+                asked.append(self._pending_report(call, each))
             except IronflowError as refusal:
-                said.append(refusal)
-        words = [each for each in said if isinstance(each, _Word)]
-        # They are one item of the commit, so that they need no task for each.
-        answers = iter(await self._db.write_many(self._apply_words, words) if words else ())
+                asked.append(refusal)
+        pending = [each for each in asked if isinstance(each, _PendingCommand)]
+        # One item of the commit, instead of a task for each report.
+        applied = iter(await self._db.write_many(self._apply, pending) if pending else ())
         verdicts: list[contract.Verdict] = []
-        for asked, each in zip(request.reports, said, strict=True):
-            refused = next(answers) if isinstance(each, _Word) else each
-            verdicts.append(_verdict(asked.job, refused))
+        for update, each in zip(request.reports, asked, strict=True):
+            answer = next(applied) if isinstance(each, _PendingCommand) else _Applied(each, None)
+            if isinstance(each, _PendingCommand) and answer.refusal is None:
+                self._show(each)
+            verdicts.append(_verdict(update.job, answer))
         return contract.Verdicts(results=verdicts)
+
+    def _show(self, pending: _PendingCommand) -> None:
+        """Lets people see which steps run; after the commit of a report."""
+        if isinstance(pending.command, commands.Ack):
+            return
+        for step in pending.command.steps:
+            self._live.ended(pending.run_id, step.step_id)
+        for step in pending.started:
+            self._live.began(pending.run_id, step)
+        if pending.command.kind != "progress":
+            self._live.forget(pending.run_id)
 
     async def list_workers(self, call: Call, request: contract.ListWorkers) -> contract.Workers:
         oldest = call.now - self._timing.evict_ms
@@ -188,78 +312,149 @@ class Jobs:
         more = found[-1].id if len(found) == request.limit else None
         return contract.Workers(workers=workers, count=len(workers), next_cursor=more)
 
-    def _word(self, call: Call, request: contract.UpdateJob) -> _Word:
+    def _pending_report(self, call: Call, request: contract.UpdateJob) -> _PendingCommand:
         """Raises InvalidReport, OutputTooLarge."""
         command = rules.report_of(request, self._timing.lease_ms, self._output_bytes_max, call.now)
-        return _Word(rules.run_id_of(request.job), command, call.now)
+        started = rules.live_steps(request, call.now) if request.started and command.kind == "progress" else []
+        return _PendingCommand(rules.run_id_of(request.job), command, call.now, started, request.logs)
 
-    async def _say(self, word: _Word) -> None:
-        (refused,) = await self._db.write_many(self._apply_words, [word])
-        if refused is not None:
-            raise refused
+    async def _submit(self, pending: _PendingCommand) -> None:
+        """Raises what the command was refused with."""
+        (applied,) = await self._db.write_many(self._apply, [pending])
+        if applied.refusal is not None:
+            raise applied.refusal
 
-    def _apply(self, tx: Tx, said: list[list[_Word]]) -> list[list[IronflowError | None]]:
-        """Acks and reports of one commit, in order, by request; None or the refusal of each."""
-        words = [word for each in said for word in each]
-        runs = self._ledger.load(tx, [word.run_id for word in words], _steps_touched(words))
+    def _apply(self, tx: Tx, requests: list[list[_PendingCommand]]) -> list[list[_Applied]]:
+        """Acks and reports of one commit, in order, by request."""
+        pending = [each for request in requests for each in request]
+        runs = self._repository.load(tx, [each.run_id for each in pending], _steps_touched(pending))
+        if self._vault.are_there:
+            # Another node may have registered functions that declare secrets.
+            self._index.refresh(tx)
         changes: dict[str, Change] = {}
-        answers: list[IronflowError | None] = []
-        for word in words:
-            run = runs.get(word.run_id)
+        applied: list[_Applied] = []
+        written: list[tuple[Writer, Sequence[ReportedLine]]] = []
+        for each in pending:
+            run = runs.get(each.run_id)
+            fence = each.command.fence
             try:
                 if run is None:
-                    raise StaleExecution(f"Job {word.command.fence.job_id!r} belongs to no run here. Drop the job.")
-                run = self._informer.with_history(tx, run, word.command)
-                decision = decide(run, self._informer.informed(tx, run, word.command, word.now), word.now)
-            except IronflowError as refusal:
-                answers.append(refusal)
+                    raise StaleExecution(f"Job {fence.job_id!r} belongs to no run here. Drop the job.")
+                command = self._without_secrets(tx, run, each.command)
+                if isinstance(command, commands.Report) and command.unasked_steps:
+                    command = self._with_code_change(tx, run, command)
+                if run.open_waits and isinstance(command, commands.Report) and _closes_steps(command):
+                    run = self._repository.with_open_steps(tx, run)
+                run = self._enricher.with_history(tx, run, command)
+                decision = decide(run, self._enricher.enriched(tx, run, command, each.now), each.now)
+            except StaleExecution as stale:
+                applied.append(_Applied(stale, rules.decide_control(run, fence.job_id)))
                 continue
-            answers.append(None)
+            except IronflowError as refusal:
+                applied.append(_Applied(refusal, None))
+                continue
+            after = decision.run
+            goes_on = isinstance(each.command, commands.Report) and each.command.kind == "progress"
+            control = rules.decide_control(after, fence.job_id) if goes_on else None
+            applied.append(_Applied(None, control, _started(after, each.command)))
+            if each.logs:
+                written.append((self._writer(tx, run, fence), each.logs))
+            if each.started:
+                tx.publish_local(StepsStarted(after, each.started))
             gather(changes, run, decision)
-            runs[run.id] = decision.run
+            runs[run.id] = after
         if changes:
-            self._ledger.save(tx, list(changes.values()), words[-1].now)
-        answered = iter(answers)
-        return [list(islice(answered, len(each))) for each in said]
+            self._repository.save(tx, list(changes.values()), pending[-1].now)
+        if written:
+            log_lines.keep(tx, written, self._keeping, pending[-1].now)
+        answers = iter(applied)
+        return [list(islice(answers, len(request))) for request in requests]
+
+    def _writer(self, tx: Tx, run: Run, fence: commands.Fence) -> Writer:
+        """The execution whose lines a report brings. run: as it was before the report."""
+        function = self._index.get(run.environment, run.function_id)
+        secrets = function.secrets if function is not None else ()
+        texts = self._vault.recognized(tx, run.environment, secrets) if secrets else ()
+        seq = fence.execution_seq
+        return Writer(run.id, run.execution_seq if seq is None else seq, run.attempt, texts)
+
+    def _with_code_change(self, tx: Tx, run: Run, report: commands.Report) -> commands.Report:
+        self._index.refresh(tx)
+        function = self._index.get(run.environment, run.function_id)
+        return report if function is None else rules.decide_code_change(report, function.on_code_change)
+
+    def _without_secrets(
+        self, tx: Tx, run: Run, command: commands.Report | commands.Ack
+    ) -> commands.Report | commands.Ack:
+        """The command without the secrets that its function was given."""
+        function = self._index.get(run.environment, run.function_id)
+        if function is None or not function.secrets or isinstance(command, commands.Ack):
+            return command
+        return without_secrets(command, self._vault.recognized(tx, run.environment, function.secrets))
 
     async def _worker(self, call: Call, worker_id: str) -> WorkerRow:
-        place = (call.environment, worker_id)
-        known = self._known.get(place)
+        key = (call.environment, worker_id)
+        known = self._known.get(key)
         if known is not None and call.now - known[1] < KNOWN_MS:
             return known[0]
         worker = await self._db.peek(lambda tx: store.worker(tx, call.environment, worker_id))
         if worker is None:
-            self._known.pop(place, None)
+            self._known.pop(key, None)
             raise contract.WorkerNotFound(
                 f"There is no worker {worker_id[:140]!r} in environment {call.environment!r}. Register it again."
             )
         if len(self._known) > KNOWN_MAX:
             self._known.clear()
             self._seen.clear()
-        self._known[place] = (worker, call.now)
+        self._known[key] = (worker, call.now)
         return worker
 
     async def _mark_seen(self, call: Call, worker_id: str) -> None:
-        place = (call.environment, worker_id)
-        if call.now - self._seen.get(place, 0) >= SEEN_EVERY_MS:
-            self._seen[place] = call.now
+        key = (call.environment, worker_id)
+        if call.now - self._seen.get(key, 0) >= SEEN_EVERY_MS:
+            self._seen[key] = call.now
             await self._db.write(lambda tx: store.mark_seen(tx, call.environment, worker_id, call.now))
 
 
-def _verdict(job_id: str, refused: IronflowError | None) -> contract.Verdict:
-    if refused is None:
-        return contract.Verdict(job_id=job_id, status="ok")
-    return contract.Verdict(job_id=job_id, status="refused", error=refused.code, message=refused.message)
+def _verdict(job_id: str, applied: _Applied) -> contract.Verdict:
+    refusal = applied.refusal
+    if refusal is None:
+        started = [_started_message(step) for step in applied.started] or None
+        return contract.Verdict(job_id=job_id, status="ok", control=applied.control, started=started)
+    return contract.Verdict(
+        job_id=job_id, status="refused", error=refusal.code, message=refusal.message, control=applied.control
+    )
 
 
-def _steps_touched(words: list[_Word]) -> dict[str, set[str]]:
+def _started(run: Run, command: commands.Report | commands.Ack) -> tuple[Step, ...]:
+    """The handles of a report as they are recorded."""
+    if isinstance(command, commands.Ack):
+        return ()
+    handles = (each.step_id for each in command.yields if isinstance(each, commands.Invoke) and each.handle)
+    return tuple(run.steps[step_id] for step_id in handles if step_id in run.steps)
+
+
+def _started_message(step: Step) -> contract.StartedRun:
+    run_id = step.child_run_id
+    return contract.StartedRun(step_id=step.step_id, run_id=run_id, error=step.error if run_id is None else None)
+
+
+def _closes_steps(report: commands.Report) -> bool:
+    """Whether open steps can end with this report: because the run does, or the handler waits for them no more."""
+    return report.kind in ("completed", "failed") or bool(report.cancels)
+
+
+def _steps_touched(pending: list[_PendingCommand]) -> dict[str, set[str]]:
     touched: dict[str, set[str]] = {}
-    for word in words:
-        if isinstance(word.command, commands.Report):
-            names = touched.setdefault(word.run_id, set())
-            names.update(step.step_id for step in word.command.steps)
-            if word.command.yielded is not None:
-                names.add(word.command.yielded.step_id)
+    for each in pending:
+        if isinstance(each.command, commands.Report):
+            names = touched.setdefault(each.run_id, set())
+            names.update(step.step_id for step in each.command.steps)
+            names.update(step.step_id for step in each.command.progress)
+            names.update(each.command.caused_by)
+            names.update(each.command.uncompensated_steps)
+            names.update(awaited.step_id for awaited in each.command.yields)
+            names.update(name for name in each.command.cancels if not name.endswith(":"))
     return touched
 
 
@@ -272,7 +467,7 @@ def _worker_message(worker: WorkerRow, active: int) -> contract.Worker:
         max_concurrent=worker.jobs_max,
         labels=worker.labels,
         version=contract.WorkerVersion(sdk=worker.sdk, runtime=worker.runtime),
-        transport=worker.transport,
+        transport="rest-polling" if worker.transport == "polling" else worker.transport,
         registered_at=to_datetime(worker.registered_at),
         last_heartbeat=to_datetime(worker.seen_at),
     )

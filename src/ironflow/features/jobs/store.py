@@ -1,27 +1,49 @@
-"""What is remembered of jobs in the queue and of workers. The job rows themselves are written with their runs."""
+"""Reads of the job queue, and the rows of workers. Job rows are written with their runs."""
+
+from collections.abc import Mapping
 
 import msgspec
 
 from ironflow.base.time import Millis
 from ironflow.engine.model import Run
-from ironflow.features.jobs.rules import WorkerRow
+from ironflow.features.code_versions.in_tx import Pins
+from ironflow.features.jobs.rules import WorkerRow, job_id
 from ironflow.storage.port import Row, Tx
 
-# A worker that lacked the function is not offered the job again, until it registers anew and may have it.
-# An actor's job goes to the worker that had the actor last, as long as that one lives.
+# A worker that lacked the function is not offered the job again until it registers anew.
+# An actor's job goes to the worker that had the actor last, as long as that worker is alive.
 READY = """SELECT ready_at, run_id FROM jobs
 WHERE environment = :environment AND function_id = :function_id AND state = 'ready'
  AND (avoid <> :worker OR ready_at < :registered_at)
  AND (actor_id IS NULL OR NOT EXISTS (
   SELECT 1 FROM actors a JOIN workers w ON w.environment = a.environment AND w.id = a.worker_id
   WHERE a.environment = jobs.environment AND a.function_id = jobs.function_id AND a.actor_id = jobs.actor_id
-   AND a.worker_id <> :worker AND w.seen_at > :oldest))
+   AND a.worker_id <> :worker AND a.worker_id <> jobs.avoid AND w.seen_at > :oldest))
 ORDER BY ready_at, run_id LIMIT :limit {skip_locked}"""
+# Runs of a pinned function: those of the worker's version, and those that have none yet where it is the newest.
+_PINNED = """ AND COALESCE((SELECT v.version FROM run_code_versions v WHERE v.run_id = jobs.run_id), :fresh) = :version
+ORDER BY"""
+READY_PINNED = READY.replace("\nORDER BY", _PINNED, 1)
 SAVE_ACTOR = """INSERT INTO actors (environment, function_id, actor_id, worker_id)
 VALUES (:environment, :function_id, :actor_id, :worker_id)
 ON CONFLICT (environment, function_id, actor_id) DO UPDATE SET worker_id = excluded.worker_id"""
 FORGET_ACTORS = """DELETE FROM actors WHERE NOT EXISTS (
- SELECT 1 FROM workers w WHERE w.environment = actors.environment AND w.id = actors.worker_id)"""
+ SELECT 1 FROM workers w
+ WHERE w.environment = actors.environment AND w.id = actors.worker_id AND w.evicted_at IS NULL)"""
+FREE_ACTORS = "DELETE FROM actors WHERE environment = :environment AND worker_id = :id"
+FREE_ACTORS_BUT = f"{FREE_ACTORS} AND function_id NOT IN {{each:functions}}"
+FREE_ACTOR = """DELETE FROM actors WHERE environment = :environment AND function_id = :function_id
+ AND actor_id = :actor_id AND worker_id = :worker_id"""
+ACTOR_WORKER = """SELECT w.id, w.seen_at FROM actors a JOIN workers w
+ ON w.environment = a.environment AND w.id = a.worker_id
+WHERE a.environment = :environment AND a.function_id = :function_id AND a.actor_id = :actor_id
+ AND w.seen_at > :oldest"""
+# Seen never: it does not count as alive, until a poll or a heartbeat revives it.
+LEAVE = """UPDATE workers SET evicted_at = :now, seen_at = 0
+WHERE environment = :environment AND id = :id AND seen_at > 0 RETURNING function_ids"""
+READY_OF = """SELECT ready_at, run_id FROM jobs
+WHERE environment = :environment AND function_id = :function_id AND state = 'ready'
+ORDER BY ready_at, run_id LIMIT :limit {skip_locked}"""
 FUNCTIONS_READY = """SELECT f.value FROM {each:functions} AS f WHERE EXISTS (
  SELECT 1 FROM jobs WHERE environment = :environment AND function_id = f.value AND state = 'ready')"""
 UNFINISHED = """SELECT count(*) FROM jobs
@@ -31,30 +53,55 @@ ORDER BY expires_at LIMIT :limit {skip_locked}"""
 NEXT_EXPIRY = "SELECT min(expires_at) FROM jobs WHERE expires_at > 0"
 ACTIVE = """SELECT worker_id, count(*) FROM jobs
 WHERE worker_id <> '' AND environment = :environment GROUP BY worker_id"""
+HELD_BY_STREAMS = """SELECT j.run_id, r.execution_seq FROM jobs j
+ JOIN workers w ON w.environment = j.environment AND w.id = j.worker_id
+ JOIN runs r ON r.id = j.run_id
+WHERE w.transport = 'streaming' AND w.runtime LIKE :runtime || '%' AND j.run_id > :after
+ORDER BY j.run_id LIMIT :limit"""
+HELD_AT_ENDPOINTS = """SELECT j.run_id, r.execution_seq FROM jobs j JOIN runs r ON r.id = j.run_id
+WHERE j.worker_id > :prefix AND j.worker_id < :end AND j.run_id > :after ORDER BY j.run_id LIMIT :limit"""
 QUEUE = "SELECT environment, function_id, count(*) FROM jobs WHERE state = 'ready' GROUP BY environment, function_id"
 
-_COLUMNS = "environment, id, hostname, function_ids, jobs_max, labels, sdk, runtime, transport, registered_at, seen_at"
+_COLUMNS = """environment, id, hostname, function_ids, jobs_max, labels, sdk, runtime, transport, registered_at,
+ seen_at, code_versions"""
 SAVE_WORKER = f"""INSERT INTO workers ({_COLUMNS})
-VALUES (:environment, :id, :hostname, :function_ids, :jobs_max, :labels, :sdk, :runtime, :transport, :now, :now)
+VALUES (:environment, :id, :hostname, :function_ids, :jobs_max, :labels, :sdk, :runtime, :transport, :now, :now,
+ :code_versions)
 ON CONFLICT (environment, id) DO UPDATE SET hostname = excluded.hostname, function_ids = excluded.function_ids,
  jobs_max = excluded.jobs_max, labels = excluded.labels, sdk = excluded.sdk, runtime = excluded.runtime,
- transport = excluded.transport, registered_at = excluded.registered_at, seen_at = excluded.seen_at"""
+ transport = excluded.transport, registered_at = excluded.registered_at, seen_at = excluded.seen_at,
+ code_versions = excluded.code_versions, evicted_at = NULL"""
 WORKER = f"SELECT {_COLUMNS} FROM workers WHERE environment = :environment AND id = :id"
 WORKERS = f"""SELECT {_COLUMNS} FROM workers WHERE environment = :environment AND id > :cursor AND seen_at > :oldest
 ORDER BY id LIMIT :limit"""
 ALL_LIVE = f"SELECT {_COLUMNS} FROM workers WHERE environment = :environment AND seen_at > :oldest"
 COUNT_LIVE = "SELECT count(*) FROM workers WHERE seen_at > :oldest"
-SEEN = "UPDATE workers SET seen_at = :now WHERE environment = :environment AND id = :id AND seen_at < :now"
-EVICT = "DELETE FROM workers WHERE seen_at <= :oldest RETURNING environment, id"
+COUNT_LIVE_BY_ENVIRONMENT = "SELECT environment, count(*) FROM workers WHERE seen_at > :oldest GROUP BY environment"
+SEEN = """UPDATE workers SET seen_at = :now, evicted_at = NULL
+WHERE environment = :environment AND id = :id AND seen_at < :now"""
+EVICT = """UPDATE workers SET evicted_at = :now WHERE seen_at <= :oldest AND evicted_at IS NULL
+RETURNING environment, id"""
+FORGET = "DELETE FROM workers WHERE evicted_at <= :oldest"
 
 
-def ready(tx: Tx, worker: WorkerRow, functions: list[str], limit: int, oldest: Millis) -> list[str]:
+NO_PINS: Mapping[str, Pins] = {}
+
+
+def ready(
+    tx: Tx,
+    worker: WorkerRow,
+    functions: list[str],
+    limit: int,
+    oldest: Millis,
+    pins: Mapping[str, Pins] = NO_PINS,
+) -> list[str]:
     """Run ids of ready jobs that the worker can do, longest waiting first.
 
-    functions: those of the worker's that are looked at. oldest: workers last heard of before it do not count as alive.
+    functions: of the worker, those to search. oldest: workers last seen before it keep no actors.
+    pins: of those functions that are pinned, by id.
     """
     if len(functions) > 1:
-        # Most looks find nothing, or one function with work.
+        # Most searches find no job, or those of one function.
         asked = {"environment": worker.environment, "functions": functions}
         functions = [row[0] for row in tx.rows(FUNCTIONS_READY, asked)]
     found: list[Row] = []
@@ -67,14 +114,36 @@ def ready(tx: Tx, worker: WorkerRow, functions: list[str], limit: int, oldest: M
             "limit": limit,
             "oldest": oldest,
         }
-        found += tx.rows(READY, params)
+        pinned = pins.get(function_id)
+        if pinned is None:
+            found += tx.rows(READY, params)
+        else:
+            # A version that no worker has keeps runs without one away.
+            fresh = pinned.version if pinned.fresh else f"not {pinned.version}"
+            found += tx.rows(READY_PINNED, {**params, "version": pinned.version, "fresh": fresh})
     if len(functions) > 1:
         found.sort()
     return [row[1] for row in found[:limit]]
 
 
+def ready_at_endpoint(tx: Tx, environment: str, functions: list[str], limit: int) -> list[tuple[str, str]]:
+    """(run id, function id) of ready jobs of the functions, longest waiting first, whatever worker had them last."""
+    found: list[tuple[Millis, str, str]] = []
+    for function_id in functions:
+        params = {"environment": environment, "function_id": function_id, "limit": limit}
+        found += [(row[0], row[1], function_id) for row in tx.rows(READY_OF, params)]
+    if len(functions) > 1:
+        found.sort()
+    return [(run_id, function_id) for _, run_id, function_id in found[:limit]]
+
+
+def ready_of(tx: Tx, environment: str, functions: list[str]) -> list[str]:
+    """Those of the functions that have ready jobs."""
+    return [row[0] for row in tx.rows(FUNCTIONS_READY, {"environment": environment, "functions": functions})]
+
+
 def save_actors(tx: Tx, runs: list[Run]) -> None:
-    """Which worker has the actor of each run now; runs without an actor are passed over."""
+    """Saves which worker has the actor of each run. Runs without an actor are left out."""
     tx.many(
         SAVE_ACTOR,
         [
@@ -92,7 +161,12 @@ def save_actors(tx: Tx, runs: list[Run]) -> None:
 
 def unfinished(tx: Tx, worker: WorkerRow) -> int:
     """Leases that the worker holds or is about to begin."""
-    row = tx.row(UNFINISHED, {"worker": worker.id, "environment": worker.environment})
+    return unfinished_by(tx, worker.environment, worker.id)
+
+
+def unfinished_by(tx: Tx, environment: str, worker_id: str) -> int:
+    """Leases that are held by this worker id."""
+    row = tx.row(UNFINISHED, {"worker": worker_id, "environment": environment})
     return row[0] if row else 0
 
 
@@ -108,6 +182,18 @@ def next_expiry(tx: Tx) -> Millis | None:
 
 def active_by_worker(tx: Tx, environment: str) -> dict[str, int]:
     return {row[0]: row[1] for row in tx.rows(ACTIVE, {"environment": environment})}
+
+
+def held_by_streams(tx: Tx, runtime: str, after: str, limit: int) -> dict[str, str]:
+    """Job ids, by run id, that streaming workers of a runtime hold, beyond the run id `after`."""
+    params = {"runtime": runtime, "after": after, "limit": limit}
+    return {row[0]: job_id(row[0], row[1]) for row in tx.rows(HELD_BY_STREAMS, params)}
+
+
+def held_at_endpoints(tx: Tx, prefix: str, after: str, limit: int) -> dict[str, str]:
+    """Job ids, by run id, of executions at endpoints, beyond the run id `after`. prefix: of the ids of endpoints."""
+    params = {"prefix": prefix, "end": f"{prefix}~", "after": after, "limit": limit}
+    return {row[0]: job_id(row[0], row[1]) for row in tx.rows(HELD_AT_ENDPOINTS, params)}
 
 
 def queue(tx: Tx) -> list[tuple[str, str, int]]:
@@ -128,6 +214,7 @@ def save_worker(tx: Tx, worker: WorkerRow) -> None:
             "sdk": worker.sdk,
             "runtime": worker.runtime,
             "transport": worker.transport,
+            "code_versions": msgspec.json.encode(worker.code_versions).decode(),
             "now": worker.seen_at,
         },
     )
@@ -139,7 +226,7 @@ def worker(tx: Tx, environment: str, worker_id: str) -> WorkerRow | None:
 
 
 def workers_after(tx: Tx, environment: str, cursor: str, limit: int, oldest: Millis) -> list[WorkerRow]:
-    """Workers heard of after `oldest`, by id."""
+    """Workers last seen after `oldest`, by id."""
     params = {"environment": environment, "cursor": cursor, "limit": limit, "oldest": oldest}
     return [_worker(row) for row in tx.rows(WORKERS, params)]
 
@@ -150,10 +237,10 @@ def is_served_elsewhere(tx: Tx, environment: str, function_id: str, worker_id: s
     return any(function_id in each.function_ids and each.id != worker_id for each in map(_worker, rows))
 
 
-def is_served(tx: Tx, environment: str, function_id: str, oldest: Millis) -> bool:
-    """Whether any live worker lists the function."""
+def serving(tx: Tx, environment: str, function_id: str, oldest: Millis) -> list[WorkerRow]:
+    """The live workers that list the function."""
     rows = tx.rows(ALL_LIVE, {"environment": environment, "oldest": oldest})
-    return any(function_id in each.function_ids for each in map(_worker, rows))
+    return [each for each in map(_worker, rows) if function_id in each.function_ids]
 
 
 def count_live(tx: Tx, oldest: Millis) -> int:
@@ -161,19 +248,79 @@ def count_live(tx: Tx, oldest: Millis) -> int:
     return row[0] if row else 0
 
 
+def count_live_by_environment(tx: Tx, oldest: Millis) -> dict[str, int]:
+    """Workers seen since `oldest`; `default` is there also without any."""
+    return {"default": 0} | {row[0]: row[1] for row in tx.rows(COUNT_LIVE_BY_ENVIRONMENT, {"oldest": oldest})}
+
+
 def mark_seen(tx: Tx, environment: str, worker_id: str, now: Millis) -> None:
     tx.run(SEEN, {"environment": environment, "id": worker_id, "now": now})
 
 
-def evict(tx: Tx, oldest: Millis) -> list[tuple[str, str]]:
-    """Forgets workers not heard of since `oldest`, and which actors they had; environment and id of each."""
-    evicted = [(row[0], row[1]) for row in tx.rows(EVICT, {"oldest": oldest})]
+def evict(tx: Tx, oldest: Millis, now: Millis) -> list[tuple[str, str]]:
+    """Evicts workers without a heartbeat since `oldest`, and frees their actors; environment and id of each.
+
+    Their rows stay for a while: a poll or a heartbeat revives them.
+    """
+    evicted = [(row[0], row[1]) for row in tx.rows(EVICT, {"oldest": oldest, "now": now})]
     if evicted:
         tx.run(FORGET_ACTORS)
     return evicted
 
 
+def leave(tx: Tx, environment: str, worker_id: str, now: Millis) -> list[str] | None:
+    """The worker has left: its actors are free. Returns its functions; None when it was not there."""
+    row = tx.row(LEAVE, {"environment": environment, "id": worker_id, "now": now})
+    if row is None:
+        return None
+    free_actors(tx, environment, worker_id)
+    return msgspec.json.decode(row[0], type=list[str])
+
+
+def keep_actors(tx: Tx, worker: WorkerRow, function_ids: list[str]) -> None:
+    """A worker that registers anew keeps only the actors of these functions, which it still serves."""
+    tx.run(FREE_ACTORS_BUT, {"environment": worker.environment, "id": worker.id, "functions": function_ids})
+
+
+def free_actors_of(tx: Tx, runs: list[Run]) -> None:
+    """Frees the actors of runs whose worker has lost them; another worker may take them. run: as it was before."""
+    tx.many(
+        FREE_ACTOR,
+        [
+            {
+                "environment": run.environment,
+                "function_id": run.function_id,
+                "actor_id": run.actor_id,
+                "worker_id": run.worker_id,
+            }
+            for run in runs
+            if run.actor_id is not None
+        ],
+    )
+
+
+def actor_worker(tx: Tx, run: Run, oldest: Millis) -> tuple[str, Millis] | None:
+    """The worker that has the run's actor, and when it was last seen; None when any worker may take it.
+
+    oldest: workers last seen before it have none.
+    """
+    asked = {"environment": run.environment, "function_id": run.function_id, "actor_id": run.actor_id}
+    row = tx.row(ACTOR_WORKER, {**asked, "oldest": oldest})
+    return (row[0], row[1]) if row else None
+
+
+def free_actors(tx: Tx, environment: str, worker_id: str) -> None:
+    """Any worker may take the actors that this one had."""
+    tx.run(FREE_ACTORS, {"environment": environment, "id": worker_id})
+
+
+def forget_evicted(tx: Tx, oldest: Millis) -> None:
+    """Deletes workers that were evicted at `oldest` or before."""
+    tx.run(FORGET, {"oldest": oldest})
+
+
 def _worker(row: Row) -> WorkerRow:
     functions = tuple(msgspec.json.decode(row[3], type=list[str]))
     labels = msgspec.json.decode(row[5], type=dict[str, str])
-    return WorkerRow(row[0], row[1], row[2], functions, row[4], labels, *row[6:])
+    code_versions = msgspec.json.decode(row[11], type=dict[str, str]) if row[11] else {}
+    return WorkerRow(row[0], row[1], row[2], functions, row[4], labels, *row[6:11], code_versions=code_versions)

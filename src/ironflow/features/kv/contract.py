@@ -74,7 +74,7 @@ class RevisionAhead(FailedPrecondition):
 
 
 class Bucket(Message, kw_only=True):
-    """A bucket. ttl_seconds: age at which an entry vanishes; absent means never. history: entries kept for each key."""
+    """A bucket. ttl_seconds: age at which an entry expires; absent means never. history: entries kept for each key."""
 
     name: str
     description: str | None = None
@@ -107,7 +107,7 @@ class CreateBucket(Message, kw_only=True):
 
 
 class ListBuckets(Message, kw_only=True):
-    limit: Annotated[int, field(ge=1, le=10_000)] = 1000
+    limit: Annotated[int, field(ge=1, le=10_000)] = 10_000
     cursor: str = ""
 
 
@@ -177,16 +177,19 @@ class History(Message, kw_only=True):
 
 
 class WatchKeys(Message, kw_only=True):
-    """key: a pattern of keys. after: only what changed after that revision. initial: current values come first."""
+    """key: a pattern of keys. after: only what changed after that revision.
+
+    initial: whether current values are sent first; None: only in a watch without `after`.
+    """
 
     bucket: str
     key: str = ">"
     after: Annotated[int, field(ge=0)] | None = None
-    initial: bool = False
+    initial: bool | None = None
 
 
 class KeyFrame(Message, kw_only=True):
-    """What a watcher is told. type: `kv_update`, or `kv_ready` when the initial values have been sent.
+    """One frame of a watch. type: `kv_update`, or `kv_ready` when the initial values have been sent.
 
     operation: `put` or `delete`, also for a purge; value: base64 of the stored bytes, empty on delete.
     """
@@ -252,8 +255,8 @@ delete = operation(
 watch = operation(
     "kv.watch", WatchKeys, KeyFrame,
     rest="GET /api/v1/kv/buckets/{bucket}/watch", streaming="server", scope="kv:read",
-    event_id="revision", headers={"last-event-id": "after"},
+    refused_in_frame=True, event_id="revision", headers={"last-event-id": "after"},
     errors=(BucketNotFound, RevisionAhead),
     doc="""Changes of a bucket's keys as they are committed. `after` goes on after a revision without losing a change;
-    of a key that changed several times meanwhile the newest value is told.""",
+    of a key that changed several times meanwhile the newest value is sent.""",
 )  # fmt: skip

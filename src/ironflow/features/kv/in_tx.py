@@ -1,8 +1,10 @@
-"""Buckets of the server's own: what other rooms keep in them, inside their own transactions."""
+"""Buckets of the server's own: what other features keep in them, inside their own transactions."""
 
 from ironflow.base.time import Millis
 from ironflow.features.kv import store
-from ironflow.features.kv.rules import SYSTEM_MARK, BucketRow, Condition, EntryRow
+from ironflow.features.kv.rules import SYSTEM_MARK, BucketRow, Condition
+from ironflow.features.kv.rules import EntryRow as EntryRow
+from ironflow.features.kv.rules import condition_of as condition_of
 from ironflow.features.kv.writing import Write, apply_writes
 from ironflow.storage.port import Tx
 
@@ -22,7 +24,7 @@ def make_sure_of(tx: Tx, environment: str, name: str, now: Millis) -> BucketRow:
 
 
 def lock(tx: Tx, environment: str, name: str, now: Millis) -> None:
-    """Until this transaction ends nobody else writes into the server's own bucket `name`."""
+    """Until this transaction ends no other one writes into the server's own bucket `name`."""
     make_sure_of(tx, environment, name, now)
     store.bucket(tx, environment, name, to_write=True)
 

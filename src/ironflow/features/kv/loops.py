@@ -1,7 +1,6 @@
 """What goes on by itself: what has expired is removed in small transactions."""
 
-from dataclasses import dataclass
-
+from ironflow.base.loop import Ran
 from ironflow.base.time import Millis
 from ironflow.features.kv import store
 from ironflow.features.kv.rules import PURGES_KEPT_MS
@@ -10,24 +9,18 @@ from ironflow.storage.port import Database, Tx
 BATCH = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """What one round did. more: there are expired entries left."""
-
-    removed: int
-    more: bool
-
-
 class Expire:
     """Removes expired entries, which readers do not see in the meantime, and forgets old purges."""
 
     name = "kv-expire"
     every_ms = 5_000
+    topic = ""
+    notable = ()
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def run_once(self, now: Millis) -> Expired:
+    async def run_once(self, now: Millis) -> Ran:
         removed = await self._db.write(lambda tx: store.forget_purges(tx, now - PURGES_KEPT_MS, BATCH))
         more = removed == BATCH
         for environment, name, _ in await self._db.read(store.ttl_buckets):
@@ -38,7 +31,7 @@ class Expire:
                     return 0
                 return store.remove_expired(tx, environment, bucket, now, BATCH)
 
-            gone = await self._db.write(remove)
-            removed += gone
-            more = more or gone == BATCH
-        return Expired(removed=removed, more=more)
+            expired = await self._db.write(remove)
+            removed += expired
+            more = more or expired == BATCH
+        return Ran({"removed": removed}, more=more)

@@ -11,7 +11,7 @@ KEY_BYTES_MAX = 1024
 # A bucket without max_value_size takes values up to this.
 VALUE_BYTES_MAX = 8 * 1024 * 1024
 
-# Buckets of the server's own rooms: their names are no names for users, and listings begin after them.
+# Buckets of the server's own features: their names are no names for users, and listings begin after them.
 SYSTEM_MARK = "$"
 AFTER_SYSTEM_BUCKETS = "%"
 # For so long a watcher that comes back learns that a key was purged.
@@ -22,7 +22,7 @@ _FORBIDDEN_IN_KEY = re.compile(r"[\x00-\x1f\x7f*>]")
 
 
 class BucketRow(Struct, frozen=True):
-    """A bucket as it is kept. ttl_ms, value_bytes_max, bytes_max: 0 means no limit."""
+    """A bucket as it is stored. ttl_ms, value_bytes_max, bytes_max: 0 means no limit."""
 
     name: str
     description: str
@@ -79,18 +79,18 @@ def condition_of(if_match: str | None, if_none_match: str | None) -> Condition:
         return Condition(exists=True)
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise InvalidKey(f"If-Match: {if_match!r} is not a revision number.")
-    # Revision 0 is the word of several clients for "must not exist".
+    # Several clients send revision 0 for "must not exist".
     return Condition(revision=int(text)) if int(text) else Condition(exists=False)
 
 
 def is_live(entry: EntryRow | None, bucket: BucketRow, now: Millis) -> bool:
     """Whether a reader sees the entry: it is a put and has not expired."""
-    return entry is not None and is_seen(entry, bucket, now, at_revision=False)
+    return entry is not None and is_seen(entry, bucket.ttl_ms, now, at_revision=False)
 
 
-def is_seen(entry: EntryRow, bucket: BucketRow, now: Millis, *, at_revision: bool) -> bool:
+def is_seen(entry: EntryRow, ttl_ms: Millis, now: Millis, *, at_revision: bool) -> bool:
     """Whether a reader sees the entry, who asks for the newest or for a certain revision, which may be a tombstone."""
-    if bucket.ttl_ms and entry.created_at + bucket.ttl_ms <= now:
+    if ttl_ms and entry.created_at + ttl_ms <= now:
         return False
     return at_revision or entry.operation == "put"
 

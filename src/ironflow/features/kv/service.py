@@ -1,4 +1,4 @@
-"""What happens: one method for each operation of the room."""
+"""What happens: one method for each operation of the feature."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -7,20 +7,20 @@ from typing import Any
 from ironflow.base.call import Call
 from ironflow.base.pattern import compiled, is_pattern, literal_prefix
 from ironflow.base.time import to_datetime
-from ironflow.broker.port import Broker
 from ironflow.features.kv import contract, rules, store
 from ironflow.features.kv.rules import BucketRow, EntryRow
-from ironflow.features.kv.watching import Watcher
+from ironflow.features.kv.watching import Watcher as Watcher
 from ironflow.features.kv.writing import Write, apply_writes, bucket_not_found, bucket_of, check_users_bucket, purge
+from ironflow.notify.port import Notifier
 from ironflow.storage.port import Database, Tx
 
 
 class KeyValue:
     """Buckets of versioned entries. Writes that arrive together share one commit and few statements."""
 
-    def __init__(self, db: Database, broker: Broker) -> None:
+    def __init__(self, db: Database, notifier: Notifier) -> None:
         self._db = db
-        self._broker = broker
+        self._notifier = notifier
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -75,7 +75,7 @@ class KeyValue:
 
         def delete(tx: Tx) -> bool:
             # Watchers learn that there is nothing to watch any more.
-            tx.ring("kv", f"{call.environment}/{request.bucket}")
+            tx.notify("kv", f"{call.environment}/{request.bucket}")
             return store.delete_bucket(tx, call.environment, request.bucket)
 
         if not await self._db.write(delete):
@@ -114,13 +114,16 @@ class KeyValue:
 
     async def get(self, call: Call, request: contract.GetKey) -> contract.Entry:
         def look(tx: Tx) -> contract.Entry:
-            bucket = bucket_of(tx, call.environment, request.bucket)
-            found = store.value(tx, call.environment, request.bucket, request.key, request.revision)
-            if found is None or not rules.is_seen(found[0], bucket, call.now, at_revision=request.revision is not None):
+            found = store.find(tx, call.environment, request.bucket, request.key, request.revision)
+            if found is None:
+                raise bucket_not_found(request.bucket, call.environment)
+            ttl_ms, entry, value = found
+            if entry is None or not rules.is_seen(entry, ttl_ms, call.now, at_revision=request.revision is not None):
                 raise contract.KeyNotFound(f"Bucket {request.bucket!r} has no key {request.key!r}.")
-            return _entry_message(*found)
+            return _entry_message(entry, value)
 
-        return await self._db.peek(look)
+        check_users_bucket(call.environment, request.bucket)
+        return await self._db.peek_once(look)
 
     async def put(self, call: Call, request: contract.PutKey) -> contract.Put:
         condition = rules.condition_of(request.if_match, request.if_none_match)
@@ -153,10 +156,10 @@ class KeyValue:
             )
 
         check_users_bucket(call.environment, request.bucket)
-        watcher = Watcher(self._db, self._broker, call.environment, request.bucket)
+        watcher = Watcher(self._db, self._notifier, call.environment, request.bucket)
         start = await watcher.start(request.after)
         yield None
-        if request.initial:
+        if request.after is None if request.initial is None else request.initial:
             async for entry, value in watcher.live(call.now):
                 if wanted.fullmatch(entry.key):
                     yield frame(entry, value)

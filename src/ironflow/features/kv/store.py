@@ -31,8 +31,14 @@ NEWEST = f"""SELECT {_ENTRY} FROM kv_entries
 WHERE environment = :environment AND bucket = :bucket AND key IN {{each:keys}} AND newest = 1"""
 VALUE = f"""SELECT {_ENTRY}, value FROM kv_entries
 WHERE environment = :environment AND bucket = :bucket AND key = :key AND newest = 1"""
-VALUE_AT = f"""SELECT {_ENTRY}, value FROM kv_entries
-WHERE environment = :environment AND bucket = :bucket AND key = :key AND revision = :revision"""
+# With its bucket, in one statement: a row without an entry where there is a bucket, no row where there is none.
+_FOUND = "b.ttl_ms, e.key, e.revision, e.operation, e.size_bytes, e.created_at, e.value"
+FIND = f"""SELECT {_FOUND} FROM kv_buckets AS b LEFT JOIN kv_entries AS e
+ON e.environment = b.environment AND e.bucket = b.name AND e.key = :key AND e.newest = 1
+WHERE b.environment = :environment AND b.name = :bucket"""
+FIND_AT = f"""SELECT {_FOUND} FROM kv_buckets AS b LEFT JOIN kv_entries AS e
+ON e.environment = b.environment AND e.bucket = b.name AND e.key = :key AND e.revision = :revision
+WHERE b.environment = :environment AND b.name = :bucket"""
 HISTORY = f"""SELECT {_ENTRY}, value FROM kv_entries
 WHERE environment = :environment AND bucket = :bucket AND key = :key AND created_at > :oldest
 ORDER BY revision DESC LIMIT :limit"""
@@ -126,14 +132,23 @@ def newest_of(tx: Tx, environment: str, bucket: str, keys: Iterable[str]) -> dic
     return {row[0]: EntryRow(*row) for row in rows}
 
 
-def value(
-    tx: Tx, environment: str, bucket: str, key: str, revision: int | None = None
-) -> tuple[EntryRow, bytes] | None:
-    if revision is None:
-        row = tx.row(VALUE, _place(environment, bucket, key=key))
-    else:
-        row = tx.row(VALUE_AT, _place(environment, bucket, key=key, revision=revision))
+def value(tx: Tx, environment: str, bucket: str, key: str) -> tuple[EntryRow, bytes] | None:
+    row = tx.row(VALUE, _place(environment, bucket, key=key))
     return (EntryRow(*row[:5]), row[5] or b"") if row else None
+
+
+def find(
+    tx: Tx, environment: str, bucket: str, key: str, revision: int | None
+) -> tuple[Millis, EntryRow | None, bytes] | None:
+    """The bucket's ttl_ms, the newest entry of the key or the one at `revision`, and its value; in one statement.
+
+    None when there is no such bucket.
+    """
+    params = {"environment": environment, "bucket": bucket, "key": key}
+    row = tx.row(FIND, params) if revision is None else tx.row(FIND_AT, params | {"revision": revision})
+    if row is None:
+        return None
+    return row[0], None if row[1] is None else EntryRow(*row[1:6]), row[6] or b""
 
 
 def history(
@@ -156,10 +171,10 @@ def keys_after(
 
 
 def replace_entries(
-    tx: Tx, environment: str, bucket: str, gone: dict[str, int], entries: Iterable[tuple[EntryRow, bytes | None]]
+    tx: Tx, environment: str, bucket: str, replaced: dict[str, int], entries: Iterable[tuple[EntryRow, bytes | None]]
 ) -> None:
-    """Stores entries as the newest of their keys in a bucket without history. gone: the revisions that they replace."""
-    deleted = [_place(environment, bucket, key=key, revision=revision) for key, revision in gone.items()]
+    """Stores entries as the newest of their keys in a bucket without history. replaced: the former revisions."""
+    deleted = [_place(environment, bucket, key=key, revision=revision) for key, revision in replaced.items()]
     if deleted:
         tx.many(DELETE_REVISION, deleted)
     tx.many(INSERT_ENTRY, [_entry_params(environment, bucket, entry, value) for entry, value in entries])
@@ -221,7 +236,7 @@ def add_purge(tx: Tx, environment: str, bucket: str, key: str, revision: int, no
 
 
 def forget_purges(tx: Tx, oldest: Millis, limit: int) -> int:
-    """Forgets up to `limit` purges made at `oldest` or before; how many."""
+    """Deletes up to `limit` purges made at `oldest` or before; how many."""
     return tx.run(FORGET_PURGES, {"oldest": oldest, "limit": limit})
 
 

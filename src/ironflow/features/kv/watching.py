@@ -3,14 +3,14 @@
 from collections.abc import AsyncGenerator
 
 from ironflow.base.time import Millis
-from ironflow.broker.port import Broker
 from ironflow.features.kv import contract, store
 from ironflow.features.kv.rules import BucketRow, EntryRow
 from ironflow.features.kv.writing import bucket_not_found
+from ironflow.notify.port import Notifier
 from ironflow.storage.port import Database, Tx
 
 BATCH = 500
-# Looked at without a ring too, for a ring may be lost between nodes.
+# Looked at without a notification too, for one may be lost between nodes.
 LOOK_AGAIN_S = 30.0
 
 Change = tuple[EntryRow, bytes]
@@ -22,8 +22,8 @@ class Watcher:
     A slow reader costs no memory: it reads on in the table, where a key that changed twice is read once.
     """
 
-    def __init__(self, db: Database, broker: Broker, environment: str, bucket: str) -> None:
-        self._db, self._broker = db, broker
+    def __init__(self, db: Database, notifier: Notifier, environment: str, bucket: str) -> None:
+        self._db, self._notifier = db, notifier
         self._environment, self._name = environment, bucket
         self._created_at: Millis = 0
 
@@ -66,14 +66,14 @@ class Watcher:
                 raise bucket_not_found(self._name, self._environment)
             return store.changes_after(tx, self._environment, self._name, after, BATCH)
 
-        with self._broker.bell("kv", f"{self._environment}/{self._name}") as bell:
+        with self._notifier.waiter("kv", f"{self._environment}/{self._name}") as waiter:
             while True:
                 found = await self._db.read(look)
                 for change in found:
                     yield change
                     after = change[0].revision
                 if not found:
-                    await bell.wait(LOOK_AGAIN_S)
+                    await waiter.wait(LOOK_AGAIN_S)
 
     def _bucket(self, tx: Tx) -> BucketRow:
         bucket = store.bucket(tx, self._environment, self._name)

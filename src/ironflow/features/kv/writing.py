@@ -25,9 +25,9 @@ class Write(NamedTuple):
 
 @dataclass(slots=True)
 class _Replaced:
-    """What the writes to a bucket without history come to: one revision that goes and one that comes for each key."""
+    """What the writes to a bucket without history come to. revisions: for each key, the one that is replaced."""
 
-    gone: dict[str, int] = field(default_factory=dict)
+    revisions: dict[str, int] = field(default_factory=dict)
     entries: dict[str, tuple[EntryRow, bytes | None]] = field(default_factory=dict)
 
     def put(self, entry: EntryRow, value: bytes | None, previous: EntryRow | None) -> int:
@@ -38,7 +38,7 @@ class _Replaced:
             grew = entry.size_bytes - previous.size_bytes
             # What was written by another of the same commit is not there yet, and never will be.
             if entry.key not in self.entries:
-                self.gone[entry.key] = previous.revision
+                self.revisions[entry.key] = previous.revision
         self.entries[entry.key] = (entry, value)
         return grew
 
@@ -64,10 +64,10 @@ def apply_writes(tx: Tx, writes: list[Write]) -> list[int | IronflowError]:
             except IronflowError as refusal:
                 answers[index] = refusal
         if replaced.entries:
-            store.replace_entries(tx, environment, name, replaced.gone, replaced.entries.values())
+            store.replace_entries(tx, environment, name, replaced.revisions, replaced.entries.values())
         if bucket is not before:
             store.save_bucket(tx, environment, bucket)
-            tx.ring("kv", f"{environment}/{name}")
+            tx.notify("kv", f"{environment}/{name}")
     return [0 if answer is None else answer for answer in answers]
 
 
@@ -95,7 +95,7 @@ def _apply_write(
 def purge(tx: Tx, environment: str, name: str, key: str, condition: rules.Condition, now: Millis) -> None:
     """Removes a key with its history. Raises BucketNotFound, RevisionConflict.
 
-    What was there, be it a tombstone, leaves a revision, so that a watcher who missed its end still learns of it.
+    An entry or a tombstone leaves a revision, so that a watcher that missed the purge still receives it.
     """
     bucket = bucket_of(tx, environment, name, to_write=True)
     newest = store.newest_of(tx, environment, name, [key]).get(key)
@@ -108,7 +108,7 @@ def purge(tx: Tx, environment: str, name: str, key: str, condition: rules.Condit
     store.save_bucket(
         tx, environment, replace(bucket, last_revision=revision, bytes_stored=bucket.bytes_stored - freed)
     )
-    tx.ring("kv", f"{environment}/{name}")
+    tx.notify("kv", f"{environment}/{name}")
 
 
 def bucket_of(tx: Tx, environment: str, name: str, *, to_write: bool = False) -> BucketRow:
@@ -127,4 +127,6 @@ def check_users_bucket(environment: str, name: str) -> None:
 
 
 def bucket_not_found(name: str, environment: str) -> contract.BucketNotFound:
-    return contract.BucketNotFound(f"There is no bucket {name!r} in environment {environment!r}. Create it first.")
+    return contract.BucketNotFound(
+        f"bucket not found: there is no {name!r} in environment {environment!r}. Create it first."
+    )

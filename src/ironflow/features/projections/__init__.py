@@ -1,4 +1,5 @@
-"""The projections room: read models that runners fold from the log, with cursor, lease, rebuild and catch-up waits.
+"""Projections: read models that runners fold from the log, with cursor, lease, rebuild and catch-up waits.
 
-The server runs no handler: it feeds events in order, keeps states and cursors, and fences runners.
+Tables that it writes: `projection_garbage`, `projection_rebuilds`, `projection_states`, `projections`.
+First file to open: `service.py`.
 """

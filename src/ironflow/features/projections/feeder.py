@@ -1,7 +1,7 @@
 """What happens: runners are fed, by polls and by streams.
 
 A stream sends from the saved cursor on and follows the log. It ends whenever its runner has to start again from what
-is saved: a refused or a late save, another version of the projection, a cursor that somebody else moved.
+is saved: a refused or a late save, another version of the projection, a cursor that another runner moved.
 Source: protocol/projections.md 2 and 3.
 """
 
@@ -16,27 +16,30 @@ from ironflow.base.call import Call
 from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.json import to_json
+from ironflow.base.lifecycle import Lifecycle
 from ironflow.base.time import Clock, Millis
-from ironflow.broker.port import Broker
 from ironflow.features.projections import contract, feeding, rules, saving, store
 from ironflow.features.projections.contract import EventKind, ProjectionEvent
 from ironflow.features.projections.feeding import Fed, Next
 from ironflow.features.projections.rules import Feed, Held, ProjectionRow, RebuildRow
-from ironflow.features.projections.saving import TOPIC, bell_key
+from ironflow.features.projections.saving import TOPIC, notify_key
 from ironflow.features.projections.service import REFUSALS, held_of, writer_key
+from ironflow.log.append import place_of
+from ironflow.log.scan import Filter
+from ironflow.notify.port import Notifier
 from ironflow.storage.port import Database, Tx
 
 POLL_HOLD_S = 1.0
 HEARTBEAT_MS = 15_000
-# Events that were sent and are not saved after this long are sent again, where no lease says that the runner lives.
+# Events sent and not saved after this long are sent again, where no lease proves that the runner is alive.
 SAVE_LATE_MS = 30_000
 # Batches that are sent ahead of their saves, and the size of their data.
 AHEAD_BATCHES, AHEAD_BYTES = 10, 16 * 1024 * 1024
 # Events read at a time.
 READ_MAX = 500
-# Rings come at once; this is what a lost one costs.
+# Notifications come at once; a lost one costs this much.
 LOOK_AGAIN_S = 1.0
-# After a look that found nothing the next ring is answered this much later, together with those that follow it.
+# After a look that found nothing the next notification is answered this much later, together with those that follow it.
 GATHER_S = 0.002
 
 
@@ -52,19 +55,28 @@ class _Stream:
     held: Held | None
     partition: str | None
     batch: int
-    side: str = ""
+    generation: str = ""
     opened_at_cursor: int = 0
     sent: int = 0
     ahead: deque[tuple[int, int]] = field(default_factory=deque[tuple[int, int]])
     ahead_bytes: int = 0
     # When the cursor moved last, or the first event was sent after all were saved.
     moved_at: Millis = 0
-    said_at: Millis = 0
-    seated_until: Millis = 0
+    written_at: Millis = 0
+    implicit_lease_until: Millis = 0
     delivered: bool = False
     refused: bool = False
     full: bool = False
     woken: asyncio.Event = field(default_factory=asyncio.Event)
+    # Of the projection, as it was looked at last.
+    filter: Filter | None = None
+
+    def follows(self, key: str) -> bool:
+        """Whether an event with this notification key may be of the projection; an empty key stands for any."""
+        if not key or self.filter is None:
+            return True
+        environment, name = place_of(key)
+        return environment == self.environment and (not self.filter.names or self.filter.matches_name(name))
 
     def saved(self, cursor: int, now: Millis) -> None:
         """Drops what is saved from what is ahead."""
@@ -78,32 +90,37 @@ class _Stream:
     @property
     def active(self) -> bool:
         """Whether it feeds its runner; another stream's runner may be the one that is fed."""
-        return self.held is not None or bool(self.seated_until)
+        return self.held is not None or bool(self.implicit_lease_until)
 
-    def room(self) -> int:
-        """How many events may be sent now. Once full it is half empty before there is room, so reads are large."""
+    def capacity(self) -> int:
+        """How many events may be sent now. Once full it is half empty before there is capacity, so reads are large."""
         events_max = AHEAD_BATCHES * self.batch
         parts = 2 if self.full else 1
         self.full = len(self.ahead) >= events_max // parts or self.ahead_bytes >= AHEAD_BYTES // parts
         return 0 if self.full else min(events_max - len(self.ahead), READ_MAX)
 
 
-class Feeder:
+class Feeder(Lifecycle):
     """Polls and streams of projection runners."""
 
-    def __init__(self, db: Database, broker: Broker, clock: Clock, ids: Ids) -> None:
+    def __init__(self, db: Database, notifier: Notifier, clock: Clock, ids: Ids) -> None:
         self._db = db
-        self._broker = broker
+        self._notifier = notifier
         self._clock = clock
         self._ids = ids
         self._streams: set[_Stream] = set()
-        # (environment, name) -> (side, first position of the last delivery): one delivered again was not saved.
+        # (environment, name) -> (generation, first position of the last delivery): one delivered again was not saved.
         self._first: dict[tuple[str, str], tuple[str, int]] = {}
         # The same -> (patterns, from, to): between those positions the log has no event of the projection.
-        self._barren: dict[tuple[str, str], tuple[tuple[str, ...], int, int]] = {}
-        broker.listen("log", self._wake_all)
-        broker.listen(TOPIC, self._wake)
-        broker.listen(REFUSALS, self._refuse)
+        self._known_gaps: dict[tuple[str, str], tuple[tuple[str, ...], int, int]] = {}
+        notifier.listen("log", self._wake_all)
+        notifier.listen(TOPIC, self._wake)
+        notifier.listen(REFUSALS, self._refuse)
+
+    async def start(self) -> None:
+        """What streams of an earlier process held is free, where no other process has this database."""
+        if self._db.name == "sqlite":
+            await self._db.write(store.drop_implicit_leases)
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -116,13 +133,13 @@ class Feeder:
 
     async def poll(self, call: Call, request: contract.Poll) -> contract.Polled:
         deadline = asyncio.get_running_loop().time() + POLL_HOLD_S
-        with self._broker.bell("log") as bell:
+        with self._notifier.waiter("log") as waiter:
             while True:
                 polled = await self._poll_once(call, request)
                 left = deadline - asyncio.get_running_loop().time()
                 if polled.events or left <= 0:
                     return polled
-                await bell.wait(left)
+                await waiter.wait(left)
                 await asyncio.sleep(GATHER_S)
 
     async def _poll_once(self, call: Call, request: contract.Poll) -> contract.Polled:
@@ -139,7 +156,7 @@ class Feeder:
             found = Next([], start, start, start)
             if rules.is_fed(projection, held, "", now):
                 found = feeding.next_events(tx, projection, feed, start, limit, partition=request.partition or None)
-            state = store.newest_state(tx, feed.side, contract.GLOBAL)
+            state = store.newest_state(tx, feed.generation, contract.GLOBAL)
             return (
                 projection,
                 rebuild,
@@ -152,7 +169,7 @@ class Feeder:
             )
 
         projection, rebuild, found, polled = await self._db.read(look)
-        self._note_barren(projection, polled.last_event_seq, found)
+        self._note_gap(projection, polled.last_event_seq, found)
         if found.events and not await self._may_send(projection, rebuild, found.events, held, first=True):
             return contract.Polled(events=[], current_state=polled.current_state, last_event_seq=polled.last_event_seq)
         return polled
@@ -165,26 +182,29 @@ class Feeder:
         held = held_of(request.lease)
         stream = _Stream(
             id=self._ids.new("stream"),
-            key=bell_key(call.environment, request.name),
+            key=notify_key(call.environment, request.name),
             writer=writer_key(call.environment, request.name, held),
             environment=call.environment,
             name=request.name,
             held=held,
             partition=request.partition or None,
             batch=rules.batch_of(request.batch_size),
-            said_at=self._clock.now(),
+            written_at=self._clock.now(),
         )
-        _, feed = await self._look(stream)
-        stream.side, stream.sent, stream.opened_at_cursor = feed.side, feed.cursor, feed.cursor
+        projection, feed = await self._look(stream)
+        rules.check_stream(projection, held)
+        stream.generation, stream.sent, stream.opened_at_cursor = feed.generation, feed.cursor, feed.cursor
         self._streams.add(stream)
         try:
+            # It has begun: the answer's head is sent.
+            yield []
             async for answer in self._feed(stream, request.accept_heartbeats):
                 yield answer
         finally:
             self._streams.discard(stream)
-            if stream.seated_until:
+            if stream.implicit_lease_until:
                 with suppress(IronflowError):
-                    await self._db.write(lambda tx: _leave_seat(tx, stream))
+                    await self._db.write(lambda tx: _release_implicit_lease(tx, stream))
 
     async def _feed(
         self, stream: _Stream, heartbeats: bool
@@ -199,10 +219,10 @@ class Feeder:
             if found is None:
                 return
             if found.events:
-                stream.said_at = now
+                stream.written_at = now
                 yield [feeding.event_message(fed) for fed in found.events]
-            if now - stream.said_at >= HEARTBEAT_MS:
-                stream.said_at = now
+            if now - stream.written_at >= HEARTBEAT_MS:
+                stream.written_at = now
                 if heartbeats:
                     yield ProjectionEvent(kind=EventKind.HEARTBEAT)
             if found.events or found.more:
@@ -212,7 +232,7 @@ class Feeder:
     def _is_over(self, stream: _Stream, feed: Feed, now: Millis) -> bool:
         """Whether the runner has to start again from what is saved."""
         stream.saved(feed.cursor, now)
-        if stream.refused or feed.side != stream.side or (stream.active and feed.cursor > stream.sent):
+        if stream.refused or feed.generation != stream.generation or (stream.active and feed.cursor > stream.sent):
             return True
         return bool(stream.ahead) and stream.held is None and now - stream.moved_at >= SAVE_LATE_MS
 
@@ -223,39 +243,40 @@ class Feeder:
         )
         if stream.held is not None:
             rules.check_lease(projection, stream.held, self._clock.now())
+        stream.filter = feeding.filter_of(projection)
         return projection, rules.feed_of(projection, rebuild)
 
     async def _next(self, stream: _Stream, projection: ProjectionRow, feed: Feed, now: Millis) -> Next | None:
         """What is sent next, perhaps nothing now; None when the stream is over."""
         nothing = Next([], stream.sent, stream.sent, stream.sent)
-        if stream.held is None and now >= stream.seated_until - rules.SEAT_MS // 2:
-            waited = not stream.seated_until
-            cursor = await self._db.write(lambda tx: _take_seat(tx, stream, now))
-            stream.seated_until = 0 if cursor is None else now + rules.SEAT_MS
+        if stream.held is None and now >= stream.implicit_lease_until - rules.IMPLICIT_LEASE_MS // 2:
+            waited = not stream.implicit_lease_until
+            cursor = await self._db.write(lambda tx: _take_implicit_lease(tx, stream, now))
+            stream.implicit_lease_until = 0 if cursor is None else now + rules.IMPLICIT_LEASE_MS
             if cursor is None:
                 return nothing
             if waited and cursor != stream.opened_at_cursor:
                 # Another stream's runner saved meanwhile: this one's state is old.
                 return None
-        room = stream.room()
-        if not room or not rules.is_fed(projection, stream.held, stream.id, now):
+        capacity = stream.capacity()
+        if not capacity or not rules.is_fed(projection, stream.held, stream.id, now):
             return nothing
         start = self._start(projection, stream.sent)
 
         def read(tx: Tx) -> tuple[ProjectionRow, RebuildRow | None, Next]:
             current, rebuild = saving.load_with_rebuild(tx, stream.environment, stream.name)
             fed = rules.feed_of(current, rebuild)
-            if fed.side != stream.side:
+            if fed.generation != stream.generation:
                 return current, rebuild, nothing
             return (
                 current,
                 rebuild,
-                feeding.next_events(tx, current, fed, start, room, partition=stream.partition),
+                feeding.next_events(tx, current, fed, start, capacity, partition=stream.partition),
             )
 
         current, rebuild, found = await self._db.read(read)
         if not stream.ahead:
-            self._note_barren(current, start, found)
+            self._note_gap(current, start, found)
         if found.events:
             if not await self._may_send(current, rebuild, found.events, stream.held, first=not stream.delivered):
                 return nothing
@@ -284,10 +305,10 @@ class Feeder:
         first: whether the runner starts from the cursor with these events, so that the first one may be a repetition.
         """
         place = (projection.environment, projection.name)
-        side = rules.feed_of(projection, rebuild).side
+        generation = rules.feed_of(projection, rebuild).generation
         again = False
         if first:
-            delivery = (side, events[0].record.position)
+            delivery = (generation, events[0].record.position)
             again = self._first.get(place) == delivery or projection.tries_position == delivery[1]
             self._first[place] = delivery
         watched = (
@@ -299,7 +320,7 @@ class Feeder:
 
         def note(tx: Tx) -> bool:
             current, building = saving.load_with_rebuild(tx, *place, to_write=True)
-            if rules.feed_of(current, building).side != side:
+            if rules.feed_of(current, building).generation != generation:
                 return False
             if again:
                 record = events[0].record
@@ -313,23 +334,25 @@ class Feeder:
 
     def _start(self, projection: ProjectionRow, position: int) -> int:
         """Where to begin a search for what comes after `position`: later where the log has nothing in between."""
-        patterns, low, high = self._barren.get((projection.environment, projection.name), ((), 0, 0))
+        patterns, low, high = self._known_gaps.get((projection.environment, projection.name), ((), 0, 0))
         return high if patterns == projection.events and low <= position <= high else position
 
-    def _note_barren(self, projection: ProjectionRow, start: int, found: Next) -> None:
+    def _note_gap(self, projection: ProjectionRow, start: int, found: Next) -> None:
         """Remembers that the log has nothing of the projection between `start` and where the search met something."""
         place = (projection.environment, projection.name)
-        patterns, low, high = self._barren.get(place, ((), 0, 0))
+        patterns, low, high = self._known_gaps.get(place, ((), 0, 0))
         if patterns == projection.events and low <= start <= high:
             start = low
-        if found.barren > start and not projection.rebuild_id:
-            self._barren[place] = (projection.events, start, found.barren)
+        if found.gap_end > start and not projection.rebuild_id:
+            self._known_gaps[place] = (projection.events, start, found.gap_end)
 
-    # Rings.
+    # Notifications.
 
-    def _wake_all(self, _keys: set[str]) -> None:
+    def _wake_all(self, keys: set[str]) -> None:
+        """Saves the reads of streams whose projections follow none of these events."""
         for stream in self._streams:
-            stream.woken.set()
+            if any(map(stream.follows, keys)):
+                stream.woken.set()
 
     def _wake(self, keys: set[str]) -> None:
         for stream in self._streams:
@@ -350,18 +373,18 @@ async def _woken(stream: _Stream, timeout_s: float) -> None:
             await stream.woken.wait()
 
 
-def _take_seat(tx: Tx, stream: _Stream, now: Millis) -> int | None:
-    """Where the projection is when the stream has its seat; None while somebody else has it."""
+def _take_implicit_lease(tx: Tx, stream: _Stream, now: Millis) -> int | None:
+    """The cursor of the projection once the stream has the implicit lease; None while another runner has a lease."""
     projection, rebuild = saving.load_with_rebuild(tx, stream.environment, stream.name, to_write=True)
-    after = rules.decide_seat(projection, stream.id, now)
+    after = rules.decide_implicit_lease(projection, stream.id, now)
     if after is None:
         return None
     store.save(tx, after)
     return rules.feed_of(projection, rebuild).cursor
 
 
-def _leave_seat(tx: Tx, stream: _Stream) -> None:
+def _release_implicit_lease(tx: Tx, stream: _Stream) -> None:
     projection = store.projection(tx, stream.environment, stream.name, to_write=True)
-    if projection is not None and projection.seat == stream.id:
-        store.save(tx, rules.without_seat(projection))
-        tx.ring(TOPIC, stream.key)
+    if projection is not None and projection.implicit_lease == stream.id:
+        store.save(tx, rules.without_implicit_lease(projection))
+        tx.notify(TOPIC, stream.key)

@@ -5,11 +5,12 @@ from typing import NamedTuple
 from ironflow.base.json import Json, read_json, write_json_text
 from ironflow.base.time import to_datetime
 from ironflow.features.projections import rules, store
-from ironflow.features.projections.contract import ProjectionEvent
+from ironflow.features.projections.contract import GLOBAL, ProjectionEvent
 from ironflow.features.projections.rules import Feed, ProjectionRow
-from ironflow.log.matching import Wanted, positions_after, records_at
-from ironflow.log.read import head
+from ironflow.log.follower import Follower
+from ironflow.log.read import head, records_at
 from ironflow.log.record import Record
+from ironflow.log.scan import Filter, scan_positions
 from ironflow.storage.port import Tx
 
 # Read at a time, so that large events do not fill the memory.
@@ -31,21 +32,22 @@ class Fed(NamedTuple):
 class Next(NamedTuple):
     """events: in order. searched: up to there nothing else is to be fed. until: where the search would end.
 
-    barren: between the start and there the log has no event of the projection at all, saved or not.
+    gap_end: between the start and there the log has no event of the projection at all, saved or not.
     """
 
     events: list[Fed]
     searched: int
     until: int
-    barren: int
+    gap_end: int
 
     @property
     def more(self) -> bool:
         return self.searched < self.until
 
 
-def wanted_by(projection: ProjectionRow) -> Wanted:
-    return Wanted(projection.environment, projection.events)
+def filter_of(projection: ProjectionRow) -> Filter:
+    """The events that a projection follows."""
+    return Filter(projection.environment, names=projection.events)
 
 
 def next_events(
@@ -62,16 +64,17 @@ def next_events(
 
     partition: only events of that one. bytes_max: of all their data; reached, the answer is shorter.
     """
-    until = head(tx) if feed.until is None else min(head(tx), feed.until)
+    follower = Follower(filter_of(projection), after, until=feed.until)
+    until = follower.find_end(tx)
     only = partition if feed.partition_key is None else feed.partition_key
-    wanted, events, size = wanted_by(projection), list[Fed](), 0
+    events, size = list[Fed](), 0
     first: int | None = None
     for _ in range(ROUNDS_MAX):
-        found = positions_after(tx, wanted, after, until, limit - len(events))
-        first = found.positions[0] if first is None and found.positions else first
-        for start in range(0, len(found.positions), PIECE):
+        found = follower.read_positions(tx, limit - len(events))
+        first = found.items[0] if first is None and found.items else first
+        for start in range(0, len(found.items), PIECE):
             piece = [Fed(each, partition_of(projection, each)) for each in
-                     records_at(tx, found.positions[start : start + PIECE])]  # fmt: skip
+                     records_at(tx, found.items[start : start + PIECE])]  # fmt: skip
             for each in unsaved(tx, projection, feed, piece):
                 if only is not None and each.partition != only:
                     continue
@@ -79,10 +82,11 @@ def next_events(
                 if size > bytes_max and events:
                     return Next(events, events[-1].record.position, until, (first or after + 1) - 1)
                 events.append(each)
-        after = found.searched
-        if after >= until or len(events) >= limit or not found.positions:
+        follower.advance(found.reached)
+        if not follower.is_behind or len(events) >= limit:
             break
-    return Next(events, after, until, after if first is None else first - 1)
+    reached = follower.position
+    return Next(events, reached, until, reached if first is None else first - 1)
 
 
 def partition_of(projection: ProjectionRow, record: Record) -> str:
@@ -93,29 +97,36 @@ def unsaved(tx: Tx, projection: ProjectionRow, feed: Feed, events: list[Fed]) ->
     """Those events that their partitions have not saved yet."""
     if not projection.partition_key:
         return events
-    saved = store.positions(tx, feed.side, {each.partition for each in events})
+    saved = store.positions(tx, feed.generation, {each.partition for each in events})
     return [each for each in events if each.record.position > saved.get(each.partition, 0)]
 
 
-def cursor_after(tx: Tx, projection: ProjectionRow, feed: Feed, position: int) -> int:
+class Moved(NamedTuple):
+    """Where a feed's cursor is. without_key: the events that it passed and that lack the partition key."""
+
+    cursor: int
+    without_key: int = 0
+
+
+def cursor_after(tx: Tx, projection: ProjectionRow, feed: Feed, position: int) -> Moved:
     """The feed's cursor when an event at `position` was saved: below it, nothing of any partition is left to save.
 
     Where events have partitions, those between the cursor and `position` may wait for their own saves.
     """
     if not projection.partition_key or feed.partition_key is not None:
-        return max(feed.cursor, position)
-    wanted, cursor, until = wanted_by(projection), feed.cursor, head(tx)
+        return Moved(max(feed.cursor, position))
+    wanted, cursor, until = filter_of(projection), feed.cursor, head(tx)
+    without_key = 0
     for piece in ADVANCE_PIECES:
-        found = positions_after(tx, wanted, cursor, until, piece)
-        events = [Fed(each, partition_of(projection, each)) for each in records_at(tx, found.positions)]
+        found = scan_positions(tx, wanted, cursor, until, piece)
+        events = [Fed(each, partition_of(projection, each)) for each in records_at(tx, found.items)]
         left = unsaved(tx, projection, feed, events)
-        if left:
-            before = [each.record.position for each in events if each.record.position < left[0].record.position]
-            return max([cursor, *before])
-        if not events:
+        passed = events if not left else [each for each in events if each.record.position < left[0].record.position]
+        without_key += sum(each.partition == GLOBAL for each in passed)
+        cursor = max([cursor, *(each.record.position for each in passed)])
+        if left or not events:
             break
-        cursor = events[-1].record.position
-    return cursor
+    return Moved(cursor, without_key)
 
 
 def event_message(fed: Fed) -> ProjectionEvent:
@@ -151,7 +162,7 @@ def next_position(tx: Tx, projection: ProjectionRow, feed: Feed, last: int) -> i
 
     Where a search by position ended before, the position that it came to: what follows may be wanted.
     """
-    found = positions_after(tx, wanted_by(projection), feed.cursor, last, 1)
-    if found.positions:
-        return found.positions[0]
-    return found.searched + 1 if found.searched < last else None
+    found = scan_positions(tx, filter_of(projection), feed.cursor, last, 1)
+    if found.items:
+        return found.items[0]
+    return found.reached + 1 if found.reached < last else None

@@ -1,8 +1,9 @@
-"""What other rooms may ask of projections inside their own transactions."""
+"""What other features may ask of projections inside their own transactions."""
 
 from ironflow.features.projections import feeding, rules, store
 from ironflow.features.projections.rules import ProjectionRow
-from ironflow.features.projections.saving import TOPIC, bell_key
+from ironflow.features.projections.rules import Standing as Standing
+from ironflow.features.projections.saving import TOPIC, notify_key
 from ironflow.log.holds import Held
 from ironflow.log.read import head
 from ironflow.storage.port import Tx
@@ -11,8 +12,8 @@ PAGE = 200
 
 
 def moved(tx: Tx, environment: str, name: str) -> None:
-    """Wakes who waits for a projection, after the commit; it may be one of another room."""
-    tx.ring(TOPIC, bell_key(environment, name))
+    """Wakes waits for a projection, after the commit; it may be one of another feature."""
+    tx.notify(TOPIC, notify_key(environment, name))
 
 
 def projection(tx: Tx, environment: str, name: str) -> ProjectionRow | None:

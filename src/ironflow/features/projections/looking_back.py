@@ -14,8 +14,8 @@ def state_as_of(tx: Tx, projection: ProjectionRow, partition: str, at: Millis) -
     Raises NotRecorded when the last state kept lacks events of that time. The server folds nothing itself: programs
     with the reducer can, from `recorded` and `events`. Source: protocol/projections.md 7.
     """
-    state = store.state_at(tx, projection.side, partition, at)
-    newest = store.newest_state(tx, projection.side, partition) if state else None
+    state = store.state_at(tx, projection.generation, partition, at)
+    newest = store.newest_state(tx, projection.generation, partition) if state else None
     # All events up to the cursor are in the newest state of their partition.
     folded = max(state.position, projection.cursor) if state and state == newest else state.position if state else 0
     missing = feeding.next_events(

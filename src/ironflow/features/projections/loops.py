@@ -1,7 +1,8 @@
-"""What goes on by itself: rebuilds that have nothing left to fold end, and states that nobody reads any more go."""
+"""What goes on by itself: rebuilds with nothing left to fold are ended, and states without readers are removed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from ironflow.base.loop import Ran
 from ironflow.base.time import DAY_MS, Millis
 from ironflow.features.projections import feeding, rules, saving, store
 from ironflow.features.projections.rules import RebuildRow
@@ -11,26 +12,20 @@ BATCH = 500
 REBUILDS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What one round did. more: a search is not at its end."""
-
-    rebuilds: int
-    more: bool
-
-
 class EndRebuilds:
     """Ends rebuilds whose last events are saved, also where the rest of the log has none for them."""
 
     name = "projections-rebuilds"
     every_ms = 1_000
+    topic = ""
+    notable = ("ended",)
 
     def __init__(self, db: Database) -> None:
         self._db = db
         # Rebuild id -> up to where nothing is left to save.
         self._searched: dict[str, int] = {}
 
-    async def run_once(self, now: Millis) -> Ended:
+    async def run_once(self, now: Millis) -> Ran:
         ended, more, cursor = 0, False, ""
         running: list[RebuildRow] = []
         while page := await self._db.read(lambda tx, after=cursor: store.running(tx, after, REBUILDS)):
@@ -45,7 +40,7 @@ class EndRebuilds:
                 more = True
         going = {each.id for each in running}
         self._searched = {key: place for key, place in self._searched.items() if key in going}
-        return Ended(ended, more)
+        return Ran({"ended": ended}, more=more)
 
     def _search(self, tx: Tx, rebuild: RebuildRow) -> tuple[int, bool]:
         """Up to where nothing is left to save, and whether something comes then."""
@@ -69,26 +64,20 @@ def _end(tx: Tx, rebuild_id: str, now: Millis) -> int:
     return 1
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What one round did. more: there is more to remove."""
-
-    removed: int
-    more: bool
-
-
 class ForgetStates:
     """Removes states of versions that were replaced, and those of the history that are older than it reaches back."""
 
     name = "projections-forget"
     every_ms = 10_000
+    topic = ""
+    notable = ()
 
     def __init__(self, db: Database, history_days: float) -> None:
         self._db = db
         self._history_ms = int(history_days * DAY_MS)
 
-    async def run_once(self, now: Millis) -> Forgotten:
+    async def run_once(self, now: Millis) -> Ran:
         old = await self._db.write(lambda tx: store.delete_old_states(tx, now - self._history_ms, BATCH))
         dropped = await self._db.write(lambda tx: store.delete_dropped_states(tx, BATCH))
-        left = bool(await self._db.read(lambda tx: store.dropped_sides(tx, 1)))
-        return Forgotten(old + dropped, more=old == BATCH or left)
+        left = bool(await self._db.read(lambda tx: store.dropped_generations(tx, 1)))
+        return Ran({"removed": old + dropped}, more=old == BATCH or left)

@@ -43,10 +43,18 @@ def status_message(projection: ProjectionRow, rebuild: RebuildRow | None, lag: i
         rebuild_target_seq=rebuild.target if rebuild else None,
         rebuild_start_cursor=rebuild.start_position if rebuild else None,
         rebuild_started_at=to_datetime(rebuild.started_at) if rebuild else None,
+        without_key=projection.without_key,
     )
 
 
-def projection_message(projection: ProjectionRow, rebuild: RebuildRow | None, state: StateRow) -> contract.Projection:
+def projection_message(
+    projection: ProjectionRow, rebuild: RebuildRow | None, partition: str, state: StateRow | None
+) -> contract.Projection:
+    """state: None when the partition has none yet."""
+    if state is None:
+        return contract.Projection(
+            name=projection.name, partition=partition, mode=projection.mode, registry=info_message(projection, rebuild)
+        )
     return contract.Projection(
         name=projection.name,
         partition=state.partition_key,

@@ -1,4 +1,4 @@
-"""What this room tells of itself: states as readers see them. Source: protocol/connectrpc.md 7."""
+"""What this feature publishes: states as readers see them. Source: protocol/connectrpc.md 7."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ironflow.base.time import Millis
 
 @dataclass(frozen=True, slots=True)
 class StateSaved:
-    """`system.projection.<name>.<partition>.updated`; written out when somebody listens."""
+    """`system.projection.<name>.<partition>.updated`; encoded only when there is a listener."""
 
     environment: str
     name: str
@@ -29,6 +29,6 @@ class StateSaved:
         return len(self.state)
 
     def notices(self) -> Sequence[Notice]:
-        told = {"state": to_json(self.state), "last_event_id": self.event_id, "last_event_name": self.event_name}
+        data = {"state": to_json(self.state), "last_event_id": self.event_id, "last_event_name": self.event_name}
         parts = ("projection", self.name, self.partition, "updated")
-        return (Notice(self.environment, parts, write_json_text(told), self.at),)
+        return (Notice(self.environment, parts, write_json_text(data), self.at),)

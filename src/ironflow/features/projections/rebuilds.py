@@ -8,9 +8,9 @@ from ironflow.base.ids import Ids
 from ironflow.features.events.contract import EventNotFound
 from ironflow.features.projections import contract, feeding, messages, rules, saving, store
 from ironflow.features.projections.rules import ProjectionRow, RebuildRow
-from ironflow.features.projections.saving import TOPIC, bell_key
-from ironflow.log.matching import Counted, count_between
+from ironflow.features.projections.saving import TOPIC, notify_key
 from ironflow.log.read import head, records
+from ironflow.log.scan import Counted, count
 from ironflow.storage.port import Database, Tx
 
 # Rebuilds of a projection that are remembered.
@@ -48,17 +48,17 @@ class Rebuilds:
     async def get_rebuild(self, call: Call, request: contract.Named) -> contract.RebuildShown:
         return contract.RebuildShown.of(await self._last(call, request.name))
 
-    async def cancel(self, call: Call, request: contract.Named) -> contract.Said:
-        def change(tx: Tx) -> contract.Said:
+    async def cancel(self, call: Call, request: contract.Named) -> contract.StatusChanged:
+        def change(tx: Tx) -> contract.StatusChanged:
             projection, rebuild = saving.load_with_rebuild(tx, call.environment, request.name, to_write=True)
             if rebuild is None:
                 raise contract.RebuildNotFound(f"{request.name!r} is not being rebuilt.")
             store.save_rebuild(tx, replace(rebuild, status="cancelled", ended_at=call.now))
-            store.drop_side(tx, rebuild.side, call.now)
+            store.drop_generation(tx, rebuild.generation, call.now)
             after = rules.decide_cancelled(projection, call.now)
             store.save(tx, after)
-            tx.ring(TOPIC, bell_key(call.environment, request.name))
-            return contract.Said(status=rules.status_of(after))
+            tx.notify(TOPIC, notify_key(call.environment, request.name))
+            return contract.StatusChanged(status=rules.status_of(after))
 
         return await self._db.write(change)
 
@@ -94,7 +94,7 @@ class Rebuilds:
                 saving.finish(tx, after, done, call.now)
                 return messages.job_message(replace(done, status="completed", ended_at=call.now), call.now)
             store.save(tx, after)
-            tx.ring(TOPIC, bell_key(call.environment, request.name))
+            tx.notify(TOPIC, notify_key(call.environment, request.name))
             return messages.job_message(begun, call.now)
 
         return await self._db.write(change)
@@ -114,7 +114,7 @@ class Rebuilds:
                 id=self._ids.new("rebuild"),
                 environment=call.environment,
                 name=request.name,
-                side=self._ids.new("side"),
+                generation=self._ids.new("generation"),
                 status="running",
                 partition_key=partition,
                 from_event_id=request.from_event_id,
@@ -133,18 +133,18 @@ class Rebuilds:
 
     async def _count(self, projection: ProjectionRow, planned: RebuildRow) -> int:
         """How many events there are to look at."""
-        wanted = feeding.wanted_by(projection)
-        count, position = 0, planned.start_position
+        wanted = feeding.filter_of(projection)
+        events, position = 0, planned.start_position
         while position < planned.target:
             until = min(position + COUNT_PIECE, planned.target)
 
             def piece(tx: Tx, low: int = position, high: int = until) -> Counted:
-                return count_between(tx, wanted, low, high, COUNT_PIECE + 1)
+                return count(tx, wanted, low, high, COUNT_PIECE + 1)
 
             counted = await self._db.read(piece)
-            count += counted.events
+            events += counted.records
             position = until
-        return count
+        return events
 
 
 def _check(projection: ProjectionRow, request: contract.Rebuild, planned: RebuildRow) -> None:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from ironflow.base.time import Millis
 from ironflow.features.projections import feeding, rules, store
 from ironflow.features.projections.contract import GLOBAL, ProjectionNotFound, StaleSave
+from ironflow.features.projections.feeding import Moved
 from ironflow.features.projections.notices import StateSaved
 from ironflow.features.projections.rules import Feed, Held, ProjectionRow, RebuildRow
 from ironflow.features.projections.store import StateRow
-from ironflow.log.matching import count_between, positions_after, records_at
-from ironflow.log.read import head
+from ironflow.log.read import head, records_at
+from ironflow.log.scan import count, scan_positions
 from ironflow.storage.port import Tx
 
 TOPIC = "projections"
@@ -45,7 +46,7 @@ class History:
     days: float
 
 
-def bell_key(environment: str, name: str) -> str:
+def notify_key(environment: str, name: str) -> str:
     return f"{environment}/{name}"
 
 
@@ -69,8 +70,11 @@ def load_with_rebuild(
     return found, store.rebuild(tx, found.rebuild_id)
 
 
-def apply(tx: Tx, saving: Saving, history: History) -> None:
-    """Raises ProjectionNotFound, WrongMode, LeaseLost, StaleSave, InvalidSave. A repetition changes nothing."""
+def apply(tx: Tx, saving: Saving, history: History) -> bool:
+    """Whether it has passed the projection's first event without its partition key. A repetition changes nothing.
+
+    Raises ProjectionNotFound, WrongMode, LeaseLost, StaleSave, InvalidSave.
+    """
     projection, rebuild = load_with_rebuild(tx, saving.environment, saving.name, to_write=True)
     rules.check_mode(projection, "external" if saving.parts[0].state is None else "managed")
     rules.check_lease(projection, saving.held, saving.now)
@@ -80,9 +84,11 @@ def apply(tx: Tx, saving: Saving, history: History) -> None:
     feed = rules.feed_of(projection, rebuild)
     news = [part for part in saving.parts if _keep(tx, projection, rebuild, feed, part, saving.now, history)]
     if not news:
-        return
-    cursor = feeding.cursor_after(tx, projection, feed, max(part.position for part in news))
-    _move(tx, projection, rebuild, cursor, saving.now)
+        return False
+    moved = feeding.cursor_after(tx, projection, feed, max(part.position for part in news))
+    _move(tx, projection, rebuild, moved, saving.now)
+    known = projection.without_key or (rebuild is not None and rebuild.without_key)
+    return bool(moved.without_key) and not known
 
 
 def _keep(
@@ -97,7 +103,7 @@ def _keep(
     """Stores the state of one partition; False when it was saved so far already. Raises StaleSave."""
     if feed.partition_key is not None and part.partition != feed.partition_key:
         raise StaleSave(f"Only partition {feed.partition_key!r} of {projection.name!r} is built anew now.")
-    newest = store.newest_state(tx, feed.side, part.partition) if part.state is not None else None
+    newest = store.newest_state(tx, feed.generation, part.partition) if part.state is not None else None
     if rules.is_repeat(part.position, newest.position if newest else 0, feed.cursor):
         return False
     if part.state is not None:
@@ -105,45 +111,47 @@ def _keep(
         _store_state(tx, feed, newest, part, event_id, event_at, now, history)
         if rebuild is None:
             # Readers do not see what a rebuild saves.
-            tx.tell(_saved(projection, part.partition, part.state, event_id, event_name, now))
+            tx.publish_local(_saved(projection, part.partition, part.state, event_id, event_name, now))
     return True
 
 
-def _move(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow | None, cursor: int, now: Millis) -> None:
-    """Saves a projection whose feed's cursor is now `cursor`; ends its rebuild when that has caught up."""
+def _move(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow | None, moved: Moved, now: Millis) -> None:
+    """Saves a projection whose feed has moved; ends its rebuild when that has caught up."""
+    cursor = moved.cursor
     after = rules.decide_saved(projection, cursor, now)
     if rebuild is None:
-        store.save(tx, after)
+        store.save(tx, replace(after, without_key=projection.without_key + moved.without_key))
     else:
-        done = count_between(tx, feeding.wanted_by(projection), rebuild.cursor, cursor).events
+        done = count(tx, feeding.filter_of(projection), rebuild.cursor, cursor).records
         going = replace(
             rebuild,
             cursor=max(rebuild.cursor, cursor),
             events_done=rebuild.events_done + done,
+            without_key=rebuild.without_key + moved.without_key,
         )
         if _caught_up(tx, projection, going):
             finish(tx, after, going, now)
         else:
             store.save_rebuild(tx, going)
             store.save(tx, after)
-    tx.ring(TOPIC, bell_key(projection.environment, projection.name))
+    tx.notify(TOPIC, notify_key(projection.environment, projection.name))
 
 
 def finish(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow, now: Millis) -> None:
     """Readers see the version that was built; the one before goes."""
     if rebuild.partition_key is None:
-        store.drop_side(tx, projection.side, now)
+        store.drop_generation(tx, projection.generation, now)
     else:
-        store.swap_partition(tx, projection.side, rebuild.side, rebuild.partition_key)
+        store.swap_partition(tx, projection.generation, rebuild.generation, rebuild.partition_key)
     store.save_rebuild(tx, replace(rebuild, status="completed", ended_at=now, events_done=rebuild.events_total))
     after = rules.decide_swapped(projection, rebuild, now)
     store.save(tx, after)
     shown = rebuild.partition_key or GLOBAL
-    newest = store.newest_state(tx, after.side, shown)
+    newest = store.newest_state(tx, after.generation, shown)
     if newest is not None:
         names = [each.name for each in records_at(tx, [newest.position])]
-        tx.tell(_saved(after, shown, newest.state, newest.event_id, names[0] if names else "", now))
-    tx.ring(TOPIC, bell_key(projection.environment, projection.name))
+        tx.publish_local(_saved(after, shown, newest.state, newest.event_id, names[0] if names else "", now))
+    tx.notify(TOPIC, notify_key(projection.environment, projection.name))
 
 
 def _caught_up(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow) -> bool:
@@ -152,8 +160,8 @@ def _caught_up(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow) -> bool:
         return True
     if rebuild.partition_key is not None:
         return False
-    found = positions_after(tx, feeding.wanted_by(projection), rebuild.cursor, rebuild.target, 1)
-    return not found.positions and found.searched >= rebuild.target
+    found = scan_positions(tx, feeding.filter_of(projection), rebuild.cursor, rebuild.target, 1)
+    return not found.items and found.reached >= rebuild.target
 
 
 def _event_at(tx: Tx, environment: str, part: Part, now: Millis) -> tuple[str, str, Millis]:
@@ -191,4 +199,4 @@ def _store_state(
         kept_at=(newest.saved_at if keep else newest.kept_at) if newest else 0,
         saved_at=now,
     )
-    store.save_state(tx, feed.side, state, is_first=newest is None, keep_older=keep)
+    store.save_state(tx, feed.generation, state, is_first=newest is None, keep_older=keep)

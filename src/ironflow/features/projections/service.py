@@ -1,5 +1,6 @@
 """What happens: registering, leases, polling, saving, reading, pausing."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,12 @@ from ironflow.base.json import json_text
 from ironflow.base.time import to_millis
 from ironflow.features.projections import contract, feeding, looking_back, messages, rules, saving, store
 from ironflow.features.projections.rules import Feed, Held, ProjectionRow, RebuildRow, Registration
-from ironflow.features.projections.saving import TOPIC, History, Part, Saving, bell_key
-from ironflow.log.matching import count_between
+from ironflow.features.projections.saving import TOPIC, History, Part, Saving, notify_key
 from ironflow.log.read import head
+from ironflow.log.scan import COUNT_MAX, count
 from ironflow.storage.port import Database, Tx
+
+logger = logging.getLogger(__name__)
 
 LIMIT_DEFAULT = 100
 SAVED_MAX = 1_000
@@ -25,7 +28,7 @@ REFUSALS = "projection_refusals"
 
 
 class Projections:
-    """The projections room: everything but feeding, rebuilding and waiting. history: states kept for looking back."""
+    """Projections without feeding, rebuilding and waiting. history: states kept for looking back."""
 
     def __init__(self, db: Database, ids: Ids, history: History, state_bytes_max: int) -> None:
         self._db = db
@@ -65,17 +68,17 @@ class Projections:
             partition_key=request.partition_key,
         )
         rules.check_registration(request.name, asked)
-        fresh = rules.registered(call.environment, request.name, asked, self._ids.new("side"), call.now)
+        fresh = rules.registered(call.environment, request.name, asked, self._ids.new("generation"), call.now)
 
         def change(tx: Tx) -> contract.Registered:
             if store.create(tx, fresh):
-                tx.ring(TOPIC, bell_key(call.environment, request.name))
+                tx.notify(TOPIC, notify_key(call.environment, request.name))
                 return contract.Registered(status="registered", last_event_seq=0)
             found = saving.load(tx, call.environment, request.name, to_write=True)
             after = rules.decide_registration(found, asked, call.now)
             if after != found:
                 store.save(tx, after)
-                tx.ring(TOPIC, bell_key(call.environment, request.name))
+                tx.notify(TOPIC, notify_key(call.environment, request.name))
             return contract.Registered(status="updated", last_event_seq=found.cursor)
 
         return await self._db.write(change)
@@ -91,7 +94,7 @@ class Projections:
             if after is None:
                 return contract.Acquired(granted=False)
             store.save(tx, after)
-            tx.ring(TOPIC, bell_key(call.environment, request.name))
+            tx.notify(TOPIC, notify_key(call.environment, request.name))
             return contract.Acquired(
                 granted=True, lease=contract.Lease(token=token, epoch=after.lease_epoch), ttl=rules.LEASE
             )
@@ -116,7 +119,7 @@ class Projections:
             found = store.projection(tx, call.environment, request.name, to_write=True)
             if found is not None and held == Held(found.lease_token, found.lease_epoch):
                 store.save(tx, rules.without_lease(found))
-                tx.ring(TOPIC, bell_key(call.environment, request.name))
+                tx.notify(TOPIC, notify_key(call.environment, request.name))
 
         await self._db.write(change)
 
@@ -135,18 +138,18 @@ class Projections:
         part = Part(request.last_event_seq, request.last_event_id, 0)
         return await self._keep(call, request.name, request.lease, (part,))
 
-    def _part(self, said: contract.SaveState | contract.PartitionState) -> Part:
+    def _part(self, saved: contract.SaveState | contract.PartitionState) -> Part:
         """Raises StateTooLarge, InvalidSave."""
-        state = json_text(said.state) or "null"
+        state = json_text(saved.state) or "null"
         if len(state) > self._state_bytes_max:
             raise contract.StateTooLarge(
                 f"The state is {len(state)} bytes; this server keeps up to {self._state_bytes_max}. Partition it."
             )
         return Part(
-            position=said.last_event_seq,
-            event_id=said.last_event_id,
-            event_at=to_millis(said.last_event_time) if said.last_event_time else 0,
-            partition=rules.partition_named(said.partition_key),
+            position=saved.last_event_seq,
+            event_id=saved.last_event_id,
+            event_at=to_millis(saved.last_event_time) if saved.last_event_time else 0,
+            partition=rules.partition_named(saved.partition_key),
             state=state,
         )
 
@@ -154,10 +157,15 @@ class Projections:
         held = held_of(lease)
         asked = Saving(call.environment, name, held, call.now, parts)
         try:
-            await self._db.write(lambda tx: saving.apply(tx, asked, self._history))
+            lacks_key = await self._db.write(lambda tx: saving.apply(tx, asked, self._history))
         except IronflowError:
-            self._db.ring(REFUSALS, writer_key(call.environment, name, held))
+            self._db.notify(REFUSALS, writer_key(call.environment, name, held))
             raise
+        if lacks_key:
+            # Once for each projection and rebuild; the status counts them.
+            logger.warning(
+                "event without the partition key of a projection", extra={"projection": name, "env": call.environment}
+            )
         return contract.Ok()
 
     # Reading.
@@ -169,12 +177,8 @@ class Projections:
             if request.as_of is not None:
                 state = looking_back.state_as_of(tx, found, partition, to_millis(request.as_of))
             else:
-                state = store.newest_state(tx, _side_of(found, rebuild, partition), partition)
-            if state is None:
-                raise contract.ProjectionNotFound(
-                    f"projection not found: partition {partition!r} of {found.name!r} has no state yet."
-                )
-            return messages.projection_message(found, rebuild, state)
+                state = store.newest_state(tx, _generation_of(found, rebuild, partition), partition)
+            return messages.projection_message(found, rebuild, partition, state)
 
         return await self._db.read(look)
 
@@ -185,7 +189,7 @@ class Projections:
             if request.as_of is not None:
                 state = looking_back.state_as_of(tx, found, partition, to_millis(request.as_of))
             else:
-                state = store.newest_state(tx, found.side, partition)
+                state = store.newest_state(tx, found.generation, partition)
             return messages.envelope_message(found, state)
 
         return await self._db.read(look)
@@ -195,7 +199,7 @@ class Projections:
 
         def look(tx: Tx) -> contract.StateRow:
             found = saving.load(tx, call.environment, request.name)
-            state = store.state_at(tx, found.side, request.partition or contract.GLOBAL, at)
+            state = store.state_at(tx, found.generation, request.partition or contract.GLOBAL, at)
             if state is None:
                 raise contract.NotRecorded(f"No state of {found.name!r} from that moment or before is kept.")
             return messages.state_message(found, state)
@@ -228,16 +232,18 @@ class Projections:
     async def partitions(self, call: Call, request: contract.ListPartitions) -> contract.Partitions:
         def look(tx: Tx) -> contract.Partitions:
             found = saving.load(tx, call.environment, request.name)
-            keys = store.partitions_after(tx, found.side, request.q, request.cursor, request.limit)
+            keys = store.partitions_after(tx, found.generation, request.q, request.cursor, request.limit)
             more = keys[-1] if len(keys) == request.limit else None
             return contract.Partitions(partitions=keys, returned=len(keys), next_cursor=more)
 
         return await self._db.read(look)
 
     async def events(self, call: Call, request: contract.ReadEvents) -> contract.EventsRead:
+        call.require("events:read")
+
         def look(tx: Tx) -> contract.EventsRead:
             found = saving.load(tx, call.environment, request.name)
-            # No side: nothing counts as saved.
+            # No generation: nothing counts as saved.
             every = Feed("", request.after, until=request.until)
             partition = request.partition or None
             read = feeding.next_events(tx, found, every, request.after, request.limit, partition=partition)
@@ -249,32 +255,34 @@ class Projections:
 
     # Pausing and deleting.
 
-    async def pause(self, call: Call, request: contract.Named) -> contract.Said:
+    async def pause(self, call: Call, request: contract.Named) -> contract.StatusChanged:
         return await self._change(call, request.name, lambda found: replace(found, paused=True, updated_at=call.now))
 
-    async def resume(self, call: Call, request: contract.Named) -> contract.Said:
+    async def resume(self, call: Call, request: contract.Named) -> contract.StatusChanged:
         return await self._change(call, request.name, lambda found: rules.decide_resumed(found, call.now))
 
     async def unregister(self, call: Call, request: contract.Named) -> None:
         await self.delete(call, request)
 
-    async def delete(self, call: Call, request: contract.Named) -> contract.Said:
-        def change(tx: Tx) -> contract.Said:
+    async def delete(self, call: Call, request: contract.Named) -> contract.StatusChanged:
+        def change(tx: Tx) -> contract.StatusChanged:
             found, rebuild = saving.load_with_rebuild(tx, call.environment, request.name, to_write=True)
-            for side in {found.side, rebuild.side if rebuild else found.side}:
-                store.drop_side(tx, side, call.now)
+            for generation in {found.generation, rebuild.generation if rebuild else found.generation}:
+                store.drop_generation(tx, generation, call.now)
             store.delete(tx, call.environment, request.name)
-            tx.ring(TOPIC, bell_key(call.environment, request.name))
-            return contract.Said(status="deleted")
+            tx.notify(TOPIC, notify_key(call.environment, request.name))
+            return contract.StatusChanged(status="deleted")
 
         return await self._db.write(change)
 
-    async def _change(self, call: Call, name: str, decide: Callable[[ProjectionRow], ProjectionRow]) -> contract.Said:
-        def change(tx: Tx) -> contract.Said:
+    async def _change(
+        self, call: Call, name: str, decide: Callable[[ProjectionRow], ProjectionRow]
+    ) -> contract.StatusChanged:
+        def change(tx: Tx) -> contract.StatusChanged:
             after = decide(saving.load(tx, call.environment, name, to_write=True))
             store.save(tx, after)
-            tx.ring(TOPIC, bell_key(call.environment, name))
-            return contract.Said(status=rules.status_of(after))
+            tx.notify(TOPIC, notify_key(call.environment, name))
+            return contract.StatusChanged(status=rules.status_of(after))
 
         return await self._db.write(change)
 
@@ -285,19 +293,17 @@ def held_of(lease: contract.Lease | None) -> Held | None:
 
 
 def writer_key(environment: str, name: str, held: Held | None) -> str:
-    """Under which the refused saves of a runner ring: those of runners without a lease together."""
-    return f"{bell_key(environment, name)}/{held.token if held else ''}"
+    """The notification key for refused saves of a runner. Runners without a lease share one."""
+    return f"{notify_key(environment, name)}/{held.token if held else ''}"
 
 
-def _side_of(projection: ProjectionRow, rebuild: RebuildRow | None, partition: str) -> str:
+def _generation_of(projection: ProjectionRow, rebuild: RebuildRow | None, partition: str) -> str:
     """Where a runner finds the state of a partition that it goes on from."""
     if rebuild is None or rebuild.partition_key not in (None, partition):
-        return projection.side
-    return rebuild.side
+        return projection.generation
+    return rebuild.generation
 
 
 def _status(tx: Tx, projection: ProjectionRow, count_max: int | None = None) -> contract.Status:
-    counted = count_between(
-        tx, feeding.wanted_by(projection), projection.cursor, head(tx), *([] if count_max is None else [count_max])
-    )
-    return messages.status_message(projection, store.rebuild(tx, projection.rebuild_id), counted.events)
+    counted = count(tx, feeding.filter_of(projection), projection.cursor, head(tx), count_max or COUNT_MAX)
+    return messages.status_message(projection, store.rebuild(tx, projection.rebuild_id), counted.records)

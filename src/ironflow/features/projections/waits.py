@@ -11,14 +11,14 @@ from typing import Any
 
 from ironflow.base.call import Call
 from ironflow.base.errors import InvalidArgument, IronflowError
-from ironflow.broker.port import Bell, Broker
 from ironflow.features.events.contract import EventNotFound
 from ironflow.features.projections import contract, feeding, rules, saving, store
 from ironflow.features.projections.contract import FrameKind, Waited, WaitFrame, WaitItem
 from ironflow.features.projections.rules import Feed, ProjectionRow, Standing
-from ironflow.features.projections.saving import TOPIC, bell_key
-from ironflow.log.matching import Wanted, count_between
+from ironflow.features.projections.saving import TOPIC, notify_key
 from ironflow.log.read import head, records
+from ironflow.log.scan import Filter, count
+from ironflow.notify.port import Notifier, Waiter
 from ironflow.storage.port import Database, Tx
 
 WAIT_S, WAIT_S_MAX, STREAM_S_MAX = 30.0, 60.0, 300.0
@@ -26,17 +26,19 @@ BATCH_MAX = 16
 HEARTBEAT_S = 15.0
 LOOK_AGAIN_S = 1.0
 
-# (environment, name) -> the projection of that name in another room, which rings `in_tx.moved`; None for none.
+# (environment, name) -> the projection of that name in another feature, which notifies by `in_tx.moved`; None for none.
 Elsewhere = Callable[[Tx, str, str], Standing | None]
 
 
 class Waits:
     """Waiting for projections of every kind, at most `waits_max` callers at a time on a node."""
 
-    def __init__(self, db: Database, broker: Broker, waits_max: int, elsewhere: Elsewhere = lambda *_: None) -> None:
+    def __init__(
+        self, db: Database, notifier: Notifier, waits_max: int, elsewhere: Elsewhere = lambda *_: None
+    ) -> None:
         self._db = db
         self._elsewhere = elsewhere
-        self._broker = broker
+        self._notifier = notifier
         self._free = waits_max
 
     def handlers(self) -> dict[Any, Any]:
@@ -74,8 +76,8 @@ class Waits:
     async def wait_stream(self, call: Call, request: contract.Wait) -> AsyncGenerator[WaitFrame, None]:
         item = WaitItem(name=request.name, min_seq=request.min_seq, partition=request.partition)
         deadline = _deadline(request.timeout, STREAM_S_MAX)
-        told, said_at = -1, _time()
-        with self._slots(1), self._broker.bell(TOPIC, bell_key(call.environment, item.name)) as bell:
+        reported, written_at = -1, _time()
+        with self._slots(1), self._notifier.waiter(TOPIC, notify_key(call.environment, item.name)) as waiter:
             looking = _Looking(self._db, call.environment, item, self._elsewhere)
             while True:
                 try:
@@ -86,13 +88,13 @@ class Waits:
                 if seen.caught_up or _time() >= deadline:
                     yield _frame(FrameKind.DONE, seen, timed_out=not seen.caught_up)
                     return
-                if seen.current_seq != told:
-                    told, said_at = seen.current_seq, _time()
+                if seen.current_seq != reported:
+                    reported, written_at = seen.current_seq, _time()
                     yield _frame(FrameKind.PROGRESS, seen)
-                elif _time() - said_at >= HEARTBEAT_S:
-                    said_at = _time()
+                elif _time() - written_at >= HEARTBEAT_S:
+                    written_at = _time()
                     yield _frame(FrameKind.HEARTBEAT, seen)
-                await looking.rest(bell, deadline)
+                await looking.rest(waiter, deadline)
 
     async def _wait_item(self, call: Call, item: WaitItem, deadline: float) -> contract.ItemWaited:
         try:
@@ -103,14 +105,14 @@ class Waits:
     async def _wait(self, call: Call, item: WaitItem, deadline: float) -> Waited:
         """Raises ProjectionNotFound, NotWaitable."""
         looking = _Looking(self._db, call.environment, item, self._elsewhere)
-        with self._broker.bell(TOPIC, bell_key(call.environment, item.name)) as bell:
+        with self._notifier.waiter(TOPIC, notify_key(call.environment, item.name)) as waiter:
             while True:
                 is_last = _time() >= deadline
                 seen = await looking.look(counted=is_last)
                 if seen.caught_up or is_last:
                     seen.timed_out = not seen.caught_up
                     return seen
-                await looking.rest(bell, deadline)
+                await looking.rest(waiter, deadline)
 
     @contextmanager
     def _slots(self, count: int) -> Iterator[None]:
@@ -133,21 +135,21 @@ class _Looking:
         self._environment = environment
         self._item = item
         self._target = item.min_seq
-        # (side, cursor, up to where the log has nothing left to save).
+        # (generation, cursor, up to where the log has nothing left to save).
         self._place = ("", 0, 0)
         self._more = False
 
     async def look(self, *, counted: bool) -> Waited:
-        """counted: whether the events behind are; a projection rings for every save, and counting takes long.
+        """counted: whether the events behind are; a projection notifies at every save, and counting takes long.
 
         Raises ProjectionNotFound; NotWaitable when it will not move and is not there.
         """
         return await self._db.read(lambda tx: self._look(tx, counted))
 
-    async def rest(self, bell: Bell, deadline: float) -> None:
+    async def rest(self, waiter: Waiter, deadline: float) -> None:
         """Until something may have changed."""
         if not self._more:
-            await bell.wait(max(min(deadline - _time(), LOOK_AGAIN_S), 0.001))
+            await waiter.wait(max(min(deadline - _time(), LOOK_AGAIN_S), 0.001))
 
     def _look(self, tx: Tx, counted: bool) -> Waited:
         # Without a position: all that is in the log when the wait begins.
@@ -165,7 +167,7 @@ class _Looking:
             timed_out=False,
             current_seq=current,
             target_seq=self._target,
-            behind_by_events=self._behind(tx, feeding.wanted_by(projection), current) if counted else 0,
+            behind_by_events=self._behind(tx, feeding.filter_of(projection), current) if counted else 0,
             rebuilding=bool(projection.rebuild_id),
             mode=projection.mode,
         )
@@ -185,27 +187,27 @@ class _Looking:
             mode="managed",
         )
 
-    def _behind(self, tx: Tx, wanted: Wanted, current: int) -> int:
+    def _behind(self, tx: Tx, wanted: Filter, current: int) -> int:
         until = min(self._target, head(tx))
-        return count_between(tx, wanted, current, until).events if current < until else 0
+        return count(tx, wanted, current, until).records if current < until else 0
 
     def _current(self, tx: Tx, projection: ProjectionRow) -> int:
         """Up to where every event of the projection, or of the partition, is saved in the version that readers see."""
-        side, cursor, searched = self._place
+        generation, cursor, searched = self._place
         start = (
             max(searched, projection.cursor)
-            if (side, cursor) == (projection.side, projection.cursor)
+            if (generation, cursor) == (projection.generation, projection.cursor)
             else projection.cursor
         )
         self._more = False
         if start >= self._target:
             return start
-        feed = Feed(projection.side, projection.cursor)
+        feed = Feed(projection.generation, projection.cursor)
         partition = self._item.partition or None if projection.partition_key else None
         found = feeding.next_events(tx, projection, feed, start, 1, partition=partition)
         self._more = found.more and not found.events
         current = found.events[0].record.position - 1 if found.events else found.searched
-        self._place = (projection.side, projection.cursor, current)
+        self._place = (projection.generation, projection.cursor, current)
         return current
 
 

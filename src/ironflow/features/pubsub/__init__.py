@@ -1,1 +1,5 @@
-"""The pubsub room: messages to topics, recorded in the log."""
+"""Topics: messages are published to a topic and recorded in the log.
+
+Tables that it writes: `topics`.
+First file to open: `service.py`.
+"""

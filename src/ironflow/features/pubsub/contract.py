@@ -12,7 +12,7 @@ from ironflow.base.operation import operation
 
 
 class InvalidTopic(InvalidArgument):
-    """A topic has 1 to 256 characters without spaces or wildcards and does not start with a reserved word."""
+    """A topic has 1 to 256 characters without spaces or wildcards and does not start with a reserved prefix."""
 
     code = "INVALID_TOPIC"
 
@@ -34,14 +34,14 @@ class Published(Message, kw_only=True):
 
 
 class ListTopics(Message, kw_only=True):
-    """limit, cursor: our own; over RPC the first thousand are told."""
+    """limit, cursor: our own; over RPC the first thousand are returned."""
 
     limit: Annotated[int, field(ge=1, le=10_000)] = 1000
     cursor: str = ""
 
 
 class TopicInfo(Message, kw_only=True):
-    """consumer_count: consumer groups that read the topic."""
+    """consumer_count: consumer groups and plain subscriptions that read the topic."""
 
     name: Annotated[str, field(1)]
     message_count: Annotated[int, field(2, int64=True)]
@@ -62,6 +62,7 @@ class GetTopicStats(Message, kw_only=True):
 class TopicStats(Message, kw_only=True):
     """A topic exists as soon as it is named: one that nothing was published to has zeros.
 
+    consumer_count: groups and plain subscriptions that read it, at all nodes.
     lag: messages that the slowest group that reads the topic has not begun or not settled, counted up to 10,000.
     What that group has begun and not settled of other topics counts too. first_seq, last_seq: places in the log.
     """

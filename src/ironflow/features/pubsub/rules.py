@@ -16,12 +16,12 @@ def check_topic(topic: str) -> None:
         raise InvalidTopic(
             f"{topic[:60]!r} is no topic: write 1 to {TOPIC_CHARS_MAX} characters without spaces, `*` or `>`."
         )
-    for word in _RESERVED:
-        if topic.startswith(word):
-            raise InvalidTopic(f"{topic[:60]!r} starts with {word!r}, which belongs to the server.")
+    for prefix in _RESERVED:
+        if topic.startswith(prefix):
+            raise InvalidTopic(f"{topic[:60]!r} starts with {prefix!r}, which belongs to the server.")
 
 
 def message_text(data: Json, bytes_max: int) -> str:
-    """The message as it is kept. Raises PayloadTooLarge."""
+    """The message as it is stored. Raises PayloadTooLarge."""
     check_size(data, "The message", bytes_max)
     return json_text(data) or "null"

@@ -6,12 +6,15 @@ from ironflow.base.call import Call
 from ironflow.base.ids import Ids
 from ironflow.base.time import to_datetime
 from ironflow.features.consumer_groups.in_tx import readers, reads
-from ironflow.features.events.rules import check_idempotency_key
+from ironflow.features.events.in_tx import check_idempotency_key
 from ironflow.features.pubsub import contract, rules, store
+from ironflow.features.subscriptions.service import Subscriptions
 from ironflow.log.append import append
 from ironflow.log.dedup import FirstAnswer, Place, first_answers, is_repeat, save_answers
-from ironflow.log.read import count_of_name, records
+from ironflow.log.read import head, records
 from ironflow.log.record import Record
+from ironflow.log.scan import Filter, count_up_to
+from ironflow.log.topics import TopicPattern
 from ironflow.storage.port import Database, Tx
 
 # A reader's lag is counted up to this.
@@ -25,11 +28,12 @@ class _Answer(NamedTuple):
 
 
 class PubSub:
-    """The pubsub room. data_bytes_max: the largest message accepted."""
+    """The pubsub feature. data_bytes_max: the largest message accepted."""
 
-    def __init__(self, db: Database, ids: Ids, data_bytes_max: int) -> None:
+    def __init__(self, db: Database, ids: Ids, data_bytes_max: int, subscriptions: Subscriptions) -> None:
         self._db = db
         self._ids = ids
+        self._subscriptions = subscriptions
         self._data_bytes_max = data_bytes_max
 
     def handlers(self) -> dict[Any, Any]:
@@ -58,12 +62,14 @@ class PubSub:
         def look(tx: Tx) -> contract.Topics:
             found = store.topics_after(tx, call.environment, request.cursor, request.limit)
             known = readers(tx, call.environment)
+            plain = self._subscriptions.topic_subscribers(tx, call.environment, call.now)
             return contract.Topics(
                 topics=[
                     contract.TopicInfo(
                         name=each.name,
                         message_count=each.messages,
-                        consumer_count=sum(reads(reader, "topic", each.name) for reader in known),
+                        consumer_count=sum(reads(reader, "topic", each.name) for reader in known)
+                        + _count(plain, each.name),
                         first_message_at=to_datetime(each.first_at),
                         last_message_at=to_datetime(each.last_at),
                     )
@@ -80,20 +86,24 @@ class PubSub:
         def look(tx: Tx) -> contract.TopicStats:
             topic = store.topic(tx, call.environment, name) or store.Topic(name)
             of_topic = [reader for reader in readers(tx, call.environment) if reads(reader, "topic", name)]
-            behind = (
-                count_of_name(tx, call.environment, "topic", name, reader.position, LAG_MAX) + reader.undone
-                for reader in of_topic
-            )
+            plain = self._subscriptions.topic_subscribers(tx, call.environment, call.now)
+            wanted, end = Filter(call.environment, ("topic",), (name,)), head(tx)
+            behind = (count_up_to(tx, wanted, reader.position, end, LAG_MAX) + reader.undone for reader in of_topic)
             return contract.TopicStats(
                 name=name,
                 message_count=topic.messages,
-                consumer_count=len(of_topic),
+                consumer_count=len(of_topic) + _count(plain, name),
                 lag=max(behind, default=0),
                 first_seq=topic.first_position,
                 last_seq=topic.last_position,
             )
 
         return await self._db.read(look)
+
+
+def _count(subscribers: list[tuple[TopicPattern, int]], topic: str) -> int:
+    """How many of the subscriptions get what is published to the topic."""
+    return sum(count for pattern, count in subscribers if pattern.fits_name(topic))
 
 
 def _publish(tx: Tx, messages: list[Record]) -> list[_Answer]:

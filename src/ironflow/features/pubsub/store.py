@@ -19,7 +19,7 @@ ORDER BY name LIMIT :limit"""
 
 
 class Topic(NamedTuple):
-    """A topic as it is kept."""
+    """A topic as it is stored."""
 
     name: str
     messages: int = 0

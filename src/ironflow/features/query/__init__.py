@@ -1,1 +1,5 @@
-"""Questions in SQL over events, runs and projections. They only read."""
+"""Queries: read-only SQL over events, runs and projections.
+
+Tables that it writes: none.
+First file to open: `service.py`.
+"""

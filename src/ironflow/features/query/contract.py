@@ -22,7 +22,7 @@ class ExecuteSql(Message, kw_only=True):
 class SqlAnswer(Message, kw_only=True):
     """rows: a JSON list for each, a cell for each column; exact decimals and integers above 2^53 are texts.
 
-    types: of each column, in the database's words. total_rows: rows of this answer. truncated: there are more.
+    types: of each column, as the database names it. total_rows: rows of this answer. truncated: there are more.
     """
 
     columns: list[str]
@@ -55,7 +55,9 @@ class SqlTables(Message, kw_only=True):
 
 execute = operation(
     "query.execute", ExecuteSql, SqlAnswer,
-    rest="POST /api/v1/sql", scope="sql:query", errors=(InvalidSql,), holds=True,
+    rest="POST /api/v1/sql", scope="sql:query",
+    asks=("events:read", "runs:read", "entities:read", "functions:read", "projections:read"),
+    errors=(InvalidSql,), holds=True,
     doc="The answer to one SELECT over the events, runs, steps, streams and projections of this environment.",
 )  # fmt: skip
 tables = operation(

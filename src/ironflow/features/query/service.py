@@ -8,7 +8,7 @@ import msgspec
 from ironflow.base.call import Call
 from ironflow.base.sql import check_query
 from ironflow.features.query import contract
-from ironflow.features.query.views import views_of
+from ironflow.features.query.views import SCOPES, TABLE_SCOPE, views_of
 from ironflow.features.sql_projections.in_tx import tables
 from ironflow.storage.port import Database
 from ironflow.storage.sandbox import Answer, Question, Sandbox, Source
@@ -31,6 +31,8 @@ class Query:
         sources = await self._sources(call.environment)
         # Parsing is slow enough to be noticed by others.
         statement = await asyncio.to_thread(check_query, request.query, self._sandbox.dialect, sources.keys())
+        for table in statement.tables:
+            call.require(SCOPES.get(table, TABLE_SCOPE))
         question = Question(
             [statement.sql],
             {name: sources[name] for name in statement.tables},

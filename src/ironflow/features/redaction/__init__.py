@@ -1,1 +1,5 @@
-"""The redaction room: payloads of an event, a step or a run are replaced by a marker, for ever."""
+"""Redaction: payloads of an event, a step or a run are replaced by a marker, for ever.
+
+Tables that it writes: `redactions`.
+First file to open: `service.py`.
+"""

@@ -3,18 +3,11 @@
 from datetime import datetime
 from typing import Annotated
 
-from ironflow.base.errors import FailedPrecondition
 from ironflow.base.fields import Message, field
 from ironflow.base.operation import operation
 from ironflow.engine.errors import StepNotFound
 from ironflow.features.events.contract import EventNotFound
-from ironflow.features.runs.contract import RunNotFound
-
-
-class RunNotEnded(FailedPrecondition):
-    """A run that has not ended still needs its payloads. Wait for its end, or cancel it first."""
-
-    code = "RUN_NOT_ENDED"
+from ironflow.features.runs.contract import RunNotEnded, RunNotFound
 
 
 class RedactEvent(Message, kw_only=True):
@@ -72,12 +65,14 @@ class Redactions(Message, kw_only=True):
 
 redact_event = operation(
     "redaction.event", RedactEvent, Redacted,
-    rest="POST /api/v1/events/{id}/redact", scope="events:redact", errors=(EventNotFound, RunNotEnded),
+    rest="POST /api/v1/events/{id}/redact", scope="events:redact", asks=("runs:redact",),
+    errors=(EventNotFound, RunNotEnded),
     doc="Replaces the data of an event by a marker, also in steps that waited for it. There is no way back.",
 )  # fmt: skip
 redact_run = operation(
     "redaction.run", RedactRun, Redacted,
-    rest="POST /api/v1/runs/{id}/redact", scope="runs:redact", errors=(RunNotFound, RunNotEnded),
+    rest="POST /api/v1/runs/{id}/redact", scope="runs:redact", asks=("events:redact",),
+    errors=(RunNotFound, RunNotEnded),
     doc="Replaces input, output, error and history of a run and its steps by markers. There is no way back.",
 )  # fmt: skip
 redact_step = operation(

@@ -3,43 +3,24 @@
 Source: protocol/errors-and-defaults.md 3, behaviour.md 4.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, assert_never, cast
 
 from msgspec.structs import replace
 
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.json import InvalidJson, read_json, write_json_text
+from ironflow.base.redacted import is_redacted
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine import facts
 from ironflow.engine.facts import Fact
 from ironflow.engine.model import ErrorValue, Run, Step, error_text
-from ironflow.features.redaction.contract import RunNotEnded
+from ironflow.engine.step_attempts import redacted_attempts
 
 REDACTED = "[redacted]"
 # A payload or an error in, what takes its place out; None stays None.
 Swap = Callable[[str | None], str | None]
-
-
-def check_ended(runs: Iterable[Run]) -> None:
-    """Raises RunNotEnded naming the first run that still needs its payloads."""
-    for run in runs:
-        if not run.ended:
-            raise RunNotEnded(
-                f"Run {run.id} is {run.status} and still needs its payloads. Wait for its end, or cancel it first."
-            )
-
-
-def is_marker(payload: str) -> bool:
-    """Whether a payload was redacted before."""
-    if '"$redacted"' not in payload:
-        return False
-    try:
-        value = read_json(payload)
-    except InvalidJson:
-        return False
-    return isinstance(value, dict) and cast(dict[str, Any], value).get("$redacted") is True
 
 
 def marker(payload: str, now: Millis) -> str:
@@ -52,7 +33,7 @@ def payload_swap(now: Millis) -> Swap:
     """Nothing takes the place of nothing: None, null and what was redacted before stay as they are."""
 
     def swap(payload: str | None) -> str | None:
-        if payload is None or payload.strip() == "null" or is_marker(payload):
+        if payload is None or payload.strip() == "null" or is_redacted(payload):
             return payload
         return marker(payload, now)
 
@@ -60,7 +41,7 @@ def payload_swap(now: Millis) -> Swap:
 
 
 def swap_error(text: str | None) -> str | None:
-    """An error without its words: code and whether it is tried again stay, for the run's story is told by them."""
+    """An error without its text and details: code, class and whether it is tried again explain what the run did."""
     if text is None:
         return None
     try:
@@ -68,10 +49,9 @@ def swap_error(text: str | None) -> str | None:
     except InvalidJson:
         value = None
     known = cast(dict[str, Any], value) if isinstance(value, dict) else {}
-    code, retryable = known.get("code"), known.get("retryable")
-    return error_text(
-        ErrorValue(message=REDACTED, code=code if isinstance(code, str) else "", retryable=retryable is True)
-    )
+    code, error_class = (each if isinstance(each := known.get(name), str) else "" for name in ("code", "error_class"))
+    retryable = known.get("retryable") is True
+    return error_text(ErrorValue(message=REDACTED, code=code, retryable=retryable, error_class=error_class))
 
 
 def redacted_step(step: Step, swap: Swap) -> Step:
@@ -82,6 +62,8 @@ def redacted_step(step: Step, swap: Swap) -> Step:
         original_output=swap(step.original_output),
         input=swap(step.input),
         error=swap_error(step.error),
+        attempts=redacted_attempts(step.attempts, REDACTED),
+        progress=swap(step.progress),
     )
     return step if after == step else after
 
@@ -95,6 +77,7 @@ def redacted_run(run: Run, swap: Swap) -> Run:
         slot_key=None if run.slot_key is None else REDACTED,
         limit_key=None if run.limit_key is None else REDACTED,
         actor_id=None if run.actor_id is None else REDACTED,
+        key=None if run.key is None else REDACTED,
     )
     return run if after == run else after
 
@@ -109,30 +92,58 @@ def redacted_fact(fact: Fact, swap: Swap, step_id: str | None) -> Fact:
         return redacted_step(given, swap) if step_id in (None, given.step_id) else given
 
     match fact:
-        case facts.StepsRecorded(steps=steps):
+        case facts.StepsRecorded(steps=steps) | facts.StepsProgressed(steps=steps):
             return replace(fact, steps=tuple(map(step, steps)))
         case facts.StepInjected() | facts.StepPatched():
             return replace(fact, step=step(fact.step))
-        case _:
-            pass
-    if step_id is not None:
-        return fact
-    match fact:
-        case facts.RunCreated():
+        case facts.RunCreated() if step_id is None:
             return replace(
                 fact,
                 slot_key=None if fact.slot_key is None else REDACTED,
                 limit_key=None if fact.limit_key is None else REDACTED,
                 actor_id=None if fact.actor_id is None else REDACTED,
+                key=None if fact.key is None else REDACTED,
             )
-        case facts.RunCompleted():
+        case facts.ValuesSet(values=values) if step_id is None:
+            return replace(fact, values=tuple(replace(value, value=swap(value.value) or "null") for value in values))
+        case facts.RunCompleted() if step_id is None:
             return replace(fact, output=swap(fact.output) or "null")
-        case facts.RunFailed() | facts.AttemptFailed():
+        case facts.RunFailed() | facts.AttemptFailed() | facts.CompensationStarted() if step_id is None:
             return replace(fact, error=swap_error(fact.error) or "null")
-        case facts.RunPaused():
+        case facts.RunPaused() if step_id is None:
             return replace(fact, error=swap_error(fact.error))
-        case _:
+        case (
+            facts.RunCreated()
+            | facts.ValuesSet()
+            | facts.RunCompleted()
+            | facts.RunFailed()
+            | facts.AttemptFailed()
+            | facts.CompensationStarted()
+            | facts.RunPaused()
+        ):
             return fact
+        case (
+            facts.Admitted()
+            | facts.Leased()
+            | facts.LeaseRenewed()
+            | facts.LeaseLost()
+            | facts.JobReturned()
+            | facts.StepsDropped()
+            | facts.StepsReleased()
+            | facts.StepsUnasked()
+            | facts.WakeScheduled()
+            | facts.Waiting()
+            | facts.Woken()
+            | facts.RetryStarted()
+            | facts.PauseRequested()
+            | facts.PauseWithdrawn()
+            | facts.RunResumed()
+            | facts.RunCancelled()
+        ):
+            # These facts carry no payload of users' code.
+            return fact
+        case _:
+            assert_never(fact)
 
 
 def check_cursor(cursor: str) -> None:

@@ -1,7 +1,7 @@
 """What happens: payloads are replaced wherever they are kept, in one transaction with the note of who did it.
 
-What others made of a payload is theirs: states of projections, snapshots, messages that were delivered, output of
-runs that an event started. The answer of a redaction names invoked runs; a run is redacted by itself.
+What others made of a payload is theirs: states of projections, snapshots, deliveries of topics, output of runs that an
+event started. The answer of a redaction names invoked runs; a run is redacted by itself.
 """
 
 from typing import Any
@@ -14,12 +14,13 @@ from ironflow.base.time import to_datetime
 from ironflow.engine.errors import StepNotFound
 from ironflow.engine.model import Run, Step
 from ironflow.features.events.contract import EventNotFound
+from ironflow.features.keys import in_tx as keys
+from ironflow.features.log_lines import in_tx as log_lines
+from ironflow.features.messages import in_tx as messages
 from ironflow.features.redaction import contract, rules, store
-from ironflow.features.runs import redacting
+from ironflow.features.runs import in_tx as runs
 from ironflow.features.runs.contract import RunNotFound
-from ironflow.features.runs.ledger import Ledger
-from ironflow.features.runs.redacting import StepPlace
-from ironflow.features.runs.rules import run_id_of_step, step_row_id
+from ironflow.features.runs.in_tx import RunRepository, StepKey, run_id_of_step, step_row_id
 from ironflow.log.read import records
 from ironflow.log.record import Record
 from ironflow.log.redacting import set_payloads
@@ -29,7 +30,7 @@ SCANNED_STEPS = 5_000
 
 
 class Redaction:
-    """The redaction room."""
+    """The redaction feature."""
 
     def __init__(self, db: Database, ids: Ids) -> None:
         self._db = db
@@ -50,8 +51,10 @@ class Redaction:
 
         def change(tx: Tx) -> int:
             run_ids = {run_id for run_id, _ in waits}
-            run_ids |= {run.id for run in Ledger.started_by(tx, [event.id]).get(event.id, [])}
-            rules.check_ended(Ledger.load(tx, sorted(run_ids)).values())
+            run_ids |= {run.id for run in RunRepository.started_by(tx, [event.id]).get(event.id, [])}
+            runs.check_ended(RunRepository.load(tx, sorted(run_ids)).values())
+            if waits:
+                call.require(contract.redact_step.scope)
             count = _redact_event(tx, call, event.id)
             count += sum(_redact_step(tx, call, *place) for place in waits)
             self._note(tx, call, "event", event.id, request.reason, count)
@@ -62,24 +65,31 @@ class Redaction:
         # marker.
         late = [place for place in await self._waits_ended_by(event) if place not in waits]
         if late:
+            call.require(contract.redact_step.scope)
             payloads += await self._db.write(lambda tx: sum(_redact_step(tx, call, *place) for place in late))
         return contract.Redacted(id=event.id, payloads=payloads)
 
     async def redact_run(self, call: Call, request: contract.RedactRun) -> contract.Redacted:
+        # The payload that a run was started with is its event's.
+        call.require(contract.redact_event.scope)
+
         def change(tx: Tx) -> contract.Redacted:
             run = _ended_run(tx, call, request.id)
             swap = rules.payload_swap(call.now)
-            steps = redacting.whole_steps(tx, run.id)
+            steps = runs.whole_steps(tx, run.id)
+            log_lines.drop(tx, [run.id])
             changed = [after for step in steps if (after := rules.redacted_step(step, swap)) is not step]
-            redacting.save_steps(tx, run.id, changed)
+            runs.replace_steps(tx, run.id, changed)
             after = rules.redacted_run(run, swap)
             if after is not run:
-                redacting.save_run(tx, after)
-            redacting.change_facts(tx, run.id, lambda fact: rules.redacted_fact(fact, swap, None))
-            started = Ledger.started_by(tx, [run.event_id]).get(run.event_id, [])
+                runs.replace_payloads(tx, after)
+            runs.change_facts(tx, run.id, lambda fact: rules.redacted_fact(fact, swap, None))
+            runs.drop_values(tx, [run.id])
+            received = messages.replace_payloads(tx, run.id, "", swap)
+            started = RunRepository.started_by(tx, [run.event_id]).get(run.event_id, [])
             # What it was given is its event; other runs of the event may need it still.
-            rules.check_ended(started)
-            count = len(changed) + (after is not run) + _redact_event(tx, call, run.event_id)
+            runs.check_ended(started)
+            count = len(changed) + (after is not run) + received + _redact_event(tx, call, run.event_id)
             self._note(tx, call, "run", run.id, request.reason, count)
             children = [step.child_run_id for step in steps if step.child_run_id is not None]
             return contract.Redacted(id=run.id, payloads=count, children=children)
@@ -91,7 +101,9 @@ class Redaction:
             run = _ended_run(tx, call, run_id_of_step(request.id))
             step = _step(tx, run, request.id)
             row_id = step_row_id(run.id, step.number)
+            log_lines.drop_step(tx, run.id, step.step_id)
             count = _redact_step(tx, call, run.id, step.step_id)
+            count += messages.replace_payloads(tx, run.id, step.step_id, rules.payload_swap(call.now))
             self._note(tx, call, "step", row_id, request.reason, count)
             children = [step.child_run_id] if step.child_run_id is not None else []
             return contract.Redacted(id=row_id, payloads=count, children=children)
@@ -119,14 +131,14 @@ class Redaction:
             next_cursor=page[-1].id if len(found) > request.limit else None,
         )
 
-    async def _waits_ended_by(self, event: Record) -> list[StepPlace]:
+    async def _waits_ended_by(self, event: Record) -> list[StepKey]:
         """The steps that hold the event because they waited for it; all steps are looked at, in bounded pieces."""
-        found: list[StepPlace] = []
-        after: StepPlace | None = ("", "")
+        found: list[StepKey] = []
+        after: StepKey | None = ("", "")
         while after is not None:
             place = after
             waits, after = await self._db.read(
-                lambda tx, place=place: redacting.waits_ended_by(tx, event.id, event.created_at, place, SCANNED_STEPS)
+                lambda tx, place=place: runs.waits_ended_by(tx, event.id, event.created_at, place, SCANNED_STEPS)
             )
             found += waits
         return found
@@ -160,30 +172,33 @@ def _redact_event(tx: Tx, call: Call, event_id: str) -> int:
 
 def _redact_step(tx: Tx, call: Call, run_id: str, step_id: str) -> int:
     """Replaces the payloads of a step, in its run's facts too; 1, or 0 when there was nothing to replace."""
-    run = Ledger.load(tx, [run_id], {run_id: {step_id}}).get(run_id)
+    run = RunRepository.load(tx, [run_id], {run_id: {step_id}}).get(run_id)
     step = run.steps.get(step_id) if run is not None else None
     if step is None:
         return 0
     swap = rules.payload_swap(call.now)
     after = rules.redacted_step(step, swap)
-    redacting.change_facts(tx, run_id, lambda fact: rules.redacted_fact(fact, swap, step_id))
+    runs.change_facts(tx, run_id, lambda fact: rules.redacted_fact(fact, swap, step_id))
     if after is step:
         return 0
-    redacting.save_steps(tx, run_id, [after])
+    runs.replace_steps(tx, run_id, [after])
     return 1
 
 
 def _ended_run(tx: Tx, call: Call, run_id: str) -> Run:
     """The run, locked. Raises RunNotFound, RunNotEnded."""
-    run = Ledger.load(tx, [run_id]).get(run_id)
+    run_id = keys.run_id_of(tx, call.environment, run_id)
+    run = RunRepository.load(tx, [run_id]).get(run_id)
     if run is None or run.environment != call.environment:
         raise RunNotFound(f"There is no run {run_id[:140]!r} in environment {call.environment!r}.")
-    rules.check_ended([run])
+    runs.check_ended([run])
     return run
 
 
 def _step(tx: Tx, run: Run, named: str) -> Step:
-    found = [step for step in Ledger.find_steps(tx, run.id, named) if step.name != named or step.step_id == named]
+    found = [
+        step for step in RunRepository.find_steps(tx, run.id, named) if step.name != named or step.step_id == named
+    ]
     if not found:
         raise StepNotFound(f"Run {run.id} has no step {named!r}. Give its row id or its step id.")
     return found[0]

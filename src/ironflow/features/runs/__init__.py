@@ -1,1 +1,5 @@
-"""The runs room: what became of each event, step by step."""
+"""Runs: the state of each execution of a function, step by step.
+
+Tables that it writes: `facts`, `jobs`, `runs`, `steps`.
+First file to open: `repository.py`.
+"""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Self
 
-from ironflow.base.errors import NotFound
+from ironflow.base.errors import FailedPrecondition, NotFound
 from ironflow.base.fields import Message, WireEnum, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
@@ -15,6 +15,12 @@ class RunNotFound(NotFound):
     """There is no run of that id in this environment."""
 
     code = "RUN_NOT_FOUND"
+
+
+class RunNotEnded(FailedPrecondition):
+    """A run that has not ended still needs its payloads. Wait for its end, or cancel it first."""
+
+    code = "RUN_NOT_ENDED"
 
 
 class RunStatus(WireEnum):
@@ -77,6 +83,7 @@ class StepType(WireEnum):
     WAIT_FOR_EVENT = "wait_for_event"
     COMPENSATE = "compensate"
     INVOKE_FUNCTION = "invoke_function"
+    START_FUNCTION = "start_function"
 
     @classmethod
     def prefix(cls) -> str:
@@ -84,11 +91,26 @@ class StepType(WireEnum):
 
     @classmethod
     def numbers(cls) -> dict[str, int]:
-        return {member.value: number for number, member in enumerate(cls, start=1)}
+        numbered = {member.value: number for number, member in enumerate(cls, start=1)}
+        # Ours, beside the protocol's.
+        return {**numbered, cls.START_FUNCTION.value: 100}
+
+    @property
+    def kind(self) -> str:
+        """The name for people: that of the method of `ctx.step`."""
+        return step_kind(self.value)
+
+
+def step_kind(step_type: str) -> str:
+    """The name of a type of steps for people: on the wire and in the database, a step that ran a body is `invoke`."""
+    return {"invoke": "run", "invoke_function": "invoke", "start_function": "start"}.get(step_type, step_type)
 
 
 class WireError(Message, kw_only=True):
-    """An error as data: why a run, a step or a batch item failed."""
+    """An error as data: why a run, a step or a batch item failed.
+
+    details: an object of the exception's own. error_class (ours): the name of its class.
+    """
 
     message: Annotated[str, field(1)]
     code: Annotated[str, field(2)] | None = None
@@ -96,6 +118,7 @@ class WireError(Message, kw_only=True):
     retryable: Annotated[bool, field(4)] = False
     details: Annotated[Json, field(5)] | None = None
     retry_after_ms: Annotated[int, field(6, int64=True)] | None = None
+    error_class: Annotated[str, field(100)] | None = None
 
 
 class Run(Message, kw_only=True):
@@ -130,13 +153,33 @@ class Run(Message, kw_only=True):
     claimed_at: Annotated[datetime, field(31)] | None = None
     cancellation_cause: Annotated[str, field(32)] | None = None
     event_name: Annotated[str, field(34)] | None = None
-    # What the run is doing, in the engine's own word, and until when it waits for a time.
+    # The engine's own status of the run, and until when it waits.
     state: str | None = None
     next_attempt_at: datetime | None = None
+    # Names of recorded steps that the handler no longer asks for: its code has changed since.
+    unasked_steps: list[str] | None = None
+    # Unique among the runs of the function that have not ended.
+    key: str | None = None
+    # What the run has set, by name; of one run, not in lists.
+    values: dict[str, Json] | None = None
+
+
+class StepAttempt(Message, kw_only=True):
+    """An attempt of a step that failed (ours)."""
+
+    attempt: Annotated[int, field(1)]
+    error: Annotated[WireError, field(2)]
+    started_at: Annotated[datetime, field(3)] | None = None
+    ended_at: Annotated[datetime, field(4)] | None = None
 
 
 class Step(Message, kw_only=True):
-    """One recorded step. id: the row's; step_id: the one the SDK computed; sequence: order within the run."""
+    """One recorded step. id: the row's; step_id: the one the SDK computed; sequence: order within the run.
+
+    Ours: max_attempts: of a step with a retry of its own, whose attempts `attempt` counts; sleep_until: also when the
+    next of them is due. attempts: the last 20 that failed. progress: what its body showed last. handler_at: when it
+    ended as its worker measured it, where that is not ended_at.
+    """
 
     id: Annotated[str, field(1)]
     run_id: Annotated[str, field(2)]
@@ -163,6 +206,10 @@ class Step(Message, kw_only=True):
     updated_at: Annotated[datetime, field(27)] | None = None
     stored_status: Annotated[str, field(29)] | None = None
     child_run_id: Annotated[str, field(30)] | None = None
+    max_attempts: Annotated[int, field(100)] | None = None
+    attempts: Annotated[list[StepAttempt] | None, field(101)] = None
+    progress: Annotated[Json, field(102)] | None = None
+    handler_at: Annotated[datetime, field(103)] | None = None
     name: str = ""
 
 
@@ -185,7 +232,7 @@ class GetRun(Message, kw_only=True):
 class ListRuns(Message, kw_only=True):
     """Newest first. limit 0 means 50; search looks in run, function and event ids and in event names.
 
-    parent_run_id: only runs that steps of this one started.
+    parent_run_id: only runs that steps of this one started. key: only runs with this key.
     """
 
     function_id: Annotated[str, field(1)] = ""
@@ -199,6 +246,7 @@ class ListRuns(Message, kw_only=True):
     event_id: Annotated[str, field(9)] = ""
     statuses: Annotated[list[RunStatus], field(10)] = []
     parent_run_id: str = ""
+    key: str = ""
 
 
 class Runs(Message, kw_only=True):
@@ -225,6 +273,17 @@ class CancelRun(Message, kw_only=True):
     reason: Annotated[str, field(2)] = ""
 
 
+class DeleteRun(Message, kw_only=True):
+    """reason: recorded in the audit trail, for ever; write nothing in it that is to be forgotten."""
+
+    id: Annotated[str, field(None, also=("run_id",))]
+    reason: Annotated[str, field(max_length=500)] = ""
+
+
+class RunDeleted(Message, kw_only=True):
+    id: str
+
+
 get = operation(
     "runs.get", GetRun, Run,
     rest="GET /api/v1/runs/{id}", rpc="IronflowService/GetRun", spelling="both",
@@ -247,4 +306,9 @@ cancel = operation(
     rest="POST /api/v1/runs/{id}/cancel", rpc="IronflowService/CancelRun", spelling="both",
     scope="runs:cancel", errors=(RunNotFound, RunEnded),
     doc="Ends a run as cancelled at once; a worker still busy with it is refused from now on.",
+)  # fmt: skip
+delete = operation(
+    "runs.delete", DeleteRun, RunDeleted,
+    rest="DELETE /api/v1/runs/{id}", scope="runs:delete", errors=(RunNotFound, RunNotEnded),
+    doc="Removes an ended run with its steps and its history. Its event stays. There is no way back.",
 )  # fmt: skip

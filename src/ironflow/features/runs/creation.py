@@ -1,34 +1,33 @@
-"""What a new run is made of: its function, the event that starts it, and what follows from the event's data."""
+"""The engine's command for a new run, from its function and the event that starts it."""
 
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from ironflow.base.cel import expression
 from ironflow.base.json import read_json
 from ironflow.base.path import MISSING, compiled_path, key_text, value_text
+from ironflow.base.run_keys import InvalidRunKey, check_key
+from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.model import ErrorValue
-from ironflow.features.functions.index import Startable
-from ironflow.features.runs.slots import ACTOR_PREFIX, KEY_PREFIX
-from ironflow.features.runs.waits import Wait
+from ironflow.features.functions.in_tx import Startable
+from ironflow.features.slots.in_tx import ACTOR_PREFIX, KEY_PREFIX, scope_key
+from ironflow.features.throttles.in_tx import Throttled
+from ironflow.features.waits.in_tx import Wait
 from ironflow.log.record import Record
 
 THROTTLE_KEY_MISSING = "THROTTLE_KEY_MISSING"
+RUN_KEY_MISSING = "RUN_KEY_MISSING"
+# A run of the lowest priority is overtaken for at most twice as many minutes.
+PRIORITY_MAX = 100
 
 
 class Lineage(NamedTuple):
-    """Which step of which run started it."""
+    """The run and the step that started it."""
 
     run_id: str
     step_id: str
-
-
-class Throttled(NamedTuple):
-    """At most `limit` runs with this key start in any `period_ms`. key: empty where the throttle has none."""
-
-    limit: int
-    period_ms: int
-    key: str
 
 
 class Creation(NamedTuple):
@@ -39,17 +38,32 @@ class Creation(NamedTuple):
     throttled: Throttled | None
 
 
-def creation(run_id: str, function: Startable, event: Record, parent: Lineage | None = None) -> Creation:
-    """The creation of a run of `function` by `event`."""
+def creation(
+    run_id: str,
+    function: Startable,
+    event: Record,
+    parent: Lineage | None = None,
+    key: str = "",
+    *,
+    start_at: Millis | None = None,
+    parent_timeout_ms: int = 0,
+) -> Creation:
+    """The creation of a run of `function` by `event`. start_at, parent_timeout_ms: as in `Create`.
+
+    key: of the run; empty takes the function's, which runs that are started by a step do not have.
+    """
+    by_expression = function.run_key if not key and parent is None else ""
     throttle = function.throttle
     keyed = function.actor_key or function.concurrency_key or function.cancel_on or (throttle and throttle.key)
-    data = read_json(event.data) if keyed else None
+    data = read_json(event.data) if keyed or by_expression or function.priority else None
     actor_id = key_text(compiled_path(function.actor_key)(data)) if function.actor_key else ""
     watches = [
-        Wait(run_id, "cancel", str(place), event.environment, spec.event, spec.match, _value(spec.match, data), "")
-        for place, spec in enumerate(function.cancel_on)
+        Wait(run_id, "cancel", str(number), event.environment, spec.event, spec.match, _value(spec.match, data), "")
+        for number, spec in enumerate(function.cancel_on)
     ]
     slot_key, limit_key = _slot_keys(function, actor_id, data)
+    if by_expression:
+        key = _run_key(by_expression, data, event)
     command = commands.Create(
         run_id=run_id,
         environment=event.environment,
@@ -66,6 +80,12 @@ def creation(run_id: str, function: Startable, event: Record, parent: Lineage | 
         holds_slot=function.holds_slot,
         watched=bool(watches),
         recorded=function.recorded,
+        key=key or None,
+        refused=_no_run_key(by_expression) if by_expression and not key else None,
+        start_at=start_at,
+        parent_timeout_ms=parent_timeout_ms,
+        hold="run" if function.holds_run else "",
+        priority=_priority(function.priority, data, event) if function.priority else 0,
     )
     if throttle is None:
         return Creation(command, watches, None)
@@ -86,6 +106,40 @@ def _no_throttle_key(path: str) -> ErrorValue:
     )
 
 
+def _run_key(source: str, data: Any, event: Record) -> str:
+    """The key that the function's expression gives for the event; empty where it gives none that is valid."""
+    text = _text(source, data, event)
+    try:
+        check_key(text)
+    except InvalidRunKey:
+        return ""
+    return text
+
+
+def _text(source: str, data: Any, event: Record) -> str:
+    """What an expression gives for the event, as text."""
+    metadata = read_json(event.metadata) if event.metadata else None
+    about = {"id": event.id, "source": event.source, "namespace": event.namespace, "metadata": metadata}
+    return expression(source).text(data, name=event.name, **about)
+
+
+def _priority(source: str, data: Any, event: Record) -> int:
+    """What the function's expression gives, within PRIORITY_MAX; 0 where it gives no whole number."""
+    text = _text(source, data, event)
+    number = int(text) if text.removeprefix("-").isdecimal() and len(text) < 10 else 0
+    return max(-PRIORITY_MAX, min(number, PRIORITY_MAX))
+
+
+def _no_run_key(source: str) -> ErrorValue:
+    return ErrorValue(
+        message=(
+            f"The function's key {source!r} gives no key for this event: it has to give text of 1 to 256 characters "
+            "without spaces or slashes, or a number. Emit the event with a value there, or register another key."
+        ),
+        code=RUN_KEY_MISSING,
+    )
+
+
 def _value(path: str, data: Any) -> str:
     return value_text(compiled_path(path)(data))
 
@@ -95,5 +149,6 @@ def _slot_keys(function: Startable, actor_id: str, data: Any) -> tuple[str | Non
     limit_key = None
     if function.concurrency_limit:
         path = function.concurrency_key
-        limit_key = KEY_PREFIX + (key_text(compiled_path(path)(data)) if path else "")
+        key = key_text(compiled_path(path)(data)) if path else ""
+        limit_key = scope_key(function.concurrency_scope, key) if function.concurrency_scope else KEY_PREFIX + key
     return (ACTOR_PREFIX + actor_id, limit_key) if function.actor_key else (limit_key, None)

@@ -1,6 +1,6 @@
-"""Looking at runs for those who wait for their end.
+"""Reads of runs for requests that wait for their end.
 
-One commit ends many runs and wakes all who wait for them; they look together, in one snapshot.
+One commit ends many runs and wakes every request that waits for one: they are read together, in one statement.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from ironflow.storage.port import Database
 
 
 class Looks:
-    """Runs by id; whoever asks in the same turn of the event loop shares one statement."""
+    """Runs by id. Calls in the same turn of the event loop share one statement."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -23,9 +23,9 @@ class Looks:
         self._ids.append(run_id)
         if self._next is None:
             self._next = asyncio.create_task(self._look())
-        # Who gives up takes nothing from the others.
+        # Shielded: a call that is cancelled does not cancel the others.
         return (await asyncio.shield(self._next)).get(run_id)
 
     async def _look(self) -> dict[str, Run]:
         ids, self._ids, self._next = self._ids, [], None
-        return await self._db.peek(lambda tx: store.look(tx, ids))
+        return await self._db.peek_once(lambda tx: store.look(tx, ids))

@@ -1,24 +1,14 @@
-"""What goes on by itself: ended runs past their retention are removed, waiting ones get slots that became free."""
+"""Loops: remove ended runs past their retention, admit queued runs to free slots."""
 
-from dataclasses import dataclass
-
+from ironflow.base.loop import Ran
 from ironflow.base.time import DAY_MS, Millis
-from ironflow.features.runs import slots, store, throttles, waits
-from ironflow.features.runs.ledger import Ledger
-from ironflow.features.runs.notices import deleted
+from ironflow.features.runs import store
+from ironflow.features.runs.deleting import delete_ended
+from ironflow.features.runs.repository import RunRepository
+from ironflow.features.slots import in_tx as slots
 from ironflow.storage.port import Database, Tx
 
 BATCH = 200
-# No throttle looks back further than this.
-THROTTLE_PERIOD_MS_MAX = 400 * DAY_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """What one round did. more: the batch was full."""
-
-    purged: int
-    more: bool
 
 
 class PurgeRuns:
@@ -26,71 +16,43 @@ class PurgeRuns:
 
     name = "runs-purge"
     every_ms = 60_000
+    topic = ""
+    notable = ("purged",)
 
     def __init__(self, db: Database, retention_days: float) -> None:
         self._db = db
         self._retention_ms = int(retention_days * DAY_MS)
 
-    async def run_once(self, now: Millis) -> Purged:
+    async def run_once(self, now: Millis) -> Ran:
         if not self._retention_ms:
-            return Purged(0, more=False)
+            return Ran()
         oldest = now - self._retention_ms
 
         def purge(tx: Tx) -> int:
-            purged = store.purge_ended(tx, oldest, BATCH)
-            for run_id, environment in purged:
-                tx.tell(deleted(environment, run_id, now))
-            return len(purged)
+            ended = store.ended_before(tx, oldest, BATCH)
+            delete_ended(tx, ended, now)
+            return len(ended)
 
         purged = await self._db.write(purge)
-        return Purged(purged, more=purged == BATCH)
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """What one round did."""
-
-    admitted: int
-    more: bool = False
+        return Ran({"purged": purged}, more=purged == BATCH)
 
 
 class AdmitQueued:
-    """Looks again at runs that wait for a slot: a limit may have been raised, or a function removed."""
+    """Admits runs that wait for a slot, as a limit may have been raised or a function removed."""
 
     name = "runs-admit"
     every_ms = 5_000
+    topic = ""
+    notable = ()
 
-    def __init__(self, db: Database, ledger: Ledger) -> None:
+    def __init__(self, db: Database, repository: RunRepository) -> None:
         self._db = db
-        self._ledger = ledger
+        self._repository = repository
 
-    async def run_once(self, now: Millis) -> Admitted:
-        places = await self._db.read(lambda tx: slots.queued_places(tx, BATCH))
+    async def run_once(self, now: Millis) -> Ran:
+        pools = await self._db.read(lambda tx: slots.queued_pools(tx, BATCH))
 
         def admit(tx: Tx) -> int:
-            return self._ledger.admit(tx, places, now)
+            return self._repository.admit(tx, pools, now)
 
-        return Admitted(await self._db.write(admit) if places else 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What one round did. more: the batch was full."""
-
-    forgotten: int
-    more: bool
-
-
-class ForgetShapes:
-    """Forgets kinds of waits that nobody uses any more, and starts of throttled runs that matter no more."""
-
-    name = "runs-forget"
-    every_ms = 600_000
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-
-    async def run_once(self, now: Millis) -> Forgotten:
-        forgotten = await self._db.write(lambda tx: waits.forget_shapes(tx, BATCH))
-        await self._db.write(lambda tx: throttles.forget_old(tx, now - THROTTLE_PERIOD_MS_MAX))
-        return Forgotten(forgotten, more=forgotten == BATCH)
+        return Ran({"admitted": await self._db.write(admit) if pools else 0})

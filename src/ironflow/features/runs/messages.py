@@ -3,10 +3,12 @@
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
-from ironflow.base.json import to_json
+from ironflow.base.json import Json, to_json
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine.model import ErrorValue, Run, Step
+from ironflow.engine.step_attempts import UNFINISHED, read_attempts
 from ironflow.features.runs import contract, rules
 from ironflow.features.runs.contract import StepStatus, StepType, WireError
 from ironflow.features.runs.live import LiveStep
@@ -47,6 +49,8 @@ def run_message(run: Run, data: str | None) -> contract.Run:
         event_name=run.event_name,
         state=f"{run.status}: {run.reason}" if run.reason else run.status,
         next_attempt_at=_at(run.next_at),
+        unasked_steps=msgspec.json.decode(run.unasked_steps) if run.unasked_steps else None,
+        key=run.key,
     )
 
 
@@ -63,14 +67,13 @@ def result_message(run: Run, timed_out: bool) -> contract.RunResult:
 
 
 def step_message(run: Run, step: Step) -> contract.Step:
-    status = StepStatus(step.status)
     return contract.Step(
         id=rules.step_row_id(run.id, step.number),
         run_id=run.id,
         step_id=step.step_id,
         step_type=StepType(step.type),
         sequence=step.sequence,
-        status=rules.shown_step_status(status, run),
+        status=rules.shown_step_status(step, run),
         output=to_json(step.output),
         error=error_message(step.error),
         attempt=step.attempt,
@@ -90,8 +93,40 @@ def step_message(run: Run, step: Step) -> contract.Step:
         created_at=to_datetime(step.created_at),
         updated_at=to_datetime(step.updated_at),
         stored_status=step.status,
+        max_attempts=step.attempts_max,
+        attempts=_attempts(step),
+        progress=to_json(step.progress),
+        handler_at=_at(step.handler_at),
         name=step.name,
     )
+
+
+def _attempts(step: Step) -> list[contract.StepAttempt] | None:
+    if not step.attempts:
+        return None
+    return [
+        contract.StepAttempt(
+            attempt=each.attempt,
+            error=_wire_error(each.error),
+            started_at=_at(each.started_at),
+            ended_at=_at(each.ended_at),
+        )
+        for each in read_attempts(step.attempts)
+    ]
+
+
+def with_live_steps(run: Run, steps: list[contract.Step], live: list[LiveStep]) -> list[contract.Step]:
+    """The recorded steps, and those that run at this moment; a step that has an attempt now is shown once."""
+    running = {each.step_id: each for each in live}
+    shown: list[contract.Step] = []
+    for step in steps:
+        now = running.get(step.step_id)
+        if step.stored_status == "completed" or (now is not None and step.stored_status in UNFINISHED):
+            running.pop(step.step_id, None)
+        if now is not None and step.stored_status in UNFINISHED:
+            step = replace(step, status=StepStatus.RUNNING, started_at=to_datetime(now.started_at), ended_at=None)
+        shown.append(step)
+    return shown + [live_step_message(run, each) for each in running.values()]
 
 
 def live_step_message(run: Run, live: LiveStep) -> contract.Step:
@@ -100,7 +135,7 @@ def live_step_message(run: Run, live: LiveStep) -> contract.Step:
         id=live.step_id,
         run_id=run.id,
         step_id=live.step_id,
-        step_type=StepType.INVOKE,
+        step_type=StepType(live.type),
         sequence=run.next_sequence,
         status=StepStatus.RUNNING,
         attempt=run.attempt,
@@ -117,12 +152,18 @@ def error_message(text: str | None) -> WireError | None:
         error = _decode_error(text)
     except msgspec.ValidationError:
         return WireError(message=text)
+    return _wire_error(error)
+
+
+def _wire_error(error: ErrorValue) -> WireError:
     return WireError(
         message=error.message,
         code=error.code or None,
         stack=error.stack or None,
         retryable=error.retryable,
         retry_after_ms=error.retry_after_ms,
+        details=None if error.details is None else Json(msgspec.json.encode(error.details)),
+        error_class=error.error_class or None,
     )
 
 

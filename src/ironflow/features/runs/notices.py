@@ -1,6 +1,6 @@
-"""What is told of runs: `system.run.<id>.completed`, `system.run.<id>.step.<step>.failed`, and so on.
+"""System notices about runs: `system.run.<id>.completed`, `system.run.<id>.step.<step>.failed`, and so on.
 
-Decisions are kept as they are and become words only when somebody listens: the hot path pays for a list.
+Decisions are kept as they are, and become notices only when a client listens: the hot path pays for a list.
 Source: protocol/connectrpc.md 7.
 """
 
@@ -8,26 +8,32 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from ironflow.base.json import write_json_text
 from ironflow.base.notice import Notice
-from ironflow.base.time import to_datetime
+from ironflow.base.time import Millis, to_datetime
 from ironflow.engine import facts
 from ironflow.engine.decide import Decision
-from ironflow.engine.model import Run, Step
+from ironflow.engine.model import Run, RunValue, Step
+from ironflow.features.runs.live import LiveStep
 from ironflow.features.runs.rules import pause_reason, shown_status
 
 # About what a decision keeps in memory besides its payloads.
 OVERHEAD_BYTES = 2_000
 
-# A fact that ends or begins something has a word of its own; others that clients can see are an update.
-_WORDS: dict[type[facts.Fact], str] = {
+# A fact that begins or ends a run has a verb of its own. Other facts that clients can see are an update.
+_VERBS: dict[type[facts.Fact], str] = {
     facts.RunCreated: "created",
     facts.RunResumed: "resumed",
     facts.RunCompleted: "completed",
     facts.RunFailed: "failed",
     facts.RunCancelled: "cancelled",
 }
+# Types of steps that have a body: its start is published, with its end where a worker did not report it before.
+_BODIES = ("invoke", "compensate")
+# What a step is before it has ended.
+_UNENDED: dict[str, Any] = {"status": "running", "output": None, "error": None, "duration_ms": None}
 _UPDATES = (
     facts.Leased,
     facts.LeaseLost,
@@ -37,7 +43,9 @@ _UPDATES = (
     facts.AttemptFailed,
     facts.RetryStarted,
     facts.PauseRequested,
+    facts.PauseWithdrawn,
     facts.RunPaused,
+    facts.CompensationStarted,
 )
 
 
@@ -48,6 +56,10 @@ class RunChanges:
 
     def __init__(self, decisions: list[Decision]) -> None:
         self._decisions = decisions
+
+    @property
+    def decisions(self) -> list[Decision]:
+        return self._decisions
 
     @property
     def weight(self) -> int:
@@ -70,58 +82,122 @@ class RunChanges:
         return [notice for decision in self._decisions for notice in notices_of(decision)]
 
 
+class StepsStarted:
+    """Steps whose bodies run: they are published before anything of them is recorded."""
+
+    __slots__ = ("_run", "_steps")
+
+    def __init__(self, run: Run, steps: list[LiveStep]) -> None:
+        self._run = run
+        self._steps = steps
+
+    @property
+    def weight(self) -> int:
+        return len(self._steps)
+
+    @property
+    def size_bytes(self) -> int:
+        return OVERHEAD_BYTES * len(self._steps)
+
+    def notices(self) -> list[Notice]:
+        return [
+            _of_step(self._run, self._running(step), verb, step.started_at)
+            for step in self._steps
+            for verb in ("created", "started")
+        ]
+
+    def _running(self, step: LiveStep) -> Step:
+        return Step(
+            step_id=step.step_id,
+            name=step.name,
+            type=step.type,
+            status="running",
+            sequence=self._run.next_sequence,
+            number=self._run.step_count,
+            attempt=self._run.attempt,
+            created_at=step.started_at,
+            updated_at=step.started_at,
+            started_at=step.started_at,
+        )
+
+
 def notices_of(decision: Decision) -> Iterator[Notice]:
-    """What is told of one decision, in the order in which it happened; several updates at once are one."""
+    """The notices of one decision, in the order of its facts. Several updates at once are one notice."""
     run = decision.run
-    words: list[str] = []
+    verbs: list[str] = []
     updated = False
     for fact in decision.facts:
         match fact:
-            case facts.StepsRecorded(steps=steps):
-                yield from (_of_step(run, step, step.status, fact) for step in steps)
+            case facts.StepsRecorded(steps=steps, announced=announced):
+                for step in steps:
+                    if step.status == "pending":
+                        # The rest of a step is over; its next attempt has notices of its own.
+                        continue
+                    # Readers find a failing step as one that was created and never completed.
+                    if step.created_at == fact.at and step.step_id not in announced:
+                        yield _of_step(run, replace(step, **_UNENDED), "created", step.created_at)
+                    if step.type in _BODIES and step.step_id not in announced:
+                        began = replace(step, **_UNENDED)
+                        yield _of_step(run, began, "started", step.started_at or fact.at)
+                    yield _of_step(run, step, step.status, fact.at)
+            case facts.ValuesSet(values=values):
+                for value in values:
+                    yield _of_value(run, value)
             case facts.StepInjected(step=step):
-                yield _of_step(run, step, "injected", fact)
+                yield _of_step(run, step, "injected", fact.at)
             case facts.StepPatched(step=step):
-                yield _of_step(run, step, "patched", fact)
+                yield _of_step(run, step, "patched", fact.at)
             case _:
-                word = _WORDS.get(type(fact))
-                if word is not None:
-                    words.append(word)
+                verb = _VERBS.get(type(fact))
+                if verb is not None:
+                    verbs.append(verb)
                 updated = updated or isinstance(fact, _UPDATES)
-    if updated and not words:
-        words.append("updated")
-    for word in words:
-        yield Notice(run.environment, ("run", run.id, word), _run_text(run), run.updated_at)
+    if updated and not verbs:
+        verbs.append("updated")
+    for verb in verbs:
+        yield Notice(run.environment, ("run", run.id, verb), _run_text(run), run.updated_at)
 
 
 def deleted(environment: str, run_id: str, at: int) -> Notice:
-    return Notice(environment, ("run", run_id, "deleted"), write_json_text({"run_id": run_id, "runId": run_id}), at)
+    text = write_json_text({"id": run_id, **_both("run_id", run_id)})
+    return Notice(environment, ("run", run_id, "deleted"), text, at)
 
 
-def _of_step(run: Run, step: Step, word: str, fact: facts.Fact) -> Notice:
-    return Notice(run.environment, ("run", run.id, "step", step.step_id, word), _step_text(run, step), fact.at)
+def _of_step(run: Run, step: Step, verb: str, at: Millis) -> Notice:
+    return Notice(run.environment, ("run", run.id, "step", step.step_id, verb), _step_text(run, step), at)
+
+
+def _of_value(run: Run, value: RunValue) -> Notice:
+    fields = {**_both("run_id", run.id), **_both("function_id", run.function_id), "name": value.name}
+    text = write_json_text({**fields, "value": msgspec.Raw(value.value.encode())})
+    return Notice(run.environment, ("run", run.id, "value", value.name), text, value.updated_at)
 
 
 def _run_text(run: Run) -> str:
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
+        "id": run.id,
         **_both("run_id", run.id),
         **_both("function_id", run.function_id),
         **_both("event_id", run.event_id),
+        **_both("created_at", to_datetime(run.created_at)),
         "status": shown_status(run.status, run.reason).sent,
         "attempt": run.attempt,
         **_both("updated_at", to_datetime(run.updated_at)),
     }
+    for name, at in (("started_at", run.started_at), ("ended_at", run.ended_at)):
+        if at is not None:
+            fields |= _both(name, to_datetime(at))
     if pause_reason(run):
-        said |= _both("pause_reason", pause_reason(run))
+        fields |= _both("pause_reason", pause_reason(run))
     if run.parent_run_id is not None:
-        said |= _both("parent_run_id", run.parent_run_id)
+        fields |= _both("parent_run_id", run.parent_run_id)
     if run.cancellation_cause is not None:
-        said |= _both("cancellation_cause", run.cancellation_cause)
-    return write_json_text(said | _payloads(run.output, run.error))
+        fields |= _both("cancellation_cause", run.cancellation_cause)
+    return write_json_text(fields | _payloads(run.output, run.error))
 
 
 def _step_text(run: Run, step: Step) -> str:
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         **_both("run_id", run.id),
         **_both("function_id", run.function_id),
         **_both("step_id", step.step_id),
@@ -130,9 +206,12 @@ def _step_text(run: Run, step: Step) -> str:
         "status": step.status,
         "attempt": step.attempt,
     }
+    for name, at in (("started_at", step.started_at), ("ended_at", step.ended_at)):
+        if at is not None:
+            fields |= _both(name, to_datetime(at))
     if step.duration_ms is not None:
-        said |= _both("duration_ms", step.duration_ms)
-    return write_json_text(said | _payloads(step.output, step.error))
+        fields |= _both("duration_ms", step.duration_ms)
+    return write_json_text(fields | _payloads(step.output, step.error))
 
 
 def _payloads(output: str | None, error: str | None) -> dict[str, msgspec.Raw]:
@@ -143,4 +222,4 @@ def _payloads(output: str | None, error: str | None) -> dict[str, msgspec.Raw]:
 def _both(name: str, value: object) -> dict[str, object]:
     """Under the names of both styles: clients of either read it."""
     head, *rest = name.split("_")
-    return {name: value, head + "".join(word.title() for word in rest): value}
+    return {name: value, head + "".join(part.title() for part in rest): value}

@@ -17,6 +17,7 @@ class Filter:
     function_id: str = ""
     event_id: str = ""
     parent_run_id: str = ""
+    key: str = ""
     search: str = ""
     since: Millis = 0
     until: Millis = 0
@@ -47,6 +48,15 @@ def count_active(tx: Tx) -> int:
     return row[0] if row else 0
 
 
+def count_active_by_environment(tx: Tx) -> dict[str, int]:
+    """Runs that have not ended; `default` is there also without any."""
+    rows = tx.rows(
+        "SELECT environment, count(*) FROM runs WHERE status IN ('pending', 'running', 'waiting', 'paused') "
+        "GROUP BY environment"
+    )
+    return {"default": 0} | {row[0]: row[1] for row in rows}
+
+
 def count_by_status(tx: Tx) -> dict[str, int]:
     """Runs that are not completed, by status, over all environments."""
     rows = tx.rows("SELECT status, count(*) FROM runs WHERE status <> 'completed' GROUP BY status")
@@ -57,7 +67,7 @@ def _where(wanted: Filter) -> tuple[str, Params]:
     """Only conditions that are asked for, so that the fitting index is found; ids sort by creation time."""
     parts = ["r.environment = :environment"]
     params: Params = {"environment": wanted.environment}
-    for name in ("function_id", "event_id", "parent_run_id"):
+    for name in ("function_id", "event_id", "parent_run_id", "key"):
         if value := getattr(wanted, name):
             parts.append(f"r.{name} = :{name}")
             params[name] = value
@@ -74,14 +84,14 @@ def _where(wanted: Filter) -> tuple[str, Params]:
         params |= {"search": wanted.search, "like": f"%{wanted.search}%"}
     if wanted.states:
         states: list[str] = []
-        for place, (status, reasons) in enumerate(wanted.states):
-            params[f"status_{place}"] = status
-            state = f"r.status = :status_{place}"
+        for number, (status, reasons) in enumerate(wanted.states):
+            params[f"status_{number}"] = status
+            state = f"r.status = :status_{number}"
             if reasons is not None:
-                params[f"reasons_{place}"] = list(reasons)
-                state += f" AND r.reason IN {{each:reasons_{place}}}"
+                params[f"reasons_{number}"] = list(reasons)
+                state += f" AND r.reason IN {{each:reasons_{number}}}"
             if status != "completed":
-                # Said again so that the partial index is recognised.
+                # Redundant, so that the planner recognises the partial index.
                 state += " AND r.status <> 'completed'"
             states.append(f"({state})")
         parts.append(f"({' OR '.join(states)})")

@@ -1,10 +1,12 @@
 """What is decided about showing runs; pure. What runs do is decided in `ironflow.engine`."""
 
-from ironflow.base.errors import InvalidArgument
-from ironflow.engine.model import Run, Status
-from ironflow.features.runs.contract import RunStatus, StepStatus
+from collections.abc import Iterable
 
-# What a client's word for a status means in the engine: a status, and its reasons when not any will do.
+from ironflow.base.errors import InvalidArgument
+from ironflow.engine.model import Run, Status, Step
+from ironflow.features.runs.contract import RunNotEnded, RunStatus, StepStatus
+
+# The engine's states that a client's status selects: a status, and its reasons (None for any).
 StateFilter = tuple[Status, tuple[str, ...] | None]
 
 _WAITING_AS_PAUSED = ("sleep", "wait_event", "invoke")
@@ -29,9 +31,15 @@ def shown_status(status: Status, reason: str) -> RunStatus:
     return RunStatus(status)
 
 
-def shown_step_status(status: StepStatus, run: Run) -> StepStatus:
-    """A failed step is shown as retrying while another attempt of its run is to come."""
-    if status is StepStatus.FAILED and run.status == "waiting" and run.reason == "retry":
+def shown_step_status(step: Step, run: Run) -> StepStatus:
+    """A failed step is shown as retrying while another attempt of its run is to come; a failure that is kept is not.
+
+    Existing clients know no cancelled steps; `stored_status` is exact.
+    """
+    if step.status == "cancelled":
+        return StepStatus.FAILED
+    status = StepStatus(step.status)
+    if status is StepStatus.FAILED and step.failure != "kept" and run.status == "waiting" and run.reason == "retry":
         return StepStatus.RETRYING
     return status
 
@@ -70,7 +78,7 @@ def offset_of(cursor: str) -> int:
 
 
 def step_row_id(run_id: str, number: int) -> str:
-    """The row id of a step, made from its run and its number; nobody but us takes it apart."""
+    """The row id of a step, made from its run and its number. Opaque to clients."""
     return f"step_{run_id.removeprefix('run_')}_{number}"
 
 
@@ -86,3 +94,12 @@ def run_id_of_step(row_id: str) -> str:
     if row_id.startswith("step_"):
         return f"run_{row_id.removeprefix('step_').rpartition('_')[0]}"
     return row_id.partition(":")[0]
+
+
+def check_ended(runs: Iterable[Run]) -> None:
+    """Raises RunNotEnded naming the first run that still needs its payloads."""
+    for run in runs:
+        if not run.ended:
+            raise RunNotEnded(
+                f"Run {run.id} is {run.status} and still needs its payloads. Wait for its end, or cancel it first."
+            )

@@ -1,36 +1,46 @@
 """What happens: reading, waiting for and cancelling runs."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
-from ironflow.base.call import Call
+from ironflow.base.call import CALLER_LEFT, Call
+from ironflow.base.json import Json
 from ironflow.base.time import to_millis
-from ironflow.broker.port import Broker
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.model import Run
-from ironflow.features.runs import contract, queries, rules, store
-from ironflow.features.runs.ledger import Ledger
-from ironflow.features.runs.live import LiveSteps
+from ironflow.features.audit_notes import in_tx as audit_notes
+from ironflow.features.keys import in_tx as keys
+from ironflow.features.runs import contract, queries, rules, store, values
+from ironflow.features.runs.deleting import delete_ended
+from ironflow.features.runs.live import LiveStep as LiveStep
+from ironflow.features.runs.live import LiveSteps as LiveSteps
 from ironflow.features.runs.looks import Looks
-from ironflow.features.runs.messages import live_step_message, result_message, run_message, step_message
+from ironflow.features.runs.messages import result_message, run_message, step_message, with_live_steps
+from ironflow.features.runs.repository import RunRepository
 from ironflow.log.read import records
+from ironflow.notify.port import Notifier
 from ironflow.storage.port import Database, Tx
 
 LIMIT_DEFAULT = 50
 STEPS_MAX = 10_000
-# Rings come at once on this node; this is how long a lost one can cost.
+# Notifications come at once on this node; a lost one costs at most this much.
 LOOK_AGAIN_S = 1.0
+# A run that was just created is looked at after this time, unless its end is notified before.
+FIRST_LOOK_S = 0.25
+# More than a run can have.
+VALUES_SHOWN_MAX = 1_000
 
 
 class Runs:
-    """The runs room. live: the steps that run at this moment."""
+    """The runs feature. live: the steps that run at this moment."""
 
-    def __init__(self, db: Database, broker: Broker, ledger: Ledger, live: LiveSteps) -> None:
+    def __init__(self, db: Database, notifier: Notifier, repository: RunRepository, live: LiveSteps) -> None:
         self._live = live
         self._db = db
-        self._ledger = ledger
-        self._broker = broker
+        self._repository = repository
+        self._notifier = notifier
         self._looks = Looks(db)
 
     def handlers(self) -> dict[Any, Any]:
@@ -40,22 +50,28 @@ class Runs:
             contract.list_: self.list_,
             contract.steps: self.steps,
             contract.cancel: self.cancel,
+            contract.delete: self.delete,
         }
 
     async def get(self, call: Call, request: contract.GetRun) -> contract.Run:
         def look(tx: Tx) -> contract.Run:
-            return shown(tx, [_run(tx, call.environment, request.id)])[0]
+            found = _run(tx, call.environment, request.id)
+            (message,) = shown(tx, [found])
+            has = values.of_run(tx, found.id, VALUES_SHOWN_MAX)
+            message.values = {each.name: Json(each.value.encode()) for each in has} or None
+            return message
 
         return await self._db.peek(look)
 
     async def list_(self, call: Call, request: contract.ListRuns) -> contract.Runs:
         rules.check_cursor(request.cursor, "run_")
         statuses = [*request.statuses, *([request.status] if request.status else [])]
-        wanted = queries.Filter(
+        asked = queries.Filter(
             environment=call.environment,
             function_id=request.function_id,
             event_id=request.event_id,
             parent_run_id=request.parent_run_id,
+            key=request.key,
             search=request.search,
             since=to_millis(request.since) if request.since else 0,
             until=to_millis(request.until) if request.until else 0,
@@ -64,6 +80,8 @@ class Runs:
         limit = request.limit or LIMIT_DEFAULT
 
         def look(tx: Tx) -> contract.Runs:
+            parent = keys.run_id_of(tx, call.environment, request.parent_run_id)
+            wanted = replace(asked, parent_run_id=parent)
             found = queries.page(tx, wanted, request.cursor, limit + 1, request.offset)
             page = found[:limit]
             return contract.Runs(
@@ -77,15 +95,13 @@ class Runs:
     async def steps(self, call: Call, request: contract.GetRunSteps) -> contract.RunSteps:
         offset = rules.offset_of(request.cursor)
         limit = request.limit or STEPS_MAX
-        live = self._live.of(request.run_id)
 
         def look(tx: Tx) -> contract.RunSteps:
             run = _run(tx, call.environment, request.run_id)
             found = store.steps_after(tx, run.id, offset, limit + 1)
             steps = [step_message(run, step) for step in found[:limit]]
             if len(found) <= limit and not run.ended:
-                recorded = {step.step_id for step in found if step.status == "completed"}
-                steps += [live_step_message(run, each) for each in live if each.step_id not in recorded]
+                steps = with_live_steps(run, steps, self._live.of(run))
             return contract.RunSteps(
                 steps=steps,
                 next_cursor=str(offset + limit) if len(found) > limit else None,
@@ -95,31 +111,70 @@ class Runs:
 
     async def cancel(self, call: Call, request: contract.CancelRun) -> contract.Run:
         def change(tx: Tx) -> contract.Run:
-            run = self._ledger.load(tx, [request.id]).get(request.id)
+            run_id = keys.run_id_of(tx, call.environment, request.id)
+            run = self._repository.load(tx, [run_id]).get(run_id)
             if run is None or run.environment != call.environment:
                 raise _not_found(request.id, call.environment)
-            run = self._ledger.load_whole(tx, run)
+            run = self._repository.with_open_steps(tx, run)
             decision = decide(run, commands.Cancel(cause=request.reason or "cancelled by request"), call.now)
-            self._ledger.save(tx, [(run, decision)], call.now)
+            audit_notes.record(
+                tx,
+                call,
+                contract.cancel,
+                request,
+                "run_control.cancel",
+                f"run {run.id}: cancel",
+                function_id=run.function_id,
+                run_id=run.id,
+                reason=request.reason or None,
+            )
+            self._repository.save(tx, [(run, decision)], call.now)
             return shown(tx, [decision.run])[0]
 
         return await self._db.write(change)
 
-    async def wait(self, run_ids: list[str], timeout_ms: int) -> list[contract.RunResult]:
-        """Waits until all runs have ended or the time is over; a result for each, in order."""
+    async def delete(self, call: Call, request: contract.DeleteRun) -> contract.RunDeleted:
+        def change(tx: Tx) -> None:
+            run_id = keys.run_id_of(tx, call.environment, request.id)
+            run = self._repository.load(tx, [run_id]).get(run_id)
+            if run is None or run.environment != call.environment:
+                raise _not_found(request.id, call.environment)
+            rules.check_ended([run])
+            about = {"run_id": run.id, "reason": request.reason or None}
+            summary = f"run {run.id}: delete"
+            audit_notes.record(
+                tx, call, contract.delete, request, "run_control.delete", summary, function_id=run.function_id, **about
+            )
+            delete_ended(tx, [(run.id, run.environment)], call.now)
+
+        await self._db.write(change)
+        return contract.RunDeleted(id=request.id)
+
+    async def wait(self, run_ids: list[str], timeout_ms: int, *, fresh: bool = False) -> list[contract.RunResult]:
+        """Waits until all runs have ended or the time is over; a result for each, in order.
+
+        fresh: they were created by the commit before this call, and nothing was awaited since.
+        """
         deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
-        return [await self._wait_one(run_id, deadline) for run_id in run_ids]
+        # While the first is waited for, others may end.
+        return [await self._wait_one(run_id, deadline, fresh and not number) for number, run_id in enumerate(run_ids)]
 
     async def wait_or_cancel(self, run_ids: list[str], timeout_ms: int, call: Call) -> list[contract.RunResult]:
-        """As `wait`; when the caller goes away the runs are cancelled. Source: behaviour.md 3."""
+        """As `wait`; when the caller disconnects the runs are cancelled. Source: behaviour.md 3."""
         try:
             return await self.wait(run_ids, timeout_ms)
-        except asyncio.CancelledError:
-            await asyncio.shield(self._db.write(lambda tx: self._cancel_abandoned(tx, run_ids, call)))
+        except asyncio.CancelledError as cancelled:
+            # A server that stops also cancels; its runs go on.
+            if cancelled.args[:1] == (CALLER_LEFT,):
+                await asyncio.shield(self._db.write(lambda tx: self._cancel_abandoned(tx, run_ids, call)))
             raise
 
-    async def _wait_one(self, run_id: str, deadline: float) -> contract.RunResult:
-        with self._broker.bell("run_ended", run_id) as bell:
+    async def _wait_one(self, run_id: str, deadline: float, fresh: bool = False) -> contract.RunResult:
+        with self._notifier.waiter("run_ended", run_id) as waiter:
+            if fresh and not self._notifier.spans_nodes:
+                # Saves a read of each new run. Only an event of the same commit can have ended it already.
+                left = deadline - asyncio.get_running_loop().time()
+                await waiter.wait(max(min(left, FIRST_LOOK_S), 0))
             while True:
                 run = await self._looks.at(run_id)
                 if run is None:
@@ -127,17 +182,18 @@ class Runs:
                 left = deadline - asyncio.get_running_loop().time()
                 if run.ended or left <= 0:
                     return result_message(run, timed_out=not run.ended)
-                await bell.wait(min(left, LOOK_AGAIN_S))
+                await waiter.wait(min(left, LOOK_AGAIN_S))
 
     def _cancel_abandoned(self, tx: Tx, run_ids: list[str], call: Call) -> None:
-        command = commands.Cancel(cause="the caller that waited for it went away")
-        for run in self._ledger.load(tx, run_ids).values():
+        command = commands.Cancel(cause="the caller that waited for it disconnected")
+        for run in self._repository.load(tx, run_ids).values():
             if not run.ended:
-                whole = self._ledger.load_whole(tx, run)
-                self._ledger.save(tx, [(whole, decide(whole, command, call.now))], call.now)
+                whole = self._repository.with_open_steps(tx, run)
+                self._repository.save(tx, [(whole, decide(whole, command, call.now))], call.now)
 
 
 def _run(tx: Tx, environment: str, run_id: str) -> Run:
+    run_id = keys.run_id_of(tx, environment, run_id)
     run = store.look(tx, [run_id]).get(run_id)
     if run is None or run.environment != environment:
         raise _not_found(run_id, environment)

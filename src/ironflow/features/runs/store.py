@@ -9,15 +9,16 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from ironflow.base.ids import first_id_at
 from ironflow.base.json import write_json_text
 from ironflow.engine.facts import Fact, tag_of
 from ironflow.engine.model import Lease, Policy, Run, Step
 from ironflow.features.runs import rules
-from ironflow.storage.port import Row, Tx
+from ironflow.storage.port import Query, Row, Tx
 
-_RUN_FIELDS = tuple(name for name in Run.__struct_fields__ if name not in ("lease", "steps"))
+_RUN_FIELDS = tuple(name for name in Run.__struct_fields__ if name not in ("lease", "steps", "values"))
 _LEASE_FIELDS = Lease.__struct_fields__
 _STEP_FIELDS = Step.__struct_fields__
 
@@ -26,6 +27,7 @@ _FIXED = frozenset(
     {
         "id", "environment", "function_id", "function_version", "event_id", "event_name", "policy", "created_at",
         "actor_id", "parent_run_id", "parent_step_id", "slot_key", "limit_key", "holds_slot", "watched", "recorded",
+        "key",
     }
 )  # fmt: skip
 _CHANGING = tuple(name for name in _RUN_FIELDS if name not in _FIXED)
@@ -58,10 +60,18 @@ SAVE_LEASE = f"""INSERT INTO jobs ({", ".join(_JOB_FIELDS)}) VALUES ({_values(_J
 ON CONFLICT (run_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _LEASE_FIELDS)}"""
 DROP_LEASE = "DELETE FROM jobs WHERE run_id = :run_id"
 
-SOME_STEPS = f"SELECT run_id, {STEP_COLUMNS} FROM steps WHERE (run_id, step_id) IN {{pairs:places}}"
-# What a handler is replayed over: finished steps, and invoked functions that failed.
+SOME_STEPS = f"SELECT run_id, {STEP_COLUMNS} FROM steps WHERE (run_id, step_id) IN {{pairs:keys}}"
+# What a handler is replayed over: finished steps, those with an attempt to come, invoked functions that failed,
+# failures that are kept, waits that timed out, and handles.
 MEMO = f"""SELECT run_id, {STEP_COLUMNS} FROM steps WHERE run_id IN {{each:run_ids}}
- AND (status = 'completed' OR (type = 'invoke_function' AND status = 'failed')) ORDER BY run_id, sequence, number"""
+ AND (status IN ('completed', 'retrying', 'pending', 'running') OR failure = 'kept'
+  OR (failure = 'released' AND progress IS NOT NULL)
+  OR (type = 'invoke_function' AND status = 'failed' AND failure = '')
+  OR (status = 'timed_out' AND on_timeout = 'answer' AND failure = '')
+  OR (type = 'start_function' AND failure <> 'released'))
+ORDER BY run_id, sequence, number"""
+OPEN_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
+WHERE run_id = :run_id AND status IN ('sleeping', 'waiting', 'retrying') AND type <> 'start_function'"""
 AWAITED = """SELECT COALESCE(original_output, output) FROM steps
 WHERE run_id = :run_id AND type = 'wait_for_event' AND status = 'completed'"""
 FIND_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
@@ -79,10 +89,9 @@ ON CONFLICT (run_id, step_id) DO UPDATE SET
 
 ENDED_BEFORE = """SELECT id, environment FROM runs WHERE id < :newest AND ended_at < :oldest
  AND status IN ('completed', 'failed', 'cancelled') ORDER BY id LIMIT :limit"""
-PURGE_STEPS = "DELETE FROM steps WHERE run_id IN {each:ids}"
-PURGE_WAITS = "DELETE FROM waits WHERE run_id IN {each:ids}"
-PURGE_FACTS = "DELETE FROM facts WHERE run_id IN {each:ids}"
-PURGE_RUNS = "DELETE FROM runs WHERE id IN {each:ids}"
+DELETE_STEPS = "DELETE FROM steps WHERE run_id IN {each:ids}"
+DELETE_FACTS = "DELETE FROM facts WHERE run_id IN {each:ids}"
+DELETE_RUNS = "DELETE FROM runs WHERE id IN {each:ids}"
 
 _encode_fact = msgspec.json.Encoder().encode
 _encode_policy = msgspec.json.Encoder().encode
@@ -122,12 +131,24 @@ def load(
     step_ids: for each run the steps that the decision will look at. skip_locked: leave out, too, what another
     transaction has; for those that came here by a row of their own, a job or a timer, which the other may wait for.
     """
-    rows = tx.rows(LOAD_FREE if skip_locked else LOAD_TO_CHANGE, {"ids": ids})
-    leases: dict[str, Lease] = {}
-    if rows and len(rows[0]) == _RUN_WIDTH:
-        leases = {row[0]: Lease(*row[1:]) for row in tx.rows(LEASES, {"ids": ids})}
+    load_runs = LOAD_FREE if skip_locked else LOAD_TO_CHANGE
+    if not tx.alone:
+        return _load_together(tx, (load_runs, {"ids": ids}), ids, step_ids or {})
+    rows = tx.rows(load_runs, {"ids": ids})
     steps = _some_steps(tx, rows, step_ids) if step_ids else {}
-    return {row[0]: run_of(row, leases.get(row[0]), steps.get(row[0])) for row in rows}
+    return {row[0]: run_of(row, steps=steps.get(row[0])) for row in rows}
+
+
+def _load_together(tx: Tx, load_runs: Query, ids: list[str], step_ids: dict[str, set[str]]) -> dict[str, Run]:
+    """As `load`, in one round trip: leases and steps are read after the runs are locked, but asked for with them."""
+    keys = [(run_id, name) for run_id in ids for name in step_ids.get(run_id, ())]
+    queries = [load_runs, (LEASES, {"ids": ids})]
+    if keys:
+        queries.append((SOME_STEPS, {"keys": write_json_text(keys)}))
+    rows, leases, *steps = tx.batch(queries)
+    lease_of = {row[0]: Lease(*row[1:]) for row in leases}
+    steps_of = _steps_by_run(steps[0]) if steps else {}
+    return {row[0]: run_of(row, lease_of.get(row[0]), steps_of.get(row[0])) for row in rows}
 
 
 def look(tx: Tx, ids: list[str], step_ids: dict[str, set[str]] | None = None) -> dict[str, Run]:
@@ -138,17 +159,21 @@ def look(tx: Tx, ids: list[str], step_ids: dict[str, set[str]] | None = None) ->
 
 
 def _step(row: Row) -> Step:
-    """A step from STEP_COLUMNS, of which `injected` is the last; no database keeps a bool as one."""
+    """A step from STEP_COLUMNS. `injected` is the last column: databases return a bool as an integer."""
     return Step(*row[:-1], injected=bool(row[-1]))
 
 
 def _some_steps(tx: Tx, rows: list[Row], step_ids: dict[str, set[str]]) -> dict[str, dict[str, Step]]:
     # A run without any step has none to look at.
-    places = [(row[0], name) for row in rows if row[_STEP_COUNT_AT] for name in step_ids.get(row[0], ())]
-    if not places:
+    keys = [(row[0], name) for row in rows if row[_STEP_COUNT_AT] for name in step_ids.get(row[0], ())]
+    if not keys:
         return {}
+    return _steps_by_run(tx.rows(SOME_STEPS, {"keys": write_json_text(keys)}))
+
+
+def _steps_by_run(rows: list[Row]) -> dict[str, dict[str, Step]]:
     found: dict[str, dict[str, Step]] = {}
-    for row in tx.rows(SOME_STEPS, {"places": write_json_text(places)}):
+    for row in rows:
         found.setdefault(row[0], {})[row[1]] = _step(row[1:])
     return found
 
@@ -159,6 +184,17 @@ def memo(tx: Tx, run_ids: list[str]) -> dict[str, list[Step]]:
     for row in tx.rows(MEMO, {"run_ids": run_ids}):
         found.setdefault(row[0], []).append(_step(row[1:]))
     return found
+
+
+def with_open_steps(tx: Tx, run: Run) -> Run:
+    """The run with all its open steps, and the step that it waits in, beside those that it has."""
+    found: dict[str, Step] = {}
+    if run.open_waits:
+        found = {row[1]: _step(row[1:]) for row in tx.rows(OPEN_STEPS, {"run_id": run.id})}
+    if run.open_step is not None and run.open_step not in found:
+        keys = write_json_text([(run.id, run.open_step)])
+        found |= {row[1]: _step(row[1:]) for row in tx.rows(SOME_STEPS, {"keys": keys})}
+    return replace(run, steps=found | run.steps) if found.keys() - run.steps.keys() else run
 
 
 def awaited(tx: Tx, run_id: str) -> list[str]:
@@ -203,7 +239,7 @@ def save_leases(tx: Tx, runs: list[Run]) -> None:
     for run in runs:
         lease = run.lease
         if lease is not None:
-            place = {
+            columns = {
                 "run_id": run.id,
                 "environment": run.environment,
                 "function_id": run.function_id,
@@ -211,7 +247,7 @@ def save_leases(tx: Tx, runs: list[Run]) -> None:
                 "limit_key": run.limit_key,
                 "actor_id": run.actor_id,
             }
-            params.append({**place, **dict(zip(_LEASE_FIELDS, _lease_values(lease), strict=True))})
+            params.append({**columns, **dict(zip(_LEASE_FIELDS, _lease_values(lease), strict=True))})
     tx.many(SAVE_LEASE, params)
 
 
@@ -265,17 +301,19 @@ def _run_params(run: Run, names: tuple[str, ...], values: Callable[[Run], tuple[
     return params
 
 
-def purge_ended(tx: Tx, oldest: int, limit: int) -> list[tuple[str, str]]:
-    """Removes up to `limit` runs that ended before `oldest`, oldest first, with their steps; ids and environments.
+def ended_before(tx: Tx, oldest: int, limit: int) -> list[tuple[str, str]]:
+    """Up to `limit` runs that ended before `oldest`, oldest first; ids and environments.
 
     Ids sort by creation, and no run ends before it was created, so the search begins at the first run and stops at
     `oldest`.
     """
     found = tx.rows(ENDED_BEFORE, {"newest": first_id_at("run", oldest), "oldest": oldest, "limit": limit})
-    ids = [row[0] for row in found]
-    if ids:
-        tx.run(PURGE_STEPS, {"ids": ids})
-        tx.run(PURGE_FACTS, {"ids": ids})
-        tx.run(PURGE_WAITS, {"ids": ids})
-        tx.run(PURGE_RUNS, {"ids": ids})
     return [(row[0], row[1]) for row in found]
+
+
+def delete(tx: Tx, ids: list[str]) -> None:
+    """Removes runs with their steps and facts."""
+    if ids:
+        tx.run(DELETE_STEPS, {"ids": ids})
+        tx.run(DELETE_FACTS, {"ids": ids})
+        tx.run(DELETE_RUNS, {"ids": ids})

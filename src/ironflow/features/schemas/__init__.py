@@ -1,1 +1,5 @@
-"""The schemas room: what the data of events looks like, by name and version, and what becomes of other data."""
+"""Schemas: the shape of the data of events, by name and version, and how other data is handled.
+
+Tables that it writes: `event_schemas`.
+First file to open: `service.py`.
+"""

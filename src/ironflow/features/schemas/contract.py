@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound
+from ironflow.base.errors import InvalidArgument, NotFound
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json, null
 from ironflow.base.operation import operation
@@ -32,12 +32,6 @@ class SchemaViolation(InvalidArgument):
     """The event's data does not fit the schema that is registered for its name and version."""
 
     code = "SCHEMA_VIOLATION"
-
-
-class NoUpcaster(FailedPrecondition):
-    """Upcasters are code and live in the SDK; this server has none to try."""
-
-    code = "NO_UPCASTER"
 
 
 class RegisterSchema(Message, kw_only=True):
@@ -178,7 +172,7 @@ delete = operation(
 )  # fmt: skip
 test_upcast = operation(
     "schemas.test_upcast", TestUpcast, Upcasted,
-    rpc="EventSchemaService/TestUpcast", scope="schemas:read", errors=(NoUpcaster,),
+    rpc="EventSchemaService/TestUpcast", scope="schemas:read",
     doc="The data unchanged when both versions are the same; to change it is the work of the SDK's upcasters.",
 )  # fmt: skip
 upcast = operation(

@@ -1,4 +1,4 @@
-"""How much work a schema can make whoever checks data against it; pure.
+"""How much work a validation against a schema can take; pure.
 
 A few lines of JSON can make a validator evaluate a schema millions of times: definitions that each refer twice to the
 next, or a schema that meets itself twice at every level of the data. No time limit reaches into a validator, so
@@ -78,9 +78,9 @@ class Effort:
             if isinstance(node, dict):
                 if node is not schema and isinstance(node.get("$id"), str):
                     raise InvalidSchema("A part of the schema has an $id of its own. Name parts in $defs instead.")
-                for word in ("$anchor", "$dynamicAnchor"):
-                    if isinstance(node.get(word), str):
-                        self._anchors.setdefault(node[word], []).append(node)
+                for keyword in ("$anchor", "$dynamicAnchor"):
+                    if isinstance(node.get(keyword), str):
+                        self._anchors.setdefault(node[keyword], []).append(node)
                 waiting += node.values()
             elif isinstance(node, list):
                 waiting += node
@@ -94,30 +94,30 @@ class Effort:
             if id(node) in self._edges:
                 continue
             edges = [each for each in self._edges_of(node) if isinstance(each.target, dict)]
-            references += sum(word in node for word in ("$ref", "$dynamicRef"))
+            references += sum(keyword in node for keyword in ("$ref", "$dynamicRef"))
             if references > REFS_MAX:
                 raise InvalidSchema(f"The schema has more than {REFS_MAX} references.")
             self._edges[id(node)] = edges
             waiting += [each.target for each in edges]
-            waiting += [each for word in _NAMES for each in _values(node.get(word)) if isinstance(each, dict)]
+            waiting += [each for keyword in _NAMES for each in _values(node.get(keyword)) if isinstance(each, dict)]
 
     def _edges_of(self, node: dict[str, Any]) -> Iterator[Edge]:
-        for word in ("$ref", "$dynamicRef", "$recursiveRef"):
-            if isinstance(node.get(word), str):
-                for target in self._meant(node[word]):
+        for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
+            if isinstance(node.get(keyword), str):
+                for target in self._meant(node[keyword]):
                     yield Edge(target, None)
-        for word in _IN_PLACE:
-            yield Edge(node.get(word, True), None)
-        for word in _IN_PLACE_LISTS:
-            yield from (Edge(each, None) for each in _items(node.get(word)))
-        for word in _IN_PLACE_MAPS:
-            yield from (Edge(each, None) for each in _values(node.get(word)))
-        for word in _WITHIN:
-            yield Edge(node.get(word, True), "*")
-        for word in _WITHIN_LISTS:
-            yield from (Edge(each, f"/{place}") for place, each in enumerate(_items(node.get(word))))
-        for word in _WITHIN_MAPS:
-            yield from (Edge(each, "*") for each in _values(node.get(word)))
+        for keyword in _IN_PLACE:
+            yield Edge(node.get(keyword, True), None)
+        for keyword in _IN_PLACE_LISTS:
+            yield from (Edge(each, None) for each in _items(node.get(keyword)))
+        for keyword in _IN_PLACE_MAPS:
+            yield from (Edge(each, None) for each in _values(node.get(keyword)))
+        for keyword in _WITHIN:
+            yield Edge(node.get(keyword, True), "*")
+        for keyword in _WITHIN_LISTS:
+            yield from (Edge(each, f"/{place}") for place, each in enumerate(_items(node.get(keyword))))
+        for keyword in _WITHIN_MAPS:
+            yield from (Edge(each, "*") for each in _values(node.get(keyword)))
         properties = node.get("properties")
         if isinstance(properties, dict):
             yield from (Edge(each, name) for name, each in properties.items())
@@ -136,8 +136,8 @@ class Effort:
                 raise InvalidSchema(f"The schema refers to {reference[:80]!r}, and has no such anchor.")
             return list(self._anchors[fragment])
         target: Any = self._root
-        for word in fragment.split("/")[1:]:
-            name = _unquoted(word).replace("~1", "/").replace("~0", "~")
+        for keyword in fragment.split("/")[1:]:
+            name = _unquoted(keyword).replace("~1", "/").replace("~0", "~")
             if isinstance(target, dict) and name in target:
                 target = target[name]
             elif isinstance(target, list) and name.isascii() and name.isdigit() and int(name) < len(target):
@@ -150,8 +150,8 @@ class Effort:
 
     def _in_place_order(self) -> list[Node]:
         """Subschemas, each after all that it applies to the same data. Raises InvalidSchema when that is itself."""
-        order, ring = _ordered({node: [id(e.target) for e in found if e.key is None] for node, found in self._all()})
-        if ring:
+        order, cyclic = _ordered({node: [id(e.target) for e in found if e.key is None] for node, found in self._all()})
+        if cyclic:
             raise InvalidSchema("The schema refers to itself without going into the data: that says nothing about it.")
         return order
 
@@ -217,17 +217,17 @@ def _values(found: Any) -> list[Any]:
     return list(found.values()) if isinstance(found, dict) else []
 
 
-def _unquoted(word: str) -> str:
+def _unquoted(keyword: str) -> str:
     from urllib.parse import unquote
 
-    return unquote(word)
+    return unquote(keyword)
 
 
 def _ordered(graph: dict[Node, list[Node]]) -> tuple[list[Node], bool]:
     """Nodes, each after all that it leads to, and whether some node leads back to itself."""
     components = _components(graph)
-    ring = any(len(nodes) > 1 or nodes[0] in graph[nodes[0]] for nodes in components)
-    return [node for nodes in components for node in nodes], ring
+    cyclic = any(len(nodes) > 1 or nodes[0] in graph[nodes[0]] for nodes in components)
+    return [node for nodes in components for node in nodes], cyclic
 
 
 def _components(graph: dict[Node, list[Node]]) -> list[list[Node]]:

@@ -40,6 +40,8 @@ class SchemaGuard:
         if not looked_at:
             return {}
         digests = store.digests(tx, {_place(record) for record in looked_at})
+        if not digests:
+            return {}
         refused: dict[str, SchemaViolation] = {}
         for record in looked_at:
             digest = digests.get(_place(record))
@@ -47,15 +49,15 @@ class SchemaGuard:
                 continue
             compiled = self._compiled(tx, _place(record), digest)
             if compiled is None:
-                self._tell(record, "unchecked", [])
+                self._publish(record, "unchecked", [])
                 continue
             violations = compiled.violations(record.data)
             if not violations:
                 continue
             if self._enforcement == "warn":
-                self._tell(record, "warned", violations)
+                self._publish(record, "warned", violations)
             else:
-                self._tell(record, "rejected", violations)
+                self._publish(record, "rejected", violations)
                 refused[record.id] = refusal(record, violations)
         return refused
 
@@ -66,12 +68,12 @@ class SchemaGuard:
             row = store.schema(tx, place)
             return self._compiler.add(row.schema_json) if row is not None else None
 
-    def _tell(self, record: Record, outcome: str, violations: list[Violation]) -> None:
+    def _publish(self, record: Record, outcome: str, violations: list[Violation]) -> None:
         place = (record.name, outcome)
         with self._counting:
             self.counts[place] = self.counts.get(place, 0) + 1
         if outcome == "rejected":
-            # Who sent it is told.
+            # The sender gets the refusal.
             return
         fields = {"event_name": record.name, "version": record.version, "environment": record.environment}
         if outcome == "warned":
@@ -82,10 +84,10 @@ class SchemaGuard:
 
 
 def refusal(record: Record, violations: list[Violation]) -> SchemaViolation:
-    """What who sent the event is told."""
-    said = "; ".join(f"{each.path or 'the data'}: {each.reason}" for each in violations)
+    """The refusal that the sender of the event gets."""
+    reasons = "; ".join(f"{each.path or 'the data'}: {each.reason}" for each in violations)
     return SchemaViolation(
-        f"The data of event {record.name!r} does not fit its schema, version {record.version}: {said}. "
+        f"The data of event {record.name!r} does not fit its schema, version {record.version}: {reasons}. "
         "Mend the data, or name the version that it is of.",
         details={"violations": [{"path": each.path, "reason": each.reason} for each in violations]},
     )

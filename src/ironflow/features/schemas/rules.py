@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.json import DEPTH_MAX, InvalidJson, depth, read_json
 from ironflow.base.time import Millis
-from ironflow.features.schemas.contract import InvalidSchema, NoUpcaster
+from ironflow.features.schemas.contract import InvalidSchema, UpcastStep
 
 # off: nothing is looked at. warn: what does not fit is logged, counted and accepted. reject: it is refused.
 Enforcement = Literal["off", "warn", "reject"]
@@ -22,7 +22,7 @@ _2020_12 = ("https://json-schema.org/draft/2020-12/schema", "http://json-schema.
 
 @dataclass(frozen=True, slots=True)
 class SchemaRow:
-    """A schema as it is kept. digest: of its text; what was compiled is kept under it."""
+    """A schema as it is stored. digest: of its text; what was compiled is kept under it."""
 
     environment: str
     event_name: str
@@ -85,13 +85,17 @@ def check_schema_names(event_name: str, description: str) -> None:
         )
 
 
-def check_upcast(event_name: str, from_version: int, to_version: int) -> None:
-    """Raises NoUpcaster unless nothing has to be changed. Source: protocol/connectrpc.md 5.6, TestUpcast."""
-    if from_version != to_version:
-        raise NoUpcaster(
-            f"This server has no upcaster of {event_name!r} from version {from_version} to {to_version}: upcasters "
-            "are code of the workers. Try them where they are, with UpcasterRegistry.upcast."
-        )
+# Steps that one try of an upcast is described by.
+UPCAST_STEPS_MAX = 100
+
+
+def upcast_step(version: int, is_registered: bool) -> UpcastStep:
+    """The step to a version. It changes no data: upcasters are code of the workers.
+
+    Source: protocol/connectrpc.md 5.6, TestUpcast.
+    """
+    description = f"upcast to v{version}" if is_registered else f"no schema registered for version {version}"
+    return UpcastStep(from_version=version - 1, to_version=version, description=description)
 
 
 def cursor_of(text: str) -> tuple[str, int]:

@@ -1,12 +1,14 @@
-"""What happens: one method for each operation of the room."""
+"""What happens: one method for each operation of the feature."""
 
 import logging
 from typing import Any
 
 from ironflow.base.call import Call
 from ironflow.base.json import Json
+from ironflow.base.operation import Operation
 from ironflow.base.pattern import is_pattern, matches
 from ironflow.base.time import to_datetime
+from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.schemas import contract, rules, store
 from ironflow.features.schemas.compiled import Compiled
 from ironflow.features.schemas.rules import SchemaRow
@@ -36,7 +38,7 @@ class EventSchemas:
 
     async def register(self, call: Call, request: contract.RegisterSchema) -> contract.Registered:
         rules.check_schema_names(request.event_name, request.description)
-        # Before the transaction, which others wait for; whoever checks events compiles it again, once.
+        # Before the transaction, which others wait for; a check of events compiles it again, once.
         Compiled(rules.check_schema_text(request.schema_json))
         place = (call.environment, request.event_name, request.version)
 
@@ -51,10 +53,11 @@ class EventSchemas:
                 updated_at=call.now,
             )
             store.save(tx, row)
+            _note(tx, call, contract.register, request, "schema.registered")
             return row, before is None
 
         row, created = await self._db.write(change)
-        self._tell("schema registered", call, row.event_name, row.version, request.change_reason)
+        self._log("schema registered", call, row.event_name, row.version, request.change_reason)
         return contract.Registered(
             status="created" if created else "updated",
             event_name=row.event_name,
@@ -94,24 +97,45 @@ class EventSchemas:
 
     async def delete(self, call: Call, request: contract.DeleteSchema) -> None:
         place = (call.environment, request.event_name, request.version)
-        if not await self._db.write(lambda tx: store.delete(tx, place)):
-            raise _not_found(call, request.event_name, request.version)
-        self._tell("schema deleted", call, request.event_name, request.version, request.change_reason)
+
+        def change(tx: Tx) -> None:
+            if not store.delete(tx, place):
+                raise _not_found(call, request.event_name, request.version)
+            _note(tx, call, contract.delete, request, "schema.deleted")
+
+        await self._db.write(change)
+        self._log("schema deleted", call, request.event_name, request.version, request.change_reason)
 
     async def test_upcast(self, call: Call, request: contract.TestUpcast) -> contract.Upcasted:
-        rules.check_upcast(request.event_name, request.from_version, request.to_version)
-        return contract.Upcasted(data=request.data)
+        steps = range(request.from_version + 1, request.to_version + 1)[: rules.UPCAST_STEPS_MAX]
+
+        def look(tx: Tx) -> list[contract.UpcastStep]:
+            found = (store.schema(tx, (call.environment, request.event_name, version)) for version in steps)
+            return [rules.upcast_step(version, row is not None) for version, row in zip(steps, found, strict=True)]
+
+        applied = await self._db.read(look) if steps else []
+        return contract.Upcasted(data=request.data, steps_applied=applied)
 
     async def upcast(self, call: Call, request: contract.TestUpcast) -> contract.UpcastTried:
-        try:
-            done = await self.test_upcast(call, request)
-        except contract.NoUpcaster as refusal:
-            return contract.UpcastTried(success=False, data=request.data, error=refusal.message)
+        done = await self.test_upcast(call, request)
         return contract.UpcastTried(success=True, data=done.data)
 
-    def _tell(self, what: str, call: Call, event_name: str, version: int, reason: str) -> None:
+    def _log(self, what: str, call: Call, event_name: str, version: int, reason: str) -> None:
         fields = {"environment": call.environment, "event_name": event_name, "version": version}
         logger.info(what, extra={**fields, "actor": call.principal.name, "reason": reason})
+
+
+def _note(
+    tx: Tx,
+    call: Call,
+    operation: Operation[Any, Any],
+    request: contract.RegisterSchema | contract.DeleteSchema,
+    event_type: str,
+) -> None:
+    name, version, reason = request.event_name, request.version, request.change_reason
+    summary = f"schema of {name!r}, version {version}: {event_type.partition('.')[2]}"
+    about = {"event_name": name, "version": version, "reason": reason or None}
+    audit_notes.record(tx, call, operation, request, event_type, summary, **about)
 
 
 def _fields(row: SchemaRow) -> dict[str, Any]:

@@ -1,1 +1,5 @@
-"""The server_state room: health, readiness, capabilities and facts about the server itself."""
+"""Server state: health, readiness, capabilities and facts about the server.
+
+Tables that it writes: none.
+First file to open: `service.py`.
+"""

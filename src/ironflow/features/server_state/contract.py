@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from ironflow.base.fields import Message, field
+from ironflow.base.json import Json
 from ironflow.base.operation import operation
 
 
@@ -51,6 +52,36 @@ class Info(Message, kw_only=True):
     connected_workers: Annotated[int, field(6)]
     python_version: str = ""
     database: str = ""
+    event_schema_enforcement: str = ""
+
+
+class Setting(Message, kw_only=True):
+    """value: secrets as stars. origin: `default`, `the environment`, the path of the file, or `the command line`.
+
+    variable: of the environment. meaning: as in docs/reference/settings.md.
+    """
+
+    name: str
+    value: Json
+    default: Json
+    origin: str
+    variable: str
+    meaning: str
+
+
+class ServerSettings(Message, kw_only=True):
+    """The settings of the node that answers."""
+
+    settings: list[Setting]
+
+
+class OpenApiDocument(Message, kw_only=True):
+    """An OpenAPI 3.1 document."""
+
+    openapi: str
+    info: Json
+    paths: Json
+    components: Json
 
 
 def _ready_status(answer: Readiness) -> int:
@@ -63,10 +94,12 @@ health = operation(
 )  # fmt: skip
 rpc_health = operation(
     "server.rpc_health", Nothing, RpcHealth, rpc="IronflowService/Health", scope="server:read",
+    under_way=True,
     doc="Health of the server's parts.",
 )  # fmt: skip
 ready = operation(
     "server.ready", Nothing, Readiness, rest="GET /ready", scope="public", status_from=_ready_status,
+    under_way=True,
     doc="Whether the server can do its work now; 503 when it cannot.",
 )  # fmt: skip
 capabilities = operation(
@@ -78,4 +111,14 @@ info = operation(
     "server.info", Nothing, Info,
     rest="GET /api/v1/info", rpc="IronflowService/Info", scope="server:read",
     doc="Version, age and size of this server.",
+)  # fmt: skip
+openapi = operation(
+    "server.openapi", Nothing, OpenApiDocument,
+    rest="GET /api/v1/openapi.json", scope="server:read",
+    doc="The REST operations of this server as an OpenAPI document.",
+)  # fmt: skip
+settings = operation(
+    "server.settings", Nothing, ServerSettings,
+    rest="GET /api/v1/settings", scope="settings:read",
+    doc="Each setting of this server with its value and where the value came from.",
 )  # fmt: skip

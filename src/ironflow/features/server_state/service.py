@@ -1,44 +1,66 @@
-"""What happens when somebody asks how the server is."""
+"""What happens: health, readiness, capabilities and the description of the server."""
 
+import asyncio
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from ironflow.base.call import Call
+from ironflow.base.json import Json, write_json
+from ironflow.base.settings import Settings, setting_fields, shown_value
 from ironflow.base.time import Millis, to_datetime
 from ironflow.base.version import VERSION
 from ironflow.features.server_state import contract
-from ironflow.storage.port import Database, StorageFailed, Tx
+from ironflow.storage.port import STORAGE_FAULTS, Database, Tx
 
 TRANSPORTS = ["connectrpc", "websocket", "rest"]
-# `connect-streams` and `protobuf` are of connectrpc: a client may ask for them, or be content with unary JSON.
-# `acked-polls` and `batch-reports` are ours; workers that know them save requests.
+# `connect-streams` and `protobuf` belong to connectrpc: a client may use them, or unary JSON alone.
+# `acked-polls`, `batch-reports`, `many-waits`, `handles` and `worker-control` are ours: workers that know them make
+# fewer requests, hand over all waits of an execution at once, start runs without ending their execution, learn at once
+# of cancels, and end late executions themselves. `step-retries`: a step rests between attempts of its own.
+# `step-progress`: it shows its progress. `handler-time`: when steps ended is kept as the worker measured it.
 FEATURES = [
-    "events", "functions", "runs", "kv", "polling-workers", "acked-polls", "batch-reports",
+    "events", "functions", "runs", "kv", "polling-workers", "acked-polls", "batch-reports", "many-waits", "handles",
+    "worker-control", "step-retries", "step-progress", "handler-time", "run-logs", "run-values", "run-messages",
     "connect-streams", "protobuf",
 ]  # fmt: skip
+
+# How long /ready waits for the database.
+LOOK_S = 1.0
+# A change of nothing that is written all the same.
+PROBE = "UPDATE schema_migrations SET applied_at = applied_at WHERE number = 1"
 
 Counters = dict[str, Callable[[Tx], int]]
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the composition tells this room. counters: numbers for `info`, by the name of its field."""
+    """What the composition gives this feature.
+
+    counters: numbers for `info`, by the name of its field. openapi: the document's parts by name, made when asked for.
+    """
 
     started_at: Millis
     auth_required: bool
-    warnings: tuple[str, ...]
+    event_schema_enforcement: str
+    warnings: Callable[[], list[str]]
     counters: Counters
     loops_failing: Callable[[], dict[str, str]]
+    notifier_issue: Callable[[], str | None]
+    openapi: Callable[[], dict[str, Any]]
+    settings: Settings
 
 
 class ServerState:
-    """The server_state room."""
+    """The server_state feature."""
 
     def __init__(self, db: Database, about: About) -> None:
         self._db = db
         self._about = about
+        self._openapi: contract.OpenApiDocument | None = None
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -48,10 +70,12 @@ class ServerState:
             contract.ready: self.ready,
             contract.capabilities: self.capabilities,
             contract.info: self.info,
+            contract.openapi: self.openapi,
+            contract.settings: self.settings,
         }
 
     async def health(self, call: Call, request: contract.Nothing) -> contract.Health:
-        warnings = list(self._about.warnings) or None
+        warnings = self._about.warnings() or None
         return contract.Health(status="ok", timestamp=to_datetime(call.now), version=VERSION, warnings=warnings)
 
     async def rpc_health(self, call: Call, request: contract.Nothing) -> contract.RpcHealth:
@@ -60,20 +84,20 @@ class ServerState:
             name: contract.ComponentHealth(
                 status="unhealthy" if name in issues else "healthy", message=issues.get(name, "")
             )
-            for name in ("database", "loops")
+            for name in ("database", "loops", "notifier")
         }
         status = "unhealthy" if issues else "healthy"
         return contract.RpcHealth(status=status, timestamp=to_datetime(call.now), components=components)
 
     async def ready(self, call: Call, request: contract.Nothing) -> contract.Readiness:
         issues = await self._issues()
-        warnings = {f"warning_{place}": text for place, text in enumerate(self._about.warnings, start=1)}
+        warnings = {f"warning_{number}": text for number, text in enumerate(self._about.warnings(), start=1)}
         return contract.Readiness(status="not_ready" if issues else "ready", issues=issues, warnings=warnings)
 
     async def capabilities(self, call: Call, request: contract.Nothing) -> contract.Capabilities:
         return contract.Capabilities(
             transports=TRANSPORTS,
-            features=FEATURES,
+            features=[*FEATURES, "oidc"] if self._about.settings.oidc_issuer else FEATURES,
             version=VERSION,
             auth_required=self._about.auth_required,
         )
@@ -89,16 +113,58 @@ class ServerState:
             connected_workers=counts["connected_workers"],
             python_version=platform.python_version(),
             database=self._db.name,
+            event_schema_enforcement=self._about.event_schema_enforcement,
         )
 
-    async def _issues(self) -> dict[str, str]:
-        """What keeps the server from doing its work, by part; empty when nothing does."""
-        issues: dict[str, str] = {}
+    async def settings(self, call: Call, request: contract.Nothing) -> contract.ServerSettings:
+        own = self._about.settings
+        return contract.ServerSettings(
+            settings=[
+                contract.Setting(
+                    name=each.name,
+                    value=_json(shown_value(own, each)),
+                    default=_json(each.default),
+                    origin=own.origins.get(each.name, "default"),
+                    variable=f"IRONFLOW_{each.name.upper()}",
+                    meaning=each.metadata["meaning"],
+                )
+                for each in setting_fields()
+            ]
+        )
+
+    async def openapi(self, call: Call, request: contract.Nothing) -> contract.OpenApiDocument:
+        if self._openapi is None:
+            # The operations do not change while the server runs.
+            parts = self._about.openapi()
+            texts = {name: msgspec.Raw(msgspec.json.encode(parts[name])) for name in ("info", "paths", "components")}
+            self._openapi = contract.OpenApiDocument(openapi=parts["openapi"], **texts)
+        return self._openapi
+
+    async def _database_issue(self) -> str | None:
+        """Writes, and so finds a full disk; does not wait for long."""
         try:
-            await self._db.write(lambda tx: tx.row("SELECT 1"))
-        except StorageFailed as fault:
-            issues["database"] = fault.message
+            async with asyncio.timeout(LOOK_S):
+                await self._db.write(lambda tx: tx.run(PROBE))
+        except STORAGE_FAULTS as fault:
+            return self._db.issue() or fault.message
+        except TimeoutError:
+            return self._db.issue() or f"The database did not take a write within {LOOK_S:g} s."
+        return self._db.issue()
+
+    async def _issues(self) -> dict[str, str]:
+        """What prevents the server from working, by part; empty when nothing does."""
+        issues: dict[str, str] = {}
+        database = await self._database_issue()
+        if database is not None:
+            issues["database"] = database
+        notifier = self._about.notifier_issue()
+        if notifier is not None:
+            issues["notifier"] = notifier
         failing = self._about.loops_failing()
         if failing:
             issues["loops"] = "; ".join(f"{name}: {text}" for name, text in failing.items())
         return issues
+
+
+def _json(value: Any) -> Json:
+    return Json(write_json(value))

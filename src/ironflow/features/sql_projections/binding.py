@@ -47,7 +47,7 @@ def values_of(params: tuple[str, ...], record: Record, dialect: DialectName) -> 
 
 @lru_cache(maxsize=4096)
 def _at(path: str) -> Callable[[Any], Any]:
-    # A path of the grammar takes off `data.` once more; a field of that name in the data is meant here.
+    # A path of the grammar takes off `data.` once more; here it is a field of that name in the data.
     return compiled_path(f"data.{path}")
 
 

@@ -1,9 +1,9 @@
-"""What other rooms may know of SQL projections inside their own transactions."""
+"""What other features may know of SQL projections inside their own transactions."""
 
-from ironflow.features.projections.rules import Standing
+from ironflow.features.projections.in_tx import Standing
 from ironflow.features.sql_projections import rules
 from ironflow.features.sql_projections.store import projection, slowest, tables
-from ironflow.log.matching import Wanted
+from ironflow.log.scan import Filter
 from ironflow.storage.port import Tx
 
 __all__ = ["slowest", "standing", "tables"]
@@ -18,7 +18,7 @@ def standing(tx: Tx, environment: str, name: str) -> Standing | None:
     return Standing(
         name=name,
         position=found.serving.position,
-        wanted=Wanted(environment, found.serving.definition.events),
+        wanted=Filter(environment, names=found.serving.definition.events),
         rebuilding=rules.status_of(found) == "rebuilding",
         stuck=stuck,
     )

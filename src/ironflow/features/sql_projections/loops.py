@@ -1,13 +1,15 @@
-"""What goes on by itself: projections follow the log, new versions take over, what nobody needs any more is removed."""
+"""What goes on by itself: projections follow the log, new versions take over, unused places are removed."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from ironflow.base.loop import Ran
 from ironflow.base.time import Millis
 from ironflow.features.projections.in_tx import moved
 from ironflow.features.sql_projections import rules, store
-from ironflow.features.sql_projections.following import Follower
+from ironflow.features.sql_projections.applying import Applier
 from ironflow.features.sql_projections.rules import Generation
+from ironflow.log.follower import Follower
 from ironflow.log.read import head
 from ironflow.storage.port import Database, Tx
 from ironflow.storage.sandbox import Sandbox
@@ -19,50 +21,38 @@ AT_A_TIME = 4
 REST_MS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """moved: generations that got further. next_at: when a failed statement is run again.
-
-    rest_ms: how long the next event may wait.
-    """
-
-    moved: int
-    more: bool
-    next_at: Millis | None = None
-    rest_ms: int = 0
-
-
 class FollowLog:
     """Applies what is new in the log to every projection."""
 
     name = "sql-projections"
     every_ms = 1_000
-    topic = "log"
+    topic = Follower.topic
+    notable = ()
 
-    def __init__(self, db: Database, sandbox: Sandbox, follower: Follower) -> None:
+    def __init__(self, db: Database, sandbox: Sandbox, applier: Applier) -> None:
         self._db = db
         self._sandbox = sandbox
-        self._follower = follower
+        self._applier = applier
 
-    async def run_once(self, now: Millis) -> Followed:
+    async def run_once(self, now: Millis) -> Ran:
         # Where there is no projection, no thread is troubled.
-        if not await self._db.peek(lambda tx: store.any_due(tx, now)):
-            return Followed(0, more=False, rest_ms=REST_MS)
-        generations = await self._db.read(lambda tx: store.due(tx, now, ROUND))
+        if not await self._db.peek_once(lambda tx: store.any_due(tx, now)):
+            return Ran(rest_ms=REST_MS)
+        generations, next_at, are_building = await self._db.read(lambda tx: _look(tx, now))
         turn = asyncio.Semaphore(AT_A_TIME)
 
         async def advance(generation: Generation) -> tuple[Generation, Generation, bool]:
             async with turn:
-                after, more = await self._follower.advance(generation, now)
+                after, more = await self._applier.advance(generation, now)
                 return generation, after, more
 
         rounds = await asyncio.gather(*map(advance, generations))
         changed = [after for before, after, _ in rounds if after != before]
         if changed:
-            await self._db.write(lambda tx: _note(tx, changed))
-        await self._swap(now)
-        next_at = await self._db.read(lambda tx: store.next_retry_at(tx, now))
-        return Followed(len(changed), any(more for _, _, more in rounds), next_at)
+            next_at = await self._db.write(lambda tx: _note(tx, changed, now))
+        if are_building:
+            await self._swap(now)
+        return Ran({"advanced": len(changed)}, any(more for _, _, more in rounds), next_at)
 
     async def _swap(self, now: Millis) -> None:
         """Lets new versions that have caught up take over."""
@@ -81,20 +71,21 @@ class FollowLog:
 
             old = await self._db.write(swap)
             if old is not None:
-                self._follower.forget(old)
+                self._applier.forget(old)
                 await self._sandbox.drop(old)
 
 
-def _note(tx: Tx, changed: list[Generation]) -> None:
+def _look(tx: Tx, now: Millis) -> tuple[list[Generation], Millis | None, bool]:
+    """What is to be advanced, when the next failed statement is run again, and whether there are new versions."""
+    return store.due(tx, now, ROUND), store.next_retry_at(tx, now), bool(store.building(tx, 1))
+
+
+def _note(tx: Tx, changed: list[Generation], now: Millis) -> Millis | None:
+    """Returns when the next failed statement is run again."""
     for each in changed:
         store.note_progress(tx, each)
         moved(tx, each.environment, each.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    removed: int
-    more: bool = False
+    return store.next_retry_at(tx, now)
 
 
 class SweepPlaces:
@@ -102,16 +93,18 @@ class SweepPlaces:
 
     name = "sql-projections-sweep"
     every_ms = 3_600_000
+    topic = ""
+    notable = ("removed",)
 
     def __init__(self, db: Database, sandbox: Sandbox) -> None:
         self._db = db
         self._sandbox = sandbox
 
-    async def run_once(self, now: Millis) -> Swept:
+    async def run_once(self, now: Millis) -> Ran:
         # Looked for first: a place that is made meanwhile is not among them.
         there = await self._sandbox.places()
         kept = await self._db.read(store.places)
-        gone = [place for place in there if place not in kept]
-        for place in gone:
+        unused = [place for place in there if place not in kept]
+        for place in unused:
             await self._sandbox.drop(place)
-        return Swept(len(gone))
+        return Ran({"removed": len(unused)})

@@ -19,8 +19,6 @@ Created = Literal["registered", "updated", "rebuilding", "unchanged"]
 HANDLERS_MAX = 200
 # Before a statement that failed is run again; after the last of them the projection stops.
 RETRY_DELAYS_MS = (1_000, 5_000, 15_000)
-# More exact names than this are found by reading along the log instead of by name.
-NAMES_MAX = 16
 
 _SIMPLE = {
     "data", "metadata", "event_id", "event_name", "event_version", "seq", "timestamp", "timestamp_ms", "source",
@@ -104,8 +102,8 @@ def check_definition(request: CreateSqlProjection, dialect: DialectName) -> Defi
     """What the request defines. Raises InvalidSqlProjection, InvalidSql, InvalidPattern."""
     check_name(request.name)
     handlers = request.event_handlers
-    if not 0 < len(handlers) <= HANDLERS_MAX or len(request.events) > HANDLERS_MAX:
-        raise InvalidSqlProjection(f"event_handlers has {len(handlers)} entries; there should be 1 to {HANDLERS_MAX}.")
+    if len(handlers) > HANDLERS_MAX or len(request.events) > HANDLERS_MAX:
+        raise InvalidSqlProjection(f"event_handlers has {len(handlers)} entries; {HANDLERS_MAX} is the limit.")
     events = tuple(dict.fromkeys(request.events or sorted(handlers)))
     for event in (*events, *handlers):
         if not event.strip() or len(event) > 255:
@@ -145,12 +143,6 @@ def handler_of(definition: Definition, event: str) -> tuple[str, tuple[str, ...]
 
 def _exactness(pattern: str) -> tuple[int, bool, str]:
     return len(literal_prefix(pattern)), not pattern.endswith(">"), pattern
-
-
-def followed_names(definition: Definition) -> tuple[str, ...]:
-    """The exact names that are followed; none when there are patterns or many names, and the log is read along."""
-    names = definition.events
-    return () if len(names) > NAMES_MAX or any(map(is_pattern, names)) else names
 
 
 def decide_creation(before: Definition | None, after: Definition, same_description: bool) -> Created:

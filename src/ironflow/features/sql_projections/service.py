@@ -1,4 +1,4 @@
-"""What happens: one method for each operation of the room."""
+"""What happens: one method for each operation of the feature."""
 
 import asyncio
 import secrets
@@ -17,7 +17,7 @@ from ironflow.features.projections.contract import RebuildUnderWay
 from ironflow.features.projections.in_tx import moved
 from ironflow.features.projections.in_tx import projection as other_projection
 from ironflow.features.sql_projections import contract, rules, store
-from ironflow.features.sql_projections.following import Follower
+from ironflow.features.sql_projections.applying import Applier
 from ironflow.features.sql_projections.rules import Created, Definition, Generation, Projection
 from ironflow.log.read import head
 from ironflow.storage.port import Database, Tx
@@ -31,10 +31,10 @@ LIMIT = 100
 class SqlProjections:
     """Tables kept up to date by statements of users."""
 
-    def __init__(self, db: Database, sandbox: Sandbox, follower: Follower) -> None:
+    def __init__(self, db: Database, sandbox: Sandbox, applier: Applier) -> None:
         self._db = db
         self._sandbox = sandbox
-        self._follower = follower
+        self._applier = applier
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -68,17 +68,17 @@ class SqlProjections:
             if taken:
                 table, owner = next(iter(taken.items()))
                 raise contract.TableTaken(f"Table {table} is one of projection {owner!r}. Choose another name.")
-            after, gone = _created(found, call, request, definition, created, head(tx))
+            after, unused = _created(found, call, request, definition, created, head(tx))
             store.save(tx, after)
-            tx.ring("log")
+            tx.notify("log")
             new = (after.building or after.serving) if created in ("registered", "rebuilding") else None
-            return created, gone, new
+            return created, unused, new
 
-        created, gone, new = await self._db.write(change)
-        await self._drop(gone)
+        created, unused, new = await self._db.write(change)
+        await self._drop(unused)
         if new is not None:
             # The loop would make it too, a moment later.
-            await self._follower.make(new.place, new.definition)
+            await self._applier.make(new.place, new.definition)
         return contract.SqlProjectionCreated(name=request.name, status=created)
 
     async def query(self, call: Call, request: contract.QuerySqlProjection) -> contract.SqlRows:
@@ -156,13 +156,13 @@ class SqlProjections:
             if found.building is not None:
                 raise RebuildUnderWay(f"Projection {request.name!r} is being rebuilt. Wait for it, or cancel it.")
             definition = (found.building or found.serving).definition
-            after, gone = _rebuilding(found, definition, target, call.now)
+            after, unused = _rebuilding(found, definition, target, call.now)
             store.save(tx, after)
-            tx.ring("log")
-            return target, gone
+            tx.notify("log")
+            return target, unused
 
-        target, gone = await self._db.write(change)
-        await self._drop(gone)
+        target, unused = await self._db.write(change)
+        await self._drop(unused)
         status = "dry_run_ok" if request.dry_run else "rebuilding"
         return contract.SqlRebuildStarted(name=request.name, status=status, target=target)
 
@@ -177,8 +177,8 @@ class SqlProjections:
             store.save(tx, after)
             return after, found.building.place
 
-        after, gone = await self._db.write(change)
-        await self._drop(gone)
+        after, unused = await self._db.write(change)
+        await self._drop(unused)
         return contract.SqlProjectionStatus(status=rules.status_of(after))
 
     async def pause(self, call: Call, request: contract.NamedSqlProjection) -> contract.SqlProjectionStatus:
@@ -196,17 +196,17 @@ class SqlProjections:
         def save(tx: Tx) -> Projection:
             after: Projection = change(_found(tx, call.environment, name, to_write=True))
             store.save(tx, after)
-            tx.ring("log")
+            tx.notify("log")
             moved(tx, call.environment, name)
             return after
 
         return contract.SqlProjectionStatus(status=rules.status_of(await self._db.write(save)))
 
     async def _try_out(self, definition: Definition) -> None:
-        """Lets the database itself read the SQL, in a place that is gone afterwards. Raises QueryRefused."""
+        """Lets the database itself read the SQL, in a place that is unused afterwards. Raises QueryRefused."""
         place = f"try_{secrets.token_hex(8)}"
         try:
-            await self._follower.make(place, definition)
+            await self._applier.make(place, definition)
         finally:
             await self._sandbox.drop(place)
 
@@ -216,7 +216,7 @@ class SqlProjections:
 
     async def _drop(self, place: str | None) -> None:
         if place is not None:
-            self._follower.forget(place)
+            self._applier.forget(place)
             await self._sandbox.drop(place)
 
 
@@ -245,7 +245,7 @@ def _created(
     created: Created,
     end: int,
 ) -> tuple[Projection, str | None]:
-    """The projection after its creation, and the place that nobody needs any more."""
+    """The projection after its creation, and the place to drop, None for none."""
     if found is None:
         first = _generation(call.environment, request.name, 1, definition, 0, call.now)
         made = Projection(
@@ -263,8 +263,8 @@ def _created(
 def _rebuilding(found: Projection, definition: Definition, target: int, now: Millis) -> tuple[Projection, str | None]:
     number = found.last_generation + 1
     building = _generation(found.environment, found.name, number, definition, target, now)
-    gone = found.building.place if found.building else None
-    return replace(found, building=building, last_generation=number, updated_at=now), gone
+    unused = found.building.place if found.building else None
+    return replace(found, building=building, last_generation=number, updated_at=now), unused
 
 
 def _generation(

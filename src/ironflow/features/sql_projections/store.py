@@ -40,7 +40,7 @@ ON CONFLICT (environment, name, generation) DO UPDATE SET definition = excluded.
  position = excluded.position, target = excluded.target, updated_at = excluded.updated_at, failures = excluded.failures,
  retry_at = excluded.retry_at, failed_position = excluded.failed_position, error = excluded.error"""
 SLOWEST = "SELECT name, position FROM sql_generations ORDER BY position LIMIT 1"
-# What a round brought; nothing where the generation has gone, or was given another definition and so a new start.
+# What a round brought; nothing where the generation has unused, or was given another definition and so a new start.
 NOTE_PROGRESS = """UPDATE sql_generations SET position = :position, target = :target, updated_at = :updated_at,
  failures = :failures, retry_at = :retry_at, failed_position = :failed_position, error = :error
 WHERE environment = :environment AND name = :name AND generation = :generation AND definition = :definition"""
@@ -120,9 +120,9 @@ def save(tx: Tx, projection: Projection) -> None:
     kept = [each for each in (projection.serving, projection.building) if each is not None]
     tx.many(SAVE_GENERATION, [_params(each) for each in kept])
     there = tx.rows(GENERATIONS, {"environment": projection.environment, "names": [projection.name]})
-    gone = {row[2] for row in there} - {each.generation for each in kept}
+    unused = {row[2] for row in there} - {each.generation for each in kept}
     place = {"environment": projection.environment, "name": projection.name}
-    tx.many(DELETE_GENERATION, [{**place, "generation": each} for each in gone])
+    tx.many(DELETE_GENERATION, [{**place, "generation": each} for each in unused])
 
 
 def note_progress(tx: Tx, generation: Generation) -> bool:

@@ -1,1 +1,5 @@
-"""The streaming_workers room: workers on one bidirectional stream instead of polling."""
+"""Streaming workers: workers on one bidirectional stream instead of polling.
+
+Tables that it writes: none.
+First file to open: `service.py`.
+"""

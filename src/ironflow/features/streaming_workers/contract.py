@@ -1,4 +1,4 @@
-"""What a streaming worker and the server say to each other. Source: protocol/worker-stream.md 2 and 3.
+"""The frames of a streaming worker and of the server. Source: protocol/worker-stream.md 2 and 3.
 
 A frame has exactly one of its fields set. Every frame of a worker about a job carries the fence that came with it.
 
@@ -18,7 +18,7 @@ from ironflow.features.runs.contract import StepType, WireError
 
 
 class InvalidFrame(InvalidArgument):
-    """The first frame registers the worker, and every later one says one thing."""
+    """The first frame registers the worker, and every later one has exactly one field."""
 
     code = "INVALID_FRAME"
 
@@ -67,6 +67,9 @@ class Register(Message, kw_only=True):
     labels: Annotated[dict[str, str], field(5)] = {}
     version: Annotated[Version, field(6)] | None = None
     batches: Annotated[bool, field(100)] = False
+    # As `PollJobs.grace_ms`.
+    grace_ms: Annotated[int, field(101, ge=0)] = 0
+    code_versions: Annotated[dict[str, str], field(102)] = {}
 
 
 class ActiveJob(Message, kw_only=True):
@@ -94,7 +97,7 @@ class Heartbeat(Message, kw_only=True):
 
 
 class StepStarted(Message, kw_only=True):
-    """A step's body begins. The only frame that says the step's name."""
+    """A step's body begins. The only frame that carries the name of the step."""
 
     job_id: Annotated[str, field(1)] = ""
     step_id: Annotated[str, field(2)] = ""
@@ -271,6 +274,9 @@ class StreamContext(Message, kw_only=True):
     trace_id: Annotated[str, field(1)] = ""
     metadata: Annotated[dict[str, str], field(2)] = {}
     secrets: Annotated[dict[str, str], field(3)] = {}
+
+    def __repr__(self) -> str:
+        return f"StreamContext(secrets={', '.join(self.secrets)})"
 
 
 class Job(Message, kw_only=True):

@@ -1,18 +1,19 @@
-"""What is decided about a worker's stream; pure. Frames become the job updates that polling workers send.
+"""What is decided about a worker's stream; pure. Frames become the reports that polling workers send.
 
 Source: protocol/worker-stream.md 2, 4 and 5.
 """
 
 import re
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import assert_never
 
 import msgspec
 
 from ironflow.base.json import NULL, InvalidJson, Json
 from ironflow.base.spelling import BadField, message_to_json, reader
 from ironflow.base.time import Millis, to_datetime, to_millis
-from ironflow.engine.errors import StaleExecution
+from ironflow.features.held_jobs.contract import Fence, PendingReport
 from ironflow.features.jobs.contract import (
     Assignment,
     Assignments,
@@ -21,8 +22,7 @@ from ironflow.features.jobs.contract import (
     ReportedError,
     ReportedStep,
     Reports,
-    UpdateJob,
-    Verdict,
+    StartedStep,
     Verdicts,
     WorkerVersion,
     Yield,
@@ -34,57 +34,35 @@ from ironflow.features.streaming_workers.contract import InvalidFrame, WorkerMes
 INVOKE_TIMEOUT_MS = 30_000
 # Heartbeats in a row that no longer list a job, after which a worker that knows no fences has lost it.
 MISSED_MAX = 2
-# Workers of this runtime can be told `cancel`, but not the state of leases.
-KNOWS_NO_REFRESH = "node-"
+# Only workers of this runtime read the state of leases; others are sent `cancel`.
+READS_REFRESH = "python-"
+# Workers of this runtime drop their jobs when their stream ends.
+DROPS_JOBS = "go"
+# The frames that report on one job, and all frames of a worker.
+JobFrame = (
+    contract.JobAck
+    | contract.StepStarted
+    | contract.StepCompleted
+    | contract.StepFailed
+    | contract.StepYielded
+    | contract.JobCompleted
+    | contract.JobFailed
+)
+Content = JobFrame | contract.Register | contract.Heartbeat | contract.JobNack | contract.JobReports
 _STEPS = re.compile(r"STEP_(?:TYPE|STATUS)_")
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """What a frame knows of its execution. execution_seq: 0 when it does not say."""
-
-    job_id: str
-    execution_seq: int
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """What a worker has said of a job and the database does not know yet, in one update.
-
-    begun: the worker has taken the job. ended: `completed`, `failed` or `yielded`, empty while it goes on.
-    """
-
-    fence: Fence
-    begun: bool = False
-    steps: tuple[ReportedStep, ...] = ()
-    ended: str = ""
-    output: Json | None = None
-    error: ReportedError | None = None
-    yielded: Yield | None = None
-
-
-@dataclass(slots=True)
-class Held:
-    """A job on a stream. names: of its steps, by id. missed: heartbeats in a row that did not list it."""
-
-    job_id: str
-    run_id: str
-    names: dict[str, str] = field(default_factory=dict[str, str])
-    missed: int = 0
-
-
-def said(frame: WorkerMessage) -> Any:
-    """The one thing that the frame says; None when this server does not know it. Raises InvalidFrame."""
+def content_of(frame: WorkerMessage) -> Content | None:
+    """The one field that is set; None for a frame that this server does not know. Raises InvalidFrame."""
     found = [value for name in frame.__struct_fields__ if (value := getattr(frame, name)) is not None]
     if len(found) > 1:
-        raise InvalidFrame(f"A frame says one thing; this one says {len(found)}.")
+        raise InvalidFrame(f"A frame has one field; this one has {len(found)}.")
     return found[0] if found else None
 
 
 def registration(frame: WorkerMessage) -> RegisterWorker:
     """The worker that the first frame of a stream registers. Raises InvalidFrame."""
-    register = said(frame)
+    register = content_of(frame)
     if not isinstance(register, contract.Register):
         raise InvalidFrame("The first frame of a stream is `register`.")
     version = register.version or contract.Version()
@@ -95,61 +73,60 @@ def registration(frame: WorkerMessage) -> RegisterWorker:
         max_concurrent_jobs=max(register.max_concurrent_jobs, 0) or 10,
         labels=register.labels,
         version=WorkerVersion(sdk=version.sdk, runtime=version.runtime),
+        code_versions=register.code_versions,
     )
+
+
+def grace_of(frame: WorkerMessage) -> Millis:
+    """How much longer than a function's timeout the worker's leases last."""
+    return frame.register.grace_ms if frame.register is not None and frame.register.batches else 0
 
 
 def wants_batches(frame: WorkerMessage) -> bool:
     return frame.register is not None and frame.register.batches
 
 
-def fence_of(word: Any) -> Fence:
-    return Fence(word.job_id, word.execution_seq, word.lease_token)
+def fence_of(content: JobFrame) -> Fence:
+    return Fence(content.job_id, content.execution_seq, content.lease_token)
 
 
-def with_word(pending: Pending | None, held: Held, word: Any, now: Millis) -> Pending:
-    """`pending` with one more word of the worker. Raises InvalidFrame for what cannot be said of a job.
+def with_frame(
+    pending: PendingReport | None, names: Mapping[str, str], content: JobFrame, now: Millis
+) -> PendingReport:
+    """`pending` with one more frame of the worker. Raises InvalidFrame for a step that yields without a reason.
 
-    What follows the end of an execution is not heard.
+    names: of the job's steps, by id. Frames after the end of an execution are ignored.
     """
-    pending = pending or Pending(fence_of(word))
+    pending = pending or PendingReport(fence_of(content))
     if pending.ended:
         return pending
-    match word:
-        case contract.JobAck() | contract.StepStarted():
+    match content:
+        case contract.JobAck():
             return replace(pending, begun=True)
+        case contract.StepStarted():
+            started = StartedStep(id=content.step_id, name=content.name, started_at=to_datetime(now))
+            return replace(pending, begun=True, started=(*pending.started, started))
         case contract.StepCompleted() | contract.StepFailed():
-            return replace(pending, begun=True, steps=(*pending.steps, _step(word, held, now)))
+            # Its start is published with its end, when both are in one update.
+            together = any(each.id == content.step_id for each in pending.started)
+            step = _step(content, names, now, announced=content.step_id in names and not together)
+            return replace(pending, begun=True, steps=(*pending.steps, step))
         case contract.StepYielded():
-            return replace(pending, ended="yielded", yielded=_yield(word, now))
+            return replace(pending, ended="yielded", yielded=_yield(content, now))
         case contract.JobCompleted():
-            return replace(pending, ended="completed", output=word.output or NULL)
+            return replace(pending, ended="completed", output=content.output or NULL)
         case contract.JobFailed():
-            steps = (*pending.steps, *(_executed(step) for step in word.steps))
-            return replace(pending, ended="failed", error=_error(word.error), steps=steps)
+            steps = (*pending.steps, *(_executed(step) for step in content.steps))
+            return replace(pending, ended="failed", error=_error(content.error), steps=steps)
         case _:
-            raise InvalidFrame(f"{type(word).__name__} says nothing of a job.")
+            assert_never(content)
 
 
-def update_of(pending: Pending, worker_id: str) -> UpdateJob:
-    """What a polling worker would have sent."""
-    return UpdateJob(
-        worker=worker_id,
-        job=pending.fence.job_id,
-        status=pending.ended or "progress",
-        output=pending.output,
-        error=pending.error,
-        yielded=pending.yielded,
-        steps=list(pending.steps),
-        execution_seq=pending.fence.execution_seq,
-        lease_token=pending.fence.token,
-    )
-
-
-def reports_of(word: contract.JobReports, worker_id: str) -> Reports:
+def reports_of(batch: contract.JobReports, worker_id: str) -> Reports:
     """The reports in a batch. Raises InvalidFrame."""
     read = reader(Reports)
     try:
-        request = read.build(read.fields_from(bytes(word.body)) | {"worker": worker_id})
+        request = read.build(read.fields_from(bytes(batch.body)) | {"worker": worker_id})
     except (BadField, InvalidJson) as fault:
         raise InvalidFrame(f"A batch of reports cannot be understood: {fault}") from fault
     assert isinstance(request, Reports)
@@ -160,23 +137,21 @@ def verdicts_of(number: int, verdicts: Verdicts) -> contract.JobVerdicts:
     return contract.JobVerdicts(number=number, body=Json(message_to_json(verdicts)))
 
 
-def batch_of(assignments: list[Assignment]) -> contract.JobBatch:
-    return contract.JobBatch(body=Json(message_to_json(Assignments(jobs=assignments))))
+def batch_of(assignments: Sequence[Assignment]) -> contract.JobBatch:
+    return contract.JobBatch(body=Json(message_to_json(Assignments(jobs=list(assignments)))))
 
 
-def is_over(report: UpdateJob, verdict: Verdict) -> bool:
-    """Whether the job is no longer the worker's: its end is durable, or the execution is another's."""
-    return verdict.error == StaleExecution.code or (verdict.error is None and report.status != "progress")
+def absences(before: Mapping[str, int], held: Iterable[str], listed: set[str]) -> dict[str, int]:
+    """For each held job, the number of heartbeats in a row that did not list it."""
+    return {job_id: 0 if job_id in listed else before.get(job_id, 0) + 1 for job_id in held}
 
 
-def decide_missing(held: list[Held], listed: set[str]) -> list[Held]:
-    """The jobs that a worker without fences has lost, and counts the absences of the others.
+def decide_missing(absences: Mapping[str, int], held: Iterable[str]) -> list[str]:
+    """The held jobs that a worker without fences has lost.
 
-    Source: protocol/worker-stream.md 5: missing from two heartbeats in a row means it ended without a word.
+    Source: protocol/worker-stream.md 5: missing from two heartbeats in a row means that it ended without a report.
     """
-    for job in held:
-        job.missed = 0 if job.job_id in listed else job.missed + 1
-    return [job for job in held if job.missed >= MISSED_MAX]
+    return [job_id for job_id in held if absences.get(job_id, 0) >= MISSED_MAX]
 
 
 def job_of(assignment: Assignment) -> contract.Job:
@@ -227,16 +202,19 @@ def job_of(assignment: Assignment) -> contract.Job:
     )
 
 
-def _step(word: contract.StepCompleted | contract.StepFailed, held: Held, now: Millis) -> ReportedStep:
-    completed = isinstance(word, contract.StepCompleted)
+def _step(
+    content: contract.StepCompleted | contract.StepFailed, names: Mapping[str, str], now: Millis, announced: bool
+) -> ReportedStep:
+    completed = isinstance(content, contract.StepCompleted)
     return ReportedStep(
-        id=word.step_id,
-        name=held.names.get(word.step_id, ""),
+        id=content.step_id,
+        name=names.get(content.step_id, ""),
         status="completed" if completed else "failed",
-        output=(word.output or NULL) if completed else None,
-        error=None if completed else _error_json(word.error),
-        duration_ms=word.duration_ms,
-        started_at=to_datetime(now - max(word.duration_ms, 0)),
+        output=(content.output or NULL) if completed else None,
+        error=None if completed else _error_json(content.error),
+        duration_ms=content.duration_ms,
+        announced=announced,
+        started_at=to_datetime(now - max(content.duration_ms, 0)),
         ended_at=to_datetime(now),
     )
 
@@ -264,24 +242,26 @@ def _error(error: WireError | None) -> ReportedError:
         retryable=error.retryable,
         retry_after_ms=error.retry_after_ms or None,
         stack=error.stack or None,
+        details=error.details,
     )
 
 
 def _error_json(error: WireError | None) -> Json:
-    told = {
+    fields = {
         "message": error.message if error and error.message else "The step failed.",
         "code": error.code if error else None,
         "retryable": bool(error and error.retryable),
         "stack": error.stack if error else None,
+        "details": error.details if error else None,
     }
-    return msgspec.Raw(msgspec.json.encode({name: value for name, value in told.items() if value not in (None, "")}))
+    return msgspec.Raw(msgspec.json.encode({name: value for name, value in fields.items() if value not in (None, "")}))
 
 
-def _yield(word: contract.StepYielded, now: Millis) -> Yield:
-    if word.sleep is not None:
-        return Yield(type="sleep", step_id=word.step_id, until=word.sleep.until)
-    if word.wait_event is not None:
-        wait = word.wait_event
+def _yield(content: contract.StepYielded, now: Millis) -> Yield:
+    if content.sleep is not None:
+        return Yield(type="sleep", step_id=content.step_id, until=content.sleep.until)
+    if content.wait_event is not None:
+        wait = content.wait_event
         left_ms = max(to_millis(wait.timeout) - now, 1) if wait.timeout is not None else None
         wanted = EventFilter(
             event=wait.event_name,
@@ -291,14 +271,14 @@ def _yield(word: contract.StepYielded, now: Millis) -> Yield:
             timeout=f"{left_ms}ms" if left_ms is not None else "7d",
             look_back=wait.look_back,
         )
-        return Yield(type="wait_for_event", step_id=word.step_id, event_filter=wanted)
-    invoke = word.invoke_function or word.invoke_function_async
+        return Yield(type="wait_for_event", step_id=content.step_id, event_filter=wanted)
+    invoke = content.invoke_function or content.invoke_function_async
     if invoke is None:
-        raise InvalidFrame(f"Step {word.step_id[:80]!r} yields without saying for what.")
+        raise InvalidFrame(f"Step {content.step_id[:80]!r} yields without a reason.")
     timeout_ms = invoke.invoke_timeout_ms if isinstance(invoke, contract.InvokeYield) else 0
     return Yield(
         type="invoke_function" if isinstance(invoke, contract.InvokeYield) else "invoke_function_async",
-        step_id=word.step_id,
+        step_id=content.step_id,
         function_id=invoke.function_id,
         input=msgspec.Raw(invoke.input_json) if invoke.input_json else None,
         invoke_timeout_ms=timeout_ms if timeout_ms > 0 else INVOKE_TIMEOUT_MS,

@@ -1,26 +1,38 @@
 """What happens: a worker's stream from its first frame to its end."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
 from ironflow.base.call import Call
+from ironflow.base.lifecycle import Lifecycle
 from ironflow.base.time import Clock
 from ironflow.features.jobs.service import Jobs
-from ironflow.features.runs.live import LiveSteps
+from ironflow.features.runs.service import LiveSteps
 from ironflow.features.streaming_workers import contract, rules
 from ironflow.features.streaming_workers.contract import EngineMessage, WorkerMessage
 from ironflow.features.streaming_workers.session import Session
 
 
-class StreamingWorkers:
-    """The streaming_workers room. drain_ms: what workers are given to finish when the server stops."""
+class StreamingWorkers(Lifecycle):
+    """The streaming_workers feature. drain_ms: the time that workers get to finish when the server stops.
 
-    def __init__(self, jobs: Jobs, live: LiveSteps, clock: Clock, drain_ms: int) -> None:
+    is_alone: no other process has this database.
+    """
+
+    def __init__(self, jobs: Jobs, live: LiveSteps, clock: Clock, drain_ms: int, is_alone: bool) -> None:
         self._jobs, self._live, self._clock = jobs, live, clock
-        self._drain_ms = drain_ms
+        self._drain_ms, self._is_alone = drain_ms, is_alone
         self._sessions: dict[tuple[str, str], Session] = {}
         self._closed = False
+        # Ends of streams that are on their way to the database.
+        self._endings: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Jobs of workers that drop them with their stream go back: every stream ended with the earlier process."""
+        if self._is_alone:
+            await self._jobs.lose_streams(self._clock.now(), rules.DROPS_JOBS)
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -33,15 +45,17 @@ class StreamingWorkers:
             raise contract.InvalidFrame("The stream ended before its first frame, `register`.") from None
         request = rules.registration(first)
         worker = await self._jobs.admit(call, request, "streaming")
-        batches = rules.wants_batches(first)
-        session = Session(self._jobs, self._live, self._clock, call, request, worker, batches)
-        place = (call.environment, worker.id)
-        before = self._sessions.get(place)
+        batches, grace_ms = rules.wants_batches(first), rules.grace_of(first)
+        session = Session(
+            self._jobs, self._live, self._clock, call, request, worker, batches, grace_ms, endings=self._endings
+        )
+        key = (call.environment, worker.id)
+        before = self._sessions.get(key)
         if before is not None:
-            # The worker has come back before its old stream was seen to end: that one is over, its jobs stay.
-            session.inherit(before.held)
+            # The worker connects again before its old stream was seen to end: that one ends, its jobs stay.
+            session.inherit(before.job_ids)
             before.end()
-        self._sessions[place] = session
+        self._sessions[key] = session
         try:
             async with aclosing(session.answers(incoming)) as answers:
                 if self._closed:
@@ -49,14 +63,29 @@ class StreamingWorkers:
                 async for answer in answers:
                     yield answer
         finally:
-            if self._sessions.get(place) is session:
-                del self._sessions[place]
+            if self._sessions.get(key) is session:
+                del self._sessions[key]
 
-    def close(self) -> None:
+    async def stop(self) -> None:
+        """Waits for the ends of streams that are on their way to the database."""
+        await asyncio.gather(*self._endings, return_exceptions=True)
+
+    def drain(self) -> None:
         """Asks every worker to finish and leave: the server is about to stop."""
         self._closed = True
         for session in self._sessions.values():
             session.shut_down("the server stops", self._drain_ms)
+
+    def on_revoked(self, keys: set[str]) -> None:
+        """Jobs were taken from their workers: a worker that has one here stops it at once.
+
+        keys: as `revoked_key` makes them. A notification that is lost costs the time until the worker's next report or
+        heartbeat.
+        """
+        job_ids = {key.rpartition("/")[2] for key in keys}
+        for session in self._sessions.values():
+            for job_id in job_ids & set(session.job_ids):
+                session.revoke(job_id)
 
     def connected(self) -> int:
         return len(self._sessions)

@@ -1,45 +1,35 @@
-"""One worker's stream: jobs go out as there is room, words come in and reach the database together.
+"""One worker's stream: jobs are sent while the worker has capacity, frames are received and become reports.
 
-Words of one job are kept in order: while one update is on its way to the disk, what follows is gathered into the next.
-A short job's steps and end, which arrive at once, are one update.
+What the worker holds, and how reports reach the database, is decided by `HeldJobs`; the stream is its executor.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from typing import NamedTuple, assert_never
+
+from msgspec.structs import replace
 
 from ironflow.base.call import Call
-from ironflow.base.errors import IronflowError, Unavailable
+from ironflow.base.errors import IronflowError
 from ironflow.base.time import Clock
-from ironflow.engine.errors import StaleExecution
-from ironflow.features.jobs.contract import AckJob, Assignment, RegisterWorker, ReportedError, Reports, WorkerNotFound
-from ironflow.features.jobs.rules import WorkerRow, run_id_of
+from ironflow.features.held_jobs.service import HeldJobs
+from ironflow.features.jobs.contract import Assignment, RegisterWorker, Reports
+from ironflow.features.jobs.in_tx import WorkerRow, run_id_of
 from ironflow.features.jobs.service import Jobs
-from ironflow.features.runs.live import LiveStep, LiveSteps
+from ironflow.features.runs.service import LiveSteps
 from ironflow.features.streaming_workers import contract, rules
 from ironflow.features.streaming_workers.contract import EngineMessage, WorkerMessage
-from ironflow.features.streaming_workers.rules import Held, Pending
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_MS = 30_000
-# A stream on which nothing has come for this long is given up. Source: protocol/worker-stream.md 6.
+# A stream that was silent for this long is closed. Source: protocol/worker-stream.md 6.
 SILENT_S = 3 * HEARTBEAT_MS / 1000
-# How long one look for jobs waits.
-ASK_S = 25.0
-# A database that cannot answer is asked again after this.
-AGAIN_S = 0.5
-# A worker that had no place for a job is sent the next one after this.
-FULL_S = 0.5
-# What a worker said before its stream ended is given this long to reach the database.
-LAST_WORDS_S = 5.0
 # Frames on their way to a worker that does not read them, after which no more jobs are taken for it.
 OUTBOX_MAX = 1000
-
-T = TypeVar("T")
-_STEP = contract.StepStarted | contract.StepCompleted | contract.StepFailed
+# Frames that arrived before the stream ended are applied within this time.
+LAST_FRAMES_S = 1.0
 
 
 class _Outgoing(NamedTuple):
@@ -50,9 +40,10 @@ class _Outgoing(NamedTuple):
 
 
 class Session:
-    """A stream of a registered worker. Its frames are `answers()`; what it says is taken from `incoming`.
+    """A stream of a registered worker: `answers()` yields its frames, those of the worker come from `incoming`.
 
-    batches: the worker has asked for them.
+    batches: the worker has asked for them. grace_ms: as `PollJobs.grace_ms`. endings: where the end of the stream is
+    kept while it is on its way to the database.
     """
 
     def __init__(
@@ -64,197 +55,190 @@ class Session:
         registered: RegisterWorker,
         worker: WorkerRow,
         batches: bool,
+        grace_ms: int = 0,
+        *,
+        endings: set[asyncio.Task[None]],
     ) -> None:
         self._jobs, self._live, self._clock = jobs, live, clock
-        self._call, self._registered, self.worker = call, registered, worker
+        self._call, self._registered = call, registered
         self._batches = batches
+        self._held = HeldJobs(jobs, clock, call, worker, self, acked=batches, grace_ms=grace_ms)
         self._outbox: asyncio.Queue[_Outgoing | None] = asyncio.Queue()
-        self.held: dict[str, Held] = {}
-        # Jobs that were given out on an earlier stream of the worker and not heard of since.
+        # Names of running and ended steps, by job and step id: only `step_started` carries the name.
+        self._step_names: dict[str, dict[str, str]] = {}
+        # Heartbeats in a row that did not list a job.
+        self._absences: dict[str, int] = {}
+        # Jobs that were handed out on an earlier stream of the worker, until its first heartbeat here.
         self._inherited: set[str] = set()
-        self._pending: dict[str, Pending] = {}
-        self._sending: dict[str, asyncio.Task[None]] = {}
         self._reporting: set[asyncio.Task[None]] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._endings = endings
         self._failed: BaseException | None = None
         self._draining = False
-        self._supplying: asyncio.Task[None] | None = None
-        self._full = False
-        # Set when a job has ended, or the worker has read something.
-        self._room = asyncio.Event()
+
+    @property
+    def worker(self) -> WorkerRow:
+        return self._held.worker
+
+    @property
+    def job_ids(self) -> Collection[str]:
+        """The jobs that the worker holds."""
+        return self._held.ids
 
     async def answers(self, incoming: AsyncIterator[WorkerMessage]) -> AsyncGenerator[EngineMessage, None]:
-        """What the worker is sent, until the stream ends. Raises what went wrong with its frames."""
+        """The frames for the worker, until the stream ends. Raises the error of an invalid frame."""
         registered = contract.Registered(
             worker_id=self.worker.id, heartbeat_interval_ms=HEARTBEAT_MS, batches=self._batches
         )
-        self._say(EngineMessage(registered=registered))
-        self._supplying = asyncio.create_task(self._supply())
-        self._tasks = [asyncio.create_task(self._listen(incoming)), self._supplying]
+        self._send(EngineMessage(registered=registered))
+        self._held.start()
+        receiving = asyncio.create_task(self._receive(incoming))
         try:
             while (outgoing := await self._outbox.get()) is not None:
                 yield outgoing.message
-                self._room.set()
+                self._held.capacity_changed()
             if self._failed is not None:
                 raise self._failed
         finally:
-            await self._stop()
+            # Cancelled a second time, as by an HTTP server that ends the request itself, it would leave jobs reserved.
+            stopping = asyncio.create_task(self._stop(receiving))
+            self._endings.add(stopping)
+            stopping.add_done_callback(self._endings.discard)
+            await asyncio.shield(stopping)
 
-    def inherit(self, held: dict[str, Held]) -> None:
-        """The jobs of the worker's earlier stream are this one's."""
-        self.held.update(held)
-        self._inherited = set(held)
+    def inherit(self, job_ids: Collection[str]) -> None:
+        """Takes over the jobs of the worker's earlier stream, unless it dropped them with that."""
+        if self.worker.runtime.startswith(rules.DROPS_JOBS):
+            return
+        self._held.hold(job_ids)
+        self._inherited = set(job_ids)
 
     def end(self, failed: BaseException | None = None) -> None:
-        """Ends the stream after what is already on its way. The worker's leases stay."""
+        """Ends the stream after the frames that are on their way. The worker's leases stay."""
         self._failed = self._failed or failed
         self._outbox.put_nowait(None)
 
     def shut_down(self, reason: str, drain_ms: int) -> None:
-        """Asks the worker to finish what it has and to leave; the stream ends when it has, or after `drain_ms`."""
+        """Asks the worker to finish its jobs and to leave; the stream ends when it has, or after `drain_ms`."""
         if not self._draining:
             self._draining = True
-            self._say(EngineMessage(shutdown=contract.Shutdown(reason=reason, drain_timeout_ms=drain_ms)))
-            if not self.held:
+            self._held.stop()
+            self._send(EngineMessage(shutdown=contract.Shutdown(reason=reason, drain_timeout_ms=drain_ms)))
+            if not self._held.ids:
                 self.end()
             else:
                 asyncio.get_running_loop().call_later(drain_ms / 1000, self.end)
 
-    async def _listen(self, incoming: AsyncIterator[WorkerMessage]) -> None:
+    def revoke(self, job_id: str) -> None:
+        """The job was taken from the worker: its run was cancelled, or its lease has ended."""
+        self._held.release(job_id)
+        self.cancel(job_id, "the run was cancelled, or the lease has ended")
+
+    # The executor of the held jobs
+
+    def deliver(self, jobs: Sequence[Assignment]) -> None:
+        if self._batches:
+            self._send(EngineMessage(jobs=rules.batch_of(jobs)), jobs)
+        else:
+            for assignment in jobs:
+                self._send(EngineMessage(job=rules.job_of(assignment)), [assignment])
+
+    def has_capacity(self) -> bool:
+        return self._outbox.qsize() <= OUTBOX_MAX
+
+    def cancel(self, job_id: str, reason: str) -> None:
+        self._send(EngineMessage(cancel=contract.CancelJob(job_id=job_id, reason=reason)))
+
+    def released(self, job_id: str) -> None:
+        self._live.forget(run_id_of(job_id))
+        self._step_names.pop(job_id, None)
+        self._absences.pop(job_id, None)
+        if self._draining and not self._held.ids:
+            self.end()
+
+    async def admit(self) -> WorkerRow:
+        call = replace(self._call, now=self._clock.now())
+        return await self._jobs.admit(call, self._registered, "streaming")
+
+    # Frames of the worker
+
+    async def _receive(self, incoming: AsyncIterator[WorkerMessage]) -> None:
         try:
             while True:
                 try:
                     async with asyncio.timeout(SILENT_S):
                         frame = await anext(incoming)
                 except StopAsyncIteration:
-                    # It has said all; what it said still reaches the database.
-                    await asyncio.gather(*self._sending.values(), *self._reporting)
+                    # The worker sends no more; its reports still reach the database.
+                    await asyncio.gather(self._held.sent(), *self._reporting)
                     return self.end()
                 except TimeoutError:
-                    logger.info("worker stream silent", extra={"worker": self.worker.id})
+                    logger.info("worker stream silent", extra={"worker_id": self.worker.id})
                     return self.end()
-                word = rules.said(frame)
-                # A newer worker may say what this server does not know.
-                if word is not None:
-                    await self._hear(word)
+                content = rules.content_of(frame)
+                # A newer worker may send frames that this server does not know.
+                if content is not None:
+                    await self._handle(content)
         except IronflowError as refusal:
             self.end(refusal)
 
-    async def _hear(self, word: Any) -> None:
-        match word:
+    async def _handle(self, content: rules.Content) -> None:
+        match content:
             case contract.Register():
                 raise contract.InvalidFrame("The worker is registered already; `register` is the first frame only.")
             case contract.Heartbeat():
-                await self._heartbeat(word)
+                await self._heartbeat(content)
             case contract.JobNack():
-                # It will not take the next ones either: never again, or not before it has done some.
-                self._full = True
-                if word.reason == contract.NackReason.DRAINING and self._supplying is not None:
-                    self._supplying.cancel()
-                self._forget(word.job_id)
-                await self._persistently(lambda: self._jobs.give_back(self._now(), word.job_id))
+                if content.reason == contract.NackReason.DRAINING:
+                    self._held.stop()
+                    await self._held.free_actors()
+                await self._held.refuse(content.job_id)
             case contract.JobReports():
-                self._take_reports(word)
+                self._start_reports(content)
+            case (
+                contract.JobAck()
+                | contract.StepStarted()
+                | contract.StepCompleted()
+                | contract.StepFailed()
+                | contract.StepYielded()
+                | contract.JobCompleted()
+                | contract.JobFailed()
+            ):
+                self._gather(content)
             case _:
-                self._word(word)
+                assert_never(content)
 
-    def _word(self, word: Any) -> None:
-        """Gathers a word about a job; it goes to the database in this turn of the loop's end, or after the last one."""
-        held = self.held.get(word.job_id)
-        if held is None:
-            # Of an earlier stream of the same worker.
-            held = self.held[word.job_id] = Held(word.job_id, run_id_of(word.job_id))
-        now = self._clock.now()
-        if isinstance(word, _STEP):
-            self._show(held, word, now)
-        self._pending[word.job_id] = rules.with_word(self._pending.get(word.job_id), held, word, now)
-        if word.job_id not in self._sending:
-            self._sending[word.job_id] = asyncio.create_task(self._send(word.job_id))
+    def _gather(self, content: rules.JobFrame) -> None:
+        """Adds a frame about a job to the job's pending report."""
+        names = self._step_names.setdefault(content.job_id, {})
+        if isinstance(content, contract.StepStarted):
+            names[content.step_id] = content.name
+        pending = self._held.pending(content.job_id)
+        self._held.enqueue(rules.with_frame(pending, names, content, self._clock.now()))
 
-    def _take_reports(self, word: contract.JobReports) -> None:
-        """Brings a batch to the database beside what else is heard. Raises InvalidFrame."""
-        request = rules.reports_of(word, self.worker.id)
-        task = asyncio.create_task(self._report(word.number, request))
+    def _start_reports(self, batch: contract.JobReports) -> None:
+        """Stores a batch of reports while further frames are received. Raises InvalidFrame."""
+        request = rules.reports_of(batch, self.worker.id)
+        task = asyncio.create_task(self._report(batch.number, request))
         self._reporting.add(task)
         task.add_done_callback(self._reporting.discard)
 
     async def _report(self, number: int, request: Reports) -> None:
-        verdicts = await self._jobs.report(self._now(), request)
-        for report, verdict in zip(request.reports, verdicts.results, strict=True):
-            for step in report.steps:
-                self._live.ended(run_id_of(report.job), step.id)
-            if rules.is_over(report, verdict):
-                self._forget(report.job)
-        self._say(EngineMessage(verdicts=rules.verdicts_of(number, verdicts)))
-
-    def _show(self, held: Held, word: _STEP, now: int) -> None:
-        """Lets people see which steps run."""
-        if isinstance(word, contract.StepStarted):
-            held.names[word.step_id] = word.name
-            self._live.began(held.run_id, LiveStep(word.step_id, word.name, now))
-        else:
-            self._live.ended(held.run_id, word.step_id)
-
-    async def _send(self, job_id: str) -> None:
-        """Brings what is pending of a job to the database, until nothing is."""
-        try:
-            # The frames that came with this one are heard first.
-            await asyncio.sleep(0)
-            while (pending := self._pending.pop(job_id, None)) is not None:
-                await self._persistently(lambda pending=pending: self._update(pending))
-        finally:
-            self._sending.pop(job_id, None)
-
-    async def _update(self, pending: Pending) -> None:
-        job_id = pending.fence.job_id
-        try:
-            if pending.ended or pending.steps:
-                await self._jobs.update(self._now(), rules.update_of(pending, self.worker.id))
-            else:
-                ack = AckJob(
-                    worker=self.worker.id,
-                    job=job_id,
-                    execution_seq=pending.fence.execution_seq,
-                    lease_token=pending.fence.token,
-                )
-                await self._jobs.ack(self._now(), ack)
-        except StaleExecution as stale:
-            self._forget(job_id)
-            if not pending.ended:
-                self._say(EngineMessage(cancel=contract.CancelJob(job_id=job_id, reason=stale.message)))
-            return
-        except Unavailable:
-            raise
-        except IronflowError as refusal:
-            # What it said cannot be kept, such as an output that is too large: the run says so.
-            await self._fail(pending, refusal)
-        if pending.ended:
-            self._forget(job_id)
-
-    async def _fail(self, pending: Pending, refusal: IronflowError) -> None:
-        error = ReportedError(message=refusal.message, code=refusal.code, retryable=False)
-        failed = Pending(pending.fence, ended="failed", error=error)
-        logger.warning("worker said what cannot be kept", extra={"job_id": pending.fence.job_id, "error": refusal.code})
-        await self._jobs.update(self._now(), rules.update_of(failed, self.worker.id))
-        self._forget(pending.fence.job_id)
-        if not pending.ended:
-            cancel = contract.CancelJob(job_id=pending.fence.job_id, reason=refusal.message)
-            self._say(EngineMessage(cancel=cancel))
+        verdicts = await self._held.report(request)
+        self._send(EngineMessage(verdicts=rules.verdicts_of(number, verdicts)))
 
     async def _heartbeat(self, heartbeat: contract.Heartbeat) -> None:
-        call = self._now()
         listed = {job.job_id for job in heartbeat.jobs}
-        sights = await self._persistently(lambda: self._jobs.renew(call, self.worker.id, sorted(listed)))
+        sights = await self._held.renew(listed)
         if self._batches:
-            await self._miss(listed)
-        if self.worker.runtime.startswith(rules.KNOWS_NO_REFRESH):
+            await self._lose_undelivered(listed)
+        if not self.worker.runtime.startswith(rules.READS_REFRESH):
             for job_id, sight in sights.items():
                 if sight != "refreshed":
-                    self._say(EngineMessage(cancel=contract.CancelJob(job_id=job_id, reason=f"the lease is {sight}")))
-            begun = [job for job in self.held.values() if job.job_id not in self._sending]
-            for job in rules.decide_missing(begun, listed):
-                self._forget(job.job_id)
-                await self._persistently(lambda job=job: self._jobs.lost(call, job.job_id))
+                    self.cancel(job_id, f"the lease is {sight}")
+            begun = [job_id for job_id in self._held.ids if not self._held.is_sending(job_id)]
+            self._absences |= rules.absences(self._absences, begun, listed)
+            for job_id in rules.decide_missing(self._absences, begun):
+                await self._held.lose(job_id)
             return
         segments = [
             contract.Segment(
@@ -265,80 +249,29 @@ class Session:
             for job in heartbeat.jobs
         ]
         if segments:
-            self._say(EngineMessage(lease_refresh=contract.LeaseRefresh(segments=segments)))
+            self._send(EngineMessage(lease_refresh=contract.LeaseRefresh(segments=segments)))
 
-    async def _miss(self, listed: set[str]) -> None:
-        """Gives up the jobs that broke off with the worker's earlier stream before it had read them."""
+    async def _lose_undelivered(self, listed: set[str]) -> None:
+        """Gives up the jobs that the worker's earlier stream lost before the worker had read them."""
         lost, self._inherited = self._inherited - listed, set()
-        for job_id in lost & self.held.keys():
-            self._forget(job_id)
-            await self._persistently(lambda job_id=job_id: self._jobs.lost(self._now(), job_id))
+        for job_id in lost & self._held.ids:
+            await self._held.lose(job_id)
 
-    async def _supply(self) -> None:
-        """Takes jobs for the worker for as long as it may have more."""
-        while not self._draining:
-            self._room.clear()
-            if len(self.held) >= self.worker.jobs_max or self._outbox.qsize() > OUTBOX_MAX:
-                await self._room.wait()
-                continue
-            if self._full:
-                self._full = False
-                await asyncio.sleep(FULL_S)
-            found = await self._persistently(self._ask)
-            for assignment in found:
-                self.held[assignment.job_id] = Held(assignment.job_id, assignment.run_id)
-            if self._batches and found:
-                self._say(EngineMessage(jobs=rules.batch_of(found)), found)
-            elif found:
-                for assignment in found:
-                    self._say(EngineMessage(job=rules.job_of(assignment)), [assignment])
-            else:
-                # A desk that is about to close answers at once.
-                await asyncio.sleep(0.01)
-
-    async def _ask(self) -> list[Assignment]:
-        """Jobs up to the worker's limit: what it holds counts, as the database knows."""
-        return await self._jobs.desk.ask(self.worker, self.worker.jobs_max, self._batches, ASK_S, self._call.is_there)
-
-    async def _persistently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """The answer of `work()`, asked again while the database cannot answer."""
-        while True:
-            try:
-                return await work()
-            except WorkerNotFound:
-                self.worker = await self._jobs.admit(self._now(), self._registered, "streaming")
-            except Unavailable as fault:
-                logger.warning("worker stream waits", extra={"worker": self.worker.id, "error": fault.message})
-                await asyncio.sleep(AGAIN_S)
-
-    def _say(self, message: EngineMessage, jobs: Sequence[Assignment] = ()) -> None:
+    def _send(self, message: EngineMessage, jobs: Sequence[Assignment] = ()) -> None:
         self._outbox.put_nowait(_Outgoing(message, jobs))
 
-    def _forget(self, job_id: str) -> None:
-        held = self.held.pop(job_id, None)
-        if held is not None:
-            self._live.forget(held.run_id)
-            self._room.set()
-        if self._draining and not self.held:
-            self.end()
-
-    def _now(self) -> Call:
-        return replace(self._call, now=self._clock.now())
-
-    async def _stop(self) -> None:
-        """What the worker said still reaches the database; what it holds keeps its leases."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def _stop(self, receiving: asyncio.Task[None]) -> None:
+        """Applies the frames and reports that arrived. Jobs keep their leases, unless the worker drops them."""
+        self._held.stop()
+        await asyncio.wait((receiving,), timeout=LAST_FRAMES_S)
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
+        undelivered: list[str] = []
         while not self._outbox.empty():
-            # Jobs that never left.
-            outgoing = self._outbox.get_nowait()
-            for assignment in outgoing.jobs if outgoing is not None else ():
-                self.held.pop(assignment.job_id, None)
-                await self._jobs.give_back(self._now(), assignment.job_id)
-        if self._sending or self._reporting:
-            _, late = await asyncio.wait([*self._sending.values(), *self._reporting], timeout=LAST_WORDS_S)
-            for task in late:
-                task.cancel()
-        for held in self.held.values():
-            self._live.forget(held.run_id)
+            if (outgoing := self._outbox.get_nowait()) is not None:
+                undelivered += [assignment.job_id for assignment in outgoing.jobs]
+        await self._held.close(undelivered, self._reporting)
+        for job_id in list(self._held.ids):
+            self._live.forget(run_id_of(job_id))
+            if self.worker.runtime.startswith(rules.DROPS_JOBS):
+                await self._held.lose(job_id)

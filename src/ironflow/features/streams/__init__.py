@@ -1,1 +1,5 @@
-"""The streams room: one append-only stream of events for each entity, its versions, history and snapshots."""
+"""Entity streams: one append-only stream of events for each entity, with versions, history and snapshots.
+
+Tables that it writes: `snapshots`.
+First file to open: `service.py`.
+"""

@@ -5,15 +5,24 @@ from typing import Annotated
 
 import msgspec
 
-from ironflow.base.errors import InvalidArgument, NotFound, PayloadTooLarge, ResourceExhausted, VersionConflict
+from ironflow.base.errors import (
+    AlreadyExists,
+    InvalidArgument,
+    NotFound,
+    PayloadTooLarge,
+    ResourceExhausted,
+    VersionConflict,
+)
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json, null
 from ironflow.base.operation import operation
 from ironflow.features.events.contract import (
     EntityTypeConflict,
     EventTooLarge,
+    IdempotencyKeyReused,
     InvalidEntity,
     InvalidEvent,
+    StreamDeleted,
 )
 from ironflow.features.runs.contract import RunNotFound
 from ironflow.features.schemas.contract import SchemaViolation
@@ -29,6 +38,12 @@ class SnapshotNotFound(NotFound):
     """There is no snapshot of that entity at or below that version."""
 
     code = "SNAPSHOT_NOT_FOUND"
+
+
+class SnapshotExists(AlreadyExists):
+    """There is a snapshot of that entity at that version already."""
+
+    code = "SNAPSHOT_EXISTS"
 
 
 class InvalidSnapshot(InvalidArgument):
@@ -59,26 +74,32 @@ class AppendEvent(Message, kw_only=True):
     """One event for an entity's stream. Data is any JSON; version is that of the event's schema.
 
     entity_type: may be left out where the stream exists. expected_version: -1 any, 0 the stream must be new, n it must
-    be at n. The same idempotency_key on this stream within 7 days answers the first append again.
+    be at n. The same idempotency_key on this stream within 7 days answers the first append again, when
+    name and data are the same.
     """
 
     entity_id: Annotated[str, field(1)]
     entity_type: Annotated[str, field(2)] = ""
     event_name: Annotated[str, field(3, also=("name",))]
     data: Annotated[Json, field(4, twin=9)] = msgspec.field(default_factory=null)
-    expected_version: Annotated[int, field(5, int64=True, zero_is_said=True)] = -1
+    expected_version: Annotated[int, field(5, int64=True, absent_is_zero=True)] = -1
     idempotency_key: Annotated[str, field(6)] = ""
     version: Annotated[int, field(7)] = 1
     metadata: Annotated[Json, field(8)] | None = None
 
 
 class Appended(Message, kw_only=True):
-    """entity_version: of the event in its stream, from 1. sequence: always 0. run_ids: the runs that it started."""
+    """entity_version: of the event in its stream, from 1. sequence: its position in the log.
+
+    Waits for projections count by sequence. run_ids: the runs that it started. duplicate: the idempotency key was used
+    before, with the same name and data.
+    """
 
     entity_version: Annotated[int, field(1, int64=True)]
     event_id: Annotated[str, field(2)]
     sequence: Annotated[int, field(3, int64=True)] = 0
     run_ids: Annotated[list[str], field(None, only="rest")] = []
+    duplicate: Annotated[bool, field(None, only="rest")] | None = None
 
 
 class ReadStream(Message, kw_only=True):
@@ -128,7 +149,7 @@ class GetStreamInfo(Message, kw_only=True):
 
 
 class StreamInfo(Message, kw_only=True):
-    """version: of the last event. event_count: events that were appended."""
+    """version: of the last event. event_count: events that it has. deleted_at: when it was deleted, if it was."""
 
     entity_id: Annotated[str, field(1)]
     entity_type: Annotated[str, field(2)]
@@ -137,16 +158,18 @@ class StreamInfo(Message, kw_only=True):
     created_at: Annotated[datetime, field(5)]
     updated_at: Annotated[datetime, field(6)]
     last_event_at: Annotated[datetime, field(None, only="rest")]
+    deleted_at: Annotated[datetime, field(None, only="rest")] | None = None
 
 
 class ListStreams(Message, kw_only=True):
-    """By entity id. search: text within the id. limit: 0 for 1000."""
+    """By entity id. search: text within the id. limit: 0 for 1000. deleted: also streams that were deleted."""
 
     entity_type: Annotated[str, field(1)] = ""
     limit: Annotated[int, field(2, ge=0, le=10_000)] = 0
     offset: Annotated[int, field(3, ge=0)] = 0
     search: Annotated[str, field(4)] = ""
     cursor: str = ""
+    deleted: bool = False
 
 
 class Streams(Message, kw_only=True):
@@ -156,7 +179,7 @@ class Streams(Message, kw_only=True):
 
 
 class GetEntityHistory(Message, kw_only=True):
-    """limit: 0 for 50. from_version: where to begin, such as next_cursor. to_timestamp itself is not meant any more."""
+    """limit: 0 for 50. from_version: where to begin, such as next_cursor. to_timestamp is exclusive."""
 
     entity_id: Annotated[str, field(1)]
     from_version: Annotated[int, field(2, int64=True, ge=0)] = 0
@@ -233,8 +256,21 @@ class FlatEntry(Message, kw_only=True):
     timestamp: datetime
 
 
+class HistoryLine(Message, kw_only=True):
+    """The same event with the names that Go clients read."""
+
+    event_name: str
+    event_data: Json
+    entity_version: int
+    timestamp: datetime
+    metadata: Json | None = None
+
+
 class FlatHistory(Message, kw_only=True):
+    """events, entries: the same events, as JavaScript and as Go clients read them."""
+
     events: list[FlatEntry]
+    entries: list[HistoryLine] = []
     next_version: int | None = None
 
 
@@ -282,57 +318,89 @@ class RunStreams(Message, kw_only=True):
     next_cursor: str | None = None
 
 
+class DeleteStream(Message, kw_only=True):
+    """purge: its events are removed as well. reason: recorded in its last event."""
+
+    entity_id: str
+    purge: bool = False
+    reason: Annotated[str, field(max_length=500)] = ""
+
+
+class DeletedStream(Message, kw_only=True):
+    """entity_version: of the tombstone, the last event. purged: events that this call removed.
+
+    kept: events that are there still, since a run or a reader of the log needs them; deleting again removes them later.
+    """
+
+    entity_id: str
+    entity_version: int
+    purged: int = 0
+    kept: int = 0
+
+
 _STREAM = "/api/v1/streams/{entity_id...}"
 
 append = operation(
     "streams.append", AppendEvent, Appended,
     rest=f"POST {_STREAM}/events", rpc="EntityStreamService/AppendEvent", spelling="camel", success=201,
-    scope="streams:append",
-    errors=(VersionConflict, EntityTypeConflict, InvalidEntity, InvalidEvent, EventTooLarge, SchemaViolation),
+    scope="entities:append",
+    errors=(
+        VersionConflict, EntityTypeConflict, InvalidEntity, InvalidEvent, EventTooLarge, SchemaViolation,
+        IdempotencyKeyReused, StreamDeleted,
+    ),
     doc="Appends an event to an entity's stream at its next version, and starts runs as events.emit does.",
 )  # fmt: skip
 read = operation(
     "streams.read", ReadStream, StreamEvents,
     rest=f"GET {_STREAM}/events", rpc="EntityStreamService/ReadStream", spelling="camel",
-    scope="streams:read", errors=(InvalidRead, AnswerTooLarge),
+    scope="entities:read", errors=(InvalidRead, AnswerTooLarge),
     doc="The events of a stream from a version on, oldest or newest first; none for an entity without events.",
 )  # fmt: skip
 info = operation(
     "streams.info", GetStreamInfo, StreamInfo,
     rest=f"GET {_STREAM}", rpc="EntityStreamService/GetStreamInfo", spelling="camel",
-    scope="streams:read", errors=(StreamNotFound,),
+    scope="entities:read", errors=(StreamNotFound,),
     doc="The type, version and size of one entity's stream.",
 )  # fmt: skip
 list_ = operation(
     "streams.list", ListStreams, Streams,
-    rest="GET /api/v1/streams", rpc="EntityStreamService/ListStreams", spelling="camel",
-    scope="streams:read",
+    rest="GET /api/v1/streams", rpc="EntityStreamService/ListStreams", spelling="both",
+    rest_defaults={"limit": 10_000},
+    scope="entities:read",
     doc="The streams of this environment by entity id.",
 )  # fmt: skip
 history = operation(
     "streams.history", GetEntityHistory, EntityHistory,
-    rpc="EntityStreamService/GetEntityHistory", scope="streams:read", errors=(InvalidRead, AnswerTooLarge),
+    rpc="EntityStreamService/GetEntityHistory", scope="entities:read", asks=("runs:read",),
+    errors=(InvalidRead, AnswerTooLarge),
     doc="The events of a stream, each with the runs that it started and their first steps.",
 )  # fmt: skip
 flat_history = operation(
     "streams.flat_history", GetFlatHistory, FlatHistory,
-    rest=f"GET {_STREAM}/history", spelling="camel", scope="streams:read", errors=(AnswerTooLarge,),
-    doc="The events of a stream, oldest first, as plain entries; all of them unless `limit` says less.",
+    rest=f"GET {_STREAM}/history", spelling="both", scope="entities:read", errors=(AnswerTooLarge,),
+    doc="The events of a stream, oldest first, as plain entries; all of them unless there is a `limit`.",
 )  # fmt: skip
 create_snapshot = operation(
     "streams.create_snapshot", CreateSnapshot, SnapshotCreated,
-    rest=f"POST {_STREAM}/snapshots", rpc="EntityStreamService/CreateSnapshot", spelling="camel", success=201,
-    scope="streams:append", errors=(StreamNotFound, EntityTypeConflict, InvalidSnapshot, SnapshotTooLarge),
-    doc="Keeps what an entity was after one of its versions; one of the same version is replaced.",
+    rest=f"POST {_STREAM}/snapshots", rpc="EntityStreamService/CreateSnapshot", spelling="both", success=201,
+    scope="entities:append",
+    errors=(StreamNotFound, EntityTypeConflict, InvalidSnapshot, SnapshotExists, SnapshotTooLarge, StreamDeleted),
+    doc="Keeps what an entity was after one of its versions; there is one of a version.",
 )  # fmt: skip
 get_snapshot = operation(
     "streams.get_snapshot", GetSnapshot, Snapshot,
-    rest=f"GET {_STREAM}/snapshot", rpc="EntityStreamService/GetSnapshot", spelling="camel",
-    scope="streams:read", errors=(SnapshotNotFound,),
+    rest=(f"GET {_STREAM}/snapshots", f"GET {_STREAM}/snapshot"), rpc="EntityStreamService/GetSnapshot",
+    spelling="both",
+    scope="entities:read", errors=(SnapshotNotFound,),
     doc="The newest snapshot of an entity at or below a version.",
+)  # fmt: skip
+delete = operation(
+    "streams.delete", DeleteStream, DeletedStream,
+    rest=f"DELETE {_STREAM}", spelling="both", scope="entities:delete", errors=(StreamNotFound,),
+    doc="Ends a stream with a tombstone: nothing is appended any more, and its snapshots are removed.",
 )  # fmt: skip
 of_run = operation(
     "streams.of_run", GetRunStreams, RunStreams,
-    rest="GET /api/v1/runs/{run_id}/streams", spelling="both", scope="streams:read", errors=(RunNotFound,),
+    rest="GET /api/v1/runs/{run_id}/streams", spelling="both", scope="entities:read", errors=(RunNotFound,),
     doc="The entities to whose streams a run appended.",
 )  # fmt: skip

@@ -3,9 +3,7 @@
 from ironflow.base.json import NULL, Json
 from ironflow.base.time import to_datetime
 from ironflow.engine.model import Run, Step
-from ironflow.features.runs.contract import StepStatus
-from ironflow.features.runs.messages import error_message
-from ironflow.features.runs.rules import shown_status, shown_step_status
+from ironflow.features.runs.in_tx import error_message, shown_status, shown_step_status
 from ironflow.features.streams import contract
 from ironflow.log.heads import Head
 from ironflow.log.record import Record
@@ -23,6 +21,7 @@ def info_message(head: Head) -> contract.StreamInfo:
         created_at=to_datetime(head.created_at),
         updated_at=last_at,
         last_event_at=last_at,
+        deleted_at=None if head.deleted_at is None else to_datetime(head.deleted_at),
     )
 
 
@@ -54,6 +53,16 @@ def flat_message(event: Record) -> contract.FlatEntry:
         data=_data(event),
         version=event.entity_version or 0,
         timestamp=to_datetime(event.created_at),
+    )
+
+
+def line_message(event: Record) -> contract.HistoryLine:
+    return contract.HistoryLine(
+        event_name=event.name,
+        event_data=_data(event),
+        entity_version=event.entity_version or 0,
+        timestamp=to_datetime(event.created_at),
+        metadata=Json(event.metadata.encode()) if event.metadata else None,
     )
 
 
@@ -102,7 +111,7 @@ def _step_message(run: Run, step: Step) -> contract.HistoryStep:
         step_id=step.step_id,
         name=step.name,
         step_type=step.type,
-        status=shown_step_status(StepStatus(step.status), run).value,
+        status=shown_step_status(step, run).value,
         duration_ms=min(step.duration_ms or 0, _INT32_MAX),
         error_message=error.message if error is not None else None,
         duration_ms_full=step.duration_ms,

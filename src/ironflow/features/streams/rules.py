@@ -1,4 +1,4 @@
-"""What is decided about reading streams and keeping snapshots; pure. Appending is decided in the events room."""
+"""What is decided about reading streams and keeping snapshots; pure. Appending is decided in the events feature."""
 
 from ironflow.features.events.contract import EntityTypeConflict
 from ironflow.features.streams.contract import AnswerTooLarge, InvalidRead, InvalidSnapshot, SnapshotTooLarge

@@ -1,17 +1,29 @@
 """What happens: appending, reading, history with the runs that events started, and snapshots."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ironflow.base.call import Call
+from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.json import NULL, json_text, to_json
 from ironflow.base.time import Millis, to_datetime, to_millis
-from ironflow.features.events.emitting import Emission, Emitter
-from ironflow.features.events.rules import check_entity, record_of
+from ironflow.features.events.in_tx import (
+    Emission,
+    Emitter,
+    StreamDeleted,
+    check_entity,
+    check_not_deleted,
+    delete_unneeded,
+    record_of,
+    tombstone,
+)
+from ironflow.features.keys import in_tx as keys
 from ironflow.features.runs.contract import RunNotFound
-from ironflow.features.runs.ledger import Ledger
+from ironflow.features.runs.in_tx import RunRepository
 from ironflow.features.streams import contract, messages, rules, store
 from ironflow.log.heads import Head
+from ironflow.log.holds import Hold
 from ironflow.log.record import Record
 from ironflow.storage.port import Database, Tx
 
@@ -19,6 +31,8 @@ from ironflow.storage.port import Database, Tx
 NOT_FOUND = "stream not found"
 PAGE = 256
 STEPS_SHOWN_MAX = 100
+# Small, so that appends get their turn in between.
+PURGE_BATCH = 200
 
 
 class Limits(NamedTuple):
@@ -42,10 +56,11 @@ class _Wanted(NamedTuple):
 
 
 class Streams:
-    """The streams room. An append is an emit that takes its stream's next version: it goes the emitter's way."""
+    """The streams feature. An append is an emit that takes its stream's next version: it goes the emitter's way."""
 
-    def __init__(self, db: Database, emitter: Emitter, ids: Ids, limits: Limits) -> None:
+    def __init__(self, db: Database, emitter: Emitter, ids: Ids, limits: Limits, holds: Sequence[Hold]) -> None:
         self._db = db
+        self._holds = holds
         self._emitter_apply = emitter.apply
         self._ids = ids
         self._limits = limits
@@ -61,6 +76,7 @@ class Streams:
             contract.flat_history: self.flat_history,
             contract.create_snapshot: self.create_snapshot,
             contract.get_snapshot: self.get_snapshot,
+            contract.delete: self.delete,
             contract.of_run: self.of_run,
         }
 
@@ -84,7 +100,11 @@ class Streams:
         emission = Emission(event, call.now, expected_version=request.expected_version)
         answer = await self._db.write_many(self._emitter_apply, emission)
         return contract.Appended(
-            entity_version=answer.entity_version or 0, event_id=answer.event_id, run_ids=answer.run_ids
+            entity_version=answer.entity_version or 0,
+            event_id=answer.event_id,
+            sequence=answer.position,
+            run_ids=answer.run_ids,
+            duplicate=answer.duplicate or None,
         )
 
     async def read(self, call: Call, request: contract.ReadStream) -> contract.StreamEvents:
@@ -117,8 +137,8 @@ class Streams:
         limit = request.limit or rules.LIST_DEFAULT
 
         def look(tx: Tx) -> tuple[list[Head], int]:
-            asked = (call.environment, request.entity_type, request.search)
-            # One more than asked tells whether there is a next page.
+            asked = (call.environment, request.entity_type, request.search, request.deleted)
+            # One more than asked shows whether there is a next page.
             page = store.list_heads(tx, *asked, request.cursor, limit + 1, request.offset)
             return page, store.count_heads(tx, *asked)
 
@@ -131,6 +151,8 @@ class Streams:
         )
 
     async def history(self, call: Call, request: contract.GetEntityHistory) -> contract.EntityHistory:
+        # Each entry shows the runs that its event started, with their steps.
+        call.require("runs:read")
         wanted = _Wanted(
             environment=call.environment,
             entity_id=request.entity_id,
@@ -143,9 +165,9 @@ class Streams:
 
         def look(tx: Tx) -> contract.EntityHistory:
             head, found, more = _with_head(tx, wanted)
-            runs = Ledger.started_by(tx, [each.id for each in found])
+            runs = RunRepository.started_by(tx, [each.id for each in found])
             with_steps = [run.id for started in runs.values() for run in started if run.step_count]
-            steps = Ledger.first_steps(tx, with_steps, STEPS_SHOWN_MAX)
+            steps = RunRepository.first_steps(tx, with_steps, STEPS_SHOWN_MAX)
             return contract.EntityHistory(
                 entries=[messages.entry_message(each, runs.get(each.id, []), steps) for each in found],
                 next_cursor=more,
@@ -160,7 +182,11 @@ class Streams:
 
         def look(tx: Tx) -> contract.FlatHistory:
             _, found, more = _with_head(tx, wanted)
-            return contract.FlatHistory(events=[messages.flat_message(each) for each in found], next_version=more)
+            return contract.FlatHistory(
+                events=[messages.flat_message(each) for each in found],
+                entries=[messages.line_message(each) for each in found],
+                next_version=more,
+            )
 
         return await self._db.read(look)
 
@@ -177,8 +203,12 @@ class Streams:
             head = store.head(tx, call.environment, request.entity_id)
             if head is None:
                 raise contract.StreamNotFound(NOT_FOUND)
+            check_not_deleted(head)
             rules.check_snapshot(head, request.entity_type, request.entity_version)
-            store.save_snapshot(tx, call.environment, request.entity_id, snapshot)
+            if not store.add_snapshot(tx, call.environment, request.entity_id, snapshot):
+                raise contract.SnapshotExists(
+                    f"Entity {request.entity_id[:80]!r} has a snapshot of version {request.entity_version} already."
+                )
             if self._limits.snapshots_kept:
                 store.drop_old_snapshots(tx, call.environment, request.entity_id, self._limits.snapshots_kept)
 
@@ -205,12 +235,53 @@ class Streams:
             created_at=to_datetime(found.created_at),
         )
 
+    async def delete(self, call: Call, request: contract.DeleteStream) -> contract.DeletedStream:
+        """Safe to repeat; a purge goes on where an earlier one ended, in transactions of a few events."""
+        last = tombstone(
+            self._ids.new("evt"),
+            call.environment,
+            request.entity_id,
+            request.reason,
+            call.principal.name,
+            call.now,
+        )
+
+        def end(tx: Tx) -> Head:
+            if store.head(tx, call.environment, request.entity_id) is None:
+                raise contract.StreamNotFound(NOT_FOUND)
+            (answer,) = self._emitter_apply(tx, [Emission(last, call.now)])
+            if isinstance(answer, IronflowError) and not isinstance(answer, StreamDeleted):
+                raise answer
+            store.drop_snapshots(tx, call.environment, request.entity_id)
+            head = store.head(tx, call.environment, request.entity_id)
+            if head is None:
+                raise contract.StreamNotFound(NOT_FOUND)
+            return head
+
+        head = await self._db.write(end)
+        deleted = contract.DeletedStream(entity_id=head.entity_id, entity_version=head.version)
+        after: int | None = 0 if request.purge else None
+        while after is not None:
+            removed, kept, after = await self._db.write(lambda tx, after=after: self._purge(tx, head, after))
+            deleted.purged += removed
+            deleted.kept += kept
+        return deleted
+
+    def _purge(self, tx: Tx, head: Head, after: int) -> tuple[int, int, int | None]:
+        """How many of the next events were removed, how many not, and the version to go on after; None at the end."""
+        found = store.events_below(tx, head, after, PURGE_BATCH)
+        removed = delete_unneeded(tx, found, self._holds)
+        store.count_fewer(tx, head, removed)
+        more = found[-1].entity_version if len(found) == PURGE_BATCH else None
+        return removed, len(found) - removed, more
+
     async def of_run(self, call: Call, request: contract.GetRunStreams) -> contract.RunStreams:
         def look(tx: Tx) -> list[str]:
-            run = Ledger.look(tx, [request.run_id]).get(request.run_id)
+            run_id = keys.run_id_of(tx, call.environment, request.run_id)
+            run = RunRepository.look(tx, [run_id]).get(run_id)
             if run is None or run.environment != call.environment:
                 raise RunNotFound(f"There is no run {request.run_id[:80]!r} in environment {call.environment!r}.")
-            return store.entities_of_run(tx, call.environment, request.run_id, request.cursor, request.limit + 1)
+            return store.entities_of_run(tx, call.environment, run_id, request.cursor, request.limit + 1)
 
         found = await self._db.read(look)
         page = found[: request.limit]
@@ -222,7 +293,7 @@ def _with_head(tx: Tx, wanted: _Wanted) -> tuple[Head | None, list[Record], int 
     head = store.head(tx, wanted.environment, wanted.entity_id)
     if head is None:
         return None, [], None
-    # One more than asked tells whether there is a next page.
+    # One more than asked shows whether there is a next page.
     limit = wanted.limit + 1 if wanted.limit else rules.NEWEST
     first, last = wanted.from_version, rules.NEWEST
     if wanted.backward:

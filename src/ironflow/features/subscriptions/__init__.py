@@ -1,1 +1,5 @@
-"""The subscriptions room: what happens, told to whoever listens, over WebSocket, RPC streams and server-sent events."""
+"""Subscriptions: live delivery of events over WebSocket, RPC streams and server-sent events.
+
+Tables that it writes: `system_notices`.
+First file to open: `service.py`.
+"""

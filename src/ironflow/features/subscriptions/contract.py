@@ -7,11 +7,26 @@ from ironflow.base.errors import FailedPrecondition, InvalidArgument, ResourceEx
 from ironflow.base.fields import Message, field
 from ironflow.base.operation import operation
 from ironflow.base.pattern import InvalidPattern
-from ironflow.base.socket import SocketRoute
+from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.consumer_groups.contract import AckMode, GroupNotFound, SubscriptionEvent
 from ironflow.features.consumer_groups.contract import BackpressureMode as Backpressure
 
 REPLAY_MAX = 1000
+# What a caller must be allowed to read besides subscribing: by kind of topic, for the system's own topics by their
+# first token. Source: protocol/connectrpc.md 7.
+SHOWN = {
+    "entity": "entities:read",
+    "system.config": "config:read",
+    "system.function": "functions:read",
+    "system.projection": "projections:read",
+    "system.run": "runs:read",
+    "system.secret": "secrets:read",
+    "system.stream": "entities:read",
+    "system.worker": "workers:read",
+}
+READS = tuple(dict.fromkeys(SHOWN.values()))
+# With a consumer group the caller also becomes its member, and creates it where there is none.
+ASKS = (*READS, groups.join.scope, groups.create.scope)
 
 
 class InvalidSubscription(InvalidArgument):
@@ -27,12 +42,6 @@ class SlowConsumer(ResourceExhausted):
     code = "SLOW_CONSUMER"
 
 
-class TooManySubscriptions(ResourceExhausted):
-    """This connection has as many subscriptions as a connection may have. Use wider patterns or a second connection."""
-
-    code, retryable = "TOO_MANY_SUBSCRIPTIONS", False
-
-
 class SequenceNotKept(FailedPrecondition):
     """What followed that sequence is not kept any more. Subscribe without it."""
 
@@ -44,6 +53,7 @@ class SubscribeOptions(Message, kw_only=True):
     there are; neither with a consumer_group.
 
     consumer_group: be a member of it; it is created as these options say when there is none. ack_mode: this member's.
+    prefetch, settles: as of `JoinGroup`, over RPC.
     """
 
     replay: Annotated[int, field(1)] = 0
@@ -54,6 +64,8 @@ class SubscribeOptions(Message, kw_only=True):
     ack_mode: Annotated[AckMode | None, field(6)] = None
     backpressure: Annotated[Backpressure | None, field(7)] = None
     start_after_sequence: Annotated[int | None, field(8, int64=True)] = None
+    prefetch: Annotated[int, field(ge=0, le=groups.INFLIGHT_MAX)] = 0
+    settles: bool | None = None
 
 
 class Subscribe(Message, kw_only=True):
@@ -64,7 +76,7 @@ class Subscribe(Message, kw_only=True):
 
 
 class Watch(Message, kw_only=True):
-    """The same in a query. after: a sequence. last_event_id: what a browser says when it connects again; it wins."""
+    """The same in a query. after: a sequence. last_event_id: sent by a browser that connects again; it wins."""
 
     pattern: str
     replay: int = 0
@@ -78,18 +90,14 @@ class Watch(Message, kw_only=True):
 
 subscribe = operation(
     "subscriptions.subscribe", Subscribe, SubscriptionEvent,
-    rpc="PubSubService/Subscribe", scope="events:subscribe", streaming="server", twins="value",
+    rpc="PubSubService/Subscribe", scope="events:subscribe", asks=ASKS, streaming="server", twins="value",
     errors=(InvalidPattern, InvalidExpression, InvalidSubscription, SlowConsumer, SequenceNotKept, GroupNotFound),
     doc="Events as they happen, after those asked to be replayed.",
 )  # fmt: skip
 watch = operation(
     "subscriptions.watch", Watch, SubscriptionEvent,
-    rest="GET /api/v1/subscribe", scope="events:subscribe", streaming="server", spelling="camel",
+    rest="GET /api/v1/subscribe", scope="events:subscribe", asks=READS, streaming="server", spelling="camel",
     event_id="sequence", headers={"last-event-id": "last_event_id"},
     errors=(InvalidPattern, InvalidExpression, InvalidSubscription, SlowConsumer, SequenceNotKept),
     doc="The same as server-sent events, for curl and browsers.",
-)  # fmt: skip
-socket = SocketRoute(
-    "subscriptions.socket", "/ws", scope="events:subscribe",
-    doc="Any number of subscriptions over one WebSocket: frames `subscribe`, `unsubscribe` and `ack`.",
 )  # fmt: skip

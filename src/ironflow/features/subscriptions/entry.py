@@ -82,8 +82,8 @@ def entry_of(record: Record) -> Entry | None:
     topic = topic_of(record)
     if not topic:
         return None
-    words = tuple(record.name.split("."))
+    tokens = tuple(record.name.split("."))
     if record.kind != "entity":
-        return Entry(record, record.position, topic, words, record.data)
-    parts = (record.entity_type or "", record.entity_id or "", *words)
+        return Entry(record, record.position, topic, tokens, record.data)
+    parts = (record.entity_type or "", record.entity_id or "", *tokens)
     return Entry(record, record.position, topic, parts, payload_text(record))

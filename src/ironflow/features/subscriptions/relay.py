@@ -1,27 +1,28 @@
 """Between nodes: the system's events of one node reach those who listen at another.
 
-Only while somebody listens. A node with listeners says so every few seconds by a ring; the others then write what they
-tell into a table, in batches after their commits, and ring. NOTIFY carries node names and no events: those may be
-larger than it takes. Rows are removed after a minute. On SQLite there is one node, and nothing of this happens.
+Only while there are listeners. A node with listeners sends a notification every few seconds; the others then write
+what they publish into a table, in batches after their commits, and notify. NOTIFY carries node names and no events, for
+events may exceed its limit. Rows are removed after a minute. On SQLite there is one node, and nothing of this happens.
 """
 
 import asyncio
 import logging
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any
 
+from ironflow.base.loop import Ran
 from ironflow.base.notice import Notice, Notices
 from ironflow.base.time import Clock, Millis
-from ironflow.broker.port import Broker
 from ironflow.features.subscriptions import store
 from ironflow.features.subscriptions.system import SystemFeed
-from ironflow.storage.port import Database, StorageFailed, Tx
+from ironflow.notify.port import Notifier
+from ironflow.storage.port import STORAGE_FAULTS, Database, Tx
 
 logger = logging.getLogger(__name__)
 
-WANTED, TOLD = "system-wanted", "system-told"
-# A node that listens says so this often, and is believed for three times as long.
+# Topics of notifications; nodes of other releases use them too.
+WANTED, PUBLISHED = "system-wanted", "system-told"
+# A node that listens asks this often, and each request holds for three times as long.
 EVERY_MS = 5_000
 BELIEVED_MS = 3 * EVERY_MS
 GATHER_S = 0.01
@@ -31,21 +32,15 @@ WAITING_MAX = 10_000
 KEPT_MS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What one round did. more: there are older rows left."""
-
-    removed: int
-    more: bool
-
-
 class Relay:
-    """A loop and two ears. node: this process's own name among nodes."""
+    """A loop and two listeners. node: this process's own name among nodes."""
 
     name = "system-relay"
     every_ms = EVERY_MS
+    topic = ""
+    notable = ()
 
-    def __init__(self, db: Database, broker: Broker, feed: SystemFeed, clock: Clock, node: str) -> None:
+    def __init__(self, db: Database, notifier: Notifier, feed: SystemFeed, clock: Clock, node: str) -> None:
         self._db = db
         self._feed = feed
         self._clock = clock
@@ -56,11 +51,11 @@ class Relay:
         # Node -> number of the last of its notices that was read.
         self._read: dict[str, int] = {}
         self._sending = self._reading = False
-        self._heard_of: set[str] = set()
+        self._unread: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        broker.listen(WANTED, self._wanted)
-        broker.listen(TOLD, self._told)
-        feed.relay = self
+        notifier.listen(WANTED, self._wanted)
+        notifier.listen(PUBLISHED, self._published)
+        feed.nodes = self
 
     # What others want
 
@@ -68,8 +63,8 @@ class Relay:
         if nodes - {self._node, ""}:
             self._believed_until = self._clock.now() + BELIEVED_MS
 
-    def told(self, notices: Notices) -> None:
-        """Called with everything that this node tells."""
+    def published(self, notices: Notices) -> None:
+        """Called with everything that this node publishes."""
         if self._believed_until < self._clock.now() or len(self._waiting) >= WAITING_MAX:
             return
         self._waiting.append(notices)
@@ -86,36 +81,36 @@ class Relay:
                 first = self._number + 1
                 self._number += len(notices)
                 await self._db.write(lambda tx, notices=notices, first=first: self._write(tx, first, notices))
-        except StorageFailed as fault:
+        except STORAGE_FAULTS as fault:
             logger.warning("system events could not be passed on", extra={"error": fault.message})
         finally:
             self._sending = False
 
     def _write(self, tx: Tx, first: int, notices: list[Notice]) -> None:
         store.add(tx, self._node, first, notices)
-        tx.ring(TOLD, self._node)
+        tx.notify(PUBLISHED, self._node)
 
     # What is wanted here
 
     async def begin(self) -> None:
-        """Somebody begins to listen here: others are asked, and what they told lately is taken over."""
-        self._db.ring(WANTED, self._node)
+        """A first subscription starts here: asks the other nodes, and takes over what they published lately."""
+        self._db.notify(WANTED, self._node)
         await self._take_over(set(await self._db.read(store.nodes)))
 
-    def _told(self, nodes: set[str]) -> None:
+    def _published(self, nodes: set[str]) -> None:
         if not self._feed.wanted:
             return
-        self._heard_of |= nodes - {self._node, ""}
-        if self._heard_of and not self._reading:
+        self._unread |= nodes - {self._node, ""}
+        if self._unread and not self._reading:
             self._reading = True
-            self._spawn(self._read_told())
+            self._spawn(self._read_published())
 
-    async def _read_told(self) -> None:
+    async def _read_published(self) -> None:
         try:
-            while self._heard_of:
-                nodes, self._heard_of = self._heard_of, set()
+            while self._unread:
+                nodes, self._unread = self._unread, set()
                 await self._take_over(nodes)
-        except StorageFailed as fault:
+        except STORAGE_FAULTS as fault:
             logger.warning("system events of other nodes could not be read", extra={"error": fault.message})
         finally:
             self._reading = False
@@ -130,15 +125,15 @@ class Relay:
                     continue
                 for number, notice in found:
                     self._read[node] = number
-                    self._feed.heard_from_afar(notice)
+                    self._feed.receive_remote(notice)
                 if len(found) < BATCH:
                     break
 
-    async def run_once(self, now: Millis) -> Kept:
+    async def run_once(self, now: Millis) -> Ran:
         if self._feed.wanted:
-            self._db.ring(WANTED, self._node)
+            self._db.notify(WANTED, self._node)
         removed = await self._db.write(lambda tx: store.delete_old(tx, now - KEPT_MS, BATCH))
-        return Kept(removed, more=removed == BATCH)
+        return Ran({"removed": removed}, more=removed == BATCH)
 
     async def close(self) -> None:
         for task in self._tasks:

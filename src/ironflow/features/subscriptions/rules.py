@@ -1,11 +1,13 @@
 """What is decided about subscriptions; pure. Source: protocol/websocket.md 1, "Options"; connectrpc.md 5.3."""
 
 import hashlib
-from typing import Literal
+from typing import Literal, assert_never
 
 from ironflow.base.json import write_json
+from ironflow.base.pattern import without_repeated_rest
 from ironflow.features.subscriptions.contract import (
     REPLAY_MAX,
+    SHOWN,
     Backpressure,
     InvalidSubscription,
     Subscribe,
@@ -17,7 +19,7 @@ from ironflow.log.topics import TopicPattern, topic_pattern
 NAMESPACE = "default"
 
 SYSTEM = "system."
-# A helper of existing clients for all secrets; by the words it would match nothing. Source: protocol/connectrpc.md 7.
+# A helper of existing clients for all secrets; token by token it would match nothing. Source: protocol/connectrpc.md 7.
 _ALL_SECRETS = "secret.*"
 
 Overflow = Literal["drop", "fall_behind", "end"]
@@ -27,10 +29,20 @@ def pattern_of(text: str) -> TopicPattern:
     """What a subscription's pattern means, the system's own topics included. Raises InvalidPattern."""
     if not text.startswith(SYSTEM):
         return topic_pattern(text)
-    words = text.removeprefix(SYSTEM)
+    name = without_repeated_rest(text.removeprefix(SYSTEM))
     # As strict as with names of events.
-    like = topic_pattern(f"events:{words}")
-    return TopicPattern("system", "secret.>" if words == _ALL_SECRETS else words, None, like.first, like.last)
+    topic_pattern(f"events:{name}")
+    return TopicPattern("system", "secret.>" if name == _ALL_SECRETS else name, None)
+
+
+def scopes_shown(pattern: TopicPattern) -> set[str]:
+    """The scopes of what a pattern shows, besides the scope of subscribing."""
+    if pattern.kind != "system":
+        return {SHOWN[pattern.kind]} if pattern.kind in SHOWN else set()
+    first = pattern.tokens.partition(".")[0]
+    if first in ("*", ">"):
+        return {scope for topic, scope in SHOWN.items() if topic.startswith(SYSTEM)}
+    return {SHOWN[SYSTEM + first]} if SYSTEM + first in SHOWN else set()
 
 
 def check_options(options: SubscribeOptions) -> None:
@@ -42,9 +54,9 @@ def check_options(options: SubscribeOptions) -> None:
     if options.start_after_sequence < 0:
         raise InvalidSubscription(f"startAfterSequence is a place in the log, not {options.start_after_sequence}.")
     if options.consumer_group:
-        raise InvalidSubscription("A consumer group knows itself where it goes on: leave startAfterSequence out.")
+        raise InvalidSubscription("A consumer group has a position of its own: leave startAfterSequence out.")
     if options.replay:
-        raise InvalidSubscription("Say either replay or startAfterSequence: the last events, or all after one of them.")
+        raise InvalidSubscription("Give replay or startAfterSequence: the last events, or all after one of them.")
 
 
 def check_group_pattern(reads: str, wanted: str) -> None:
@@ -53,7 +65,7 @@ def check_group_pattern(reads: str, wanted: str) -> None:
         raise InvalidSubscription(f"The group reads {reads!r}, not {wanted!r}. Subscribe with its own pattern.")
 
 
-def wish_of(watch: Watch) -> Subscribe:
+def subscribe_of(watch: Watch) -> Subscribe:
     """The subscription that a query asks for. Where a browser stopped wins over where its address says to begin."""
     again = watch.last_event_id is not None
     return Subscribe(
@@ -75,7 +87,7 @@ def replay_count(options: SubscribeOptions) -> int:
 
 
 def decide_overflow(mode: Backpressure | None, positioned: bool) -> Overflow:
-    """What becomes of an event for which a subscriber's queue has no room.
+    """What becomes of an event for which a subscriber's queue has no capacity.
 
     positioned: the subscriber asked to go on after a sequence, so a gap would deceive it.
     fall_behind: the subscriber reads the log itself, at its own pace, until it has caught up.
@@ -85,15 +97,17 @@ def decide_overflow(mode: Backpressure | None, positioned: bool) -> Overflow:
             return "drop"
         case Backpressure.BLOCK:
             return "fall_behind"
-        case _:
+        case Backpressure.BUFFER | None:
             return "fall_behind" if positioned else "end"
+        case _:
+            assert_never(mode)
 
 
 def subscription_id(environment: str, principal: str, request: Subscribe) -> str:
-    """The same for the same wish of the same caller, on every connection.
+    """The same for the same request of the same caller, on every connection.
 
     Clients that subscribe again after a reconnect go on listening for the id that they got first.
     Source: protocol/websocket.md 1, "What clients do that a server must survive".
     """
-    said = write_json((environment, principal, request.pattern, request.options or SubscribeOptions()))
-    return f"sub_{hashlib.sha256(said).hexdigest()[:24]}"
+    text = write_json((environment, principal, request.pattern, request.options or SubscribeOptions()))
+    return f"sub_{hashlib.sha256(text).hexdigest()[:24]}"

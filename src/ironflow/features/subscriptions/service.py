@@ -1,4 +1,4 @@
-"""What happens: subscriptions are made, and followed as streams of messages. Sockets: conversation.py."""
+"""What happens: subscriptions are made, and followed as streams of messages."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -8,48 +8,44 @@ from typing import Any
 from msgspec.structs import replace
 
 from ironflow.base.call import Call
-from ironflow.base.socket import Socket, SocketHandler, SocketRoute
+from ironflow.base.lifecycle import Lifecycle
+from ironflow.base.time import Millis
+from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.consumer_groups.contract import SubscriptionEvent
-from ironflow.features.consumer_groups.service import ConsumerGroups
-from ironflow.features.consumer_groups.streams import listen
-from ironflow.features.subscriptions import contract, rules
+from ironflow.features.consumer_groups.service import ConsumerGroups, Member, listen
+from ironflow.features.subscriptions import contract, rules, store
 from ironflow.features.subscriptions.contract import Subscribe, SubscribeOptions, Watch
-from ironflow.features.subscriptions.conversation import Conversation
-from ironflow.features.subscriptions.entry import Entry
-from ironflow.features.subscriptions.feed import LogFeed
-from ironflow.features.subscriptions.group import GroupSubscription, enter_group
-from ironflow.features.subscriptions.subscription import Subscription, Tally
+from ironflow.features.subscriptions.entry import Entry as Entry
+from ironflow.features.subscriptions.entry import entry_of as entry_of
+from ironflow.features.subscriptions.log_feed import LogFeed
+from ironflow.features.subscriptions.presence import BELIEVED_MS
+from ironflow.features.subscriptions.subscription import Subscription as Subscription
+from ironflow.features.subscriptions.subscription import Tally
 from ironflow.features.subscriptions.system import SystemFeed
 from ironflow.log.filters import event_filter
-from ironflow.log.tail import Tail
-from ironflow.storage.port import Database
+from ironflow.log.topics import TopicPattern, topic_pattern
+from ironflow.storage.port import Database, Tx
 
 
-class Subscriptions:
-    """The subscriptions room."""
+class Subscriptions(Lifecycle):
+    """The subscriptions feature."""
 
-    def __init__(self, db: Database, tail: Tail, system: SystemFeed, groups: ConsumerGroups) -> None:
-        self._log = LogFeed(db, tail)
+    def __init__(self, db: Database, log: LogFeed, system: SystemFeed, groups: ConsumerGroups, node: str) -> None:
+        self._log = log
+        self._node = node
         self._groups = groups
         self._system = system
         self.tally = Tally()
-        db.hear(system.heard)
+        db.on_published(system.receive)
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
         return {contract.subscribe: self.subscribe, contract.watch: self.watch}
 
-    def sockets(self) -> dict[SocketRoute, SocketHandler]:
-        return {contract.socket: self.converse}
-
-    async def converse(self, socket: Socket) -> None:
-        """One WebSocket, from its handshake to its end."""
-        await Conversation(self, socket).run()
-
     async def subscribe(self, call: Call, request: Subscribe) -> AsyncGenerator[SubscriptionEvent | None, None]:
-        """Events until nobody reads them any more; None first, when it has begun."""
+        """Events until the reader closes this generator; None first, when it has begun."""
         if request.options is not None and request.options.consumer_group:
-            member = await enter_group(self._groups, call, request)
+            member = await self.enter_group(call, request)
             async with aclosing(listen(self._groups, member)) as events:
                 async for event in events:
                     yield event
@@ -69,21 +65,23 @@ class Subscriptions:
         finally:
             subscription.close()
 
-    def id_of(self, call: Call, request: Subscribe) -> str:
-        """The id that this wish of this caller always has."""
-        return rules.subscription_id(call.environment, call.principal.name, request)
+    def topic_subscribers(self, tx: Tx, environment: str, now: Millis) -> list[tuple[TopicPattern, int]]:
+        """Patterns of plain subscriptions to topics, with how many of each there are here and at other nodes.
 
-    async def join_group(
-        self, call: Call, request: Subscribe, subscription_id: str, wake: Callable[[GroupSubscription], None]
-    ) -> GroupSubscription:
-        """A subscription with a consumer group. Raises what `enter_group` raises."""
-        member = await enter_group(self._groups, call, request)
-        return GroupSubscription(subscription_id, self._groups, call, member, wake)
+        Those of other nodes are up to 5 s old.
+        """
+        here = [(pattern, count) for (of, pattern), count in self._log.topic_subscribers().items() if of == environment]
+        elsewhere = store.topic_subscribers(tx, environment, self._node, now - BELIEVED_MS)
+        return [(topic_pattern(pattern), count) for pattern, count in (*here, *elsewhere)]
+
+    def id_of(self, call: Call, request: Subscribe) -> str:
+        """The id that this request of this caller always has."""
+        return rules.subscription_id(call.environment, call.principal.name, request)
 
     async def watch(self, call: Call, request: Watch) -> AsyncGenerator[SubscriptionEvent | None, None]:
         """As `subscribe`; a browser that connects again goes on where it stopped, or with all that is kept."""
         try:
-            async with aclosing(self.subscribe(call, rules.wish_of(request))) as events:
+            async with aclosing(self.subscribe(call, rules.subscribe_of(request))) as events:
                 async for event in events:
                     yield event
             return
@@ -91,12 +89,49 @@ class Subscriptions:
             # A browser would never connect again after a refusal.
             if request.last_event_id is None:
                 raise
-        async with aclosing(self.subscribe(call, rules.wish_of(replace(request, last_event_id=0)))) as events:
+        async with aclosing(self.subscribe(call, rules.subscribe_of(replace(request, last_event_id=0)))) as events:
             async for event in events:
                 yield event
 
-    async def close(self) -> None:
-        """Stops what goes on by itself; before the database is closed."""
+    async def enter_group(self, call: Call, request: Subscribe, *, confirmed_ms: int | None = None) -> Member:
+        """A new member of the group that the options name, which is created as they say when there is none.
+
+        confirmed_ms: the time after which an event written to the connection has arrived; None where the next one shows
+        it.
+        Raises InvalidSubscription, InvalidPattern, InvalidExpression, InvalidGroup.
+        """
+        options = request.options or SubscribeOptions()
+        rules.check_options(options)
+        call.require(contract.subscribe.scope)
+        call.require(groups.join.scope)
+        member = await self._groups.enter(
+            call,
+            groups.JoinGroup(
+                namespace=options.namespace,
+                group_name=options.consumer_group,
+                prefetch=options.prefetch,
+                settles=options.settles,
+            ),
+            otherwise=groups.CreateGroup(
+                namespace=options.namespace,
+                name=options.consumer_group,
+                pattern=request.pattern,
+                filter_expr=options.filter,
+                ack_mode=options.ack_mode or groups.AckMode.AUTO,
+                backpressure=options.backpressure or groups.BackpressureMode.BUFFER,
+            ),
+            ack_mode=options.ack_mode,
+            confirmed_ms=confirmed_ms,
+        )
+        try:
+            rules.check_group_pattern(member.group.pattern, request.pattern)
+        except BaseException:
+            await self._groups.leave(member)
+            raise
+        return member
+
+    async def stop(self) -> None:
+        """Stops its background work, before the database is closed."""
         await self._system.close()
 
     def make(self, call: Call, request: Subscribe, wake: Callable[[Subscription], None]) -> Subscription:
@@ -107,6 +142,7 @@ class Subscriptions:
         options = request.options or SubscribeOptions()
         rules.check_options(options)
         pattern = rules.pattern_of(request.pattern)
+        require_shown(call, pattern)
         return Subscription(
             id=self.id_of(call, request),
             environment=call.environment,
@@ -124,6 +160,13 @@ class Subscriptions:
         """Starts it where the request says. Raises InvalidSubscription, StorageFailed."""
         options = request.options or SubscribeOptions()
         await subscription.begin(rules.replay_count(options), options.start_after_sequence)
+
+
+def require_shown(call: Call, pattern: TopicPattern) -> None:
+    """Raises PermissionDenied when the caller may not read what the pattern shows."""
+    call.require(contract.subscribe.scope)
+    for scope in sorted(rules.scopes_shown(pattern)):
+        call.require(scope)
 
 
 def event_message(subscription_id: str, entry: Entry, with_metadata: bool) -> SubscriptionEvent:

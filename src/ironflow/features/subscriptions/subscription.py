@@ -3,26 +3,21 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import assert_never
 
 from ironflow.base.errors import IronflowError
 from ironflow.features.subscriptions import rules
 from ironflow.features.subscriptions.contract import Backpressure, SlowConsumer
 from ironflow.features.subscriptions.entry import Entry, entry_of
+from ironflow.features.subscriptions.feed import PAGE, Feed
 from ironflow.log.filters import EventFilter
 from ironflow.log.record import Record
 from ironflow.log.topics import TopicPattern
-
-if TYPE_CHECKING:
-    from ironflow.features.subscriptions.feed import Feed
 
 # What a subscriber may be behind with before it counts as slow.
 QUEUE_EVENTS_MAX = 1_000
 QUEUE_BYTES_MAX = 8 * 1024 * 1024
 TAKE_MAX = 64
-# Events read at a time while it catches up; this close to the end it joins the live ones.
-PAGE = 100
-PAGE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -34,7 +29,7 @@ class Tally:
 
 
 class Subscription:
-    """What one subscriber wants, and what waits for it.
+    """The pattern and options of one subscriber, and the events queued for it.
 
     positioned: it asked to go on after a sequence. wake: called when there is something to take; it must not wait.
     dropped: events passed over because the subscriber was slow.
@@ -72,7 +67,7 @@ class Subscription:
         chosen: EventFilter | None,
         mode: Backpressure | None,
         positioned: bool,
-        feed: "Feed",
+        feed: Feed,
         tally: Tally,
         wake: Callable[["Subscription"], None],
     ) -> None:
@@ -118,8 +113,8 @@ class Subscription:
         self._wake(self)
 
     def offer(self, entry: Entry) -> None:
-        """A live event whose topic fits; what there is no room for meets the subscription's backpressure."""
-        if entry.sequence <= self._position or not self.wants(entry):
+        """A live event whose topic fits; what there is no capacity for meets the subscription's backpressure."""
+        if entry.sequence <= self._position or not self.accepts(entry):
             return
         if len(self._queue) < QUEUE_EVENTS_MAX and self._queued_bytes + entry.size_bytes <= QUEUE_BYTES_MAX:
             self._push(entry)
@@ -128,7 +123,8 @@ class Subscription:
             # One event larger than the whole queue may be.
             self._push(entry)
             return
-        match rules.decide_overflow(self._mode, self._positioned):
+        overflow = rules.decide_overflow(self._mode, self._positioned)
+        match overflow:
             case "drop":
                 self.dropped += 1
                 self._tally.dropped += 1
@@ -138,17 +134,19 @@ class Subscription:
             case "end":
                 self._part()
                 self._ended = SlowConsumer()
+            case _:
+                assert_never(overflow)
 
-    def wants(self, entry: Entry) -> bool:
-        """Whether an event whose topic fits is meant."""
+    def accepts(self, entry: Entry) -> bool:
+        """Whether an event whose topic matches also passes the namespace and the filter."""
         return entry.record.is_of(self.namespace) and entry.passes(self._chosen)
 
     def entry_for(self, record: Record) -> Entry | None:
-        """The record as this subscription is given it; None when it is not meant."""
+        """The record as this subscription receives it; None when it does not match."""
         if not self.pattern.fits(record):
             return None
         entry = entry_of(record)
-        return entry if entry is not None and self.wants(entry) else None
+        return entry if entry is not None and self.accepts(entry) else None
 
     @property
     def ready(self) -> bool:
@@ -169,7 +167,7 @@ class Subscription:
         return await self._catch_up()
 
     def close(self) -> None:
-        """Forgets everything; nothing comes any more."""
+        """Drops everything; no more events are delivered."""
         if self._closed:
             return
         self._closed = True
@@ -185,6 +183,7 @@ class Subscription:
 
     async def _catch_up(self) -> list[Entry]:
         after, end = self._position, self._feed.position
+        # One page from the end it joins the live ones.
         if end - after > PAGE:
             page = await self._feed.page(self, after, None)
             if not self._closed:

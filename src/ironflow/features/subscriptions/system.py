@@ -1,26 +1,22 @@
-"""The system's own events: what rooms tell after their commits, kept in memory for a while.
+"""The system's own events: what features publish after their commits, kept in memory for a while.
 
-Nothing is written out before somebody listens or looks back; until then a save of many runs costs one entry in a list.
-Sequences count on from the microsecond of the start, so those of an earlier start are smaller and can be told apart.
+Nothing is written out before a subscription is live or replays; until then a save of many runs costs one list entry.
+Sequences count on from the microsecond of the start, so those of an earlier start are smaller and can be recognized.
 Why in memory: docs/internals/decisions/0021-system-events-live-in-memory.md.
 """
 
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ironflow.base.notice import Notice, Notices
 from ironflow.base.pattern_index import PatternIndex
 from ironflow.base.time import Millis
 from ironflow.features.subscriptions.contract import SequenceNotKept
 from ironflow.features.subscriptions.entry import Entry
-from ironflow.features.subscriptions.feed import Page
-from ironflow.features.subscriptions.subscription import PAGE, Subscription
+from ironflow.features.subscriptions.feed import PAGE, Page, Subscriber
 from ironflow.log.record import Record
-
-if TYPE_CHECKING:
-    from ironflow.features.subscriptions.relay import Relay
 
 # What the kept events may take of memory, whatever their number.
 KEPT_BYTES_MAX = 16 * 1024 * 1024
@@ -28,12 +24,26 @@ KEPT_BYTES_MAX = 16 * 1024 * 1024
 
 @dataclass(slots=True)
 class _Kept:
-    """What was told at once. entries: None until it is written out."""
+    """What one commit published. entries: None until it is written out."""
 
     notices: Notices
     weight: int
     size_bytes: int
     entries: list[Entry] | None = None
+
+
+class Nodes(Protocol):
+    """The other nodes, as this feed reaches them. Source: relay.py."""
+
+    async def begin(self) -> None:
+        """The first subscription of this node begins: the other nodes are asked for their events."""
+        ...
+
+    def published(self, notices: Notices) -> None:
+        """Called with everything that this node publishes."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class SystemFeed:
@@ -49,30 +59,32 @@ class SystemFeed:
         # Sequence of the last event that is not kept any more.
         self._forgotten = self._last
         # Environment -> live subscriptions by pattern; and all of them.
-        self._live: dict[str, PatternIndex[Subscription]] = {}
+        self._live: dict[str, PatternIndex[Subscriber]] = {}
         self._count = 0
         self._due = False
-        self._started: set[Subscription] = set()
-        # What passes events on between nodes; None where there is one node.
-        self.relay: Relay | None = None
+        self._started: set[Subscriber] = set()
+        # None where there is one node.
+        self.nodes: Nodes | None = None
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody listens here."""
+        """Whether there is a subscription here."""
         return bool(self._started)
 
-    def heard(self, notices: Notices) -> None:
-        """Called on the event loop with what was told here, after its commit."""
+    def receive(self, notices: Notices) -> None:
+        """Called on the event loop with what was published here, after its commit."""
+        if not notices.weight:
+            return
         self._keep(notices)
-        if self.relay is not None:
-            self.relay.told(notices)
+        if self.nodes is not None:
+            self.nodes.published(notices)
 
-    def heard_from_afar(self, notice: Notice) -> None:
-        """Something that another node told."""
+    def receive_remote(self, notice: Notice) -> None:
+        """Keeps what another node published."""
         self._keep(notice)
 
     def _keep(self, notices: Notices) -> None:
-        """Does next to nothing: whoever waits for the commit waits for this."""
+        """Does next to nothing: the answer of the commit waits for this."""
         kept = _Kept(notices, notices.weight, notices.size_bytes)
         self._kept.append(kept)
         self._weight += kept.weight
@@ -80,7 +92,7 @@ class SystemFeed:
         if not self._count:
             self._forget_old()
         elif not self._due:
-            # Soon, not now: a commit is answered first, and what it told is handed out together.
+            # Soon, not now: a commit is answered first, and what it published is handed out together.
             self._due = True
             asyncio.get_running_loop().call_soon(self._hand_out)
 
@@ -95,7 +107,7 @@ class SystemFeed:
             self._weight -= oldest.weight
             self._size_bytes -= oldest.size_bytes
             if oldest.entries is None:
-                # Nobody saw its number; one is used up, so that who looks back learns of the gap.
+                # Its number was never given out; one is used up, so that a replay detects the gap.
                 self._last += 1
                 self._forgotten = self._last
                 continue
@@ -104,7 +116,7 @@ class SystemFeed:
                 self._forgotten = oldest.entries[-1].sequence
 
     def _write_out(self) -> None:
-        """Gives everything told so far its number, and to those who listen."""
+        """Gives everything published so far its number, and hands it to the live subscriptions."""
         while self._written < len(self._kept):
             kept = self._kept[self._written]
             self._written += 1
@@ -130,8 +142,8 @@ class SystemFeed:
 
     async def close(self) -> None:
         """Stops what goes on between nodes."""
-        if self.relay is not None:
-            await self.relay.close()
+        if self.nodes is not None:
+            await self.nodes.close()
 
     # The feed
 
@@ -139,24 +151,24 @@ class SystemFeed:
     def position(self) -> int:
         return self._last
 
-    async def start(self, subscription: Subscription) -> int:
+    async def start(self, subscription: Subscriber) -> int:
         first = not self._started
         self._started.add(subscription)
-        if first and self.relay is not None:
-            await self.relay.begin()
-        # What was told before is not for those who begin now.
+        if first and self.nodes is not None:
+            await self.nodes.begin()
+        # What was published before is not for a subscription that starts now.
         self._write_out()
         return self._last
 
-    def stop(self, subscription: Subscription) -> None:
+    def stop(self, subscription: Subscriber) -> None:
         self._started.discard(subscription)
 
-    def join(self, subscription: Subscription) -> None:
-        self._live.setdefault(subscription.environment, PatternIndex()).add(subscription.pattern.words, subscription)
+    def join(self, subscription: Subscriber) -> None:
+        self._live.setdefault(subscription.environment, PatternIndex()).add(subscription.pattern.tokens, subscription)
         self._count += 1
 
-    def part(self, subscription: Subscription) -> None:
-        self._live[subscription.environment].remove(subscription.pattern.words, subscription)
+    def part(self, subscription: Subscriber) -> None:
+        self._live[subscription.environment].remove(subscription.pattern.tokens, subscription)
         self._count -= 1
 
     async def check_sequence(self, sequence: int) -> None:
@@ -168,7 +180,7 @@ class SystemFeed:
                 "for all of them, or without."
             )
 
-    async def page(self, subscription: Subscription, after: int, until: int | None) -> Page:
+    async def page(self, subscription: Subscriber, after: int, until: int | None) -> Page:
         self._write_out()
         if 0 < after < self._forgotten:
             raise SequenceNotKept
@@ -178,19 +190,19 @@ class SystemFeed:
             return Page(found[:PAGE], found[PAGE - 1].sequence)
         return Page(found, last)
 
-    async def before_last(self, subscription: Subscription, count: int, end: int) -> int:
+    async def before_last(self, subscription: Subscriber, count: int, end: int) -> int:
         found = [entry for entry in self._fitting(subscription) if entry.sequence <= end][-count:]
         return found[0].sequence - 1 if found else end
 
-    def _fitting(self, subscription: Subscription) -> list[Entry]:
-        """What is kept and meant, in order."""
+    def _fitting(self, subscription: Subscriber) -> list[Entry]:
+        """The kept events that the subscription accepts, in order."""
         pattern: PatternIndex[bool] = PatternIndex()
-        pattern.add(subscription.pattern.words, target=True)
+        pattern.add(subscription.pattern.tokens, target=True)
         return [
             entry
             for kept in self._kept
             for entry in kept.entries or ()
             if entry.record.environment == subscription.environment
             and pattern.find(entry.parts)
-            and subscription.wants(entry)
+            and subscription.accepts(entry)
         ]

@@ -1,1 +1,5 @@
-"""The time_travel room: a recorded run as it was at any moment, and what happened to it, told from its facts."""
+"""Time travel: the state of a recorded run at any time, and its timeline, from its facts.
+
+Tables that it writes: `facts`, `runs`.
+First file to open: `service.py`.
+"""

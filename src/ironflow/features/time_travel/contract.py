@@ -39,11 +39,21 @@ class BeforeTheRun(NotFound):
     code = "BEFORE_THE_RUN"
 
 
+class EntryNotFound(NotFound):
+    """The run's timeline has no such entry."""
+
+    code = "TIMELINE_ENTRY_NOT_FOUND"
+
+
 class GetRunStateAt(Message, kw_only=True):
-    """timestamp: the moment, to the millisecond; absent for now."""
+    """timestamp: the moment, to the millisecond; absent for now.
+
+    entry (ours): id of an entry of the timeline, for the run just after it; then timestamp is not read.
+    """
 
     run_id: Annotated[str, field(1, also=("id",))]
     timestamp: Annotated[datetime, field(2, also=("at",))] | None = None
+    entry: Annotated[str, field(100)] = ""
 
 
 class StepSnapshot(Message, kw_only=True):
@@ -108,8 +118,8 @@ class StepState(Message, kw_only=True):
 class RunState(Message, kw_only=True):
     """A run at that moment: all that had been recorded by then, and nothing later.
 
-    status: as clients see it; state: the engine's own word with its reason. code_hash: of the function version that
-    the run was created with. next_at: when it would have gone on by itself.
+    status: as clients see it; state: the engine's own status with its reason. code_hash: of the function version that
+    the run was created with. next_at: when it would have gone on by itself. values: that it had set.
     """
 
     snapshot: Annotated[RunSnapshot, field(1, only="rpc")] | None = None
@@ -132,6 +142,7 @@ class RunState(Message, kw_only=True):
     worker_id: str | None = None
     parent_run_id: str | None = None
     next_at: datetime | None = None
+    values: dict[str, Json] | None = None
     steps: list[StepState]
     timestamp: datetime
     created_at: datetime
@@ -148,7 +159,10 @@ class GetRunTimeline(Message, kw_only=True):
 
 
 class TimelineEvent(Message, kw_only=True):
-    """One thing that happened. step_id: the SDK's, empty when it is about the run. significant: a milestone."""
+    """One thing that happened. step_id: the SDK's, empty when it is about the run. significant: a milestone.
+
+    failed (ours): a step, an attempt or the run failed.
+    """
 
     id: Annotated[str, field(1)]
     event_type: Annotated[str, field(2)]
@@ -157,6 +171,7 @@ class TimelineEvent(Message, kw_only=True):
     summary: Annotated[str, field(5)]
     significant: Annotated[bool, field(6)]
     timestamp: Annotated[datetime, field(7)]
+    failed: Annotated[bool, field(100)] = False
 
 
 class RunTimeline(Message, kw_only=True):
@@ -201,8 +216,8 @@ _PAST = (RunNotFound, RunNotRecorded, RecordingExpired, BeforeTheRun)
 state_at = operation(
     "time_travel.state_at", GetRunStateAt, RunState,
     rest="GET /api/v1/runs/{run_id}/state", rpc="TimeTravelService/GetRunStateAt",
-    scope="runs:read", errors=_PAST,
-    doc="A recorded run and its steps as they were at a moment.",
+    scope="runs:read", errors=(*_PAST, EntryNotFound),
+    doc="A recorded run and its steps as they were at a moment, or just after an entry of its timeline.",
 )  # fmt: skip
 timeline = operation(
     "time_travel.timeline", GetRunTimeline, RunTimeline,

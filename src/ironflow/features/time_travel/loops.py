@@ -1,7 +1,6 @@
 """What goes on by itself: recordings past their function's retention are forgotten in small transactions."""
 
-from dataclasses import dataclass
-
+from ironflow.base.loop import Ran
 from ironflow.base.time import Millis
 from ironflow.features.functions import in_tx as functions
 from ironflow.features.time_travel import store
@@ -10,24 +9,18 @@ from ironflow.storage.port import Database, Tx
 BATCH = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What one round did. runs: how many lost their recording. more: a batch was full."""
-
-    runs: int
-    more: bool
-
-
 class ForgetRecordings:
     """Deletes the facts of runs that ended longer ago than their function says now. The runs themselves stay."""
 
     name = "recordings-forget"
     every_ms = 60_000
+    topic = ""
+    notable = ("forgotten",)
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def run_once(self, now: Millis) -> Forgotten:
+    async def run_once(self, now: Millis) -> Ran:
         forgotten = 0
         more = False
         for place in await self._db.read(functions.retentions):
@@ -38,4 +31,4 @@ class ForgetRecordings:
             runs = await self._db.write(forget)
             forgotten += runs
             more = more or runs == BATCH
-        return Forgotten(forgotten, more=more)
+        return Ran({"forgotten": forgotten}, more=more)

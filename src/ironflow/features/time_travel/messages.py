@@ -1,14 +1,12 @@
 """States and entries as clients see them."""
 
-from ironflow.base.json import NULL, to_json
+from ironflow.base.json import NULL, Json, to_json
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine.model import Run, Step
-from ironflow.features.runs.contract import StepStatus
-from ironflow.features.runs.messages import error_message
-from ironflow.features.runs.rules import pause_reason, shown_status, shown_step_status, step_row_id
+from ironflow.features.runs.in_tx import error_message, pause_reason, shown_status, shown_step_status, step_row_id
 from ironflow.features.time_travel import contract
 from ironflow.features.time_travel.rules import steps_in_order
-from ironflow.features.time_travel.telling import Entry
+from ironflow.features.time_travel.timeline import Entry
 
 _INT32_MAX = 2**31 - 1
 
@@ -46,6 +44,7 @@ def run_state(run: Run, moment: Millis, data: str | None, code_hash: str) -> con
         worker_id=run.worker_id,
         parent_run_id=run.parent_run_id,
         next_at=to_datetime(run.next_at) if run.next_at is not None else None,
+        values={name: Json(each.value.encode()) for name, each in sorted(run.values.items())} or None,
         steps=[_state(run, step) for step in steps],
         timestamp=to_datetime(moment),
         created_at=to_datetime(run.created_at),
@@ -63,6 +62,7 @@ def timeline_event(entry: Entry) -> contract.TimelineEvent:
         summary=entry.summary,
         significant=entry.significant,
         timestamp=to_datetime(entry.at),
+        failed=entry.data.get("error") is not None,
     )
 
 
@@ -77,7 +77,7 @@ def at(moment: Millis) -> str:
 
 
 def _status(run: Run, step: Step) -> str:
-    return shown_step_status(StepStatus(step.status), run).value
+    return shown_step_status(step, run).value
 
 
 def _snapshot(run: Run, step: Step) -> contract.StepSnapshot:

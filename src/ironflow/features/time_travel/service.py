@@ -1,4 +1,4 @@
-"""What happens when somebody looks back: nothing changes."""
+"""The operations that read the past of a run; none changes anything."""
 
 from typing import Any
 
@@ -8,10 +8,11 @@ from ironflow.base.time import Millis, to_datetime, to_millis
 from ironflow.engine.errors import StepNotFound
 from ironflow.engine.model import Run, Step
 from ironflow.features.functions import in_tx as functions
+from ironflow.features.runs.in_tx import LiveSteps
 from ironflow.features.time_travel import contract, rules
 from ironflow.features.time_travel.in_tx import Recorded, recorded
 from ironflow.features.time_travel.messages import at, bytes_of, run_state, timeline_event
-from ironflow.features.time_travel.telling import entries
+from ironflow.features.time_travel.timeline import Entry, entries
 from ironflow.log.read import records
 from ironflow.storage.port import Database, Tx
 
@@ -19,10 +20,11 @@ ENTRIES_MAX = 10_000
 
 
 class TimeTravel:
-    """The time_travel room."""
+    """The time_travel feature. live: the steps that run at this moment."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, live: LiveSteps) -> None:
         self._db = db
+        self._live = live
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -34,10 +36,14 @@ class TimeTravel:
         }
 
     async def state_at(self, call: Call, request: contract.GetRunStateAt) -> contract.RunState:
-        moment = to_millis(request.timestamp) if request.timestamp is not None else call.now
+        asked = to_millis(request.timestamp) if request.timestamp is not None else call.now
 
         def look(tx: Tx) -> contract.RunState:
-            run = _then(recorded(tx, call.environment, request.run_id), moment)
+            found = recorded(tx, call.environment, request.run_id)
+            at_entry = _after(found, request.entry) if request.entry else None
+            run, moment = at_entry or (_then(found, asked), asked)
+            if at_entry is None and found.run.recorded != "run_lifecycle":
+                run = rules.with_live(run, [step for step in self._live.of(found.run) if step.started_at <= moment])
             event = records(tx, [run.event_id]).get(run.event_id)
             code_hash = functions.code_hash(tx, run.environment, run.function_id, run.function_version)
             return run_state(run, moment, event.data if event is not None else None, code_hash)
@@ -49,10 +55,10 @@ class TimeTravel:
         limit = request.limit or ENTRIES_MAX
 
         def look(tx: Tx) -> contract.RunTimeline:
-            told = list(entries(recorded(tx, call.environment, request.run_id).past))
+            timeline = list(entries(recorded(tx, call.environment, request.run_id).past))
             return contract.RunTimeline(
-                events=[timeline_event(entry) for entry in told[offset : offset + limit]],
-                next_cursor=str(offset + limit) if len(told) > offset + limit else None,
+                events=[timeline_event(entry) for entry in timeline[offset : offset + limit]],
+                next_cursor=str(offset + limit) if len(timeline) > offset + limit else None,
             )
 
         return await self._db.read(look)
@@ -90,12 +96,23 @@ class TimeTravel:
             step = rules.step_meant(_then(found, moment), request.step_id)
             if step is None:
                 raise StepNotFound(
-                    f"Run {found.run.id} had no step {request.step_id!r} at {at(moment)}. Its timeline tells "
+                    f"Run {found.run.id} had no step {request.step_id!r} at {at(moment)}. Its timeline shows "
                     "when each step was recorded; give a row id, a step id or a name."
                 )
             return step
 
         return await self._db.read(look), moment
+
+
+def _after(found: Recorded, entry_id: str) -> tuple[Run, Millis]:
+    """The run just after an entry of its timeline, and when that was. Raises EntryNotFound."""
+    version = Entry.version_in(entry_id, found.run.id)
+    run = rules.run_after(found.past, version) if version is not None else None
+    if run is None:
+        raise contract.EntryNotFound(
+            f"Run {found.run.id} has no entry {entry_id[:140]!r}; give the id of an entry of its timeline."
+        )
+    return run, next(kept.at for kept in found.past if kept.version == version)
 
 
 def _then(found: Recorded, moment: Millis) -> Run:

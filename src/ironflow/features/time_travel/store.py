@@ -1,4 +1,4 @@
-"""What is read of recorded facts, and how they are forgotten. The runs room writes them: `features/runs/ledger.py`."""
+"""Reads and purges recorded facts. The runs feature writes them: `features/runs/repository.py`."""
 
 from itertools import groupby
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from ironflow.base.time import Millis
-from ironflow.engine.facts import AnyFact
+from ironflow.engine.facts import Fact
 from ironflow.features.time_travel.rules import Kept, history
 from ironflow.storage.port import Tx
 
@@ -29,7 +29,7 @@ EXPIRE = """UPDATE runs SET recorded = 'expired' WHERE id IN
 RETURNING id"""
 FORGET = "DELETE FROM facts WHERE run_id IN {each:run_ids}"
 
-_decode = msgspec.json.Decoder(AnyFact).decode
+_decode = msgspec.json.Decoder(Fact).decode
 
 
 class Place(NamedTuple):
@@ -40,7 +40,7 @@ class Place(NamedTuple):
     version: int
 
 
-class Wanted(NamedTuple):
+class FactFilter(NamedTuple):
     """Facts recorded from `since` on and before `until`, of certain kinds. Empty ids mean any."""
 
     since: Millis
@@ -71,14 +71,14 @@ def histories(tx: Tx, run_ids: list[str]) -> dict[str, list[Kept]]:
     return {run_id: history((row[1], _decode(row[2])) for row in group) for run_id, group in groupby(rows, _run_id)}
 
 
-def newest(tx: Tx, wanted: Wanted, place: Place, limit: int) -> list[Mark]:
+def newest(tx: Tx, wanted: FactFilter, place: Place, limit: int) -> list[Mark]:
     """Up to `limit` facts in the wanted range, newest first, from `place` on; whatever their function and kind."""
     bounds = {"since": wanted.since, "until": wanted.until, "only": wanted.run_id, "limit": limit}
     rows = tx.rows(NEWEST_OF_RUN if wanted.run_id else NEWEST, {**bounds, **place._asdict()})
     return [Mark(*row) for row in rows]
 
 
-def count_newest(tx: Tx, environment: str, wanted: Wanted, limit: int) -> int:
+def count_newest(tx: Tx, environment: str, wanted: FactFilter, limit: int) -> int:
     """How many of the newest `limit` facts in the wanted range are wanted."""
     bounds = {"since": wanted.since, "until": wanted.until, "only": wanted.run_id, "limit": limit}
     place = {"environment": environment, "function_id": wanted.function_id, "kinds": sorted(wanted.kinds)}
@@ -87,7 +87,7 @@ def count_newest(tx: Tx, environment: str, wanted: Wanted, limit: int) -> int:
 
 
 def expire(tx: Tx, environment: str, function_id: str, oldest: Millis, limit: int) -> int:
-    """Forgets the facts of up to `limit` runs of a function that ended before `oldest`; of how many."""
+    """Deletes the facts of up to `limit` runs of a function that ended before `oldest`; of how many."""
     place = {"environment": environment, "function_id": function_id}
     run_ids = [row[0] for row in tx.rows(EXPIRE, {**place, "oldest": oldest, "limit": limit})]
     if run_ids:

@@ -1,1 +1,5 @@
-"""The timers room: times at which runs are woken: ends of sleeps and of retry delays."""
+"""Timers: times at which runs are woken: ends of sleeps, waits and retry delays.
+
+Tables that it writes: `timers`.
+First file to open: `loops.py`.
+"""

@@ -1,4 +1,4 @@
-"""What other rooms do with timers inside their own transactions."""
+"""What other features do with timers inside their own transactions."""
 
 from ironflow.features.timers.store import Timer, drop_timer, drop_timers, set_timers
 

@@ -1,8 +1,8 @@
-"""What goes on by itself: due timers wake their runs, many in one transaction."""
+"""The loop that wakes the runs of due timers, many in one transaction."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from ironflow.base.loop import Ran
 from ironflow.base.time import Millis
 from ironflow.features.timers import store
 from ironflow.features.timers.store import Timer
@@ -10,8 +10,8 @@ from ironflow.storage.due import run_due
 from ironflow.storage.port import Database, Tx
 
 BATCH = 500
-# So many are woken, if so many are due, before the first of their runs is handed to a worker: handing out takes as
-# long as waking, and whoever is due last would wait for it. More, and workers would wait for too long.
+# So many due timers fire before the first of their runs is handed to a worker. Handing out takes as long as waking
+# a run, and would delay the timer that is due last; a larger number would keep workers waiting for too long.
 WOKEN_FIRST = 2_000
 
 
@@ -19,15 +19,6 @@ class Wake(Protocol):
     """What due timers do. handing_out: whether their runs are offered to workers at once."""
 
     def __call__(self, tx: Tx, due: list[Timer], now: Millis, *, handing_out: bool) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Fired:
-    """What one round did. more: the batch was full. next_at: when the next timer is due."""
-
-    fired: int
-    more: bool
-    next_at: Millis | None
 
 
 class FireTimers:
@@ -39,12 +30,13 @@ class FireTimers:
     name = "timers"
     topic = "timers"
     every_ms = store.LOOK_EVERY_MS
+    notable = ()
 
     def __init__(self, db: Database, wake: Wake) -> None:
         self._db = db
         self._wake = wake
 
-    async def run_once(self, now: Millis) -> Fired:
+    async def run_once(self, now: Millis) -> Ran:
         def fire(tx: Tx) -> int:
             due = store.take_due(tx, now, BATCH)
             if due:
@@ -59,5 +51,5 @@ class FireTimers:
                 more = batch == BATCH
         finally:
             if fired >= BATCH:
-                self._db.ring("jobs")
-        return Fired(fired, more=more, next_at=next_at)
+                self._db.notify("jobs")
+        return Ran({"fired": fired}, more=more, next_at=next_at)

@@ -3,17 +3,18 @@
 from typing import NamedTuple
 
 from ironflow.base.time import Millis
+from ironflow.engine.effects import TimerKind
 from ironflow.storage.port import Tx
 
-# The loop looks at least as often, rung or not.
+# The loop looks at least as often, notified or not.
 LOOK_EVERY_MS = 1_000
 
 
 class Timer(NamedTuple):
-    """kind: sleep, retry, start, wait or invoke; step_id: the step that waits, empty for retry and start."""
+    """step_id: the step that waits, empty for retry, start and wake."""
 
     run_id: str
-    kind: str
+    kind: TimerKind
     step_id: str
     due_at: Millis
 
@@ -29,11 +30,11 @@ NEXT = "SELECT min(due_at) FROM timers"
 
 
 def set_timers(tx: Tx, timers: list[Timer], now: Millis) -> None:
-    """Adds timers, or moves those that exist; rings `timers` for those that are due before the loop looks again."""
+    """Adds timers, or moves those that exist; notifies `timers` for those that are due before the loop looks again."""
     if timers:
         tx.many(SET, [timer._asdict() for timer in timers])
         if any(timer.due_at < now + LOOK_EVERY_MS for timer in timers):
-            tx.ring("timers")
+            tx.notify("timers")
 
 
 def drop_timers(tx: Tx, run_ids: list[str]) -> None:
@@ -41,7 +42,7 @@ def drop_timers(tx: Tx, run_ids: list[str]) -> None:
         tx.many(DROP, [{"run_id": run_id} for run_id in run_ids])
 
 
-def drop_timer(tx: Tx, run_id: str, kind: str, step_id: str) -> None:
+def drop_timer(tx: Tx, run_id: str, kind: TimerKind, step_id: str) -> None:
     tx.run(DELETE, {"run_id": run_id, "kind": kind, "step_id": step_id})
 
 

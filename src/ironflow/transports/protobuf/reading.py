@@ -1,7 +1,7 @@
-"""Binary messages in: from protobuf to the same plain data that Connect JSON would have brought.
+"""Reads binary messages: from protobuf to the same plain data that Connect JSON would have.
 
-What follows is one way for both codecs: the message's reader checks types and limits and names the field at fault.
-Fields that the contract does not have are passed over unread.
+From there on both codecs share one path: the message's reader checks types and limits and names the field at fault.
+Fields that the contract does not have are skipped.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,7 +40,7 @@ _SCALARS: dict[int, tuple[int, Read]] = {
     kinds.BOOL: (VARINT, lambda value, _: value != 0),
     kinds.DOUBLE: (FIXED64, lambda value, _: double(value)),
     kinds.STRING: (BYTES, lambda value, _: values.text_of(value)),
-    # The JSON encoder makes base64 of them.
+    # The JSON encoder writes them in base64.
     kinds.BYTES: (BYTES, lambda value, _: value),
 }
 
@@ -51,16 +51,18 @@ class MessageReader:
     def __init__(self, schema: Schema, shape: Shape, contract: type[msgspec.Struct] | None) -> None:
         self._puts = dict(_puts(schema, shape, contract))
         self._contract = contract
-        said = fields_of(contract) if contract is not None else {}
-        self._zeros = {name: 0 for name, field in said.items() if field.zero_is_said and field.number in shape.fields}
+        declared = fields_of(contract) if contract is not None else {}
+        self._zeros = {
+            name: 0 for name, field in declared.items() if field.absent_is_zero and field.number in shape.fields
+        }
 
     def read(self, data: bytes) -> Any:
-        """The contract's message. Raises BadMessage, BadField and their kinds."""
+        """The contract's message. Raises BadMessage, BadField and their subclasses."""
         assert self._contract is not None
         return reader(self._contract).read(msgspec.json.encode(self.plain(data)))
 
     def plain(self, data: bytes, found: Plain | None = None, depth: int = 0) -> Plain:
-        """The fields that `data` sets, put into `found`: a message that comes in two parts is one."""
+        """The fields that `data` sets, merged into `found`, as protobuf merges a message field that occurs twice."""
         if depth > DEPTH_MAX:
             raise BadMessage(f"A message is nested deeper than {DEPTH_MAX} levels.")
         found = dict(self._zeros) if found is None else found
@@ -83,12 +85,12 @@ def _puts(schema: Schema, shape: Shape, contract: type[msgspec.Struct] | None) -
             yield each.number, _put(schema, each, each.name, None, Field())
         return
     hints = get_type_hints(contract, include_extras=True)
-    for name, said in fields_of(contract).items():
-        if said.number in shape.fields:
-            each = shape.fields[said.number]
-            yield each.number, _put(schema, each, name, _inner(hints[name]), said)
-        if said.twin in shape.fields:
-            each = shape.fields[said.twin]
+    for name, declared in fields_of(contract).items():
+        if declared.number in shape.fields:
+            each = shape.fields[declared.number]
+            yield each.number, _put(schema, each, name, _inner(hints[name]), declared)
+        if declared.twin in shape.fields:
+            each = shape.fields[declared.twin]
             yield each.number, _put(schema, each, f"{name}_value", None, Field())
 
 
@@ -98,11 +100,11 @@ def _inner(hint: Any) -> Any:
     return bare_type(get_args(kind)[-1]) if get_origin(kind) in (list, dict) else kind
 
 
-def _put(schema: Schema, shape: FieldShape, key: str, contract: Any, said: Field) -> Put:
+def _put(schema: Schema, shape: FieldShape, key: str, contract: Any, declared: Field) -> Put:
     of = schema.messages.get(shape.of)
     if of is not None and of.is_entry:
         return _put_entry(schema, of, key, contract)
-    wire_type, read = _read(schema, shape, contract, said)
+    wire_type, read = _read(schema, shape, contract, declared)
     if shape.repeated:
         return _put_item(key, wire_type, read)
     if of is not None and shape.of not in _GOOGLE:
@@ -120,7 +122,7 @@ def _put_item(key: str, wire_type: int, read: Read) -> Put:
         if kind == wire_type:
             found.setdefault(key, []).append(read(value, depth))
         elif kind == BYTES:
-            # Numbers may come all in one.
+            # A packed field.
             found.setdefault(key, []).extend(read(each, depth) for each in _unpacked(value, wire_type))
 
     return put
@@ -144,7 +146,7 @@ def _put_message(schema: Schema, name: str, key: str, contract: type[msgspec.Str
 
 
 def _put_entry(schema: Schema, entry: Shape, key: str, contract: Any) -> Put:
-    """Maps of this schema have texts as keys."""
+    """An entry of a map; in this schema all keys are strings."""
     wire_type, read = _read(schema, entry.fields[2], contract, Field())
     unset: Any = None
 
@@ -165,14 +167,14 @@ def _put_entry(schema: Schema, entry: Shape, key: str, contract: Any) -> Put:
     return put
 
 
-def _read(schema: Schema, shape: FieldShape, contract: Any, said: Field) -> tuple[int, Read]:
-    """The wire type of a field's values and what reads one."""
+def _read(schema: Schema, shape: FieldShape, contract: Any, declared: Field) -> tuple[int, Read]:
+    """The wire type of a field's values, and a function that reads one."""
     if shape.kind == kinds.ENUM:
         enum = schema.enums[shape.of]
         if contract is str:
             return VARINT, lambda value, _: enum.name_of(signed(value, 32)) or signed(value, 32)
         return VARINT, lambda value, _: signed(value, 32)
-    if shape.kind == kinds.BYTES and said.json_in_bytes:
+    if shape.kind == kinds.BYTES and declared.json_in_bytes:
         return BYTES, lambda value, _: values.text_of(value)
     if shape.kind != kinds.MESSAGE:
         return _SCALARS[shape.kind]

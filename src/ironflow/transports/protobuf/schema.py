@@ -1,14 +1,17 @@
-"""Messages and methods as `ironflow.binpb` describes them: a FileDescriptorSet, read by the rules it is written in."""
+"""Messages and methods as `ironflow.binpb` describes them: a FileDescriptorSet, itself a protobuf message."""
 
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
+from ironflow.base.spelling import camel
 from ironflow.transports.protobuf.wire import fields
 
 # Numbers of the types in google/protobuf/descriptor.proto.
 DOUBLE, INT64, UINT64, INT32, BOOL, STRING, MESSAGE, BYTES, UINT32, ENUM = 1, 3, 4, 5, 8, 9, 11, 12, 13, 14
 _REPEATED = 3
+# MethodOptions.idempotency_level, and its value NO_SIDE_EFFECTS.
+_IDEMPOTENCY_LEVEL, _READS_ONLY = 34, 1
 
 
 @dataclass(slots=True)
@@ -25,11 +28,12 @@ class Enum:
 class FieldShape:
     """kind: a number of the list above. of: the full name of a message or an enum.
 
-    present: whether a zero value is told from an unset one.
+    present: it has presence: a zero value differs from an unset one. json_name: its key in JSON.
     """
 
     number: int
     name: str
+    json_name: str
     kind: int
     of: str
     repeated: bool
@@ -47,8 +51,11 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    asked: Shape
-    told: Shape
+    """reads_only: marked as free of side effects, so that it may be called with GET."""
+
+    request: Shape
+    response: Shape
+    reads_only: bool
 
 
 class Schema:
@@ -57,14 +64,14 @@ class Schema:
     def __init__(self, descriptors: bytes) -> None:
         self.messages: dict[str, Shape] = {}
         self.enums: dict[str, Enum] = {}
-        self._methods: dict[str, tuple[str, str]] = {}
+        self._methods: dict[str, tuple[str, str, bool]] = {}
         for _, _, file in fields(descriptors):
             self._read_file(_bytes(file))
 
     def method(self, name: str) -> Method | None:
         """name: `ironflow.v1.Service/Method`; None when the files do not have it."""
         found = self._methods.get(name)
-        return found and Method(self.messages[found[0]], self.messages[found[1]])
+        return found and Method(self.messages[found[0]], self.messages[found[1]], found[2])
 
     @property
     def methods(self) -> list[str]:
@@ -102,8 +109,8 @@ class Schema:
             if number == 1:
                 name = _text(value)
             elif number == 2:
-                said = {part: inner for part, _, inner in fields(_bytes(value))}
-                enum.numbers[_text(said[1])] = _number(said.get(2, 0))
+                parts = {part: inner for part, _, inner in fields(_bytes(value))}
+                enum.numbers[_text(parts[1])] = _number(parts.get(2, 0))
         self.enums[f"{within}.{name}"] = enum
 
     def _read_service(self, data: bytes, within: str) -> None:
@@ -111,23 +118,27 @@ class Schema:
         service = next(_text(value) for number, _, value in parts if number == 1)
         for number, _, value in parts:
             if number == 2:
-                said = {part: inner for part, _, inner in fields(_bytes(value))}
-                asked, told = (_text(said[part]).removeprefix(".") for part in (2, 3))
-                self._methods[f"{within}.{service}/{_text(said[1])}"] = (asked, told)
+                method = {part: inner for part, _, inner in fields(_bytes(value))}
+                request, response = (_text(method[part]).removeprefix(".") for part in (2, 3))
+                options = {part: inner for part, _, inner in fields(_bytes(method.get(4, b"")))}
+                reads_only = options.get(_IDEMPOTENCY_LEVEL) == _READS_ONLY
+                self._methods[f"{within}.{service}/{_text(method[1])}"] = (request, response, reads_only)
 
 
 def _field(data: bytes) -> FieldShape:
-    said = {part: value for part, _, value in fields(data)}
-    kind = _number(said[5])
-    repeated = said.get(4) == _REPEATED
+    parts = {part: value for part, _, value in fields(data)}
+    kind = _number(parts[5])
+    repeated = parts.get(4) == _REPEATED
     return FieldShape(
-        number=_number(said[3]),
-        name=_text(said[1]),
+        number=_number(parts[3]),
+        name=_text(parts[1]),
+        # protoc sets it; hand-made descriptors may leave it to the naming rule.
+        json_name=_text(parts[10]) if 10 in parts else camel(_text(parts[1])),
         kind=kind,
-        of=_text(said.get(6, b"")).removeprefix("."),
+        of=_text(parts.get(6, b"")).removeprefix("."),
         repeated=repeated,
-        # A message, a member of a oneof (also the one that `optional` makes): all can be told from unset.
-        present=not repeated and (kind == MESSAGE or 9 in said),
+        # Messages and members of a oneof (also the one that `optional` makes) have presence.
+        present=not repeated and (kind == MESSAGE or 9 in parts),
     )
 
 

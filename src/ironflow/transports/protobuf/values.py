@@ -1,6 +1,7 @@
 """Google's well-known types: free JSON, times, durations and field masks."""
 
 import math
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -50,7 +51,7 @@ def read_struct(data: bytes, depth: int = 0) -> dict[str, Any]:
 
 
 def _messages(data: bytes) -> Iterator[bytes]:
-    """What stands in field 1 of a message, where entries and items are."""
+    """The values of field 1 of a message: the entries of a Struct, the items of a list."""
     for field in fields(data):
         match field:
             case (1, wire.BYTES, inner):
@@ -91,7 +92,7 @@ def read_list(data: bytes, depth: int = 0) -> list[Any]:
 def _number(value: float) -> int | float:
     if not math.isfinite(value):
         raise BadMessage(f"A payload holds {value}, which JSON does not have.")
-    # 3.0 was a 3 where it came from, as far as anybody can tell.
+    # A whole double is an integer in JSON: clients send 3 as 3.0.
     return int(value) if value.is_integer() and abs(value) <= EXACT else value
 
 
@@ -101,7 +102,7 @@ def struct_of(text: bytes | msgspec.Raw) -> bytes:
 
 
 def value_of(text: bytes | msgspec.Raw) -> bytes:
-    """Any JSON as a Value. Numbers become doubles: of whole ones above 2^53 the nearest double is left."""
+    """Any JSON as a Value. Numbers become doubles; integers above 2^53 are rounded to the nearest double."""
     return bytes(_value(_decode(text)))
 
 
@@ -199,6 +200,48 @@ def duration_of(milliseconds: int) -> bytes:
     if rest:
         put_number(out, 2, sign * rest * 1_000_000)
     return bytes(out)
+
+
+_LONG_INTEGER = re.compile(rb"\d{309}")
+
+
+def json_of(payload: msgspec.Raw) -> Any:
+    """Free JSON as plain data that every protobuf library reads back.
+
+    A key occurs once, and an integer beyond the range of doubles becomes the largest double, as in binary.
+    """
+    found = _decode(payload)
+    # Saves the walk through nearly every payload: only an integer of this many digits can be too large.
+    return _within_doubles(found) if _LONG_INTEGER.search(payload) else found
+
+
+def _within_doubles(found: Any) -> Any:
+    match found:
+        case bool():
+            return found
+        case int():
+            return found if abs(found) < _LARGEST else _as_double(found)
+        case dict():
+            return {name: _within_doubles(value) for name, value in found.items()}
+        case list():
+            return [_within_doubles(each) for each in found]
+        case _:
+            return found
+
+
+def timestamp_text(moment: datetime) -> str:
+    """RFC 3339 in UTC, as protobuf writes it: with no, three or six digits of a second's fraction."""
+    text = moment.astimezone(UTC).isoformat(timespec="microseconds")[:26]
+    if text.endswith("000000"):
+        return f"{text[:19]}Z"
+    return f"{text[:23] if text.endswith('000') else text}Z"
+
+
+def duration_text(milliseconds: int) -> str:
+    """Seconds as protobuf writes them: with no or three digits of a fraction."""
+    sign = "-" if milliseconds < 0 else ""
+    seconds, rest = divmod(abs(milliseconds), 1000)
+    return f"{sign}{seconds}{f'.{rest:03d}' if rest else ''}s"
 
 
 def read_field_mask(data: bytes) -> str:

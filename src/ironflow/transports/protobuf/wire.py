@@ -99,7 +99,7 @@ def double(data: bytes) -> float:
 
 
 def put_varint(out: bytearray, value: int) -> None:
-    """Negative numbers take ten bytes, as the format wants it."""
+    """Negative numbers take ten bytes, as the format requires."""
     value &= _U64
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -1,6 +1,6 @@
-"""Binary messages out: from a contract's message straight to protobuf.
+"""Writes binary messages: from a contract's message straight to protobuf.
 
-What the descriptor has no number for is left out, as are unset fields and zeros that cannot be told from unset.
+Fields without a number in the descriptor are omitted, as are unset fields and zeros of fields without presence.
 """
 
 from collections.abc import Callable, Iterable
@@ -50,27 +50,27 @@ def message_writer(schema: Schema, name: str, contract: type[msgspec.Struct]) ->
 
 def _puts(schema: Schema, shape: Shape, contract: type[msgspec.Struct]) -> Iterable[tuple[int, str, Put]]:
     hints = get_type_hints(contract, include_extras=True)
-    for name, said in fields_of(contract).items():
-        each = shape.fields.get(said.number or 0)
-        twin = shape.fields.get(said.twin or 0)
-        if said.only == "rest" or (each is None and twin is None):
+    for name, declared in fields_of(contract).items():
+        each = shape.fields.get(declared.number or 0)
+        twin = shape.fields.get(declared.twin or 0)
+        if declared.only == "rest" or (each is None and twin is None):
             continue
         kind = bare_type(hints[name])
-        if kind is msgspec.Raw and not said.json_in_bytes and (each is None or not each.repeated):
-            yield said.number or said.twin or 0, name, _payload(contract, each, twin)
+        if kind is msgspec.Raw and not declared.json_in_bytes and (each is None or not each.repeated):
+            yield declared.number or declared.twin or 0, name, _payload(contract, each, twin)
         elif each is not None:
-            yield each.number, name, _field(schema, each, kind, said)
+            yield each.number, name, _field(schema, each, kind, declared)
 
 
 def _payload(contract: type[msgspec.Struct], shape: FieldShape | None, twin: FieldShape | None) -> Put:
-    """An object as `x`, other JSON as `x_value`; where there is one of the two, what it can hold.
+    """An object as `x`, other JSON as `x_value`; where there is only one of the two, the values that it can hold.
 
     Raises CannotWrite where there is neither.
     """
     struct = next((each.number for each in (shape, twin) if each is not None and each.of == values.STRUCT), None)
     value = next((each.number for each in (shape, twin) if each is not None and each.of == values.VALUE), None)
     if struct is None and value is None:
-        raise CannotWrite(f"{contract.__name__}: free JSON has no place in {(shape or twin)!r}")
+        raise CannotWrite(f"{contract.__name__}: no field for free JSON in {(shape or twin)!r}")
 
     def put(out: bytearray, payload: msgspec.Raw) -> None:
         text = bytes(payload)
@@ -82,18 +82,18 @@ def _payload(contract: type[msgspec.Struct], shape: FieldShape | None, twin: Fie
     return put
 
 
-def _field(schema: Schema, shape: FieldShape, kind: Any, said: Field) -> Put:
+def _field(schema: Schema, shape: FieldShape, kind: Any, declared: Field) -> Put:
     of = schema.messages.get(shape.of)
     if of is not None and of.is_entry:
         return _map(schema, shape.number, of, bare_type(get_args(kind)[1]))
     if shape.of == values.STRUCT and get_origin(kind) is dict:
         return lambda out, value: put_bytes(out, shape.number, values.struct_of(msgspec.json.encode(value)))
     if not shape.repeated:
-        return _one(schema, shape, kind, said, keeps_zero=shape.present)
-    put = _one(schema, shape, bare_type(get_args(kind)[0]), said, keeps_zero=True)
+        return _one(schema, shape, kind, declared, keeps_zero=shape.present)
+    put = _one(schema, shape, bare_type(get_args(kind)[0]), declared, keeps_zero=True)
 
     def put_each(out: bytearray, items: Iterable[Any]) -> None:
-        # One by one: every reader takes numbers so, packed or not.
+        # Not packed: every reader accepts numbers one by one.
         for item in items:
             put(out, item)
 
@@ -113,9 +113,9 @@ def _map(schema: Schema, number: int, entry: Shape, kind: Any) -> Put:
     return put
 
 
-def _one(schema: Schema, shape: FieldShape, kind: Any, said: Field, *, keeps_zero: bool) -> Put:
+def _one(schema: Schema, shape: FieldShape, kind: Any, declared: Field, *, keeps_zero: bool) -> Put:
     number = shape.number
-    as_bytes = _as_bytes(schema, shape, kind, said)
+    as_bytes = _as_bytes(schema, shape, kind, declared)
     if as_bytes is not None:
 
         def put(out: bytearray, value: Any) -> None:
@@ -128,27 +128,29 @@ def _one(schema: Schema, shape: FieldShape, kind: Any, said: Field, *, keeps_zer
     if shape.kind == kinds.DOUBLE:
 
         def put_real(out: bytearray, value: Any) -> None:
-            told = as_number(value)
-            # Only zero itself is left out, not the one below it.
-            if told or keeps_zero or copysign(1.0, told) < 0:
-                put_double(out, number, told)
+            real = as_number(value)
+            # Zero is omitted, minus zero is not.
+            if real or keeps_zero or copysign(1.0, real) < 0:
+                put_double(out, number, real)
 
         return put_real
 
     def put_whole(out: bytearray, value: Any) -> None:
-        told = int(as_number(value))
-        if told or keeps_zero:
-            put_number(out, number, told)
+        whole = int(as_number(value))
+        if whole or keeps_zero:
+            put_number(out, number, whole)
 
     return put_whole
 
 
-def _as_bytes(schema: Schema, shape: FieldShape, kind: Any, said: Field) -> Callable[[Any], bytes | bytearray] | None:
-    """What makes bytes of a value; None for numbers. Raises CannotWrite."""
+def _as_bytes(
+    schema: Schema, shape: FieldShape, kind: Any, declared: Field
+) -> Callable[[Any], bytes | bytearray] | None:
+    """A function that makes bytes of a value; None for numbers. Raises CannotWrite."""
     if shape.kind == kinds.STRING:
         return str.encode
     if shape.kind == kinds.BYTES:
-        return _json_text if said.json_in_bytes else bytes
+        return _json_text if declared.json_in_bytes else bytes
     if shape.kind != kinds.MESSAGE:
         return None
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
@@ -176,5 +178,5 @@ def _as_number(schema: Schema, shape: FieldShape, kind: Any) -> Callable[[Any], 
     if isinstance(kind, type) and issubclass(kind, WireEnum):
         numbers = kind.numbers()
         return lambda value: numbers[value.value]
-    words = schema.enums[shape.of].numbers
-    return lambda value: words.get(value, 0)
+    numbers_by_name = schema.enums[shape.of].numbers
+    return lambda value: numbers_by_name.get(value, 0)

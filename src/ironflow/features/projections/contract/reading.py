@@ -114,7 +114,7 @@ class Projections(Message, kw_only=True):
 class ListStatuses(Message, kw_only=True):
     """cursor: the last name of the page before. environment: stated by a header, or empty."""
 
-    limit: Annotated[int, field(ge=1, le=10_000)] = 1000
+    limit: Annotated[int, field(ge=1, le=10_000)] = 10_000
     cursor: str = ""
     environment: str = ""
 
@@ -122,7 +122,8 @@ class ListStatuses(Message, kw_only=True):
 class Status(Message, kw_only=True):
     """status: active, rebuilding, paused or error. lag: its events after the cursor, or more when it is far behind.
 
-    rebuild_…: of the rebuild under way. mode, type: as in ProjectionInfo.
+    rebuild_…: of the rebuild under way. mode, type: as in ProjectionInfo. without_key (ours): its events up to the
+    cursor that lack the partition key; they are in the partition `__global__`.
     """
 
     name: Annotated[str, field(1)]
@@ -136,6 +137,7 @@ class Status(Message, kw_only=True):
     rebuild_start_cursor: Annotated[int | None, field(9, int64=True)] = None
     rebuild_started_at: Annotated[datetime | None, field(10)] = None
     type: Annotated[str, field(only="rest")] = "sdk"
+    without_key: Annotated[int, field(only="rest")] = 0
 
 
 class Statuses(Message, kw_only=True):
@@ -212,7 +214,7 @@ partitions = operation(
 )  # fmt: skip
 events = operation(
     "projections.events", ReadEvents, EventsRead,
-    rest=f"GET {PATH}/events", scope="projections:read", errors=(ProjectionNotFound,),
+    rest=f"GET {PATH}/events", scope="projections:read", asks=("events:read",), errors=(ProjectionNotFound,),
     doc="The events that a projection is made of, wherever its cursor is.",
 )  # fmt: skip
 recorded = operation(

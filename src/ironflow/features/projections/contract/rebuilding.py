@@ -12,7 +12,13 @@ from ironflow.base.errors import (
 from ironflow.base.fields import Message, field
 from ironflow.base.operation import operation
 from ironflow.features.events.contract import EventNotFound
-from ironflow.features.projections.contract.registry import PATH, InvalidProjection, Named, ProjectionNotFound, Said
+from ironflow.features.projections.contract.registry import (
+    PATH,
+    InvalidProjection,
+    Named,
+    ProjectionNotFound,
+    StatusChanged,
+)
 
 
 class RebuildNotFound(NotFound):
@@ -95,7 +101,7 @@ get_rebuild = operation(
     doc="As `rebuild_job`.",
 )  # fmt: skip
 cancel_rebuild = operation(
-    "projections.cancel_rebuild", Named, Said,
+    "projections.cancel_rebuild", Named, StatusChanged,
     rest=f"POST {PATH}/cancel", rpc="ProjectionService/CancelRebuild", scope="projections:manage",
     errors=(ProjectionNotFound, RebuildNotFound),
     doc="Drops the version being built; the projection goes on from where it was.",

@@ -32,7 +32,7 @@ class Named(Message, kw_only=True):
     name: Annotated[str, field(1)]
 
 
-class Said(Message, kw_only=True):
+class StatusChanged(Message, kw_only=True):
     """status: of the projection afterwards, or `deleted`."""
 
     status: Annotated[str, field(1)]
@@ -59,16 +59,16 @@ class Registered(Message, kw_only=True):
 register = operation(
     "projections.register", Register, Registered,
     rpc="ProjectionService/RegisterProjection", scope="projections:run", errors=(InvalidProjection,),
-    doc="Makes a projection known, or updates what it is; its cursor and states stay.",
+    doc="Registers a projection, or updates its definition; its cursor and states stay.",
 )  # fmt: skip
 pause = operation(
-    "projections.pause", Named, Said,
+    "projections.pause", Named, StatusChanged,
     rest=f"POST {PATH}/pause", rpc="ProjectionService/PauseProjection", scope="projections:manage",
     errors=(ProjectionNotFound,),
     doc="Feeds no more events until the projection is resumed.",
 )  # fmt: skip
 resume = operation(
-    "projections.resume", Named, Said,
+    "projections.resume", Named, StatusChanged,
     rest=f"POST {PATH}/resume", rpc="ProjectionService/ResumeProjection", scope="projections:manage",
     errors=(ProjectionNotFound,),
     doc="Feeds events again, and forgets an error.",
@@ -76,10 +76,10 @@ resume = operation(
 unregister = operation(
     "projections.unregister", Named, None,
     rpc="ProjectionService/UnregisterProjection", scope="projections:manage", errors=(ProjectionNotFound,),
-    doc="Forgets a projection with its states and its cursor; as `delete`.",
+    doc="Deletes a projection with its states and its cursor; as `delete`.",
 )  # fmt: skip
 delete = operation(
-    "projections.delete", Named, Said,
+    "projections.delete", Named, StatusChanged,
     rest=f"DELETE {PATH}", scope="projections:manage", errors=(ProjectionNotFound,),
-    doc="Forgets a projection with its states and its cursor.",
+    doc="Deletes a projection with its states and its cursor.",
 )  # fmt: skip

@@ -7,6 +7,7 @@ from ironflow.base.errors import (
     Aborted,
     InvalidArgument,
     PayloadTooLarge,
+    Unimplemented,
 )
 from ironflow.base.fields import Message, WireEnum, field
 from ironflow.base.json import Json
@@ -41,6 +42,12 @@ class StaleSave(Aborted):
     """The events of this save were not fed to the version of the projection that is built now. Load it again."""
 
     code = "STALE_SAVE"
+
+
+class RebuiltByPolls(Unimplemented):
+    """A runner without a lease that streams keeps its old state in memory. It polls until the rebuild has ended."""
+
+    code = "REBUILT_BY_POLLS"
 
 
 class EventKind(WireEnum):
@@ -174,6 +181,7 @@ acquire_lease = operation(
 renew_lease = operation(
     "projections.renew_lease", HeldLease, Renewed,
     rpc="ProjectionService/RenewProjectionLease", scope="projections:run", errors=(ProjectionNotFound, LeaseLost),
+    under_way=True,
     doc="Keeps a lease for another while.",
 )  # fmt: skip
 release_lease = operation(
@@ -188,7 +196,8 @@ poll = operation(
 )  # fmt: skip
 follow = operation(
     "projections.follow", Follow, ProjectionEvent, streaming="server",
-    rpc="ProjectionService/StreamProjectionEvents", scope="projections:run", errors=(ProjectionNotFound, LeaseLost),
+    rpc="ProjectionService/StreamProjectionEvents", scope="projections:run",
+    errors=(ProjectionNotFound, LeaseLost, RebuiltByPolls), refused_by_status=True,
     doc="""The events after the cursor, and then each as it comes. The stream ends when the runner has to start again
     from what is saved: a refused or late save, another version, a lost lease.""",
 )  # fmt: skip
@@ -196,17 +205,20 @@ save = operation(
     "projections.save", SaveState, Ok,
     rpc="ProjectionService/SaveProjectionState", scope="projections:run",
     errors=(ProjectionNotFound, LeaseLost, StaleSave, InvalidSave, WrongMode, StateTooLarge),
+    under_way=True,
     doc="Stores the state of a partition and its cursor in one transaction. A repetition changes nothing.",
 )  # fmt: skip
 save_many = operation(
     "projections.save_many", SaveStates, Ok,
     rest=f"POST {PATH}/states", scope="projections:run",
     errors=(ProjectionNotFound, LeaseLost, StaleSave, InvalidSave, WrongMode, StateTooLarge),
+    under_way=True,
     doc="As `save`, for several partitions in one transaction.",
 )  # fmt: skip
 ack = operation(
     "projections.ack", Ack, Ok,
     rpc="ProjectionService/AckProjectionEvents", scope="projections:run",
     errors=(ProjectionNotFound, LeaseLost, StaleSave, InvalidSave, WrongMode),
+    under_way=True,
     doc="Moves the cursor of an external projection.",
 )  # fmt: skip

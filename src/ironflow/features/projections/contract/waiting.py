@@ -104,6 +104,7 @@ class WaitFrame(Message, kw_only=True):
 wait = operation(
     "projections.wait", Wait, Waited, holds=True,
     rest=f"GET {PATH}/catchup", rpc="ProjectionService/WaitProjectionCatchup", spelling="camel",
+    plain_go="numbers",
     scope="projections:read", errors=(ProjectionNotFound, NotWaitable, WaitsFull),
     doc="Answers when the projection has saved every event of its own up to `min_seq`, or when the time is over.",
 )  # fmt: skip
@@ -123,5 +124,5 @@ wait_stream = operation(
     "projections.wait_stream", Wait, WaitFrame, streaming="server",
     rpc="ProjectionService/WaitProjectionCatchupStream", scope="projections:read",
     errors=(ProjectionNotFound, NotWaitable, WaitsFull),
-    doc="As `wait`, telling each move of the cursor; at most 300 s.",
+    doc="As `wait`, with a frame for each move of the cursor; at most 300 s.",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which runner is fed, and may write: the one with the lease, or with the seat of those without."""
+"""Which runner is fed, and may write: the one with the lease, or with the implicit lease."""
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -9,8 +9,8 @@ from ironflow.features.projections.rules.registry import ProjectionRow
 
 LEASE_MS = 30_000
 LEASE = timedelta(milliseconds=LEASE_MS)
-# The stream that feeds a runner without a lease renews its seat each heartbeat; a node that is gone lets go by itself.
-SEAT_MS = 45_000
+# The feed of a runner without a lease renews its implicit lease each heartbeat; that of a dead node expires.
+IMPLICIT_LEASE_MS = 45_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def is_leased(projection: ProjectionRow, now: Millis) -> bool:
 def decide_acquire(projection: ProjectionRow, token: str, now: Millis) -> ProjectionRow | None:
     """The projection with its lease given to `token`; None while another runner holds it.
 
-    The epoch rises with every grant, so whoever held the lease before can write no more.
+    The epoch rises with every grant, so the runner that held the lease before can write no more.
     """
     if is_leased(projection, now):
         return None
@@ -37,15 +37,15 @@ def decide_acquire(projection: ProjectionRow, token: str, now: Millis) -> Projec
         lease_token=token,
         lease_epoch=projection.lease_epoch + 1,
         lease_ends_at=now + LEASE_MS,
-        seat="",
-        seat_ends_at=0,
+        implicit_lease="",
+        implicit_lease_ends_at=0,
     )
 
 
 def check_lease(projection: ProjectionRow, held: Held | None, now: Millis) -> None:
     """Raises LeaseLost for a stale lease, and for a runner without one beside a runner that holds it.
 
-    A lease whose time is over still counts as long as nobody else took it: nothing was written since.
+    A lease whose time is over still counts as long as no other runner took it: nothing was written since.
     """
     if held is not None:
         if (held.token, held.epoch) != (projection.lease_token, projection.lease_epoch):
@@ -55,19 +55,23 @@ def check_lease(projection: ProjectionRow, held: Held | None, now: Millis) -> No
 
 
 def without_lease(projection: ProjectionRow) -> ProjectionRow:
-    """Nobody holds the lease any more, and whoever held it can write no more."""
-    return replace(projection, lease_token="", lease_epoch=projection.lease_epoch + 1, lease_ends_at=0, seat="")
+    """The projection without a lease; the runner that held it can write no more."""
+    return replace(
+        projection, lease_token="", lease_epoch=projection.lease_epoch + 1, lease_ends_at=0, implicit_lease=""
+    )
 
 
-def decide_seat(projection: ProjectionRow, stream: str, now: Millis) -> ProjectionRow | None:
+def decide_implicit_lease(projection: ProjectionRow, stream: str, now: Millis) -> ProjectionRow | None:
     """The projection when `stream` feeds its runner, which has no lease; None while another stream or a lease does."""
-    if is_leased(projection, now) or (projection.seat not in ("", stream) and projection.seat_ends_at > now):
+    if is_leased(projection, now) or (
+        projection.implicit_lease not in ("", stream) and projection.implicit_lease_ends_at > now
+    ):
         return None
-    return replace(projection, seat=stream, seat_ends_at=now + SEAT_MS)
+    return replace(projection, implicit_lease=stream, implicit_lease_ends_at=now + IMPLICIT_LEASE_MS)
 
 
-def without_seat(projection: ProjectionRow) -> ProjectionRow:
-    return replace(projection, seat="", seat_ends_at=0)
+def without_implicit_lease(projection: ProjectionRow) -> ProjectionRow:
+    return replace(projection, implicit_lease="", implicit_lease_ends_at=0)
 
 
 def is_fed(projection: ProjectionRow, held: Held | None, stream: str, now: Millis) -> bool:
@@ -76,4 +80,6 @@ def is_fed(projection: ProjectionRow, held: Held | None, stream: str, now: Milli
         return False
     if held is not None:
         return True
-    return not is_leased(projection, now) and (projection.seat in ("", stream) or projection.seat_ends_at <= now)
+    return not is_leased(projection, now) and (
+        projection.implicit_lease in ("", stream) or projection.implicit_lease_ends_at <= now
+    )

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from ironflow.base.time import Millis
-from ironflow.features.projections.contract import InvalidProjection, RebuildUnderWay, WrongMode
-from ironflow.features.projections.rules.leases import without_lease
+from ironflow.features.projections.contract import InvalidProjection, RebuildUnderWay, RebuiltByPolls, WrongMode
+from ironflow.features.projections.rules.leases import Held, without_lease
 from ironflow.features.projections.rules.registry import ProjectionRow, RebuildRow
 
 
@@ -47,9 +47,22 @@ def decide_swapped(projection: ProjectionRow, rebuild: RebuildRow, now: Millis) 
     whole = rebuild.partition_key is None
     return replace(
         projection,
-        side=rebuild.side if whole else projection.side,
+        generation=rebuild.generation if whole else projection.generation,
         cursor=rebuild.cursor if whole else projection.cursor,
+        without_key=rebuild.without_key if whole else projection.without_key,
         rebuild_id="",
         sent_up_to=None,
         updated_at=now,
     )
+
+
+def check_stream(projection: ProjectionRow, held: Held | None) -> None:
+    """Whether a stream may begin now. Raises RebuiltByPolls.
+
+    A runner without a lease does not load the state again when its stream ends: it would fold the events of a rebuild
+    into the state that it has. A poll gives it the state to go on from. Source: protocol/projections.md 1 to 3.
+    """
+    if held is None and projection.rebuild_id and projection.mode == "managed":
+        raise RebuiltByPolls(
+            f"{projection.name!r} is being rebuilt. Poll for its events: each poll has the state that they go on from."
+        )

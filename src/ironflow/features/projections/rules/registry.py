@@ -22,14 +22,15 @@ _PATH = re.compile(r"[^\x00-\x1f]{1,256}")
 
 @dataclass(frozen=True, slots=True)
 class ProjectionRow:
-    """A projection as it is kept.
+    """A projection as it is stored.
 
-    mode: managed or external. side: the version that readers see; its states are kept under it.
+    mode: managed or external. generation: the version that readers see; its states are kept under it.
     cursor: below and at it every event of the projection is saved. rebuild_id: of the rebuild under way, or empty.
     sent_up_to: the last position that was sent to runners without a lease; a save beyond it is refused. None where
     that is not watched.
     tries: deliveries of the event at tries_position with which the cursor did not move; the next not before retry_at.
-    lease_token: empty when nobody has the lease. seat: the stream that feeds a runner without a lease.
+    lease_token: empty without a lease. implicit_lease: the stream that feeds a runner without a lease.
+    without_key: events up to the cursor that lack the partition key, and so are in the global partition.
     """
 
     environment: str
@@ -40,7 +41,7 @@ class ProjectionRow:
     partition_key: str
     description: str
     paused: bool
-    side: str
+    generation: str
     cursor: int
     rebuild_id: str
     sent_up_to: int | None
@@ -51,10 +52,11 @@ class ProjectionRow:
     lease_token: str
     lease_epoch: int
     lease_ends_at: Millis
-    seat: str
-    seat_ends_at: Millis
+    implicit_lease: str
+    implicit_lease_ends_at: Millis
     created_at: Millis
     updated_at: Millis
+    without_key: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,13 @@ class RebuildRow:
     """A rebuild. status: running, completed or cancelled. partition_key: None for all of them.
 
     start_position: the position before the first event to fold. target: where it has caught up.
-    events_total, events_done: events to look at, and those that are saved.
+    events_total, events_done: events to look at, and those that are saved. without_key: as of the projection.
     """
 
     id: str
     environment: str
     name: str
-    side: str
+    generation: str
     status: str
     partition_key: str | None
     from_event_id: str
@@ -81,6 +83,7 @@ class RebuildRow:
     error: str
     started_at: Millis
     ended_at: Millis | None
+    without_key: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Feed:
     partition_key: only events of that one, None for all. until: no event after it, None for no end.
     """
 
-    side: str
+    generation: str
     cursor: int
     partition_key: str | None = None
     until: int | None = None
@@ -124,8 +127,8 @@ def check_registration(name: str, registration: Registration) -> None:
         raise InvalidProjection("partition_key is no path: write one such as `data.customerId`.")
 
 
-def registered(environment: str, name: str, asked: Registration, side: str, now: Millis) -> ProjectionRow:
-    """A new projection. side: under which its states will be kept."""
+def registered(environment: str, name: str, asked: Registration, generation: str, now: Millis) -> ProjectionRow:
+    """A new projection. generation: under which its states will be kept."""
     return ProjectionRow(
         environment=environment,
         name=name,
@@ -135,7 +138,7 @@ def registered(environment: str, name: str, asked: Registration, side: str, now:
         partition_key=asked.partition_key,
         description=asked.description,
         paused=False,
-        side=side,
+        generation=generation,
         cursor=0,
         rebuild_id="",
         sent_up_to=None,
@@ -146,8 +149,8 @@ def registered(environment: str, name: str, asked: Registration, side: str, now:
         lease_token="",
         lease_epoch=0,
         lease_ends_at=0,
-        seat="",
-        seat_ends_at=0,
+        implicit_lease="",
+        implicit_lease_ends_at=0,
         created_at=now,
         updated_at=now,
     )
@@ -205,5 +208,5 @@ def partition_named(text: str) -> str:
 
 def feed_of(projection: ProjectionRow, rebuild: RebuildRow | None) -> Feed:
     if rebuild is None:
-        return Feed(projection.side, projection.cursor)
-    return Feed(rebuild.side, rebuild.cursor, rebuild.partition_key, rebuild.target)
+        return Feed(projection.generation, projection.cursor)
+    return Feed(rebuild.generation, rebuild.cursor, rebuild.partition_key, rebuild.target)

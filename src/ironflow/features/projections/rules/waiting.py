@@ -4,25 +4,25 @@ from dataclasses import dataclass
 
 from ironflow.features.projections.contract import GLOBAL, NotWaitable
 from ironflow.features.projections.rules.registry import ProjectionRow
-from ironflow.log.matching import Wanted
+from ironflow.log.scan import Filter
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a projection stands that another room keeps.
+    """Where a projection stands that another feature keeps.
 
     position: up to there every event is in what readers see. stuck: why it does not move by itself, empty when it does.
     """
 
     name: str
     position: int
-    wanted: Wanted
+    wanted: Filter
     rebuilding: bool = False
     stuck: str = ""
 
 
 def check_partition_known(projection: ProjectionRow, partition: str) -> None:
-    """Raises NotWaitable where nobody keeps the places of partitions."""
+    """Raises NotWaitable where the cursors of partitions are not kept."""
     if partition not in ("", GLOBAL) and projection.mode != "managed":
         raise NotWaitable(f"{projection.name!r} is of mode {projection.mode}, which has no partitions to wait for.")
 

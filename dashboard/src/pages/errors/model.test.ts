@@ -1,0 +1,25 @@
+import { expect, it } from "vitest";
+import { bulk, groups, issueText, type Group } from "./model";
+
+const GROUP = {
+  id: "flr_1", function_id: "pay", error_class: "CardDeclined", pattern: "card … declined", step: "charge", count: 3, counts: [1, 2], versions: [2],
+  first_at: "2026-01-01T00:00:00Z", last_at: "2026-01-01T01:00:00Z", latest_message: "card 42 declined", latest_run_id: "run_1",
+} as Group;
+
+it("calls a group new that only the newest version has", () => {
+  expect(groups([GROUP], new Map([["pay", 2]]), {}, true)).toHaveLength(1);
+  expect(groups([GROUP], new Map([["pay", 3]]), {}, true)).toHaveLength(0);
+});
+
+it("shows a muted group again when it grows", () => {
+  expect(groups([GROUP], new Map(), { flr_1: 3 }, false)).toEqual([]);
+  expect(groups([GROUP], new Map(), { flr_1: 2 }, false)).toHaveLength(1);
+});
+
+it("writes an issue that leads to an example", () => {
+  expect(issueText(GROUP, "http://host")).toContain("http://host/runs/run_1");
+});
+
+it("asks for the failed runs of the function", () => {
+  expect(bulk(GROUP, "resume", "2026-01-01T00:00:00Z")).toEqual({ action: "resume", function_id: "pay", statuses: ["failed"], since: "2026-01-01T00:00:00Z" });
+});

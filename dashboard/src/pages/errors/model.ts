@@ -1,0 +1,46 @@
+// The errors page: groups of failures, and the one action for all of a group. Pure.
+
+import type { Schemas } from "../../api/client";
+import { exact } from "../../format";
+
+export type Group = Schemas["FailureGroup"];
+
+export interface Shown {
+  group: Group;
+  /** It was first seen in the newest version of its function. */
+  isNew: boolean;
+  muted: boolean;
+}
+
+/** The groups to show. newest: version by function; muted: count by group id at which it was muted: more shows it again. */
+export function groups(all: Group[], newest: ReadonlyMap<string, number>, muted: Record<string, number>, onlyNew: boolean): Shown[] {
+  return all
+    .map((group) => ({
+      group,
+      isNew: group.versions.length === 1 && group.versions[0] === newest.get(group.function_id),
+      muted: group.count <= (muted[group.id] ?? -1),
+    }))
+    .filter((each) => !each.muted && (!onlyNew || each.isNew));
+}
+
+/** The group as the text of an issue. origin: the server's address. */
+export function issueText(group: Group, origin: string): string {
+  return [
+    `## ${group.error_class}: ${group.pattern}`, "",
+    `${group.count} failed runs of \`${group.function_id}\`, step \`${group.step || "–"}\`, versions ${group.versions.join(", ")}.`,
+    `First seen ${group.first_at}, last ${group.last_at}.`, "", "```", group.latest_message, "```", "", `${origin}/runs/${group.latest_run_id}`,
+  ].join("\n");
+}
+
+/** The bulk request that resumes or retries what failed for this reason: failed runs of the function in this time. */
+export function bulk(group: Group, action: "resume" | "retry", since: string): { action: string; function_id: string; statuses: "failed"[]; since: string } {
+  return { action, function_id: group.function_id, statuses: ["failed"], since };
+}
+
+export function bars(group: Group, since: string, until: string, zone: "utc" | "local") {
+  const [from, to] = [Date.parse(since), Date.parse(until)];
+  return group.counts.map((value, index) => ({
+    title: `${exact(from + ((to - from) * index) / group.counts.length, zone)}: ${value}`,
+    parts: [{ value, colour: "bad" as const }],
+  }));
+}

@@ -1,0 +1,13 @@
+import { expect, it } from "vitest";
+import { query } from "./model";
+
+it("makes a request of a filter line", () => {
+  expect(query('status:failed function:pay since:1h "card declined"', 7_200_000)).toEqual({
+    query: { status: "failed", function_id: "pay", since: "1970-01-01T01:00:00.000Z", search: "card declined" },
+    faults: [],
+  });
+});
+
+it("names what it does not understand", () => {
+  expect(query("status:done colour:red since:soon", 0).faults).toHaveLength(3);
+});

@@ -1,0 +1,68 @@
+// The list of runs: from the filter line to a request, and from runs to rows. Pure.
+
+import type { Schemas } from "../../api/client";
+import { moment, terms } from "../../parts/filter";
+import { stateOf } from "../../parts/status";
+
+export type Run = Schemas["Run"];
+
+export interface Query {
+  [name: string]: string | number | undefined;
+}
+
+const STATUSES = new Set(["pending", "queued", "running", "waiting", "paused", "completed", "failed", "cancelled"]);
+
+/** The query of `GET /api/v1/runs` for a filter line, and what of the line it could not use. */
+export function query(line: string, now: number): { query: Query; faults: string[] } {
+  const asked: Query = {};
+  const faults: string[] = [];
+  const words: string[] = [];
+  for (const { name, value } of terms(line)) {
+    if (name === "" || name === "error") words.push(value);
+    else if (name === "status") {
+      if (STATUSES.has(value)) asked["status"] = value;
+      else faults.push(`status:${value} is no status; one of ${[...STATUSES].join(", ")}`);
+    } else if (name === "function") asked["function_id"] = value;
+    else if (name === "event") asked["event_id"] = value;
+    else if (name === "parent") asked["parent_run_id"] = value;
+    else if (name === "since" || name === "until") {
+      const at = moment(value, now);
+      if (at) asked[name] = at;
+      else faults.push(`${name}:${value} is no time; write 1h, 30m, 7d or 2026-01-31T12:00Z`);
+    } else faults.push(`${name}: is not known; use status, function, event, parent, since, until or words`);
+  }
+  if (words.length > 0) asked["search"] = words.join(" ");
+  return { query: asked, faults };
+}
+
+export interface Row {
+  id: string;
+  functionId: string;
+  state: string;
+  /** The answer to "why": an error's text, or what a waiting run waits for. */
+  note: string;
+  at: string;
+  took: number | undefined;
+}
+
+const RESTS: Record<string, string> = { sleep: "sleeps", wait_event: "waits for an event", invoke: "waits for its child run", injection: "paused by hand" };
+
+/** What an unfinished run waits for, with the time at which it goes on by itself. */
+function waiting(run: Run): string {
+  const reason = run.pause_reason || (run.state?.split(": ")[1] ?? "");
+  const until = run.next_attempt_at ? `, at most until ${run.next_attempt_at.slice(0, 19)}Z` : "";
+  return reason ? (RESTS[reason] ?? reason) + until : "";
+}
+
+export function rowOf(run: Run): Row {
+  const began = run.started_at ? Date.parse(run.started_at) : undefined;
+  const ended = run.ended_at ? Date.parse(run.ended_at) : undefined;
+  return {
+    id: run.id,
+    functionId: run.function_id,
+    state: stateOf(run),
+    note: run.error?.message ?? run.cancellation_cause ?? waiting(run),
+    at: run.created_at,
+    took: began !== undefined && ended !== undefined ? ended - began : undefined,
+  };
+}

@@ -1,0 +1,48 @@
+// A JSON value as lines that fold. Pure: lines are made only for what is open.
+
+export interface Line {
+  depth: number;
+  /** Where the value stands, such as `order.items[0]`; also the key of what is open. */
+  path: string;
+  key: string | undefined;
+  kind: "open" | "close" | "value";
+  /** The text of a value, or the bracket of a container. */
+  text: string;
+  /** How many members a container has. */
+  size: number;
+  isOpen: boolean;
+  type: "string" | "number" | "boolean" | "null" | "object" | "array";
+}
+
+function typeOf(value: unknown): Line["type"] {
+  if (value === null || value === undefined) return "null";
+  if (Array.isArray(value)) return "array";
+  return typeof value as Line["type"];
+}
+
+function joined(path: string, key: string | number): string {
+  if (typeof key === "number") return `${path}[${key}]`;
+  const plain = /^[A-Za-z_$][\w$]*$/.test(key);
+  return plain ? (path ? `${path}.${key}` : key) : `${path}[${JSON.stringify(key)}]`;
+}
+
+/** The lines to show. isOpen: whether the container at a path and depth is open. At most `limit` lines. */
+export function lines(value: unknown, isOpen: (path: string, depth: number) => boolean, limit = 50_000): Line[] {
+  const out: Line[] = [];
+  const walk = (each: unknown, path: string, key: string | undefined, depth: number): void => {
+    if (out.length >= limit) return;
+    const type = typeOf(each);
+    if (type !== "object" && type !== "array") {
+      out.push({ depth, path, key, kind: "value", text: JSON.stringify(each ?? null), size: 0, isOpen: false, type });
+      return;
+    }
+    const members: [string | number, unknown][] = Array.isArray(each) ? each.map((item, index) => [index, item]) : Object.entries(each as object);
+    const open = members.length > 0 && isOpen(path, depth);
+    out.push({ depth, path, key, kind: "open", text: type === "array" ? "[" : "{", size: members.length, isOpen: open, type });
+    if (!open) return;
+    for (const [name, member] of members) walk(member, joined(path, name), typeof name === "string" ? name : undefined, depth + 1);
+    out.push({ depth, path, key: undefined, kind: "close", text: type === "array" ? "]" : "}", size: 0, isOpen: true, type });
+  };
+  walk(value, "", undefined, 0);
+  return out;
+}

@@ -1,0 +1,1 @@
+"""Webhooks as they arrive: the request, how its signature is verified, and what the known providers do."""

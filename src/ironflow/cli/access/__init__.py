@@ -1,0 +1,1 @@
+"""Commands about access: keys, roles, policies and environments."""

@@ -1,0 +1,1 @@
+"""`ironflow event`, `emit`, `schema`, `stream` and `subscribe`: the event log."""

@@ -1,0 +1,1 @@
+"""`ironflow function`, `invoke` and `debounce`: functions and how they start."""

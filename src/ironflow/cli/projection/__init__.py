@@ -1,0 +1,1 @@
+"""`ironflow projection`, `sql-projection` and `sql`: read models and queries."""

@@ -1,0 +1,1 @@
+"""`ironflow run` and `inspect`: runs, their steps and their control."""

@@ -1,0 +1,1 @@
+"""`ironflow serve`, `server` and `version`."""

@@ -1,0 +1,1 @@
+"""Text formats of all commands: tables, times, sizes, payloads, tracebacks. `output.py` first."""

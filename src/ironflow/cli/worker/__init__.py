@@ -1,0 +1,1 @@
+"""`ironflow worker`, `dev` and `init`: run functions, and start a project."""

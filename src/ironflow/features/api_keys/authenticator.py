@@ -1,0 +1,156 @@
+"""From credentials to a Call, with what is known of a key kept in memory until the key changes.
+
+A key is looked up once by its hash; afterwards a request costs one hash and one look into a dictionary. A notification
+drops what a node keeps, and the loop `api-keys` looks at it again, for a notification may be lost.
+"""
+
+from dataclasses import dataclass
+
+from ironflow.base.call import Call, Credentials, Principal
+from ironflow.base.connections import Connections
+from ironflow.base.environment import DEFAULT_ENVIRONMENT, environment_named
+from ironflow.base.errors import IronflowError, PermissionDenied, Unauthenticated, Unavailable
+from ironflow.base.time import Clock, Millis
+from ironflow.features.api_keys import rules, store
+from ironflow.features.api_keys.in_tx import KEYS
+from ironflow.features.api_keys.rules import ApiKeyRow
+from ironflow.features.environments.service import EnvironmentNames
+from ironflow.features.policies.in_tx import CHANGED, Grant
+from ironflow.features.roles import in_tx as roles
+from ironflow.notify.port import Notifier
+from ironflow.storage.port import Database, Tx
+
+# Keys kept in memory; with more, all are looked up again.
+KNOWN_MAX = 20_000
+
+
+class AccessChanged(Unavailable):
+    """What this key may do has changed; connect again."""
+
+    code = "ACCESS_CHANGED"
+
+
+@dataclass(slots=True)
+class _Known:
+    """A key that was accepted. valid_until: 0 for ever."""
+
+    key_id: str
+    principal: Principal
+    valid_until: Millis
+
+
+class Authenticator:
+    """Recognizes API keys. connections: those to close when a key is revoked; the composition gives them."""
+
+    def __init__(self, db: Database, clock: Clock, notifier: Notifier, names: EnvironmentNames) -> None:
+        self._db, self._clock, self._names = db, clock, names
+        self.connections = Connections()
+        self._known: dict[str, _Known] = {}
+        self._used: dict[str, Millis] = {}
+        # Rises with each change: what was read before one is not kept after it.
+        self._changes = 0
+        notifier.listen(KEYS, self._keys_changed)
+        notifier.listen(CHANGED, self._access_changed)
+
+    async def __call__(self, credentials: Credentials) -> Call:
+        """Raises Unauthenticated, PermissionDenied, EnvironmentNotFound, InvalidEnvironment."""
+        secret = rules.presented(credentials.authorization, credentials.api_key)
+        if not secret:
+            raise Unauthenticated("This needs an API key: send it as `Authorization: Bearer ifkey_…`.")
+        secret_hash = rules.hash_of(secret)
+        now = self._clock.now()
+        known = self._known.get(secret_hash)
+        if known is None or (known.valid_until and known.valid_until <= now):
+            known = await self._look_up(secret_hash, now)
+        principal = known.principal
+        self._used[known.key_id] = now
+        named = credentials.environment
+        own = principal.environment
+        if own is None:
+            environment = await self._names.rows_as(named)
+        else:
+            environment = own
+            # `default` is what clients send when none was configured. The answer is the same for an unknown name.
+            stated = bool(named) and environment_named(named) != DEFAULT_ENVIRONMENT
+            if stated and await self._names.find(named) != own:
+                raise PermissionDenied(f"This key is for environment {own!r} only.")
+        return Call(environment, now, principal)
+
+    async def _look_up(self, secret_hash: str, now: Millis) -> _Known:
+        changes = self._changes
+        self._known.pop(secret_hash, None)
+
+        def look(tx: Tx) -> _Known | None:
+            key = store.key_by_hash(tx, secret_hash)
+            until = rules.valid_until(key, secret_hash, now)
+            if until is None or key is None:
+                # Before its roles are read: an expired key takes as long as an unknown one.
+                return None
+            return _Known(key.id, Principal(key.principal_name, key.environment or None, _grant(tx, key)), until)
+
+        known = await self._db.peek(look)
+        if known is None:
+            raise Unauthenticated("The key is unknown, expired or revoked.")
+        if changes == self._changes:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[secret_hash] = known
+        return known
+
+    def _keys_changed(self, notifications: set[str]) -> None:
+        self._changes += 1
+        for text in notifications:
+            what, _, key_id = text.partition(":")
+            if not key_id:
+                # Notifications were missed.
+                self._known.clear()
+                continue
+            self._forget(key_id)
+            if what == "revoked":
+                self._close(key_id, Unauthenticated("The key was revoked."))
+            else:
+                self._close(key_id, AccessChanged())
+
+    def _access_changed(self, notifications: set[str]) -> None:
+        """A role or a policy has changed: whose connections it concerns is decided when they are opened again."""
+        self._changes += 1
+        held = {known.key_id: known.principal.access for known in self._known.values()}
+        for key_id, access in held.items():
+            if access is None or any(role not in roles.BUILT_IN for role in access.roles):
+                self._forget(key_id)
+                self._close(key_id, AccessChanged())
+
+    def _forget(self, key_id: str) -> None:
+        for secret_hash in [each for each, known in self._known.items() if known.key_id == key_id]:
+            del self._known[secret_hash]
+
+    def _close(self, key_id: str, error: IronflowError) -> None:
+        self.connections.close_all_of(f"key:{key_id}", error)
+
+    async def look_again(self, now: Millis) -> tuple[int, Millis | None]:
+        """Ends what expired or was revoked unnoticed; how many keys, and when the next of those in use expires."""
+        ended = 0
+        for secret_hash, known in list(self._known.items()):
+            if known.valid_until and known.valid_until <= now:
+                del self._known[secret_hash]
+                self._close(known.key_id, Unauthenticated("The key has expired."))
+                ended += 1
+        holders = {name.removeprefix("key:") for name in self.connections.principals() if name.startswith("key:")}
+        wanted = holders | {known.key_id for known in self._known.values()}
+        if wanted:
+            found = await self._db.read(lambda tx: store.keys(tx, wanted))
+            for key_id in wanted - found.keys():
+                self._forget(key_id)
+                self._close(key_id, Unauthenticated("The key was revoked."))
+                ended += 1
+        due = [known.valid_until for known in self._known.values() if known.valid_until]
+        return ended, min(due, default=None)
+
+    def take_used(self) -> dict[str, Millis]:
+        """When each key was used last since this was called before."""
+        used, self._used = self._used, {}
+        return used
+
+
+def _grant(tx: Tx, key: ApiKeyRow) -> Grant:
+    return Grant(key.id, key.roles, roles.policies_of(tx, key.roles), key.org_id)

@@ -1,0 +1,28 @@
+"""What other features do with events inside their own transactions."""
+
+from ironflow.features.events.contract import InvalidEvent, StreamDeleted
+from ironflow.features.events.emitting import Answer, Emission, Emitter
+from ironflow.features.events.rules import (
+    WEBHOOK,
+    check_entity,
+    check_idempotency_key,
+    check_not_deleted,
+    record_of,
+    tombstone,
+)
+from ironflow.features.events.unneeded import delete_unneeded
+
+__all__ = [
+    "WEBHOOK",
+    "Answer",
+    "Emission",
+    "Emitter",
+    "InvalidEvent",
+    "StreamDeleted",
+    "check_entity",
+    "check_idempotency_key",
+    "check_not_deleted",
+    "delete_unneeded",
+    "record_of",
+    "tombstone",
+]

@@ -1,0 +1,40 @@
+"""What is known of held jobs: the fence of an execution, and the report that is pending."""
+
+from dataclasses import dataclass
+
+from ironflow.base.json import Json
+from ironflow.features.jobs.contract import ReportedError, ReportedStep, StartedStep, Yield
+from ironflow.features.log_lines.contract import ReportedLine
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The execution that a report belongs to. execution_seq: 0 when the executor does not send it."""
+
+    job_id: str
+    execution_seq: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class PendingReport:
+    """What an executor reported of a job and is not in the database yet, as one update.
+
+    begun: the executor has taken the job. ended: `completed`, `failed` or `yielded`, empty while it goes on.
+    yields, cancels, uncompensated, caused_by, step_offset, logs: as in UpdateJob.
+    """
+
+    fence: Fence
+    begun: bool = False
+    started: tuple[StartedStep, ...] = ()
+    steps: tuple[ReportedStep, ...] = ()
+    ended: str = ""
+    output: Json | None = None
+    error: ReportedError | None = None
+    yielded: Yield | None = None
+    yields: tuple[Yield, ...] = ()
+    cancels: tuple[str, ...] = ()
+    uncompensated: bool = False
+    caused_by: tuple[str, ...] = ()
+    step_offset: int = 0
+    logs: tuple[ReportedLine, ...] = ()

@@ -1,0 +1,140 @@
+"""Completes a report with what the engine must know to decide it, read in the same transaction.
+
+A wait gets the value it compares with and the first matching event since the execution began; an invoked function is
+found or refused; a missing function is known elsewhere or not; values that a replay sets again are left out.
+"""
+
+from msgspec.structs import replace
+
+from ironflow.base.ids import Ids
+from ironflow.base.json import read_json
+from ironflow.base.message_waits import message_name
+from ironflow.base.time import Millis
+from ironflow.engine import commands
+from ironflow.engine.lease import check_fence
+from ironflow.engine.model import Lease, Run
+from ironflow.engine.report import NO_SUCH_FUNCTION, decide_divergence, report_id
+from ironflow.engine.yields import has_ended
+from ironflow.features.functions.in_tx import FunctionIndex
+from ironflow.features.jobs import rules, store
+from ironflow.features.jobs.rules import Timing
+from ironflow.features.messages import in_tx as messages
+from ironflow.features.runs.in_tx import RunRepository, event_text, new_values, taken
+from ironflow.features.waits.in_tx import Wait, first_matches
+from ironflow.log.read import lock_head, records
+from ironflow.log.record import Record
+from ironflow.storage.port import Tx
+
+# The most events of its name that a wait looks at back to the start of its run; the log's head is locked meanwhile.
+LOOK_BACK_MAX = 10_000
+# The most steps that the error of a divergence shows.
+HISTORY_MAX = 100
+
+
+class ReportEnricher:
+    """Completes reports with what only the database knows."""
+
+    def __init__(self, index: FunctionIndex, ids: Ids, timing: Timing) -> None:
+        self._index = index
+        self._ids = ids
+        self._timing = timing
+
+    def with_history(self, tx: Tx, run: Run, command: commands.Report | commands.Ack) -> Run:
+        """The run with all its steps when the report diverges from them, for the error; otherwise the run itself."""
+        if isinstance(command, commands.Ack) or decide_divergence(run, command) is None:
+            return run
+        steps = {step.step_id: step for step in RunRepository.steps_after(tx, run.id, 0, HISTORY_MAX)}
+        return replace(run, steps=steps | run.steps)
+
+    def enriched(
+        self, tx: Tx, run: Run, command: commands.Report | commands.Ack, now: Millis
+    ) -> commands.Report | commands.Ack:
+        """The command as the engine needs it; the command itself when there is nothing to look up."""
+        if isinstance(command, commands.Ack) or run.lease is None:
+            return command
+        if command.values:
+            command = replace(command, values=new_values(tx, run.id, command.values))
+        if command.yields:
+            # Before a message is taken for an execution that is over.
+            if command.kind == "progress" or run.last_report != report_id(command):
+                check_fence(run, command.fence)
+            return replace(command, yields=self._yields(tx, run, run.lease, command.yields, now))
+        if command.error is not None and command.error.code == NO_SUCH_FUNCTION:
+            oldest = now - self._timing.evict_ms
+            elsewhere = store.is_served_elsewhere(tx, run.environment, run.function_id, run.lease.worker_id, oldest)
+            return replace(command, elsewhere=elsewhere)
+        return command
+
+    def _yields(
+        self, tx: Tx, run: Run, lease: Lease, yields: tuple[commands.YieldFor, ...], now: Millis
+    ) -> tuple[commands.YieldFor, ...]:
+        found: dict[str, commands.YieldFor] = {}
+        for each in yields:
+            found.setdefault(each.step_id, each)
+        yields = tuple(found.values())
+        waits: list[commands.WaitForEvent] = []
+        for each in yields:
+            if isinstance(each, commands.WaitForEvent):
+                name = message_name(each.event)
+                if name is None:
+                    waits.append(each)
+                else:
+                    found[each.step_id] = self._receive(tx, run, each, name, now)
+        if waits:
+            found |= {wait.step_id: wait for wait in self._waits(tx, run, lease, waits)}
+        if any(isinstance(each, commands.Invoke) for each in yields):
+            self._index.refresh(tx)
+            found |= {each.step_id: self._invoke(run, each) for each in yields if isinstance(each, commands.Invoke)}
+        return tuple(found.values())
+
+    def _receive(self, tx: Tx, run: Run, wait: commands.WaitForEvent, name: str, now: Millis) -> commands.WaitForEvent:
+        """The wait with the next unread message, which is its own from now on. The run is locked.
+
+        A step that was cancelled waits anew, as after a resume.
+        """
+        known = run.steps.get(wait.step_id)
+        if known is not None and (known.open or has_ended(known)):
+            return wait
+        message = messages.take(tx, run.id, name, wait.step_id, now)
+        return wait if message is None else replace(wait, found=messages.message_text(message))
+
+    def _waits(self, tx: Tx, run: Run, lease: Lease, waits: list[commands.WaitForEvent]) -> list[commands.WaitForEvent]:
+        """The waits with their values, and with the first event since the run or the execution began."""
+        # Nothing is appended between this look and our commit: an event comes before the look or finds the wait.
+        last = lock_head(tx)
+        began = records(tx, [run.event_id]).get(run.event_id)
+        data = read_json(began.data) if began else None
+        waits = [rules.with_trigger_value(wait, data) for wait in waits]
+        new = [wait for wait in waits if not _is_known(run, wait)]
+        known = taken(tx, run.id) if new and run.step_count else set[str]()
+        found: dict[str, Record] = {}
+        of_run = [_looked_for(run, wait) for wait in new if wait.look_back == "run"]
+        if of_run and began is not None:
+            found = first_matches(tx, of_run, began.position, last, known, LOOK_BACK_MAX)
+        # Where the event that started the run is not kept any more, the start of the execution is known.
+        others = [_looked_for(run, wait) for wait in new if wait.step_id not in found]
+        found |= first_matches(tx, others, lease.log_position, last, known)
+        return [
+            replace(wait, found=event_text(found[wait.step_id])) if wait.step_id in found else wait for wait in waits
+        ]
+
+    def _invoke(self, run: Run, invoke: commands.Invoke) -> commands.Invoke:
+        function = self._index.get(run.environment, invoke.function_id)
+        refusal = ""
+        if function is None:
+            refusal = f"there is no function {invoke.function_id!r}"
+        elif function.status != "active":
+            refusal = f"function {invoke.function_id!r} is {function.status}"
+        elif function.has_triggers and not invoke.with_triggers:
+            refusal = f"function {invoke.function_id!r} has triggers; only functions without any are invoked"
+        return replace(invoke, child_run_id=self._ids.new("run"), refusal=refusal)
+
+
+def _is_known(run: Run, wait: commands.WaitForEvent) -> bool:
+    """Whether the step has ended, or waits for this event already: what came before it is not looked at again."""
+    known = run.steps.get(wait.step_id)
+    return known is not None and (known.status == "completed" or (known.open and known.wait_event == wait.event))
+
+
+def _looked_for(run: Run, wait: commands.WaitForEvent) -> Wait:
+    return Wait(run.id, "wait", wait.step_id, run.environment, wait.event, wait.path, wait.value, wait.expression)

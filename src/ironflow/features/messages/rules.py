@@ -1,0 +1,60 @@
+"""What is decided about messages; pure. Source: docs/guides/run-messages.md."""
+
+import re
+from typing import Literal, NamedTuple
+
+from ironflow.base.json import write_json_text
+from ironflow.base.time import Millis, to_datetime
+from ironflow.features.messages.contract import InvalidRunMessage
+
+NAME_CHARS_MAX = 128
+_FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f]")
+
+State = Literal["", "answered", "refused"]
+
+
+class Row(NamedTuple):
+    """A message as it is stored. number: its order among the messages to its run. answer: JSON text."""
+
+    id: str
+    environment: str
+    run_id: str
+    number: int
+    name: str
+    data: str
+    asked: int
+    scope: str
+    idempotency_key: str | None
+    sent_by: str
+    created_at: Millis
+    taken_by: str | None = None
+    taken_at: Millis | None = None
+    state: State = ""
+    answer: str | None = None
+    answered_at: Millis | None = None
+
+
+def check_message_name(name: str) -> None:
+    """Raises InvalidRunMessage."""
+    if not name or len(name) > NAME_CHARS_MAX or _FORBIDDEN.search(name):
+        raise InvalidRunMessage(f"{name[:60]!r} is no name of a message: write 1 to {NAME_CHARS_MAX} characters.")
+
+
+def decide_answer_state(message: Row, *, run_ended: bool) -> str:
+    """What a caller that asked is answered: `answered`, `refused`, `unanswered` or `accepted`."""
+    if message.state:
+        return message.state
+    return "unanswered" if run_ended else "accepted"
+
+
+def message_text(message: Row) -> str:
+    """A message as a receiving step returns it."""
+    about = {
+        "id": message.id,
+        "name": message.name,
+        "timestamp": to_datetime(message.created_at),
+        "asked": bool(message.asked),
+    }
+    if message.sent_by:
+        about["sentBy"] = message.sent_by
+    return f'{write_json_text(about)[:-1]},"data":{message.data}}}'

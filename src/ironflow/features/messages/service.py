@@ -1,0 +1,246 @@
+"""What happens: sending, asking, taking and answering messages."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from ironflow.base.call import Call
+from ironflow.base.errors import PayloadTooLarge
+from ironflow.base.ids import Ids
+from ironflow.base.json import Json, json_text, to_json
+from ironflow.base.message_waits import awaited_name
+from ironflow.base.paging import number_of
+from ironflow.base.run_keys import check_key
+from ironflow.base.time import to_datetime
+from ironflow.engine import commands
+from ironflow.engine.decide import decide
+from ironflow.engine.errors import StaleExecution
+from ironflow.engine.lease import check_fence
+from ironflow.engine.model import Run
+from ironflow.engine.yields import has_ended
+from ironflow.features.events.in_tx import Emitter, check_idempotency_key
+from ironflow.features.keys import in_tx as keys
+from ironflow.features.messages import contract, rules, store
+from ironflow.features.messages.rules import Row
+from ironflow.features.messages.sending import Sender, Sending, Sent, visible
+from ironflow.features.runs.in_tx import RunRepository, look
+from ironflow.notify.port import Notifier
+from ironflow.storage.port import Database, Tx
+
+# A lost notification, or the end of the run, is found after this at the latest.
+LOOK_AGAIN_S = 1.0
+
+
+class MessageTooLarge(PayloadTooLarge):
+    """The message's data is larger than this server accepts."""
+
+    code = "MESSAGE_TOO_LARGE"
+
+
+class Messages:
+    """The messages feature. unread_max: how many a run may have from its oldest unread one on."""
+
+    def __init__(
+        self,
+        db: Database,
+        notifier: Notifier,
+        repository: RunRepository,
+        emitter: Emitter,
+        ids: Ids,
+        *,
+        lease_ms: int,
+        data_bytes_max: int,
+        unread_max: int,
+    ) -> None:
+        self._db = db
+        self._notifier = notifier
+        self._repository = repository
+        self._sender = Sender(repository, emitter, ids, data_bytes_max=data_bytes_max, unread_max=unread_max)
+        self._sender_apply = self._sender.apply
+        self._lease_ms = lease_ms
+        self._data_bytes_max = data_bytes_max
+
+    def handlers(self) -> dict[Any, Any]:
+        """The method of each operation."""
+        return {
+            contract.send: self.send,
+            contract.ask: self.ask,
+            contract.list_: self.list_,
+            contract.take: self.take,
+            contract.answer: self.answer,
+        }
+
+    async def send(self, call: Call, request: contract.SendMessage) -> contract.Sent:
+        sent = await self._send(call, request, asked=False)
+        return contract.Sent(
+            id=sent.message.id,
+            run_id=sent.message.run_id,
+            duplicate=sent.duplicate or None,
+            started=sent.started or None,
+        )
+
+    async def ask(self, call: Call, request: contract.Ask) -> contract.Answer:
+        message = (await self._send(call, request, asked=True)).message
+        deadline = asyncio.get_running_loop().time() + request.wait_ms / 1000
+
+        def find(tx: Tx) -> tuple[Row, bool]:
+            found = store.one(tx, message.id) or message
+            run = look(tx, [found.run_id]).get(found.run_id)
+            return found, run is None or run.ended
+
+        with self._notifier.waiter("message_answered", message.id) as waiter:
+            while True:
+                found, ended = await self._db.peek(find)
+                state = rules.decide_answer_state(found, run_ended=ended)
+                left = deadline - asyncio.get_running_loop().time()
+                if state != "accepted" or left <= 0:
+                    return _answer(found, state)
+                await waiter.wait(min(left, LOOK_AGAIN_S))
+
+    async def list_(self, call: Call, request: contract.ListMessages) -> contract.Messages:
+        after = number_of(request.cursor)
+
+        def find(tx: Tx) -> list[Row]:
+            run_id = keys.run_id_of(tx, call.environment, request.run_id)
+            visible(look(tx, [run_id]).get(run_id), call, request.run_id)
+            return store.of_run(tx, run_id, after, request.limit + 1, unread=request.unread)
+
+        found = await self._db.read(find)
+        page = found[: request.limit]
+        return contract.Messages(
+            messages=[_listed(each) for each in page],
+            next_cursor=str(page[-1].number) if len(found) > request.limit else None,
+        )
+
+    async def take(self, call: Call, request: contract.TakeMessage) -> contract.Taken:
+        deadline = asyncio.get_running_loop().time() + request.wait_ms / 1000
+        run_id = _run_id_of(request.job)
+        with self._notifier.waiter("messages", run_id) as waiter:
+            while True:
+                text = await self._db.write(lambda tx: self._take(tx, call, request, run_id))
+                left = deadline - asyncio.get_running_loop().time()
+                if text is not None or left <= 0:
+                    return contract.Taken(message=to_json(text))
+                await waiter.wait(min(left, LOOK_AGAIN_S))
+
+    async def answer(self, call: Call, request: contract.AnswerMessage) -> contract.Answered:
+        run_id = _run_id_of(request.job)
+        fence = commands.Fence(request.job, request.execution_seq, request.lease_token)
+        text = json_text(request.value) or "null"
+
+        def change(tx: Tx) -> contract.Answered:
+            run = self._executed(tx, run_id, request.step_id, fence)
+            if request.step_id in run.steps:
+                return contract.Answered(counted=False)
+            counted = store.answer(
+                tx, run_id, request.message_id, "refused" if request.refused else "answered", text, call.now
+            )
+            step = commands.StepReport(
+                step_id=request.step_id,
+                name=request.step_name,
+                type="invoke",
+                status="completed",
+                output="true" if counted else "false",
+                error=None,
+                started_at=call.now,
+                ended_at=call.now,
+                duration_ms=0,
+            )
+            report = commands.Report(
+                fence=fence, kind="progress", lease_ms=self._lease_ms, steps=(step,), running=request.running
+            )
+            self._repository.save(tx, [(run, decide(run, report, call.now))], call.now)
+            return contract.Answered(counted=counted)
+
+        return await self._db.write(change)
+
+    def _take(self, tx: Tx, call: Call, request: contract.TakeMessage, run_id: str) -> str | None:
+        fence = commands.Fence(request.job, request.execution_seq, request.lease_token)
+        run = self._executed(tx, run_id, request.step_id, fence)
+        known = run.steps.get(request.step_id)
+        if known is not None and (known.open or has_ended(known)):
+            # The answer to the first request was lost. A step that was cancelled waits anew, as after a resume.
+            return known.output
+        message = store.take(tx, run_id, request.name, request.step_id, call.now)
+        if message is None:
+            return None
+        text = rules.message_text(message)
+        received = commands.WaitForEvent(
+            step_id=request.step_id,
+            name=request.step_name,
+            event=awaited_name(request.name),
+            path="",
+            value="",
+            expression="",
+            timeout_ms=0,
+            found=text,
+        )
+        report = commands.Report(
+            fence=fence, kind="progress", lease_ms=self._lease_ms, yields=(received,), running=request.running
+        )
+        self._repository.save(tx, [(run, decide(run, report, call.now))], call.now)
+        return text
+
+    def _executed(self, tx: Tx, run_id: str, step_id: str, fence: commands.Fence) -> Run:
+        """The run, locked, with the step if it is recorded. Raises StaleExecution."""
+        run = self._repository.load(tx, [run_id], {run_id: {step_id}}).get(run_id)
+        if run is None:
+            raise StaleExecution(f"Job {fence.job_id!r} belongs to no run here. Drop the job.")
+        check_fence(run, fence)
+        return run
+
+    async def _send(self, call: Call, request: contract.SendMessage, *, asked: bool) -> Sent:
+        rules.check_message_name(request.name)
+        check_idempotency_key(request.idempotency_key)
+        if len(bytes(request.data)) > self._data_bytes_max:
+            raise MessageTooLarge(
+                f"The data is {len(bytes(request.data))} bytes; this server accepts {self._data_bytes_max}."
+            )
+        if request.start:
+            call.require("functions:invoke")
+            function_id, _, key = request.run_id.partition(":")
+            if not function_id or not key:
+                raise contract.InvalidRunMessage("A message that may start its run names it as `function:key`.")
+            check_key(key)
+        sending = Sending(call, request, asked)
+        sent = await self._db.write_many(self._sender_apply, sending)
+        return sent or await self._db.write(lambda tx: self._sender.start(tx, sending))
+
+
+def _run_id_of(job_id: str) -> str:
+    """The run of a job id; for another text, an id that no run has."""
+    return f"run_{job_id.removeprefix('job_').rpartition('_')[0]}"
+
+
+def _answer(message: Row, state: str) -> contract.Answer:
+    value = to_json(message.answer)
+    return contract.Answer(
+        id=message.id,
+        run_id=message.run_id,
+        state=state,
+        taken=message.taken_at is not None,
+        value=value if state == "answered" else None,
+        reason=_reason(message.answer) if state == "refused" else None,
+    )
+
+
+def _reason(text: str | None) -> str:
+    value = msgspec.json.decode(text or '""')
+    return value if isinstance(value, str) else text or ""
+
+
+def _listed(message: Row) -> contract.Listed:
+    return contract.Listed(
+        id=message.id,
+        number=message.number,
+        name=message.name,
+        data=Json(message.data.encode()),
+        asked=bool(message.asked),
+        state=message.state,
+        sent_by=message.sent_by or None,
+        created_at=to_datetime(message.created_at),
+        taken_at=to_datetime(message.taken_at) if message.taken_at is not None else None,
+        taken_by=message.taken_by,
+        answered_at=to_datetime(message.answered_at) if message.answered_at is not None else None,
+    )

@@ -1,0 +1,117 @@
+"""What is remembered of messages. The run is locked while its messages are numbered or taken."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ironflow.base.json import write_json_text
+from ironflow.base.time import Millis
+from ironflow.features.messages.rules import Row, State
+from ironflow.storage.port import Tx
+
+_COLUMNS = ", ".join(Row._fields)
+ADD = f"INSERT INTO messages ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in Row._fields)})"
+LAST = "SELECT number FROM messages WHERE run_id = :run_id ORDER BY number DESC LIMIT 1"
+# The sum keeps the databases from the index by number, where all that the run has taken comes first.
+OLDEST_UNREAD = "SELECT min(number + 0) FROM messages WHERE run_id = :run_id AND taken_at IS NULL"
+NEXT = f"""SELECT {_COLUMNS} FROM messages
+WHERE run_id = :run_id AND name = :name AND taken_at IS NULL ORDER BY number LIMIT 1"""
+TAKE = "UPDATE messages SET taken_by = :step_id, taken_at = :now WHERE id = :id AND taken_at IS NULL"
+ONE = f"SELECT {_COLUMNS} FROM messages WHERE id = :id"
+KNOWN = f"""SELECT {_COLUMNS} FROM messages
+WHERE environment = :environment AND (scope, idempotency_key) IN {{pairs:keys}}"""
+ANSWER = """UPDATE messages SET state = :state, answer = :answer, answered_at = :now
+WHERE id = :id AND run_id = :run_id AND asked = 1 AND state = ''"""
+LIST = f"""SELECT {_COLUMNS} FROM messages
+WHERE run_id = :run_id AND number > :after AND (:unread = 0 OR taken_at IS NULL) ORDER BY number LIMIT :limit"""
+PAYLOADS = """SELECT id, data, answer FROM messages
+WHERE run_id = :run_id AND (:step_id = '' OR taken_by = :step_id)"""
+REPLACE = "UPDATE messages SET data = :data, answer = :answer WHERE id = :id"
+WAITING = """SELECT step_id FROM waits WHERE run_id = :run_id AND kind = 'wait' AND event = :event
+ORDER BY step_id LIMIT :limit"""
+PURGE = """DELETE FROM messages WHERE id IN (
+ SELECT m.id FROM messages m LEFT JOIN runs r ON r.id = m.run_id WHERE m.created_at < :oldest
+ AND (m.taken_at < :oldest OR r.id IS NULL OR r.ended_at < :oldest) ORDER BY m.created_at LIMIT :limit)"""
+
+
+class Place(NamedTuple):
+    """Where an idempotency key of a message is unique."""
+
+    environment: str
+    scope: str
+    key: str
+
+
+def add(tx: Tx, messages: Sequence[Row]) -> None:
+    tx.many(ADD, [message._asdict() for message in messages])
+
+
+def last_number(tx: Tx, run_id: str) -> int:
+    row = tx.row(LAST, {"run_id": run_id})
+    return 0 if row is None else int(row[0])
+
+
+def oldest_unread(tx: Tx, run_id: str) -> int | None:
+    row = tx.row(OLDEST_UNREAD, {"run_id": run_id})
+    return None if row is None else row[0]
+
+
+def take(tx: Tx, run_id: str, name: str, step_id: str, now: Millis) -> Row | None:
+    """The next unread message of that name, which is the step's from now on."""
+    row = tx.row(NEXT, {"run_id": run_id, "name": name})
+    if row is None:
+        return None
+    message = Row(*row)
+    tx.run(TAKE, {"id": message.id, "step_id": step_id, "now": now})
+    return message
+
+
+def one(tx: Tx, message_id: str) -> Row | None:
+    row = tx.row(ONE, {"id": message_id})
+    return None if row is None else Row(*row)
+
+
+def known(tx: Tx, places: Sequence[Place]) -> dict[Place, Row]:
+    """The messages that were sent with these idempotency keys."""
+    found: dict[Place, Row] = {}
+    for environment in dict.fromkeys(place.environment for place in places):
+        pairs = list(dict.fromkeys((each.scope, each.key) for each in places if each.environment == environment))
+        rows = tx.rows(KNOWN, {"environment": environment, "keys": write_json_text(pairs)})
+        messages = [Row(*row) for row in rows]
+        found |= {Place(environment, each.scope, each.idempotency_key or ""): each for each in messages}
+    return found
+
+
+def answer(tx: Tx, run_id: str, message_id: str, state: State, text: str, now: Millis) -> bool:
+    """False when it is answered already, or was not asked."""
+    params = {"id": message_id, "run_id": run_id, "state": state, "answer": text, "now": now}
+    if tx.run(ANSWER, params) != 1:
+        return False
+    tx.notify("message_answered", message_id)
+    return True
+
+
+def of_run(tx: Tx, run_id: str, after: int, limit: int, *, unread: bool) -> list[Row]:
+    params = {"run_id": run_id, "after": after, "limit": limit, "unread": int(unread)}
+    return [Row(*row) for row in tx.rows(LIST, params)]
+
+
+def replace_payloads(tx: Tx, run_id: str, step_id: str, swap: Callable[[str | None], str | None]) -> int:
+    """Replaces data and answers of the messages that a step took, or of all to the run where `step_id` is empty.
+
+    Returns how many messages changed.
+    """
+    found = tx.rows(PAYLOADS, {"run_id": run_id, "step_id": step_id})
+    after = [(row[0], swap(row[1]), swap(row[2])) for row in found]
+    changed = [each for row, each in zip(found, after, strict=True) if each != tuple(row)]
+    tx.many(REPLACE, [{"id": id_, "data": data, "answer": answer} for id_, data, answer in changed])
+    return len(changed)
+
+
+def waiting_steps(tx: Tx, run_id: str, event: str, limit: int) -> list[str]:
+    """The steps of the run that wait for it."""
+    return [row[0] for row in tx.rows(WAITING, {"run_id": run_id, "event": event, "limit": limit})]
+
+
+def purge(tx: Tx, oldest: Millis, limit: int) -> int:
+    """Deletes messages that were taken, or whose runs ended, before `oldest`."""
+    return tx.run(PURGE, {"oldest": oldest, "limit": limit})

@@ -1,0 +1,5 @@
+"""Organisations: what projects belong to.
+
+Tables that it writes: `orgs`.
+First file to open: `service.py`.
+"""

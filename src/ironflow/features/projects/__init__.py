@@ -1,0 +1,5 @@
+"""Projects: what environments belong to.
+
+Tables that it writes: `projects`.
+First file to open: `service.py`.
+"""

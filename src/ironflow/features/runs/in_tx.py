@@ -1,0 +1,84 @@
+"""What other features do with runs inside their own transactions."""
+
+from ironflow.features.runs.claims import Claims
+from ironflow.features.runs.creation import Creation, creation
+from ironflow.features.runs.deleting import delete_ended
+from ironflow.features.runs.live import LiveStep, LiveSteps
+from ironflow.features.runs.messages import error_message, step_message
+from ironflow.features.runs.notices import StepsStarted
+from ironflow.features.runs.queries import Filter, count, count_active, count_by_status, page
+from ironflow.features.runs.redacting import (
+    StepKey,
+    change_facts,
+    replace_payloads,
+    replace_steps,
+    waits_ended_by,
+    whole_steps,
+)
+from ironflow.features.runs.repository import INVOKED, RunRepository, event_text, gather, taken
+from ironflow.features.runs.rules import (
+    check_ended,
+    pause_reason,
+    run_id_of_step,
+    shown_status,
+    shown_step_status,
+    status_filter,
+    step_row_id,
+)
+from ironflow.features.runs.statistics import RunNumbers, failed_runs, newest_runs, stuck_runs, unfinished_counts
+from ironflow.features.runs.store import look
+from ironflow.features.runs.unit_of_work import Change, job_key, revoked_key
+from ironflow.features.runs.values import StoredValue
+from ironflow.features.runs.values import drop_all as drop_values
+from ironflow.features.runs.values import news as new_values
+from ironflow.features.runs.values import of_run as values_of
+from ironflow.features.runs.values import one as value_of
+
+__all__ = [
+    "INVOKED",
+    "Change",
+    "Claims",
+    "Creation",
+    "Filter",
+    "LiveStep",
+    "LiveSteps",
+    "RunNumbers",
+    "RunRepository",
+    "StepKey",
+    "StepsStarted",
+    "StoredValue",
+    "change_facts",
+    "check_ended",
+    "count",
+    "count_active",
+    "count_by_status",
+    "creation",
+    "delete_ended",
+    "drop_values",
+    "error_message",
+    "event_text",
+    "failed_runs",
+    "gather",
+    "job_key",
+    "look",
+    "new_values",
+    "newest_runs",
+    "page",
+    "pause_reason",
+    "replace_payloads",
+    "replace_steps",
+    "revoked_key",
+    "run_id_of_step",
+    "shown_status",
+    "shown_step_status",
+    "status_filter",
+    "step_message",
+    "step_row_id",
+    "stuck_runs",
+    "taken",
+    "unfinished_counts",
+    "value_of",
+    "values_of",
+    "waits_ended_by",
+    "whole_steps",
+]

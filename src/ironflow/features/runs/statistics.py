@@ -1,0 +1,69 @@
+"""Bounded reads of many runs for numbers about them: only the columns that numbers need."""
+
+from typing import NamedTuple
+
+from ironflow.base.ids import first_id_at
+from ironflow.base.time import Millis
+from ironflow.storage.port import Tx
+
+
+class RunNumbers(NamedTuple):
+    """error: JSON as text, only of failed runs. step: the name of the step that failed last, where it was asked for."""
+
+    id: str
+    function_id: str
+    version: int
+    status: str
+    created_at: Millis
+    ended_at: Millis | None
+    error: str | None
+    step: str
+
+
+_COLUMNS = "r.id, r.function_id, r.function_version, r.status, r.created_at, r.ended_at"
+_NEWEST = f"""SELECT {_COLUMNS}, CASE WHEN r.status = 'failed' THEN r.error END, ''
+FROM runs r WHERE r.environment = :environment AND r.id >= :since ORDER BY r.id DESC LIMIT :limit"""
+# `<> 'completed'` lets the partial index be recognised.
+_FAILED = f"""SELECT {_COLUMNS}, r.error, coalesce(
+  (SELECT s.name FROM steps s WHERE s.run_id = r.id AND s.status = 'failed' ORDER BY s.sequence DESC LIMIT 1), '')
+FROM runs r WHERE r.environment = :environment AND r.status = 'failed' AND r.status <> 'completed' AND r.id >= :since
+  AND (:function_id = '' OR r.function_id = :function_id)
+ORDER BY r.id DESC LIMIT :limit"""
+_UNFINISHED = """SELECT count(*) FROM (SELECT 1 FROM runs
+  WHERE environment = :environment AND status = :status AND status <> 'completed' LIMIT :cap) AS counted"""
+
+
+def newest_runs(tx: Tx, environment: str, since: Millis, limit: int) -> list[RunNumbers]:
+    """Runs created from `since` on, the newest first."""
+    params = {"environment": environment, "since": first_id_at("run", since), "limit": limit}
+    return [RunNumbers(*row) for row in tx.rows(_NEWEST, params)]
+
+
+def failed_runs(tx: Tx, environment: str, function_id: str, since: Millis, limit: int) -> list[RunNumbers]:
+    """Failed runs created from `since` on, the newest first. function_id: empty for all."""
+    params = {
+        "environment": environment,
+        "since": first_id_at("run", since),
+        "function_id": function_id,
+        "limit": limit,
+    }
+    return [RunNumbers(*row) for row in tx.rows(_FAILED, params)]
+
+
+def unfinished_counts(tx: Tx, environment: str, cap: int) -> dict[str, int]:
+    """Runs that have not ended, by status, each counted up to `cap`."""
+    counts: dict[str, int] = {}
+    for status in ("pending", "running", "waiting", "paused"):
+        row = tx.row(_UNFINISHED, {"environment": environment, "status": status, "cap": cap})
+        counts[status] = row[0] if row else 0
+    return counts
+
+
+_STUCK = """SELECT id FROM runs WHERE environment = :environment AND status <> 'completed'
+  AND (status = 'paused' OR (status = 'pending' AND updated_at <= :pending_since)) ORDER BY id LIMIT :limit"""
+
+
+def stuck_runs(tx: Tx, environment: str, pending_since: Millis, limit: int) -> list[str]:
+    """Ids of runs that are paused, or pending since before a moment; the oldest first."""
+    params = {"environment": environment, "pending_since": pending_since, "limit": limit}
+    return [row[0] for row in tx.rows(_STUCK, params)]

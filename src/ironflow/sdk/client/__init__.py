@@ -1,0 +1,1 @@
+"""The client, its features and views, and the generated client for scripts."""

@@ -1,0 +1,87 @@
+# Generated from ironflow/sdk/client/features/config.py by generate_sync; edit that file.
+"""`client.config`: JSON documents by name."""
+
+from collections.abc import Generator, Iterator, Callable, Mapping
+from contextlib import closing
+from typing import Any
+
+from msgspec.structs import replace
+
+from ironflow.base.errors import IronflowError
+from ironflow.features.config import contract
+from ironflow.features.config.contract import ConfigSummary
+from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client.views import ConfigChange, ConfigDocument, view
+from ironflow.sdk.values.payload import from_payload, to_payload
+
+
+class Config:
+    """Config documents: JSON objects by name."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def get(self, name: str) -> ConfigDocument:
+        """A document with its revision. Raises ConfigNotFound."""
+        return view(ConfigDocument, self._calls.call(contract.get_config, contract.NamedConfig(name=name)))
+
+    def set(self, name: str, data: Mapping[str, Any], *, revision: int | None = None, create: bool = False) -> int:
+        """Replaces a document, or makes it; answers the new revision. Raises InvalidConfig, ConfigConflict.
+
+        revision: only if the document is at it. create: only if there is none of that name.
+        """
+        return self._write(contract.set_config, name, data, revision, create)
+
+    def patch(self, name: str, data: Mapping[str, Any], *, revision: int | None = None) -> int:
+        """Replaces the members that `data` has and leaves the others; answers the new revision.
+
+        Makes the document when there is none. Patches of different members made at once all hold.
+        revision: only if the document is at it. Raises InvalidConfig, ConfigConflict.
+        """
+        return self._write(contract.patch_config, name, data, revision, create=False)
+
+    def list(self, *, page_size: int = 1000) -> Iterator[ConfigSummary]:
+        """Every document by name, without its content."""
+        for page in self._calls.pages(contract.list_configs, contract.ListConfigs(limit=page_size)):
+            for each in page.configs:
+                yield each
+
+    def delete(self, name: str, *, revision: int | None = None) -> None:
+        """Deletes a document; deleting nothing is no error.
+
+        revision: only if the document is at it. Raises ConfigConflict.
+        """
+        if_match = None if revision is None else str(revision)
+        self._calls.call(contract.delete_config, contract.DeleteConfig(name=name, if_match=if_match))
+
+    def watch(
+        self,
+        name: str,
+        *,
+        after: int | None = None,
+        initial: bool = False,
+        on_error: Callable[[IronflowError], None] | None = None,
+    ) -> Generator[ConfigChange, None]:
+        """Changes of a document as they are committed, for ever; goes on after the last when the connection breaks.
+
+        A document that does not exist yet is waited for. after: begin after that revision. initial: the document as it
+        is comes first. on_error: sees every failure after which it connects again. Close it to stop watching.
+        """
+        request = contract.WatchConfig(name=name, after=after, initial=initial)
+
+        def moved(request: contract.WatchConfig, frame: contract.ConfigFrame) -> contract.WatchConfig:
+            return replace(request, after=frame.revision, initial=False)
+
+        with closing(self._calls.follow(contract.watch_config, request, moved, on_error)) as frames:
+            for frame in frames:
+                data = None if frame.data is None else from_payload(frame.data)
+                yield ConfigChange(name=frame.name, data=data, revision=frame.revision, updated_at=frame.updated_at)
+
+    def _write(self, operation: Any, name: str, data: Mapping[str, Any], revision: int | None, create: bool) -> int:
+        request = contract.SetConfig(
+            name=name,
+            data=to_payload(data, f"the document {name!r}"),
+            if_match=None if revision is None else str(revision),
+            if_none_match="*" if create else None,
+        )
+        return (self._calls.call(operation, request)).revision

@@ -1,0 +1,68 @@
+# Generated from ironflow/sdk/client/features/functions.py by generate_sync; edit that file.
+"""`client.functions`: what is registered, and whether it starts runs."""
+
+from collections.abc import Iterator
+
+from ironflow.features.deploys import contract as deploys
+from ironflow.features.deploys.contract import CodeVersions
+from ironflow.features.functions import contract
+from ironflow.features.functions.contract import FunctionStatus
+from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client.views import Function, Registered, view
+from ironflow.sdk.durable.definition.function import FunctionDefinition
+
+
+class Functions:
+    """Registered functions."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def register(self, function: FunctionDefinition | contract.RegisterFunction) -> Registered:
+        """Creates or updates a function; registering the same again changes nothing. Raises InvalidFunction.
+
+        Workers do this for their functions by themselves.
+        """
+        request = function.registration() if isinstance(function, FunctionDefinition) else function
+        return view(Registered, self._calls.call(contract.register, request))
+
+    def get(self, function_id: str) -> Function:
+        """One function. Raises FunctionNotFound."""
+        return view(Function, self._calls.call(contract.get, contract.GetFunction(id=function_id)))
+
+    def list(
+        self, *, status: FunctionStatus | str | None = None, name: str = "", mode: str = "", page_size: int = 100
+    ) -> Iterator[Function]:
+        """Functions by id; asks for the next page when it is needed.
+
+        name: a part of id or name. mode: `push` or `pull`.
+        """
+        request = contract.ListFunctions(
+            status=None if status is None else FunctionStatus(status), name=name, mode=mode, limit=page_size
+        )
+        for page in self._calls.pages(contract.list_, request):
+            for function in page.functions:
+                yield view(Function, function)
+
+    def update_status(self, function_id: str, status: FunctionStatus | str) -> Function:
+        """Sets a function `active`, `paused` (starts no new runs) or `archived`. Raises FunctionNotFound."""
+        request = contract.UpdateFunctionStatus(id=function_id, status=FunctionStatus(status))
+        return view(Function, self._calls.call(contract.update_status, request))
+
+    def versions(self, function_id: str) -> CodeVersions:
+        """The versions of its code with their workers and runs, and which workers may go. Raises FunctionNotFound."""
+        return self._calls.call(deploys.versions, deploys.ListCodeVersions(function_id=function_id))
+
+    def move_runs(self, function_id: str, from_version: str, to_version: str = "", *, reason: str = "") -> int:
+        """Moves the runs under way that are pinned to a version; how many.
+
+        to_version: without it they begin their next execution with the newest. Raises FunctionNotFound, InvalidMove.
+        """
+        request = deploys.MoveRuns(
+            function_id=function_id, from_version=from_version, to_version=to_version, reason=reason
+        )
+        return (self._calls.call(deploys.move_runs, request)).runs
+
+    def delete(self, function_id: str) -> None:
+        """Deletes a function; its runs stay. Raises FunctionNotFound."""
+        self._calls.call(contract.delete, contract.GetFunction(id=function_id))

@@ -1,0 +1,49 @@
+# Generated from ironflow/sdk/client/features/limits.py by generate_sync; edit that file.
+"""`client.limits`: how much keys and environments may do."""
+
+from collections.abc import Iterator
+
+from ironflow.features.limits import contract
+from ironflow.features.limits.contract import Limit
+from ironflow.sdk.client._sync.calls import Calls
+
+
+class Limits:
+    """Limits. They need a key for all environments."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def set(
+        self,
+        subject: str,
+        *,
+        requests_per_second: float = 0,
+        burst: int = 0,
+        connections: int = 0,
+        event_bytes_per_day: int = 0,
+        stored_bytes: int = 0,
+    ) -> Limit:
+        """Replaces the limits of `key:ID`, `env:NAME`, `key:*` or `env:*`; 0 is none. Raises InvalidLimit.
+
+        event_bytes_per_day, stored_bytes: of environments only.
+        """
+        request = contract.SetLimit(
+            subject=subject,
+            requests_per_second=requests_per_second,
+            burst=burst,
+            connections=connections,
+            event_bytes_per_day=event_bytes_per_day,
+            stored_bytes=stored_bytes,
+        )
+        return self._calls.call(contract.set_, request)
+
+    def list(self, *, page_size: int = 1000) -> Iterator[Limit]:
+        """Every limit by subject."""
+        for page in self._calls.pages(contract.list_, contract.ListLimits(limit=page_size)):
+            for each in page.limits:
+                yield each
+
+    def delete(self, subject: str) -> None:
+        """Raises LimitNotFound."""
+        self._calls.call(contract.delete, contract.NamedLimit(subject=subject))

@@ -1,0 +1,96 @@
+# Generated from ironflow/sdk/client/features/policies.py by generate_sync; edit that file.
+"""`client.policies`: rules that allow or deny actions on resources."""
+
+from builtins import list as list_
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ironflow.features.policies import contract
+from ironflow.features.policies.contract import Policy, PolicyTemplate, PolicyVersion, Tried
+from ironflow.sdk.client._sync.calls import Calls
+
+
+class Policies:
+    """Policies. They take effect through the roles that have them; a deny wins over every allow."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def create(
+        self, name: str, *, effect: str = "allow", actions: str, resources: str = "*", condition: str = ""
+    ) -> Policy:
+        """A new policy. Raises InvalidPolicy, InvalidCondition.
+
+        actions: such as `events:emit, runs:*`. resources: such as `events/order.*`. condition: CEL.
+        """
+        request = contract.CreatePolicy(
+            name=name, effect=effect, actions=actions, resources=resources, condition=condition
+        )
+        return self._calls.call(contract.create, request)
+
+    def list(self, *, page_size: int = 1000) -> Iterator[Policy]:
+        """Every policy by id."""
+        request = contract.ListPolicies(limit=page_size, paged=True)
+        for page in self._calls.pages(contract.list_, request):
+            for each in page.policies:
+                yield each
+
+    def get(self, policy_id: str) -> Policy:
+        """One policy. Raises PolicyNotFound."""
+        return self._calls.call(contract.get, contract.NamedPolicy(id=policy_id))
+
+    def update(
+        self,
+        policy_id: str,
+        *,
+        name: str | None = None,
+        effect: str | None = None,
+        actions: str | None = None,
+        resources: str | None = None,
+        condition: str | None = None,
+    ) -> Policy:
+        """Changes what is given. condition: an empty text removes it. Raises PolicyNotFound, InvalidPolicy."""
+        request = contract.UpdatePolicy(
+            id=policy_id, name=name, effect=effect, actions=actions, resources=resources, condition=condition
+        )
+        return self._calls.call(contract.update, request)
+
+    def delete(self, policy_id: str) -> None:
+        """Deletes a policy and takes it from every role. Raises PolicyNotFound."""
+        self._calls.call(contract.delete, contract.NamedPolicy(id=policy_id))
+
+    def versions(self, policy_id: str, *, page_size: int = 100) -> Iterator[PolicyVersion]:
+        """What a policy is and was, newest first. Raises PolicyNotFound."""
+        before: int | None = 0
+        while before is not None:
+            request = contract.ListVersions(id=policy_id, before=before, limit=page_size)
+            page = self._calls.call(contract.versions, request)
+            for each in page.versions:
+                yield each
+            before = page.next_before
+
+    def rollback(self, policy_id: str, version: int) -> Policy:
+        """Makes a policy what it was at a version, as a new version. Raises PolicyNotFound, PolicyVersionNotFound."""
+        return self._calls.call(contract.rollback, contract.RollbackPolicy(id=policy_id, version=version))
+
+    def templates(self) -> list_[PolicyTemplate]:
+        """Policies that are often needed."""
+        return (self._calls.call(contract.templates, contract.ListTemplates())).templates
+
+    def install_template(self, template: str, *, name: str = "") -> Policy:
+        """Creates a policy from a template. name: of the policy, empty for the template's. Raises TemplateNotFound."""
+        return self._calls.call(contract.install, contract.InstallTemplate(template=template, name=name))
+
+    def test(
+        self,
+        *,
+        policy_id: str = "",
+        condition: str = "",
+        request: Mapping[str, Any] | None = None,
+        subject: Mapping[str, Any] | None = None,
+    ) -> Tried:
+        """Evaluates a policy's condition, or `condition`, with given values."""
+        asked = contract.TryPolicy(
+            policy_id=policy_id, condition=condition, request=dict(request or {}), subject=dict(subject or {})
+        )
+        return self._calls.call(contract.try_, asked)

@@ -1,0 +1,36 @@
+# Generated from ironflow/sdk/client/features/projects.py by generate_sync; edit that file.
+"""`client.projects`: what environments belong to."""
+
+from collections.abc import Iterator
+
+from ironflow.features.projects import contract
+from ironflow.features.projects.contract import Project
+from ironflow.sdk.client._sync.calls import Calls
+
+
+class Projects:
+    """Projects. They need a key for all environments."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def create(self, name: str, *, description: str = "", org: str = "") -> Project:
+        """A new project. org: id, empty for `org_default`. Raises OrgNotFound."""
+        request = contract.CreateProject(name=name, description=description, org_id=org)
+        return self._calls.call(contract.create, request)
+
+    def list(self, *, org: str = "", page_size: int = 1000) -> Iterator[Project]:
+        """Every project by id; of one organisation, or of all."""
+        request = contract.ListProjects(org_id=org, limit=page_size, paged=True)
+        for page in self._calls.pages(contract.list_, request):
+            for each in page.projects:
+                yield each
+
+    def update(self, project_id: str, *, name: str | None = None, description: str | None = None) -> Project:
+        """Changes what is given. Raises ProjectNotFound."""
+        request = contract.UpdateProject(id=project_id, name=name, description=description)
+        return self._calls.call(contract.update, request)
+
+    def delete(self, project_id: str) -> None:
+        """Raises ProjectNotFound, ProjectInUse."""
+        self._calls.call(contract.delete, contract.NamedProject(id=project_id))

@@ -1,0 +1,60 @@
+# Generated from ironflow/sdk/client/features/schemas.py by generate_sync; edit that file.
+"""`client.schemas`: what the data of events looks like, by name and version.
+
+Asked by RPC where REST has the event's name in its path, for a name may hold slashes.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ironflow.features.schemas import contract
+from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client.views import EventSchema, schema_view
+from ironflow.sdk.values.definitions import EventDefinition
+from ironflow.sdk.values.payload import to_payload
+
+
+class Schemas:
+    """JSON Schemas of events. What the server does with events that do not fit is its own setting."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def register(
+        self,
+        name: str | EventDefinition,
+        version: int = 1,
+        schema: Mapping[str, Any] | bool | None = None,
+        *,
+        description: str = "",
+        reason: str = "",
+    ) -> str:
+        """Registers the schema of an event's version; `created` or `updated`.
+
+        name: or a definition, which has the other fields.
+        Raises InvalidSchema, ValidationError for a type without a schema.
+        """
+        if isinstance(name, EventDefinition):
+            name, version, schema = name.name, name.version, name.json_schema() if schema is None else schema
+        text = bytes(to_payload(True if schema is None else schema, f"the schema of event {name!r}")).decode()
+        request = contract.RegisterSchema(
+            event_name=name, version=version, schema_json=text, description=description, change_reason=reason
+        )
+        return (self._calls.call(contract.register, request)).status
+
+    def list(self, *, name: str = "", page_size: int = 100) -> Iterator[EventSchema]:
+        """Schemas by event name and version. name: only of this event; may hold `*` and `>`."""
+        request = contract.ListSchemas(event_name=name, limit=page_size)
+        for page in self._calls.pages(contract.list_, request):
+            for each in page.schemas:
+                yield schema_view(each)
+
+    def get(self, name: str, version: int = 0) -> EventSchema:
+        """The schema of an event's version, 0 for the latest. Raises SchemaNotFound."""
+        request = contract.GetSchema(event_name=name, version=version)
+        return schema_view(self._calls.call(contract.get, request, prefer="rpc"))
+
+    def delete(self, name: str, version: int, *, reason: str = "") -> None:
+        """Deletes the schema of an event's version. Raises SchemaNotFound."""
+        request = contract.DeleteSchema(event_name=name, version=version, change_reason=reason)
+        self._calls.call(contract.delete, request, prefer="rpc")

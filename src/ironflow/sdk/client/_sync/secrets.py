@@ -1,0 +1,54 @@
+# Generated from ironflow/sdk/client/features/secrets.py by generate_sync; edit that file.
+"""`client.secrets`: values that only functions read, by `ctx.secrets`."""
+
+from collections.abc import Iterator
+
+from ironflow.features.secrets import contract
+from ironflow.features.secrets.contract import Rekeyed, Secret
+from ironflow.sdk.client._sync.calls import Calls
+
+
+class Secrets:
+    """Secrets of an environment. No method returns a value."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def set(self, name: str, value: str, *, description: str | None = None) -> Secret:
+        """Replaces the value; creates the secret when there is none. description: None leaves the one that is there.
+
+        Raises InvalidSecret, MasterKeyMissing.
+        """
+        request = contract.SetSecret(name=name, value=value, description=description)
+        return self._calls.call(contract.set_, request)
+
+    def create(self, name: str, value: str, *, description: str = "") -> Secret:
+        """A new secret. Raises SecretExists, InvalidSecret, MasterKeyMissing."""
+        request = contract.CreateSecret(name=name, value=value, description=description)
+        return self._calls.call(contract.create, request)
+
+    def update(self, name: str, *, new_name: str | None = None, description: str | None = None) -> Secret:
+        """Renames or describes a secret; its value stays. Raises SecretNotFound, SecretExists, InvalidSecret."""
+        request = contract.ChangeSecret(secret=name, name=new_name, description=description)
+        return self._calls.call(contract.change, request)
+
+    def get(self, name: str) -> Secret:
+        """A secret without its value. Raises SecretNotFound."""
+        return self._calls.call(contract.get, contract.NamedSecret(name=name))
+
+    def list(self, *, page_size: int = 1000) -> Iterator[Secret]:
+        """Every secret by name, without values."""
+        for page in self._calls.pages(contract.list_, contract.ListSecrets(limit=page_size, paged=True)):
+            for each in page.secrets:
+                yield each
+
+    def delete(self, name: str) -> None:
+        """Raises SecretNotFound."""
+        self._calls.call(contract.delete, contract.NamedSecret(name=name))
+
+    def rekey(self) -> Rekeyed:
+        """Encrypts the secrets of all environments anew, under the first of the server's master keys.
+
+        It can be repeated after an interruption. Raises MasterKeyMissing.
+        """
+        return self._calls.call(contract.rekey, contract.Rekey())

@@ -1,0 +1,182 @@
+# Generated from ironflow/sdk/client/features/streams.py by generate_sync; edit that file.
+"""`client.streams`: one append-only stream of events for each entity."""
+
+from builtins import list as list_
+from collections.abc import Generator, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from ironflow.base.errors import NotFound
+from ironflow.features.streams import contract
+from ironflow.features.streams.contract import Appended, DeletedStream, StreamInfo
+from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client.connection.entity_events import EntityEvent, entity_event
+from ironflow.sdk.client.connection.blocking_subscription import (
+    Backpressure,
+    OnError,
+    Subscription,
+    SubscriptionRequest,
+)
+from ironflow.sdk.client.views import HistoryEntry, Snapshot, StreamEvent, view
+from ironflow.sdk.values.payload import to_payload
+
+Direction = Literal["forward", "backward"]
+
+
+class Streams:
+    """Streams of entities' events."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def append(
+        self,
+        entity_id: str,
+        name: str,
+        data: Any = None,
+        *,
+        entity_type: str = "",
+        expected_version: int = -1,
+        idempotency_key: str = "",
+        version: int = 1,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Appended:
+        """Appends an event to the entity's stream and starts the runs it triggers; answers its version there.
+
+        entity_type: needed for the first event only. expected_version: -1 any, 0 the stream must be new, n it must be
+        at n. idempotency_key: the same key on this stream within 7 days answers the first append again.
+        Raises VersionConflict, EntityTypeConflict, InvalidEntity, StreamDeleted, InvalidEvent, EventTooLarge,
+        SerializationError.
+        """
+        request = contract.AppendEvent(
+            entity_id=entity_id,
+            entity_type=entity_type,
+            event_name=name,
+            data=to_payload(data, f"the data of event {name!r}"),
+            expected_version=expected_version,
+            idempotency_key=idempotency_key,
+            version=version,
+            metadata=None if metadata is None else to_payload(metadata, "the metadata"),
+        )
+        return self._calls.call(contract.append, request)
+
+    def read(
+        self, entity_id: str, *, from_version: int = 0, direction: Direction = "forward", page_size: int = 100
+    ) -> Iterator[StreamEvent]:
+        """The entity's events in order; none for an entity without events. Asks for the next page when it is needed.
+
+        from_version: the first to read; 0 for the oldest, or the newest when backward.
+        """
+        version: int | None = from_version
+        while version is not None:
+            request = contract.ReadStream(
+                entity_id=entity_id, from_version=version, limit=page_size, direction=direction
+            )
+            page = self._calls.call(contract.read, request)
+            for event in page.events:
+                yield view(StreamEvent, event)
+            version = page.next_version
+
+    def info(self, entity_id: str) -> StreamInfo | None:
+        """The type, version and size of the entity's stream. None without events: `expected_version=0` may follow."""
+        try:
+            return self._calls.call(contract.info, contract.GetStreamInfo(entity_id=entity_id))
+        except NotFound:
+            return None
+
+    def list(
+        self, *, entity_type: str = "", search: str = "", deleted: bool = False, page_size: int = 1000
+    ) -> Iterator[StreamInfo]:
+        """Every stream by entity id. search: text within the id. deleted: also those that were deleted."""
+        request = contract.ListStreams(entity_type=entity_type, search=search, deleted=deleted, limit=page_size)
+        for page in self._calls.pages(contract.list_, request):
+            for each in page.streams:
+                yield each
+
+    def history(
+        self,
+        entity_id: str,
+        *,
+        from_version: int = 0,
+        direction: Direction = "forward",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = 50,
+    ) -> Iterator[HistoryEntry]:
+        """The entity's events, each with the runs that it started and their first steps."""
+        version: int | None = from_version
+        while version is not None:
+            request = contract.GetEntityHistory(
+                entity_id=entity_id,
+                from_version=version,
+                limit=page_size,
+                direction=direction,
+                from_timestamp=since,
+                to_timestamp=until,
+            )
+            page = self._calls.call(contract.history, request)
+            for entry in page.entries:
+                yield view(HistoryEntry, entry)
+            version = page.next_cursor
+
+    def subscribe(
+        self,
+        entity_type: str,
+        entity_id: str = "*",
+        *,
+        replay: int = 0,
+        after: int | None = None,
+        filter: str = "",
+        backpressure: Backpressure | None = None,
+        on_error: OnError | None = None,
+    ) -> Generator[EntityEvent, None]:
+        """The entity's events as they are appended, for ever. It connects again by itself and goes on where it was.
+
+        entity_id: "*" for every entity of the type. replay: the last n events first. after: all that follow this
+        sequence first, 0 for all there are. filter: CEL over data, topic, name and timestamp.
+        on_error, and what is raised: as of `client.subscribe`. Close it to end it.
+        """
+        request = SubscriptionRequest(
+            f"entity:{entity_type}.{entity_id}.>", replay, after, filter, backpressure=backpressure
+        )
+        with Subscription(self._calls.endpoint, request, on_error) as events:
+            for received in events:
+                event = entity_event(received, entity_type)
+                # A pattern does not show where an id with dots ends: `a.>` means those of `a.b` too.
+                if entity_id in ("*", event.entity_id):
+                    yield event
+
+    def create_snapshot(self, entity_id: str, entity_version: int, state: Any, *, entity_type: str = "") -> str:
+        """Keeps what the entity is after `entity_version`; answers the snapshot's id.
+
+        Raises StreamNotFound, StreamDeleted, InvalidSnapshot, SnapshotExists, SnapshotTooLarge, EntityTypeConflict,
+        SerializationError.
+        """
+        request = contract.CreateSnapshot(
+            entity_id=entity_id,
+            entity_type=entity_type,
+            entity_version=entity_version,
+            state=to_payload(state, f"the state of {entity_id!r}"),
+        )
+        return (self._calls.call(contract.create_snapshot, request)).snapshot_id
+
+    def snapshot(self, entity_id: str, *, before_version: int = 0) -> Snapshot:
+        """The newest snapshot at or below `before_version`; 0 for the newest of all. Raises SnapshotNotFound."""
+        request = contract.GetSnapshot(entity_id=entity_id, before_version=before_version)
+        return view(Snapshot, self._calls.call(contract.get_snapshot, request))
+
+    def delete(self, entity_id: str, *, purge: bool = False, reason: str = "") -> DeletedStream:
+        """Ends the entity's stream with a tombstone, `$stream.deleted`: nothing is appended to it any more.
+
+        Its snapshots are removed. purge: its events too, except those that runs or readers of the log need; `kept`
+        counts them, and deleting again removes them later. Safe to repeat. Raises StreamNotFound.
+        """
+        request = contract.DeleteStream(entity_id=entity_id, purge=purge, reason=reason)
+        return self._calls.call(contract.delete, request)
+
+    def of_run(self, run_id: str) -> list_[str]:
+        """The entities, by id, to whose streams the run appended. Raises RunNotFound."""
+        found: list_[str] = []
+        for page in self._calls.pages(contract.of_run, contract.GetRunStreams(run_id=run_id)):
+            found += page.entity_ids
+        return found

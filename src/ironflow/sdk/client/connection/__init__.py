@@ -1,0 +1,1 @@
+"""How the client reaches a server: calls with retries, streams, subscriptions."""

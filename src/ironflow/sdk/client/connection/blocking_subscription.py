@@ -1,0 +1,149 @@
+"""A subscription for scripts: the asynchronous one, on an event loop in a thread of its own."""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Coroutine
+from dataclasses import dataclass, fields
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from ironflow.base.duration import Duration
+from ironflow.features.consumer_groups.contract import AckType
+from ironflow.sdk.client.connection import subscription as asynchronous
+from ironflow.sdk.client.connection.membership import Join
+from ironflow.sdk.client.connection.received import SubscriptionEventFields
+from ironflow.sdk.client.connection.subscription import AckMode, Backpressure, OnError, SubscriptionRequest
+from ironflow.sdk.wire.endpoint import Endpoint
+
+__all__ = ["AckMode", "Backpressure", "Join", "OnError", "Subscription", "SubscriptionEvent", "SubscriptionRequest"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionEvent(SubscriptionEventFields):
+    """One event of a subscription; see the asynchronous one."""
+
+    def ack(self) -> bool:
+        return self._now(AckType.ACK)
+
+    def nak(self, delay: Duration | None = None) -> bool:
+        return self._now(AckType.NAK, delay)
+
+    def term(self) -> bool:
+        return self._now(AckType.TERM)
+
+    def extend(self) -> bool:
+        return self._now(None)
+
+    def _now(self, ack_type: AckType | None, delay: Duration | None = None) -> bool:
+        return self._thread is not None and self._thread.run(self._send_settlement(ack_type, delay))
+
+    _thread: "_LoopThread | None" = None
+
+
+class _LoopThread:
+    """An event loop in a thread, started when it is first needed."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=loop.run_forever, name="ironflow-subscription", daemon=True)
+            self._thread.start()
+        elif loop.is_closed():
+            work.close()
+            raise RuntimeError("The subscription is closed; settle its events before.")
+        future = asyncio.run_coroutine_threadsafe(self._tracked(work), loop)
+        try:
+            return future.result()
+        except BaseException:
+            # Such as Ctrl-C: what is waited for must not wait on.
+            future.cancel()
+            raise
+
+    def end(self, inside: asynchronous.Subscription) -> None:
+        """Closes the subscription, and ends the thread."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None or loop.is_closed():
+            return
+        self.run(self._close(inside))
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            return await work
+        finally:
+            self._tasks.discard(task)
+
+    async def _close(self, inside: asynchronous.Subscription) -> None:
+        """Closes it once what was waited for, when a signal came, has ended: a generator that runs cannot be closed."""
+        left = self._tasks - {asyncio.current_task()}
+        for each in left:
+            each.cancel()
+        if left:
+            await asyncio.wait(left)
+        await inside.close()
+
+
+class Subscription:
+    """As subscription.Subscription, with a plain `for`. on_error is called in the thread of its loop."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        request: SubscriptionRequest | Join,
+        on_error: OnError | None = None,
+        calls: object = None,
+    ) -> None:
+        """calls: not used: its loop opens connections of its own."""
+        self._inside = asynchronous.Subscription(endpoint, request, on_error)
+        self._thread = _LoopThread()
+        # Also when a loop over it is left, and nothing refers to it any more. Its events do not.
+        self._end = weakref.finalize(self, self._thread.end, self._inside)
+        self._closed = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> SubscriptionEvent:
+        if self._closed:
+            raise StopIteration
+        event = self._thread.run(self._next())
+        if event is None:
+            raise StopIteration
+        values = {each.name: getattr(event, each.name) for each in fields(event)}
+        return SubscriptionEvent(**values, _thread=self._thread)
+
+    async def _next(self) -> asynchronous.SubscriptionEvent | None:
+        # A coroutine cannot raise StopAsyncIteration.
+        return await anext(self._inside, None)
+
+    def close(self) -> None:
+        """Ends it and its thread."""
+        self._closed = True
+        self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def sequence(self) -> int | None:
+        """What a later subscription goes on `after`; None while nothing was received."""
+        return self._inside.sequence

@@ -1,0 +1,137 @@
+"""Calls to a server: one method for every operation, with retries, deadline and headers."""
+
+import logging
+from asyncio import sleep
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from ironflow.base.duration import Duration, duration_ms
+from ironflow.base.errors import IronflowError, Unimplemented
+from ironflow.base.operation import Operation, Req, Res
+from ironflow.sdk.wire import current_run, message_stream
+from ironflow.sdk.wire.endpoint import Endpoint
+from ironflow.sdk.wire.operations import Prefer, error_in, outgoing, read_answer
+from ironflow.sdk.wire.retries import Retries, decide_rejoin, decide_repeat, is_away
+from ironflow.sdk.wire.transport import AiohttpTransport, AsyncStreaming, AsyncTransport, Refused
+
+logger = logging.getLogger(__name__)
+
+
+class Calls:
+    """How operations are asked of one server. timeout: for a call with its retries, when it names none."""
+
+    def __init__(
+        self, endpoint: Endpoint, timeout: Duration, retries: Retries, transport: AsyncTransport | None = None
+    ) -> None:
+        self.endpoint = endpoint
+        self.transport = transport or AiohttpTransport(endpoint.url)
+        self._headers = endpoint.headers()
+        self._timeout_s = duration_ms(timeout) / 1000
+        self._retries = retries
+
+    async def call(
+        self,
+        operation: Operation[Req, Res],
+        request: Req,
+        *,
+        timeout: Duration | None = None,
+        prefer: Prefer = "rest",
+    ) -> Res:
+        """The server's answer to `request`.
+
+        timeout: for the whole call with its retries; None for the client's own. prefer: the wire, where there are two.
+        Raises what the server raised; ConnectionLost and DeadlineExceeded when there was no answer.
+        """
+        out = outgoing(operation, request, prefer)
+        headers = self._headers | out.headers
+        if run_id := current_run.run_id.get():
+            headers["X-Ironflow-Run-ID"] = run_id
+        deadline = monotonic() + (self._timeout_s if timeout is None else duration_ms(timeout) / 1000)
+        attempt = 1
+        while True:
+            try:
+                answer = await self.transport.request(
+                    out.method, out.path, headers, out.body, max(deadline - monotonic(), 0.001)
+                )
+                return read_answer(operation, answer)
+            except IronflowError as fault:
+                pause_s = decide_repeat(fault, attempt, out.safe, self._retries)
+                if pause_s is None or monotonic() + pause_s >= deadline:
+                    raise
+                if attempt == 1 and is_away(fault):
+                    logger.warning(
+                        "server away, call is repeated", extra={"url": self.endpoint.url, "error": str(fault)}
+                    )
+            await sleep(pause_s)
+            attempt += 1
+
+    async def stream(
+        self, operation: Operation[Req, Res], request: Req, opened: Callable[[], None] | None = None
+    ) -> AsyncGenerator[Res, None]:
+        """The answers of a streaming operation as they come. Close it to cancel the request.
+
+        opened: called once the server has accepted the request, before the first answer.
+        Raises what the server raised, before or between answers; ConnectionLost when the connection broke.
+        """
+        if not isinstance(self.transport, AsyncStreaming):
+            raise Unimplemented(f"{operation.name} is a stream, and this client's transport holds no answer open.")
+        ask = message_stream.stream_request(operation, request)
+        headers = {**self._headers, **ask.headers}
+        parts = self.transport.stream(ask.method, ask.path, headers, ask.body, self._timeout_s)
+        try:
+            async with aclosing(parts):
+                async for part in parts:
+                    if opened is not None:
+                        opened()
+                        opened = None
+                    for message in ask.messages.feed(part):
+                        yield message
+        except Refused as refusal:
+            raise error_in(refusal.answer) from None
+        ask.messages.check_ended()
+
+    async def follow(
+        self,
+        operation: Operation[Req, Res],
+        request: Req,
+        moved: Callable[[Req, Res], Req],
+        on_error: Callable[[IronflowError], None] | None = None,
+    ) -> AsyncGenerator[Res, None]:
+        """As `stream`, for ever: asks again by itself when the connection breaks.
+
+        moved: the request that continues after an answer. on_error: sees every failure after which it asks again.
+        Raises what asking again cannot mend.
+        """
+        failures = 0
+        while True:
+            try:
+                async with aclosing(self.stream(operation, request)) as answers:
+                    async for answer in answers:
+                        failures = 0
+                        request = moved(request, answer)
+                        yield answer
+                pause_s = 0.0
+            except IronflowError as fault:
+                failures += 1
+                again_s = decide_rejoin(fault, failures, self._retries)
+                if again_s is None:
+                    raise
+                pause_s = again_s
+                if on_error is not None:
+                    on_error(fault)
+            await sleep(pause_s)
+
+    async def pages(
+        self, operation: Operation[Req, Res], request: Req, *, timeout: Duration | None = None
+    ) -> AsyncIterator[Res]:
+        """Every page of a list: calls again with the answer's `next_cursor` until there is none."""
+        while True:
+            page: Any = await self.call(operation, request, timeout=timeout)
+            yield page
+            if not page.next_cursor:
+                return
+            request = msgspec.structs.replace(request, cursor=page.next_cursor)

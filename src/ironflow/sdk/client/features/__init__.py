@@ -1,0 +1,1 @@
+"""The features of the client, each the operations of one contract."""

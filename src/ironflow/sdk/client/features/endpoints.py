@@ -1,0 +1,27 @@
+"""`client.endpoints`: the endpoints of push functions and their circuit breakers."""
+
+from collections.abc import AsyncIterator
+
+from ironflow.features.endpoints import contract
+from ironflow.features.endpoints.contract import CircuitBreaker
+from ironflow.sdk.client.connection.calls import Calls
+
+
+class Endpoints:
+    """Where push functions are executed."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def list(self, *, page_size: int = 100) -> AsyncIterator[CircuitBreaker]:
+        """Endpoints with their circuit breakers, by URL; asks for the next page when it is needed."""
+        async for page in self._calls.pages(contract.list_, contract.ListBreakers(limit=page_size)):
+            for breaker in page.circuit_breakers:
+                yield breaker
+
+    async def reset(self, endpoint: str) -> CircuitBreaker:
+        """Closes the circuit breaker of an endpoint, given by URL or by the id of a function that is executed there.
+
+        Raises EndpointNotFound.
+        """
+        return await self._calls.call(contract.reset, contract.ResetBreaker(endpoint=endpoint))

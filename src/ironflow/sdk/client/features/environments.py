@@ -1,0 +1,57 @@
+"""`client.environments`: walls between the data of one server."""
+
+from collections.abc import AsyncIterator
+
+from ironflow.features.environment_deletions import contract as deletions
+from ironflow.features.environment_deletions.contract import Deletion
+from ironflow.features.environments import contract
+from ironflow.features.environments.contract import Environment, EnvironmentDeleted
+from ironflow.sdk.client.connection.calls import Calls
+
+
+class Environments:
+    """Environments. `default` is always there."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def create(self, name: str, *, project: str = "", color: str = "") -> Environment:
+        """A new environment. Raises EnvironmentExists, InvalidEnvironment."""
+        request = contract.CreateEnvironment(name=name, project_id=project, color=color)
+        return await self._calls.call(contract.create, request)
+
+    async def list(self, *, page_size: int = 1000) -> AsyncIterator[Environment]:
+        """Every environment that the key may see, `default` first."""
+        request = contract.ListEnvironments(limit=page_size, paged=True)
+        async for page in self._calls.pages(contract.list_, request):
+            for each in page.environments:
+                yield each
+
+    async def get(self, environment: str) -> Environment:
+        """One environment by id or name. Raises EnvironmentNotFound."""
+        return await self._calls.call(contract.get, contract.NamedEnvironment(id=environment))
+
+    async def update(self, environment: str, *, name: str | None = None, color: str | None = None) -> Environment:
+        """Renames or recolours an environment; its data and keys stay.
+
+        Raises EnvironmentNotFound, EnvironmentExists, EnvironmentFixed.
+        """
+        request = contract.UpdateEnvironment(id=environment, name=name, color=color)
+        return await self._calls.call(contract.update, request)
+
+    async def delete(self, environment: str, *, with_data: bool = False) -> EnvironmentDeleted:
+        """Deletes an environment. Raises EnvironmentNotFound, EnvironmentNotEmpty.
+
+        with_data: with its data and API keys. The keys are revoked at once; how far the data is: `deletion`.
+        """
+        return await self._calls.call(contract.delete, contract.DeleteEnvironment(id=environment, with_data=with_data))
+
+    async def deletion(self, environment_id: str) -> Deletion:
+        """How far the deletion of an environment is, by its id. Raises DeletionNotFound."""
+        return await self._calls.call(deletions.get, deletions.NamedDeletion(id=environment_id))
+
+    async def deletions(self, *, page_size: int = 1000) -> AsyncIterator[Deletion]:
+        """Every deletion of an environment, by its id."""
+        async for page in self._calls.pages(deletions.list_, deletions.ListDeletions(limit=page_size, paged=True)):
+            for each in page.deletions:
+                yield each

@@ -1,0 +1,24 @@
+"""`client.topics`: topics, their messages and readers. Publishing itself is `client.publish`."""
+
+from collections.abc import AsyncIterator
+
+from ironflow.features.pubsub import contract
+from ironflow.features.pubsub.contract import TopicInfo, TopicStats
+from ironflow.sdk.client.connection.calls import Calls
+
+
+class Topics:
+    """Topics of this environment."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def list(self, *, page_size: int = 1000) -> AsyncIterator[TopicInfo]:
+        """Topics by name; asks for the next page when it is needed."""
+        async for page in self._calls.pages(contract.list_, contract.ListTopics(limit=page_size)):
+            for topic in page.topics:
+                yield topic
+
+    async def stats(self, topic: str) -> TopicStats:
+        """One topic with the lag of its slowest consumer group; zeros when nothing was published to it."""
+        return await self._calls.call(contract.stats, contract.GetTopicStats(topic=topic))

@@ -1,0 +1,335 @@
+"""`client.runs`: look at runs, wait for them, control them."""
+
+from asyncio import sleep
+from builtins import list as list_
+from collections.abc import AsyncIterator
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from ironflow.base.duration import Duration, duration_ms
+from ironflow.base.errors import IronflowError
+from ironflow.features.audit import contract as audit
+from ironflow.features.controls import contract as controls
+from ironflow.features.controls.contract import Why
+from ironflow.features.redaction import contract as redaction
+from ironflow.features.redaction.contract import Redacted
+from ironflow.features.run_logs import contract as run_logs
+from ironflow.features.run_logs.contract import LogLine
+from ironflow.features.runs import contract
+from ironflow.features.runs.contract import RunStatus
+from ironflow.features.time_travel import contract as time_travel
+from ironflow.features.time_travel.contract import TimelineEvent
+from ironflow.features.values import contract as values
+from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.views import (
+    AuditEvent,
+    PausedState,
+    Run,
+    RunState,
+    RunValue,
+    Step,
+    StepOutput,
+    paused_state,
+    view,
+)
+from ironflow.sdk.client.views.run_results import next_look_s, still_going
+from ironflow.sdk.values.payload import as_json_text, from_json_text, to_payload
+from ironflow.sdk.values.run_keys import reference
+from ironflow.sdk.wire.retries import is_away
+
+# What a look at a run is given, however little of its time-out is left.
+LOOK_S_MIN = 1.0
+# How long the server holds its answer to a follower, and what a page of lines may take besides.
+FOLLOW_S = 20.0
+LOGS_S = 30.0
+# How long one request for a value is held by the server.
+HOLD_S = 20.0
+
+
+class Runs:
+    """Runs of functions.
+
+    Each method takes a run's id, or a function's id with the `key=` of its run: the run that has not ended, else the
+    newest that had it. The text `function:key` is the same.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def get(self, run_id: str, *, key: str = "") -> Run:
+        """One run. Raises RunNotFound."""
+        run_id = reference(run_id, key)
+        return view(Run, await self._calls.call(contract.get, contract.GetRun(id=run_id)))
+
+    async def list(
+        self,
+        *,
+        function_id: str = "",
+        status: RunStatus | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        search: str = "",
+        event_id: str = "",
+        parent_run_id: str = "",
+        key: str = "",
+        page_size: int = 100,
+    ) -> AsyncIterator[Run]:
+        """Runs, newest first; asks for the next page when it is needed.
+
+        search: a part of a run, function or event id, or of an event name. parent_run_id: whose steps started them.
+        key: of the runs.
+        """
+        request = contract.ListRuns(
+            function_id=function_id,
+            status=None if status is None else RunStatus(status),
+            since=since,
+            until=until,
+            search=search,
+            event_id=event_id,
+            parent_run_id=parent_run_id,
+            key=key,
+            limit=page_size,
+        )
+        async for page in self._calls.pages(contract.list_, request):
+            for run in page.runs:
+                yield view(Run, run)
+
+    async def steps(self, run_id: str, *, key: str = "") -> list_[Step]:
+        """The recorded steps of a run by sequence. Raises RunNotFound."""
+        run_id = reference(run_id, key)
+        return [
+            view(Step, step)
+            async for page in self._calls.pages(contract.steps, contract.GetRunSteps(run_id=run_id))
+            for step in page.steps
+        ]
+
+    async def cancel(self, run_id: str, *, reason: str = "", key: str = "") -> Run:
+        """Ends a run as cancelled at once. Raises RunNotFound, RunEnded."""
+        run_id = reference(run_id, key)
+        return view(Run, await self._calls.call(contract.cancel, contract.CancelRun(id=run_id, reason=reason)))
+
+    async def pause(self, run_id: str, *, key: str = "") -> str:
+        """Holds a run: `paused` at once when it is at rest, else `pause_requested` for its next step boundary.
+
+        Raises RunNotFound, RunEnded.
+        """
+        run_id = reference(run_id, key)
+        return (await self._calls.call(controls.pause, controls.PauseRun(run_id=run_id))).status
+
+    async def resume(self, run_id: str, *, from_step: str = "", key: str = "") -> Run:
+        """Lets a paused or failed run go on with its recorded steps, or from a step on.
+
+        from_step: a step's name, step id or row id; its result and all later ones are forgotten.
+        Raises RunNotFound, RunNotResumable, StepNotFound.
+        """
+        run_id = reference(run_id, key)
+        request = controls.ResumeRun(run_id=run_id, from_step=from_step)
+        return view(Run, await self._calls.call(controls.resume, request))
+
+    async def retry(self, run_id: str, *, from_step: str = "", key: str = "") -> Run:
+        """Runs a failed run again, from the beginning or from a step, with all its attempts.
+
+        Raises RunNotFound, RunNotResumable, StepNotFound.
+        """
+        run_id = reference(run_id, key)
+        return view(Run, await self._calls.call(controls.retry, controls.RetryRun(id=run_id, from_step=from_step)))
+
+    async def paused_state(self, run_id: str, *, key: str = "") -> PausedState:
+        """The steps that a run has finished so far, and what comes next. Raises RunNotFound."""
+        run_id = reference(run_id, key)
+        return paused_state(await self._calls.call(controls.paused_state, controls.GetPausedState(run_id=run_id)))
+
+    async def inject(self, run_id: str, step_id: str, output: Any, *, reason: str = "", key: str = "") -> Any:
+        """Replaces the output of a finished step of a paused run; gives the previous one.
+
+        step_id: its row id, step id or name. output: any JSON.
+        Raises RunNotFound, RunNotPaused, StepNotFound, StepNotFinished, SerializationError.
+        """
+        run_id = reference(run_id, key)
+        request = controls.InjectOutput(
+            run_id=run_id, step_id=step_id, new_output=as_json_text(to_payload(output, "the output")), reason=reason
+        )
+        return from_json_text((await self._calls.call(controls.inject, request)).previous_output)
+
+    async def patch_step(self, step_id: str, output: Any, *, reason: str = "") -> Step:
+        """Replaces the output of a step of a run that no worker has, and keeps the original. Resume the run after it.
+
+        step_id: its row id or step id. output: any JSON.
+        Raises RunNotFound, RunRunning, StepNotFound, StepNotFinished, SerializationError.
+        """
+        request = controls.PatchStep(step_id=step_id, output=to_payload(output, "the output"), reason=reason)
+        return view(Step, await self._calls.call(controls.patch, request))
+
+    async def delete(self, run_id: str, *, reason: str = "", key: str = "") -> None:
+        """Removes an ended run with its steps and its history, for ever; its event stays.
+
+        reason: recorded in the audit trail. Raises RunNotFound, RunNotEnded.
+        """
+        run_id = reference(run_id, key)
+        await self._calls.call(contract.delete, contract.DeleteRun(id=run_id, reason=reason))
+
+    async def redact(self, run_id: str, *, reason: str = "", key: str = "") -> Redacted:
+        """Replaces input, output and history of an ended run and its steps by markers, for ever.
+
+        `children` of the answer are runs that it invoked; they are as they were. Raises RunNotFound, RunNotEnded.
+        """
+        run_id = reference(run_id, key)
+        return await self._calls.call(redaction.redact_run, redaction.RedactRun(id=run_id, reason=reason))
+
+    async def redact_step(self, step_id: str, *, reason: str = "") -> Redacted:
+        """Replaces the payloads of one step of an ended run by markers, for ever. step_id: its row id or step id.
+
+        Raises RunNotFound, StepNotFound, RunNotEnded.
+        """
+        return await self._calls.call(redaction.redact_step, redaction.RedactStep(id=step_id, reason=reason))
+
+    async def why(self, run_id: str, *, key: str = "") -> Why:
+        """Why a run is not running: what it waits for, until when, or which runs hold its slot. Raises RunNotFound."""
+        run_id = reference(run_id, key)
+        return await self._calls.call(controls.why, controls.GetWhy(id=run_id))
+
+    async def value(
+        self, run_id: str, name: str, *, wait: Duration | None = None, after: int = 0, key: str = ""
+    ) -> Any:
+        """A value that the run has set with `ctx.set`. wait: how long to wait for one newer than version `after`.
+
+        `value_with_version` gives the version, too. Raises RunNotFound, ValueNotFound.
+        """
+        return (await self.value_with_version(run_id, name, wait=wait, after=after, key=key)).value
+
+    async def value_with_version(
+        self, run_id: str, name: str, *, wait: Duration | None = None, after: int = 0, key: str = ""
+    ) -> RunValue:
+        """As value, with the run, the version and the time of the value."""
+        run_id = reference(run_id, key)
+        deadline = monotonic() + (0 if wait is None else duration_ms(wait) / 1000)
+        while True:
+            wait_s = min(max(deadline - monotonic(), 0), HOLD_S)
+            request = values.GetValue(run_id=run_id, name=name, wait_ms=int(wait_s * 1000), after=after)
+            try:
+                found = view(RunValue, await self._calls.call(values.get, request, timeout=wait_s + HOLD_S))
+            except values.ValueNotFound as missing:
+                if wait_s < HOLD_S or missing.details.get("ended"):
+                    raise
+            else:
+                if found.version > after or found.run_ended or wait_s < HOLD_S:
+                    return found
+
+    async def state_at(self, run_id: str, at: datetime | None = None, *, entry: str = "", key: str = "") -> RunState:
+        """A recorded run and its steps as they were at a moment, None for now.
+
+        entry: id of an entry of the timeline, for the run just after it; then `at` is not read.
+        Raises RunNotFound, RunNotRecorded, RecordingExpired, BeforeTheRun, EntryNotFound.
+        """
+        run_id = reference(run_id, key)
+        request = time_travel.GetRunStateAt(run_id=run_id, timestamp=at, entry=entry)
+        return view(RunState, await self._calls.call(time_travel.state_at, request))
+
+    async def timeline(self, run_id: str, *, page_size: int = 1000, key: str = "") -> AsyncIterator[TimelineEvent]:
+        """What happened to a recorded run, in the order of time; asks for the next page when it is needed.
+
+        Raises RunNotFound, RunNotRecorded, RecordingExpired.
+        """
+        run_id = reference(run_id, key)
+        request = time_travel.GetRunTimeline(run_id=run_id, limit=page_size)
+        async for page in self._calls.pages(time_travel.timeline, request):
+            for event in page.events:
+                yield event
+
+    async def step_output_at(
+        self, run_id: str, step_id: str, at: datetime | None = None, *, key: str = ""
+    ) -> StepOutput:
+        """The output that a step of a recorded run had at a moment, None for now: before and after a patch, for one.
+
+        step_id: its row id, step id or name.
+        Raises RunNotFound, RunNotRecorded, RecordingExpired, BeforeTheRun, StepsNotRecorded, StepNotFound.
+        """
+        run_id = reference(run_id, key)
+        request = time_travel.GetStepOutputAt(run_id=run_id, step_id=step_id, timestamp=at)
+        return view(StepOutput, await self._calls.call(time_travel.step_output, request))
+
+    async def audit(
+        self,
+        run_id: str,
+        *,
+        event_type: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = 1000,
+        key: str = "",
+    ) -> AsyncIterator[AuditEvent]:
+        """The audit trail of a recorded run, with payloads, in the order of record.
+
+        event_type: one of docs/reference/audit.md. since, until: from the first on and before the second.
+        Raises RunNotFound, RunNotRecorded, RecordingExpired.
+        """
+        run_id = reference(run_id, key)
+        request = audit.GetAuditTrail(
+            run_id=run_id,
+            event_type=event_type,
+            from_timestamp="" if since is None else since.isoformat(),
+            to_timestamp="" if until is None else until.isoformat(),
+            limit=page_size,
+        )
+        async for page in self._calls.pages(audit.trail, request):
+            for event in page.events:
+                yield view(AuditEvent, event)
+
+    async def logs(
+        self, run_id: str, *, level: str = "", step: str = "", follow: bool = False, page_size: int = 1000
+    ) -> AsyncIterator[LogLine]:
+        """What a run's handler and steps wrote with `ctx.logger`, in order; asks for the next page when it is needed.
+
+        level: only this level and above: debug, info, warn or error. step: only lines of this step, by id or name.
+        follow: goes on with new lines until the run has ended; a server that is away meanwhile is waited for.
+        Raises RunNotFound, InvalidLogQuery.
+        """
+        hold_s = FOLLOW_S if follow else 0
+        request = run_logs.GetRunLogs(run_id=run_id, level=level, step=step, limit=page_size, wait=hold_s)
+        pause_s = None
+        while True:
+            try:
+                page = await self._calls.call(run_logs.get, request, timeout=hold_s + LOGS_S)
+            except IronflowError as fault:
+                if not (follow and is_away(fault)):
+                    raise
+                pause_s = next_look_s(pause_s)
+                await sleep(pause_s)
+                continue
+            pause_s = None
+            for line in page.lines:
+                yield line
+            if page.ended or not (follow or page.next_cursor):
+                return
+            request = msgspec.structs.replace(request, cursor=page.cursor)
+
+    async def wait(self, run_id: str, *, timeout: Duration = "30s", key: str = "") -> Run:
+        """The run, once it has ended in whatever way. A server that is away meanwhile is waited for.
+
+        Raises RunNotFound, or DeadlineExceeded after `timeout`; the run itself goes on then. Raises ConnectionLost or
+        Unavailable when the server is away at the end.
+        """
+        run_id = reference(run_id, key)
+        timeout_s = duration_ms(timeout) / 1000
+        deadline = monotonic() + timeout_s
+        pause_s = None
+        while True:
+            late: IronflowError
+            try:
+                left_s = max(deadline - monotonic(), LOOK_S_MIN)
+                run = view(Run, await self._calls.call(contract.get, contract.GetRun(id=run_id), timeout=left_s))
+            except IronflowError as fault:
+                if not is_away(fault):
+                    raise
+                late = fault
+            else:
+                if run.status.ended:
+                    return run
+                late = still_going(run, timeout_s)
+            pause_s = next_look_s(pause_s)
+            if monotonic() + pause_s > deadline:
+                raise late
+            await sleep(pause_s)

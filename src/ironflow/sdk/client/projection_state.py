@@ -1,0 +1,56 @@
+"""The state of a projection as of any moment, folded here: from the last state that the server kept before it."""
+
+from datetime import datetime
+from typing import Any
+
+from ironflow.base.errors import NotFound
+from ironflow.features.projections import contract
+from ironflow.features.projections.contract import NotRecorded, WrongMode
+from ironflow.sdk.client.client import Client
+from ironflow.sdk.projections.definition import ProjectionDefinition
+from ironflow.sdk.projections.fold import fold
+from ironflow.sdk.projections.protocol import read_event
+from ironflow.sdk.values.payload import Raw, from_payload
+
+PAGE = 500
+
+
+async def state_as_of(
+    client: Client, definition: ProjectionDefinition, moment: datetime, *, partition: str = contract.GLOBAL
+) -> Any:
+    """The state of a managed projection, or of one partition, when every event up to `moment` had been folded.
+
+    The server answers where it recorded that state; else the reducer folds the events that are missing. None before the
+    first event. Raises HandlerFailed, ProjectionNotFound, WrongMode.
+    """
+    if definition.mode != "managed":
+        raise WrongMode(f"{definition.name!r} is of mode external and has no state.")
+    asked = contract.GetProjection(name=definition.name, partition=partition, as_of=moment)
+    try:
+        found = await client.call(contract.envelope, asked)
+        return from_payload(found.state.state) if found.state is not None else None
+    except NotRecorded:
+        state, position = await _start(client, asked)
+    while True:
+        page = await client.call(
+            contract.events,
+            contract.ReadEvents(name=definition.name, after=position, partition=partition, limit=PAGE),
+        )
+        events = [event for each in page.events if (event := read_event(each)).timestamp <= moment]
+        if events:
+            folded = await fold(definition, state, events)
+            if folded.failure is not None:
+                raise folded.failure
+            state = folded.state
+        position = page.searched
+        if len(events) < len(page.events) or position >= page.head:
+            return None if state is None else from_payload(state)
+
+
+async def _start(client: Client, asked: contract.GetProjection) -> tuple[Raw | None, int]:
+    """The last state recorded before the moment, and where it is in the log; the beginning where there is none."""
+    try:
+        recorded = await client.call(contract.recorded, asked)
+    except (NotRecorded, NotFound):
+        return None, 0
+    return recorded.state, recorded.last_event_seq

@@ -1,0 +1,1 @@
+"""Durable functions: definition, context, steps, execution over the recorded steps."""

@@ -1,0 +1,154 @@
+"""What a handler is given: the event, the run, its secrets, a logger, and the steps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from random import Random
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from ironflow.base.errors import InvalidArgument, NonRetryableError
+from ironflow.base.secret_texts import secret_texts
+from ironflow.sdk.durable.job.event import Event
+from ironflow.sdk.durable.run_logger import RunLogger
+from ironflow.sdk.durable.run_logs import RunLogs
+from ironflow.sdk.durable.run_values import RunValues
+from ironflow.sdk.durable.steps.blocking import BlockingSteps
+from ironflow.sdk.durable.steps.changes import BlockingChanges, Changes
+from ironflow.sdk.durable.steps.determinism import Course
+from ironflow.sdk.durable.steps.steps import Steps
+from ironflow.sdk.user_code.cancellation import Cancellation, current
+
+StepsT = TypeVar("StepsT", Steps, BlockingSteps)
+
+
+class SecretMissing(NonRetryableError):
+    """The function was given no secret of that name. Store it, and name it in the function's secrets=."""
+
+    code = "SECRET_MISSING"
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """attempt: from 1, within max_attempts (0: unknown). started_at: when this execution began here."""
+
+    id: str
+    function_id: str
+    attempt: int
+    max_attempts: int
+    on_exhausted: str
+    started_at: datetime
+    environment: str
+
+
+class Secrets:
+    """The secrets that the function declared. The repr shows names, never values."""
+
+    __slots__ = ("_values", "texts")
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+        # What is neither recorded nor logged.
+        self.texts = secret_texts(self._values.values())
+
+    def get(self, name: str) -> str:
+        """Raises SecretMissing."""
+        if name not in self._values:
+            raise SecretMissing(
+                f"secret {name!r} was not given to this function. Is it stored here, and named in its secrets=?"
+            )
+        return self._values[name]
+
+    def has(self, name: str) -> bool:
+        return name in self._values
+
+    def __repr__(self) -> str:
+        return f"<Secrets {', '.join(f'{name}=***' for name in self._values)}>"
+
+
+@dataclass(eq=False)
+class _Context(Generic[StepsT]):
+    event: Event
+    step: StepsT
+    run: RunInfo
+    secrets: Secrets = field(default_factory=lambda: Secrets({}))
+    _execution: Cancellation = field(default_factory=Cancellation, repr=False)
+    _run_logs: RunLogs = field(default_factory=RunLogs, repr=False)
+    _values: RunValues = field(default_factory=lambda: RunValues(lambda: 0, ()), repr=False)
+    _course: Course = field(default_factory=Course.of_nothing, repr=False)
+
+    def now(self) -> datetime:
+        """The time of the handler: when the last step before this place ended, else when the run began.
+
+        The same in every replay, and never going back. Raises Unimplemented for a server that does not keep it.
+        """
+        return self._course.now()
+
+    def uuid(self) -> UUID:
+        """The next id of this place: unique, and the same in every replay. Raises StepWithinStep."""
+        return self._course.uuid()
+
+    @property
+    def random(self) -> Random:
+        """Random numbers that are the same in every replay; not for secrets. Raises StepWithinStep in a step."""
+        return self._course.random
+
+    def set(self, name: str, value: Any) -> None:
+        """Shows a value of the run to `client.runs.value`: any JSON up to 64 KiB, under at most 100 names.
+
+        It makes no request: the next report has it, together with the steps before it.
+        Raises ValidationError, SerializationError, SecretInOutput.
+        """
+        self._values.set(name, value)
+
+    @property
+    def cancellation(self) -> Cancellation:
+        """Whether the step or execution is over, for blocking code: `ctx.cancellation.requested`, or
+        `ctx.cancellation.wait(seconds)` in place of a sleep. Async code is cancelled instead."""
+        return current() or self._execution
+
+    @cached_property
+    def logger(self) -> RunLogger:
+        """A logger whose lines carry run_id, function_id and attempt beside their data, and do not show the secrets."""
+        fields = {"run_id": self.run.id, "function_id": self.run.function_id, "attempt": self.run.attempt}
+        return RunLogger(fields, self.secrets.texts, self._run_logs)
+
+
+@dataclass(eq=False)
+class Context(_Context[Steps]):
+    """The first parameter of an async handler."""
+
+    _changes: Changes | None = field(default=None, repr=False)
+
+    async def changed(self, name: str) -> bool:
+        """Whether the run came to this point after the change `name` of the code; the same in every execution.
+
+            if await ctx.changed("tax-rules"):
+                tax = await ctx.step.run("tax", new_rules, order)
+
+        False where steps behind this point are recorded already: an earlier version of the code made them. True is
+        recorded, as step `changed tax-rules`. A wait that is open still does not count as recorded. Ask outside of
+        branches. Source: docs/guides/changing-code.md.
+        """
+        return await _asked(self._changes).answer(name)
+
+
+@dataclass(eq=False)
+class SyncContext(_Context[BlockingSteps]):
+    """The first parameter of a handler that is a plain function: its steps are called without `await`."""
+
+    _changes: BlockingChanges | None = field(default=None, repr=False)
+
+    def changed(self, name: str) -> bool:
+        """As `Context.changed`, without `await`."""
+        return _asked(self._changes).answer(name)
+
+
+ChangesT = TypeVar("ChangesT", Changes, BlockingChanges)
+
+
+def _asked(changes: ChangesT | None) -> ChangesT:
+    if changes is None:
+        raise InvalidArgument("This context is of no run, and knows no changes of the code.")
+    return changes

@@ -1,0 +1,1 @@
+"""`@function` and its settings: triggers and controls."""

@@ -1,0 +1,1 @@
+"""A job between server and worker: the assignment, the event, the report."""

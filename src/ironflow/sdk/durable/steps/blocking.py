@@ -1,0 +1,298 @@
+"""`ctx.step` for handlers that are plain functions: the same steps, waited for in the handler's thread."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal, ParamSpec, TypeVar, overload
+
+from ironflow.base.duration import Duration
+from ironflow.base.errors import NonRetryableError
+from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.durable.job.event import Event
+from ironflow.sdk.durable.steps.alternatives import Alternative, First, LookBack, OnTimeout
+from ironflow.sdk.durable.steps.branches import OnError
+from ironflow.sdk.durable.steps.handles import Handle
+from ironflow.sdk.durable.steps.invoke import Child
+from ironflow.sdk.durable.steps.messages import Message
+from ironflow.sdk.durable.steps.receiving import RECEIVE_DEFAULT
+from ironflow.sdk.durable.steps.retrying import RetryLike
+from ironflow.sdk.durable.steps.steps import INVOKE_DEFAULT, WAIT_DEFAULT, Item, Steps, mapped
+from ironflow.sdk.user_code.threads import in_thread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class BlockingStepOnLoop(NonRetryableError):
+    """A coroutine uses the steps of a plain handler, which block. Make the handler `async def`."""
+
+    code = "BLOCKING_STEP_ON_LOOP"
+
+
+class Bridge:
+    """Lets a handler's threads wait for what runs on the event loop, until it is closed."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread_id = threading.get_ident()
+        self._waited_for: set[Future[Any]] = set()
+        self._open = True
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives, in a thread. Raises CancelledError of concurrent.futures when the bridge is closed.
+
+        Raises BlockingStepOnLoop on the event loop, which would wait for itself.
+        """
+        if threading.get_ident() == self._thread_id:
+            work.close()
+            raise BlockingStepOnLoop()
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._waited_for.add(future)
+        if not self._open:
+            # It was closed between these lines, and did not see this one.
+            future.cancel()
+        try:
+            return future.result()
+        finally:
+            self._waited_for.discard(future)
+
+    def close(self) -> None:
+        """Cancels what threads wait for."""
+        self._open = False
+        for each in tuple(self._waited_for):
+            each.cancel()
+
+
+class BlockingMessage:
+    """A Message whose `reply` and `reject` are called without `await`."""
+
+    __slots__ = ("_bridge", "_message")
+
+    def __init__(self, message: Message, bridge: Bridge) -> None:
+        self._message = message
+        self._bridge = bridge
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._message, name)
+
+    def reply(self, value: Any = None) -> bool:
+        """As Message.reply."""
+        return self._bridge.wait(self._message.reply(value))
+
+    def reject(self, reason: str) -> bool:
+        """As Message.reject."""
+        return self._bridge.wait(self._message.reject(reason))
+
+
+class BlockingSteps:
+    """The methods of Steps without `await`. Bodies run in threads of their own, or on the loop when they are async."""
+
+    __slots__ = ("_bridge", "_steps")
+
+    def __init__(self, steps: Steps, bridge: Bridge) -> None:
+        self._steps = steps
+        self._bridge = bridge
+
+    @overload
+    def run(self, name: str, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+    @overload
+    def run(self, name: str, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+    @overload
+    def run(
+        self,
+        name: str,
+        fn: Callable[..., Awaitable[T]],
+        *args: Any,
+        timeout: Duration | None = None,
+        retry: RetryLike = None,
+        **kwargs: Any,
+    ) -> T: ...
+
+    @overload
+    def run(
+        self,
+        name: str,
+        fn: Callable[..., T],
+        *args: Any,
+        timeout: Duration | None = None,
+        retry: RetryLike = None,
+        **kwargs: Any,
+    ) -> T: ...
+
+    def run(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        *args: Any,
+        timeout: Duration | None = None,
+        retry: RetryLike = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As Steps.run."""
+        return self._bridge.wait(self._steps.run(name, fn, *args, timeout=timeout, retry=retry, **kwargs))
+
+    def sleep(self, name: str, duration: Duration) -> None:
+        """As Steps.sleep."""
+        self._bridge.wait(self._steps.sleep(name, duration))
+
+    def sleep_until(self, name: str, when: datetime | str) -> None:
+        """As Steps.sleep_until."""
+        self._bridge.wait(self._steps.sleep_until(name, when))
+
+    @overload
+    def wait_for_event(
+        self,
+        name: str,
+        *,
+        event: str,
+        match: str | None = None,
+        match_value: str | None = None,
+        payload: Any = None,
+        look_back: LookBack = "run",
+        timeout: Duration = WAIT_DEFAULT,
+        on_timeout: Literal["raise"] = "raise",
+    ) -> Event: ...
+
+    @overload
+    def wait_for_event(
+        self,
+        name: str,
+        *,
+        event: str,
+        match: str | None = None,
+        match_value: str | None = None,
+        payload: Any = None,
+        look_back: LookBack = "run",
+        timeout: Duration = WAIT_DEFAULT,
+        on_timeout: OnTimeout,
+    ) -> Event | None: ...
+
+    def wait_for_event(
+        self,
+        name: str,
+        *,
+        event: str,
+        match: str | None = None,
+        match_value: str | None = None,
+        payload: Any = None,
+        look_back: LookBack = "run",
+        timeout: Duration = WAIT_DEFAULT,
+        on_timeout: OnTimeout = "raise",
+    ) -> Event | None:
+        """As Steps.wait_for_event."""
+        return self._bridge.wait(
+            self._steps.wait_for_event(
+                name,
+                event=event,
+                match=match,
+                match_value=match_value,
+                payload=payload,
+                look_back=look_back,
+                timeout=timeout,
+                on_timeout=on_timeout,
+            )
+        )
+
+    def receive(
+        self, name: str, *, timeout: Duration = RECEIVE_DEFAULT, on_timeout: Literal["raise"] | None = "raise"
+    ) -> "BlockingMessage | None":
+        """As Steps.receive; the message's `reply` and `reject` are called without `await`."""
+        found = self._bridge.wait(self._steps.receive(name, timeout=timeout, on_timeout=on_timeout))
+        return None if found is None else BlockingMessage(found, self._bridge)
+
+    def invoke(
+        self,
+        function: "str | FunctionDefinition",
+        input: Any = None,
+        *,
+        timeout: Duration = INVOKE_DEFAULT,
+        timeout_from: Literal["call", "start"] = "call",
+        delay: Duration | None = None,
+    ) -> Any:
+        """As Steps.invoke."""
+        return self._bridge.wait(
+            self._steps.invoke(function, input, timeout=timeout, timeout_from=timeout_from, delay=delay)
+        )
+
+    def invoke_async(
+        self, function: "str | FunctionDefinition", input: Any = None, *, delay: Duration | None = None
+    ) -> Child:
+        """As Steps.invoke_async."""
+        return self._bridge.wait(self._steps.invoke_async(function, input, delay=delay))
+
+    def start(
+        self, function: "str | FunctionDefinition", input: Any = None, *, delay: Duration | None = None
+    ) -> Handle:
+        """As Steps.start."""
+        return self._bridge.wait(self._steps.start(function, input, delay=delay))
+
+    def start_many(
+        self, function: "str | FunctionDefinition", inputs: Iterable[Any], *, delay: Duration | None = None
+    ) -> list[Handle]:
+        """As Steps.start_many."""
+        return self._bridge.wait(self._steps.start_many(function, inputs, delay=delay))
+
+    def join(
+        self,
+        name: str,
+        handles: Sequence[Handle],
+        *,
+        first: int | None = None,
+        on_error: OnError = "fail_fast",
+        timeout: Duration | None = None,
+        rest: Literal["leave", "cancel"] = "leave",
+    ) -> list[Any]:
+        """As Steps.join."""
+        return self._bridge.wait(
+            self._steps.join(name, handles, first=first, on_error=on_error, timeout=timeout, rest=rest)
+        )
+
+    def publish(self, topic: str, data: Any = None, *, idempotency_key: str | None = None) -> dict[str, Any]:
+        """As Steps.publish."""
+        return self._bridge.wait(self._steps.publish(topic, data, idempotency_key=idempotency_key))
+
+    def parallel(
+        self,
+        name: str,
+        branches: Sequence[Callable[["BlockingSteps"], Any]],
+        *,
+        concurrency: int | None = None,
+        on_error: OnError = "fail_fast",
+    ) -> list[Any]:
+        """As Steps.parallel; each branch runs in a thread."""
+        blocking = [partial(self._in_thread, branch) for branch in branches]
+        return self._bridge.wait(self._steps.parallel(name, blocking, concurrency=concurrency, on_error=on_error))
+
+    def map(
+        self,
+        name: str,
+        items: Iterable[Item],
+        fn: Callable[[Item, "BlockingSteps", int], Any],
+        *,
+        concurrency: int | None = None,
+        on_error: OnError = "fail_fast",
+    ) -> list[Any]:
+        """As Steps.map; each item's branch runs in a thread."""
+        return self.parallel(name, mapped(items, fn), concurrency=concurrency, on_error=on_error)
+
+    def wait_any(
+        self, name: str, /, *, rest: Literal["cancel", "leave"] = "cancel", **alternatives: Alternative
+    ) -> First:
+        """As Steps.wait_any."""
+        return self._bridge.wait(self._steps.wait_any(name, rest=rest, **alternatives))
+
+    def compensate(self, step_name: str, fn: Callable[[], Any]) -> None:
+        """As Steps.compensate."""
+        self._steps.compensate(step_name, fn)
+
+    def compensate_now(self) -> None:
+        """As Steps.compensate_now."""
+        self._bridge.wait(self._steps.compensate_now())
+
+    async def _in_thread(self, branch: Callable[["BlockingSteps"], Any], steps: Steps) -> Any:
+        return await in_thread(branch, BlockingSteps(steps, self._bridge))

@@ -1,0 +1,54 @@
+"""What became of an invoked function. Source: protocol/step-semantics.md 6."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ironflow.base.errors import InvokeError, InvokeTimeoutError
+from ironflow.sdk.durable.job.assignment import CompletedStep
+from ironflow.sdk.values.payload import from_payload
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A run that was started and is not waited for."""
+
+    run_id: str
+
+
+class _Failed(msgspec.Struct):
+    message: str = ""
+    function_id: str = ""
+    child_run_id: str = ""
+    cause: str = ""
+    timed_out: bool = False
+    code: str = ""
+    error_class: str = ""
+    details: Any = None
+
+
+def output_of(step: CompletedStep, function_id: str) -> Any:
+    """The child's output. Raises InvokeError when it failed or could not be started, InvokeTimeoutError."""
+    if step.failed:
+        raise invoke_error(step.error, function_id)
+    return from_payload(step.output)
+
+
+def invoke_error(error: Any, function_id: str) -> InvokeError:
+    """The error of a failed row: an object, or an object as JSON text."""
+    try:
+        failed = msgspec.json.decode(error, type=_Failed) if isinstance(error, str) else msgspec.convert(error, _Failed)
+    except msgspec.MsgspecError:
+        failed = _Failed(message=str(error or ""))
+    cause = failed.cause or failed.message or "no reason was recorded"
+    kind = InvokeTimeoutError if failed.timed_out else InvokeError
+    return kind(
+        f"function {failed.function_id or function_id!r} failed: {cause}",
+        function_id=failed.function_id or function_id,
+        child_run_id=failed.child_run_id,
+        cause=cause,
+        code=failed.code,
+        error_class=failed.error_class,
+        details=failed.details if isinstance(failed.details, dict) else None,
+    )

@@ -1,0 +1,1 @@
+"""Projections: their definition, the fold and the runner."""

@@ -1,1 +1,0 @@
-"""The rooms of the client, each the operations of one contract."""

@@ -1,0 +1,1 @@
+"""Push mode in a user's program: requests of a server become executions of functions, and their outcomes answers."""

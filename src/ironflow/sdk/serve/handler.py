@@ -1,0 +1,303 @@
+"""`serve(...)`: one framework-free handler for push requests, webhooks and the landing page, and its adapters."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import msgspec
+
+from ironflow.base.errors import InvalidArgument, IronflowError, MethodNotAllowed, PayloadTooLarge
+from ironflow.base.signature import HEADER, Keys, SignatureError, verify
+from ironflow.base.time import Clock, SystemClock
+from ironflow.features.functions.contract import FunctionNotFound, InvalidFunction
+from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.durable.execution import Execution
+from ironflow.sdk.durable.job.assignment import Assignment
+from ironflow.sdk.durable.job.report import Outcome
+from ironflow.sdk.durable.steps.publish import Publish, nowhere
+from ironflow.sdk.durable.steps.signals import Stopped
+from ironflow.sdk.projections.definition import ProjectionDefinition
+from ironflow.sdk.serve.callbacks import PLAIN, Callbacks
+from ironflow.sdk.serve.landing import landing_json, landing_page
+from ironflow.sdk.serve.messages import Callback, Request, answer_of, read_request
+from ironflow.sdk.serve.responses import BODY_BYTES_MAX, Headers, ServeResponse
+from ironflow.sdk.values.upcasting import UpcasterRegistry
+from ironflow.sdk.wire.endpoint import Endpoint
+from ironflow.sdk.wire.transport import AiohttpTransport
+from ironflow.sdk.worker.held_job import HeldJob
+from ironflow.sdk.worker.protocol import WorkerProtocol
+from ironflow.sdk.worker.timing import WorkerTiming
+
+if TYPE_CHECKING:
+    from ironflow.sdk.client.client import Client
+
+_JSON = {"content-type": "application/json"}
+# Without a call back, steps are in the answer alone.
+_NO_CHECKPOINTS = WorkerTiming(checkpoint=0)
+_TIMING = WorkerTiming()
+_WEBHOOKS = "/webhooks/"
+
+
+class ServeHandler:
+    """Serves functions to a server that calls. Make it with `serve(...)`.
+
+    It is an ASGI application; `wsgi()`, `lambda_handler()`, `cloud_function()`, `django_view()` and `vercel()` are the
+    same for other hosts, `handle(...)` for any.
+    """
+
+    def __init__(
+        self,
+        functions: Sequence[FunctionDefinition],
+        *,
+        signing_key: Keys | None = None,
+        skip_verification: bool = False,
+        upcasters: UpcasterRegistry | None = None,
+        webhooks: Sequence[Any] = (),
+        server_url: str | None = None,
+        api_key: str | None = None,
+        environment: str | None = None,
+        projections: Sequence[ProjectionDefinition] = (),
+        logger: logging.Logger | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.functions = _by_id(functions)
+        self.projections = list(projections)
+        self.logger = logger or logging.getLogger("ironflow.serve")
+        self._keys: Keys = signing_key or os.environ.get("IRONFLOW_SIGNING_KEY") or ""
+        self._skip_verification = skip_verification
+        if upcasters is not None:
+            upcasters.check()
+        self._upcasters = upcasters
+        self._webhooks = {each.id: each for each in webhooks}
+        if len(self._webhooks) < len(webhooks):
+            raise InvalidArgument("two webhooks have the same id.")
+        self._configured_url = (server_url or os.environ.get("IRONFLOW_SERVER_URL") or "").rstrip("/")
+        self._endpoint = Endpoint.resolve(server_url, api_key, environment)
+        self._clock = clock or SystemClock()
+        self._callbacks = Callbacks(self._configured_url, self._endpoint.headers())
+        self._publishers: dict[int, tuple[AiohttpTransport, Publish]] = {}
+        self._clients: dict[int, Client] = {}
+        self._warned = False
+        if self.projections:
+            self.logger.warning(
+                "projections need a worker", extra={"projections": [each.name for each in self.projections]}
+            )
+
+    # Any host.
+
+    async def handle(self, method: str, path: str, headers: Headers, body: bytes | str = b"") -> ServeResponse:
+        """The response to one HTTP request. Cancelling it gives the execution up.
+
+        path: with or without the prefix that the handler is mounted at. headers: names in any case.
+        body: exactly as it arrived, because that is what is signed.
+        """
+        whole = body.encode() if isinstance(body, str) else bytes(body)
+        named = {name.lower(): value for name, value in dict(headers).items()}
+        try:
+            return await self._route(method.upper(), path.partition("?")[0], named, whole)
+        except IronflowError as fault:
+            return _refusal(fault)
+
+    async def _route(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ServeResponse:
+        if _WEBHOOKS in path:
+            return await self._webhook(unquote(path.rpartition(_WEBHOOKS)[2].strip("/")), method, headers, body, path)
+        if method in ("GET", "HEAD"):
+            return self._landing(headers, without_body=method == "HEAD")
+        if method != "POST":
+            raise MethodNotAllowed(f"This address takes POST of a server's push requests, and GET; not {method[:20]}.")
+        if len(body) > BODY_BYTES_MAX:
+            raise PayloadTooLarge(f"The body is {len(body)} bytes; {BODY_BYTES_MAX} is the limit.")
+        self._verify(headers, body)
+        request = read_request(body)
+        function = self.functions.get(request.function_id)
+        if function is None:
+            raise FunctionNotFound(
+                f"This endpoint has no function {request.function_id[:80]!r}; it has {', '.join(self.functions)}."
+            )
+        return await self._execute(function, request)
+
+    def _verify(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Raises SignatureError and its kinds."""
+        if self._skip_verification:
+            return
+        if self._keys:
+            verify(body, headers.get(HEADER.lower()), self._keys, now=self._clock.now() / 1000)
+        elif not self._warned:
+            self._warned = True
+            self.logger.warning("requests are not verified: set signing_key= or IRONFLOW_SIGNING_KEY")
+
+    # Executions.
+
+    async def _execute(self, function: FunctionDefinition, request: Request) -> ServeResponse:
+        job, callback = request.assignment(), request.ironflow
+        ours = callback is not None
+        reporter = self._callbacks.reporter(callback.url) if callback is not None else PLAIN
+        each = ours and function.checkpoint != "batched"
+        held = HeldJob(job, reporter, _TIMING if ours else _NO_CHECKPOINTS, each, lambda lost, _: lost.drop())
+        held.leased = True
+        execution = Execution(
+            function,
+            job,
+            clock=self._clock,
+            environment=(callback.environment if callback is not None else "") or self._endpoint.environment,
+            on_recorded=held.recorded if ours else None,
+            on_progress=held.progressed if ours else None,
+            publish=self._publish(callback),
+            upcasters=self._upcasters,
+            many_waits=ours,
+            features=frozenset(callback.features) if callback is not None else frozenset(),
+        )
+        budget_s = callback.budget_ms / 1000 if callback is not None and callback.budget_ms else None
+        held.task = running = asyncio.create_task(_run(held, execution))
+        try:
+            done, _ = await asyncio.wait((running,), timeout=budget_s)
+            if not done or running.cancelled():
+                # The server waits no longer, or the execution is another's: what is answered is not read.
+                return self._dropped(job)
+            update = held.final_update(running.result())
+            return ServeResponse(200, dict(_JSON), answer_of(update, job))
+        finally:
+            held.close()
+            if not running.done():
+                held.drop()
+                await asyncio.wait((running,))
+
+    def _dropped(self, job: Assignment) -> ServeResponse:
+        self.logger.info("execution dropped", extra={"run_id": job.run_id, "attempt": job.attempt})
+        return ServeResponse(200, dict(_JSON), msgspec.json.encode({"status": "dropped", "job_id": job.job_id}))
+
+    def _publish(self, callback: Callback | None) -> Publish:
+        url = self._configured_url or (callback.url.partition("/api/v1/")[0] if callback is not None else "")
+        if not url:
+            return nowhere
+        key = id(asyncio.get_running_loop())
+        if key not in self._publishers:
+            endpoint = replace(self._endpoint, url=url)
+            transport = AiohttpTransport(url)
+            self._publishers[key] = transport, WorkerProtocol(transport, endpoint, "push", _TIMING).publish
+        return self._publishers[key][1]
+
+    # Webhooks.
+
+    async def _webhook(
+        self, webhook_id: str, method: str, headers: Mapping[str, str], body: bytes, path: str
+    ) -> ServeResponse:
+        from ironflow.sdk.webhooks.receiving import receive
+
+        url = f"{headers.get('x-forwarded-proto', 'https')}://{headers.get('host', '')}{path}"
+        answer = await receive(self._webhooks, webhook_id, method, headers, body, self._forward, url=url)
+        return ServeResponse(answer.status, dict(_JSON), msgspec.json.encode(answer.body))
+
+    async def _forward(self, event: Any) -> Any:
+        from ironflow.sdk.client.client import Client
+
+        key = id(asyncio.get_running_loop())
+        if key not in self._clients:
+            endpoint = self._endpoint
+            self._clients[key] = Client(
+                endpoint.url, api_key=endpoint.api_key or None, environment=endpoint.environment or None
+            )
+        return await self._clients[key].webhooks.forward(event)
+
+    # The landing page.
+
+    def _landing(self, headers: Mapping[str, str], *, without_body: bool) -> ServeResponse:
+        """Which functions are served. Their settings, for registering, are shown to signed requests alone."""
+        if "application/json" not in headers.get("accept", ""):
+            page = landing_page(self.functions.values(), list(self._webhooks)).encode()
+            body, kind = page, {"content-type": "text/html; charset=utf-8"}
+        else:
+            with_settings = not self._keys or self._skip_verification
+            if self._keys and HEADER.lower() in headers:
+                self._verify(headers, b"")
+                with_settings = True
+            body = landing_json(self.functions.values(), self.projections, list(self._webhooks), with_settings)
+            kind = dict(_JSON)
+        return ServeResponse(200, kind, b"" if without_body else body)
+
+    # The end.
+
+    async def close(self) -> None:
+        """Closes the connections of this event loop; for hosts without the lifespan of ASGI."""
+        key = id(asyncio.get_running_loop())
+        await self._callbacks.close()
+        if (publisher := self._publishers.pop(key, None)) is not None:
+            await publisher[0].close()
+        if (client := self._clients.pop(key, None)) is not None:
+            await client.close()
+
+    # Adapters.
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """The ASGI application."""
+        from ironflow.sdk.serve.asgi import serve_asgi
+
+        await serve_asgi(self, scope, receive, send)
+
+    def wsgi(self) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
+        """The WSGI application."""
+        from ironflow.sdk.serve.wsgi import wsgi_application
+
+        return wsgi_application(self)
+
+    def lambda_handler(self) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
+        """The handler of an AWS Lambda function behind API Gateway (1.0 and 2.0), a function URL or a load balancer."""
+        from ironflow.sdk.serve.serverless import lambda_handler
+
+        return lambda_handler(self)
+
+    def cloud_function(self) -> Callable[[Any], Any]:
+        """An HTTP function of Google Cloud Functions, which gets a Flask request."""
+        from ironflow.sdk.serve.serverless import cloud_function
+
+        return cloud_function(self)
+
+    def django_view(self) -> Callable[..., Any]:
+        """A Django view, without CSRF tokens: requests are signed."""
+        from ironflow.sdk.serve.serverless import django_view
+
+        return django_view(self)
+
+    def vercel(self) -> type:
+        """The class `handler` of a Python function on Vercel."""
+        from ironflow.sdk.serve.serverless import vercel_handler
+
+        return vercel_handler(self)
+
+    def __repr__(self) -> str:
+        return f"<serve {', '.join(self.functions)}>"
+
+
+async def _run(held: HeldJob, execution: Execution) -> Outcome:
+    """Runs the handler; cancelled when the run pauses or is another's."""
+    try:
+        outcome = await held.run(execution)
+    except Stopped:
+        raise asyncio.CancelledError from None
+    await held.checkpoints_done()
+    if held.dropped:
+        raise asyncio.CancelledError
+    return outcome
+
+
+def _refusal(fault: IronflowError) -> ServeResponse:
+    code = "METHOD_NOT_ALLOWED" if isinstance(fault, MethodNotAllowed) else fault.code
+    status = 401 if isinstance(fault, SignatureError) else fault.status
+    return ServeResponse(status, dict(_JSON), msgspec.json.encode({"error": {"message": fault.message, "code": code}}))
+
+
+def _by_id(functions: Sequence[FunctionDefinition]) -> dict[str, FunctionDefinition]:
+    """Raises InvalidFunction for what is no function, twice the same id, or a data type that cannot be read."""
+    found: dict[str, FunctionDefinition] = {}
+    for function in functions:
+        if not isinstance(function, FunctionDefinition):
+            raise InvalidFunction(f"{function!r} is no function. Write @function(...) above its handler.")
+        if function.id in found:
+            raise InvalidFunction(f"two functions are called {function.id!r}.")
+        _ = function.read_data
+        found[function.id] = function
+    return found

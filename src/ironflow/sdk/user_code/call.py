@@ -1,0 +1,58 @@
+"""Calling users' functions: async ones on the loop, others in a thread; what they raise comes back as a value.
+
+This is the one place of the SDK that catches whatever user code may raise, as dispatch does for handlers of the server.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ironflow.sdk.user_code.threads import in_thread
+
+
+class TimedOut(Exception):
+    """The call took longer than it was given. The body of an async function was cancelled, a thread goes on."""
+
+
+async def call(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    timeout_s: float | None = None,
+    *,
+    on_loop: bool = False,
+) -> tuple[Any, BaseException | None]:
+    """(what `fn` returned, None), or (None, what it raised: any Exception, SystemExit, TimedOut).
+
+    on_loop: call a plain function on the event loop too, because it only makes a coroutine.
+    Cancellation and the SDK's own signals, which are BaseExceptions, pass through.
+    """
+    kwargs = kwargs or {}
+    limit: asyncio.Timeout | None = None
+    try:
+        if timeout_s is None:
+            return await _result(fn, args, kwargs, on_loop), None
+        async with asyncio.timeout(timeout_s) as limit:
+            return await _result(fn, args, kwargs, on_loop), None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything, and must not end the worker
+        if limit is not None and limit.expired() and isinstance(error, TimeoutError):
+            return None, TimedOut()
+        return None, error
+
+
+async def _result(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], on_loop: bool) -> Any:
+    if on_loop or is_async(fn):
+        value = fn(*args, **kwargs)
+    else:
+        value = await in_thread(fn, *args, **kwargs)
+    return await value if inspect.isawaitable(value) else value
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Whether calling `fn` makes a coroutine, as far as that is known without calling it."""
+    code = getattr(fn, "__code__", None)
+    if code is not None and code.co_flags & inspect.CO_COROUTINE:
+        # What inspect finds too, but this is asked at every step.
+        return True
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(fn.__call__)

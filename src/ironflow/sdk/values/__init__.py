@@ -1,0 +1,1 @@
+"""Users' values: JSON, types and their schemas, event definitions."""

@@ -1,0 +1,1 @@
+"""HTTP for the SDK: transports, operations as requests, retries."""

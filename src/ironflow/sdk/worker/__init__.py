@@ -1,0 +1,1 @@
+"""Workers: get jobs by polling or on one stream, run them, report."""

@@ -1,0 +1,2 @@
+ALTER TABLE projections ADD COLUMN without_key BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE projection_rebuilds ADD COLUMN without_key BIGINT NOT NULL DEFAULT 0;

@@ -1,0 +1,346 @@
+"""One run without a server: executed, answered where it waits, executed again, until it ends.
+
+Attempts are counted as the server does; the pauses between them, and sleeps, take no time.
+"""
+
+from typing import Any, assert_never
+
+import msgspec
+
+from ironflow.base.errors import FailedPrecondition, InvokeError
+from ironflow.base.spelling import reader
+from ironflow.base.time import Millis, to_datetime, to_millis
+from ironflow.engine import commands
+from ironflow.engine.model import ErrorValue, Policy
+from ironflow.engine.wake import PLAIN_CODES, WAIT_TIMEOUT, failure_of_child
+from ironflow.features.jobs.contract import InvalidReport, UpdateJob
+from ironflow.features.jobs.in_tx import report_of
+from ironflow.features.runs.contract import RunStatus, StepType
+from ironflow.features.runs.in_tx import INVOKED, event_text
+from ironflow.log.record import Record
+from ironflow.sdk.client.views import Failure
+from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.durable.execution import Execution
+from ironflow.sdk.durable.job.assignment import Assignment, JobContext, JobEvent
+from ironflow.sdk.durable.job.failure import run_failure
+from ironflow.sdk.durable.job.report import (
+    Completed,
+    Failed,
+    InvokeFunction,
+    InvokeFunctionAsync,
+    JobUpdate,
+    Outcome,
+    Rest,
+    RunFailure,
+    Sleep,
+    WaitForEvent,
+    Yielded,
+    YieldedStep,
+    add_outcome,
+)
+from ironflow.sdk.durable.steps.divergence import Diverged
+from ironflow.sdk.durable.steps.retrying import FEATURES
+from ironflow.sdk.user_code.call import call
+from ironflow.sdk.values.payload import Raw, from_payload, to_payload
+from ironflow.server.settings import Settings
+from ironflow.testing.history import History
+from ironflow.testing.mocks import MockedStepRunner, NotMocked
+from ironflow.testing.run import TestRun
+from ironflow.testing.simulation_state import ENVIRONMENT, SimulationState
+
+EXECUTIONS_MAX = 1_000
+
+Invoking = InvokeFunction | InvokeFunctionAsync
+
+
+class NeverEnds(FailedPrecondition):
+    """The function under test waited again and again. A function without an end is tested with `time_machine`."""
+
+    code = "NEVER_ENDS"
+
+
+class Simulation:
+    """A run of `function`, started by `event`."""
+
+    def __init__(self, state: SimulationState, function: FunctionDefinition, event: Record) -> None:
+        self.id = state.new_id("run")
+        self._state = state
+        self._function = function
+        self._event = event
+        self._history = History(self.id)
+        self._children: list[TestRun] = []
+        self._attempt = 1
+        # Since when steps are waited for.
+        self._open: dict[str, Millis] = {}
+        retry, policy = function.settings.retry, Policy()
+        self._max_attempts = (retry and retry.max_attempts) or policy.max_attempts
+        self._on_exhausted = (retry and retry.on_exhausted) or policy.on_exhausted
+        self._compensating: str | None = None
+        self._started_at = to_datetime(state.clock.now())
+
+    async def run(self) -> TestRun:
+        """The run at its end. Raises NotMocked, NeverEnds."""
+        for _ in range(EXECUTIONS_MAX):
+            outcome = await self._execute()
+            match outcome:
+                case Completed(output):
+                    return self._ended(RunStatus.COMPLETED, output=from_payload(output))
+                case Failed(error) if error.code == Diverged.code:
+                    return self._ended(RunStatus.PAUSED, error)
+                case Failed(error) if self._is_exhausted(error) and self._is_paused:
+                    return self._ended(RunStatus.PAUSED, error)
+                case Failed(error) if not error.retryable or self._attempt >= self._max_attempts:
+                    await self._compensate_again(outcome)
+                    return self._ended(RunStatus.FAILED, error)
+                case Failed():
+                    self._history.released(outcome.caused_by)
+                    self._attempt += 1
+                case Yielded():
+                    try:
+                        await self._answer(outcome)
+                    except InvalidReport as fault:
+                        # The handler does not run: it waits.
+                        failure = RunFailure(message=fault.message, code=fault.code, retryable=False)
+                        return self._ended(RunStatus.FAILED, failure)
+                case _:
+                    assert_never(outcome)
+        raise NeverEnds(
+            f"function {self._function.id!r} has waited {EXECUTIONS_MAX} times without ending. Sleeps take no time "
+            "here; test a function that goes on for ever with ironflow.testing.time_machine."
+        )
+
+    def _is_exhausted(self, error: RunFailure) -> bool:
+        """Whether attempts are used up, of the run or of a step of it."""
+        return error.exhausted is True or (error.retryable and self._attempt >= self._max_attempts)
+
+    @property
+    def _is_paused(self) -> bool:
+        """Whether a run whose attempts are used up is held."""
+        return self._on_exhausted == "pause"
+
+    async def _compensate_again(self, outcome: Failed) -> None:
+        """Compensations that failed are tried as often as the run's attempts are."""
+        self._compensating = outcome.error.message
+        for _ in range(self._max_attempts - 1):
+            if not outcome.uncompensated_steps:
+                return
+            again = await self._execute()
+            if not isinstance(again, Failed):
+                return
+            outcome = again
+
+    async def _execute(self) -> Outcome:
+        state, function = self._state, self._function
+        runner = MockedStepRunner(
+            function.step_timeout_s,
+            state.clock,
+            state.steps,
+            state.strict,
+            state.remember_fault,
+            state.publish,
+        )
+        execution = Execution(
+            function,
+            self._assignment(),
+            clock=state.clock,
+            environment=ENVIRONMENT,
+            publish=state.publish,
+            features=FEATURES,
+            runner=runner,
+        )
+        outcome = await execution.run()
+        if state.fault is not None:
+            raise state.fault
+        self._history.progress.update(runner.progress)
+        for row in execution.rows:
+            self._history.ran(row, self._attempt)
+        return outcome
+
+    def _assignment(self) -> Assignment:
+        event, declared = self._event, self._function.settings.secrets
+        return Assignment(
+            job_id=f"job_{self.id}",
+            run_id=self.id,
+            function_id=self._function.id,
+            event=JobEvent(
+                id=event.id,
+                name=event.name,
+                data=Raw(event.data.encode()),
+                timestamp=to_datetime(event.created_at),
+                version=event.version,
+                source=event.source or None,
+                metadata=None if event.metadata is None else from_payload(Raw(event.metadata.encode())),
+            ),
+            execution_seq=1,
+            lease_token="",
+            attempt=self._attempt,
+            completed_steps=self._history.memo,
+            max_attempts=self._max_attempts,
+            on_exhausted=self._on_exhausted,
+            compensating=self._compensating,
+            run_started_at=self._started_at,
+            context=JobContext(secrets={name: text for name, text in self._state.secrets.items() if name in declared}),
+        )
+
+    def _ended(self, status: RunStatus, error: RunFailure | None = None, output: Any = None) -> TestRun:
+        failure = None
+        if error is not None:
+            failure = Failure(
+                message=error.message,
+                code=error.code,
+                stack=error.stack or None,
+                retryable=error.retryable,
+                retry_after_ms=error.retry_after_ms or None,
+                error_class=error.error_class or None,
+                details=error.details or None,
+            )
+        return TestRun(
+            id=self.id,
+            function_id=self._function.id,
+            status=status,
+            output=output,
+            error=failure,
+            attempt=self._attempt,
+            steps=self._history.steps,
+            children=self._children,
+        )
+
+    # Answering what the run waits for.
+
+    async def _answer(self, outcome: Yielded) -> None:
+        """Ends what can end now: functions and waits whose events are queued; else what is due first, at its time.
+
+        Raises InvalidReport for a wait that no server would accept, NotMocked.
+        """
+        for step in outcome.steps:
+            self._open.setdefault(step.step_id, self._state.clock.now())
+        ended = False
+        for step in outcome.steps:
+            match step:
+                case InvokeFunction() | InvokeFunctionAsync():
+                    await self._invoke(step)
+                    ended = True
+                case WaitForEvent():
+                    ended = self._take_event(step, self._parsed_wait(step)) or ended
+                case Sleep() | Rest():
+                    pass
+                case _:
+                    assert_never(step)
+        if not ended:
+            due = [(self._due_at(step), place) for place, step in enumerate(outcome.steps)]
+            at, place = min(due)
+            self._state.clock.at = max(self._state.clock.at, at)
+            self._end_due(outcome.steps[place])
+
+    def _due_at(self, step: YieldedStep) -> Millis:
+        match step:
+            case Sleep():
+                return to_millis(step.until)
+            case Rest():
+                return self._open[step.step_id] + self._history.rests[step.step_id]
+            case WaitForEvent():
+                return self._open[step.step_id] + self._parsed_wait(step).timeout_ms
+            case InvokeFunction() | InvokeFunctionAsync():
+                return self._state.clock.now()
+            case _:
+                assert_never(step)
+
+    def _end_due(self, step: YieldedStep) -> None:
+        match step:
+            case Sleep():
+                self._history.completed(step, StepType.SLEEP, sleep_until=step.until)
+            case Rest():
+                self._history.rested(step.step_id)
+                del self._open[step.step_id]
+            case WaitForEvent():
+                wait = self._parsed_wait(step)
+                message = (
+                    f"No {wait.event} came before the wait {wait.name!r} timed out. To let one come, queue it before "
+                    f"the run begins: client.send_event({wait.event!r}, ...)."
+                )
+                self._history.timed_out(step, Failure(message=message, code=WAIT_TIMEOUT), **_shown(wait))
+            case InvokeFunction() | InvokeFunctionAsync():
+                # Functions end when they are invoked.
+                return
+            case _:
+                assert_never(step)
+
+    def _parsed_wait(self, step: WaitForEvent) -> commands.WaitForEvent:
+        """The wait as the server reads it. Raises InvalidReport."""
+        fields = JobUpdate(job_id=self.id, status="", execution_seq=1, lease_token="", steps=[], step_offset=0)
+        update = reader(UpdateJob).read(msgspec.json.encode(add_outcome(fields, Yielded((step,)))))
+        assert isinstance(update, UpdateJob)
+        wait = report_of(update, 0, Settings().output_bytes_max, self._state.clock.now()).yields[0]
+        assert isinstance(wait, commands.WaitForEvent)
+        return wait
+
+    def _take_event(self, step: WaitForEvent, wait: commands.WaitForEvent) -> bool:
+        """Whether an event is queued that ends the wait."""
+        event = self._state.take_event(wait, self._event)
+        if event is None:
+            return False
+        self._history.completed(step, StepType.WAIT_FOR_EVENT, Raw(event_text(event).encode()), **_shown(wait))
+        return True
+
+    async def _invoke(self, step: Invoking) -> None:
+        fields = {"input": from_payload(step.input)}
+        try:
+            child_run_id, output = await self._child(step)
+        except InvokeError as fault:
+            message = f"Function {step.function_id!r} failed: {fault.cause}"
+            error = ErrorValue(
+                message="", code=fault.code, error_class=fault.error_class, details=fault.details or None
+            )
+            failure = failure_of_child(message, step.function_id, fault.child_run_id, fault.cause, error)
+            self._history.invoke_failed(step, failure, child_run_id=fault.child_run_id or None, **fields)
+            return
+        if isinstance(step, InvokeFunctionAsync):
+            output = {"run_id": child_run_id}
+        recorded = to_payload(output, f"the output of {step.function_id!r}")
+        self._history.completed(step, StepType.INVOKE_FUNCTION, recorded, child_run_id=child_run_id, **fields)
+
+    async def _child(self, step: Invoking) -> tuple[str, Any]:
+        """Run id and output of the invoked function or its mock. Raises InvokeError with the cause, NotMocked."""
+        state, function_id = self._state, step.function_id
+        if function_id in state.invokes:
+            child_run_id = state.new_id("run")
+            output, error = await call(state.invokes.answer, (function_id, from_payload(step.input)))
+            if error is not None:
+                raise _failed_child(child_run_id, run_failure(error))
+            return child_run_id, output
+        function = state.functions.get(function_id)
+        if state.strict or function is None:
+            raise NotMocked(
+                f"function {function_id!r} is invoked but not mocked. Mock it with "
+                f"client.mock_invoke({function_id!r}, ...), or run it with "
+                f"TestClient(functions=[..., {function_id}], strict=False)."
+            )
+        if function.settings.triggers:
+            raise InvokeError(cause=f"function {function_id!r} has triggers; only functions without any are invoked")
+        child = await Simulation(state, function, state.event(INVOKED, from_payload(step.input), source="invoke")).run()
+        self._children.append(child)
+        if child.status is not RunStatus.COMPLETED and isinstance(step, InvokeFunction):
+            # A paused child keeps its parent waiting.
+            if child.status is RunStatus.FAILED and child.error is not None:
+                raise _failed_child(child.id, child.error)
+            raise InvokeError(child_run_id=child.id, cause="invoke timed out")
+        return child.id, child.output
+
+
+def _failed_child(run_id: str, error: RunFailure | Failure) -> InvokeError:
+    details = error.details if isinstance(error.details, dict) else None
+    code = error.code if error.code not in PLAIN_CODES else ""
+    return InvokeError(
+        child_run_id=run_id,
+        cause=error.message,
+        code=code or "",
+        error_class=error.error_class or "",
+        details=details,
+    )
+
+
+def _shown(wait: commands.WaitForEvent) -> dict[str, Any]:
+    return {
+        "wait_event_name": wait.event,
+        "input": None if wait.payload is None else from_payload(Raw(wait.payload.encode())),
+    }

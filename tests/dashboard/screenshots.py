@@ -1,0 +1,101 @@
+"""`make screenshots`: every page, dark and light, wide and narrow, as PNG files for people to look at.
+
+python -m tests.dashboard.screenshots FOLDER [NAME...]
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from playwright.sync_api import Browser
+
+from ironflow.sync import Client
+from ironflow.testing.server_process import ServerProcess
+from tests.dashboard.browser import NARROW, WIDE, chromium_browser
+from tests.dashboard.shop import FUNCTIONS, fill
+from tests.dashboard.shop_data import PROJECTIONS
+
+SIZES = {"wide": WIDE, "narrow": NARROW}
+
+
+def addresses(runs: dict[str, str]) -> dict[str, str]:
+    """The pages, each in a state that shows what it can, by the name of the file."""
+    return {
+        "overview": "/",
+        "errors": "/errors",
+        "runs": "/runs",
+        "runs-failed": "/runs?filter=" + quote("status:failed"),
+        "run-completed": f"/runs/{runs['completed']}",
+        "run-failed": f"/runs/{runs['failed']}?step=charge-card",
+        "run-waiting": f"/runs/{runs['waiting']}",
+        "run-probe": f"/runs/{runs['probe']}?step=reserve-stock",
+        "events": "/events",
+        "event": f"/events/{runs['campaign_event']}",
+        "functions": "/functions",
+        "function": "/functions/process-order",
+        "workers": "/workers",
+        "streams": "/streams",
+        "stream": "/streams/cart-1?version=4",
+        "projections": "/projections",
+        "projection": "/projections/cart-totals?partition=customer-1",
+        "projection-sql": "/projections/orders",
+        "sql": "/sql?query=" + quote("SELECT seq, name, entity_id, data FROM events ORDER BY seq DESC LIMIT 30"),
+        "topics": "/topics",
+        "topic": "/topics/mail.orders",
+        "groups": "/groups",
+        "group": "/groups/mailers?namespace=default",
+        "kv": "/kv",
+        "kv-bucket": "/kv/sessions",
+        "kv-key": "/kv/sessions/user.1",
+        "config": "/config",
+        "config-document": "/config/prices",
+        "schemas": "/schemas",
+        "schema": "/schemas/cart.paid",
+        "secrets": "/secrets",
+        "webhooks": "/webhooks",
+        "webhook": "/webhooks/github",
+        "deliveries": "/deliveries",
+        "delivery": f"/deliveries/{runs['delivery']}",
+        "limits": "/limits",
+        "keys": "/keys",
+        "roles": "/roles",
+        "policies": "/policies",
+        "environments": "/environments",
+        "audit": "/audit",
+        "settings": "/settings",
+        "audit-entity": "/compliance-audit?entity_id=cart-1",
+    }
+
+
+def shoot(browser: Browser, url: str, folder: Path, pages: dict[str, str]) -> None:
+    for theme in ("light", "dark"):
+        for size, viewport in SIZES.items():
+            scheme: Any = theme
+            context = browser.new_context(viewport=viewport, color_scheme=scheme, base_url=url)
+            page = context.new_page()
+            for name, address in pages.items():
+                page.goto(address)
+                page.wait_for_selector("main[data-ready]")
+                page.screenshot(path=folder / f"{name}-{theme}-{size}.png")
+            context.close()
+
+
+def main(folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as data:
+        server = ServerProcess(Path(data))
+        try:
+            with server.worker(FUNCTIONS, projections=PROJECTIONS), Client(server.url) as client:
+                pages = addresses(fill(client, lambda: time.sleep(3)))
+                wanted = {name: address for name, address in pages.items() if not names or name in names}
+                with chromium_browser() as browser:
+                    shoot(browser, server.url, folder, wanted)
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

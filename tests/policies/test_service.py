@@ -1,0 +1,114 @@
+"""Policies over the wire: what a key with a role of one's own may do, and who decides."""
+
+from typing import Any
+
+from tests.support.keys import SEED, Guarded
+
+EMIT = {"name": "order.placed", "data": {}}
+
+
+async def a_role(guarded: Guarded, *policies: dict[str, Any]) -> str:
+    role = await guarded.request("POST", "/api/v1/roles", {"name": "own"})
+    for fields in policies:
+        made = await guarded.request("POST", "/api/v1/policies", {"name": "p", "resources": "*", **fields})
+        await guarded.request("POST", f"/api/v1/roles/{role['id']}/policies", {"policy_id": made["id"]})
+    return role["id"]
+
+
+async def test_a_key_with_the_documented_policy_emits_and_does_nothing_else(guarded: Guarded):
+    policy = {"name": "allow-emit", "effect": "allow", "actions": "emit:*", "resources": "*"}
+    key = (await guarded.a_key(await a_role(guarded, policy)))["key"]
+
+    assert await guarded.status("POST", "/api/v1/events", EMIT, key=key) == 200
+    for path in ("runs", "events", "functions", "kv/buckets", "apikeys", "policies", "roles", "environments"):
+        assert await guarded.status("GET", f"/api/v1/{path}", key=key) == 403
+    assert await guarded.status("PUT", "/api/v1/kv/buckets/b/keys/k", {}, key=key) == 403
+
+
+async def test_a_policy_about_some_events_allows_those_only(guarded: Guarded):
+    role = await a_role(guarded, {"effect": "allow", "actions": "events:emit", "resources": "events/order.*"})
+    key = (await guarded.a_key(role))["key"]
+
+    assert await guarded.status("POST", "/api/v1/events", EMIT, key=key) == 200
+    assert await guarded.status("POST", "/api/v1/events", {"name": "cart.filled", "data": {}}, key=key) == 403
+
+
+async def test_a_condition_reads_the_fields_of_the_request(guarded: Guarded):
+    condition = 'request.event == "order.placed"'
+    role = await a_role(guarded, {"effect": "allow", "actions": "events:emit", "condition": condition})
+    key = (await guarded.a_key(role))["key"]
+
+    assert await guarded.status("POST", "/api/v1/events", EMIT, key=key) == 200
+    assert await guarded.status("POST", "/api/v1/events", {"name": "cart.filled", "data": {}}, key=key) == 403
+
+
+async def test_a_deny_added_to_a_role_holds_for_the_next_request(guarded: Guarded):
+    role = await a_role(guarded, {"effect": "allow", "actions": "*"})
+    key = (await guarded.a_key(role))["key"]
+    assert await guarded.status("POST", "/api/v1/events", EMIT, key=key) == 200
+
+    denied = await guarded.request("POST", "/api/v1/policies", {"name": "no", "effect": "deny", "actions": "emit:*"})
+    await guarded.request("POST", f"/api/v1/roles/{role}/policies", {"policy_id": denied["id"]})
+    assert await guarded.status("POST", "/api/v1/events", EMIT, key=key) == 403
+
+    await guarded.request("PATCH", f"/api/v1/policies/{denied['id']}", {"actions": "events:read"})
+    assert await guarded.status("POST", "/api/v1/events", EMIT, key=key) == 200
+    assert await guarded.status("GET", "/api/v1/events", key=key) == 403
+
+    await guarded.request("DELETE", f"/api/v1/policies/{denied['id']}")
+    assert await guarded.status("GET", "/api/v1/events", key=key) == 200
+    assert (await guarded.request("GET", f"/api/v1/roles/{role}"))["api_key_count"] == 1
+
+
+async def test_an_update_removes_a_condition_with_an_empty_text(guarded: Guarded):
+    fields = {"name": "p", "effect": "allow", "actions": "*", "condition": "false"}
+    made = await guarded.request("POST", "/api/v1/policies", fields)
+    changed = await guarded.request("PATCH", f"/api/v1/policies/{made['id']}", {"condition": ""})
+    assert (changed["condition"], changed["effect"], changed["actions"]) == ("", "allow", "*")
+
+
+async def test_explain_names_the_rule(guarded: Guarded):
+    made = await guarded.a_key("role_viewer")
+    asked = {"action": "events:emit", "subject": made["id"]}
+    refused = await guarded.request("POST", "/api/v1/authz/explain", asked)
+    allowed = await guarded.request("POST", "/api/v1/authz/explain", {**asked, "action": "events:read"})
+
+    assert (refused["allowed"], refused["rule"]) == (False, "")
+    assert (allowed["allowed"], allowed["rule"]) == (True, "role_viewer")
+
+
+async def test_a_condition_can_be_tried(guarded: Guarded):
+    body = {"condition": 'request.namespace == "production"', "request": {"namespace": "production"}}
+    holds = await guarded.request("POST", "/api/v1/policies/test", body)
+    missing = await guarded.request("POST", "/api/v1/policies/test", {"condition": body["condition"]})
+
+    assert holds == {"holds": True, "decided": True, "effect": "allow"}
+    assert missing == {"holds": False, "decided": False, "effect": "none"}
+    assert await guarded.status("POST", "/api/v1/policies/test", {"condition": "request."}) == 400
+
+
+async def test_a_role_in_use_or_built_in_stays(guarded: Guarded):
+    role = await a_role(guarded)
+    made = await guarded.a_key(role)
+    assert await guarded.status("DELETE", f"/api/v1/roles/{role}") == 400
+    assert await guarded.status("DELETE", "/api/v1/roles/role_admin") == 400
+    await guarded.request("DELETE", f"/api/v1/apikeys/{made['id']}")
+    assert await guarded.status("DELETE", f"/api/v1/roles/{role}") == 204
+    assert [each["id"] for each in await guarded.request("GET", "/api/v1/roles")] == [
+        "role_admin",
+        "role_developer",
+        "role_viewer",
+    ]
+
+
+async def test_a_key_of_one_environment_changes_nothing_that_all_share(guarded: Guarded):
+    await guarded.an_environment("staging")
+    key = (await guarded.a_key("role_admin", env="staging"))["key"]
+    for method, path, body in (
+        ("POST", "/api/v1/policies", {"name": "p", "effect": "allow", "actions": "*"}),
+        ("POST", "/api/v1/roles", {"name": "r"}),
+        ("POST", "/api/v1/environments", {"name": "e"}),
+        ("DELETE", "/api/v1/environments/staging", None),
+    ):
+        assert await guarded.status(method, path, body, key=key) == 403
+    assert await guarded.status("GET", "/api/v1/policies", key=SEED) == 200

@@ -1,0 +1,104 @@
+"""Circuit breakers of endpoints: the rules as tables, and a server whose endpoint fails and comes back."""
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from ironflow.features.controls import contract as controls
+from ironflow.features.endpoints import contract as endpoints
+from ironflow.features.endpoints.rules import CLOSED, Breaker, Limits, decide_capacity, decide_failed, state_of
+from tests.push.endpoint import an_endpoint, completed, until
+from tests.support.work import Work
+
+LIMITS = Limits(5, 60_000, 600_000)
+
+
+def test_five_failures_in_a_row_open_a_breaker_and_each_failed_trial_doubles_its_time():
+    breaker, now, spans = CLOSED, 1_000, []
+    for number in range(1, 5):
+        breaker = decide_failed(breaker, LIMITS, "down", now)
+        assert (breaker.failures, state_of(breaker, now)) == (number, "closed")
+    for _ in range(6):
+        breaker = decide_failed(breaker, LIMITS, "down", now)
+        assert state_of(breaker, now) == "open"
+        spans.append(breaker.open_until - now)
+        now = breaker.open_until
+        assert state_of(breaker, now) == "half_open"
+    assert spans == [60_000, 120_000, 240_000, 480_000, 600_000, 600_000]
+
+
+def test_requests_under_way_when_a_breaker_opened_do_not_open_it_longer():
+    opened = decide_failed(Breaker(failures=4), LIMITS, "down", 0)
+    assert decide_failed(opened, LIMITS, "down too", 10).open_until == opened.open_until == 60_000
+
+
+@pytest.mark.parametrize(
+    ("breaker", "unfinished", "capacity"),
+    [
+        (CLOSED, 0, 10),
+        (CLOSED, 10, 0),
+        (CLOSED, 12, 0),
+        (Breaker(5, 1, open_until=101), 0, 0),
+        (Breaker(5, 1, open_until=100), 0, 1),
+        (Breaker(5, 1, open_until=100), 1, 0),
+    ],
+)
+def test_an_open_breaker_lets_nothing_through_and_a_half_open_one_a_single_request(
+    breaker: Breaker, unfinished: int, capacity: int
+):
+    assert decide_capacity(breaker, 10, unfinished, now=100) == capacity
+
+
+async def test_a_breaker_opens_is_listed_and_closes_with_the_trial_that_succeeds(server: Work):
+    down = True
+
+    def answer(_: Any) -> Any:
+        return web.Response(status=503) if down else completed()
+
+    async with an_endpoint(answer) as endpoint:
+        await server.a_function(endpoint_url=endpoint.url, retry={"maxAttempts": 1})
+        for _ in range(5):
+            await until(server, (await server.emit()).run_ids[0], "failed")
+        (run_id,) = (await server.emit()).run_ids
+
+        (listed,) = (await server.call(endpoints.list_)).circuit_breakers
+        assert (listed.endpoint, listed.functions, listed.state, listed.failures) == (
+            endpoint.url, ["charge"], "open", 5,
+        )  # fmt: skip
+        assert listed.error == "PUSH_REFUSED: The endpoint answered 503."
+        assert (await server.call(controls.why, id=run_id)).reason == "breaker_open"
+        assert len(endpoint.requests) == 5
+
+        down = False
+        server.move(60_000)
+        await server.loop("endpoints")
+        await until(server, run_id, "completed")
+        await until(server, (await server.emit()).run_ids[0], "completed")
+
+        (listed,) = (await server.call(endpoints.list_)).circuit_breakers
+        assert (listed.state, listed.failures, listed.error) == ("closed", 0, None)
+
+
+@pytest.mark.parametrize("by", ["url", "function"])
+async def test_a_reset_breaker_lets_its_runs_go_at_once(server: Work, by: str):
+    down = True
+
+    def answer(_: Any) -> Any:
+        return web.Response(status=500) if down else completed()
+
+    async with an_endpoint(answer) as endpoint:
+        breaker = {"failureThreshold": 1, "openDurationMs": 3_600_000}
+        await server.a_function(endpoint_url=endpoint.url, retry={"maxAttempts": 1}, circuitBreaker=breaker)
+        await until(server, (await server.emit()).run_ids[0], "failed")
+        (run_id,) = (await server.emit()).run_ids
+        down = False
+
+        await server.call(endpoints.reset, endpoint=endpoint.url if by == "url" else "charge")
+
+        await until(server, run_id, "completed")
+
+
+async def test_only_endpoints_of_push_functions_are_reset(server: Work):
+    with pytest.raises(endpoints.EndpointNotFound):
+        await server.call(endpoints.reset, endpoint="http://nowhere.example")

@@ -1,0 +1,216 @@
+"""Push executions against endpoints on real sockets: what is posted, and what becomes of the answers."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from ironflow import signing
+from ironflow.features.controls import contract as controls
+from ironflow.features.push.service import Push
+from ironflow.features.runs import contract as runs
+from tests.push.endpoint import an_endpoint, completed, eventually, step, until
+from tests.support.server import open_server
+from tests.support.work import Work, text_of
+
+
+async def test_an_execution_is_posted_and_its_answer_completes_the_run(server: Work):
+    async with an_endpoint(lambda request: completed({"ok": True}, step(request, "charge", 7))) as endpoint:
+        await server.a_function(endpoint_url=endpoint.url)
+        (run_id,) = (await server.emit(data={"total": 100, "name": "Ä b"}, metadata={"by": "test"})).run_ids
+
+        run = await until(server, run_id, "completed")
+
+    (request,) = endpoint.requests
+    assert request == {
+        "run_id": run_id,
+        "function_id": "charge",
+        "attempt": 1,
+        "max_attempts": 3,
+        "on_exhausted": "fail",
+        "event": {
+            "id": run.event_id,
+            "name": "order.placed",
+            "data": {"total": 100, "name": "Ä b"},
+            "timestamp": text_of(server.now),
+            "version": 1,
+            "source": "api",
+            "metadata": {"by": "test"},
+        },
+        "steps": [],
+    }
+    ((headers, body),) = endpoint.raw
+    assert b'"data":{"total":100,"name":"\xc3\x84 b"}' in body
+    assert headers["Content-Type"] == "application/json"
+    assert signing.HEADER not in headers
+    assert json.loads(bytes(run.output or b"")) == {"ok": True}
+    assert [(each.name, bytes(each.output or b"")) for each in await server.steps(run_id)] == [("charge", b"7")]
+
+
+async def test_a_request_is_signed_with_the_key_and_the_one_before(database_url: str):
+    keys = {"signing_key": "new", "signing_key_previous": "old"}
+    async with an_endpoint(lambda _: completed()) as endpoint, open_server(Work, database_url, **keys) as server:
+        await server.a_function(endpoint_url=endpoint.url)
+        (run_id,) = (await server.emit()).run_ids
+        await until(server, run_id, "completed")
+
+    ((headers, body),) = endpoint.raw
+    for key in ("new", "old"):
+        signing.verify(body, headers[signing.HEADER], key, now=server.now / 1000)
+
+
+async def test_a_function_and_an_environment_have_keys_of_their_own(database_url: str, tmp_path: Any):
+    file = tmp_path / "keys.json"
+    file.write_text('{"default": "of the environment", "default/charge": ["of the function"]}')
+    settings = {"signing_key": "the server's", "signing_keys_file": str(file)}
+    async with an_endpoint(lambda _: completed()) as endpoint, open_server(Work, database_url, **settings) as server:
+        await server.a_function(endpoint_url=endpoint.url)
+        await server.a_function("other", endpoint_url=endpoint.url)
+        for run_id in (await server.emit()).run_ids:
+            await until(server, run_id, "completed")
+
+    for (headers, body), request in zip(endpoint.raw, endpoint.requests, strict=True):
+        key = "of the function" if request["function_id"] == "charge" else "of the environment"
+        signing.verify(body, headers[signing.HEADER], key, now=server.now / 1000)
+
+
+async def test_a_yield_sleeps_and_the_next_request_has_the_finished_steps(server: Work):
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        if request["steps"]:
+            return completed(len(request["steps"]))
+        sleep = {"type": "sleep", "step_id": f"{request['run_id']}:nap:0", "until": text_of(server.now + 60_000)}
+        return {"status": "yielded", "steps": [step(request, "before", 1)], "yield": sleep}
+
+    async with an_endpoint(answer) as endpoint:
+        await server.a_function(endpoint_url=endpoint.url)
+        (run_id,) = (await server.emit()).run_ids
+        await until(server, run_id, "waiting", "paused")
+        server.move(60_000)
+        await server.loops()
+
+        await until(server, run_id, "completed")
+
+    assert [each["steps"] for each in endpoint.requests] == [
+        [],
+        [
+            {"id": f"{run_id}:before:0", "name": "before", "status": "completed", "output": 1},
+            {"id": f"{run_id}:nap:0", "name": "nap", "status": "completed", "output": None},
+        ],
+    ]
+    # One connection, kept open between the two.
+    assert len(endpoint.connections) == 1
+
+
+async def test_a_failure_of_the_handler_is_tried_again_and_does_not_count_against_the_endpoint(server: Work):
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        if request["attempt"] == 2:
+            return completed("now")
+        error = {"message": "card service down", "code": "DOWN", "retryable": True}
+        return {"status": "failed", "steps": [], "error": error}
+
+    async with an_endpoint(answer) as endpoint:
+        await server.a_function(endpoint_url=endpoint.url, circuitBreaker={"failureThreshold": 1})
+        (run_id,) = (await server.emit()).run_ids
+        await eventually(lambda: len(endpoint.requests) == 1)
+        await next_attempt(server, run_id)
+
+        await until(server, run_id, "completed")
+
+
+async def next_attempt(server: Work, run_id: str) -> None:
+    """Lets the delay before the next attempt pass."""
+    async with asyncio.timeout(20):
+        while (await server.call(controls.why, id=run_id)).reason != "retry":  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    server.move(2_000)
+    await server.loops()
+
+
+async def test_an_endpoint_has_a_bounded_number_of_requests(database_url: str):
+    release = asyncio.Event()
+    running = 0
+
+    async def answer(_: dict[str, Any]) -> dict[str, Any]:
+        nonlocal running
+        running += 1
+        assert running <= 2
+        await release.wait()
+        running -= 1
+        return completed()
+
+    async with an_endpoint(answer) as endpoint, open_server(Work, database_url, push_concurrency=2) as server:
+        await server.a_function(endpoint_url=endpoint.url)
+        run_ids = [(await server.emit()).run_ids[0] for _ in range(6)]
+        await eventually(lambda: running == 2)
+
+        reasons = [(await server.call(controls.why, id=run_id)).reason for run_id in run_ids]
+        assert reasons == ["running", "running", *["endpoint_busy"] * 4]
+        release.set()
+        for run_id in run_ids:
+            await until(server, run_id, "completed")
+    assert len(endpoint.requests) == 6
+
+
+async def test_cancelling_a_run_gives_its_request_up(server: Work):
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def answer(_: dict[str, Any]) -> dict[str, Any]:
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+        return completed()
+
+    async with an_endpoint(answer) as endpoint:
+        await server.a_function(endpoint_url=endpoint.url)
+        (run_id,) = (await server.emit()).run_ids
+        await began.wait()
+
+        await server.call(runs.cancel, id=run_id, reason="enough")
+
+        assert (await server.run(run_id)).status.value == "cancelled"
+        push = server.part(Push)
+        await eventually(lambda: not push.in_flight())
+
+
+async def test_a_server_that_starts_again_repeats_the_execution_and_no_recorded_step(database_url: str):
+    if database_url.startswith("postgresql"):
+        pytest.skip("the leases of a node that others may have replaced end by their time")
+    hang = True
+
+    async def answer(request: dict[str, Any]) -> dict[str, Any]:
+        if hang:
+            await asyncio.sleep(60)
+        return completed(request["attempt"])
+
+    async with an_endpoint(answer) as endpoint:
+        async with open_server(Work, database_url, shutdown_ms=0) as server:
+            await server.a_function(endpoint_url=endpoint.url)
+            (run_id,) = (await server.emit()).run_ids
+            await eventually(lambda: len(endpoint.requests) == 1)
+        hang = False
+        async with open_server(Work, database_url) as server:
+            await server.part(Push).start()
+            run = await until(server, run_id, "completed")
+
+    assert bytes(run.output or b"") == b"1"
+    assert len(endpoint.requests) == 2
+
+
+async def test_an_actor_s_executions_go_one_after_another(server: Work):
+    running: list[str] = []
+
+    async def answer(request: dict[str, Any]) -> dict[str, Any]:
+        running.append(request["run_id"])
+        assert len(running) == 1
+        await asyncio.sleep(0)
+        running.remove(request["run_id"])
+        return completed()
+
+    async with an_endpoint(answer) as endpoint:
+        await server.a_function(endpoint_url=endpoint.url, actor_key="data.customer")
+        run_ids = [(await server.emit(data={"customer": "a"})).run_ids[0] for _ in range(3)]
+        for run_id in run_ids:
+            await until(server, run_id, "completed")

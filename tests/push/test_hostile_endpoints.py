@@ -1,0 +1,176 @@
+"""What endpoints do wrong: each is a failure of the attempt with a clear error, and disturbs nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from ironflow.features.runs import contract as runs
+from tests.push.endpoint import an_endpoint, completed, step, until
+from tests.support.server import open_server
+from tests.support.work import Work
+
+BUDGET_MS = 300
+
+
+async def hang(_: Any) -> Any:
+    await asyncio.sleep(60)
+
+
+def drip(_: Any) -> web.Response:
+    """Sends a byte now and then, and never ends: each byte is in time, the whole is not."""
+
+    async def bytes_of() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(BUDGET_MS / 10_000)
+
+    return web.Response(body=bytes_of(), headers={"Content-Type": "application/json"})
+
+
+def raw(body: bytes, status: int = 200, **headers: str) -> Callable[[Any], web.Response]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda _: web.Response(body=body, status=status, headers={"Content-Type": "application/json", **named})
+
+
+def refusal(status: int, code: str) -> Callable[[Any], web.Response]:
+    return raw(b'{"error":{"message":"no","code":"%s"}}' % code.encode(), status)
+
+
+CASES: list[tuple[str, Callable[[Any], Any], str, bool, str]] = [
+    ("hangs", hang, "PUSH_TIMEOUT", True, "did not answer within 0.3 s"),
+    ("sends byte by byte", drip, "PUSH_TIMEOUT", True, "did not answer within 0.3 s"),
+    ("rubbish", raw(b"<html>hello</html>"), "PUSH_ANSWER_INVALID", True, "cannot be understood"),
+    ("empty", raw(b""), "PUSH_ANSWER_INVALID", True, "cannot be understood"),
+    ("a list", raw(b"[]"), "PUSH_ANSWER_INVALID", True, "cannot be understood"),
+    ("wrong type", raw(b'{"status":"completed","steps":{}}'), "PUSH_ANSWER_INVALID", True, "steps"),
+    ("no status", raw(b'{"steps":[]}'), "PUSH_ANSWER_INVALID", True, "status"),
+    ("unknown status", raw(b'{"status":"done","steps":[]}'), "PUSH_ANSWER_INVALID", True, "'done'"),
+    ("yields nothing", raw(b'{"status":"yielded","steps":[]}'), "PUSH_ANSWER_INVALID", True, "no `yield`"),
+    ("deep JSON", raw(b'{"status":' + b"[" * 100_000), "PUSH_ANSWER_INVALID", True, "cannot be understood"),
+    ("not UTF-8", raw(b'{"status":"\xff"}'), "PUSH_ANSWER_INVALID", True, "cannot be understood"),
+    ("gzip", raw(b"\x1f\x8b00000", Content_Encoding="gzip"), "PUSH_ANSWER_INVALID", True, "cannot be understood"),
+    ("too large", raw(b"x" * 5_000_000), "PUSH_ANSWER_TOO_LARGE", True, "larger than 4194304 bytes"),
+    ("204", raw(b"", 204), "PUSH_REFUSED", True, "204 instead of 200"),
+    ("301", raw(b"", 301, Location="http://127.0.0.1:1/"), "PUSH_REFUSED", True, "redirects are not followed"),
+    ("307", raw(b"", 307, Location="http://169.254.169.254/"), "PUSH_REFUSED", True, "redirects are not followed"),
+    ("500", raw(b"oh no", 500), "PUSH_REFUSED", True, "answered 500."),
+    ("401", refusal(401, "SIGNATURE_INVALID"), "PUSH_REFUSED", True, "401 SIGNATURE_INVALID: no."),
+    ("404", refusal(404, "FUNCTION_NOT_FOUND"), "PUSH_REFUSED", True, "404 FUNCTION_NOT_FOUND: no."),
+    ("405", refusal(405, "METHOD_NOT_ALLOWED"), "PUSH_REFUSED", True, "405 METHOD_NOT_ALLOWED"),
+    ("400", refusal(400, "VALIDATION_ERROR"), "PUSH_REFUSED", False, "400 VALIDATION_ERROR: no."),
+    (
+        "another run's answer",
+        lambda _: completed(1, step({"run_id": "run_other"}, "charge")),
+        "PUSH_ANSWER_INVALID",
+        True,
+        "'run_other:charge:0', not one of run",
+    ),
+    (
+        "another execution's answer",
+        lambda _: {**completed(1), "job_id": "job_other_1"},
+        "PUSH_ANSWER_INVALID",
+        True,
+        "execution 'job_other_1' instead of",
+    ),
+]
+
+
+async def failed_run(server: Work, url: str) -> runs.Run:
+    """The run of an only attempt at the endpoint."""
+    await server.a_function(endpoint_url=url, retry={"maxAttempts": 1}, push_budget_ms=BUDGET_MS)
+    (run_id,) = (await server.emit()).run_ids
+    return await until(server, run_id, "failed", "completed")
+
+
+@pytest.mark.parametrize(("name", "answer", "code", "retryable", "text"), CASES, ids=[each[0] for each in CASES])
+async def test_a_wrong_answer_fails_the_attempt(
+    tmp_path: Any, name: str, answer: Any, code: str, retryable: bool, text: str
+):
+    async with an_endpoint(answer) as endpoint, open_server(Work, str(tmp_path / "db")) as server:
+        run = await failed_run(server, endpoint.url)
+
+        assert run.status.value == "failed"
+        assert run.error is not None
+        assert (run.error.code, run.error.retryable) == (code, retryable)
+        assert text in run.error.message
+        assert await server.steps(run.id) == []
+
+
+async def serve_bytes(parts: list[bytes], pause_s: float = 0.0) -> asyncio.Server:
+    """A socket that sends these bytes, whatever is asked, and closes."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.read(100)
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause_s)
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    return await asyncio.start_server(handle, "127.0.0.1", 0)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+SOCKETS: list[tuple[str, list[bytes], float, str]] = [
+    ("closes at once", [b""], 0, "PUSH_FAILED"),
+    ("dies in the middle", [HEAD + b"Content-Length: 100\r\n\r\n", b'{"status"'], 0, "PUSH_FAILED"),
+    ("one byte a second", [HEAD + b"Content-Length: 100\r\n\r\n", *[b"x"] * 60], 1, "PUSH_TIMEOUT"),
+    ("speaks something else", [b"SSH-2.0-OpenSSH_9\r\n"], 0, "PUSH_FAILED"),
+    ("an endless head", [b"HTTP/1.1 200 OK\r\n", *[b"X-A: " + b"a" * 4000 + b"\r\n"] * 100], 0, "PUSH_FAILED"),
+    ("a wrong length", [HEAD + b"Content-Length: -1\r\n\r\n{}"], 0, "PUSH_FAILED"),
+]
+
+
+@pytest.mark.parametrize(("name", "parts", "pause_s", "code"), SOCKETS, ids=[each[0] for each in SOCKETS])
+async def test_a_broken_connection_fails_the_attempt(
+    tmp_path: Any, name: str, parts: list[bytes], pause_s: float, code: str
+):
+    listening = await serve_bytes(parts, pause_s)
+    async with listening, open_server(Work, str(tmp_path / "db")) as server:
+        run = await failed_run(server, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
+
+        assert run.error is not None
+        assert (run.error.code, run.error.retryable) == (code, True)
+
+
+async def test_an_answer_twice_counts_once(tmp_path: Any):
+    answer = b'{"status":"completed","steps":[],"result":1}'
+    whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(answer) + answer
+    listening = await serve_bytes([whole + whole.replace(b"1}", b"2}")])
+    async with listening, open_server(Work, str(tmp_path / "db")) as server:
+        run = await failed_run(server, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
+
+        assert (run.status.value, bytes(run.output or b"")) == ("completed", b"1")
+
+
+async def test_hundreds_of_endpoints_a_third_dead_and_the_healthy_ones_are_not_slower(tmp_path: Any):
+    answered = 0
+
+    async def answer(request: dict[str, Any]) -> Any:
+        if request["event"]["data"]["dead"]:
+            await asyncio.sleep(60)
+        nonlocal answered
+        answered += 1
+        return completed()
+
+    async with an_endpoint(answer) as endpoint, open_server(Work, str(tmp_path / "db")) as server:
+        run_ids: list[str] = []
+        for number in range(150):
+            url = f"{endpoint.url}/{number}"
+            await server.a_function(f"f{number}", on=f"e{number}", endpoint_url=url, push_budget_ms=30_000)
+        for number in range(150):
+            emitted = await server.emit(f"e{number}", {"dead": number % 3 == 0})
+            run_ids += emitted.run_ids if number % 3 else []
+        for run_id in run_ids:
+            await until(server, run_id, "completed")
+
+        # All healthy ones are done while every dead one still hangs.
+        assert answered == 100
+        assert len([each for each in await server.runs(limit=200) if each.status.value == "running"]) == 50

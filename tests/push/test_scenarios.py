@@ -1,0 +1,328 @@
+"""One table of scenarios over polling, streaming and push: the same functions, the same events, the same outcome.
+
+`push` is our `serve()`, whose steps are recorded one by one by calls back. `answers` is the same program without the
+call back, as handlers of existing clients are called: its steps come with the answer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from ironflow import Context, InvokeError, NonRetryableError, Retry, UpcasterRegistry, WaitTimeoutError, function
+from ironflow.features.controls import contract as controls
+from ironflow.features.runs import contract as runs
+from ironflow.features.secrets import contract as secrets
+from ironflow.worker import FunctionDefinition, StreamingWorker, Worker
+from tests.push.endpoint import SOON_S
+from tests.push.serving import listening, served
+from tests.support.work import Work
+
+pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
+
+KINDS = ("polling", "streaming", "push", "answers")
+Script = Callable[[Work, str], Awaitable[None]]
+RETRY = Retry(max_attempts=3, initial_delay="1s")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """make: the functions; `order.placed` starts the first. script: what happens while its run waits.
+
+    differs: kinds for which the documented semantics are others, and what is so there.
+    """
+
+    name: str
+    make: Callable[[], Sequence[FunctionDefinition]]
+    script: Script | None = None
+    data: Any = None
+    differs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+# The functions
+
+
+def three_steps() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context, data: Any) -> Any:
+        a = await ctx.step.run("a", lambda: data["total"] + 1)
+        b = await ctx.step.run("b:\\ö", lambda: {"a": a})
+        return [await ctx.step.run("a", lambda: None), b, ctx.run.attempt]
+
+    return [charge]
+
+
+def sleeping() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context) -> Any:
+        await ctx.step.sleep("first", "1h")
+        await ctx.step.run("between", lambda: 1)
+        await ctx.step.sleep("second", "2h")
+        return "rested"
+
+    return [charge]
+
+
+def waiting() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context) -> Any:
+        paid = await ctx.step.wait_for_event("paid", event="order.paid", match="data.id", timeout="1d")
+        return paid.data["amount"]
+
+    return [charge]
+
+
+async def pays(server: Work, run_id: str) -> None:
+    await server.emit("order.paid", {"id": "another", "amount": 1})
+    await server.emit("order.paid", {"id": "o1", "amount": 7})
+
+
+def timing_out() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context) -> Any:
+        try:
+            await ctx.step.wait_for_event("paid", event="order.paid", timeout="1h")
+        except WaitTimeoutError:
+            return await ctx.step.run("remind", lambda: "reminded")
+
+    return [charge]
+
+
+def invoking() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context) -> Any:
+        return await ctx.step.invoke("settle", {"amount": 5}, timeout="1h")
+
+    @function("settle")
+    async def settle(ctx: Context, data: Any) -> Any:
+        await ctx.step.sleep("nap", "1m")
+        return await ctx.step.run("settle", lambda: data["amount"] * 2)
+
+    return [charge, settle]
+
+
+def invoking_a_failure() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context) -> Any:
+        try:
+            await ctx.step.invoke("settle", None, timeout="1h")
+        except InvokeError as fault:
+            return str(fault.cause)
+
+    @function("settle")
+    async def settle(ctx: Context) -> Any:
+        raise NonRetryableError("card declined")
+
+    return [charge, settle]
+
+
+def branches() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context) -> Any:
+        looked = await ctx.step.parallel(
+            "look-up", [lambda s: s.run("user", lambda: "u"), lambda s: s.run("stock", lambda: 3)]
+        )
+        return [looked, await ctx.step.map("mail", [1, 2, 3], lambda item, s, i: s.run("send", lambda: item * 10))]
+
+    return [charge]
+
+
+def retrying() -> Sequence[FunctionDefinition]:
+    tries: list[int] = []
+
+    @function("charge", on="order.placed", retry=RETRY)
+    async def charge(ctx: Context) -> Any:
+        await ctx.step.run("once", lambda: "kept")
+
+        def flaky() -> int:
+            tries.append(1)
+            if len(tries) < 3:
+                raise ValueError("not yet")
+            return len(tries)
+
+        return [await ctx.step.run("flaky", flaky), ctx.run.attempt]
+
+    return [charge]
+
+
+def compensating() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context) -> Any:
+        for name in ("flight", "hotel"):
+            await ctx.step.run(name, lambda name=name: name)
+            ctx.step.compensate(name, lambda name=name: f"cancelled {name}")
+        raise NonRetryableError("no cars left")
+
+    return [charge]
+
+
+def exhausted() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed", retry=Retry(max_attempts=2, initial_delay="1s"))
+    async def charge(ctx: Context) -> Any:
+        await ctx.step.run("flight", lambda: 1)
+        ctx.step.compensate("flight", lambda: "cancelled")
+        raise ValueError("always")
+
+    return [charge]
+
+
+def secret() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed", secrets=["CARD_KEY"])
+    async def charge(ctx: Context) -> Any:
+        return [len(ctx.secrets.get("CARD_KEY")), ctx.secrets.has("OTHER")]
+
+    return [charge]
+
+
+def cancelled() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context) -> Any:
+        await ctx.step.run("before", lambda: 1)
+        await ctx.step.wait_for_event("never", event="never")
+
+    return [charge]
+
+
+async def cancels(server: Work, run_id: str) -> None:
+    await server.call(runs.cancel, id=run_id, reason="enough")
+
+
+def publishing() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context) -> Any:
+        return sorted(await ctx.step.publish("orders.done", {"id": 1}))
+
+    return [charge]
+
+
+def plain_handler() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    def charge(ctx: Context, data: Any) -> Any:
+        steps: Any = ctx.step
+        first = steps.run("first", lambda: data["total"])
+        steps.sleep("nap", "1m")
+        return steps.run("second", lambda: first + 1)
+
+    return [charge]
+
+
+def upcast() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context, data: Any) -> Any:
+        return [data, ctx.event.version]
+
+    return [charge]
+
+
+def pausing() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context) -> Any:
+        await ctx.step.sleep("nap", "1h")
+        return await ctx.step.run("after", lambda: 1)
+
+    return [charge]
+
+
+async def pauses_and_resumes(server: Work, run_id: str) -> None:
+    await server.call(controls.pause, run_id=run_id)
+    await server.call(controls.resume, run_id=run_id)
+
+
+ORDER = {"total": 100, "id": "o1"}
+TIMED_OUT = {"status": "failed", "output": None, "error": "WAIT_TIMEOUT", "steps": [["paid", "timed_out", None]]}
+SCENARIOS = [
+    Scenario("three steps", three_steps),
+    Scenario("sleeps", sleeping),
+    Scenario("an awaited event", waiting, pays),
+    # The wire of existing clients has no time-out in the handler.
+    Scenario("a wait that times out", timing_out, differs={"answers": TIMED_OUT}),
+    Scenario("an invoked function", invoking),
+    Scenario("an invoked function that fails", invoking_a_failure),
+    Scenario("branches", branches),
+    Scenario("retries", retrying),
+    Scenario("compensations", compensating),
+    Scenario("compensations after the last attempt", exhausted),
+    Scenario("secrets", secret),
+    Scenario("a cancelled run", cancelled, cancels),
+    Scenario("a published message", publishing),
+    Scenario("a plain handler", plain_handler),
+    Scenario("an old event", upcast),
+    Scenario("a run paused and resumed", pausing, pauses_and_resumes),
+]
+
+
+def registry() -> UpcasterRegistry:
+    upcasters = UpcasterRegistry()
+    upcasters.register("order.placed", 1, 2)(lambda data: {**data, "currency": "EUR"})
+    return upcasters
+
+
+@asynccontextmanager
+async def hosted(server: Work, functions: Sequence[FunctionDefinition], kind: str) -> AsyncIterator[None]:
+    """The functions at a host of that kind."""
+    async with AsyncExitStack() as stack:
+        if kind in ("push", "answers"):
+            push = served(server, functions, checkpoints=kind == "push", upcasters=registry())
+            await stack.enter_async_context(push)
+        else:
+            address = await stack.enter_async_context(listening(server.inside.app))
+            made = Worker if kind == "polling" else StreamingWorker
+            worker = made(functions=functions, url=address, clock=server.clock, upcasters=registry())
+            await stack.enter_async_context(worker)
+        yield
+
+
+async def outcome(server: Work, scenario: Scenario, kind: str) -> dict[str, Any]:
+    """What became of the run of the scenario's first function."""
+    async with hosted(server, scenario.make(), kind):
+        (run_id,) = (await server.emit(data=ORDER if scenario.data is None else scenario.data)).run_ids
+        script = scenario.script
+        async with asyncio.timeout(SOON_S):
+            while (run := await server.run(run_id)).status.value not in ("completed", "failed", "cancelled"):
+                why = await server.call(controls.why, id=run_id)
+                if why.reason in ("wait_event", "sleep") and script is not None:
+                    await script(server, run_id)
+                    script = None
+                elif why.reason in ("sleep", "retry", "wait_event", "invoke"):
+                    await pass_time(server, run_id)
+                await asyncio.sleep(0.005)
+        steps = await server.steps(run_id)
+    return {
+        "status": run.status.value,
+        "output": msgspec.json.decode(run.output) if run.output is not None else None,
+        "error": run.error.code if run.error is not None else None,
+        "steps": sorted(([each.name, each.status.value, value_of(each.output)] for each in steps), key=repr),
+    }
+
+
+def value_of(output: msgspec.Raw | None) -> Any:
+    """An output; of an event, what is the same in every run."""
+    value = msgspec.json.decode(output) if output is not None else None
+    if isinstance(value, dict) and "eventId" in value:
+        return "published"
+    return value["data"] if isinstance(value, dict) and "timestamp" in value else value
+
+
+async def pass_time(server: Work, run_id: str) -> None:
+    """Moves the clock to what the run or its children wait for next."""
+    soonest = []
+    for each in await server.runs():
+        why = await server.call(controls.why, id=each.id)
+        if why.until is not None and why.reason in ("sleep", "retry", "wait_event"):
+            soonest.append(int(why.until.timestamp() * 1000))
+    if soonest:
+        server.move(max(min(soonest) - server.now, 0))
+        for loop in ("timers", "leases", "jobs-offer"):
+            await server.loop(loop)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=[each.name for each in SCENARIOS])
+async def test_a_scenario_has_the_same_outcome_with_every_kind_of_worker(server: Work, scenario: Scenario):
+    await server.call(secrets.set_, name="CARD_KEY", value="0123456789")
+    polling = await outcome(server, scenario, "polling")
+    for kind in KINDS[1:]:
+        assert (kind, await outcome(server, scenario, kind)) == (kind, scenario.differs.get(kind, polling))

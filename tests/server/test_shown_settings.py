@@ -1,0 +1,25 @@
+"""The settings as the server shows them: each with its origin, secrets as stars."""
+
+import msgspec
+
+from ironflow.base.settings import Settings, setting_fields, shown_value
+from ironflow.features.server_state import contract
+from tests.support.server import Server
+
+
+async def test_every_setting_is_shown_with_its_default_and_its_origin(server: Server):
+    shown = (await server.call(contract.settings)).settings
+
+    assert [each.name for each in shown] == [each.name for each in setting_fields()]
+    port = next(each for each in shown if each.name == "port")
+    assert (port.variable, msgspec.json.decode(port.default), port.origin) == ("IRONFLOW_PORT", 9123, "default")
+
+
+def test_secrets_and_the_password_of_the_database_are_stars():
+    settings = Settings(db="postgresql://shop:secret@host/shop", bootstrap_admin_key="ifkey_" + "1" * 30)
+
+    shown = {each.name: shown_value(settings, each) for each in setting_fields()}
+
+    assert shown["db"] == "postgresql://shop:***@host/shop"
+    assert shown["bootstrap_admin_key"] == "***"
+    assert "secret" not in str(shown.values())

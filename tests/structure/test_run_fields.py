@@ -1,0 +1,123 @@
+"""The structs of the engine declare the fields of runs, leases and steps; what repeats them agrees with that."""
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ironflow.engine.model import Lease, Run, Step
+from ironflow.features.query.views import views_of
+from ironflow.features.runs import contract
+from ironflow.notify.port import LocalNotifier
+from ironflow.sdk.client.views import runs as views
+from ironflow.storage.open import open_database
+
+RUN = {name for name in Run.__struct_fields__ if name not in ("lease", "steps", "values")}
+STEP = set(Step.__struct_fields__)
+
+# Columns of a lease that it has from its run, so that a claim reads one table.
+FROM_RUN = {"environment", "function_id", "slot_key", "limit_key", "actor_id"}
+
+# Fields of the engine under the names that clients know.
+RUN_NAMES = {
+    "environment": "environment_id", "reason": "pause_reason", "policy": "max_attempts", "next_at": "next_attempt_at",
+}  # fmt: skip
+STEP_NAMES = {
+    "number": "id", "type": "step_type", "wait_event": "wait_event_name", "wait_until": "wait_timeout",
+    "attempts_max": "max_attempts",
+}  # fmt: skip
+# Fields of the engine that no client is shown.
+RUN_INTERNAL = {
+    "execution_seq", "step_count", "next_sequence", "losses", "last_report", "open_step", "paused_from", "slot_key",
+    "limit_key", "holds_slot", "watched", "recorded", "compensating", "open_waits", "wake_at", "family", "hold",
+    "priority",
+}  # fmt: skip
+STEP_INTERNAL = {"injected", "failure", "on_timeout"}
+# Fields of clients that come from elsewhere: the event, the lease, the status, or that this server leaves out.
+RUN_ADDED = {"values", "execution_mode", "input", "resume_from_step", "timeout_at", "claimed_by", "claimed_at", "state"}
+STEP_ADDED = {"run_id", "duration_ms_full", "stored_status"}
+
+# Columns of the views that are computed, and fields of the engine that the views leave out.
+RUN_COMPUTED = {"state", "created", "started", "ended", "duration_ms"}
+RUN_HIDDEN = RUN_INTERNAL | {
+    "environment", "policy", "updated_at", "next_at", "actor_id", "parent_step_id", "pause_requested", "version",
+    "unasked_steps",
+}  # fmt: skip
+STEP_COMPUTED = {"run_id", "function_id", "started", "ended"}
+STEP_HIDDEN = {
+    "number", "updated_at", "compensation_for", "sleep_until", "input", "wait_event", "wait_until",
+    "original_output", "patched_at", "patched_by", "failure", "on_timeout", "attempts_max", "attempts", "progress",
+    "handler_at",
+}  # fmt: skip
+
+TABLE_INFO = "SELECT name FROM pragma_table_info(:table)"
+
+
+async def columns(folder: Path, *tables: str) -> list[set[str]]:
+    db = await open_database(str(folder / "ironflow.db"), LocalNotifier(), 0)
+    try:
+        return [
+            {name for (name,) in await db.peek(lambda tx, table=table: tx.rows(TABLE_INFO, {"table": table}))}
+            for table in tables
+        ]
+    finally:
+        await db.close()
+
+
+async def test_tables_have_the_fields_of_the_engine_as_columns(tmp_path: Path):
+    runs, jobs, steps = await columns(tmp_path, "runs", "jobs", "steps")
+    assert runs == RUN
+    assert jobs == {"run_id", *Lease.__struct_fields__} | FROM_RUN
+    assert steps == STEP | {"run_id"}
+
+
+def test_booleans_are_those_that_the_store_converts():
+    """The store writes them by name, and reads `injected` as the last column, so that no load looks at types."""
+    assert [each.name for each in msgspec.structs.fields(Run) if each.type is bool] == [
+        "pause_requested",
+        "holds_slot",
+        "watched",
+    ]
+    assert [each.name for each in msgspec.structs.fields(Step) if each.type is bool] == [Step.__struct_fields__[-1]]
+
+
+@pytest.mark.parametrize(
+    ("engine", "message", "names", "internal", "added"),
+    [
+        (RUN, contract.Run, RUN_NAMES, RUN_INTERNAL, RUN_ADDED),
+        (STEP, contract.Step, STEP_NAMES, STEP_INTERNAL, STEP_ADDED),
+    ],
+)
+def test_a_message_has_the_fields_of_the_engine(
+    engine: set[str], message: type[msgspec.Struct], names: dict[str, str], internal: set[str], added: set[str]
+):
+    shown = {names.get(name, name) for name in engine - internal}
+    assert set(message.__struct_fields__) == shown | added
+    assert not shown & added
+
+
+@pytest.mark.parametrize(("message", "view"), [(contract.Run, views.Run), (contract.Step, views.Step)])
+def test_a_view_of_the_client_has_the_fields_and_defaults_of_the_message(
+    message: type[msgspec.Struct], view: type[msgspec.Struct]
+):
+    def declared(struct: type[msgspec.Struct]) -> list[tuple[str, object]]:
+        return [(each.name, each.default) for each in msgspec.structs.fields(struct)]
+
+    assert declared(view) == declared(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "computed", "hidden"),
+    [("runs", RUN, RUN_COMPUTED, RUN_HIDDEN), ("steps", STEP, STEP_COMPUTED, STEP_HIDDEN)],
+)
+def test_a_view_for_queries_has_the_fields_of_the_engine(
+    name: str, engine: set[str], computed: set[str], hidden: set[str]
+):
+    database = sqlite3.connect(":memory:")
+    database.execute(f"CREATE TABLE runs ({', '.join(sorted(RUN))})")
+    database.execute(f"CREATE TABLE steps (run_id, {', '.join(sorted(STEP))})")
+    found = database.execute(views_of("default", "sqlite")[name].format(main=""))
+    shown = {column for column, *_ in found.description}
+    database.close()
+    assert shown == (engine - hidden) | computed
