@@ -1,14 +1,18 @@
 """The structs of the engine declare the fields of runs, leases and steps; what repeats them agrees with that."""
 
+import re
 import sqlite3
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from ironflow.engine.model import Lease, Run, Step
+from ironflow.engine.evolve import evolve
+from ironflow.engine.facts import LeaseRenewed, RunCompleted, StepsRecorded
+from ironflow.engine.model import Lease, Policy, Run, Step
 from ironflow.features.query.views import views_of
 from ironflow.features.runs import contract
+from ironflow.features.runs.store import PROGRESS, is_progress
 from ironflow.notify.port import LocalNotifier
 from ironflow.sdk.client.views import runs as views
 from ironflow.storage.open import open_database
@@ -51,6 +55,7 @@ STEP_HIDDEN = {
     "handler_at",
 }  # fmt: skip
 
+INDEXES = "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :table"
 TABLE_INFO = "SELECT name FROM pragma_table_info(:table)"
 
 
@@ -70,6 +75,35 @@ async def test_tables_have_the_fields_of_the_engine_as_columns(tmp_path: Path):
     assert runs == RUN
     assert jobs == {"run_id", *Lease.__struct_fields__} | FROM_RUN
     assert steps == STEP | {"run_id"}
+
+
+async def test_no_index_has_a_column_that_steps_and_renewed_leases_change(tmp_path: Path):
+    """A statement that sets such a column would write that index, for every report of a worker."""
+    db = await open_database(str(tmp_path / "ironflow.db"), LocalNotifier(), 0)
+    try:
+        indexes = [sql for (sql,) in await db.peek(lambda tx: tx.rows(INDEXES, {"table": "runs"})) if sql]
+    finally:
+        await db.close()
+    indexed = {name for sql in indexes for name in re.findall(r"\w+", sql)}
+    assert {"status", "parent_run_id"} <= indexed
+    assert not indexed & set(PROGRESS) - {"id"}
+
+
+def test_a_step_and_a_renewed_lease_are_progress():
+    lease = Lease(state="held", ready_at=1)
+    before = Run(
+        id="run_1", environment="default", function_id="f", function_version=1, event_id="evt_1", event_name="e",
+        status="running", policy=Policy(), created_at=1, updated_at=1, losses=2, lease=lease,
+    )  # fmt: skip
+    step = Step(
+        step_id="s", name="s", type="start_function", status="waiting", sequence=4, number=0, attempt=1, created_at=2,
+        updated_at=2,
+    )  # fmt: skip
+    recorded = evolve(before, StepsRecorded(at=2, steps=(step,)))
+    renewed = evolve(recorded, LeaseRenewed(at=3, lease=lease))
+    assert is_progress(before, renewed)
+    assert (renewed.step_count, renewed.next_sequence, renewed.losses) == (1, 5, 0)
+    assert not is_progress(before, evolve(renewed, RunCompleted(at=4, output="1", report="")))
 
 
 def test_booleans_are_those_that_the_store_converts():

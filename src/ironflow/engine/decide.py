@@ -51,8 +51,10 @@ def decide(run: Run | None, command: commands.Command, now: Millis) -> Decision:
     where the run's state does not allow the command.
     """
     outcome = with_steps_closed(run, _outcome(run, command, now), now)
-    # A decision without facts keeps the same object, so callers can compare by identity.
-    after = fold(run, outcome.facts) if outcome.facts else cast(Run, run)
+    if not outcome.facts:
+        # The same object, so that callers can compare by identity.
+        return Decision(run=cast(Run, run), facts=(), effects=outcome.effects)
+    after = fold(run, outcome.facts) if outcome.after is None else outcome.after
     return Decision(run=after, facts=outcome.facts, effects=outcome.effects)
 
 

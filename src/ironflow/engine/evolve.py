@@ -62,7 +62,8 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
     match fact:
         case facts.StepsRecorded(steps=steps):
             # A new step is progress: lost leases are counted from here.
-            return replace(_with_steps(run, steps), losses=0)
+            known = run if not run.losses else replace(run, losses=0)
+            return _with_steps(known, steps)
         case facts.StepsProgressed(steps=steps):
             # No step has ended: lost leases are counted on.
             return _with_steps(run, steps)
@@ -198,21 +199,25 @@ def _waited_for(run: Run) -> Reason:
 def _with_steps(run: Run, changed: tuple[Step, ...]) -> Run:
     if not changed:
         return run
-    steps = dict(run.steps)
-    opened = 0
+    steps = run.steps.copy()
+    opened, step_count, next_sequence = 0, run.step_count, run.next_sequence
+    handles: dict[str, Step] = {}
     for step in changed:
         known = steps.get(step.step_id)
         opened += _is_waited_for(step) - (known is not None and _is_waited_for(known))
         steps[step.step_id] = step
-    before = [run.steps[step.step_id] for step in changed if step.handle and step.step_id in run.steps]
-    handles = {step.step_id: step for step in changed if step.handle}
+        step_count = max(step_count, step.number + 1)
+        next_sequence = max(next_sequence, step.sequence + 1)
+        if step.handle:
+            handles[step.step_id] = step
+    before = [run.steps[step_id] for step_id in handles if step_id in run.steps]
     return replace(
         run,
         steps=steps,
         family=_family_after(run, before, handles.values()) if handles else run.family,
         open_waits=max(run.open_waits + opened, 0),
-        step_count=max(run.step_count, max(step.number for step in changed) + 1),
-        next_sequence=max(run.next_sequence, max(step.sequence for step in changed) + 1),
+        step_count=step_count,
+        next_sequence=next_sequence,
     )
 
 

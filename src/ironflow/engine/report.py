@@ -10,9 +10,7 @@ from msgspec.structs import replace
 from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.control import paused_at_boundary
-from ironflow.engine.evolve import fold
 from ironflow.engine.facts import (
-    Fact,
     JobReturned,
     LeaseRenewed,
     RunCompleted,
@@ -25,7 +23,7 @@ from ironflow.engine.facts import (
 from ironflow.engine.failure import DIVERGED, decide_end, decide_failure
 from ironflow.engine.lease import check_fence, execution_ms_max, lease_after_checkpoint
 from ironflow.engine.model import HANDLE, ErrorValue, FailureState, Lease, Run, Step, read_error
-from ironflow.engine.outcome import NOTHING, Outcome
+from ironflow.engine.outcome import NOTHING, Outcome, Progression
 from ironflow.engine.step_attempts import UNFINISHED, decide_next_result, decide_progress, rests, with_attempt
 from ironflow.engine.wake import decide_step_cancels
 from ironflow.engine.yields import decide_openings, decide_yields
@@ -47,29 +45,30 @@ def decide_report(run: Run, command: commands.Report, now: Millis) -> Outcome:
     divergence = decide_divergence(run, command)
     if divergence is not None:
         return decide_failure(run, divergence, report, now)
+    made = Progression(run)
     recorded = decide_steps(run, command, now)
-    announced = tuple(step.step_id for step in command.steps if step.announced)
-    happened: list[Fact] = [StepsRecorded(at=now, steps=recorded, announced=announced)] if recorded else []
-    shown = decide_progress(fold(run, happened), command.progress, now) if command.progress else ()
-    happened += [StepsProgressed(at=now, steps=shown)] if shown else []
+    if recorded:
+        announced = tuple(step.step_id for step in command.steps if step.announced)
+        made.add(StepsRecorded(at=now, steps=recorded, announced=announced))
+        made.effects += rests(recorded)
+    if shown := decide_progress(made.run, command.progress, now) if command.progress else ():
+        made.add(StepsProgressed(at=now, steps=shown))
     # The rest is decided on the run with the steps of the same report.
-    happened += _released(fold(run, happened), command, now)
+    made.add(*_released(made.run, command, now))
     if command.values:
-        free = fold(run, happened).next_sequence if happened else run.next_sequence
-        happened.append(
-            ValuesSet(at=now, values=tuple(replace(value, sequence=free, updated_at=now) for value in command.values))
-        )
+        free = made.run.next_sequence
+        values = tuple(replace(value, sequence=free, updated_at=now) for value in command.values)
+        made.add(ValuesSet(at=now, values=values))
     if command.unasked_steps:
-        happened.append(StepsUnasked(at=now, names=command.unasked_steps))
-    dropped = decide_step_cancels(run, command.cancels, now)
-    happened += dropped.facts
-    following = _end(fold(run, happened), lease, command, now)
-    facts = [*happened, *following.facts]
-    after = fold(run, facts)
-    if run.pause_requested and not command.running and not after.ended and after.status != "paused":
+        made.add(StepsUnasked(at=now, names=command.unasked_steps))
+    if command.cancels:
+        # Decided on the run before the report: these steps were open then.
+        made.extend(decide_step_cancels(run, command.cancels, now))
+    made.extend(_end(made.run, lease, command, now))
+    if run.pause_requested and not command.running and not made.run.ended and made.run.status != "paused":
         # This is the step boundary that the pause waits for.
-        facts.append(paused_at_boundary(now, report if command.kind != "progress" else ""))
-    return Outcome(tuple(facts), (*rests(recorded), *dropped.effects, *following.effects))
+        made.add(paused_at_boundary(now, report if command.kind != "progress" else ""))
+    return made.outcome()
 
 
 def report_id(command: commands.Report) -> str:

@@ -238,8 +238,11 @@ def with_steps_closed(run: Run | None, outcome: Outcome, now: Millis) -> Outcome
     last = outcome.facts[-1]
     if not isinstance(last, RunCompleted | RunFailed | RunCancelled | CompensationStarted):
         return outcome
+    # The end itself leaves its steps as they are.
+    if isinstance(last, RunCancelled) or (outcome.after is not None and not outcome.after.open_waits):
+        return outcome
     before = fold(run, outcome.facts[:-1]) if len(outcome.facts) > 1 else run
-    if not before.open_waits or isinstance(last, RunCancelled):
+    if not before.open_waits:
         return outcome
     # A handle stays: the run that it stands for goes on, and is found again when this one is resumed.
     left = _cancelled([step for step in before.steps.values() if step.open and not step.handle], now)
@@ -289,7 +292,7 @@ def _completed(run: Run, step: Step, output: str, now: Millis, effects: tuple[Ef
 
 def _ended(run: Run, step: Step, now: Millis, effects: tuple[Effect, ...] = ()) -> Outcome:
     """An open step has ended as `step` says."""
-    facts, more = decide_wake(run, run.open_waits - 1, now)
+    facts, more, _ = decide_wake(run, run.open_waits - 1, now)
     return Outcome((StepsRecorded(at=now, steps=(step,)), *facts), (*effects, *more))
 
 

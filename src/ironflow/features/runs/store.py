@@ -32,6 +32,11 @@ _FIXED = frozenset(
 )  # fmt: skip
 _CHANGING = tuple(name for name in _RUN_FIELDS if name not in _FIXED)
 _UPDATED = (*_CHANGING, "id")
+# What steps and renewed leases change. No index has one of these columns: SQLite writes every index that has a column
+# of the statement, also when its value stays.
+PROGRESS = ("updated_at", "version", "losses", "step_count", "next_sequence", "open_waits", "family", "id")
+_progress_values = attrgetter(*PROGRESS)
+_values_beside = attrgetter(*(name for name in _CHANGING if name not in PROGRESS))
 _run_values, _updated_values = attrgetter(*_RUN_FIELDS), attrgetter(*_UPDATED)
 _lease_values, _step_values = attrgetter(*_LEASE_FIELDS), attrgetter(*_STEP_FIELDS)
 
@@ -54,6 +59,7 @@ LOAD_FREE = f"{_LOAD} {{skip_locked}}"
 LEASES = f"SELECT j.run_id, {LEASE_COLUMNS} FROM jobs j WHERE j.run_id IN {{each:ids}}"
 INSERT_RUN = f"INSERT INTO runs ({', '.join(_RUN_FIELDS)}) VALUES ({_values(_RUN_FIELDS)})"
 UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{name} = :{name}' for name in _CHANGING)} WHERE id = :id"
+UPDATE_PROGRESS = f"UPDATE runs SET {', '.join(f'{name} = :{name}' for name in PROGRESS[:-1])} WHERE id = :id"
 
 _JOB_FIELDS = ("run_id", "environment", "function_id", "slot_key", "limit_key", "actor_id", *_LEASE_FIELDS)
 SAVE_LEASE = f"""INSERT INTO jobs ({", ".join(_JOB_FIELDS)}) VALUES ({_values(_JOB_FIELDS)})
@@ -231,6 +237,16 @@ def insert_runs(tx: Tx, runs: list[Run]) -> None:
 
 def update_runs(tx: Tx, runs: list[Run]) -> None:
     tx.many(UPDATE_RUN, [_run_params(run, _UPDATED, _updated_values) for run in runs])
+
+
+def is_progress(before: Run, after: Run) -> bool:
+    """Whether nothing has changed but what steps and renewed leases change."""
+    return _values_beside(before) == _values_beside(after)
+
+
+def update_progress(tx: Tx, runs: list[Run]) -> None:
+    """Writes the runs for which `is_progress` holds."""
+    tx.many(UPDATE_PROGRESS, [dict(zip(PROGRESS, _progress_values(run), strict=True)) for run in runs])
 
 
 def save_leases(tx: Tx, runs: list[Run]) -> None:

@@ -73,6 +73,8 @@ class UnitOfWork:
     def __init__(self) -> None:
         self.fresh: list[Run] = []
         self.changed: list[Run] = []
+        # Runs that changed as steps and renewed leases change them.
+        self.progressed: list[Run] = []
         self.leases: list[Run] = []
         self.without_lease: list[str] = []
         # Keys of jobs that were taken from their workers.
@@ -92,7 +94,10 @@ class UnitOfWork:
     def add(self, before: Run | None, decision: Decision) -> None:
         """Collects the rows of one change. before: None for a new run."""
         after = decision.run
-        (self.fresh if before is None else self.changed).append(after)
+        if before is None:
+            self.fresh.append(after)
+        else:
+            (self.progressed if store.is_progress(before, after) else self.changed).append(after)
         self._add_lease(before.lease if before is not None else None, after)
         if after.status == "cancelled" and before is not None and before.lease is not None and before.lease.live:
             self.revoked.append(revoked_key(after.environment, before.lease))
@@ -140,6 +145,8 @@ class UnitOfWork:
             store.insert_runs(tx, self.fresh)
         if self.changed:
             store.update_runs(tx, self.changed)
+        if self.progressed:
+            store.update_progress(tx, self.progressed)
         if self.leases:
             store.save_leases(tx, self.leases)
         if self.without_lease:
