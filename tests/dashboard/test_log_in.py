@@ -48,11 +48,12 @@ def log_in(page: Page, key: str) -> None:
 def before_the_emit(page: Page, act: Callable[[], object]) -> None:
     """Acts once, when the page's next emit is on its way to the server."""
 
+    left = [act]
+
     def on_route(route: Route) -> None:
-        if route.request.method == "POST":
-            page.unroute(EMIT, on_route)
-            act()
-        route.fallback()
+        if route.request.method == "POST" and left:
+            left.pop()()
+        route.continue_()
 
     page.route(EMIT, on_route)
 
