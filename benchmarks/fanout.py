@@ -31,7 +31,7 @@ STREAM, STREAM_S = 1_000, 4.0
 WITHIN_S = 60
 EVENT = b'{"type":"event"'
 HANDSHAKE = (
-    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
@@ -64,7 +64,9 @@ class Reader(asyncio.Protocol):
             head, end, rest = bytes(self._data).partition(b"\r\n\r\n")
             if not end:
                 return
-            assert b" 101 " in head, head
+            if b" 101 " not in head:
+                self.subscribed.set_exception(RuntimeError(f"the server refused the socket: {head!r}"))
+                return
             self._shaken, self._data = True, bytearray(rest)
             self._transport.write(masked(self._request))
         while (frame := self._frame()) is not None:
@@ -146,10 +148,12 @@ async def measured(server: Process, address: str, subscribers: int) -> tuple[lis
     try:
         async with asyncio.timeout(30):
             await asyncio.gather(*(reader.subscribed for reader in readers))
-        publishers = [await Publisher.connected(address, topic) for _ in range(PUBLISHERS)]
+        publisher = await Publisher.connected(address, topic)
         for _ in range(PACED):
-            await publishers[0].publish()
+            await publisher.publish()
             await asyncio.sleep(PACE_S)
+        # Not earlier: the server closes idle connections.
+        publishers = [publisher, *[await Publisher.connected(address, topic) for _ in range(PUBLISHERS - 1)]]
         await until(readers, PACED)
         paced = list(took_s)
         for reader in readers:
