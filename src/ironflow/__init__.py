@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from ironflow.base.retry_after import RetryAfterError
     from ironflow.sdk.client.client import Client
+    from ironflow.sdk.client.features.streams import Append
     from ironflow.sdk.client.views.asking import AskPending, AskRefused, AskUnanswered
     from ironflow.sdk.durable.context import Context, SyncContext
     from ironflow.sdk.durable.definition.controls import (
@@ -58,6 +59,7 @@ _HOMES = {
     ),
     "ironflow.base.retry_after": ("RetryAfterError",),
     "ironflow.sdk.client.client": ("Client",),
+    "ironflow.sdk.client.features.streams": ("Append",),
     "ironflow.sdk.client.views.asking": ("AskPending", "AskRefused", "AskUnanswered"),
     "ironflow.sdk.durable.context": ("Context", "SyncContext"),
     "ironflow.sdk.durable.definition.controls": (
@@ -80,6 +82,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("errors", "projection", "protocol", "serve", "signing", "sync", "upcaster", "webhooks", "worker")
 
 __all__ = [
+    "Append",
     "AskPending",
     "AskRefused",
     "AskUnanswered",

@@ -263,6 +263,7 @@ statistics.failures                  runs:read
 statistics.runs                      runs:read
 streaming_workers.connect            workers:write
 streams.append                       entities:append
+streams.append_many                  entities:append
 streams.create_snapshot              entities:append
 streams.delete                       entities:delete
 streams.flat_history                 entities:read

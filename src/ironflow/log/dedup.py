@@ -30,6 +30,8 @@ class FirstAnswer(NamedTuple):
 # A few more than wanted where environments and scopes are mixed, but each found by the primary key.
 KEYS = """SELECT environment, scope, key, event_id, run_ids, created_at, entity_version FROM idempotency_keys
 WHERE environment IN {each:environments} AND scope IN {each:scopes} AND key IN {each:keys}"""
+KEY = """SELECT created_at FROM idempotency_keys
+WHERE environment = :environment AND scope = :scope AND key = :key"""
 SAVE_KEY = """INSERT INTO idempotency_keys (environment, scope, key, event_id, run_ids, created_at, entity_version)
 VALUES (:environment, :scope, :key, :event_id, :run_ids, :created_at, :entity_version)
 ON CONFLICT (environment, scope, key) DO UPDATE SET event_id = excluded.event_id, run_ids = excluded.run_ids,
@@ -64,6 +66,13 @@ def first_answers(tx: Tx, keys: list[Place]) -> dict[Place, FirstAnswer]:
         for row in rows
         if (row[0], row[1], row[2]) in wanted and row[5] > 0
     }
+
+
+def is_used(tx: Tx, place: Place, now: Millis) -> bool:
+    """Whether an append was answered under this key. It is not held: hold another key of the same request first."""
+    environment, scope, key = place
+    row = tx.row(KEY, {"environment": environment, "scope": scope, "key": key})
+    return row is not None and row[0] > 0 and is_repeat(row[0], now)
 
 
 def save_answers(tx: Tx, answers: dict[Place, FirstAnswer]) -> None:

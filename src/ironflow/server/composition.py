@@ -35,6 +35,7 @@ from ironflow.features.environment_deletions import install as environment_delet
 from ironflow.features.environments import in_tx as environments_in_tx
 from ironflow.features.environments import install as environments
 from ironflow.features.environments.service import EnvironmentNames
+from ironflow.features.event_triggers import install as event_triggers
 from ironflow.features.events import install as events
 from ironflow.features.functions import install as functions
 from ironflow.features.jobs import install as jobs
@@ -139,6 +140,7 @@ FEATURES: list[Callable[[Parts], None]] = [
     cron.install,
     schedules.install,
     events.install,
+    event_triggers.install,
     messages.install,
     webhook_deliveries.install,
     webhooks.install,

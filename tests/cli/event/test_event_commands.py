@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ironflow.features.functions.contract import RegisterFunction, Trigger
 from ironflow.sync import Client
 from tests.support.waiting import eventually
 
@@ -159,3 +160,28 @@ def test_an_import_that_was_killed_is_finished_by_the_next_one(ironflow, server,
     assert there == ids[: len(there)]
     assert ironflow("event", "import", str(file)).code == 0
     assert recorded(server, name) == ids
+
+
+def test_recorded_events_are_given_to_a_function_once(ironflow, server, name):
+    ids = emit(server, name, 3)
+    with Client(server) as client:
+        client.functions.register(RegisterFunction(id=f"f-{name}", triggers=[Trigger(event=name)]))
+    command = ("event", "trigger", "--function", f"f-{name}", "--name", name, "--since", "1h")
+
+    counted = ironflow(*command, "--dry-run")
+    some = ironflow(*command, "--limit", "1")
+    rest = ironflow(*command, "--json")
+    again = ironflow(*command)
+
+    assert (counted.code, counted.out.split()) == (0, ["would", "start", "3"])
+    assert some.out.split() == ["started", "1"]
+    assert "There are more events: --cursor" in some.err
+    assert (rest.json["started"], rest.json["known"], rest.json["next_cursor"]) == (2, 1, None)
+    assert again.out.split() == ["started", "0", "known", "3"]
+    with Client(server) as client:
+        assert {run.event_id for run in client.runs.list(function_id=f"f-{name}")} == set(ids)
+
+
+def test_a_function_that_is_missing_is_not_given_events(ironflow):
+    missing = ironflow("event", "trigger", "--function", "nowhere")
+    assert (missing.code, "There is no function 'nowhere'" in missing.err) == (4, True)

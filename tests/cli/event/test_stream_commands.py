@@ -94,3 +94,32 @@ def test_snapshots_are_stored_and_read(ironflow, entity):
     older = ironflow("stream", "snapshot", "get", entity, "--before-version", "2").out
     assert '{"at":1}' in older
     assert ironflow("stream", "snapshot", "create", entity, "9", "null").code == 2
+
+
+def test_a_file_is_appended_in_one_commit_or_not_at_all(ironflow, entity, tmp_path):
+    other = f"ship-{uuid.uuid4().hex[:8]}"
+    file = tmp_path / "events.jsonl"
+    file.write_text(
+        f'{{"entity_id": "{entity}", "name": "order.paid", "expected_version": 3}}\n\n'
+        f'{{"entity_id": "{other}", "entity_type": "ship", "name": "ship.sailed", "data": {{"to": "Oslo"}}}}\n'
+    )
+
+    appended = ironflow("stream", "append", "--file", str(file), "--idempotency-key", f"k-{other}")
+    again = ironflow("stream", "append", "--file", str(file))
+
+    assert [row[:2] for row in rows(appended)] == [["ENTITY", "VERSION"], [entity, "4"], [other, "1"]]
+    assert (again.code, again.out) == (5, "")
+    assert f"line 1 of {file} is refused; no event was appended." in again.err
+    assert f"for the stream of '{entity}'" in again.err
+    assert ironflow("stream", "info", other, "--json").json["version"] == 1
+
+
+def test_a_file_of_other_lines_is_refused_before_it_is_sent(ironflow, tmp_path):
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"entity_id": "a", "name": "n"}\n[1]\n')
+    refused = ironflow("stream", "append", "--file", str(file))
+    assert refused.code == 2
+    assert "line 2 is no event to append" in refused.err
+    assert "--file is given alone" in ironflow("stream", "append", "a", "--file", str(file)).err
+    assert "give the entity" in ironflow("stream", "append").err
+    assert ironflow("stream", "append", "--file", str(tmp_path / "missing")).code == 2

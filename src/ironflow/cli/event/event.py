@@ -11,12 +11,13 @@ from rich.text import Text
 
 from ironflow.base.spelling import message_to_json
 from ironflow.cli.event import lines as event_lines
-from ironflow.cli.event import published
+from ironflow.cli.event import published, triggering
 from ironflow.cli.exits import UsageError
 from ironflow.cli.invocation import Cli, Injected
 from ironflow.cli.pages import note_more
 from ironflow.cli.terminal.output import facts, json_line, table
 from ironflow.cli.terminal.times import moment_text, read_moment, since_text, time_text
+from ironflow.features.event_triggers import contract as event_triggers
 from ironflow.features.events import contract as events
 from ironflow.features.events.contract import Event
 from ironflow.features.redaction import contract as redaction
@@ -223,6 +224,45 @@ def import_(
         {"lines": tally.lines, "imported": tally.imported, "known": tally.known, "runs": tally.runs},
         lambda: f"imported {tally.imported}, known before {tally.known}{runs}",
     )
+
+
+@app.command
+def trigger(
+    *,
+    function: str,
+    name: list[str] | None = None,
+    since: Since = "",
+    until: Until = "",
+    failed: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    limit: Annotated[int, Parameter(help="Start at most this many runs; 0 for all.")] = 0,
+    in_flight: Annotated[int, Parameter(help="Unended runs at a time, 1 to 10000.")] = 100,
+    cursor: str = "",
+    cli: Injected,
+) -> None:
+    """Give recorded events to a function that did not exist, or was broken, when they came: each once.
+
+    Nothing else notices the events. An interrupted command is run again: events that the function has had are skipped.
+
+    Args:
+        function: The function that is given the events; its triggers must match them.
+        name: Only events of this name; * matches one segment, > the rest. May be repeated.
+        failed: Also events whose runs of the function have all failed or were cancelled.
+        dry_run: Only count the events.
+        cursor: Continue at the cursor that an earlier command with --limit showed.
+    """
+    now = cli.clock.now()
+    request = event_triggers.TriggerRecorded(
+        function_id=function,
+        names=name or [],
+        since=read_moment(since, now) if since else None,
+        until=read_moment(until, now) if until else None,
+        failed=failed,
+        dry_run=dry_run,
+        in_flight=in_flight,
+        cursor=cursor,
+    )
+    triggering.run(cli, request, max(limit, 0))
 
 
 @app.command

@@ -6,14 +6,16 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 from rich.console import RenderableType
 
+from ironflow.base.errors import IronflowError
 from ironflow.base.json import NULL
+from ironflow.base.spelling import reader
 from ironflow.cli.event.emit import DataFile
 from ironflow.cli.event.subscribe import follow
 from ironflow.cli.exits import UsageError
 from ironflow.cli.invocation import Cli, Injected
 from ironflow.cli.pages import Cursor, Limit, note_more
 from ironflow.cli.terminal.output import facts, json_line, status_text, table
-from ironflow.cli.terminal.payload import read_data, read_data_option, read_metadata
+from ironflow.cli.terminal.payload import read_bytes, read_data, read_data_option, read_metadata
 from ironflow.cli.terminal.times import moment_text, since_text, span_text
 from ironflow.features.streams import contract as streams
 from ironflow.features.streams.contract import HistoryEntry
@@ -35,7 +37,7 @@ _DATA_SHOWN_MAX = 70
 
 @app.command
 def append(
-    entity: Entity,
+    entity: Entity = "",
     name: str = "",
     /,
     *,
@@ -43,6 +45,7 @@ def append(
     event: str = "",
     data: Data = None,
     data_file: DataFile = None,
+    file: str = "",
     expect: Annotated[int, Parameter(name=["--expect", "--expected-version"], allow_leading_hyphen=True)] = -1,
     idempotency_key: str = "",
     version: int = 1,
@@ -51,15 +54,27 @@ def append(
 ) -> None:
     """Append an event to an entity's stream; functions whose trigger matches start runs.
 
+    With --file, append the events of a file to their streams in one commit, all or none. A line is a JSON object:
+    {"entity_id": "order-7", "name": "order.paid", "data": {}, "expected_version": 3}; entity_type, version and
+    metadata are optional.
+
     Args:
         name: The event's name, such as order.placed.
         event: The event's name, instead of the argument.
+        file: Append the events of this file instead, one JSON object per line; - for standard input.
         type: The entity's type, such as order; required for its first event.
         expect: Append only if the stream is at this version: 0 for a new stream, -1 for any.
         idempotency_key: A repeated key on this stream within 7 days returns the first response.
         version: Schema version of the data.
         metadata: NAME=VALUE stored with the event, may be repeated; or a JSON object, or @FILE.
     """
+    if file:
+        if entity or event or data is not None or data_file is not None or metadata:
+            raise UsageError("--file is given alone, or with --idempotency-key: its lines name entities and events.")
+        _append_file(cli, file, idempotency_key)
+        return
+    if not entity:
+        raise UsageError("give the entity and the event's name, or --file.")
     if bool(name) == bool(event):
         raise UsageError("give the event's name once: as the second argument, or as --event.")
     request = streams.AppendEvent(
@@ -83,6 +98,39 @@ def append(
             ]
         ),
     )
+
+
+def _append_file(cli: Cli, file: str, idempotency_key: str) -> None:
+    text = read_bytes("-" if file == "-" else f"@{file}", cli.stdin)
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    if not lines:
+        raise UsageError(f"there are no events in {file}.")
+    appends = [_line_append(number, line) for number, line in lines]
+    request = streams.AppendMany(appends=appends, idempotency_key=idempotency_key)
+    try:
+        answer = cli.call(streams.append_many, request)
+    except IronflowError as refusal:
+        if (index := refusal.details.get("index")) is not None:
+            cli.note(f"line {lines[index][0]} of {file} is refused; no event was appended.")
+        raise
+    cli.show(
+        answer,
+        lambda: table(
+            ["ENTITY", "VERSION", "EVENT", "RUNS"],
+            [
+                [append.entity_id, str(each.entity_version), each.event_id, ", ".join(each.run_ids)]
+                for append, each in zip(appends, answer.appended, strict=True)
+            ],
+            right=["VERSION"],
+        ),
+    )
+
+
+def _line_append(number: int, line: bytes) -> streams.StreamAppend:
+    try:
+        return reader(streams.StreamAppend).read(line)
+    except IronflowError as fault:
+        raise UsageError(f"line {number} is no event to append: {fault.message}") from None
 
 
 @app.command

@@ -33,3 +33,8 @@ def arm(tx: Tx, ids: Ids, function: Startable, config: DebounceConfig, event: Re
 def gathered(tx: Tx, event_ids: list[str]) -> set[str]:
     """Those of the events that some lane will start a run with."""
     return store.gathered(tx, event_ids) if event_ids else set()
+
+
+def gathered_of(tx: Tx, function_id: str, event_ids: list[str]) -> set[str]:
+    """Those of the events that a lane of this function will start a run with."""
+    return store.gathered_of(tx, function_id, event_ids) if event_ids else set()

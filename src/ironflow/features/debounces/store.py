@@ -31,6 +31,7 @@ DROP = "DELETE FROM debounces WHERE id = :id"
 DROP_OWN = f"DELETE FROM debounces WHERE id = :id AND environment = :environment RETURNING {_COLUMNS}"
 NEXT = "SELECT min(fire_at) FROM debounces"
 GATHERED = "SELECT event_id FROM debounces WHERE event_id IN {each:event_ids}"
+GATHERED_OF = GATHERED + " AND function_id = :function_id"
 LIST = f"""SELECT {_COLUMNS} FROM debounces WHERE environment = :environment AND id > :cursor
  AND (:function_id = '' OR function_id = :function_id) ORDER BY id LIMIT :limit"""
 
@@ -73,3 +74,7 @@ def drop(tx: Tx, environment: str, lane_id: str) -> Gathered | None:
 
 def gathered(tx: Tx, event_ids: list[str]) -> set[str]:
     return {row[0] for row in tx.rows(GATHERED, {"event_ids": event_ids})}
+
+
+def gathered_of(tx: Tx, function_id: str, event_ids: list[str]) -> set[str]:
+    return {row[0] for row in tx.rows(GATHERED_OF, {"function_id": function_id, "event_ids": event_ids})}

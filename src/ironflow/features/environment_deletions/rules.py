@@ -51,6 +51,7 @@ TABLES = (
     "consumer_groups",
     "endpoints",
     "event_schemas",
+    "event_triggers",
     "events",
     "function_code_versions",
     "function_versions",

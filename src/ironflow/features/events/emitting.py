@@ -285,10 +285,10 @@ def _place(emission: Emission) -> Place | None:
     record = emission.record
     if record.idempotency_key is None or emission.imported:
         return None
-    if record.kind == "entity":
-        return (record.environment, f"append:{record.entity_id}", record.idempotency_key)
     if emission.key_scope:
         return (record.environment, emission.key_scope, record.idempotency_key)
+    if record.kind == "entity":
+        return (record.environment, f"append:{record.entity_id}", record.idempotency_key)
     scope = f"invoke:{emission.function_id}" if emission.function_id else f"emit:{record.name}"
     return (record.environment, scope, record.idempotency_key)
 

@@ -10,6 +10,7 @@ from ironflow.features.events.rules import (
     record_of,
     tombstone,
 )
+from ironflow.features.events.searching import Found, search
 from ironflow.features.events.unneeded import delete_unneeded
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Answer",
     "Emission",
     "Emitter",
+    "Found",
     "InvalidEvent",
     "StreamDeleted",
     "check_entity",
@@ -24,5 +26,6 @@ __all__ = [
     "check_not_deleted",
     "delete_unneeded",
     "record_of",
+    "search",
     "tombstone",
 ]

@@ -179,10 +179,12 @@ def tombstone(event_id: str, environment: str, entity_id: str, reason: str, dele
 
 
 def difference_from_first(first: Record, repeated: Record) -> str:
-    """What a repetition of an idempotency key has changed: `name`, `data`, or empty for nothing.
+    """What a repetition of an idempotency key has changed: `stream`, `name`, `data`, or empty for nothing.
 
     first: as it is recorded. Its data cannot be compared once it is redacted: it counts as equal.
     """
+    if repeated.entity_id != first.entity_id:
+        return "stream"
     if repeated.name != first.name:
         return "name"
     if repeated.data == first.data:

@@ -144,6 +144,10 @@ class FunctionIndex:
     def get(self, environment: str, function_id: str) -> Startable | None:
         return self._functions.get((environment, function_id))
 
+    def patterns_of(self, environment: str, function_id: str) -> list[str]:
+        """The event names and patterns that a function's triggers have, each once."""
+        return list(dict.fromkeys(rule.pattern for rule in self._rules.get((environment, function_id), ())))
+
     def pushed(self) -> list[Startable]:
         """The functions that are executed at their endpoints."""
         return list(self._pushed.values())

@@ -1,7 +1,17 @@
 """What is decided about reading streams and keeping snapshots; pure. Appending is decided in the events feature."""
 
-from ironflow.features.events.contract import EntityTypeConflict
-from ironflow.features.streams.contract import AnswerTooLarge, InvalidRead, InvalidSnapshot, SnapshotTooLarge
+from collections.abc import Sequence
+
+from ironflow.base.errors import IronflowError
+from ironflow.features.events.contract import EntityTypeConflict, IdempotencyKeyReused
+from ironflow.features.streams.contract import (
+    AnswerTooLarge,
+    InvalidAppends,
+    InvalidRead,
+    InvalidSnapshot,
+    SnapshotTooLarge,
+    StreamAppend,
+)
 from ironflow.log.heads import Head
 from ironflow.log.record import Record
 
@@ -11,6 +21,8 @@ HISTORY_DEFAULT = 50
 ANSWER_BYTES_MAX = 30 * 1024 * 1024
 # What an event takes in an answer beside its data: ids, names, times.
 ABOUT_BYTES = 400
+APPENDS_MAX = 1000
+APPENDS_BYTES_MAX = 16 * 1024 * 1024
 # Greater than every version.
 NEWEST = 2**63 - 1
 
@@ -20,6 +32,46 @@ def check_direction(direction: str) -> bool:
     if direction not in ("", "forward", "backward"):
         raise InvalidRead(f"{direction[:40]!r} is no direction: write `forward` or `backward`.")
     return direction == "backward"
+
+
+def check_appends(appends: Sequence[StreamAppend]) -> None:
+    """Of one commit. Raises InvalidAppends."""
+    if not 1 <= len(appends) <= APPENDS_MAX:
+        raise InvalidAppends(
+            f"The request appends {len(appends)} events; one commit takes 1 to {APPENDS_MAX}. Send several requests."
+        )
+    size = sum(len(bytes(each.data)) for each in appends)
+    if size > APPENDS_BYTES_MAX:
+        raise InvalidAppends(
+            f"The data of the {len(appends)} events are {size} bytes; one commit takes {APPENDS_BYTES_MAX}. "
+            "Send several requests."
+        )
+
+
+def refusal_of_append(index: int, append: StreamAppend, refusal: IronflowError) -> IronflowError:
+    """The refusal of one event as that of the whole request: of the same class, with the place of the event."""
+    return type(refusal)(
+        f"Event {index} of the request, for the stream of {append.entity_id[:80]!r}, is refused, so nothing was "
+        f"appended: {refusal.message}",
+        details={**refusal.details, "index": index, "entity_id": append.entity_id},
+    )
+
+
+def append_many_scope(index: int) -> str:
+    """Where the key of a request is remembered for its event at `index`."""
+    return f"append_many:{index}"
+
+
+def check_same_appends(duplicates: Sequence[bool], goes_on: bool, key: str) -> None:
+    """duplicates: whether each event was recorded under the key before. goes_on: the first request had more.
+
+    Raises IdempotencyKeyReused.
+    """
+    if any(duplicates) and (goes_on or not all(duplicates)):
+        raise IdempotencyKeyReused(
+            f"The idempotency key {key[:80]!r} was used for a request with another number of events. Nothing was "
+            "appended. Send another key for other events, or the same events to get the first answer again."
+        )
 
 
 def answer_bytes(events: list[Record]) -> int:

@@ -9,6 +9,7 @@ from ironflow.base.ids import Ids
 from ironflow.base.json import NULL, json_text, to_json
 from ironflow.base.time import Millis, to_datetime, to_millis
 from ironflow.features.events.in_tx import (
+    Answer,
     Emission,
     Emitter,
     StreamDeleted,
@@ -22,6 +23,7 @@ from ironflow.features.keys import in_tx as keys
 from ironflow.features.runs.contract import RunNotFound
 from ironflow.features.runs.in_tx import RunRepository
 from ironflow.features.streams import contract, messages, rules, store
+from ironflow.log.dedup import is_used
 from ironflow.log.heads import Head
 from ironflow.log.holds import Hold
 from ironflow.log.record import Record
@@ -69,6 +71,7 @@ class Streams:
         """The method of each operation."""
         return {
             contract.append: self.append,
+            contract.append_many: self.append_many,
             contract.read: self.read,
             contract.info: self.info,
             contract.list_: self.list_,
@@ -81,6 +84,39 @@ class Streams:
         }
 
     async def append(self, call: Call, request: contract.AppendEvent) -> contract.Appended:
+        emission = self._emission(call, request, request.idempotency_key)
+        return _appended(await self._db.write_many(self._emitter_apply, emission))
+
+    async def append_many(self, call: Call, request: contract.AppendMany) -> contract.AppendedMany:
+        rules.check_appends(request.appends)
+        emissions: list[Emission] = []
+        for index, each in enumerate(request.appends):
+            try:
+                # A policy for some entities or events holds for each event as for a single append.
+                call.authorise(call, contract.append.scope, each)
+                emission = self._emission(call, each, request.idempotency_key)
+            except IronflowError as refusal:
+                raise rules.refusal_of_append(index, each, refusal) from None
+            emissions.append(emission._replace(key_scope=rules.append_many_scope(index)))
+
+        def change(tx: Tx) -> list[Answer]:
+            answers: list[Answer] = []
+            for index, answer in enumerate(self._emitter_apply(tx, emissions)):
+                if isinstance(answer, IronflowError):
+                    raise rules.refusal_of_append(index, request.appends[index], answer)
+                answers.append(answer)
+            if request.idempotency_key:
+                next_scope = rules.append_many_scope(len(answers))
+                goes_on = is_used(tx, (call.environment, next_scope, request.idempotency_key), call.now)
+                rules.check_same_appends([each.duplicate for each in answers], goes_on, request.idempotency_key)
+            return answers
+
+        return contract.AppendedMany(appended=[_appended(each) for each in await self._db.write(change)])
+
+    def _emission(
+        self, call: Call, request: contract.AppendEvent | contract.StreamAppend, idempotency_key: str
+    ) -> Emission:
+        """Raises InvalidEntity, InvalidEvent, EventTooLarge, InvalidIdempotencyKey."""
         check_entity(request.entity_id, request.entity_type, request.expected_version)
         event = record_of(
             event_id=self._ids.new("evt"),
@@ -90,22 +126,14 @@ class Streams:
             metadata=request.metadata,
             version=request.version,
             namespace="default",
-            idempotency_key=request.idempotency_key,
+            idempotency_key=idempotency_key,
             run_id=call.run_id,
             emitted_by=call.principal.name,
             data_bytes_max=self._limits.event_bytes,
             now=call.now,
             entity=(request.entity_id, request.entity_type),
         )
-        emission = Emission(event, call.now, expected_version=request.expected_version)
-        answer = await self._db.write_many(self._emitter_apply, emission)
-        return contract.Appended(
-            entity_version=answer.entity_version or 0,
-            event_id=answer.event_id,
-            sequence=answer.position,
-            run_ids=answer.run_ids,
-            duplicate=answer.duplicate or None,
-        )
+        return Emission(event, call.now, expected_version=request.expected_version)
 
     async def read(self, call: Call, request: contract.ReadStream) -> contract.StreamEvents:
         wanted = _Wanted(
@@ -286,6 +314,16 @@ class Streams:
         found = await self._db.read(look)
         page = found[: request.limit]
         return contract.RunStreams(entity_ids=page, next_cursor=page[-1] if len(found) > request.limit else None)
+
+
+def _appended(answer: Answer) -> contract.Appended:
+    return contract.Appended(
+        entity_version=answer.entity_version or 0,
+        event_id=answer.event_id,
+        sequence=answer.position,
+        run_ids=answer.run_ids,
+        duplicate=answer.duplicate or None,
+    )
 
 
 def _with_head(tx: Tx, wanted: _Wanted) -> tuple[Head | None, list[Record], int | None]:

@@ -1,9 +1,11 @@
 """`client.streams`: one append-only stream of events for each entity."""
 
 from builtins import list as list_
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
+
+import msgspec
 
 from ironflow.base.errors import NotFound
 from ironflow.features.streams import contract
@@ -15,6 +17,21 @@ from ironflow.sdk.client.views import HistoryEntry, Snapshot, StreamEvent, view
 from ironflow.sdk.values.payload import to_payload
 
 Direction = Literal["forward", "backward"]
+
+
+class Append(msgspec.Struct, frozen=True):
+    """One event of `append_many`. entity_type: needed for the first event of its stream only.
+
+    expected_version: -1 any, 0 the stream must be new, n it must be at n after the events before it.
+    """
+
+    entity_id: str
+    name: str
+    data: Any = None
+    entity_type: str = ""
+    expected_version: int = -1
+    version: int = 1
+    metadata: Mapping[str, Any] | None = None
 
 
 class Streams:
@@ -53,6 +70,19 @@ class Streams:
             metadata=None if metadata is None else to_payload(metadata, "the metadata"),
         )
         return await self._calls.call(contract.append, request)
+
+    async def append_many(self, appends: Sequence[Append], *, idempotency_key: str = "") -> list_[Appended]:
+        """Appends events to several streams in one commit, all or none; answers each one's version and position.
+
+        idempotency_key: the same key within 7 days answers the first request again. At most 1000 events.
+        A refusal is of the class that a single append raises; its details have `index` and `entity_id` of the event.
+        Raises InvalidAppends, VersionConflict, EntityTypeConflict, InvalidEntity, StreamDeleted, InvalidEvent,
+        EventTooLarge, IdempotencyKeyReused, SerializationError.
+        """
+        request = contract.AppendMany(
+            appends=[_append_message(each) for each in appends], idempotency_key=idempotency_key
+        )
+        return (await self._calls.call(contract.append_many, request)).appended
 
     async def read(
         self, entity_id: str, *, from_version: int = 0, direction: Direction = "forward", page_size: int = 100
@@ -174,3 +204,15 @@ class Streams:
         async for page in self._calls.pages(contract.of_run, contract.GetRunStreams(run_id=run_id)):
             found += page.entity_ids
         return found
+
+
+def _append_message(append: Append) -> contract.StreamAppend:
+    return contract.StreamAppend(
+        entity_id=append.entity_id,
+        entity_type=append.entity_type,
+        event_name=append.name,
+        data=to_payload(append.data, f"the data of event {append.name!r}"),
+        expected_version=append.expected_version,
+        version=append.version,
+        metadata=None if append.metadata is None else to_payload(append.metadata, "the metadata"),
+    )

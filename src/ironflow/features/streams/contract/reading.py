@@ -1,31 +1,16 @@
-"""What can be asked of entity streams. Source: protocol/connectrpc.md 5.4, protocol/rest.md 11, connectrpc.json."""
+"""Reading streams, their snapshots, and deleting them."""
 
 from datetime import datetime
 from typing import Annotated
 
 import msgspec
 
-from ironflow.base.errors import (
-    AlreadyExists,
-    InvalidArgument,
-    NotFound,
-    PayloadTooLarge,
-    ResourceExhausted,
-    VersionConflict,
-)
+from ironflow.base.errors import AlreadyExists, InvalidArgument, NotFound, PayloadTooLarge, ResourceExhausted
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json, null
 from ironflow.base.operation import operation
-from ironflow.features.events.contract import (
-    EntityTypeConflict,
-    EventTooLarge,
-    IdempotencyKeyReused,
-    InvalidEntity,
-    InvalidEvent,
-    StreamDeleted,
-)
+from ironflow.features.events.contract import EntityTypeConflict, StreamDeleted
 from ironflow.features.runs.contract import RunNotFound
-from ironflow.features.schemas.contract import SchemaViolation
 
 
 class StreamNotFound(NotFound):
@@ -68,38 +53,6 @@ class AnswerTooLarge(ResourceExhausted):
     """The events asked for are too large for one answer. Read them in pages, with `limit` and `from_version`."""
 
     code, retryable = "ANSWER_TOO_LARGE", False
-
-
-class AppendEvent(Message, kw_only=True):
-    """One event for an entity's stream. Data is any JSON; version is that of the event's schema.
-
-    entity_type: may be left out where the stream exists. expected_version: -1 any, 0 the stream must be new, n it must
-    be at n. The same idempotency_key on this stream within 7 days answers the first append again, when
-    name and data are the same.
-    """
-
-    entity_id: Annotated[str, field(1)]
-    entity_type: Annotated[str, field(2)] = ""
-    event_name: Annotated[str, field(3, also=("name",))]
-    data: Annotated[Json, field(4, twin=9)] = msgspec.field(default_factory=null)
-    expected_version: Annotated[int, field(5, int64=True, absent_is_zero=True)] = -1
-    idempotency_key: Annotated[str, field(6)] = ""
-    version: Annotated[int, field(7)] = 1
-    metadata: Annotated[Json, field(8)] | None = None
-
-
-class Appended(Message, kw_only=True):
-    """entity_version: of the event in its stream, from 1. sequence: its position in the log.
-
-    Waits for projections count by sequence. run_ids: the runs that it started. duplicate: the idempotency key was used
-    before, with the same name and data.
-    """
-
-    entity_version: Annotated[int, field(1, int64=True)]
-    event_id: Annotated[str, field(2)]
-    sequence: Annotated[int, field(3, int64=True)] = 0
-    run_ids: Annotated[list[str], field(None, only="rest")] = []
-    duplicate: Annotated[bool, field(None, only="rest")] | None = None
 
 
 class ReadStream(Message, kw_only=True):
@@ -340,16 +293,6 @@ class DeletedStream(Message, kw_only=True):
 
 _STREAM = "/api/v1/streams/{entity_id...}"
 
-append = operation(
-    "streams.append", AppendEvent, Appended,
-    rest=f"POST {_STREAM}/events", rpc="EntityStreamService/AppendEvent", spelling="camel", success=201,
-    scope="entities:append",
-    errors=(
-        VersionConflict, EntityTypeConflict, InvalidEntity, InvalidEvent, EventTooLarge, SchemaViolation,
-        IdempotencyKeyReused, StreamDeleted,
-    ),
-    doc="Appends an event to an entity's stream at its next version, and starts runs as events.emit does.",
-)  # fmt: skip
 read = operation(
     "streams.read", ReadStream, StreamEvents,
     rest=f"GET {_STREAM}/events", rpc="EntityStreamService/ReadStream", spelling="camel",
