@@ -231,3 +231,20 @@ async def test_a_job_for_every_run_there_is_is_refused(server: Work):
     for operation in (bulk.get, bulk.stop):
         with pytest.raises(BulkNotFound):
             await server.call(operation, id="bulk_none")
+
+
+async def test_only_runs_of_one_version_of_the_function_are_reached(server: Work):
+    old = await many_runs(server, 2)
+    await server.a_function(description="another version")
+    (new,) = (await server.emit()).run_ids
+
+    job = await start(server, "cancel", function_id="charge", function_version=1)
+    await server.loop("bulk")
+
+    assert await counts(server, job) == ("done", 2, 2, 0)
+    assert {each: (await server.run(each)).status for each in (*old, new)} == {
+        **dict.fromkeys(old, RunStatus.CANCELLED),
+        new: RunStatus.PENDING,
+    }
+    with pytest.raises(InvalidBulk, match="send its function_id"):
+        await start(server, "cancel", function_version=1)

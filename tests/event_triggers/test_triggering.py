@@ -12,7 +12,6 @@ from ironflow.base.errors import InvalidArgument
 from ironflow.base.time import DAY_MS, to_datetime
 from ironflow.features.audit import contract as audit
 from ironflow.features.consumer_groups import contract as groups
-from ironflow.features.controls import contract as controls
 from ironflow.features.debounces import contract as debounces
 from ironflow.features.event_triggers import contract as triggers
 from ironflow.features.event_triggers.contract import InvalidEventTrigger, RecordedTriggered
@@ -66,7 +65,7 @@ async def test_repeating_it_starts_nothing_twice_also_when_runs_were_deleted(ser
     await server.a_function("review", on=REVIEWED)
     first = await give(server)
     for run_id in first.run_ids:
-        await server.call(controls.cancel, id=run_id)
+        await server.call(runs.cancel, id=run_id)
         await server.call(runs.delete, id=run_id)
 
     again = await give(server)
@@ -228,8 +227,8 @@ async def test_an_event_whose_key_a_live_run_has_is_refused_and_given_later(serv
 
 async def test_events_of_streams_are_given_and_redacted_ones_are_not(server: Work):
     await server.call(streams.append, entity_id="order-7", entity_type="order", event_name=REVIEWED, data={"n": 1})
-    (gone,) = await recorded(server, 1)
-    await server.call(redaction.redact_event, id=gone)
+    (redacted,) = await recorded(server, 1)
+    await server.call(redaction.redact_event, id=redacted)
     await server.a_function("review", on=REVIEWED)
 
     given = await give(server)
@@ -255,7 +254,7 @@ async def test_a_function_that_is_missing_paused_or_without_triggers_is_refused(
         await give(server)
 
 
-async def test_a_note_says_who_gave_which_events(server: Work):
+async def test_a_note_records_which_events_were_given(server: Work):
     ids = await recorded(server)
     await server.a_function("review", on=REVIEWED)
     await give(server)

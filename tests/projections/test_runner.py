@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ironflow.base.errors import ConnectionLost, IronflowError, Unimplemented
+from ironflow.base.errors import ConnectionLost, DeadlineExceeded, IronflowError, Unimplemented
 from ironflow.features.projections import contract, feeder
 from ironflow.projection import ProjectionDefinition, ProjectionEvent, ProjectionRunner, RunnerTiming, create_projection
 from ironflow.sdk.client.client import Client
@@ -61,6 +61,23 @@ async def running(server: Work, definition: ProjectionDefinition, **more: Any) -
 
 def a_client(server: Work) -> Client:
     return Client(transport=AppTransport(server.inside.app))
+
+
+@asynccontextmanager
+async def looping(server: Work, name: str) -> AsyncIterator[None]:
+    """The server's loop of that name runs again and again."""
+
+    async def run() -> None:
+        while True:
+            await server.loop(name)
+            await asyncio.sleep(0.01)
+
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def caught_up(server: Work, name: str = "totals", partition: str = "") -> Any:
@@ -292,6 +309,21 @@ async def test_a_rebuild_under_traffic_ends_with_the_fold_of_the_log(server: Wor
     assert state == {"seen": list(range(1, 36))}
     assert done is not None
     assert (done.job_id, done.status) == (job.job_id, "completed")
+
+
+async def test_a_rebuild_can_be_waited_for(server: Work):
+    client = a_client(server)
+    await emit(server, 20)
+    async with running(server, totals()):
+        await caught_up(server)
+        async with looping(server, "projections-rebuilds"):
+            done = await client.projections.rebuild("totals", wait=True, timeout="60s")
+        last = await client.projections.rebuild_job("totals")
+    assert (done.status, last is not None and last.status) == ("completed", "completed")
+    assert (await client.projections.rebuild("totals", dry_run=True, wait=True)).status == "dry_run_ok"
+    # No runner folds.
+    with pytest.raises(DeadlineExceeded, match=r"'totals' is not rebuilt after 0\.2 s"):
+        await client.projections.rebuild("totals", wait=True, timeout=0.2)
 
 
 async def test_one_partition_is_rebuilt_by_a_runner_that_goes_on(server: Work):

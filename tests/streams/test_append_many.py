@@ -129,7 +129,7 @@ async def test_an_empty_or_too_large_request_is_refused(server: Work, monkeypatc
     with pytest.raises(InvalidAppends, match="one commit takes 1 to 1000"):
         await append(server, *[one("a")] * (rules.APPENDS_MAX + 1))
     monkeypatch.setattr(rules, "APPENDS_BYTES_MAX", 10)
-    with pytest.raises(InvalidAppends, match="are 12 bytes"):
+    with pytest.raises(InvalidAppends, match="are 14 bytes"):
         await append(server, one("a"), one("b"))
     assert await versions(server, "a") == []
 

@@ -87,6 +87,8 @@ environments.delete                  environments:write
 environments.get                     environments:read
 environments.list                    environments:read
 environments.update                  environments:write
+event_triggers.trigger               functions:invoke
+                                     events:read
 events.emit                          events:emit
 events.emit_batch                    events:emit
 events.emit_namespaced               events:emit

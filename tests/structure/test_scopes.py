@@ -17,6 +17,7 @@ from ironflow.features.bulk import contract as bulk
 from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.consumer_groups.service import ConsumerGroups
 from ironflow.features.conversations import contract as conversations
+from ironflow.features.event_triggers import contract as event_triggers
 from ironflow.features.events import contract as events
 from ironflow.features.messages import contract as messages
 from ironflow.features.projections import contract as projections
@@ -189,6 +190,11 @@ async def history_of_an_entity(server: Work) -> set[str]:
     return await asked(server, streams.history, entity_id="cart-1")
 
 
+async def trigger_recorded_events(server: Work) -> set[str]:
+    await server.a_function("f", on="order.placed")
+    return await asked(server, event_triggers.trigger, function_id="f")
+
+
 async def subscribe_to(server: Work, operation: Operation[Any, Any], pattern: str, **options: Any) -> set[str]:
     fields = {"options": subscriptions.SubscribeOptions(**options)} if options else {}
     return await asked(server, operation, pattern=pattern, **fields)
@@ -261,6 +267,7 @@ async def backfill_a_schedule(server: Work) -> set[str]:
 
 CASES: dict[str, Callable[[Work], Awaitable[set[str]]]] = {
     bulk.start.name: bulk_cancel_and_delete,
+    event_triggers.trigger.name: trigger_recorded_events,
     groups.join.name: join_a_group_of_entities,
     groups.subscribe.name: join_in_both_directions,
     projections.events.name: read_the_events_of_a_projection,

@@ -104,6 +104,11 @@ class Settings:
     event_schema_enforcement: Literal["off", "warn", "reject"] = _setting(
         "off", "What becomes of events that do not fit their registered schema: not looked at, logged, or refused."
     )
+    inherited_metadata: str = _setting(
+        "",
+        "Keys of an event's metadata, such as `correlation_id user`, that events, messages to topics and runs inherit "
+        "which the runs of the event make.",
+    )
     event_retention_days: float = _setting(
         0,
         "Days after which events are removed from the beginning of the log, "

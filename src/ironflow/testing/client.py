@@ -14,6 +14,7 @@ from ironflow.log.record import Record
 from ironflow.sdk.client.views.run_results import NoRunStarted
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.values.payload import Raw, from_payload
+from ironflow.testing.given_clients import GivenClients
 from ironflow.testing.run import TestRun
 from ironflow.testing.simulation import Simulation
 from ironflow.testing.simulation_state import SimulationState
@@ -29,7 +30,8 @@ class TestClient:
 
     strict: every step and every invoked function needs a mock, and compensations are recorded without being run.
     Otherwise real bodies run where there is no mock. secrets: what `ctx.secrets` may give to functions that declare it.
-    start: the time of the first event, else the first moment of 2026; sleeps move it. Raises InvalidFunction.
+    start: the time of the first event, else the first moment of 2026; sleeps move it. client: what `ctx.client` gives,
+    such as a double with the methods that handlers use. Raises InvalidFunction.
     """
 
     # Not a test class, although the name begins with Test.
@@ -42,9 +44,11 @@ class TestClient:
         strict: bool = True,
         secrets: Mapping[str, str] | None = None,
         start: datetime | None = None,
+        client: Any = None,
     ) -> None:
         clock = FixedClock() if start is None else FixedClock(to_millis(start))
-        self._state = SimulationState(functions_by_id(functions), strict, dict(secrets or {}), clock)
+        clients = None if client is None else GivenClients(client)
+        self._state = SimulationState(functions_by_id(functions), strict, dict(secrets or {}), clock, clients)
 
     def mock_step(self, name: str, *answers: Any) -> None:
         """Replaces the body of the step `name` by answers.

@@ -35,6 +35,7 @@ def context_for_test(
     secrets: Mapping[str, str] | None = None,
     completed_steps: Mapping[str, Any] | None = None,
     at: datetime | None = None,
+    client: Any = None,
 ) -> Context:
     """A context to call a handler with directly, outside of any run.
 
@@ -42,7 +43,7 @@ def context_for_test(
 
     completed_steps: outputs by step name, which these steps return without running; the bodies of others run.
     A handler that sleeps, waits or invokes raises what leaves a handler then: test that one with `TestClient`.
-    at: the time of the event, else the first moment of 2026. Raises SerializationError.
+    at: the time of the event, else the first moment of 2026. client: what `ctx.client` is. Raises SerializationError.
     """
     clock = FixedClock() if at is None else FixedClock(to_millis(at))
     now = to_datetime(clock.now())
@@ -67,6 +68,7 @@ def context_for_test(
         ],
         context=JobContext(secrets=dict(secrets or {})),
         run_started_at=now,
+        function_version=1,
     )
     given = Secrets(job.secrets)
     runner = StepRunner(None, None, clock)
@@ -84,8 +86,10 @@ def context_for_test(
             on_exhausted="fail",
             started_at=now,
             environment="default",
+            function_version=1,
         ),
         secrets=given,
         _course=replay.course(),
         _changes=Changes(steps, replay),
+        _client=None if client is None else lambda: client,
     )

@@ -21,6 +21,7 @@ from ironflow.sdk.worker.inbox import WorkerInbox
 from ironflow.sdk.worker.job_runner import JobRunner
 from ironflow.sdk.worker.protocol import HANDLES, WorkerProtocol
 from ironflow.sdk.worker.reporter import BatchReporter
+from ironflow.sdk.worker.run_clients import RunClients
 from ironflow.sdk.worker.timing import WorkerTiming
 
 ID = "time-machine"
@@ -51,7 +52,16 @@ class TimeMachineWorker:
         timing = WorkerTiming(poll_wait=0)
         self._protocol = WorkerProtocol(transport, Endpoint(), ID, timing)
         # Jobs come with their leases running.
-        self._jobs = JobRunner(self._functions, self._protocol.publish, timing, slots, ENVIRONMENT, clock, limits=False)
+        self._jobs = JobRunner(
+            self._functions,
+            self._protocol.publish,
+            timing,
+            slots,
+            ENVIRONMENT,
+            clock,
+            limits=False,
+            clients=RunClients(Endpoint(), transport),
+        )
         self._jobs.inbox = WorkerInbox(self._protocol.ask, ID, hold_ms=0)
         self._jobs.reporter = BatchReporter(self._protocol, many_waits=True, features=FEATURES | {HANDLES})
         self._running: dict[asyncio.Task[None], Assignment] = {}

@@ -147,6 +147,7 @@ class Simulation:
             publish=state.publish,
             features=FEATURES,
             runner=runner,
+            clients=state.clients,
         )
         outcome = await execution.run()
         if state.fault is not None:
@@ -179,6 +180,7 @@ class Simulation:
             on_exhausted=self._on_exhausted,
             compensating=self._compensating,
             run_started_at=self._started_at,
+            function_version=1,
             context=JobContext(secrets={name: text for name, text in self._state.secrets.items() if name in declared}),
         )
 

@@ -10,6 +10,7 @@ from ironflow.engine import commands
 from ironflow.features.jobs.in_tx import with_trigger_value
 from ironflow.features.waits.in_tx import Wait, matches
 from ironflow.log.record import Record
+from ironflow.sdk.durable.context import Clients
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.values.payload import Raw, from_payload, to_payload
 from ironflow.testing.mocks import Mocks, NotMocked
@@ -25,6 +26,7 @@ class SimulationState:
     strict: bool
     secrets: Mapping[str, str]
     clock: FixedClock
+    clients: Clients | None = None
     steps: Mocks = field(default_factory=Mocks)
     invokes: Mocks = field(default_factory=Mocks)
     events: list[Record] = field(default_factory=list)

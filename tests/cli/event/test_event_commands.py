@@ -176,7 +176,7 @@ def test_recorded_events_are_given_to_a_function_once(ironflow, server, name):
     assert (counted.code, counted.out.split()) == (0, ["would", "start", "3"])
     assert some.out.split() == ["started", "1"]
     assert "There are more events: --cursor" in some.err
-    assert (rest.json["started"], rest.json["known"], rest.json["next_cursor"]) == (2, 1, None)
+    assert (rest.json["started"], rest.json["known"], rest.json.get("next_cursor")) == (2, 1, None)
     assert again.out.split() == ["started", "0", "known", "3"]
     with Client(server) as client:
         assert {run.event_id for run in client.runs.list(function_id=f"f-{name}")} == set(ids)

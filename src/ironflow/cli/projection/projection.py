@@ -1,5 +1,6 @@
 """`ironflow projection`: read models, their progress and their rebuilds."""
 
+import threading
 from typing import Annotated
 
 import msgspec
@@ -23,6 +24,7 @@ app = App("projection", help="List, rebuild and wait for projections.")
 Name = Annotated[str, Parameter(help="The projection's name.")]
 Partition = Annotated[str, Parameter(help="One partition of a partitioned projection.")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask for confirmation.")]
+_POLL_EVERY_S = 0.25
 
 
 @app.command(name="list")
@@ -164,6 +166,7 @@ def rebuild(
     from_event: Annotated[str, Parameter(name=["--from-event", "--from"])] = "",
     to_event: Annotated[str, Parameter(name=["--to-event", "--to"])] = "",
     dry_run: Annotated[bool, Parameter(negative="")] = False,
+    wait: Annotated[bool, Parameter(name=["--wait", "-w"], negative="")] = False,
     cli: Injected,
 ) -> None:
     """Rebuild a projection. Readers see the current generation until the new one has caught up.
@@ -174,6 +177,7 @@ def rebuild(
         from_event: Id of the first event to fold; earlier events are left out.
         to_event: Id of the last event to fold before the swap.
         dry_run: Only count the events.
+        wait: Wait until the new generation is the current one.
     """
     if cancelled:
         if name != "cancel":
@@ -184,6 +188,8 @@ def rebuild(
         name=name, partition=partition, from_event_id=from_event, to_event_id=to_event, dry_run=dry_run
     )
     job = cli.call(projections.rebuild, asked).job
+    if wait:
+        job = _rebuilt(cli, job)
     if dry_run:
         cli.show(job, lambda: f"{job.total_events} events would be read")
     else:
@@ -247,6 +253,16 @@ app.command(waiting.wait_batch)
 app.command(waiting.watch)
 app.command(sql_projection.create_published, name="create")
 app.command(refused(DURABLES, "durables"))
+
+
+def _rebuilt(cli: Cli, job: RebuildJob) -> RebuildJob:
+    """The rebuild at its end; another one that was begun since is waited for instead."""
+    pause = threading.Event()
+    with cli.waiting(f"rebuilding {job.projection_name}"):
+        while job.status == "rebuilding":
+            pause.wait(_POLL_EVERY_S)
+            job = cli.call(projections.rebuild_job, projections.Named(name=job.projection_name)).job
+    return job
 
 
 def _progress(job: RebuildJob) -> str:

@@ -28,6 +28,7 @@ def start(
     *,
     status: list[str] | None = None,
     function: str = "",
+    function_version: int = 0,
     event: str = "",
     parent: str = "",
     search: str = "",
@@ -45,6 +46,7 @@ def start(
         action: The action on each run; delete removes ended runs for ever.
         status: Only runs of this status. May be repeated.
         function: Only runs of this function.
+        function_version: Only runs created with this version of the function; 0 for any.
         event: Only runs started by the event of this id.
         parent: Only runs that the steps of this run started.
         search: Only runs with this text in run, function or event id, or in the event's name.
@@ -59,6 +61,7 @@ def start(
     request = bulk.StartBulk(
         action=action,
         function_id=function,
+        function_version=function_version,
         statuses=[run_status(each) for each in status or []],
         event_id=event,
         parent_run_id=parent,

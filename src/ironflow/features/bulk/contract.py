@@ -31,7 +31,8 @@ class InvalidBulk(InvalidArgument):
 class StartBulk(Message, kw_only=True):
     """action: cancel, retry, resume, or delete, which removes ended runs for ever.
 
-    The filter is that of runs.list; at least one field of it must be given.
+    The filter is that of runs.list; at least one field of it must be given. function_version: only runs that were
+    created with this version of the function.
 
     dry_run: only count. reason: recorded with cancelled runs.
     """
@@ -46,6 +47,7 @@ class StartBulk(Message, kw_only=True):
     search: str = ""
     reason: str = ""
     dry_run: bool = False
+    function_version: Annotated[int, field(ge=0)] = 0
 
 
 class Bulk(Message, kw_only=True):

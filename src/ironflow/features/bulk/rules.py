@@ -15,6 +15,8 @@ def check_bulk(request: StartBulk) -> None:
     """Raises InvalidBulk. A job without any filter would reach every run."""
     if request.action not in ACTIONS:
         raise InvalidBulk(f"action is {request.action[:40]!r}; it is {', '.join(ACTIONS)}.")
+    if request.function_version and not request.function_id:
+        raise InvalidBulk("function_version is that of a function: send its function_id, too.")
     if not any(getattr(request, name) for name in _FILTER):
         raise InvalidBulk(f"Say which runs: {', '.join(_FILTER)}; at least one of them.")
 
@@ -28,6 +30,7 @@ def filter_of(request: StartBulk, environment: str) -> Filter:
         search=request.search,
         since=to_millis(request.since) if request.since else 0,
         until=to_millis(request.until) if request.until else 0,
+        function_version=request.function_version,
         states=tuple(status_filter(request.statuses)),
     )
 

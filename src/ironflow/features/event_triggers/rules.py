@@ -50,8 +50,13 @@ def filter_of(request: TriggerRecorded, triggers: Sequence[str], environment: st
         environment=environment,
         names=tuple(request.names) or tuple(triggers),
         since=to_millis(request.since) if request.since else 0,
-        until=to_millis(request.until) if request.until else now,
+        until=until_of(request, now),
     )
+
+
+def until_of(request: TriggerRecorded, now: Millis) -> Millis:
+    """The first moment whose events are not looked at."""
+    return to_millis(request.until) if request.until else now + 1
 
 
 def position_of(cursor: str) -> int:
@@ -63,6 +68,6 @@ def position_of(cursor: str) -> int:
     return int(cursor)
 
 
-def room(in_flight: int, unfinished: int, limit: int) -> int:
+def capacity(in_flight: int, unfinished: int, limit: int) -> int:
     """How many runs may be started now."""
     return max(0, min(limit, in_flight - unfinished))

@@ -70,18 +70,18 @@ class EventTriggers:
             batch = _Batch({}, [], found.looked_to, waiting=False)
         stopped = batch.waiting or bool(found.records and batch.reached < found.records[-1].position)
         next_position = batch.reached if stopped else found.looked_to if found.more else None
-        return _answer(batch, next_position, request.until or to_datetime(call.now))
+        return _answer(batch, next_position, to_datetime(rules.until_of(request, call.now)))
 
     def _give(self, tx: Tx, call: Call, request: contract.TriggerRecorded, looked_at: Sequence[Record]) -> _Batch:
         function = self._function(tx, call, request)
         unfinished = store.unfinished(tx, call.environment, function.id, request.in_flight)
-        room = rules.room(request.in_flight, unfinished, request.limit)
-        if not room:
+        capacity = rules.capacity(request.in_flight, unfinished, request.limit)
+        if not capacity:
             return _Batch({}, [], looked_at[0].position - 1, waiting=unfinished >= request.in_flight)
         # Retention may have removed one since.
         here = records(tx, [each.id for each in looked_at])
         verdicts = self._verdicts(tx, function, [each for each in looked_at if each.id in here], request.failed)
-        taken, reached = _up_to(looked_at, verdicts, room)
+        taken, reached = _up_to(looked_at, verdicts, capacity)
         counts = Counter(verdicts[each.id] for each in taken if each.id in verdicts)
         wanted = {each.id: self._ids.new("run") for each in taken if verdicts.get(each.id) == "start"}
         fresh = store.give(tx, call.environment, function.id, wanted, call.now)
@@ -147,12 +147,12 @@ class EventTriggers:
         return [each.command.run_id for each in creations]
 
 
-def _up_to(looked_at: Sequence[Record], verdicts: Mapping[str, Verdict], room: int) -> tuple[list[Record], int]:
-    """The first events, of which at most `room` start runs, and the position of the last."""
+def _up_to(looked_at: Sequence[Record], verdicts: Mapping[str, Verdict], capacity: int) -> tuple[list[Record], int]:
+    """The first events, at most `capacity` of them to start runs, and the position of the last."""
     taken: list[Record] = []
     for each in looked_at:
-        room -= verdicts.get(each.id) == "start"
-        if room < 0:
+        capacity -= verdicts.get(each.id) == "start"
+        if capacity < 0:
             break
         taken.append(each)
     return taken, taken[-1].position if taken else looked_at[0].position - 1

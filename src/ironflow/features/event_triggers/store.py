@@ -76,8 +76,8 @@ def page_after(tx: Tx, last: Given, limit: int) -> list[Given]:
 def forget_removed(tx: Tx, page: Sequence[Given]) -> int:
     """Deletes rows whose events are not in the log any more; how many events."""
     here = {row[0] for row in tx.rows(HERE, {"event_ids": [each.event_id for each in page]})}
-    gone = [each for each in page if each.event_id not in here]
-    for environment in {each.environment for each in gone}:
-        ids = [each.event_id for each in gone if each.environment == environment]
+    removed = [each for each in page if each.event_id not in here]
+    for environment in {each.environment for each in removed}:
+        ids = [each.event_id for each in removed if each.environment == environment]
         tx.run(FORGET, {"environment": environment, "event_ids": ids})
-    return len(gone)
+    return len(removed)

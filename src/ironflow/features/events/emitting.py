@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from ironflow.base.errors import Aborted, IronflowError
+from ironflow.base.errors import Aborted, IronflowError, VersionConflict
 from ironflow.base.ids import Ids
 from ironflow.base.json import read_json
 from ironflow.base.run_keys import IfRunning, RunKeyHeld
@@ -22,7 +22,7 @@ from ironflow.features.events.rules import ANY_VERSION, TOMBSTONE, decide_append
 from ironflow.features.functions.contract import FunctionNotActive, FunctionNotFound
 from ironflow.features.functions.in_tx import FunctionIndex, Startable
 from ironflow.features.keys.in_tx import held_text
-from ironflow.features.runs.in_tx import Claims, Creation, RunRepository, creation
+from ironflow.features.runs.in_tx import Claims, Creation, Inheritance, RunRepository, creation
 from ironflow.features.schemas.in_tx import SchemaGuard
 from ironflow.log import heads
 from ironflow.log.dedup import FirstAnswer, Place, first_answers, is_repeat, release_keys, save_answers
@@ -74,15 +74,25 @@ class Answer(NamedTuple):
 class Emitter:
     """Applies emissions in a transaction. Made once: its `apply` is the function that commits gather items for."""
 
-    def __init__(self, index: FunctionIndex, repository: RunRepository, ids: Ids, schemas: SchemaGuard) -> None:
+    def __init__(
+        self,
+        index: FunctionIndex,
+        repository: RunRepository,
+        ids: Ids,
+        schemas: SchemaGuard,
+        inheritance: Inheritance,
+    ) -> None:
         self._index = index
         self._repository = repository
         self._ids = ids
         self._schemas = schemas
+        self._inheritance = inheritance
 
     def apply(self, tx: Tx, emissions: list[Emission]) -> list[Answer | IronflowError]:
         """Appends the events and creates their runs; each emission gets its answer or its own refusal."""
         self._index.refresh(tx)
+        if self._inheritance.keys:
+            emissions = self._inheriting(tx, emissions)
         first = self._first_answers(tx, emissions)
         streams = _Streams(tx, emissions)
         unfit = self._schemas.refusals(tx, [each.record for each in emissions if not each.imported])
@@ -104,9 +114,10 @@ class Emitter:
                 functions = self._functions(emission)
                 record = streams.placed(emission)
                 started = self._started(tx, emission, functions, record, claims)
-            except Aborted:
-                raise
             except IronflowError as refusal:
+                # A run key that changed meanwhile: everything of this commit is tried again.
+                if isinstance(refusal, Aborted) and not isinstance(refusal, VersionConflict):
+                    raise
                 answers.append(refusal)
                 if place:
                     refused.append(place)
@@ -130,6 +141,11 @@ class Emitter:
         woken: dict[str, list[str]] = {}
         placed = self._repository.start(tx, creations, records, emissions[-1].now, woken, claims)
         return _complete(tx, emissions, answers, placed, woken)
+
+    def _inheriting(self, tx: Tx, emissions: list[Emission]) -> list[Emission]:
+        """With the metadata that events of runs inherit. What an import brings has its own."""
+        fresh = iter(self._inheritance.applied(tx, [each.record for each in emissions if not each.imported]))
+        return [each if each.imported else each._replace(record=next(fresh)) for each in emissions]
 
     def _first_answers(self, tx: Tx, emissions: list[Emission]) -> dict[Place, FirstAnswer]:
         places = [place for emission in emissions if (place := _place(emission)) is not None]

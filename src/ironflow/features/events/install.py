@@ -6,7 +6,7 @@ from ironflow.features.events.measures import EventMeasures
 from ironflow.features.events.service import Events
 from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.parts import Metric, Parts, Samples
-from ironflow.features.runs.in_tx import RunRepository
+from ironflow.features.runs.in_tx import Inheritance, RunRepository
 from ironflow.features.runs.service import Runs
 from ironflow.features.schemas.in_tx import SchemaGuard
 from ironflow.log.read import head
@@ -15,7 +15,13 @@ from ironflow.storage.port import Tx
 
 def install(parts: Parts) -> None:
     emitter = parts.provide(
-        Emitter(parts.need(FunctionIndex), parts.need(RunRepository), parts.ids, parts.need(SchemaGuard))
+        Emitter(
+            parts.need(FunctionIndex),
+            parts.need(RunRepository),
+            parts.ids,
+            parts.need(SchemaGuard),
+            parts.need(Inheritance),
+        )
     )
     events = Events(parts.db, emitter, parts.need(Runs), parts.ids, parts.settings.event_bytes_max)
     parts.bind(events.handlers())

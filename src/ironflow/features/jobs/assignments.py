@@ -117,4 +117,5 @@ def _assignment(
         timeout_ms=execution_ms_max(run) if with_types else None,
         run_started_at=to_datetime(run.started_at) if with_types and run.started_at is not None else None,
         log_level=log_level,
+        function_version=run.function_version if with_types else None,
     )

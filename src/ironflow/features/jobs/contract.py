@@ -127,7 +127,8 @@ class Assignment(Message, kw_only=True):
     compensating (ours): the error of a run that has failed; this execution only runs its compensations. timeout_ms
     (ours): how long the execution may take: the worker ends it then, and has the grace that it asked for to do so.
     log_level (ours): from which level on lines of the handler's logger are kept; absent when none are. run_started_at
-    (ours): when the first execution of the run was handed out.
+    (ours): when the first execution of the run was handed out. function_version (ours): of the function when the run
+    was created.
     """
 
     job_id: str
@@ -148,6 +149,7 @@ class Assignment(Message, kw_only=True):
     timeout_ms: int | None = None
     log_level: str | None = None
     run_started_at: datetime | None = None
+    function_version: int | None = None
 
 
 class Assignments(Message, kw_only=True):

@@ -2,8 +2,11 @@
 
 from ironflow.features.parts import Parts
 from ironflow.features.pubsub.service import PubSub
+from ironflow.features.runs.in_tx import Inheritance
 from ironflow.features.subscriptions.service import Subscriptions
 
 
 def install(parts: Parts) -> None:
-    parts.bind(PubSub(parts.db, parts.ids, parts.settings.event_bytes_max, parts.need(Subscriptions)).handlers())
+    settings, subscriptions = parts.settings, parts.need(Subscriptions)
+    pubsub = PubSub(parts.db, parts.ids, settings.event_bytes_max, subscriptions, parts.need(Inheritance))
+    parts.bind(pubsub.handlers())

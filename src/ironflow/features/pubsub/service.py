@@ -1,5 +1,6 @@
 """What happens: publishing, in one commit with whatever else waits for it."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ironflow.base.call import Call
@@ -8,6 +9,7 @@ from ironflow.base.time import to_datetime
 from ironflow.features.consumer_groups.in_tx import readers, reads
 from ironflow.features.events.in_tx import check_idempotency_key
 from ironflow.features.pubsub import contract, rules, store
+from ironflow.features.runs.in_tx import Inheritance
 from ironflow.features.subscriptions.service import Subscriptions
 from ironflow.log.append import append
 from ironflow.log.dedup import FirstAnswer, Place, first_answers, is_repeat, save_answers
@@ -30,11 +32,14 @@ class _Answer(NamedTuple):
 class PubSub:
     """The pubsub feature. data_bytes_max: the largest message accepted."""
 
-    def __init__(self, db: Database, ids: Ids, data_bytes_max: int, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self, db: Database, ids: Ids, data_bytes_max: int, subscriptions: Subscriptions, inheritance: Inheritance
+    ) -> None:
         self._db = db
         self._ids = ids
         self._subscriptions = subscriptions
         self._data_bytes_max = data_bytes_max
+        self._publish = _publisher(inheritance)
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -55,7 +60,7 @@ class PubSub:
             emitted_by=call.principal.name or None,
             created_at=call.now,
         )
-        answer = await self._db.write_many(_publish, message)
+        answer = await self._db.write_many(self._publish, message)
         return contract.Published(event_id=answer.event_id, sequence=answer.sequence, duplicate=answer.duplicate)
 
     async def list(self, call: Call, request: contract.ListTopics) -> contract.Topics:
@@ -104,6 +109,11 @@ class PubSub:
 def _count(subscribers: list[tuple[TopicPattern, int]], topic: str) -> int:
     """How many of the subscriptions get what is published to the topic."""
     return sum(count for pattern, count in subscribers if pattern.fits_name(topic))
+
+
+def _publisher(inheritance: Inheritance) -> Callable[[Tx, list[Record]], list[_Answer]]:
+    """A function that publishes; commits gather messages for it."""
+    return lambda tx, messages: _publish(tx, inheritance.applied(tx, messages))
 
 
 def _publish(tx: Tx, messages: list[Record]) -> list[_Answer]:

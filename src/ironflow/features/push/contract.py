@@ -55,7 +55,8 @@ class Callback(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     budget_ms: how long the server waits for the answer. compensating: the error of a run that has failed; the execution
     only runs its compensations. features: what the server has besides, as it announces them to workers.
-    run_started_at: when the first execution of the run was handed out.
+    run_started_at: when the first execution of the run was handed out. function_version: of the function when the run
+    was created.
     log_level: from which level on lines of its logger are kept; absent when none are.
     """
 
@@ -69,6 +70,7 @@ class Callback(msgspec.Struct, kw_only=True, omit_defaults=True):
     compensating: msgspec.Raw | UnsetType = UNSET
     features: list[str] = []
     run_started_at: datetime | None = None
+    function_version: int = 0
     log_level: str | None = None
 
 

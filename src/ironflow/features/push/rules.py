@@ -100,6 +100,7 @@ def callback_of(job: Assignment, url: str, environment: str, budget_ms: int) -> 
         compensating=msgspec.Raw(bytes(job.compensating)) if job.compensating is not None else UNSET,
         features=FEATURES,
         run_started_at=job.run_started_at,
+        function_version=job.function_version or 0,
         log_level=job.log_level,
     )
 

@@ -3,6 +3,7 @@
 from ironflow.features.runs.claims import Claims
 from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.deleting import delete_ended
+from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.live import LiveStep, LiveSteps
 from ironflow.features.runs.messages import error_message, step_message
 from ironflow.features.runs.notices import StepsStarted
@@ -40,6 +41,7 @@ __all__ = [
     "Claims",
     "Creation",
     "Filter",
+    "Inheritance",
     "LiveStep",
     "LiveSteps",
     "RunNumbers",

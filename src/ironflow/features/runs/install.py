@@ -2,6 +2,7 @@
 
 from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.parts import Metric, Parts, Samples
+from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.live import LiveSteps
 from ironflow.features.runs.loops import AdmitQueued, PurgeRuns
 from ironflow.features.runs.measures import RunMeasures
@@ -12,7 +13,8 @@ from ironflow.storage.port import Tx
 
 
 def install(parts: Parts) -> None:
-    repository = parts.provide(RunRepository(parts.need(FunctionIndex), parts.ids))
+    inheritance = parts.provide(Inheritance(parts.settings.inherited_metadata.replace(",", " ").split()))
+    repository = parts.provide(RunRepository(parts.need(FunctionIndex), parts.ids, inheritance))
     live = parts.provide(LiveSteps())
     runs = parts.provide(Runs(parts.db, parts.notifier, repository, live))
     parts.bind(runs.handlers())

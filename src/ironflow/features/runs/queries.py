@@ -22,6 +22,7 @@ class Filter:
     since: Millis = 0
     until: Millis = 0
     states: tuple[tuple[str, tuple[str, ...] | None], ...] = ()
+    function_version: int = 0
 
 
 def page(tx: Tx, wanted: Filter, cursor: str, limit: int, offset: int) -> list[Run]:
@@ -67,7 +68,7 @@ def _where(wanted: Filter) -> tuple[str, Params]:
     """Only conditions that are asked for, so that the fitting index is found; ids sort by creation time."""
     parts = ["r.environment = :environment"]
     params: Params = {"environment": wanted.environment}
-    for name in ("function_id", "event_id", "parent_run_id", "key"):
+    for name in ("function_id", "event_id", "parent_run_id", "key", "function_version"):
         if value := getattr(wanted, name):
             parts.append(f"r.{name} = :{name}")
             params[name] = value

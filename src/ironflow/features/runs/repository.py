@@ -33,6 +33,7 @@ from ironflow.features.functions.in_tx import FunctionIndex, Startable
 from ironflow.features.runs import store
 from ironflow.features.runs.claims import Claims
 from ironflow.features.runs.creation import Creation, Lineage, creation
+from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.unit_of_work import Change, write_changes
 from ironflow.features.slots import in_tx as slots
 from ironflow.features.slots.in_tx import SlotPool
@@ -53,9 +54,10 @@ INVOKED = "ironflow/function.invoked"
 class RunRepository:
     """Loads runs and saves what was decided about them."""
 
-    def __init__(self, index: FunctionIndex, ids: Ids) -> None:
+    def __init__(self, index: FunctionIndex, ids: Ids, inheritance: Inheritance) -> None:
         self._index = index
         self._ids = ids
+        self._inheritance = inheritance
 
     # What other features read inside their own transactions.
     load = staticmethod(store.load)
@@ -271,23 +273,12 @@ class RunRepository:
 
     def _start_children(self, tx: Tx, run: Run, starts: list[StartChild], now: Millis) -> set[SlotPool]:
         """The children of one report: many rows of a table in one statement."""
-        events: list[Record] = []
+        events = self._inheritance.applied(tx, [self._input(run, start, now) for start in starts])
         created: list[Creation] = []
-        for start in starts:
+        for start, event in zip(starts, events, strict=True):
             function = self._index.get(run.environment, start.function_id)
             if function is None:
                 raise LookupError(f"function {start.function_id!r} is not in the index")
-            event = Record(
-                id=self._ids.new("evt"),
-                environment=run.environment,
-                kind="invoke",
-                name=INVOKED,
-                data=start.input,
-                source="invoke",
-                run_id=run.id,
-                created_at=now,
-            )
-            events.append(event)
             created.append(
                 creation(
                     start.run_id,
@@ -303,6 +294,18 @@ class RunRepository:
         append(tx, events)
         _watch(tx, created)
         return pools | self._cancel_late(tx, run, created, now)
+
+    def _input(self, parent: Run, start: StartChild, now: Millis) -> Record:
+        return Record(
+            id=self._ids.new("evt"),
+            environment=parent.environment,
+            kind="invoke",
+            name=INVOKED,
+            data=start.input,
+            source="invoke",
+            run_id=parent.id,
+            created_at=now,
+        )
 
     def _cancel_late(self, tx: Tx, parent: Run, created: list[Creation], now: Millis) -> set[SlotPool]:
         """Cancels new children for events that came since their parent's own event, before the children were created.

@@ -1,11 +1,11 @@
 """What a handler is given: the event, the run, its secrets, a logger, and the steps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from random import Random
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from ironflow.base.errors import InvalidArgument, NonRetryableError
@@ -17,10 +17,24 @@ from ironflow.sdk.durable.run_values import RunValues
 from ironflow.sdk.durable.steps.blocking import BlockingSteps
 from ironflow.sdk.durable.steps.changes import BlockingChanges, Changes
 from ironflow.sdk.durable.steps.determinism import Course
+from ironflow.sdk.durable.steps.publish import NotConfigured
 from ironflow.sdk.durable.steps.steps import Steps
 from ironflow.sdk.user_code.cancellation import Cancellation, current
 
+if TYPE_CHECKING:
+    from ironflow.sdk.client._sync.client import Client as BlockingClient
+    from ironflow.sdk.client.client import Client
+
 StepsT = TypeVar("StepsT", Steps, BlockingSteps)
+
+
+class Clients(Protocol):
+    """Where `ctx.client` comes from. wait: waits in a thread for what runs on the event loop."""
+
+    @property
+    def of_loop(self) -> "Client": ...
+
+    def of_thread(self, wait: Callable[[Coroutine[Any, Any, Any]], Any]) -> "BlockingClient": ...
 
 
 class SecretMissing(NonRetryableError):
@@ -31,7 +45,10 @@ class SecretMissing(NonRetryableError):
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """attempt: from 1, within max_attempts (0: unknown). started_at: when this execution began here."""
+    """attempt: from 1, within max_attempts (0: unknown). started_at: when this execution began here.
+
+    function_version: of the function's registration when the run was created, from 1; 0 where the server does not say.
+    """
 
     id: str
     function_id: str
@@ -40,6 +57,7 @@ class RunInfo:
     on_exhausted: str
     started_at: datetime
     environment: str
+    function_version: int = 0
 
 
 class Secrets:
@@ -120,6 +138,16 @@ class Context(_Context[Steps]):
     """The first parameter of an async handler."""
 
     _changes: Changes | None = field(default=None, repr=False)
+    _client: "Callable[[], Client] | None" = field(default=None, repr=False)
+
+    @property
+    def client(self) -> "Client":
+        """A client of the run's environment, with the worker's connections and key; in tests, of the test's server.
+
+        What it emits, appends and publishes is linked to the run. Use it in the bodies of steps: what a handler calls
+        between steps, it calls again in each execution. Raises NotConfigured where there is no server.
+        """
+        return _given(self._client)
 
     async def changed(self, name: str) -> bool:
         """Whether the run came to this point after the change `name` of the code; the same in every execution.
@@ -139,6 +167,12 @@ class SyncContext(_Context[BlockingSteps]):
     """The first parameter of a handler that is a plain function: its steps are called without `await`."""
 
     _changes: BlockingChanges | None = field(default=None, repr=False)
+    _client: "Callable[[], BlockingClient] | None" = field(default=None, repr=False)
+
+    @property
+    def client(self) -> "BlockingClient":
+        """As `Context.client`, without `await`."""
+        return _given(self._client)
 
     def changed(self, name: str) -> bool:
         """As `Context.changed`, without `await`."""
@@ -152,3 +186,14 @@ def _asked(changes: ChangesT | None) -> ChangesT:
     if changes is None:
         raise InvalidArgument("This context is of no run, and knows no changes of the code.")
     return changes
+
+
+ClientT = TypeVar("ClientT")
+
+
+def _given(client: Callable[[], ClientT] | None) -> ClientT:
+    if client is None:
+        raise NotConfigured(
+            "ctx.client is of no server: this handler runs without one. TestClient(client=...) gives one."
+        )
+    return client()

@@ -13,7 +13,7 @@ import msgspec
 
 from ironflow.base.errors import InvalidArgument, NonRetryableError, SecretInOutput, SerializationError, ValidationError
 from ironflow.base.time import Clock, SystemClock, to_datetime
-from ironflow.sdk.durable.context import Context, RunInfo, Secrets, SyncContext
+from ironflow.sdk.durable.context import Clients, Context, RunInfo, Secrets, SyncContext
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import Assignment, JobEvent
 from ironflow.sdk.durable.job.event import event_of
@@ -48,6 +48,7 @@ class Execution:
     environment: what `ctx.run` shows. publish: where messages go.
     upcasters: bring events to their latest versions before the handler sees them. runner: runs step bodies; of tests
     with mocks. many_waits, features: what the server takes. on_asked, on_start: as for Replay.
+    clients: of `ctx.client`; None without a server.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Execution:
         on_asked: OnAsked | None = None,
         inbox: Inbox | None = None,
         on_start: OnStart | None = None,
+        clients: Clients | None = None,
     ) -> None:
         self._function = function
+        self._clients = clients
         self._environment = environment
         self._upcasters = upcasters or NO_UPCASTERS
         self._cancellation = Cancellation()
@@ -207,16 +210,19 @@ class Execution:
             on_exhausted=job.on_exhausted,
             started_at=to_datetime(self._replay.now()),
             environment=self._environment,
+            function_version=job.function_version,
         )
         changes = Changes(steps, self._replay)
         own = self._secrets, self._cancellation, self.logs, self.values, self._replay.course()
         if is_async(function.handler):
-            context = Context(given, steps, run, *own, changes)
+            clients = self._clients
+            context = Context(given, steps, run, *own, changes, None if clients is None else lambda: clients.of_loop)
         else:
             # The same methods; a plain handler waits for them in its thread.
             self._bridge = Bridge()
             blocking = BlockingSteps(steps, self._bridge)
-            context = SyncContext(given, blocking, run, *own, BlockingChanges(changes, self._bridge))
+            client = None if self._clients is None else partial(self._clients.of_thread, self._bridge.wait)
+            context = SyncContext(given, blocking, run, *own, BlockingChanges(changes, self._bridge), client)
         if not function.takes_data:
             return (context,)
         return context, context.event.data if function.schema is not None else read(event.data)

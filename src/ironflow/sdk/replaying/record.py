@@ -73,6 +73,7 @@ class Record:
             max_attempts=run.max_attempts,
             completed_steps=[_completed(step) for step in memo],
             run_started_at=run.started_at or run.created_at,
+            function_version=run.function_version,
             context=JobContext(secrets=dict(secrets)),
         )
 

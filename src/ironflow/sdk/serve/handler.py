@@ -34,6 +34,7 @@ from ironflow.sdk.worker.timing import WorkerTiming
 
 if TYPE_CHECKING:
     from ironflow.sdk.client.client import Client
+    from ironflow.sdk.worker.run_clients import RunClients
 
 _JSON = {"content-type": "application/json"}
 # Without a call back, steps are in the answer alone.
@@ -81,6 +82,8 @@ class ServeHandler:
         self._callbacks = Callbacks(self._configured_url, self._endpoint.headers())
         self._publishers: dict[int, tuple[AiohttpTransport, Publish]] = {}
         self._clients: dict[int, Client] = {}
+        # By event loop, address and environment.
+        self._of_runs: dict[tuple[int, str, str], tuple[AiohttpTransport, RunClients]] = {}
         self._warned = False
         if self.projections:
             self.logger.warning(
@@ -147,6 +150,7 @@ class ServeHandler:
             on_recorded=held.recorded if ours else None,
             on_progress=held.progressed if ours else None,
             publish=self._publish(callback),
+            clients=self._run_clients(callback),
             upcasters=self._upcasters,
             many_waits=ours,
             features=frozenset(callback.features) if callback is not None else frozenset(),
@@ -171,7 +175,7 @@ class ServeHandler:
         return ServeResponse(200, dict(_JSON), msgspec.json.encode({"status": "dropped", "job_id": job.job_id}))
 
     def _publish(self, callback: Callback | None) -> Publish:
-        url = self._configured_url or (callback.url.partition("/api/v1/")[0] if callback is not None else "")
+        url = self._url_of(callback)
         if not url:
             return nowhere
         key = id(asyncio.get_running_loop())
@@ -180,6 +184,24 @@ class ServeHandler:
             transport = AiohttpTransport(url)
             self._publishers[key] = transport, WorkerProtocol(transport, endpoint, "push", _TIMING).publish
         return self._publishers[key][1]
+
+    def _run_clients(self, callback: Callback | None) -> "RunClients | None":
+        from ironflow.sdk.worker.run_clients import RunClients
+
+        url = self._url_of(callback)
+        if not url:
+            return None
+        environment = (callback.environment if callback is not None else "") or self._endpoint.environment
+        key = id(asyncio.get_running_loop()), url, environment
+        if key not in self._of_runs:
+            transport = AiohttpTransport(url)
+            endpoint = replace(self._endpoint, url=url, environment=environment)
+            self._of_runs[key] = transport, RunClients(endpoint, transport)
+        return self._of_runs[key][1]
+
+    def _url_of(self, callback: Callback | None) -> str:
+        """The server's address; empty when it is not known."""
+        return self._configured_url or (callback.url.partition("/api/v1/")[0] if callback is not None else "")
 
     # Webhooks.
 
@@ -229,6 +251,8 @@ class ServeHandler:
             await publisher[0].close()
         if (client := self._clients.pop(key, None)) is not None:
             await client.close()
+        for of_run in [each for each in self._of_runs if each[0] == key]:
+            await self._of_runs.pop(of_run)[0].close()
 
     # Adapters.
 

@@ -72,6 +72,7 @@ class Callback(Struct, kw_only=True):
     compensating: Any = None
     features: list[str] = []
     run_started_at: datetime | None = None
+    function_version: int = 0
     log_level: str = ""
 
 
@@ -133,6 +134,7 @@ class Request(Struct, kw_only=True):
             context=JobContext(secrets=self.secrets or {}),
             compensating=fence.compensating if fence is not None else None,
             run_started_at=fence.run_started_at if fence is not None else None,
+            function_version=fence.function_version if fence is not None else 0,
             log_level=fence.log_level if fence is not None else "",
         )
 

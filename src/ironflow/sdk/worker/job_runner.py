@@ -9,6 +9,7 @@ from functools import partial
 
 from ironflow.base.errors import IronflowError
 from ironflow.base.time import Clock
+from ironflow.sdk.durable.context import Clients
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.assignment import Assignment
@@ -41,6 +42,7 @@ class JobRunner:
     that must not run; None while jobs come with running leases.
     each: whether step calls return once the server has their results, where the function does not name it.
     limits: whether executions over their function's timeout are ended here; not where time stands still.
+    clients: of `ctx.client`.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class JobRunner:
         upcasters: UpcasterRegistry | None = None,
         each: bool = True,
         limits: bool = True,
+        clients: Clients | None = None,
     ) -> None:
         self.reporter: Reporter = NoReporter()
         self.ack: Ack | None = None
         self.slots = slots
         self._each = each
         self._limits = limits
+        self._clients = clients
         self._running_steps: set[tuple[str, str]] = set()
         self._step_timer: asyncio.TimerHandle | None = None
         self._functions = functions
@@ -139,6 +143,7 @@ class JobRunner:
                 many_waits=self.reporter.many_waits,
                 features=self.reporter.features,
                 on_start=held.starts.start if HANDLES in self.reporter.features else None,
+                clients=self._clients,
             )
             log_started(job)
             outcome = await self._run(held, execution)

@@ -35,6 +35,7 @@ from ironflow.sdk.worker.job_runner import JobRunner
 from ironflow.sdk.worker.loop_watch import LoopWatch
 from ironflow.sdk.worker.polling import PollingConnection
 from ironflow.sdk.worker.protocol import WorkerProtocol
+from ironflow.sdk.worker.run_clients import RunClients
 from ironflow.sdk.worker.tasks import cancel_and_wait
 from ironflow.sdk.worker.timing import WorkerTiming
 
@@ -113,6 +114,7 @@ class Worker:
             clock or SystemClock(),
             upcasters,
             each=checkpoint == "each",
+            clients=RunClients(self._endpoint, self._transport),
         )
         self._jobs.inbox = WorkerInbox(self._protocol.ask, self.worker_id)
         self._registration = {

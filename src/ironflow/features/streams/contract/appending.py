@@ -63,13 +63,13 @@ class StreamAppend(Message, kw_only=True):
     expected_version: of its stream at its turn, after the events before it in the request.
     """
 
-    entity_id: Annotated[str, field(1)]
-    entity_type: Annotated[str, field(2)] = ""
-    event_name: Annotated[str, field(3, also=("name",))]
-    data: Annotated[Json, field(4, twin=9)] = msgspec.field(default_factory=null)
-    expected_version: Annotated[int, field(5, int64=True, absent_is_zero=True)] = -1
-    version: Annotated[int, field(7)] = 1
-    metadata: Annotated[Json, field(8)] | None = None
+    entity_id: str
+    entity_type: str = ""
+    event_name: Annotated[str, field(None, also=("name",))]
+    data: Json = msgspec.field(default_factory=null)
+    expected_version: int = -1
+    version: int = 1
+    metadata: Json | None = None
 
 
 class AppendMany(Message, kw_only=True):
@@ -78,14 +78,14 @@ class AppendMany(Message, kw_only=True):
     The same idempotency_key within 7 days answers the first request again, when it has the same events.
     """
 
-    appends: Annotated[list[StreamAppend], field(1)]
-    idempotency_key: Annotated[str, field(2)] = ""
+    appends: list[StreamAppend]
+    idempotency_key: str = ""
 
 
 class AppendedMany(Message, kw_only=True):
     """appended: one for each event of the request, in its order."""
 
-    appended: Annotated[list[Appended], field(1)]
+    appended: list[Appended]
 
 
 _STREAM = "/api/v1/streams/{entity_id...}"
@@ -102,7 +102,7 @@ append = operation(
 )  # fmt: skip
 append_many = operation(
     "streams.append_many", AppendMany, AppendedMany,
-    rest="POST /api/v1/streams/append", rpc="EntityStreamService/AppendMany", spelling="both", success=201,
+    rest="POST /api/v1/streams/append", spelling="both", success=201,
     scope="entities:append",
     errors=(
         InvalidAppends, VersionConflict, EntityTypeConflict, InvalidEntity, InvalidEvent, EventTooLarge,

@@ -35,11 +35,12 @@ class BulkJobs:
         search: str = "",
         reason: str = "",
         dry_run: bool = False,
+        function_version: int = 0,
     ) -> Bulk:
         """Starts a job; the filter has at least one field. Raises InvalidBulk.
 
         delete: removes ended runs with their steps, for ever. dry_run: only count, in `matched`.
-        reason: recorded with cancelled runs.
+        reason: recorded with cancelled runs. function_version: only runs created with this version of the function.
         """
         request = contract.StartBulk(
             action=action,
@@ -52,6 +53,7 @@ class BulkJobs:
             search=search,
             reason=reason,
             dry_run=dry_run,
+            function_version=function_version,
         )
         return self._calls.call(contract.start, request)
 

@@ -1,16 +1,22 @@
 # Generated from ironflow/sdk/client/features/projections.py by generate_sync; edit that file.
 """`client.projections`: states of read models, their progress and their control."""
 
+from time import sleep
 from builtins import list as list_
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
+import msgspec
+
 from ironflow.base.duration import Duration, duration_ms
+from ironflow.base.errors import DeadlineExceeded
 from ironflow.features.projections import contract
 from ironflow.features.projections.contract import ProjectionInfo, RebuildJob, Registered, Status, Waited
 from ironflow.sdk.client._sync.calls import Calls
 from ironflow.sdk.client.views import ProjectionState
+from ironflow.sdk.client.views.run_results import next_look_s
 from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.values.payload import from_payload
 
@@ -84,17 +90,47 @@ class Projections:
         self._calls.call(contract.delete, contract.Named(name=name))
 
     def rebuild(
-        self, name: str, *, partition: str = "", from_event_id: str = "", to_event_id: str = "", dry_run: bool = False
+        self,
+        name: str,
+        *,
+        partition: str = "",
+        from_event_id: str = "",
+        to_event_id: str = "",
+        dry_run: bool = False,
+        wait: bool = False,
+        timeout: Duration = "10m",
     ) -> RebuildJob:
         """Builds the projection anew; readers see the old version until the new one has caught up.
 
         partition: that one only. from_event_id, to_event_id: the first and the last event to fold. dry_run: only
-        count them. Raises ProjectionNotFound, RebuildUnderWay, EventNotFound, InvalidProjection.
+        count them. wait: returns once the new version is the one that readers see, or the rebuild was cancelled;
+        the status is `ended` where another was begun since.
+        Raises ProjectionNotFound, RebuildUnderWay, EventNotFound, InvalidProjection; with wait, DeadlineExceeded while
+        the rebuild goes on after `timeout`.
         """
         request = contract.Rebuild(
             name=name, partition=partition, from_event_id=from_event_id, to_event_id=to_event_id, dry_run=dry_run
         )
-        return (self._calls.call(contract.rebuild, request)).job
+        job = (self._calls.call(contract.rebuild, request)).job
+        return self._rebuilt(job, duration_ms(timeout) / 1000) if wait else job
+
+    def _rebuilt(self, job: RebuildJob, timeout_s: float) -> RebuildJob:
+        """The rebuild at its end. Raises DeadlineExceeded."""
+        deadline, pause_s = monotonic() + timeout_s, None
+        while job.status == "rebuilding":
+            pause_s = next_look_s(pause_s)
+            if monotonic() + pause_s > deadline:
+                raise DeadlineExceeded(
+                    f"Projection {job.projection_name!r} is not rebuilt after {timeout_s:.3g} s: "
+                    f"{job.events_processed} of {job.total_events} events. The rebuild goes on while a runner does."
+                )
+            sleep(pause_s)
+            newest = (self._calls.call(contract.rebuild_job, contract.Named(name=job.projection_name))).job
+            if newest.job_id != job.job_id:
+                # Another was begun meanwhile, which it can only be when this one is over.
+                return msgspec.structs.replace(job, status="ended")
+            job = newest
+        return job
 
     def rebuild_job(self, name: str) -> RebuildJob | None:
         """The last rebuild of a projection and how far it is; None when it was never rebuilt."""

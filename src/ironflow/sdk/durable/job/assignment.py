@@ -81,6 +81,7 @@ class Assignment(msgspec.Struct, kw_only=True):
     compensating: the error of a run that has failed: this execution only runs its compensations. timeout_ms: how long
     the execution may take; 0 where the server watches that alone. log_level: from which level on lines of its logger
     are reported; empty for none. run_started_at: when the first execution of the run was handed out.
+    function_version: of the function when the run was created; 0 where the server does not say it.
     """
 
     job_id: str
@@ -99,6 +100,7 @@ class Assignment(msgspec.Struct, kw_only=True):
     timeout_ms: int = 0
     log_level: str = ""
     run_started_at: datetime | None = None
+    function_version: int = 0
 
     @property
     def secrets(self) -> dict[str, str]:
