@@ -28,6 +28,7 @@ from ironflow.base.errors import (
 from ironflow.base.operation import Operation
 from ironflow.base.socket import Socket, SocketHandler, SocketRoute
 from ironflow.base.time import Clock
+from ironflow.base.trace_context import TraceContext
 from ironflow.base.urgency import urgency
 from ironflow.storage.port import OutcomeUnknown, StorageFailed
 
@@ -90,6 +91,22 @@ class Limiter(Protocol):
         ...
 
 
+class RequestSpan(Protocol):
+    """The span of one call. call: the call, below this span."""
+
+    call: Call
+
+    def ended(self, error: BaseException | None) -> None: ...
+
+
+class RequestTracing(Protocol):
+    """Records calls as spans."""
+
+    def began(self, operation: Operation[Any, Any], call: Call) -> RequestSpan | None:
+        """The span of a call; None for one that has none."""
+        ...
+
+
 class Counts:
     """Calls by (operation, outcome), and the seconds they took; read by /metrics."""
 
@@ -119,6 +136,7 @@ class Dispatch:
         self.connections = Connections()
         self.on_refused: OnRefused | None = None
         self.limiter: Limiter | None = None
+        self.tracing: RequestTracing | None = None
         self._streaming: Counter[str] = Counter()
         self._handlers: dict[Operation[Any, Any], Handler | StreamHandler] = {}
         self._sockets: dict[SocketRoute, SocketHandler] = {}
@@ -139,7 +157,14 @@ class Dispatch:
         return list(self._handlers)
 
     async def authenticate(
-        self, credentials: Credentials, scope: str, *, run_id: str, runtime: str, is_there: Callable[[], bool]
+        self,
+        credentials: Credentials,
+        scope: str,
+        *,
+        run_id: str,
+        runtime: str,
+        is_there: Callable[[], bool],
+        trace: TraceContext | None = None,
     ) -> Call:
         """The Call of a request to what needs `scope`. The other arguments are the fields of Call of the same names.
 
@@ -175,6 +200,7 @@ class Dispatch:
             is_there,
             self.authorise,
             credentials.remote_address,
+            trace,
         )
 
     async def __call__(
@@ -183,6 +209,9 @@ class Dispatch:
         """The handler's answer. Raises IronflowError and nothing else (cancellation passes through)."""
         urgency.set("under_way" if operation.under_way else "new")
         started = time.perf_counter()
+        span = None if self.tracing is None else self.tracing.began(operation, call)
+        if span is not None:
+            call = span.call
         try:
             handler: Any = self._handler(operation, call, request)
             if deadline_s is None:
@@ -196,10 +225,14 @@ class Dispatch:
                 # Its id makes it safe to repeat, and workers repeat what the server could not do.
                 error = StorageFailed(REPEAT)
             error = self.failed(operation.name, call, deadline_s, started, error)
+            if span is not None:
+                span.ended(error)
             if error is surprise:
                 raise
             raise error from surprise
         self.counts.add(operation.name, "ok", time.perf_counter() - started)
+        if span is not None:
+            span.ended(None)
         return answer
 
     async def stream(

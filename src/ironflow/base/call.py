@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from ironflow.base.time import Millis
+from ironflow.base.trace_context import TraceContext
 
 
 class Access(Protocol):
@@ -100,6 +101,7 @@ class Call(msgspec.Struct, frozen=True):
     runtime: the caller's X-Ironflow-SDK, empty when it is not sent.
     is_there: whether the caller is still connected; for answers that are held back.
     remote_address: the peer's, empty when it is not known.
+    trace: the span that what the call does is below; None outside of traces.
     """
 
     environment: str
@@ -110,6 +112,7 @@ class Call(msgspec.Struct, frozen=True):
     is_there: Callable[[], bool] = lambda: True
     authorise: Authorise = allow_all
     remote_address: str = ""
+    trace: TraceContext | None = None
 
     def require(self, scope: str) -> None:
         """Raises PermissionDenied when the caller may not do what needs `scope`.

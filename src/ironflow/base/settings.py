@@ -151,6 +151,16 @@ class Settings:
         1_000, "About how many of the system's own events (`system.>`) are kept in memory for those who look back."
     )
     metrics: bool = _setting(True, "Whether `/metrics` is served; otherwise it answers 404.")
+    otel_endpoint: str = _setting(
+        "",
+        "Where traces and metrics are sent, by OTLP over HTTP, such as `http://localhost:4318`; nothing is sent when "
+        "empty. Needs `pip install ironflow-engine[otel]`.",
+    )
+    otel_service_name: str = _setting("ironflow", "The name of this service in traces and metrics.")
+    otel_sample_rate: float = _setting(
+        1.0, "The part of traces that is recorded, from 0 to 1, of those that begin here; others follow their caller."
+    )
+    otel_insecure: bool = _setting(True, "Whether an `otel_endpoint` without `http://` or `https://` is plain HTTP.")
     connections_max: int = _setting(
         0,
         "Connections at a time; further ones wait until one closes. 0 for three quarters of the process's limit on "

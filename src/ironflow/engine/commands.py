@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from ironflow.base.time import Millis
+from ironflow.base.trace_context import TraceContext
 from ironflow.engine.model import ErrorValue, Hold, OnTimeout, Policy, Recording, RunValue
 
 
@@ -166,7 +167,7 @@ class Invoke(msgspec.Struct, frozen=True):
     asynchronous: the step completes as soon as the child is created. child_run_id: the id the child will have.
     refusal: why the child cannot start, or empty. on_timeout: see `Step`. handle: it is started, and joined later.
     delay_ms: until the child may start. from_start: timeout_ms counts from the child's start.
-    with_triggers: the function may have triggers.
+    with_triggers: the function may have triggers. trace: the span that invokes it.
     """
 
     step_id: str
@@ -182,6 +183,7 @@ class Invoke(msgspec.Struct, frozen=True):
     delay_ms: int = 0
     from_start: bool = False
     with_triggers: bool = False
+    trace: TraceContext | None = None
 
 
 class JoinHandles(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from ironflow.base.time import Millis
+from ironflow.base.trace_context import TraceContext
 
 TimerKind = Literal["sleep", "rest", "retry", "start", "wait", "invoke", "wake"]
 
@@ -54,7 +55,7 @@ class DropWait(msgspec.Struct, frozen=True):
 class StartChild(msgspec.Struct, frozen=True):
     """Creates a run of another function with `input` (JSON text) for a step of this run.
 
-    delay_ms: until it may start. parent_timeout_ms: how long this run waits from its start.
+    delay_ms: until it may start. parent_timeout_ms: how long this run waits from its start. trace: as of `Invoke`.
     """
 
     step_id: str
@@ -63,6 +64,7 @@ class StartChild(msgspec.Struct, frozen=True):
     input: str
     delay_ms: int = 0
     parent_timeout_ms: int = 0
+    trace: TraceContext | None = None
 
 
 class CancelChild(msgspec.Struct, frozen=True):

@@ -220,6 +220,7 @@ def _invoke(run: Run, invoke: commands.Invoke, known: Step | None, fresh: int, n
         input=invoke.input,
         delay_ms=invoke.delay_ms,
         parent_timeout_ms=invoke.timeout_ms if invoke.from_start and not invoke.handle else 0,
+        trace=invoke.trace,
     )
     if invoke.handle:
         return _Opening(step, True, (child,), at_once=True)

@@ -22,6 +22,7 @@ from ironflow.base.operation import Operation
 from ironflow.base.settings import Settings
 from ironflow.base.socket import SocketHandler, SocketRoute
 from ironflow.base.time import Clock, Millis
+from ironflow.base.trace_context import RunTracing
 from ironflow.log.holds import Hold
 from ironflow.notify.port import Notifier
 from ironflow.storage.port import Database, Tx
@@ -63,6 +64,7 @@ class Parts:
     address: `http://host:port` once the server listens, empty before.
     counters: numbers for `info`, by the name of its field. holds: what keeps events from being purged.
     loops_failing: the error of each failing loop, by name. warnings: each gives its text while there is a reason.
+    tracing: where runs are in traces; None while no spans are recorded.
     """
 
     settings: Settings
@@ -83,6 +85,7 @@ class Parts:
     holds: list[Hold] = field(default_factory=list)
     counters: dict[str, Callable[[Tx], int]] = field(default_factory=dict)
     warnings: list[Callable[[], str | None]] = field(default_factory=list)
+    tracing: RunTracing | None = None
     _provided: dict[type, object] = field(default_factory=dict)
 
     def bind(self, handlers: Mapping[Operation[Any, Any], Any]) -> None:

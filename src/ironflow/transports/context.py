@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from ironflow.base.call import Browser, Call, Credentials
+from ironflow.base.trace_context import TRACEPARENT, parsed
 from ironflow.dispatch import Dispatch
 from ironflow.transports.peers import Link, Peers
 
@@ -36,6 +37,7 @@ class CallContext:
             run_id=header("x-ironflow-run-id", ""),
             runtime=header("x-ironflow-sdk", ""),
             is_there=self.is_there(link),
+            trace=parsed(headers[TRACEPARENT], header("tracestate", "")) if TRACEPARENT in headers else None,
         )
 
     def is_there(self, link: Link | None) -> Callable[[], bool]:

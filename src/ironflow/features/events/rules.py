@@ -8,6 +8,7 @@ from ironflow.base.errors import InvalidArgument, VersionConflict
 from ironflow.base.json import Json, check_payload, json_text, read_json, write_json_text
 from ironflow.base.redacted import is_redacted
 from ironflow.base.time import Millis
+from ironflow.base.trace_context import TraceContext, with_trace
 from ironflow.features.events.contract import (
     NAME_CHARS_MAX,
     EntityTypeConflict,
@@ -220,8 +221,11 @@ def record_of(
     now: Millis,
     entity: tuple[str, str] | None = None,
     tombstone_of_import: bool = False,
+    trace: TraceContext | None = None,
 ) -> Record:
     """The event to append. entity: (id, type) for one of its stream. tombstone_of_import: it may end a stream.
+
+    trace: the span that emits it, kept in the metadata where that names none itself.
 
     Raises InvalidEvent, EventTooLarge, InvalidIdempotencyKey.
     """
@@ -247,7 +251,7 @@ def record_of(
         kind="event" if entity is None else "entity",
         name=name,
         data=json_text(data) or "null",
-        metadata=metadata_text(metadata),
+        metadata=with_trace(metadata_text(metadata), trace),
         version=version,
         source="api",
         namespace=namespace,

@@ -229,6 +229,7 @@ class Events:
             emitted_by=call.principal.name,
             data_bytes_max=self._data_bytes_max,
             now=call.now,
+            trace=call.trace,
         )
         by_webhook = isinstance(request, contract.Emit) and request.source == rules.WEBHOOK
         return replace(record, source=rules.WEBHOOK) if by_webhook else record

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ironflow.base.json import NULL, Json, to_json
 from ironflow.base.time import to_datetime
+from ironflow.base.trace_context import RunTracing
 from ironflow.engine.lease import execution_ms_max
 from ironflow.engine.model import Run, Step
 from ironflow.engine.step_attempts import UNFINISHED, next_attempt
@@ -27,11 +28,13 @@ def assignments(
     with_types: bool,
     secrets: Mapping[str, dict[str, str]],
     log_level: str | None = None,
+    tracing: RunTracing | None = None,
 ) -> list[Assignment]:
     """The assignments of runs just claimed, with their events and recorded steps.
 
     runtime: the worker's. with_types: include each step's type, which existing clients do not know.
-    secrets: by function, those that it declares and that there are. log_level: as of `Assignment`.
+    secrets: by function, those that it declares and that there are. log_level: as of `Assignment`. tracing: of the
+    server, None when it records no spans: then an execution is below what the event names.
     """
     events = records(tx, list({run.event_id for run in claimed}))
     with_steps = [run.id for run in claimed if run.step_count]
@@ -48,9 +51,23 @@ def assignments(
         memos = {run_id: [step for step in memo if step.status != "timed_out"] for run_id, memo in memos.items()}
     level = log_level if with_types else None
     return [
-        _assignment(run, events[run.event_id], memos.get(run.id, []), with_types, secrets.get(run.function_id), level)
+        _assignment(
+            run,
+            events[run.event_id],
+            memos.get(run.id, []),
+            with_types,
+            _context(run, events[run.event_id], secrets.get(run.function_id), tracing),
+            level,
+        )
         for run in claimed
     ]
+
+
+def _context(run: Run, event: Record, secrets: dict[str, str] | None, tracing: RunTracing | None) -> JobContext | None:
+    if tracing is None:
+        return JobContext(secrets=secrets) if secrets else None
+    trace = tracing.context(run.id, event.metadata)
+    return JobContext(secrets=secrets or None, trace_id=trace.trace_id, metadata=trace.fields())
 
 
 def _is_to_run(step: Step) -> bool:
@@ -63,7 +80,7 @@ def _assignment(
     event: Record,
     memo: list[Step],
     with_types: bool,
-    secrets: dict[str, str] | None,
+    context: JobContext | None,
     log_level: str | None,
 ) -> Assignment:
     lease = run.lease
@@ -113,7 +130,7 @@ def _assignment(
         lease_expires_at=to_datetime(lease.expires_at),
         actor_id=run.actor_id,
         compensating=to_json(run.compensating),
-        context=JobContext(secrets=secrets) if secrets else None,
+        context=context,
         timeout_ms=execution_ms_max(run) if with_types else None,
         run_started_at=to_datetime(run.started_at) if with_types and run.started_at is not None else None,
         log_level=log_level,

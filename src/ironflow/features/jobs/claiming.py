@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ironflow.base.ids import Ids
 from ironflow.base.time import Millis
+from ironflow.base.trace_context import RunTracing
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.model import Run
@@ -50,6 +51,7 @@ class Claims:
         timing: Timing,
         vault: Vault,
         log_level: str | None,
+        tracing: RunTracing | None = None,
     ) -> None:
         self._repository = repository
         self._index = index
@@ -57,6 +59,7 @@ class Claims:
         self._ids = ids
         self._timing = timing
         self._log_level = log_level
+        self._tracing = tracing
 
     def claim(
         self, tx: Tx, holder: Holder, run_ids: Sequence[str], now: Millis, pinned: Mapping[str, str] = NO_VERSIONS
@@ -100,7 +103,7 @@ class Claims:
             store.save_actors(tx, claimed)
         if any(run.lease is not None and run.lease.expires_at < now + rules.RECLAIM_EVERY_MS for run in claimed):
             tx.notify("leases")
-        given = assignments(tx, claimed, holder.runtime, holder.ours, secrets, self._log_level)
+        given = assignments(tx, claimed, holder.runtime, holder.ours, secrets, self._log_level, self._tracing)
         return given, len(runs) < len(run_ids)
 
     def has_secrets(self, function: Startable) -> bool:

@@ -268,6 +268,7 @@ class Yield(Message, kw_only=True):
     on_timeout (ours): `answer` when the handler is to get the time-out of the wait or the invoked function.
     Ours of invoked functions: type `start_function`, a handle that is joined later. delay_ms: until the run may start.
     timeout_from: `start`, the time-out counts from the start of the run. with_triggers: the function may have some.
+    traceparent, tracestate: the span that invokes it.
     """
 
     type: str
@@ -282,6 +283,8 @@ class Yield(Message, kw_only=True):
     delay_ms: Annotated[int, field(ge=0, le=LONGEST_MS)] = 0
     timeout_from: str = ""
     with_triggers: bool = False
+    traceparent: str = ""
+    tracestate: str = ""
 
 
 class Joining(Message, kw_only=True):

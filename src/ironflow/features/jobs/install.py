@@ -29,7 +29,20 @@ def install(parts: Parts) -> None:
     vault = parts.need(Vault)
     keeping = parts.need(Keeping)
     jobs = parts.provide(
-        Jobs(db, repository, index, enricher, parts.ids, parts.clock, timing, live, bytes_max, vault, keeping)
+        Jobs(
+            db,
+            repository,
+            index,
+            enricher,
+            parts.ids,
+            parts.clock,
+            timing,
+            live,
+            bytes_max,
+            vault,
+            keeping,
+            parts.tracing,
+        )
     )
     parts.bind(jobs.handlers())
     parts.follow(jobs.matcher)

@@ -13,6 +13,7 @@ from functools import partial
 from ironflow.base.ids import Ids
 from ironflow.base.lifecycle import Lifecycle
 from ironflow.base.time import Clock, Millis
+from ironflow.base.trace_context import RunTracing
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.features.code_versions import in_tx as code_versions
@@ -73,11 +74,12 @@ class Matcher(Lifecycle):
         timing: Timing,
         vault: Vault,
         log_level: str | None = None,
+        tracing: RunTracing | None = None,
     ) -> None:
         self._db = db
         self._repository = repository
         self._index = index
-        self.claims = Claims(repository, index, ids, timing, vault, log_level)
+        self.claims = Claims(repository, index, ids, timing, vault, log_level, tracing)
         self._takers: list[Taker] = []
         self._clock = clock
         self._timing = timing

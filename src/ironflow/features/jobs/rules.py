@@ -15,6 +15,7 @@ from ironflow.base.json import json_text
 from ironflow.base.path import compiled_path, value_text
 from ironflow.base.pattern import compiled
 from ironflow.base.time import Millis, to_millis
+from ironflow.base.trace_context import parsed
 from ironflow.engine import commands
 from ironflow.engine.failure import DIVERGED
 from ironflow.engine.model import ErrorValue, Lease, OnTimeout, Run, RunValue
@@ -362,6 +363,7 @@ def _yield(reported: Yield, run_id: str) -> commands.YieldFor:
                 delay_ms=reported.delay_ms,
                 from_start=_from_start(reported),
                 with_triggers=reported.with_triggers,
+                trace=parsed(reported.traceparent, reported.tracestate) if reported.traceparent else None,
             )
         case _:
             raise InvalidReport(f"A yield of type {reported.type[:40]!r} is not known.")

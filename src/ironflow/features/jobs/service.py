@@ -9,6 +9,7 @@ from ironflow.base.call import Call
 from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.time import Clock, Millis, to_datetime
+from ironflow.base.trace_context import RunTracing
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.errors import StaleExecution
@@ -79,6 +80,7 @@ class Jobs:
         bytes_max: int,
         vault: Vault,
         keeping: Keeping,
+        tracing: RunTracing | None = None,
     ) -> None:
         self._db = db
         self._repository = repository
@@ -87,7 +89,7 @@ class Jobs:
         self._live = live
         self._output_bytes_max = bytes_max
         self.revocations = Revocations(db)
-        self.matcher = Matcher(db, repository, index, ids, clock, timing, vault, keeping.wanted_level)
+        self.matcher = Matcher(db, repository, index, ids, clock, timing, vault, keeping.wanted_level, tracing)
         self._keeping = keeping
         self._index = index
         self._vault = vault

@@ -161,6 +161,7 @@ class Sender:
             emitted_by=call.principal.name,
             data_bytes_max=self._data_bytes_max,
             now=call.now,
+            trace=call.trace,
         )
         record = replace(record, kind="invoke", source="message")
         (answer,) = self._emitter.apply(tx, [Emission(record, call.now, function_id=function_id, key=key)])

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from ironflow.base.call import Call
 from ironflow.base.ids import Ids
 from ironflow.base.time import to_datetime
+from ironflow.base.trace_context import with_trace
 from ironflow.features.consumer_groups.in_tx import readers, reads
 from ironflow.features.events.in_tx import check_idempotency_key
 from ironflow.features.pubsub import contract, rules, store
@@ -54,6 +55,7 @@ class PubSub:
             kind="topic",
             name=request.topic,
             data=rules.message_text(request.data, self._data_bytes_max),
+            metadata=with_trace(None, call.trace),
             source="publish",
             idempotency_key=request.idempotency_key or None,
             run_id=call.run_id or None,

@@ -8,6 +8,7 @@ from msgspec import UNSET
 from ironflow.base.json import InvalidJson
 from ironflow.base.outgoing import Outgoing, RequestFailed
 from ironflow.base.spelling import BadField, reader
+from ironflow.base.trace_context import of_mapping, of_metadata
 from ironflow.features.functions.in_tx import PushTarget
 from ironflow.features.held_jobs.contract import Fence, PendingReport
 from ironflow.features.jobs.contract import Assignment, InvalidReport, JobEvent, ReportedError, Reports
@@ -103,6 +104,16 @@ def callback_of(job: Assignment, url: str, environment: str, budget_ms: int) -> 
         function_version=job.function_version or 0,
         log_level=job.log_level,
     )
+
+
+def trace_headers(job: Assignment) -> dict[str, str]:
+    """The headers that put an execution below its run's span, or below what emitted its event; empty for neither."""
+    context, event = job.context, job.event
+    if context is not None and context.metadata:
+        trace = of_mapping(context.metadata)
+    else:
+        trace = of_metadata(bytes(event.metadata)) if event.metadata is not None else None
+    return trace.fields() if trace is not None else {}
 
 
 def body_of(request: PushRequest) -> bytes:

@@ -317,7 +317,7 @@ class Push(Lifecycle):
             url = self._settings.url() + contract.REPORTS_PATH
             callback = rules.callback_of(job, url, environment, budget_ms)
         body = rules.body_of(rules.request_of(job, callback))
-        headers = dict(_JSON)
+        headers = _JSON | rules.trace_headers(job)
         if keys := self._settings.keys(environment, job.function_id):
             headers[HEADER] = sign_request(body, keys, self._clock.now() // 1000)
         return body, headers

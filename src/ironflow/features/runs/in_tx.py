@@ -6,7 +6,7 @@ from ironflow.features.runs.deleting import delete_ended
 from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.live import LiveStep, LiveSteps
 from ironflow.features.runs.messages import error_message, step_message
-from ironflow.features.runs.notices import StepsStarted
+from ironflow.features.runs.notices import RunChanges, StepsStarted
 from ironflow.features.runs.queries import Filter, count, count_active, count_by_status, page
 from ironflow.features.runs.redacting import (
     StepKey,
@@ -44,6 +44,7 @@ __all__ = [
     "Inheritance",
     "LiveStep",
     "LiveSteps",
+    "RunChanges",
     "RunNumbers",
     "RunRepository",
     "StepKey",

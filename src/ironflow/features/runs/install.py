@@ -14,7 +14,7 @@ from ironflow.storage.port import Tx
 
 def install(parts: Parts) -> None:
     inheritance = parts.provide(Inheritance(parts.settings.inherited_metadata.replace(",", " ").split()))
-    repository = parts.provide(RunRepository(parts.need(FunctionIndex), parts.ids, inheritance))
+    repository = parts.provide(RunRepository(parts.need(FunctionIndex), parts.ids, inheritance, parts.tracing))
     live = parts.provide(LiveSteps())
     runs = parts.provide(Runs(parts.db, parts.notifier, repository, live))
     parts.bind(runs.handlers())

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from ironflow.base.ids import Ids
 from ironflow.base.json import read_json, write_json_text
 from ironflow.base.time import Millis, to_datetime
+from ironflow.base.trace_context import RunTracing, TraceContext, with_trace
 from ironflow.engine import commands
 from ironflow.engine.decide import Decision, decide, replaced_by
 from ironflow.engine.effects import (
@@ -54,10 +55,13 @@ INVOKED = "ironflow/function.invoked"
 class RunRepository:
     """Loads runs and saves what was decided about them."""
 
-    def __init__(self, index: FunctionIndex, ids: Ids, inheritance: Inheritance) -> None:
+    def __init__(
+        self, index: FunctionIndex, ids: Ids, inheritance: Inheritance, tracing: RunTracing | None = None
+    ) -> None:
         self._index = index
         self._ids = ids
         self._inheritance = inheritance
+        self._tracing = tracing
 
     # What other features read inside their own transactions.
     load = staticmethod(store.load)
@@ -273,7 +277,7 @@ class RunRepository:
 
     def _start_children(self, tx: Tx, run: Run, starts: list[StartChild], now: Millis) -> set[SlotPool]:
         """The children of one report: many rows of a table in one statement."""
-        events = self._inheritance.applied(tx, [self._input(run, start, now) for start in starts])
+        events = self._inheritance.applied(tx, [self._input(tx, run, start, now) for start in starts])
         created: list[Creation] = []
         for start, event in zip(starts, events, strict=True):
             function = self._index.get(run.environment, start.function_id)
@@ -295,7 +299,7 @@ class RunRepository:
         _watch(tx, created)
         return pools | self._cancel_late(tx, run, created, now)
 
-    def _input(self, parent: Run, start: StartChild, now: Millis) -> Record:
+    def _input(self, tx: Tx, parent: Run, start: StartChild, now: Millis) -> Record:
         return Record(
             id=self._ids.new("evt"),
             environment=parent.environment,
@@ -305,7 +309,15 @@ class RunRepository:
             source="invoke",
             run_id=parent.id,
             created_at=now,
+            metadata=with_trace(None, start.trace or self._trace_of(tx, parent)),
         )
+
+    def _trace_of(self, tx: Tx, run: Run) -> TraceContext | None:
+        """The span of a run whose worker names none, on a server that records spans."""
+        if self._tracing is None:
+            return None
+        began = records(tx, [run.event_id]).get(run.event_id)
+        return self._tracing.context(run.id, began.metadata if began is not None else None)
 
     def _cancel_late(self, tx: Tx, parent: Run, created: list[Creation], now: Millis) -> set[SlotPool]:
         """Cancels new children for events that came since their parent's own event, before the children were created.

@@ -132,6 +132,7 @@ class Streams:
             data_bytes_max=self._limits.event_bytes,
             now=call.now,
             entity=(request.entity_id, request.entity_type),
+            trace=call.trace,
         )
         return Emission(event, call.now, expected_version=request.expected_version)
 

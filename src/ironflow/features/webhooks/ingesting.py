@@ -15,6 +15,7 @@ from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.json import Json, read_json, write_json
 from ironflow.base.time import Millis
+from ironflow.base.trace_context import TraceContext
 from ironflow.base.webhook.presets import dedup_id, event_name
 from ironflow.base.webhook.request import WebhookRequest
 from ironflow.features.events.in_tx import WEBHOOK, Answer, Emission, Emitter, InvalidEvent, record_of
@@ -56,8 +57,15 @@ class Ingestion:
         self._ids = ids
         self._data_bytes_max = data_bytes_max
 
-    def delivery(self, source: SourceRow, request: WebhookRequest, verdict: Verdict, now: Millis) -> Delivery:
-        """The delivery that a request is. Nothing of a request that is not genuine is parsed."""
+    def delivery(
+        self,
+        source: SourceRow,
+        request: WebhookRequest,
+        verdict: Verdict,
+        now: Millis,
+        trace: TraceContext | None = None,
+    ) -> Delivery:
+        """The delivery that a request is. Nothing of a request that is not genuine is parsed. trace: as of a call."""
         row = DeliveryRow(
             id=self._ids.new("whd"),
             environment=source.environment,
@@ -77,7 +85,7 @@ class Ingestion:
         if verdict.fault is not None:
             return Delivery(_refused(row, "rejected", verdict.fault), None, verdict.fault)
         try:
-            return self._event(source, request, row, now)
+            return self._event(source, request, row, now, trace)
         except IronflowError as refusal:
             return Delivery(_refused(row, "failed", refusal), None, refusal)
 
@@ -99,7 +107,9 @@ class Ingestion:
                 deliveries.mark_replayed(tx, each.row.replay_of, each.row.id)
         return [*outcomes]
 
-    def _event(self, source: SourceRow, request: WebhookRequest, row: DeliveryRow, now: Millis) -> Delivery:
+    def _event(
+        self, source: SourceRow, request: WebhookRequest, row: DeliveryRow, now: Millis, trace: TraceContext | None
+    ) -> Delivery:
         """Raises InvalidJson, InvalidEvent, EventTooLarge."""
         data = request.payload()
         payload = read_json(data)
@@ -127,6 +137,7 @@ class Ingestion:
                 emitted_by=f"webhook:{source.id}",
                 data_bytes_max=self._data_bytes_max,
                 now=now,
+                trace=trace,
             )
         except IronflowError as refusal:
             return Delivery(_refused(row, "failed", refusal), None, refusal)

@@ -176,7 +176,7 @@ class Webhooks:
         rules.check_token(source.row, request.token, request.authorization)
         sent = self._request(source.row.id, request.body, request.head)
         verdict = rules.decide_genuine(source.row, source.secrets_at(call.now), sent, call.now)
-        delivery = self._ingestion.delivery(source.row, sent, verdict, call.now)
+        delivery = self._ingestion.delivery(source.row, sent, verdict, call.now, call.trace)
         outcome = await self._db.write_many(self._ingestion_apply, delivery)
         self._count(outcome)
         if outcome.refusal is not None:
