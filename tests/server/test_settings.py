@@ -182,9 +182,12 @@ VARIABLES: list[tuple[str, str, Any]] = [
     ("IRONFLOW_STALE_CLAIM_THRESHOLD", "2m", ("lease_ms", 120_000)),
     ("IRONFLOW_BOOTSTRAP_ADMIN_KEY", "ifkey_x", ("bootstrap_admin_key", "ifkey_x")),
     ("IRONFLOW_MASTER_KEY", "00ff", ("master_key", "00ff")),
-    ("IRONFLOW_OTEL_ENDPOINT", "http://x", "nothing is exported"),
-    ("IRONFLOW_OTEL_SAMPLE_RATE", "1", "nothing is exported"),
-    ("IRONFLOW_OTEL_SERVICE_NAME", "x", "nothing is exported"),
+    ("IRONFLOW_OTEL_ENDPOINT", "http://x", ("otel_endpoint", "http://x")),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x", ("otel_endpoint", "http://x")),
+    ("IRONFLOW_OTEL_SAMPLE_RATE", "0.25", ("otel_sample_rate", 0.25)),
+    ("IRONFLOW_OTEL_SERVICE_NAME", "x", ("otel_service_name", "x")),
+    ("OTEL_SERVICE_NAME", "x", ("otel_service_name", "x")),
+    ("IRONFLOW_OTEL_INSECURE", "false", ("otel_insecure", False)),
     ("NATS_URL", "nats://x", "nodes meet in PostgreSQL"),
     ("NATS_STORE_DIR", "/data", "nodes meet in PostgreSQL"),
     ("NATS_CREDS_FILE", "/c", "nodes meet in PostgreSQL"),
@@ -204,6 +207,16 @@ def test_every_published_variable_is_a_setting_or_is_named(variable: str, value:
         setting, read = expected
         assert getattr(load_settings(environ=environ), setting) == read
         assert unused_variables(environ) == {}
+
+
+def test_our_own_variables_of_tracing_overrule_those_of_opentelemetry():
+    environ = {"IRONFLOW_OTEL_ENDPOINT": "http://ours", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://theirs"}
+    assert load_settings(environ=environ).otel_endpoint == "http://ours"
+
+
+def test_a_sample_rate_is_a_part():
+    with pytest.raises(InvalidSettings, match="from 0 to 1"):
+        load_settings(environ={"IRONFLOW_OTEL_SAMPLE_RATE": "1.5"})
 
 
 def test_variables_of_the_client_are_no_business_of_the_server():

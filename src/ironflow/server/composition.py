@@ -90,6 +90,7 @@ from ironflow.server.clock import DatabaseClock, FollowClock, read_clock
 from ironflow.server.descriptors import WatchDescriptors, connections_of, descriptors_max, descriptors_open
 from ironflow.server.expressions import Evaluator
 from ironflow.server.loops import Loops
+from ironflow.server.telemetry.opening import open_telemetry
 from ironflow.server.wires import Wires
 from ironflow.storage.open import open_database, open_sandbox
 from ironflow.storage.port import Database
@@ -253,6 +254,7 @@ async def build(
         loops_failing=loops.failing,
         loops=loops.loops,
     )
+    telemetry = open_telemetry(parts)
     if shared is not None:
         parts.loops.append(FollowClock(db, shared))
         parts.warnings.append(lambda: shared.warning)
@@ -286,4 +288,6 @@ async def build(
     dispatch.bind(parts.handlers)
     dispatch.bind_sockets(parts.sockets)
     wires = Wires(dispatch, parts, loops)
+    if telemetry is not None:
+        telemetry.join(dispatch, wires.metrics)
     return Server(parts, dispatch, wires.app, wires, loops, [*parts.lifecycles, *wires.lifecycles, loops])

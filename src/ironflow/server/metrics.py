@@ -1,11 +1,15 @@
 """`GET /metrics`: numbers for Prometheus, read when asked for. Nothing is counted twice on the hot path."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ironflow.dispatch import Counts
 from ironflow.features.parts import Metric, Samples
 from ironflow.storage.port import Database, Tx
 from ironflow.transports.http import Request, Response
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import CollectorRegistry
 
 
 class Metrics:
@@ -21,14 +25,20 @@ class Metrics:
         self._metrics = metrics
 
     async def __call__(self, request: Request) -> Response:
-        from ironflow.server.scrape import scrape
+        from ironflow.server.scrape import text_of
+
+        return text_of(await self.registry())
+
+    async def registry(self) -> "CollectorRegistry":
+        """The numbers as they are now; what OTLP sends is made from them too."""
+        from ironflow.server.scrape import registry_of
 
         def look(tx: Tx) -> list[Samples]:
             return [metric.look(tx) for metric in self._metrics if metric.look is not None]
 
         looked = iter(await self._db.read(look))
         samples = [next(looked) if metric.look is not None else _read(metric) for metric in self._metrics]
-        return scrape(self._counts, list(zip(self._metrics, samples, strict=True)))
+        return registry_of(self._counts, list(zip(self._metrics, samples, strict=True)))
 
 
 def _read(metric: Metric) -> Samples:

@@ -14,11 +14,16 @@ from ironflow.features.parts import Metric, Samples
 from ironflow.transports.http import Response
 
 
-def scrape(counts: Counts, metrics: list[tuple[Metric, Samples]]) -> Response:
-    """The numbers in Prometheus' text format."""
+def registry_of(counts: Counts, metrics: list[tuple[Metric, Samples]]) -> CollectorRegistry:
+    """The numbers of one moment."""
     registry = CollectorRegistry()
     registry.register(_Numbers(counts, metrics))
     ProcessCollector(registry=registry)
+    return registry
+
+
+def text_of(registry: CollectorRegistry) -> Response:
+    """The numbers in Prometheus' text format."""
     return Response(200, generate_latest(registry), CONTENT_TYPE_LATEST.encode())
 
 

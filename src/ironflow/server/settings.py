@@ -35,6 +35,8 @@ ALIASES = {
     "LOG_FORMAT": "log_format",
     "IRONFLOW_METRICS_ENABLED": "metrics",
     "IRONFLOW_STALE_CLAIM_THRESHOLD": "lease_ms",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "otel_endpoint",
+    "OTEL_SERVICE_NAME": "otel_service_name",
 }
 # The aliases whose values are durations such as 2m.
 DURATIONS = ("IRONFLOW_STALE_CLAIM_THRESHOLD", "cluster.staleClaimThreshold")
@@ -102,6 +104,10 @@ FILE_KEYS = {
     "log.format": "log_format",
     "observability.metrics": "metrics",
     "observability.metrics.enabled": "metrics",
+    "observability.otel.endpoint": "otel_endpoint",
+    "observability.otel.serviceName": "otel_service_name",
+    "observability.otel.sampleRate": "otel_sample_rate",
+    "observability.otel.insecure": "otel_insecure",
     "cluster.staleClaimThreshold": "lease_ms",
 }
 # Keys of published files that have no effect here, themselves or what is below them, with the reason.
@@ -139,6 +145,8 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = 
             f"Without authentication, everyone who reaches {settings.host} could do everything. Leave authentication "
             "on (--auth), serve loopback only, or add --insecure-no-auth."
         )
+    if settings.otel_sample_rate > 1:
+        raise InvalidSettings(f"otel_sample_rate is {settings.otel_sample_rate}; it is a part, from 0 to 1.")
     _check_tls(settings)
     return settings
 

@@ -20,9 +20,6 @@ _REASONS = {
     "NATS_STORE_DIR": MEET_IN_POSTGRES,
     "NATS_CREDS_FILE": MEET_IN_POSTGRES,
     "IRONFLOW_BLOB_URL": "payloads are kept in the database",
-    "IRONFLOW_OTEL_ENDPOINT": "nothing is exported",
-    "IRONFLOW_OTEL_SAMPLE_RATE": "nothing is exported",
-    "IRONFLOW_OTEL_SERVICE_NAME": "nothing is exported",
 }
 # Variables of the client and of the tests, which may be set beside a server.
 _ELSEWHERE = ("IRONFLOW_SERVER_URL", "IRONFLOW_API_KEY", "IRONFLOW_ENV", "IRONFLOW_CONFIG_DIR")

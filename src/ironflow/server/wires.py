@@ -23,7 +23,7 @@ from ironflow.transports.websocket import Sockets
 
 
 class Wires:
-    """Every transport, bound to the operations of `dispatch`. app: the ASGI application."""
+    """Every transport, bound to the operations of `dispatch`. app: the ASGI application. metrics: their numbers too."""
 
     def __init__(self, dispatch: Dispatch, parts: Parts, loops: Loops) -> None:
         context = CallContext(dispatch)
@@ -79,10 +79,11 @@ class Wires:
             ),
         ]
         rest = Rest(dispatch, context, bytes_max)
+        self.metrics = Metrics(parts.db, dispatch.counts, metrics)
         self.app = App(
             [(PREFIX, Connect(dispatch, context, bytes_max, codecs)), ("/", rest)],
             # REST answers 404 for it; the dashboard would answer with its page.
-            {"/metrics": Metrics(parts.db, dispatch.counts, metrics) if parts.settings.metrics else rest},
+            {"/metrics": self.metrics if parts.settings.metrics else rest},
             bytes_max,
             (Grpc(), streams, event_streams),
             sockets,
