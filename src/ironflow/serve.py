@@ -6,7 +6,7 @@ await register(app, "https://shop.example/api/ironflow")
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ironflow.base.signature import Keys
 from ironflow.sdk.client.views import Registered
@@ -15,6 +15,9 @@ from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.serve.handler import ServeHandler
 from ironflow.sdk.serve.responses import Headers, ServeResponse
 from ironflow.sdk.values.upcasting import UpcasterRegistry
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 __all__ = [
     "ServeHandler",
@@ -40,6 +43,7 @@ def serve(
     environment: str | None = None,
     projections: Sequence[ProjectionDefinition] = (),
     logger: logging.Logger | None = None,
+    tracer_provider: "TracerProvider | None" = None,
 ) -> ServeHandler:
     """A handler that serves functions to a server; also an ASGI application.
 
@@ -48,7 +52,8 @@ def serve(
     webhooks: served at `.../webhooks/<id>`. upcasters: bring old events to their latest versions.
     server_url: where steps are recorded, messages published and events of webhooks emitted; None takes
     IRONFLOW_SERVER_URL, and steps are then recorded at the address that the request has. environment: None takes
-    IRONFLOW_ENV. projections: registered by `register`; a worker must run them.
+    IRONFLOW_ENV. projections: registered by `register`; a worker must run them. tracer_provider: of OpenTelemetry; None
+    takes the global one, where the program has set one.
     Raises InvalidFunction, InvalidArgument, UpcasterChainError.
     """
     return ServeHandler(
@@ -62,6 +67,7 @@ def serve(
         environment=environment,
         projections=projections,
         logger=logger,
+        tracer_provider=tracer_provider,
     )
 
 

@@ -69,6 +69,7 @@ def worker(
     from ironflow.base.logs import set_up_logs
     from ironflow.cli.terminal.tracebacks import show_users_frames
     from ironflow.cli.worker.load import load_served, load_upcasters
+    from ironflow.cli.worker.tracing import set_up_tracing
     from ironflow.sdk.durable.definition.function import FunctionDefinition
     from ironflow.sdk.projections.definition import ProjectionDefinition
     from ironflow.sdk.worker.streaming_worker import StreamingWorker
@@ -77,6 +78,7 @@ def worker(
     set_up_logs(log_level, log_format, each_run=show_runs)
     sys.excepthook = show_users_frames
     served = load_served(functions)
+    set_up_tracing()
     kind = StreamingWorker if stream else Worker
     upcasters = load_upcasters(functions)
     kind(

@@ -8,7 +8,7 @@
 
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from ironflow.base.duration import Duration, duration_ms
@@ -70,7 +70,11 @@ from ironflow.sdk.values.sql_result import SqlResult
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.operations import Prefer
 from ironflow.sdk.wire.retries import Retries
+from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import AsyncTransport
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 # How long one request for an answer is held by the server.
 HOLD_S = 20.0
@@ -81,6 +85,8 @@ class Client:
 
     url, api_key, environment: None takes IRONFLOW_SERVER_URL, IRONFLOW_API_KEY, IRONFLOW_ENV, else the local server.
     timeout: for each call with its retries. Inside a handler, what it emits is linked to the run.
+    tracer_provider: of OpenTelemetry; None takes the global one, where the program has set one. What a call emits,
+    starts or publishes is in the trace of the call.
     Every method raises the error that the server raised, ConnectionLost or DeadlineExceeded.
     """
 
@@ -93,9 +99,10 @@ class Client:
         timeout: Duration = "30s",
         retries: Retries | None = None,
         transport: AsyncTransport | None = None,
+        tracer_provider: "TracerProvider | None" = None,
     ) -> None:
         self._endpoint = Endpoint.resolve(url, api_key, environment)
-        self._calls = Calls(self._endpoint, timeout, retries or Retries(), transport)
+        self._calls = Calls(self._endpoint, timeout, retries or Retries(), transport, Tracing(tracer_provider))
         self.runs = Runs(self._calls)
         self.functions = Functions(self._calls)
         self.events = Events(self._calls)

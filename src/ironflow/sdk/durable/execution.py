@@ -5,9 +5,9 @@ Knows nothing of HTTP: a worker gives it a job and sends what comes out.
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -36,8 +36,22 @@ from ironflow.sdk.user_code.threads import in_thread
 from ironflow.sdk.values.payload import Raw, from_payload, is_redacted, to_payload
 from ironflow.sdk.values.upcasting import NO_UPCASTERS, UpcasterRegistry
 from ironflow.sdk.wire import current_run
+from ironflow.sdk.wire.tracing import Tracing
+
+if TYPE_CHECKING:
+    from ironflow.sdk.durable.execution_trace import ExecutionTrace
 
 _SYSTEM_CLOCK = SystemClock()
+
+
+def trace_of(tracing: Tracing, job: Assignment, environment: str) -> "ExecutionTrace | None":
+    """What makes the spans of an execution of `job`; None while nothing records spans."""
+    spans = tracing.of_executions()
+    if spans is None:
+        return None
+    from ironflow.sdk.durable.execution_trace import ExecutionTrace
+
+    return ExecutionTrace(spans, job, environment)
 
 
 class Execution:
@@ -48,7 +62,7 @@ class Execution:
     environment: what `ctx.run` shows. publish: where messages go.
     upcasters: bring events to their latest versions before the handler sees them. runner: runs step bodies; of tests
     with mocks. many_waits, features: what the server takes. on_asked, on_start: as for Replay.
-    clients: of `ctx.client`; None without a server.
+    clients: of `ctx.client`; None without a server. trace: makes its spans, None while nothing records spans.
     """
 
     def __init__(
@@ -69,6 +83,7 @@ class Execution:
         inbox: Inbox | None = None,
         on_start: OnStart | None = None,
         clients: Clients | None = None,
+        trace: "ExecutionTrace | None" = None,
     ) -> None:
         self._function = function
         self._clients = clients
@@ -97,6 +112,7 @@ class Execution:
             inbox=inbox,
             on_start=on_start,
         )
+        self._trace = self._replay.trace = self._runner.trace = trace
         self._bridge: Bridge | None = None
         self.logs = RunLogs(job.log_level, self._replay.is_replaying, clock.now)
 
@@ -124,11 +140,14 @@ class Execution:
         """The steps whose bodies run, by id."""
         return self._runner.running
 
-    async def run(self) -> Outcome:
+    def run(self) -> Coroutine[Any, Any, Outcome]:
         """Runs the handler to its end or its next wait. Cancelling cancels the handler; then there is no outcome.
 
         Raises Stopped when the run pauses; then the bodies that ran have ended.
         """
+        return self._run() if self._trace is None else self._trace.execution(self._run)
+
+    async def _run(self) -> Outcome:
         token = current_run.run_id.set(self._replay.job.run_id)
         try:
             with self._cancellation.applied():

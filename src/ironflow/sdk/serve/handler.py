@@ -13,9 +13,10 @@ import msgspec
 from ironflow.base.errors import InvalidArgument, IronflowError, MethodNotAllowed, PayloadTooLarge
 from ironflow.base.signature import HEADER, Keys, SignatureError, verify
 from ironflow.base.time import Clock, SystemClock
+from ironflow.base.trace_context import TraceContext, of_mapping
 from ironflow.features.functions.contract import FunctionNotFound, InvalidFunction
 from ironflow.sdk.durable.definition.function import FunctionDefinition
-from ironflow.sdk.durable.execution import Execution
+from ironflow.sdk.durable.execution import Execution, trace_of
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.report import Outcome
 from ironflow.sdk.durable.steps.publish import Publish, nowhere
@@ -27,12 +28,15 @@ from ironflow.sdk.serve.messages import Callback, Request, answer_of, read_reque
 from ironflow.sdk.serve.responses import BODY_BYTES_MAX, Headers, ServeResponse
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 from ironflow.sdk.wire.endpoint import Endpoint
+from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import AiohttpTransport
 from ironflow.sdk.worker.held_job import HeldJob
 from ironflow.sdk.worker.protocol import WorkerProtocol
 from ironflow.sdk.worker.timing import WorkerTiming
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
     from ironflow.sdk.client.client import Client
     from ironflow.sdk.worker.run_clients import RunClients
 
@@ -64,6 +68,7 @@ class ServeHandler:
         projections: Sequence[ProjectionDefinition] = (),
         logger: logging.Logger | None = None,
         clock: Clock | None = None,
+        tracer_provider: "TracerProvider | None" = None,
     ) -> None:
         self.functions = _by_id(functions)
         self.projections = list(projections)
@@ -79,6 +84,8 @@ class ServeHandler:
         self._configured_url = (server_url or os.environ.get("IRONFLOW_SERVER_URL") or "").rstrip("/")
         self._endpoint = Endpoint.resolve(server_url, api_key, environment)
         self._clock = clock or SystemClock()
+        self._tracer_provider = tracer_provider
+        self._tracing = Tracing(tracer_provider)
         self._callbacks = Callbacks(self._configured_url, self._endpoint.headers())
         self._publishers: dict[int, tuple[AiohttpTransport, Publish]] = {}
         self._clients: dict[int, Client] = {}
@@ -121,7 +128,7 @@ class ServeHandler:
             raise FunctionNotFound(
                 f"This endpoint has no function {request.function_id[:80]!r}; it has {', '.join(self.functions)}."
             )
-        return await self._execute(function, request)
+        return await self._execute(function, request, of_mapping(headers))
 
     def _verify(self, headers: Mapping[str, str], body: bytes) -> None:
         """Raises SignatureError and its kinds."""
@@ -135,18 +142,21 @@ class ServeHandler:
 
     # Executions.
 
-    async def _execute(self, function: FunctionDefinition, request: Request) -> ServeResponse:
-        job, callback = request.assignment(), request.ironflow
+    async def _execute(
+        self, function: FunctionDefinition, request: Request, trace: TraceContext | None
+    ) -> ServeResponse:
+        job, callback = request.assignment(trace), request.ironflow
         ours = callback is not None
         reporter = self._callbacks.reporter(callback.url) if callback is not None else PLAIN
         each = ours and function.checkpoint != "batched"
         held = HeldJob(job, reporter, _TIMING if ours else _NO_CHECKPOINTS, each, lambda lost, _: lost.drop())
         held.leased = True
+        environment = (callback.environment if callback is not None else "") or self._endpoint.environment
         execution = Execution(
             function,
             job,
             clock=self._clock,
-            environment=(callback.environment if callback is not None else "") or self._endpoint.environment,
+            environment=environment,
             on_recorded=held.recorded if ours else None,
             on_progress=held.progressed if ours else None,
             publish=self._publish(callback),
@@ -154,6 +164,7 @@ class ServeHandler:
             upcasters=self._upcasters,
             many_waits=ours,
             features=frozenset(callback.features) if callback is not None else frozenset(),
+            trace=trace_of(self._tracing, job, environment),
         )
         budget_s = callback.budget_ms / 1000 if callback is not None and callback.budget_ms else None
         held.task = running = asyncio.create_task(_run(held, execution))
@@ -221,7 +232,10 @@ class ServeHandler:
         if key not in self._clients:
             endpoint = self._endpoint
             self._clients[key] = Client(
-                endpoint.url, api_key=endpoint.api_key or None, environment=endpoint.environment or None
+                endpoint.url,
+                api_key=endpoint.api_key or None,
+                environment=endpoint.environment or None,
+                tracer_provider=self._tracer_provider,
             )
         return await self._clients[key].webhooks.forward(event)
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from ironflow.base.errors import InvalidArgument, ValidationError
+from ironflow.base.trace_context import TraceContext
 from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep, JobContext, JobEvent
 from ironflow.sdk.durable.job.report import JobUpdate, RunFailure, StartFunction, StepRow, YieldedStep
 from ironflow.sdk.durable.run_logs import LogLine
@@ -89,8 +90,11 @@ class Request(Struct, kw_only=True):
     secrets: dict[str, str] | None = None
     ironflow: Callback | None = None
 
-    def assignment(self) -> Assignment:
-        """The same as a worker gets it. Without a call back the fence is empty: the answer is the only report."""
+    def assignment(self, trace: TraceContext | None = None) -> Assignment:
+        """The same as a worker gets it. Without a call back the fence is empty: the answer is the only report.
+
+        trace: what the headers name.
+        """
         fence, event = self.ironflow, self.event
         return Assignment(
             job_id=fence.job_id if fence is not None else "",
@@ -131,7 +135,7 @@ class Request(Struct, kw_only=True):
             step_sequence_base=fence.step_sequence_base if fence is not None else 0,
             max_attempts=self.max_attempts or 0,
             on_exhausted=self.on_exhausted or "fail",
-            context=JobContext(secrets=self.secrets or {}),
+            context=JobContext(secrets=self.secrets or {}, metadata=trace.fields() if trace is not None else {}),
             compensating=fence.compensating if fence is not None else None,
             run_started_at=fence.run_started_at if fence is not None else None,
             function_version=fence.function_version if fence is not None else 0,

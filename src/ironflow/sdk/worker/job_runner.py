@@ -11,12 +11,13 @@ from ironflow.base.errors import IronflowError
 from ironflow.base.time import Clock
 from ironflow.sdk.durable.context import Clients
 from ironflow.sdk.durable.definition.function import FunctionDefinition
-from ironflow.sdk.durable.execution import Execution
+from ironflow.sdk.durable.execution import Execution, trace_of
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.report import Failed, JobUpdate, Outcome, RunFailure, Yielded
 from ironflow.sdk.durable.steps.messages import Inbox
 from ironflow.sdk.durable.steps.publish import Publish
 from ironflow.sdk.values.upcasting import UpcasterRegistry
+from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.worker.held_job import HeldJob, send
 from ironflow.sdk.worker.protocol import HANDLES
 from ironflow.sdk.worker.reporter import APPLIED, NoReporter, Reporter, ReportResult, ReportStatus
@@ -70,6 +71,7 @@ class JobRunner:
         self._publish = publish
         # Takes and answers messages while executions go on; None: each ends and its run waits.
         self.inbox: Inbox | None = None
+        self.tracing = Tracing()
         self.timing = timing
         self._environment = environment
         self._clock = clock
@@ -144,6 +146,7 @@ class JobRunner:
                 features=self.reporter.features,
                 on_start=held.starts.start if HANDLES in self.reporter.features else None,
                 clients=self._clients,
+                trace=trace_of(self.tracing, job, self._environment),
             )
             log_started(job)
             outcome = await self._run(held, execution)

@@ -25,6 +25,7 @@ from ironflow.sdk.values.payload import Raw
 from ironflow.sdk.wire import current_run
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.operations import error_in, outgoing, read_answer
+from ironflow.sdk.wire.tracing import current_headers
 from ironflow.sdk.wire.transport import Answer, AsyncTransport
 from ironflow.sdk.worker.timing import WorkerTiming
 
@@ -153,7 +154,7 @@ class WorkerProtocol:
         self, operation: Operation[Req, Res], request: Req, more_headers: Mapping[str, str] = NO_HEADERS
     ) -> Res:
         out = outgoing(operation, request, "rpc" if operation.rpc and operation.request.__struct_fields__ else "rest")
-        headers = {**self._headers, **out.headers, **more_headers}
+        headers = {**self._headers, **out.headers, **more_headers, **current_headers()}
         answer = await self._request(out.method, out.path, headers, out.body, self._timing.request)
         return read_answer(operation, answer)
 

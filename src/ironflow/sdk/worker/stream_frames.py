@@ -137,6 +137,7 @@ class _Step(msgspec.Struct, rename=camel):
 
 class _Context(msgspec.Struct):
     secrets: dict[str, str] = {}
+    metadata: dict[str, str] = {}
 
 
 class _Job(msgspec.Struct, rename=camel):
@@ -171,7 +172,9 @@ def read_job(text: Raw) -> Assignment:
             completed_steps=[_completed(step) for step in job.completed_steps],
             max_attempts=job.max_attempts,
             on_exhausted=job.on_exhausted or "fail",
-            context=JobContext(secrets=job.context.secrets) if job.context is not None else None,
+            context=JobContext(secrets=job.context.secrets, metadata=job.context.metadata)
+            if job.context is not None
+            else None,
         )
     except (msgspec.MsgspecError, ValueError) as fault:
         raise Internal(f"A job cannot be understood: {fault}") from fault

@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ironflow.base.deprecation import warn_renamed
 from ironflow.base.duration import Duration, duration_ms
@@ -28,6 +28,7 @@ from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.projections.runner import ProjectionRunner, RunnerTiming
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 from ironflow.sdk.wire.endpoint import Endpoint
+from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import AiohttpTransport, AsyncTransport
 from ironflow.sdk.worker.connection import Connection
 from ironflow.sdk.worker.inbox import WorkerInbox
@@ -38,6 +39,9 @@ from ironflow.sdk.worker.protocol import WorkerProtocol
 from ironflow.sdk.worker.run_clients import RunClients
 from ironflow.sdk.worker.tasks import cancel_and_wait
 from ironflow.sdk.worker.timing import WorkerTiming
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 logger = logging.getLogger("ironflow.worker")
 
@@ -62,6 +66,7 @@ class Worker:
     timing, projection_timing: how often it asks and tries again.
     plain_protocol: use nothing beyond the documented protocol, as with servers that offer no more.
     clock: what durations of sleeps are added to; for tests.
+    tracer_provider: of OpenTelemetry; None takes the global one, where the program has set one.
     Raises InvalidFunction for functions that cannot be run, InvalidArgument, UpcasterChainError for a gap in a chain.
     """
 
@@ -84,6 +89,7 @@ class Worker:
         plain_protocol: bool = False,
         transport: AsyncTransport | None = None,
         clock: Clock | None = None,
+        tracer_provider: "TracerProvider | None" = None,
         pace: WorkerTiming | None = None,
         projection_pace: RunnerTiming | None = None,
     ) -> None:
@@ -116,6 +122,7 @@ class Worker:
             each=checkpoint == "each",
             clients=RunClients(self._endpoint, self._transport),
         )
+        self._jobs.tracing = Tracing(tracer_provider)
         self._jobs.inbox = WorkerInbox(self._protocol.ask, self.worker_id)
         self._registration = {
             "hostname": socket.gethostname(),

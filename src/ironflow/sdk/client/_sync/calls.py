@@ -3,7 +3,7 @@
 
 import logging
 from time import sleep
-from collections.abc import Generator, Iterator, Callable
+from collections.abc import Generator, Iterator, Callable, Mapping
 from contextlib import closing
 from time import monotonic
 from typing import Any
@@ -15,8 +15,9 @@ from ironflow.base.errors import IronflowError, Unimplemented
 from ironflow.base.operation import Operation, Req, Res
 from ironflow.sdk.wire import current_run, message_stream
 from ironflow.sdk.wire.endpoint import Endpoint
-from ironflow.sdk.wire.operations import Prefer, error_in, outgoing, read_answer
+from ironflow.sdk.wire.operations import Outgoing, Prefer, error_in, outgoing, read_answer
 from ironflow.sdk.wire.retries import Retries, decide_rejoin, decide_repeat, is_away
+from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import Urllib3Transport, Streaming, Transport, Refused
 
 logger = logging.getLogger(__name__)
@@ -26,13 +27,19 @@ class Calls:
     """How operations are asked of one server. timeout: for a call with its retries, when it names none."""
 
     def __init__(
-        self, endpoint: Endpoint, timeout: Duration, retries: Retries, transport: Transport | None = None
+        self,
+        endpoint: Endpoint,
+        timeout: Duration,
+        retries: Retries,
+        transport: Transport | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.transport = transport or Urllib3Transport(endpoint.url)
         self._headers = endpoint.headers()
         self._timeout_s = duration_ms(timeout) / 1000
         self._retries = retries
+        self._tracing = tracing or Tracing()
 
     def call(
         self,
@@ -48,7 +55,16 @@ class Calls:
         Raises what the server raised; ConnectionLost and DeadlineExceeded when there was no answer.
         """
         out = outgoing(operation, request, prefer)
-        headers = self._headers | out.headers
+        spans = self._tracing.of_calls()
+        if spans is None:
+            return self._call(operation, out, {}, timeout)
+        with spans.call(operation.name) as trace:
+            return self._call(operation, out, trace, timeout)
+
+    def _call(
+        self, operation: Operation[Req, Res], out: Outgoing, more_headers: Mapping[str, str], timeout: Duration | None
+    ) -> Res:
+        headers = {**self._headers, **out.headers, **more_headers}
         if run_id := current_run.run_id.get():
             headers["X-Ironflow-Run-ID"] = run_id
         deadline = monotonic() + (self._timeout_s if timeout is None else duration_ms(timeout) / 1000)

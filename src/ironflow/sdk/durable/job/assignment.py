@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ironflow.base.errors import Internal
+from ironflow.base.trace_context import TraceContext, of_mapping
 from ironflow.sdk.values.payload import NOTHING, Raw
 
 
@@ -69,7 +70,10 @@ class CompletedStep(msgspec.Struct, kw_only=True):
 
 
 class JobContext(msgspec.Struct, kw_only=True):
+    """metadata: of the execution, such as the span of its run (`traceparent`)."""
+
     secrets: dict[str, str] = {}
+    metadata: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"JobContext(secrets={', '.join(self.secrets)})"
@@ -105,6 +109,12 @@ class Assignment(msgspec.Struct, kw_only=True):
     @property
     def secrets(self) -> dict[str, str]:
         return self.context.secrets if self.context is not None else {}
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The span that an execution is below: its run's, else the one that emitted the event; None for neither."""
+        own = self.context.metadata if self.context is not None else None
+        return (of_mapping(own) if own else None) or of_mapping(self.event.metadata)
 
 
 class _Batch(msgspec.Struct):

@@ -115,7 +115,10 @@ class WaitForEvent(Struct, kw_only=True, tag_field="type", tag="wait_for_event")
 
 
 class InvokeFunction(Struct, kw_only=True, tag_field="type", tag="invoke_function"):
-    """timeout_from: `start` counts the time-out from the run's start. with_triggers: the function may have triggers."""
+    """timeout_from: `start` counts the time-out from the run's start. with_triggers: the function may have triggers.
+
+    traceparent, tracestate: the span that invokes it, of a worker that traces.
+    """
 
     step_id: str
     step_name: str
@@ -126,6 +129,8 @@ class InvokeFunction(Struct, kw_only=True, tag_field="type", tag="invoke_functio
     delay_ms: int | UnsetType = UNSET
     timeout_from: str | UnsetType = UNSET
     with_triggers: bool | UnsetType = True
+    traceparent: str | UnsetType = UNSET
+    tracestate: str | UnsetType = UNSET
 
 
 class InvokeFunctionAsync(Struct, kw_only=True, tag_field="type", tag="invoke_function_async"):
@@ -135,6 +140,8 @@ class InvokeFunctionAsync(Struct, kw_only=True, tag_field="type", tag="invoke_fu
     input: Raw
     delay_ms: int | UnsetType = UNSET
     with_triggers: bool | UnsetType = True
+    traceparent: str | UnsetType = UNSET
+    tracestate: str | UnsetType = UNSET
 
 
 # The type of a handle.
@@ -150,6 +157,8 @@ class StartFunction(Struct, kw_only=True, tag_field="type", tag=HANDLE):
     input: Raw
     delay_ms: int | UnsetType = UNSET
     with_triggers: bool = True
+    traceparent: str | UnsetType = UNSET
+    tracestate: str | UnsetType = UNSET
 
 
 class Started(Struct, kw_only=True):
@@ -285,15 +294,19 @@ def add_outcome(update: JobUpdate, outcome: Outcome, many_waits: bool = True) ->
     return update
 
 
+# What the documented protocol does not have.
+_NO_TRACE: dict[str, Any] = {"traceparent": UNSET, "tracestate": UNSET}
+
+
 def _plain(step: YieldedStep) -> YieldedStep:
     """The wait in the documented protocol."""
     match step:
         case WaitForEvent():
             return replace(step, on_timeout=UNSET)
         case InvokeFunction():
-            return replace(step, on_timeout=UNSET, delay_ms=UNSET, timeout_from=UNSET, with_triggers=UNSET)
+            return replace(step, on_timeout=UNSET, delay_ms=UNSET, timeout_from=UNSET, with_triggers=UNSET, **_NO_TRACE)
         case InvokeFunctionAsync():
-            return replace(step, delay_ms=UNSET, with_triggers=UNSET)
+            return replace(step, delay_ms=UNSET, with_triggers=UNSET, **_NO_TRACE)
         case Sleep() | Rest():
             return step
         case _:

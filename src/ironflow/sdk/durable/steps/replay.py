@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import UNSET
 
@@ -13,7 +13,16 @@ from ironflow.sdk.durable.definition.controls import Retry
 from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep
 from ironflow.sdk.durable.job.event import Event
 from ironflow.sdk.durable.job.failure import recorded_failure
-from ironflow.sdk.durable.job.report import HANDLE, Join, Rest, Started, StartFunction, YieldedStep
+from ironflow.sdk.durable.job.report import (
+    HANDLE,
+    InvokeFunction,
+    InvokeFunctionAsync,
+    Join,
+    Rest,
+    Started,
+    StartFunction,
+    YieldedStep,
+)
 from ironflow.sdk.durable.steps.compensations import Compensations
 from ironflow.sdk.durable.steps.determinism import HANDLER_TIME, Course
 from ironflow.sdk.durable.steps.divergence import Diverged, diverged
@@ -25,6 +34,9 @@ from ironflow.sdk.durable.steps.signals import Stopped, Yield
 from ironflow.sdk.durable.steps.step_ids import Scope, is_in_scope
 from ironflow.sdk.durable.steps.step_runner import StepRunner
 from ironflow.sdk.values.upcasting import UpcasterRegistry
+
+if TYPE_CHECKING:
+    from ironflow.sdk.durable.execution_trace import ExecutionTrace
 
 OnAsked = Callable[[str, str], None]
 # Starts runs, and gives what became of each once that is durable. Raises Stopped when the execution is over.
@@ -76,6 +88,8 @@ class Replay:
         self._on_asked = on_asked
         self._on_start = on_start
         self.inbox = inbox
+        # Where this execution is in a trace; None while nothing records spans.
+        self.trace: ExecutionTrace | None = None
         self._began_at = now()
         # By the id of a join's step: one of its handles, how many have to end, whether a failure counts.
         self._joins: dict[str, tuple[str, int, bool]] = {}
@@ -207,6 +221,7 @@ class Replay:
     def wait(self, step: YieldedStep) -> Yield:
         """The signal to raise in a branch that waits for `step`."""
         if self.job.compensating is None:
+            self._add_trace(step)
             self.waits[step.step_id] = step
         return Yield(f"waiting in step {step.step_name!r}")
 
@@ -216,6 +231,8 @@ class Replay:
             raise Unimplemented(
                 "This server, or this host, has no handles. Use invoke_async, or run the function in a worker."
             )
+        for step in steps:
+            self._add_trace(step)
         for started in await self._on_start(steps):
             self._memo[started.step_id] = CompletedStep(
                 step_id=started.step_id,
@@ -224,6 +241,12 @@ class Replay:
                 type=HANDLE,
                 child_run_id=started.run_id,
             )
+
+    def _add_trace(self, step: YieldedStep | StartFunction) -> None:
+        """A function that is invoked goes on below the span in which the handler asks for it."""
+        if self.trace is not None and isinstance(step, InvokeFunction | InvokeFunctionAsync | StartFunction):
+            for name, text in self.trace.fields().items():
+                setattr(step, name, text)
 
     def handle(self, step_id: str) -> CompletedStep:
         """The state of a handle. Raises KeyError for one of another run."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
@@ -30,6 +30,9 @@ from ironflow.sdk.durable.steps.signals import Stopped, Yield
 from ironflow.sdk.user_code.call import TimedOut, call
 from ironflow.sdk.user_code.cancellation import Cancellation
 from ironflow.sdk.values.payload import Raw, to_payload
+
+if TYPE_CHECKING:
+    from ironflow.sdk.durable.execution_trace import ExecutionTrace
 
 # Called with each row of a step that has ended. What it returns is awaited before the step's call returns: it gives
 # why the server refuses the row, or Stopped when the execution is over. None: the handler goes on at once.
@@ -85,6 +88,8 @@ class StepRunner:
         # When steps of this execution ended, by id.
         self.ended_at: dict[str, Millis] = {}
         self.progress: dict[str, Raw] = {}
+        # Makes the spans of bodies; None while nothing records spans.
+        self.trace: ExecutionTrace | None = None
         # The texts that are not recorded.
         self.secret_texts: tuple[str, ...] = ()
 
@@ -198,10 +203,11 @@ class StepRunner:
         begun = perf_counter()
         self.running[row.id] = row
         token = _body.set((self, row.name)) if row.type == "invoke" else None
+        body = call if self.trace is None else self.trace.of_step(row)
         with self.cancellation.of_step() as cancellation, in_step(row.id):
             inside = entered(self._current(row, limit_s, attempts, cancellation))
             try:
-                return await call(fn, args, kwargs, limit_s)
+                return await body(fn, args, kwargs, limit_s)
             finally:
                 left(inside)
                 # A thread of a body that was left behind sees it.
