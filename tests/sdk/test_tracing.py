@@ -40,7 +40,7 @@ class Traced:
         made = a_job(**job)
         made.event.metadata = metadata
         if made.context is not None:
-            made.context.metadata = own or {}
+            made.context.metadata = own
         trace = trace_of(Tracing(self.provider), made, "test")
         assert trace is not None
         return Execution(function("f")(handler), made, environment="test", trace=trace)
@@ -71,6 +71,8 @@ def traced() -> Traced:
         (None, PARENT, (TRACE, SPAN)),
         ({"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}, PARENT, (TRACE, SPAN)),
         ({"traceparent": "nonsense"}, None, ("", "")),
+        (None, {"traceparent": 7, "other": [1]}, ("", "")),
+        (PARENT, ["what another server sends"], (TRACE, SPAN)),
     ],
 )
 async def test_an_execution_is_below_its_run_or_what_emitted_its_event(

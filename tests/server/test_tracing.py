@@ -374,6 +374,24 @@ async def test_the_context_of_a_message_and_of_a_streams_event_is_in_their_metad
     assert pubsub.publish.scope
 
 
+async def test_a_webhook_and_a_message_that_starts_a_run_are_in_the_traces_of_their_requests(server: Work):
+    await server.a_function("inbox", on=None)
+    async with server.http() as client:
+        source = (await client.post("/api/v1/webhook-sources", json={"name": "shop", "eventPrefix": "shop"})).json()
+        hook = f"/api/v1/webhooks/{source['id']}?token={source['ingestToken']}"
+        received = await client.post(hook, json={"type": "sold", "id": "1"}, headers=HEADERS)
+        message = {"name": "hello", "data": 1, "start": True}
+        answered = await client.post("/api/v1/runs/inbox:ada/messages", json=message, headers=HEADERS)
+    assert (received.status_code, answered.status_code) == (200, 200), answered.text
+    found = (await server.call(events.list_)).events
+    by_name = {each.name: json.loads(bytes(each.metadata or b"{}")) for each in found}
+    assert {name: metadata.get("traceparent") for name, metadata in by_name.items()} == {
+        "shop.sold": HEADERS["traceparent"],
+        "ironflow/function.invoked": HEADERS["traceparent"],
+    }
+    assert "webhook" in by_name["shop.sold"]
+
+
 async def test_a_context_that_is_not_valid_is_passed_over(server: Work):
     async with server.http() as client:
         answer = await client.post("/api/v1/events", json={"name": "order.placed"}, headers={"traceparent": "00-x"})

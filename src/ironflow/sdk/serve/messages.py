@@ -135,7 +135,7 @@ class Request(Struct, kw_only=True):
             step_sequence_base=fence.step_sequence_base if fence is not None else 0,
             max_attempts=self.max_attempts or 0,
             on_exhausted=self.on_exhausted or "fail",
-            context=JobContext(secrets=self.secrets or {}, metadata=trace.fields() if trace is not None else {}),
+            context=JobContext(secrets=self.secrets or {}, metadata=trace.fields() if trace is not None else None),
             compensating=fence.compensating if fence is not None else None,
             run_started_at=fence.run_started_at if fence is not None else None,
             function_version=fence.function_version if fence is not None else 0,

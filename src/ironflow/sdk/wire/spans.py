@@ -58,7 +58,7 @@ class Spans:
             parent,
             kind,
             attributes,
-            # What an error says may be anybody's data.
+            # The text of an error may be a user's data.
             record_exception=False,
             set_status_on_exception=False,
         )

@@ -137,7 +137,7 @@ class _Step(msgspec.Struct, rename=camel):
 
 class _Context(msgspec.Struct):
     secrets: dict[str, str] = {}
-    metadata: dict[str, str] = {}
+    metadata: Any = None
 
 
 class _Job(msgspec.Struct, rename=camel):

@@ -80,7 +80,7 @@ class _Ended(NamedTuple):
 
 
 class RunSpans:
-    """A loop that makes spans of runs that have ended on this node, and a listener that tells it of them."""
+    """A loop that makes spans of runs that have ended on this node, and a listener that queues them."""
 
     name = "run-spans"
     topic = ""

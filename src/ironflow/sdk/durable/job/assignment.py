@@ -73,7 +73,7 @@ class JobContext(msgspec.Struct, kw_only=True):
     """metadata: of the execution, such as the span of its run (`traceparent`)."""
 
     secrets: dict[str, str] = {}
-    metadata: dict[str, str] = {}
+    metadata: Any = None
 
     def __repr__(self) -> str:
         return f"JobContext(secrets={', '.join(self.secrets)})"
@@ -113,8 +113,8 @@ class Assignment(msgspec.Struct, kw_only=True):
     @property
     def trace(self) -> TraceContext | None:
         """The span that an execution is below: its run's, else the one that emitted the event; None for neither."""
-        own = self.context.metadata if self.context is not None else None
-        return (of_mapping(own) if own else None) or of_mapping(self.event.metadata)
+        own = of_mapping(self.context.metadata) if self.context is not None else None
+        return own or of_mapping(self.event.metadata)
 
 
 class _Batch(msgspec.Struct):
