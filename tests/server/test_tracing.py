@@ -96,15 +96,14 @@ async def test_one_trace_goes_from_the_emit_through_workers_endpoints_groups_and
     tracer = provider.get_tracer("shop")
     taken: list[Any] = []
 
-    async def reserve(address: str, order_id: str) -> None:
+    async def reserve(order_id: str) -> None:
         with tracer.start_as_current_span("ask the warehouse"):
-            async with Client(address) as client:
+            async with Client(traced.inside.parts.address) as client:
                 await client.emit("order.reserved", {"id": order_id})
 
     @function("process", on="order.placed")
     async def process(ctx: Context) -> Any:
-        address = traced.inside.parts.address
-        await ctx.step.run("reserve", reserve, address, ctx.event.data["id"])
+        await ctx.step.run("reserve", reserve, ctx.event.data["id"])
         await ctx.step.publish("orders.done", {"id": ctx.event.data["id"]})
         return await ctx.step.invoke("settle", {"amount": 7})
 

@@ -207,7 +207,7 @@ class ServeHandler:
         if key not in self._of_runs:
             transport = AiohttpTransport(url)
             endpoint = replace(self._endpoint, url=url, environment=environment)
-            self._of_runs[key] = transport, RunClients(endpoint, transport)
+            self._of_runs[key] = transport, RunClients(endpoint, transport, self._tracer_provider)
         return self._of_runs[key][1]
 
     def _url_of(self, callback: Callback | None) -> str:

@@ -1,13 +1,16 @@
 """`ctx.client`: clients of a run's environment, on the connections of its worker."""
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ironflow.base.errors import Unimplemented
 from ironflow.sdk.client._sync.client import Client as BlockingClient
 from ironflow.sdk.client.client import Client
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.transport import Answer, AsyncStreaming, AsyncTransport
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 # Waits in a handler's thread for what runs on the event loop.
 Wait = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -16,8 +19,11 @@ Wait = Callable[[Coroutine[Any, Any, Any]], Any]
 class RunClients:
     """Clients for the handlers of one worker. They are not closed: the worker closes its connections."""
 
-    def __init__(self, endpoint: Endpoint, transport: AsyncTransport) -> None:
+    def __init__(
+        self, endpoint: Endpoint, transport: AsyncTransport, tracer_provider: "TracerProvider | None" = None
+    ) -> None:
         self._endpoint = endpoint
+        self._tracer_provider = tracer_provider
         self._transport = _Shared(transport)
         self._client: Client | None = None
 
@@ -31,6 +37,7 @@ class RunClients:
                 api_key=endpoint.api_key or None,
                 environment=endpoint.environment or None,
                 transport=self._transport,
+                tracer_provider=self._tracer_provider,
             )
         return self._client
 
@@ -42,6 +49,7 @@ class RunClients:
             api_key=endpoint.api_key or None,
             environment=endpoint.environment or None,
             transport=_Bridged(self._transport, wait),
+            tracer_provider=self._tracer_provider,
         )
 
 

@@ -120,7 +120,7 @@ class Worker:
             clock or SystemClock(),
             upcasters,
             each=checkpoint == "each",
-            clients=RunClients(self._endpoint, self._transport),
+            clients=RunClients(self._endpoint, self._transport, tracer_provider),
         )
         self._jobs.tracing = Tracing(tracer_provider)
         self._jobs.inbox = WorkerInbox(self._protocol.ask, self.worker_id)
