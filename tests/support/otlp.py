@@ -20,7 +20,7 @@ SampleKey = tuple[str, frozenset[tuple[str, Any]]]
 
 @dataclass(frozen=True)
 class Seen:
-    """A span of a server or a program. parent_id: empty for the first of a trace. service: empty for spans in memory."""
+    """A span of a server or program. parent_id: empty for the first of a trace. service: empty for spans in memory."""
 
     name: str
     trace_id: str
