@@ -22,6 +22,7 @@ NAMES = (
     "push",
     "signals",
     "branches",
+    "entities",
     "emits",
     "webhooks",
     "appends",

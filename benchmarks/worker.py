@@ -13,12 +13,15 @@ import sys
 import time
 from typing import Any
 
-from ironflow import function
+from ironflow import entity, function
 from ironflow.worker import FunctionDefinition, StreamingWorker, Worker
 
 ORDER, SLEEPER, SLOW = "bench.order", "bench.sleeper", "bench.slow"
 WAITER, SIGNAL, FAN, MAP = "bench.waiter", "bench.signal", "bench.fan", "bench.map"
+COUNT = "bench.count"
 SLOW_STEP_S = 0.3
+
+counter = entity("counter", key="id", initial=0)
 
 
 async def reserve(number: int) -> dict[str, int]:
@@ -76,6 +79,13 @@ async def mapping(ctx: Any, data: dict[str, int]) -> int:
     return sum(await ctx.step.map("map", range(data["items"]), item))
 
 
+@counter.on(COUNT)
+async def count(ctx: Any) -> int:
+    """Adds one to the state of its entity, which it returns."""
+    ctx.state += 1
+    return ctx.state
+
+
 def slow(journal: str) -> FunctionDefinition:
     """Three short steps; each records its execution."""
     file = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -97,7 +107,7 @@ def slow(journal: str) -> FunctionDefinition:
 
 async def main(address: str, *arguments: str) -> None:
     given = dict(each.split("=", 1) for each in arguments)
-    functions = [three_steps, sleeper, waiter, fan, mapping]
+    functions = [three_steps, sleeper, waiter, fan, mapping, count]
     if "journal" in given:
         functions.append(slow(given["journal"]))
     checkpoint = "batched" if given.get("checkpoint") == "batched" else "each"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Retry,
         Throttle,
     )
+    from ironflow.sdk.durable.definition.entity import entity
     from ironflow.sdk.durable.definition.function import function
     from ironflow.sdk.durable.job.event import Event
     from ironflow.sdk.durable.steps.alternatives import event, invoke, sleep
@@ -71,6 +72,7 @@ _HOMES = {
         "Throttle",
     ),
     "ironflow.sdk.durable.job.event": ("Event",),
+    "ironflow.sdk.durable.definition.entity": ("entity",),
     "ironflow.sdk.durable.definition.function": ("function",),
     "ironflow.sdk.durable.steps.current_step": ("CurrentStep", "current_step"),
     "ironflow.sdk.durable.steps.alternatives": ("event", "invoke", "sleep"),
@@ -115,6 +117,7 @@ __all__ = [
     "__version__",
     "current_step",
     "define_event",
+    "entity",
     "errors",
     "event",
     "function",

@@ -80,6 +80,8 @@ debounces.cancel                     runs:cancel
 debounces.list                       runs:read
 endpoints.list_breakers              functions:read
 endpoints.reset_breaker              functions:write
+entities.get                         entities:read
+entities.list                        entities:read
 environment_deletions.get            environments:read
 environment_deletions.list           environments:read
 environments.create                  environments:write

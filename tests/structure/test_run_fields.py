@@ -35,7 +35,7 @@ STEP_NAMES = {
 RUN_INTERNAL = {
     "execution_seq", "step_count", "next_sequence", "losses", "last_report", "open_step", "paused_from", "slot_key",
     "limit_key", "holds_slot", "watched", "recorded", "compensating", "open_waits", "wake_at", "family", "hold",
-    "priority",
+    "priority", "entity",
 }  # fmt: skip
 STEP_INTERNAL = {"injected", "failure", "on_timeout"}
 # Fields of clients that come from elsewhere: the event, the lease, the status, or that this server leaves out.

@@ -133,6 +133,7 @@ class Settings:
         7, "Days after which a message to a run is removed, once it was taken or its run ended; 0 keeps all."
     )
     messages_unread_max: int = _setting(100_000, "Messages that a run may have from its oldest unread one on.")
+    entity_state_bytes_max: int = _setting(256 * 1024, "The largest state of an entity.")
     snapshots_kept: int = _setting(0, "Snapshots kept of each entity, those of the latest versions; 0 keeps all.")
     dead_letter_retention_days: float = _setting(
         0, "Days after which a consumer group's dead letter is forgotten; 0 keeps all."

@@ -52,6 +52,7 @@ COMMANDS = (
     ("schedule", "function.schedule", _LOOK),
     ("debounce", "function.debounce", _LOOK),
     ("circuit-breaker", "function.circuit_breaker", _LOOK),
+    ("entity", "event.entity", _LOOK),
     ("stream", "event.stream", _LOOK),
     ("sql", "projection.sql", _LOOK),
     ("sql-projection", "projection.sql_projection", _LOOK),

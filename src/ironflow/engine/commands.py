@@ -6,7 +6,7 @@ import msgspec
 
 from ironflow.base.time import Millis
 from ironflow.base.trace_context import TraceContext
-from ironflow.engine.model import ErrorValue, Hold, OnTimeout, Policy, Recording, RunValue
+from ironflow.engine.model import EntityState, ErrorValue, Hold, OnTimeout, Policy, Recording, RunValue
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +40,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
     parent_timeout_ms: int = 0
     hold: Hold = ""
     priority: int = 0
+    entity: str | None = None
 
 
 class Admit(msgspec.Struct, frozen=True):
@@ -212,7 +213,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     uncompensated: the failure ends the run before its compensations have run. running: bodies that still run beside
     a checkpoint; a pause waits for them. caused_by: the failed steps that ended the attempt; they run anew.
     uncompensated_steps: compensations that failed in this execution. unasked_steps: names of recorded steps that
-    the handler did not ask for. values: that it has set since its last report. progress: of bodies that run.
+    the handler did not ask for. values: that it has set since its last report. state: of its entity, when it has
+    changed. progress: of bodies that run.
     elsewhere: another live worker has the function.
     """
 
@@ -234,6 +236,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     progress: tuple[StepProgress, ...] = ()
     elsewhere: bool = False
     join: JoinHandles | None = None
+    state: EntityState | None = None
 
 
 class SleepDue(msgspec.Struct, frozen=True):

@@ -153,6 +153,7 @@ def decide_creation(command: commands.Create, now: Millis) -> Outcome:
                 parent_timeout_ms=command.parent_timeout_ms,
                 hold=command.hold,
                 priority=command.priority,
+                entity=command.entity,
             ),
             *ended,
         ),

@@ -54,6 +54,7 @@ def _created(fact: facts.RunCreated) -> Run:
         family=family_text(Family(parent_timeout_ms=fact.parent_timeout_ms)),
         hold=fact.hold,
         priority=fact.priority,
+        entity=fact.entity,
     )
     return run if fact.start_at is not None else _queued(run, fact)
 
@@ -74,6 +75,9 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
             return replace(run, unasked_steps=msgspec.json.encode(names).decode())
         case facts.ValuesSet(values=values):
             return replace(run, values=_newer(run.values, values))
+        case facts.StateChanged():
+            # The entity has it, not the run.
+            return run
         case facts.Leased(lease=lease):
             return replace(
                 run,

@@ -3,7 +3,7 @@
 import msgspec
 
 from ironflow.base.time import Millis
-from ironflow.engine.model import Hold, Lease, Policy, Reason, Recording, RunValue, Step
+from ironflow.engine.model import EntityState, Hold, Lease, Policy, Reason, Recording, RunValue, Step
 
 
 class FactBase(msgspec.Struct, frozen=True, tag=True):
@@ -35,6 +35,7 @@ class RunCreated(FactBase, frozen=True, tag="run.created", kw_only=True):
     parent_timeout_ms: int = 0
     hold: Hold = ""
     priority: int = 0
+    entity: str | None = None
 
 
 class Admitted(FactBase, frozen=True, tag="run.admitted"):
@@ -100,6 +101,12 @@ class ValuesSet(FactBase, frozen=True, tag="values.set"):
     """The handler has set values."""
 
     values: tuple[RunValue, ...]
+
+
+class StateChanged(FactBase, frozen=True, tag="entity.state_changed"):
+    """The handler has changed the state of its entity."""
+
+    state: EntityState
 
 
 class StepInjected(FactBase, frozen=True, tag="step.injected"):
@@ -229,6 +236,7 @@ Fact = (
     | StepsReleased
     | StepsUnasked
     | ValuesSet
+    | StateChanged
     | StepInjected
     | StepPatched
     | StepsDropped

@@ -196,6 +196,14 @@ class RunValue(msgspec.Struct, frozen=True):
     updated_at: Millis = 0
 
 
+class EntityState(msgspec.Struct, frozen=True):
+    """A state of its entity that a run has set. value: JSON text. number: of the change within the run, from 1, the
+    same in every replay."""
+
+    value: str
+    number: int
+
+
 class Run(msgspec.Struct, frozen=True):
     """One run of a function. The store has its columns from here; tests/structure/test_run_fields.py holds the rest.
 
@@ -213,7 +221,8 @@ class Run(msgspec.Struct, frozen=True):
     name of the user's own, unique among the runs of the function that have not ended. open_waits counts no handles;
     family: a `Family` as JSON text, None for a run without any. hold: `run` when it keeps its slot from its first
     execution to its end, over waits, and `kept` while it does. priority: each point has it queue as if it had come
-    POINT_MS earlier.
+    POINT_MS earlier. entity: the id of the stream of the entity that it is a handler of, None for other runs; without
+    a slot it only reads it.
     """
 
     id: str
@@ -260,6 +269,7 @@ class Run(msgspec.Struct, frozen=True):
     family: str | None = None
     hold: Hold = ""
     priority: int = 0
+    entity: str | None = None
     lease: Lease | None = None
     steps: dict[str, Step] = {}
     values: dict[str, RunValue] = {}

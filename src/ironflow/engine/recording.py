@@ -5,6 +5,7 @@ from typing import assert_never
 from ironflow.engine.facts import (
     Fact,
     LeaseRenewed,
+    StateChanged,
     StepInjected,
     StepPatched,
     StepsDropped,
@@ -41,7 +42,8 @@ def is_kept(fact: Fact, recording: Recording) -> bool:
                 | StepInjected
                 | StepPatched
                 | StepsDropped
-                | ValuesSet,
+                | ValuesSet
+                | StateChanged,
             )
         case _:
             assert_never(recording)

@@ -14,6 +14,7 @@ from ironflow.engine.facts import (
     JobReturned,
     LeaseRenewed,
     RunCompleted,
+    StateChanged,
     StepsProgressed,
     StepsRecorded,
     StepsReleased,
@@ -59,6 +60,8 @@ def decide_report(run: Run, command: commands.Report, now: Millis) -> Outcome:
         free = made.run.next_sequence
         values = tuple(replace(value, sequence=free, updated_at=now) for value in command.values)
         made.add(ValuesSet(at=now, values=values))
+    if command.state is not None:
+        made.add(StateChanged(at=now, state=command.state))
     if command.unasked_steps:
         made.add(StepsUnasked(at=now, names=command.unasked_steps))
     if command.cancels:

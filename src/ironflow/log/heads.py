@@ -65,6 +65,12 @@ def hold(tx: Tx, streams: Iterable[Stream], now: Millis) -> dict[Stream, Head]:
     return {(row[0], row[1]): Head(*row) for row in tx.rows(HEADS_TO_WRITE, keys)}
 
 
+def locked(tx: Tx, stream: Stream) -> Head | None:
+    """The head of a stream, held until the commit; None for a stream without events."""
+    rows = tx.rows(HEADS_TO_WRITE, {"environments": [stream[0]], "entity_ids": [stream[1]]})
+    return Head(*rows[0]) if rows else None
+
+
 def save(tx: Tx, before: dict[Stream, Head], after: dict[Stream, Head]) -> None:
     """Writes the heads, held as `before`, that have moved; removes new ones that nothing was appended to."""
     first: list[Params] = []

@@ -31,6 +31,7 @@ from ironflow.features.dead_letters import install as dead_letters
 from ironflow.features.debounces import install as debounces
 from ironflow.features.deploys import install as deploys
 from ironflow.features.endpoints import install as endpoints
+from ironflow.features.entities import install as entities
 from ironflow.features.environment_deletions import install as environment_deletions
 from ironflow.features.environments import in_tx as environments_in_tx
 from ironflow.features.environments import install as environments
@@ -125,6 +126,8 @@ FEATURES: list[Callable[[Parts], None]] = [
     runs.install,
     run_logs.install,
     values.install,
+    events.install,
+    entities.install,
     jobs.install,
     lambda parts: timers.install(parts, wake=parts.need(RunRepository).wake_due),
     waits.install,
@@ -140,7 +143,6 @@ FEATURES: list[Callable[[Parts], None]] = [
     ticks.install,
     cron.install,
     schedules.install,
-    events.install,
     event_triggers.install,
     messages.install,
     webhook_deliveries.install,

@@ -69,6 +69,7 @@ FILE_KEYS = {
     "engine.reservationMs": "reservation_ms",
     "engine.functionTimeoutMs": "function_timeout_ms",
     "limits.eventBytes": "event_bytes_max",
+    "limits.entityStateBytes": "entity_state_bytes_max",
     "limits.outputBytes": "output_bytes_max",
     "limits.snapshotBytes": "snapshot_bytes_max",
     "limits.bodyBytes": "body_bytes_max",

@@ -13,7 +13,7 @@ from ironflow.features.runs.in_tx import INVOKED
 from ironflow.log.record import Record
 from ironflow.sdk.client.views.run_results import NoRunStarted
 from ironflow.sdk.durable.definition.function import FunctionDefinition
-from ironflow.sdk.values.payload import Raw, from_payload
+from ironflow.sdk.values.payload import Raw, from_payload, to_payload
 from ironflow.testing.given_clients import GivenClients
 from ironflow.testing.run import TestRun
 from ironflow.testing.simulation import Simulation
@@ -69,6 +69,15 @@ class TestClient:
     def send_event(self, name: str, data: Any = None, *, metadata: Any = None, version: int = 1) -> None:
         """Queues an event for a wait_for_event. Each wait takes the oldest that is for it; without any it times out."""
         self._state.events.append(self._state.event(name, data, metadata=metadata, version=version))
+
+    def set_state(self, entity: str, key: str, state: Any) -> None:
+        """Sets the state of an entity, as a handler of it would have. Raises SerializationError."""
+        self._state.entities[entity, key] = to_payload(state, f"the state of {entity!r}")
+
+    def state(self, entity: str, key: str) -> Any:
+        """The state of an entity; None where no handler has set one."""
+        found = self._state.entities.get((entity, key))
+        return None if found is None else from_payload(found)
 
     async def emit(
         self,

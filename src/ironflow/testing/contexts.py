@@ -6,7 +6,9 @@ from typing import Any
 
 from ironflow.base.time import FixedClock, to_datetime, to_millis
 from ironflow.sdk.durable.context import Context, RunInfo, Secrets
-from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep, JobContext, JobEvent
+from ironflow.sdk.durable.definition.function import StateShape
+from ironflow.sdk.durable.entity_state import EntityState
+from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep, JobContext, JobEntity, JobEvent
 from ironflow.sdk.durable.job.event import event_of
 from ironflow.sdk.durable.steps.changes import Changes
 from ironflow.sdk.durable.steps.publish import nowhere
@@ -15,7 +17,7 @@ from ironflow.sdk.durable.steps.retrying import FEATURES
 from ironflow.sdk.durable.steps.step_ids import Scope
 from ironflow.sdk.durable.steps.step_runner import StepRunner
 from ironflow.sdk.durable.steps.steps import Steps
-from ironflow.sdk.values.payload import to_payload
+from ironflow.sdk.values.payload import from_payload, to_payload
 from ironflow.sdk.values.upcasting import NO_UPCASTERS
 
 
@@ -36,6 +38,7 @@ def context_for_test(
     completed_steps: Mapping[str, Any] | None = None,
     at: datetime | None = None,
     client: Any = None,
+    state: Any = None,
 ) -> Context:
     """A context to call a handler with directly, outside of any run.
 
@@ -43,7 +46,8 @@ def context_for_test(
 
     completed_steps: outputs by step name, which these steps return without running; the bodies of others run.
     A handler that sleeps, waits or invokes raises what leaves a handler then: test that one with `TestClient`.
-    at: the time of the event, else the first moment of 2026. client: what `ctx.client` is. Raises SerializationError.
+    at: the time of the event, else the first moment of 2026. client: what `ctx.client` is. state: of the entity that a
+    handler is of. Raises SerializationError.
     """
     clock = FixedClock() if at is None else FixedClock(to_millis(at))
     now = to_datetime(clock.now())
@@ -90,6 +94,7 @@ def context_for_test(
         ),
         secrets=given,
         _course=replay.course(),
+        _state=EntityState(JobEntity(entity="test", key="test", is_new=True), StateShape(from_payload, lambda: state)),
         _changes=Changes(steps, replay),
         _client=None if client is None else lambda: client,
     )

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 import msgspec
 
 from ironflow.base.errors import FailedPrecondition, InvokeError
+from ironflow.base.path import compiled_path, key_text
 from ironflow.base.spelling import reader
 from ironflow.base.time import Millis, to_datetime, to_millis
 from ironflow.engine import commands
@@ -21,7 +22,7 @@ from ironflow.log.record import Record
 from ironflow.sdk.client.views import Failure
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.execution import Execution
-from ironflow.sdk.durable.job.assignment import Assignment, JobContext, JobEvent
+from ironflow.sdk.durable.job.assignment import Assignment, JobContext, JobEntity, JobEvent
 from ironflow.sdk.durable.job.failure import run_failure
 from ironflow.sdk.durable.job.report import (
     Completed,
@@ -41,7 +42,7 @@ from ironflow.sdk.durable.job.report import (
 from ironflow.sdk.durable.steps.divergence import Diverged
 from ironflow.sdk.durable.steps.retrying import FEATURES
 from ironflow.sdk.user_code.call import call
-from ironflow.sdk.values.payload import Raw, from_payload, to_payload
+from ironflow.sdk.values.payload import NOTHING, Raw, from_payload, to_payload
 from ironflow.server.settings import Settings
 from ironflow.testing.history import History
 from ironflow.testing.mocks import MockedStepRunner, NotMocked
@@ -77,6 +78,7 @@ class Simulation:
         self._on_exhausted = (retry and retry.on_exhausted) or policy.on_exhausted
         self._compensating: str | None = None
         self._started_at = to_datetime(state.clock.now())
+        self._entity = self._entity_of(function, event)
 
     async def run(self) -> TestRun:
         """The run at its end. Raises NotMocked, NeverEnds."""
@@ -152,6 +154,7 @@ class Simulation:
         outcome = await execution.run()
         if state.fault is not None:
             raise state.fault
+        self._keep_state(execution)
         self._history.progress.update(runner.progress)
         for row in execution.rows:
             self._history.ran(row, self._attempt)
@@ -182,7 +185,29 @@ class Simulation:
             run_started_at=self._started_at,
             function_version=1,
             context=JobContext(secrets={name: text for name, text in self._state.secrets.items() if name in declared}),
+            entity=self._entity,
         )
+
+    def _entity_of(self, function: FunctionDefinition, event: Record) -> JobEntity | None:
+        """The entity of the handler, with the state that the run begins with."""
+        entity = function.settings.entity
+        if entity is None:
+            return None
+        key = key_text(compiled_path(entity.key)(from_payload(Raw(event.data.encode()))))
+        state = self._state.entities.get((entity.name, key))
+        return JobEntity(
+            entity=entity.name,
+            key=key,
+            state=NOTHING if state is None else state,
+            is_new=state is None,
+            read_only=entity.access == "read",
+        )
+
+    def _keep_state(self, execution: Execution) -> None:
+        """Writes the state that the execution has made, as its reports would have."""
+        changed = execution.state.unsent(0, len(execution.rows))
+        if changed is not None and self._entity is not None:
+            self._state.entities[self._entity.entity, self._entity.key] = changed.state
 
     def _ended(self, status: RunStatus, error: RunFailure | None = None, output: Any = None) -> TestRun:
         failure = None

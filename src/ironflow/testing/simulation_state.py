@@ -20,7 +20,10 @@ ENVIRONMENT = "default"
 
 @dataclass
 class SimulationState:
-    """fault: the first step or function that was met without a mock. events: sent and not yet taken, oldest first."""
+    """fault: the first step or function that was met without a mock. events: sent and not yet taken, oldest first.
+
+    entities: their states, by name and key.
+    """
 
     functions: Mapping[str, FunctionDefinition]
     strict: bool
@@ -31,6 +34,7 @@ class SimulationState:
     invokes: Mocks = field(default_factory=Mocks)
     events: list[Record] = field(default_factory=list)
     fault: NotMocked | None = None
+    entities: dict[tuple[str, str], Raw] = field(default_factory=dict[tuple[str, str], Raw])
     _made: Counter[str] = field(default_factory=Counter)
 
     def new_id(self, prefix: str) -> str:

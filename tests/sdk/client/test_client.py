@@ -172,7 +172,7 @@ async def test_invoke_and_invoke_sync_start_one_function(client):
     first, second = client.sent
     assert (first.path, first.body) == (
         "/api/v1/functions/a%2Fb/invoke",
-        {"data": [1], "idempotency_key": "", "key": "", "if_running": ""},
+        {"data": [1], "idempotency_key": "", "key": "", "if_running": "", "entity_key": ""},
     )
     assert second.path == "/ironflow.v1.IronflowService/InvokeFunctionSync"
 

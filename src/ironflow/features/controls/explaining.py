@@ -4,6 +4,7 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
+from ironflow.base.entity_streams import entity_of_scope
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine.model import Run, Step, read_error
 from ironflow.features.code_versions import in_tx as code_versions
@@ -170,6 +171,10 @@ def _queued(tx: Tx, run: Run, missing: list[tuple[str, list[str]]]) -> Why:
             worker_id = holder.worker_id if holder is not None and holder.lease is not None else None
             where = f" on worker {worker_id}" if worker_id else ""
             sentences.append(f"Runs of actor {key!r} go one after another; it is the turn of {runs}{where}.")
+        elif entity := entity_of_scope(slots.scope_of(slot_key)):
+            waits_for.append("limit")
+            key = key.partition("/")[2]
+            sentences.append(f"Handlers of {entity} {key!r} go one after another; it is the turn of {runs}.")
         else:
             waits_for.append("limit")
             scope = slots.scope_of(slot_key)

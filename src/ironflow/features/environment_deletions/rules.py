@@ -50,6 +50,7 @@ TABLES = (
     "bulk_jobs",
     "consumer_groups",
     "endpoints",
+    "entity_states",
     "event_schemas",
     "event_triggers",
     "events",

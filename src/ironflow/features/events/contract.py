@@ -157,7 +157,8 @@ class BatchEmitted(Message, kw_only=True):
 
 class Invoke(Message, kw_only=True):
     """key (ours): unique among the runs of the function that have not ended. if_running: what this start does when one
-    has it: `use` (default) it, `refuse`, or `replace` it.
+    has it: `use` (default) it, `refuse`, or `replace` it. entity_key (ours): of the entity that the function is a
+    handler of; empty takes that of the data.
     """
 
     function_id: Annotated[str, field(1, also=("id",))]
@@ -165,6 +166,7 @@ class Invoke(Message, kw_only=True):
     idempotency_key: Annotated[str, field(4)] = ""
     key: Annotated[str, field(110)] = ""
     if_running: Annotated[str, field(111)] = ""
+    entity_key: Annotated[str, field(112)] = ""
 
 
 class Invoked(Message, kw_only=True):
@@ -178,7 +180,7 @@ class Invoked(Message, kw_only=True):
 
 
 class InvokeSync(Message, kw_only=True):
-    """timeout_ms: as of EmitSync. detached: the run goes on when its caller disconnects. key, if_running: as of Invoke.
+    """timeout_ms: as of EmitSync. detached: the run goes on when its caller disconnects. The rest is as of Invoke.
 
     A caller with an idempotency key or a key may come back: its run goes on as well.
     """
@@ -191,6 +193,7 @@ class InvokeSync(Message, kw_only=True):
     detached: bool = False
     key: Annotated[str, field(110)] = ""
     if_running: Annotated[str, field(111)] = ""
+    entity_key: Annotated[str, field(112)] = ""
 
 
 class SyncResult(Message, kw_only=True):
@@ -341,13 +344,13 @@ invoke = operation(
     "events.invoke", Invoke, Invoked,
     rest="POST /api/v1/functions/{id...}/invoke", rpc="IronflowService/InvokeFunction", spelling="both", body_or="data",
     scope="functions:invoke",
-    errors=(FunctionNotFound, FunctionNotActive, EventTooLarge, InvalidRunKey, RunKeyHeld),
+    errors=(FunctionNotFound, FunctionNotActive, EventTooLarge, InvalidRunKey, RunKeyHeld, InvalidEntity),
     doc="Starts one run of one function, whatever its triggers.",
 )  # fmt: skip
 invoke_sync = operation(
     "events.invoke_sync", InvokeSync, SyncResult,
     rpc="IronflowService/InvokeFunctionSync", scope="functions:invoke", holds=True, watches_caller=True,
-    errors=(FunctionNotFound, FunctionNotActive, EventTooLarge, InvalidRunKey, RunKeyHeld),
+    errors=(FunctionNotFound, FunctionNotActive, EventTooLarge, InvalidRunKey, RunKeyHeld, InvalidEntity),
     doc="Starts one run of one function and waits for it.",
 )  # fmt: skip
 import_ = operation(

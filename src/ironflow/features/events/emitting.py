@@ -16,7 +16,7 @@ from ironflow.base.json import read_json
 from ironflow.base.run_keys import IfRunning, RunKeyHeld
 from ironflow.base.time import Millis
 from ironflow.features.debounces import in_tx as debounces
-from ironflow.features.events.contract import CannotWait, IdempotencyKeyReused
+from ironflow.features.events.contract import CannotWait, IdempotencyKeyReused, InvalidEntity
 from ironflow.features.events.notices import Appended
 from ironflow.features.events.rules import ANY_VERSION, TOMBSTONE, decide_append, difference_from_first
 from ironflow.features.functions.contract import FunctionNotActive, FunctionNotFound
@@ -36,7 +36,7 @@ class Emission(NamedTuple):
     """An event to append and what it starts.
 
     function_id: only this one, whatever the triggers. expected_version: of the entity's stream, for an append to it.
-    key, if_running: of a run that is started with function_id.
+    key, if_running, entity_key: of a run that is started with function_id.
     imported: from another log. Its key, its schema and its place in a stream are history, and not looked at.
     key_scope: where the idempotency key is unique, instead of among the events of its name.
     """
@@ -50,6 +50,7 @@ class Emission(NamedTuple):
     key_scope: str = ""
     key: str = ""
     if_running: IfRunning = ""
+    entity_key: str = ""
 
 
 class Answer(NamedTuple):
@@ -160,7 +161,7 @@ class Emitter:
             if function.debounce is not None and not emission.function_id:
                 debounces.arm(tx, self._ids, function, function.debounce, record)
                 continue
-            created = creation(self._ids.new("run"), function, record, key=emission.key)
+            created = creation(self._ids.new("run"), function, record, key=emission.key, entity_key=emission.entity_key)
             claimed = claims.claim(created, emission.if_running or function.if_running)
             if claimed.starts:
                 started.creations.append(created)
@@ -180,7 +181,10 @@ class Emitter:
             return []
         if emission.function_id:
             function = self._index.get(record.environment, emission.function_id)
-            return [_invocable(function, emission.function_id, record.environment)]
+            function = _invocable(function, emission.function_id, record.environment)
+            if emission.entity_key and function.entity is None:
+                raise InvalidEntity(f"Function {function.id!r} is no handler of an entity: it takes no entity_key.")
+            return [function]
         decoded: list[Any] = []
 
         def data() -> Any:

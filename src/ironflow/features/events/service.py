@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ironflow.base.call import Call
+from ironflow.base.entity_streams import KEY_CHARS_MAX, is_key
 from ironflow.base.errors import InvalidArgument, IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.json import NULL, Json
@@ -203,13 +204,25 @@ class Events:
             raise contract.FunctionNotFound("The request names no function. Send function_id.")
         if asked.key:
             check_key(asked.key)
+        if asked.entity_key and not is_key(asked.entity_key):
+            raise contract.InvalidEntity(
+                f"{asked.entity_key[:60]!r} is no key of an entity: write 1 to {KEY_CHARS_MAX} characters without "
+                "spaces, `*` or `>`."
+            )
         if_running = check_if_running(asked.if_running)
         request = contract.Emit(
             event=INVOKED, data=asked.data, metadata=metadata, idempotency_key=asked.idempotency_key
         )
         record = replace(self._record(call, request), kind="invoke", source="invoke")
         return await self._apply(
-            Emission(record, call.now, function_id=asked.function_id, key=asked.key, if_running=if_running)
+            Emission(
+                record,
+                call.now,
+                function_id=asked.function_id,
+                key=asked.key,
+                if_running=if_running,
+                entity_key=asked.entity_key,
+            )
         )
 
     async def _apply(self, emission: Emission) -> Answer:

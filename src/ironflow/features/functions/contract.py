@@ -96,6 +96,17 @@ class ConcurrencyConfig(Message, kw_only=True):
     hold: Annotated[str, field(101)] = ""
 
 
+class EntityConfig(Message, kw_only=True):
+    """The function is a handler of the entity `name`, of the key at the path `key` in the event's data (ours).
+
+    access: `write` (default): the handlers of one key run one at a time; `read`: beside them, without changing it.
+    """
+
+    name: str
+    key: str
+    access: str = ""
+
+
 class DebounceConfig(Message, kw_only=True):
     period_ms: Annotated[int, field(1, ge=0, le=LONGEST_MS)] = 0
     key: Annotated[str, field(2)] = ""
@@ -157,6 +168,7 @@ class RegisterFunction(Message, kw_only=True):
     priority: Annotated[str, field(None)] = ""
     # Ours. What becomes of runs under way when the code changes: continue, warn, pause or pin; empty: the server's.
     on_code_change: Annotated[str, field(None)] = ""
+    entity: Annotated[EntityConfig, field(None)] | None = None
 
 
 class Function(Message, kw_only=True):
@@ -196,6 +208,7 @@ class Function(Message, kw_only=True):
     if_running: Annotated[str, field(None)] = ""
     priority: Annotated[str, field(None)] = ""
     on_code_change: Annotated[str, field(None)] = ""
+    entity: Annotated[EntityConfig, field(None)] | None = None
 
 
 class Registered(Message, kw_only=True):

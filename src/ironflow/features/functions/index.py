@@ -10,12 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ironflow.base.cel import Expression, expression
+from ironflow.base.entity_streams import scope_of_entity
 from ironflow.base.pattern import compiled, is_pattern, literal_prefix
 from ironflow.base.run_keys import IfRunning, check_if_running
 from ironflow.engine.model import Policy, Recording
 from ironflow.features.code_versions.in_tx import OnCodeChange
 from ironflow.features.functions import store
-from ironflow.features.functions.contract import CancelOnSpec, CircuitBreakerConfig, DebounceConfig, ThrottleConfig
+from ironflow.features.functions.contract import (
+    CancelOnSpec,
+    CircuitBreakerConfig,
+    DebounceConfig,
+    EntityConfig,
+    ThrottleConfig,
+)
 from ironflow.features.functions.recording import recording_of
 from ironflow.features.functions.rules import FunctionRow, is_push, policy_of
 from ironflow.storage.port import Tx
@@ -70,6 +77,7 @@ class Startable:
     debounce: DebounceConfig | None = None
     # Names of the secrets that its executions are given.
     secrets: tuple[str, ...] = ()
+    entity: EntityConfig | None = None
 
     @property
     def is_push(self) -> bool:
@@ -135,6 +143,10 @@ class FunctionIndex:
     def scope_limit(self, environment: str, scope: str) -> int:
         """The smallest limit of the functions that share it; 0 when no function does."""
         return min(self._scopes.get((environment, scope), {}).values(), default=0)
+
+    def has_entity(self, environment: str, entity: str) -> bool:
+        """Whether a function changes the states of this entity."""
+        return self.scope_limit(environment, scope_of_entity(entity)) > 0
 
     def _change_of(self, row: FunctionRow) -> OnCodeChange:
         change = row.config.on_code_change or self._on_code_change
@@ -234,6 +246,7 @@ class FunctionIndex:
             if_running=check_if_running(row.config.if_running),
             priority=row.config.priority,
             on_code_change=self._change_of(row),
+            entity=row.config.entity,
         )
         self._functions[key] = function
         if function.push is not None:

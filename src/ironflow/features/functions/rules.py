@@ -10,6 +10,7 @@ from msgspec.structs import asdict
 
 from ironflow.base.cel import expression
 from ironflow.base.cron import check_cron
+from ironflow.base.entity_streams import NAME, scope_of_entity, state_event
 from ironflow.base.errors import IronflowError
 from ironflow.base.overlap import check_overlap
 from ironflow.base.pattern import compiled, is_pattern
@@ -23,6 +24,7 @@ from ironflow.features.functions.contract import (
     CircuitBreakerConfig,
     ConcurrencyConfig,
     DebounceConfig,
+    EntityConfig,
     ExecutionMode,
     Function,
     FunctionStatus,
@@ -76,6 +78,7 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True):
     if_running: str = ""
     priority: str = ""
     on_code_change: OnCodeChange = ""
+    entity: EntityConfig | None = None
 
 
 read_config = msgspec.json.Decoder(Config).decode
@@ -136,7 +139,7 @@ def config_of(request: RegisterFunction) -> Config:
         triggers=request.triggers,
         retry=request.retry,
         timeout_ms=request.timeout_ms,
-        concurrency=request.concurrency,
+        concurrency=_limit_of(request.entity) if request.entity is not None else request.concurrency,
         preferred_mode=mode.value,
         endpoint_url=request.endpoint_url,
         actor_key=request.actor_key,
@@ -159,6 +162,7 @@ def config_of(request: RegisterFunction) -> Config:
         if_running=request.if_running,
         priority=request.priority,
         on_code_change=_on_code_change(request),
+        entity=request.entity,
     )
     text = msgspec.json.encode(config)
     if len(text) > CONFIG_BYTES_MAX:
@@ -222,6 +226,7 @@ def _check_controls(request: RegisterFunction) -> None:
     _check_run_key(request)
     _check_priority(request.priority)
     _check_slots(request)
+    _check_entity(request)
     for number, spec in enumerate(request.cancel_on):
         for name, text in (("event", spec.event), ("match", spec.match)):
             if not text.strip():
@@ -281,6 +286,37 @@ def _check_slots(request: RegisterFunction) -> None:
         )
     if limit.hold == "run" and request.pause_behavior == "release":
         raise InvalidFunction("pause_behavior is release, and concurrency.hold keeps the slot of a paused run.")
+
+
+def _check_entity(request: RegisterFunction) -> None:
+    entity = request.entity
+    if entity is None:
+        return
+    if not NAME.fullmatch(entity.name):
+        raise InvalidFunction(f"entity.name is {entity.name[:60]!r}; write 1 to 64 letters, digits, `_`, `-` or `.`.")
+    if not entity.key.strip():
+        raise InvalidFunction("entity.key is empty; write the path of the key in the event's data, such as orderId.")
+    if entity.access not in ("", "write", "read"):
+        raise InvalidFunction(f"entity.access is {entity.access[:40]!r}; write write or read.")
+    if request.endpoint_url:
+        raise InvalidFunction("Handlers of entities run on workers: an endpoint is not given their states.")
+    if request.concurrency is not None or request.actor_key or request.priority:
+        raise InvalidFunction(
+            "entity excludes concurrency, actor_key and priority: its handlers run one at a time, in order of arrival."
+        )
+    if request.pause_behavior == "release":
+        raise InvalidFunction("pause_behavior is release, and a paused handler keeps its entity from the others.")
+    changed = state_event(entity.name)
+    for trigger in request.triggers:
+        if trigger.event and compiled(trigger.event).fullmatch(changed):
+            raise InvalidFunction(f"The handler would start itself: {trigger.event!r} matches its own {changed!r}.")
+
+
+def _limit_of(entity: EntityConfig) -> ConcurrencyConfig | None:
+    """The limit by which the handlers of one key run one at a time, over their waits; None for a reader."""
+    if entity.access == "read":
+        return None
+    return ConcurrencyConfig(limit=1, key=entity.key, scope=scope_of_entity(entity.name), hold="run")
 
 
 def is_push(function: FunctionRow) -> bool:

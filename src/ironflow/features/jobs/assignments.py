@@ -11,6 +11,8 @@ from ironflow.base.trace_context import RunTracing
 from ironflow.engine.lease import execution_ms_max
 from ironflow.engine.model import Run, Step
 from ironflow.engine.step_attempts import UNFINISHED, next_attempt
+from ironflow.features.entities import in_tx as entities
+from ironflow.features.entities.contract import JobEntity
 from ironflow.features.jobs.contract import Assignment, CompletedStep, JobContext, JobEvent
 from ironflow.features.runs.in_tx import RunRepository
 from ironflow.log.read import records
@@ -50,6 +52,7 @@ def assignments(
     elif not with_types:
         memos = {run_id: [step for step in memo if step.status != "timed_out"] for run_id, memo in memos.items()}
     level = log_level if with_types else None
+    of_entities = entities.of_jobs(tx, claimed) if any(run.entity is not None for run in claimed) else {}
     return [
         _assignment(
             run,
@@ -58,6 +61,7 @@ def assignments(
             with_types,
             _context(run, events[run.event_id], secrets.get(run.function_id), tracing),
             level,
+            of_entities.get(run.id),
         )
         for run in claimed
     ]
@@ -82,6 +86,7 @@ def _assignment(
     with_types: bool,
     context: JobContext | None,
     log_level: str | None,
+    entity: JobEntity | None,
 ) -> Assignment:
     lease = run.lease
     if lease is None:
@@ -135,4 +140,5 @@ def _assignment(
         run_started_at=to_datetime(run.started_at) if with_types and run.started_at is not None else None,
         log_level=log_level,
         function_version=run.function_version if with_types else None,
+        entity=entity,
     )

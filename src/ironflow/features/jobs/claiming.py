@@ -74,8 +74,8 @@ class Claims:
         runs = self._repository.load(tx, list(run_ids), skip_locked=True)
         secrets = self._secrets_of(tx, {(run.environment, run.function_id) for run in runs.values()})
         for run in runs.values():
-            if run.compensating is not None and not holder.ours:
-                # An existing SDK would run the handler on.
+            if (run.compensating is not None or run.entity is not None) and not holder.ours:
+                # An existing SDK would run the handler on, or without the state of its entity.
                 continue
             if run.function_id not in secrets:
                 continue

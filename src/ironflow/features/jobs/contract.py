@@ -9,6 +9,7 @@ from ironflow.base.fields import Message, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
 from ironflow.engine.errors import StaleExecution
+from ironflow.features.entities.contract import ChangedState, JobEntity
 from ironflow.features.functions.contract import ATTEMPTS_MAX
 from ironflow.features.log_lines.contract import ReportedLine
 
@@ -128,7 +129,7 @@ class Assignment(Message, kw_only=True):
     (ours): how long the execution may take: the worker ends it then, and has the grace that it asked for to do so.
     log_level (ours): from which level on lines of the handler's logger are kept; absent when none are. run_started_at
     (ours): when the first execution of the run was handed out. function_version (ours): of the function when the run
-    was created.
+    was created. entity (ours): what its function is a handler of.
     """
 
     job_id: str
@@ -150,6 +151,7 @@ class Assignment(Message, kw_only=True):
     log_level: str | None = None
     run_started_at: datetime | None = None
     function_version: int | None = None
+    entity: JobEntity | None = None
 
 
 class Assignments(Message, kw_only=True):
@@ -317,7 +319,8 @@ class UpdateJob(Message, kw_only=True):
     failed steps that ended the attempt. uncompensated_steps: ids of compensations that failed in this execution.
     unasked_steps: names of recorded steps that the handler has gone past without asking for them. logs: lines of the
     handler's logger since the last report that was applied. join: it waits for handles, beside its yields or alone.
-    values: set since the last report. progress: of bodies that run, with a checkpoint.
+    values: set since the last report. progress: of bodies that run, with a checkpoint. state: of its entity, changed
+    since the last report.
     """
 
     worker: str = ""
@@ -342,6 +345,7 @@ class UpdateJob(Message, kw_only=True):
     join: Joining | None = None
     values: list[SetValue] = []
     progress: list[StepProgress] = []
+    state: ChangedState | None = None
 
 
 class Reports(Message, kw_only=True):

@@ -1,7 +1,8 @@
 """Completes a report with what the engine must know to decide it, read in the same transaction.
 
 A wait gets the value it compares with and the first matching event since the execution began; an invoked function is
-found or refused; a missing function is known elsewhere or not; values that a replay sets again are left out.
+found or refused; a missing function is known elsewhere or not; values and states that a replay sets again are left
+out.
 """
 
 from msgspec.structs import replace
@@ -12,9 +13,10 @@ from ironflow.base.message_waits import message_name
 from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.lease import check_fence
-from ironflow.engine.model import Lease, Run
+from ironflow.engine.model import EntityState, Lease, Run
 from ironflow.engine.report import NO_SUCH_FUNCTION, decide_divergence, report_id
 from ironflow.engine.yields import has_ended
+from ironflow.features.entities.in_tx import StateWriter
 from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.jobs import rules, store
 from ironflow.features.jobs.rules import Timing
@@ -34,10 +36,11 @@ HISTORY_MAX = 100
 class ReportEnricher:
     """Completes reports with what only the database knows."""
 
-    def __init__(self, index: FunctionIndex, ids: Ids, timing: Timing) -> None:
+    def __init__(self, index: FunctionIndex, ids: Ids, timing: Timing, states: StateWriter) -> None:
         self._index = index
         self._ids = ids
         self._timing = timing
+        self._states = states
 
     def with_history(self, tx: Tx, run: Run, command: commands.Report | commands.Ack) -> Run:
         """The run with all its steps when the report diverges from them, for the error; otherwise the run itself."""
@@ -54,6 +57,8 @@ class ReportEnricher:
             return command
         if command.values:
             command = replace(command, values=new_values(tx, run.id, command.values))
+        if command.state is not None:
+            command = replace(command, state=self._state(tx, run, command, now))
         if command.yields:
             # Before a message is taken for an execution that is over.
             if command.kind == "progress" or run.last_report != report_id(command):
@@ -64,6 +69,13 @@ class ReportEnricher:
             elsewhere = store.is_served_elsewhere(tx, run.environment, run.function_id, run.lease.worker_id, oldest)
             return replace(command, elsewhere=elsewhere)
         return command
+
+    def _state(self, tx: Tx, run: Run, report: commands.Report, now: Millis) -> EntityState | None:
+        """The state that the report changes. Raises StaleExecution, and what the writer of states does."""
+        if report.state is None or (report.kind != "progress" and run.last_report == report_id(report)):
+            return None
+        check_fence(run, report.fence)
+        return self._states.admitted(tx, run, report.state, now)
 
     def _yields(
         self, tx: Tx, run: Run, lease: Lease, yields: tuple[commands.YieldFor, ...], now: Millis

@@ -1,5 +1,6 @@
 """Puts the feature into a server."""
 
+from ironflow.features.entities.in_tx import StateWriter
 from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.jobs import store
 from ironflow.features.jobs.enrichment import ReportEnricher
@@ -25,7 +26,8 @@ def install(parts: Parts) -> None:
         )
     )
     index, live, bytes_max = parts.need(FunctionIndex), parts.need(LiveSteps), settings.output_bytes_max
-    enricher = ReportEnricher(index, parts.ids, timing)
+    states = parts.need(StateWriter)
+    enricher = ReportEnricher(index, parts.ids, timing, states)
     vault = parts.need(Vault)
     keeping = parts.need(Keeping)
     jobs = parts.provide(
@@ -41,6 +43,7 @@ def install(parts: Parts) -> None:
             bytes_max,
             vault,
             keeping,
+            states,
             parts.tracing,
         )
     )

@@ -18,9 +18,10 @@ from ironflow.base.time import Millis, to_millis
 from ironflow.base.trace_context import parsed
 from ironflow.engine import commands
 from ironflow.engine.failure import DIVERGED
-from ironflow.engine.model import ErrorValue, Lease, OnTimeout, Run, RunValue
+from ironflow.engine.model import EntityState, ErrorValue, Lease, OnTimeout, Run, RunValue
 from ironflow.engine.step_names import step_name
 from ironflow.features.code_versions.in_tx import CHARS_MAX, OnCodeChange
+from ironflow.features.entities.contract import ChangedState
 from ironflow.features.jobs.contract import (
     InvalidReport,
     InvalidWorker,
@@ -202,6 +203,7 @@ def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Mil
         join=_join(request.join) if request.join is not None and kind == "yielded" else None,
         values=tuple(_value(each) for each in request.values),
         progress=tuple(_progress(each, run_id) for each in request.progress[:STEPS_MAX]) if kind == "progress" else (),
+        state=_state(request.state) if request.state is not None else None,
     )
 
 
@@ -228,7 +230,9 @@ def decide_code_change(report: commands.Report, change: OnCodeChange) -> command
         ),
         code=DIVERGED,
     )
-    return replace(report, kind="failed", output=None, error=error, yields=(), cancels=(), caused_by=(), join=None)
+    return replace(
+        report, kind="failed", output=None, error=error, yields=(), cancels=(), caused_by=(), join=None, state=None
+    )
 
 
 Control = Literal["pause", "paused", "cancelled", "lost"]
@@ -282,6 +286,10 @@ def _value(given: SetValue) -> RunValue:
         raise InvalidReport(f"A value is called {given.name[:60]!r}; write 1 to {VALUE_NAME_CHARS_MAX} characters.")
     text = _payload(given.value, f"Value {given.name!r}", VALUE_BYTES_MAX) or "null"
     return RunValue(name=given.name, value=text, number=given.number)
+
+
+def _state(given: ChangedState) -> EntityState:
+    return EntityState(value=json_text(given.state) or "null", number=given.number)
 
 
 def _progress(shown: StepProgress, run_id: str) -> commands.StepProgress:

@@ -13,8 +13,10 @@ from ironflow.base.trace_context import RunTracing
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.errors import StaleExecution
-from ironflow.engine.model import Run, Step
+from ironflow.engine.facts import StateChanged
+from ironflow.engine.model import EntityState, Run, Step
 from ironflow.features.code_versions import in_tx as code_versions
+from ironflow.features.entities.in_tx import StateWriter
 from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.jobs import contract, rules, store
 from ironflow.features.jobs.enrichment import ReportEnricher
@@ -80,6 +82,7 @@ class Jobs:
         bytes_max: int,
         vault: Vault,
         keeping: Keeping,
+        states: StateWriter,
         tracing: RunTracing | None = None,
     ) -> None:
         self._db = db
@@ -91,6 +94,7 @@ class Jobs:
         self.revocations = Revocations(db)
         self.matcher = Matcher(db, repository, index, ids, clock, timing, vault, keeping.wanted_level, tracing)
         self._keeping = keeping
+        self._states = states
         self._index = index
         self._vault = vault
         self._known: dict[tuple[str, str], tuple[WorkerRow, Millis]] = {}
@@ -336,6 +340,7 @@ class Jobs:
         changes: dict[str, Change] = {}
         applied: list[_Applied] = []
         written: list[tuple[Writer, Sequence[ReportedLine]]] = []
+        states: list[tuple[Run, EntityState]] = []
         for each in pending:
             run = runs.get(each.run_id)
             fence = each.command.fence
@@ -356,6 +361,7 @@ class Jobs:
                 applied.append(_Applied(refusal, None))
                 continue
             after = decision.run
+            states += [(after, each.state) for each in decision.facts if isinstance(each, StateChanged)]
             goes_on = isinstance(each.command, commands.Report) and each.command.kind == "progress"
             control = rules.decide_control(after, fence.job_id) if goes_on else None
             applied.append(_Applied(None, control, _started(after, each.command)))
@@ -366,11 +372,20 @@ class Jobs:
             gather(changes, run, decision)
             runs[run.id] = after
         if changes:
-            self._repository.save(tx, list(changes.values()), pending[-1].now)
+            self._save(tx, list(changes.values()), states, pending[-1].now)
         if written:
             log_lines.keep(tx, written, self._keeping, pending[-1].now)
         answers = iter(applied)
         return [list(islice(answers, len(request))) for request in requests]
+
+    def _save(self, tx: Tx, changes: list[Change], states: list[tuple[Run, EntityState]], now: Millis) -> None:
+        """Writes the runs, then the states of entities, which go into the log; slots are locked last."""
+        if not states:
+            self._repository.save(tx, changes, now)
+            return
+        pools = self._repository.write(tx, changes, now)
+        self._states.write(tx, states, now)
+        self._repository.admit(tx, pools, now)
 
     def _writer(self, tx: Tx, run: Run, fence: commands.Fence) -> Writer:
         """The execution whose lines a report brings. run: as it was before the report."""

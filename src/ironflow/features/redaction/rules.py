@@ -78,6 +78,7 @@ def redacted_run(run: Run, swap: Swap) -> Run:
         limit_key=None if run.limit_key is None else REDACTED,
         actor_id=None if run.actor_id is None else REDACTED,
         key=None if run.key is None else REDACTED,
+        entity=None if run.entity is None else REDACTED,
     )
     return run if after == run else after
 
@@ -103,9 +104,12 @@ def redacted_fact(fact: Fact, swap: Swap, step_id: str | None) -> Fact:
                 limit_key=None if fact.limit_key is None else REDACTED,
                 actor_id=None if fact.actor_id is None else REDACTED,
                 key=None if fact.key is None else REDACTED,
+                entity=None if fact.entity is None else REDACTED,
             )
         case facts.ValuesSet(values=values) if step_id is None:
             return replace(fact, values=tuple(replace(value, value=swap(value.value) or "null") for value in values))
+        case facts.StateChanged(state=state) if step_id is None:
+            return replace(fact, state=replace(state, value=swap(state.value) or "null"))
         case facts.RunCompleted() if step_id is None:
             return replace(fact, output=swap(fact.output) or "null")
         case facts.RunFailed() | facts.AttemptFailed() | facts.CompensationStarted() if step_id is None:
@@ -115,6 +119,7 @@ def redacted_fact(fact: Fact, swap: Swap, step_id: str | None) -> Fact:
         case (
             facts.RunCreated()
             | facts.ValuesSet()
+            | facts.StateChanged()
             | facts.RunCompleted()
             | facts.RunFailed()
             | facts.AttemptFailed()

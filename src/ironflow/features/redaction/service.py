@@ -13,6 +13,7 @@ from ironflow.base.ids import Ids
 from ironflow.base.time import to_datetime
 from ironflow.engine.errors import StepNotFound
 from ironflow.engine.model import Run, Step
+from ironflow.features.entities import in_tx as entities
 from ironflow.features.events.contract import EventNotFound
 from ironflow.features.keys import in_tx as keys
 from ironflow.features.log_lines import in_tx as log_lines
@@ -167,6 +168,7 @@ def _redact_event(tx: Tx, call: Call, event_id: str) -> int:
     if after == event:
         return 0
     set_payloads(tx, after)
+    entities.redacted(tx, after)
     return 1
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from ironflow.base.cel import expression
+from ironflow.base.entity_streams import KEY_CHARS_MAX, is_key, stream_of
 from ironflow.base.json import read_json
 from ironflow.base.path import MISSING, compiled_path, key_text, value_text
 from ironflow.base.run_keys import InvalidRunKey, check_key
@@ -19,6 +20,7 @@ from ironflow.log.record import Record
 
 THROTTLE_KEY_MISSING = "THROTTLE_KEY_MISSING"
 RUN_KEY_MISSING = "RUN_KEY_MISSING"
+ENTITY_KEY_MISSING = "ENTITY_KEY_MISSING"
 # A run of the lowest priority is overtaken for at most twice as many minutes.
 PRIORITY_MAX = 100
 
@@ -47,21 +49,28 @@ def creation(
     *,
     start_at: Millis | None = None,
     parent_timeout_ms: int = 0,
+    entity_key: str = "",
 ) -> Creation:
     """The creation of a run of `function` by `event`. start_at, parent_timeout_ms: as in `Create`.
 
-    key: of the run; empty takes the function's, which runs that are started by a step do not have.
+    key: of the run; empty takes the function's, which runs that are started by a step do not have. entity_key: of the
+    entity that the function is a handler of; empty takes that of the event.
     """
     by_expression = function.run_key if not key and parent is None else ""
     throttle = function.throttle
-    keyed = function.actor_key or function.concurrency_key or function.cancel_on or (throttle and throttle.key)
+    entity = function.entity
+    keyed = (
+        entity or function.actor_key or function.concurrency_key or function.cancel_on or (throttle and throttle.key)
+    )
     data = read_json(event.data) if keyed or by_expression or function.priority else None
     actor_id = key_text(compiled_path(function.actor_key)(data)) if function.actor_key else ""
     watches = [
         Wait(run_id, "cancel", str(number), event.environment, spec.event, spec.match, _value(spec.match, data), "")
         for number, spec in enumerate(function.cancel_on)
     ]
-    slot_key, limit_key = _slot_keys(function, actor_id, data)
+    if entity is not None and not entity_key:
+        entity_key = key_text(compiled_path(entity.key)(data))
+    slot_key, limit_key = _slot_keys(function, actor_id, data, entity_key)
     if by_expression:
         key = _run_key(by_expression, data, event)
     command = commands.Create(
@@ -86,7 +95,10 @@ def creation(
         parent_timeout_ms=parent_timeout_ms,
         hold="run" if function.holds_run else "",
         priority=_priority(function.priority, data, event) if function.priority else 0,
+        entity=stream_of(entity.name, entity_key) if entity is not None else None,
     )
+    if entity is not None and not is_key(entity_key):
+        command = replace(command, entity=None, slot_key=None, refused=_no_entity_key(entity.key))
     if throttle is None:
         return Creation(command, watches, None)
     key = compiled_path(throttle.key)(data) if throttle.key else ""
@@ -130,6 +142,16 @@ def _priority(source: str, data: Any, event: Record) -> int:
     return max(-PRIORITY_MAX, min(number, PRIORITY_MAX))
 
 
+def _no_entity_key(path: str) -> ErrorValue:
+    return ErrorValue(
+        message=(
+            f"The event has no key of an entity at {path!r}: write 1 to {KEY_CHARS_MAX} characters without spaces, `*` "
+            "or `>` there, or a number; or give entity_key with the call."
+        ),
+        code=ENTITY_KEY_MISSING,
+    )
+
+
 def _no_run_key(source: str) -> ErrorValue:
     return ErrorValue(
         message=(
@@ -144,11 +166,11 @@ def _value(path: str, data: Any) -> str:
     return value_text(compiled_path(path)(data))
 
 
-def _slot_keys(function: Startable, actor_id: str, data: Any) -> tuple[str | None, str | None]:
+def _slot_keys(function: Startable, actor_id: str, data: Any, entity_key: str) -> tuple[str | None, str | None]:
     """The slots that a run needs: of its actor, of its function's limit, or of both; a single one comes first."""
     limit_key = None
     if function.concurrency_limit:
         path = function.concurrency_key
-        key = key_text(compiled_path(path)(data)) if path else ""
+        key = entity_key or (key_text(compiled_path(path)(data)) if path else "")
         limit_key = scope_key(function.concurrency_scope, key) if function.concurrency_scope else KEY_PREFIX + key
     return (ACTOR_PREFIX + actor_id, limit_key) if function.actor_key else (limit_key, None)

@@ -15,7 +15,8 @@ from ironflow.features.runs import store
 from ironflow.storage.port import Tx
 
 SET_RUN = """UPDATE runs SET output = :output, error = :error, slot_key = :slot_key, limit_key = :limit_key,
- actor_id = :actor_id, key = :key WHERE id = :id"""
+ actor_id = :actor_id, key = :key,
+ entity = :entity WHERE id = :id"""
 FACTS_OF = "SELECT version, body FROM facts WHERE run_id = :run_id ORDER BY version"
 SET_FACT = "UPDATE facts SET body = :body WHERE run_id = :run_id AND version = :version"
 # A page of step keys; the next page begins after the last of them.
@@ -46,11 +47,8 @@ def whole_steps(tx: Tx, run_id: str) -> list[Step]:
 
 def replace_payloads(tx: Tx, run: Run) -> None:
     """Writes the payloads of the run's row, and the keys that were taken from its event."""
-    params = {"id": run.id, "output": run.output, "error": run.error}
-    tx.run(
-        SET_RUN,
-        {**params, "slot_key": run.slot_key, "limit_key": run.limit_key, "actor_id": run.actor_id, "key": run.key},
-    )
+    params = {"id": run.id, "output": run.output, "error": run.error, "entity": run.entity, "key": run.key}
+    tx.run(SET_RUN, {**params, "slot_key": run.slot_key, "limit_key": run.limit_key, "actor_id": run.actor_id})
 
 
 def replace_steps(tx: Tx, run_id: str, steps: list[Step]) -> None:

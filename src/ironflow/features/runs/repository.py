@@ -106,7 +106,11 @@ class RunRepository:
 
         Notifies `jobs` with the function of a run that became claimable, `run_ended` with the id of one that ended.
         """
-        self.admit(tx, self._save(tx, changes, now), now)
+        self.admit(tx, self.write(tx, changes, now), now)
+
+    def write(self, tx: Tx, changes: Sequence[Change], now: Millis) -> set[SlotPool]:
+        """As `save`, without giving out slots: the pools to admit to, once nothing more goes into the log."""
+        return self._save(tx, changes, now)
 
     def admit(self, tx: Tx, pools: Iterable[SlotPool], now: Millis) -> int:
         """Gives the free slots of these pools to the runs that wait longest. Returns how many runs got them.

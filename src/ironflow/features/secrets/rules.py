@@ -78,7 +78,9 @@ def without_secrets(report: commands.Report, texts: tuple[str, ...]) -> commands
     report = replace(report, steps=tuple(_clean_step(step, texts) for step in report.steps), error=error)
     if leak is None:
         return report
-    return replace(report, kind="failed", output=None, error=leak, yields=(), cancels=(), running=0, caused_by=())
+    return replace(
+        report, kind="failed", output=None, error=leak, yields=(), cancels=(), running=0, caused_by=(), state=None
+    )
 
 
 def _clean_step(step: commands.StepReport, texts: tuple[str, ...]) -> commands.StepReport:
@@ -102,6 +104,8 @@ def _first_leak(report: commands.Report, texts: tuple[str, ...]) -> ErrorValue |
             return leak_of("The name of a value")
         if is_shown(value.value, texts):
             return leak_of(f"The value {value.name!r}")
+    if report.state is not None and is_shown(report.state.value, texts):
+        return leak_of("The state of the entity")
     for each in report.yields:
         sent = each.input if isinstance(each, commands.Invoke) else ""
         if isinstance(each, commands.WaitForEvent):

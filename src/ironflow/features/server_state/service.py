@@ -25,6 +25,7 @@ TRANSPORTS = ["connectrpc", "websocket", "rest"]
 FEATURES = [
     "events", "functions", "runs", "kv", "polling-workers", "acked-polls", "batch-reports", "many-waits", "handles",
     "worker-control", "step-retries", "step-progress", "handler-time", "run-logs", "run-values", "run-messages",
+    "entities",
     "connect-streams", "protobuf",
 ]  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Puts the feature into a server."""
 
 from ironflow.features.events.in_tx import Emitter
+from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.parts import Parts
 from ironflow.features.streams.service import Limits, Streams
 
@@ -8,4 +9,5 @@ from ironflow.features.streams.service import Limits, Streams
 def install(parts: Parts) -> None:
     settings = parts.settings
     limits = Limits(settings.event_bytes_max, settings.snapshot_bytes_max, settings.snapshots_kept)
-    parts.bind(Streams(parts.db, parts.need(Emitter), parts.ids, limits, parts.holds).handlers())
+    index, emitter = parts.need(FunctionIndex), parts.need(Emitter)
+    parts.bind(Streams(parts.db, emitter, index, parts.ids, limits, parts.holds).handlers())

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ironflow.base.call import Call
+from ironflow.base.entity_streams import is_state_event
 from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.json import NULL, json_text, to_json
 from ironflow.base.time import Millis, to_datetime, to_millis
+from ironflow.features.entities import in_tx as entities
 from ironflow.features.events.in_tx import (
     Answer,
     Emission,
     Emitter,
+    InvalidEvent,
     StreamDeleted,
     check_entity,
     check_not_deleted,
@@ -19,6 +22,7 @@ from ironflow.features.events.in_tx import (
     record_of,
     tombstone,
 )
+from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.keys import in_tx as keys
 from ironflow.features.runs.contract import RunNotFound
 from ironflow.features.runs.in_tx import RunRepository
@@ -60,10 +64,13 @@ class _Wanted(NamedTuple):
 class Streams:
     """The streams feature. An append is an emit that takes its stream's next version: it goes the emitter's way."""
 
-    def __init__(self, db: Database, emitter: Emitter, ids: Ids, limits: Limits, holds: Sequence[Hold]) -> None:
+    def __init__(
+        self, db: Database, emitter: Emitter, index: FunctionIndex, ids: Ids, limits: Limits, holds: Sequence[Hold]
+    ) -> None:
         self._db = db
         self._holds = holds
         self._emitter_apply = emitter.apply
+        self._index = index
         self._ids = ids
         self._limits = limits
 
@@ -84,7 +91,7 @@ class Streams:
         }
 
     async def append(self, call: Call, request: contract.AppendEvent) -> contract.Appended:
-        emission = self._emission(call, request, request.idempotency_key)
+        emission = await self._emission(call, request, request.idempotency_key)
         return _appended(await self._db.write_many(self._emitter_apply, emission))
 
     async def append_many(self, call: Call, request: contract.AppendMany) -> contract.AppendedMany:
@@ -94,7 +101,7 @@ class Streams:
             try:
                 # A policy for some entities or events holds for each event as for a single append.
                 call.authorise(call, contract.append.scope, each)
-                emission = self._emission(call, each, request.idempotency_key)
+                emission = await self._emission(call, each, request.idempotency_key)
             except IronflowError as refusal:
                 raise rules.refusal_of_append(index, each, refusal) from None
             emissions.append(emission._replace(key_scope=rules.append_many_scope(index)))
@@ -113,11 +120,12 @@ class Streams:
 
         return contract.AppendedMany(appended=[_appended(each) for each in await self._db.write(change)])
 
-    def _emission(
+    async def _emission(
         self, call: Call, request: contract.AppendEvent | contract.StreamAppend, idempotency_key: str
     ) -> Emission:
         """Raises InvalidEntity, InvalidEvent, EventTooLarge, InvalidIdempotencyKey."""
         check_entity(request.entity_id, request.entity_type, request.expected_version)
+        await self._check_not_reserved(call.environment, request.entity_id, request.event_name)
         event = record_of(
             event_id=self._ids.new("evt"),
             environment=call.environment,
@@ -135,6 +143,16 @@ class Streams:
             trace=call.trace,
         )
         return Emission(event, call.now, expected_version=request.expected_version)
+
+    async def _check_not_reserved(self, environment: str, entity_id: str, name: str) -> None:
+        """Raises InvalidEvent for an event by which only the handlers of an entity change its state."""
+        if not is_state_event(entity_id, name):
+            return
+        if await self._db.peek(lambda tx: entities.is_reserved(tx, self._index, environment, entity_id, name)):
+            raise InvalidEvent(
+                f"Event {name!r} of stream {entity_id!r} carries the state of an entity: its handlers alone append it. "
+                "Call one of them, or append an event of another name."
+            )
 
     async def read(self, call: Call, request: contract.ReadStream) -> contract.StreamEvents:
         wanted = _Wanted(
@@ -282,6 +300,7 @@ class Streams:
             if isinstance(answer, IronflowError) and not isinstance(answer, StreamDeleted):
                 raise answer
             store.drop_snapshots(tx, call.environment, request.entity_id)
+            entities.delete(tx, call.environment, request.entity_id)
             head = store.head(tx, call.environment, request.entity_id)
             if head is None:
                 raise contract.StreamNotFound(NOT_FOUND)

@@ -36,6 +36,7 @@ KINDS: dict[str, frozenset[str]] = {
     "run.created": frozenset({"run.created"}),
     "run.steps_unasked": frozenset({"steps.unasked"}),
     "run.values_set": frozenset({"values.set"}),
+    "run.state_changed": frozenset({"entity.state_changed"}),
     "run.started": frozenset({"execution.leased"}),
     "run.status_changed": frozenset(
         {
@@ -165,6 +166,9 @@ def _untimed(before: Run | None, fact: facts.Fact, after: Run) -> Iterator[_Unti
             text = f"Set {', '.join(value.name for value in values)}"
             shown = {value.name: Json(value.value.encode()) for value in values}
             yield _Untimed("run.values_set", text, {"values": shown}, significant=False)
+        case facts.StateChanged(state=state):
+            text = f"Changed the state of entity {after.entity}"
+            yield _Untimed("run.state_changed", text, {"state": Json(state.value.encode())}, significant=False)
         case facts.LeaseRenewed() | facts.StepsReleased() | facts.StepsProgressed() | facts.WakeScheduled():
             # A renewal only shows that the worker is alive; a failed attempt and a wake have entries of their own.
             return

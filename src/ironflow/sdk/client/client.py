@@ -38,6 +38,7 @@ from ironflow.sdk.client.features.config import Config
 from ironflow.sdk.client.features.consumer_groups import ConsumerGroups
 from ironflow.sdk.client.features.debounces import Debounces
 from ironflow.sdk.client.features.endpoints import Endpoints
+from ironflow.sdk.client.features.entities import Entities
 from ironflow.sdk.client.features.environments import Environments
 from ironflow.sdk.client.features.events import Events
 from ironflow.sdk.client.features.functions import Functions
@@ -110,6 +111,7 @@ class Client:
         self.debounces = Debounces(self._calls)
         self.endpoints = Endpoints(self._calls)
         self.streams = Streams(self._calls)
+        self.entities = Entities(self._calls)
         self.workers = Workers(self._calls)
         self.kv = Kv(self._calls)
         self.sql_projections = SqlProjections(self._calls)

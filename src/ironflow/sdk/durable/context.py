@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ironflow.base.errors import InvalidArgument, NonRetryableError
 from ironflow.base.secret_texts import secret_texts
+from ironflow.sdk.durable.entity_state import EntityRef, EntityState
 from ironflow.sdk.durable.job.event import Event
 from ironflow.sdk.durable.run_logger import RunLogger
 from ironflow.sdk.durable.run_logs import RunLogs
@@ -95,6 +96,7 @@ class _Context(Generic[StepsT]):
     _run_logs: RunLogs = field(default_factory=RunLogs, repr=False)
     _values: RunValues = field(default_factory=lambda: RunValues(lambda: 0, ()), repr=False)
     _course: Course = field(default_factory=Course.of_nothing, repr=False)
+    _state: EntityState = field(default_factory=lambda: EntityState(None, None), repr=False)
 
     def now(self) -> datetime:
         """The time of the handler: when the last step before this place ended, else when the run began.
@@ -119,6 +121,24 @@ class _Context(Generic[StepsT]):
         Raises ValidationError, SerializationError, SecretInOutput.
         """
         self._values.set(name, value)
+
+    @property
+    def state(self) -> Any:
+        """The state of the entity that the function is a handler of; to be changed in place, or set.
+
+        What it has become when the handler comes to a step is recorded with that step, else with the end of the run.
+        Raises NoEntity, ValidationError, and, when it is set, EntityStateReadOnly in a reader, StepWithinStep.
+        """
+        return self._state.value
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self._state.set(value)
+
+    @property
+    def entity(self) -> EntityRef | None:
+        """The name and the key of that entity; None in other functions."""
+        return self._state.entity
 
     @property
     def cancellation(self) -> Cancellation:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ironflow.base.errors import InvalidArgument, NonRetryableError, SecretInOutput, SerializationError, ValidationError
+from ironflow.base.errors import InvalidArgument, IronflowError, NonRetryableError, ValidationError
 from ironflow.base.time import Clock, SystemClock, to_datetime
 from ironflow.sdk.durable.context import Clients, Context, RunInfo, Secrets, SyncContext
 from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.durable.entity_state import EntityState
 from ironflow.sdk.durable.job.assignment import Assignment, JobEvent
 from ironflow.sdk.durable.job.event import event_of
 from ironflow.sdk.durable.job.failure import run_failure, steps_behind, without_secrets
@@ -95,6 +96,13 @@ class Execution:
         self._runner.secret_texts = self._secrets.texts
         self._runner.cancellation = self._cancellation
         self.values = RunValues(lambda: len(self._runner.rows), self._secrets.texts)
+        self.state = EntityState(
+            job.entity,
+            function.state,
+            lambda: len(self._runner.rows),
+            self._runner.check_outside,
+            self._secrets.texts,
+        )
         self._runner.attempt = job.attempt
         self._runner.ends_at = clock.now() + job.timeout_ms if job.timeout_ms else None
         if on_progress is not None:
@@ -108,7 +116,7 @@ class Execution:
             many_waits=many_waits,
             features=features,
             step_retry=function.step_retry,
-            on_asked=on_asked,
+            on_asked=partial(self._asked, on_asked),
             inbox=inbox,
             on_start=on_start,
         )
@@ -139,6 +147,13 @@ class Execution:
     def running(self) -> dict[str, StepRow]:
         """The steps whose bodies run, by id."""
         return self._runner.running
+
+    def _asked(self, then: OnAsked | None, step_id: str, kind: str) -> None:
+        """The handler has come to a step; compensations are no part of it."""
+        if kind != "compensate":
+            self.state.look()
+        if then is not None:
+            then(step_id, kind)
 
     def run(self) -> Coroutine[Any, Any, Outcome]:
         """Runs the handler to its end or its next wait. Cancelling cancels the handler; then there is no outcome.
@@ -232,7 +247,7 @@ class Execution:
             function_version=job.function_version,
         )
         changes = Changes(steps, self._replay)
-        own = self._secrets, self._cancellation, self.logs, self.values, self._replay.course()
+        own = self._secrets, self._cancellation, self.logs, self.values, self._replay.course(), self.state
         if is_async(function.handler):
             clients = self._clients
             context = Context(given, steps, run, *own, changes, None if clients is None else lambda: clients.of_loop)
@@ -255,8 +270,9 @@ class Execution:
                 what = f"what function {self._function.id!r} returned"
                 payload = to_payload(value, what)
                 check_shows_no_secret(payload, what, self._secrets.texts)
+                self.state.look()
                 return Completed(payload)
-            except (SerializationError, SecretInOutput) as fault:
+            except IronflowError as fault:
                 error = fault
         failure = without_secrets(run_failure(error), self._secrets.texts)
         caused_by = steps_behind(error, self._runner.raised)

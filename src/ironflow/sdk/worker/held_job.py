@@ -14,6 +14,7 @@ from ironflow.base.errors import IronflowError
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.report import (
+    ChangedState,
     Completed,
     JobUpdate,
     Outcome,
@@ -42,6 +43,18 @@ RESEND_S = 0.05
 LINES_AFTER_S = 0.5
 # The progress of steps is sent at most this often.
 PROGRESS_S = 1.0
+
+# What a server refuses the state of an entity with.
+_STATE_REFUSED = frozenset(
+    {
+        "ENTITY_STATE_READ_ONLY",
+        "ENTITY_STATE_TOO_LARGE",
+        "ENTITY_TYPE_CONFLICT",
+        "INVALID_ENTITY_STATE",
+        "SCHEMA_VIOLATION",
+        "STREAM_DELETED",
+    }
+)
 
 Recorded = asyncio.Future[IronflowError | Stopped | None]
 
@@ -80,6 +93,7 @@ class HeldJob:
         self._sent = 0
         # The number of the last value that the server has, and of the last in the report on its way.
         self._known_value = self._sent_value = 0
+        self._known_state = self._sent_state = 0
         # One row at a time, after a report of several was refused.
         self._one_by_one = False
         # Handlers that wait for the row before a number to be known.
@@ -113,7 +127,7 @@ class HeldJob:
 
     def reset_checkpoints(self) -> None:
         """Sends every step again with the next report: the server may not have stored earlier checkpoints."""
-        self._known = self._known_value = 0
+        self._known = self._known_value = self._known_state = 0
 
     @property
     def _unknown(self) -> list[StepRow]:
@@ -264,13 +278,16 @@ class HeldJob:
         """The rows that were sent are known, or the only one of them is refused."""
         self._known += self._sent
         if refusal is None:
-            self._known_value = self._sent_value
+            self._known_value, self._known_state = self._sent_value, self._sent_state
         while self._waiting and self._waiting[0][0] <= self._known:
             _, recorded = self._waiting.pop(0)
             if not recorded.done():
                 recorded.set_result(refusal)
 
     def _refused(self, fault: IronflowError | None) -> None:
+        if fault is not None and self.state_refused(fault):
+            # The steps go again, without it.
+            return
         if fault is not None and self.starts.refused(fault):
             return
         if not self._each:
@@ -284,6 +301,14 @@ class HeldJob:
         else:
             self._to_announce.clear()
             self._progress.clear()
+
+    def state_refused(self, fault: IronflowError) -> bool:
+        """Whether the report had a state of the entity and may be refused because of it; it is not sent again."""
+        if self._execution is None or self._sent_state == self._known_state or fault.code not in _STATE_REFUSED:
+            return False
+        self._execution.state.refused(fault)
+        self._sent_state = self._known_state
+        return True
 
     def _go_on(self) -> None:
         """Sends what has gathered while a report was on its way."""
@@ -373,6 +398,12 @@ class HeldJob:
             if not recorded.done():
                 recorded.set_result(Stopped())
 
+    def _state(self, rows: int) -> ChangedState | None:
+        """The state of the entity that goes with a report after which the server knows so many rows."""
+        state = self._execution.state.unsent(self._known_state, rows) if self._execution is not None else None
+        self._sent_state = self._known_state if state is None else state.number
+        return state
+
     def _update(self, status: str, rows: list[StepRow]) -> JobUpdate:
         cancels = self._execution.cancels if self._execution is not None else []
         self._sent_lines = self._waiting_lines()
@@ -380,7 +411,9 @@ class HeldJob:
         if self._execution is not None and self.reporter.many_waits:
             values = self._execution.values.unsent(self._known_value, self._known + len(rows))
         self._sent_value = max((each.number for each in values), default=self._known_value)
+        state = self._state(self._known + len(rows))
         return JobUpdate(
+            state=state or msgspec.UNSET,
             values=values or msgspec.UNSET,
             cancels=tuple(cancels) if cancels and self.reporter.many_waits else msgspec.UNSET,
             status=status,

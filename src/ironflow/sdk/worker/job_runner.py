@@ -205,6 +205,7 @@ class JobRunner:
         for with_steps in (True, False):
             if verdict.status is not ReportStatus.REFUSED or verdict.fault is None:
                 break
+            held.state_refused(verdict.fault)
             # Otherwise the run would be given out again and again, to end here each time.
             failure = RunFailure(message=verdict.fault.message, code=verdict.fault.code, retryable=False)
             # The handler has ended; a further execution undoes what it did.

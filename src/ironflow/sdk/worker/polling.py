@@ -141,7 +141,7 @@ class PollingConnection:
             self._controlled.set()
         else:
             self._controlled.clear()
-        functions = await self._registering.run(self._protocol, self._jobs.reporter.many_waits)
+        functions = await self._registering.run(self._protocol, features if BATCH_REPORTS in features else frozenset())
         await self._protocol.register({**self._registration, "function_ids": functions})
         self._registered = True
         self._on_ready()

@@ -32,6 +32,7 @@ from ironflow.sdk.worker.timing import WorkerTiming
 ACKED_POLLS, BATCH_REPORTS, MANY_WAITS = "acked-polls", "batch-reports", "many-waits"
 HANDLES = "handles"
 WORKER_CONTROL = "worker-control"
+ENTITIES = "entities"
 
 _encode = msgspec.json.encode
 _JSON = {"Content-Type": "application/json"}

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Sequence
 
-from ironflow.base.errors import IronflowError, Unauthenticated, WorkerAuthError
+from ironflow.base.errors import IronflowError, Unauthenticated, Unimplemented, WorkerAuthError
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.user_code.signature import defined_at
 from ironflow.sdk.wire.backoff import is_transient
-from ironflow.sdk.worker.protocol import WorkerProtocol
+from ironflow.sdk.worker.protocol import ENTITIES, MANY_WAITS, WorkerProtocol
 
 logger = logging.getLogger("ironflow.worker")
 
@@ -19,13 +19,14 @@ class Registering:
         self._functions = functions
         self._refused: set[str] = set()
 
-    async def run(self, protocol: WorkerProtocol, many_waits: bool) -> list[str]:
+    async def run(self, protocol: WorkerProtocol, features: frozenset[str]) -> list[str]:
         """The ids of the functions that are registered. Raises the server's error when it refuses all of them."""
         registered: list[str] = []
         refusal: IronflowError | None = None
         for each in self._functions:
             try:
-                await protocol.register_function(each, many_waits)
+                _check_served(each, features)
+                await protocol.register_function(each, MANY_WAITS in features)
             except IronflowError as fault:
                 if isinstance(fault, WorkerAuthError | Unauthenticated) or is_transient(fault):
                     raise
@@ -43,3 +44,11 @@ class Registering:
         self._refused.add(function.id)
         fields = {"function_id": function.id, "defined_at": defined_at(function.handler), "fault": fault.message}
         logger.error("function not registered", extra=fields)
+
+
+def _check_served(function: FunctionDefinition, features: frozenset[str]) -> None:
+    """Raises Unimplemented for a function that the server would run without what it needs."""
+    if function.settings.entity is not None and ENTITIES not in features:
+        raise Unimplemented(
+            f"function {function.id!r} is a handler of an entity, and this server, or the plain protocol, keeps none."
+        )

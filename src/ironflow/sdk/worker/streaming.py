@@ -133,7 +133,7 @@ class StreamingConnection:
         self._batches.many_waits = MANY_WAITS in features
         self._batches.features = features
         self._controlled = WORKER_CONTROL in features
-        functions = await self._registering.run(self._protocol, self._batches.many_waits)
+        functions = await self._registering.run(self._protocol, features)
         self._register["function_ids"] = functions
         try:
             stream = await self.connect(self._url, PATH, self._headers, self._timing.request)

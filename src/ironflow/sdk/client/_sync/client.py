@@ -39,6 +39,7 @@ from ironflow.sdk.client._sync.config import Config
 from ironflow.sdk.client._sync.consumer_groups import ConsumerGroups
 from ironflow.sdk.client._sync.debounces import Debounces
 from ironflow.sdk.client._sync.endpoints import Endpoints
+from ironflow.sdk.client._sync.entities import Entities
 from ironflow.sdk.client._sync.environments import Environments
 from ironflow.sdk.client._sync.events import Events
 from ironflow.sdk.client._sync.functions import Functions
@@ -111,6 +112,7 @@ class Client:
         self.debounces = Debounces(self._calls)
         self.endpoints = Endpoints(self._calls)
         self.streams = Streams(self._calls)
+        self.entities = Entities(self._calls)
         self.workers = Workers(self._calls)
         self.kv = Kv(self._calls)
         self.sql_projections = SqlProjections(self._calls)

@@ -8,6 +8,7 @@ from ironflow.features.functions.contract import (
     CircuitBreakerConfig,
     ConcurrencyConfig,
     DebounceConfig,
+    EntityConfig,
     ExecutionMode,
     FunctionStatus,
     RetryConfig,
@@ -54,6 +55,7 @@ class Function(View, kw_only=True, frozen=True):
     if_running: str = ""
     on_code_change: str = ""
     priority: str = ""
+    entity: EntityConfig | None = None
 
 
 class Registered(View, kw_only=True, frozen=True):

@@ -1,4 +1,4 @@
-"""What is stored under a name: keys and config documents."""
+"""What is stored under a name: keys, config documents and states of entities."""
 
 from datetime import datetime
 from typing import Any
@@ -55,3 +55,15 @@ class ConfigDocument(View, kw_only=True, frozen=True):
     data: Any = None
     revision: int
     updated_at: datetime
+
+
+class Entity(View, kw_only=True, frozen=True):
+    """The state of an entity. version: of its stream, `entity_id`, with the event that run_id brought it by."""
+
+    entity: str
+    key: str
+    entity_id: str
+    state: Any
+    version: int
+    updated_at: datetime
+    run_id: str | None = None

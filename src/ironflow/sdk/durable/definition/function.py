@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,13 @@ _ID = re.compile(r"[^\s*>\x00-\x1f\x7f]{1,256}")
 _RETENTIONS = ("7d", "30d", "90d", "forever")
 
 
+class StateShape(NamedTuple):
+    """The state of an entity. read: makes it of JSON. begin: makes it where no handler has set one."""
+
+    read: Read
+    begin: Callable[[], Any]
+
+
 @dataclass(frozen=True, eq=False)
 class FunctionDefinition:
     """A function of a user's program. Calling it calls its handler, as tests do.
@@ -40,7 +47,8 @@ class FunctionDefinition:
     registration: gives the message that registers it.
     step_timeout_s: for steps that name none of their own; None for no limit.
     checkpoint: when results of steps are durable; empty for the worker's.
-    step_retry: of steps that name none of their own; None for no attempts but the run's.
+    step_retry: of steps that name none of their own; None for no attempts but the run's. state: of the entity that it
+    is a handler of.
     """
 
     id: str
@@ -50,6 +58,7 @@ class FunctionDefinition:
     schema: Any = None
     checkpoint: Literal["", "each", "batched"] = ""
     step_retry: Retry | None = None
+    state: StateShape | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.handler(*args, **kwargs)

@@ -79,6 +79,16 @@ class JobContext(msgspec.Struct, kw_only=True):
         return f"JobContext(secrets={', '.join(self.secrets)})"
 
 
+class JobEntity(msgspec.Struct, kw_only=True):
+    """The entity that the function is a handler of. state: what the execution begins with. is_new: there is none."""
+
+    entity: str
+    key: str
+    state: Raw = NOTHING
+    is_new: bool = False
+    read_only: bool = False
+
+
 class Assignment(msgspec.Struct, kw_only=True):
     """execution_seq and lease_token are the fence, echoed in every report; max_attempts 0 means unknown.
 
@@ -86,6 +96,7 @@ class Assignment(msgspec.Struct, kw_only=True):
     the execution may take; 0 where the server watches that alone. log_level: from which level on lines of its logger
     are reported; empty for none. run_started_at: when the first execution of the run was handed out.
     function_version: of the function when the run was created; 0 where the server does not say it.
+    entity: None for other functions.
     """
 
     job_id: str
@@ -105,6 +116,7 @@ class Assignment(msgspec.Struct, kw_only=True):
     log_level: str = ""
     run_started_at: datetime | None = None
     function_version: int = 0
+    entity: JobEntity | None = None
 
     @property
     def secrets(self) -> dict[str, str]:

@@ -233,6 +233,13 @@ class Yielded(Struct, frozen=True):
     join: Join | None = None
 
 
+class ChangedState(Struct, frozen=True):
+    """A new state of the entity. number: of the change, from 1, the same in every replay."""
+
+    state: Raw
+    number: int
+
+
 Outcome = Completed | Failed | Yielded
 
 
@@ -241,7 +248,7 @@ class JobUpdate(Struct, kw_only=True):
 
     yields, cancels, uncompensated: for servers with `many-waits`; yielded, one of the waits, for others.
     Of ours, UNSET in the plain protocol: started, running: bodies that run beside a checkpoint; caused_by: as Failed;
-    logs: lines of the handler's logger. progress: of bodies that run.
+    logs: lines of the handler's logger. progress: of bodies that run. state: of its entity.
     """
 
     job_id: str | UnsetType = UNSET
@@ -265,6 +272,7 @@ class JobUpdate(Struct, kw_only=True):
     logs: Sequence[LogLine] | UnsetType = UNSET
     values: Sequence[SetValue] | UnsetType = UNSET
     progress: Sequence[StepProgress] | UnsetType = UNSET
+    state: ChangedState | UnsetType = UNSET
 
 
 def add_outcome(update: JobUpdate, outcome: Outcome, many_waits: bool = True) -> JobUpdate:
