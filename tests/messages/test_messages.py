@@ -363,11 +363,9 @@ async def test_an_inbox_has_a_limit(database_url: str):
 async def test_the_oldest_unread_message_is_found_among_the_unread_ones_alone(tmp_path: Path):
     """Those that a run has taken are kept for days: a look through them all holds every writer of SQLite back."""
     async with open_server(Work, str(tmp_path / "ironflow.db")) as server:
-        plan = await server.db.read(
-            lambda tx: tx.rows(f"EXPLAIN QUERY PLAN {store.OLDEST_UNREAD}", {"run_id": "run_1"})
-        )
+        plan = await server.db.read(lambda tx: tx.rows(f"EXPLAIN QUERY PLAN {store.OLDEST_UNREAD}", {"inbox": "run_1"}))
 
-        assert [row[3] for row in plan] == ["SEARCH messages USING INDEX messages_unread (run_id=?)"]
+        assert [row[3] for row in plan] == ["SEARCH messages USING INDEX messages_unread (inbox=?)"]
 
 
 async def test_messages_are_purged_after_their_retention(database_url: str):

@@ -213,6 +213,7 @@ roles.remove_policy                  roles:write
 roles.rename                         roles:write
 run_logs.get                         runs:read
 runs.cancel                          runs:cancel
+runs.chain                           runs:read
 runs.delete                          runs:delete
 runs.get                             runs:read
 runs.list                            runs:read

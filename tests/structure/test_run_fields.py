@@ -39,7 +39,10 @@ RUN_INTERNAL = {
 }  # fmt: skip
 STEP_INTERNAL = {"injected", "failure", "on_timeout"}
 # Fields of clients that come from elsewhere: the event, the lease, the status, or that this server leaves out.
-RUN_ADDED = {"values", "execution_mode", "input", "resume_from_step", "timeout_at", "claimed_by", "claimed_at", "state"}
+RUN_ADDED = {
+    "values", "execution_mode", "input", "resume_from_step", "timeout_at", "claimed_by", "claimed_at", "state",
+    "advice",
+}  # fmt: skip
 STEP_ADDED = {"run_id", "duration_ms_full", "stored_status"}
 
 # Columns of the views that are computed, and fields of the engine that the views leave out.

@@ -64,7 +64,7 @@ def public(kind: type) -> set[str]:
     return {name for name in {*vars(kind), *fields} if not name.startswith("_")}
 
 
-FOR_THE_WORLD = {"exists", "version", "look"}
+FOR_THE_WORLD = {"exists", "shows", "look"}
 NAMES = {
     *testing.__all__,
     *public(testing.TestClient),

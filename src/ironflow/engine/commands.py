@@ -16,6 +16,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
     start, None for at once. refused: why it cannot start; the run fails at once. key: as of `Run`.
     superseded_by: the run that replaces it in the commit that creates it; it is cancelled at once.
     parent_timeout_ms: how long its parent waits from its start, 0 where that is counted from the call.
+    restarted_from, first_run_id, link: as of `Run`. paused: it is held for a person from its beginning.
     """
 
     run_id: str
@@ -41,6 +42,10 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
     hold: Hold = ""
     priority: int = 0
     entity: str | None = None
+    restarted_from: str | None = None
+    first_run_id: str | None = None
+    link: int = 0
+    paused: bool = False
 
 
 class Admit(msgspec.Struct, frozen=True):
@@ -205,6 +210,13 @@ class Rest(msgspec.Struct, frozen=True):
 YieldFor = Sleep | WaitForEvent | Invoke | Rest
 
 
+class Restart(msgspec.Struct, frozen=True):
+    """The run ends, and another goes on in its place. input: JSON text. run_id: the id that the other will have."""
+
+    input: str
+    run_id: str = ""
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A checkpoint (`progress`) or the end of an execution.
 
@@ -215,7 +227,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     uncompensated_steps: compensations that failed in this execution. unasked_steps: names of recorded steps that
     the handler did not ask for. values: that it has set since its last report. state: of its entity, when it has
     changed. progress: of bodies that run.
-    elsewhere: another live worker has the function.
+    elsewhere: another live worker has the function. restart: of kind `completed`: the run does not end but restarts.
     """
 
     fence: Fence
@@ -237,6 +249,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: bool = False
     join: JoinHandles | None = None
     state: EntityState | None = None
+    restart: Restart | None = None
 
 
 class SleepDue(msgspec.Struct, frozen=True):

@@ -34,7 +34,7 @@ def decide_cancel(run: Run, command: commands.Cancel, now: Millis) -> Outcome:
     Raises RunEnded.
     """
     if run.ended:
-        raise RunEnded(f"Run {run.id} has ended already: it is {run.status}.")
+        raise RunEnded(ended_text(run))
     cause = f"its parent {run.id} was cancelled"
     # Those of handles go on: `ironflow run bulk start cancel --parent` cancels them.
     children = [step.child_run_id for step in run.steps.values() if step.open and not step.handle]
@@ -48,7 +48,7 @@ def decide_pause(run: Run, now: Millis) -> Outcome:
     Raises RunEnded.
     """
     if run.ended:
-        raise RunEnded(f"Run {run.id} has ended already: it is {run.status}.")
+        raise RunEnded(ended_text(run))
     if run.status == "paused" or run.pause_requested:
         return NOTHING
     if run.lease is not None and run.lease.live:
@@ -56,7 +56,15 @@ def decide_pause(run: Run, now: Millis) -> Outcome:
     return Outcome((RunPaused(at=now, reason="injection", error=None, report=""),))
 
 
+def ended_text(run: Run) -> str:
+    if run.restarted_as is not None:
+        return f"Run {run.id} has ended already: it restarted as run {run.restarted_as}."
+    return f"Run {run.id} has ended already: it is {run.status}."
+
+
 def _not_resumable(run: Run) -> str:
+    if run.restarted_as is not None:
+        return ended_text(run)
     if run.status == "waiting":
         # Clients see a run that sleeps or waits for an event as paused, with this reason.
         state = f"paused (pause_reason {run.reason})" if run.reason in ("sleep", "wait_event") else f"in {run.reason}"

@@ -6,7 +6,14 @@ import msgspec
 
 from ironflow.base.time import Millis
 from ironflow.engine import commands
-from ironflow.engine.control import decide_cancel, decide_inject, decide_patch, decide_pause, decide_resume
+from ironflow.engine.control import (
+    decide_cancel,
+    decide_inject,
+    decide_patch,
+    decide_pause,
+    decide_resume,
+    paused_at_boundary,
+)
 from ironflow.engine.effects import Effect, SetTimer
 from ironflow.engine.evolve import fold
 from ironflow.engine.facts import Fact, RunCancelled, RunCreated, RunFailed
@@ -121,14 +128,16 @@ def _control(run: Run, command: commands.Control, now: Millis) -> Outcome:
 
 
 def decide_creation(command: commands.Create, now: Millis) -> Outcome:
-    """A new run: ready for a worker, queued for a slot, or waiting for the time when it may start; or failed."""
+    """A new run: ready for a worker, queued for a slot, or waiting for the time when it may start; failed; paused."""
     start_at = command.start_at if command.start_at is not None and command.start_at > now else None
     refused = command.refused
-    ended: tuple[Fact, ...] = ()
+    more: tuple[Fact, ...] = ()
     if refused is not None:
-        ended = (RunFailed(at=now, error=error_text(refused), report=""),)
+        more = (RunFailed(at=now, error=error_text(refused), report=""),)
     if command.superseded_by is not None:
-        ended = (RunCancelled(at=now, cause=replaced_by(command.superseded_by)),)
+        more = (RunCancelled(at=now, cause=replaced_by(command.superseded_by)),)
+    if command.paused:
+        more = (paused_at_boundary(now, ""),)
     return Outcome(
         (
             RunCreated(
@@ -154,10 +163,13 @@ def decide_creation(command: commands.Create, now: Millis) -> Outcome:
                 hold=command.hold,
                 priority=command.priority,
                 entity=command.entity,
+                restarted_from=command.restarted_from,
+                first_run_id=command.first_run_id,
+                link=command.link,
             ),
-            *ended,
+            *more,
         ),
-        (SetTimer(kind="start", due_at=start_at),) if start_at is not None and not ended else (),
+        (SetTimer(kind="start", due_at=start_at),) if start_at is not None and not more else (),
     )
 
 

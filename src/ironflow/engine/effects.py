@@ -74,10 +74,17 @@ class CancelChild(msgspec.Struct, frozen=True):
     cause: str
 
 
+class StartSuccessor(msgspec.Struct, frozen=True):
+    """Creates the run that goes on in place of this one, with `input` (JSON text)."""
+
+    run_id: str
+    input: str
+
+
 class DropSteps(msgspec.Struct, frozen=True):
     """Removes the step rows from this sequence on."""
 
     from_sequence: int
 
 
-Effect = SetTimer | DropTimer | DropTimers | AddWait | DropWait | StartChild | CancelChild | DropSteps
+Effect = SetTimer | DropTimer | DropTimers | AddWait | DropWait | StartChild | CancelChild | StartSuccessor | DropSteps

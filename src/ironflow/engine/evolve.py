@@ -55,6 +55,9 @@ def _created(fact: facts.RunCreated) -> Run:
         hold=fact.hold,
         priority=fact.priority,
         entity=fact.entity,
+        restarted_from=fact.restarted_from,
+        first_run_id=fact.first_run_id,
+        link=fact.link,
     )
     return run if fact.start_at is not None else _queued(run, fact)
 
@@ -90,8 +93,8 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
                 hold="kept" if run.hold else "",
                 next_at=None,
             )
-        case facts.RunCompleted(output=output, report=report):
-            return _ended(run, fact, "completed", output=output, error=None, last_report=report)
+        case facts.RunCompleted(output=output, report=report, restarted_as=successor):
+            return _ended(run, fact, "completed", output=output, error=None, last_report=report, restarted_as=successor)
         case facts.RunFailed(error=error, report=report):
             return _ended(run, fact, "failed", error=error, last_report=report)
         case facts.RunCancelled(cause=cause):

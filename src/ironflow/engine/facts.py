@@ -13,7 +13,7 @@ class FactBase(msgspec.Struct, frozen=True, tag=True):
 
 
 class RunCreated(FactBase, frozen=True, tag="run.created", kw_only=True):
-    """start_at: the earliest start, None for at once."""
+    """start_at: the earliest start, None for at once. restarted_from, first_run_id, link: as of `Run`."""
 
     run_id: str
     environment: str
@@ -36,6 +36,9 @@ class RunCreated(FactBase, frozen=True, tag="run.created", kw_only=True):
     hold: Hold = ""
     priority: int = 0
     entity: str | None = None
+    restarted_from: str | None = None
+    first_run_id: str | None = None
+    link: int = 0
 
 
 class Admitted(FactBase, frozen=True, tag="run.admitted"):
@@ -208,8 +211,11 @@ class CompensationStarted(FactBase, frozen=True, tag="run.compensating"):
 
 
 class RunCompleted(FactBase, frozen=True, tag="run.completed"):
+    """restarted_as: the run that goes on in its place."""
+
     output: str
     report: str
+    restarted_as: str | None = None
 
 
 class RunFailed(FactBase, frozen=True, tag="run.failed"):

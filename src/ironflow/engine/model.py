@@ -222,7 +222,9 @@ class Run(msgspec.Struct, frozen=True):
     family: a `Family` as JSON text, None for a run without any. hold: `run` when it keeps its slot from its first
     execution to its end, over waits, and `kept` while it does. priority: each point has it queue as if it had come
     POINT_MS earlier. entity: the id of the stream of the entity that it is a handler of, None for other runs; without
-    a slot it only reads it.
+    a slot it only reads it. restarted_from, restarted_as: the run that restarted as this one, and the one that this
+    restarted as. Runs that follow one another so are a chain: first_run_id: of its first link, None for that itself;
+    link: how many came before.
     """
 
     id: str
@@ -270,6 +272,10 @@ class Run(msgspec.Struct, frozen=True):
     hold: Hold = ""
     priority: int = 0
     entity: str | None = None
+    restarted_from: str | None = None
+    restarted_as: str | None = None
+    first_run_id: str | None = None
+    link: int = 0
     lease: Lease | None = None
     steps: dict[str, Step] = {}
     values: dict[str, RunValue] = {}
@@ -277,6 +283,11 @@ class Run(msgspec.Struct, frozen=True):
     @property
     def ended(self) -> bool:
         return self.status in ENDED
+
+    @property
+    def chain_id(self) -> str:
+        """The id of the first link of its chain."""
+        return self.first_run_id or self.id
 
     @property
     def slot_keys(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.control import paused_at_boundary
+from ironflow.engine.effects import StartSuccessor
 from ironflow.engine.facts import (
     JobReturned,
     LeaseRenewed,
@@ -116,6 +117,15 @@ def _kind_of(yielded: commands.YieldFor) -> str:
             return "rest"
         case _:
             assert_never(yielded)
+
+
+def decide_restart(restart: commands.Restart, report: str, now: Millis) -> Outcome:
+    """The run has ended well, without an output, and another goes on in its place. Nothing is compensated.
+
+    Source: docs/reference/semantics.md, "Restart".
+    """
+    ended = RunCompleted(at=now, output="null", report=report, restarted_as=restart.run_id)
+    return Outcome((ended,), (StartSuccessor(run_id=restart.run_id, input=restart.input),))
 
 
 def _order(step: Step) -> tuple[int, int]:
@@ -231,6 +241,8 @@ def _end(run: Run, lease: Lease, command: commands.Report, now: Millis) -> Outco
             renewed = lease_after_checkpoint(run, lease, command.lease_ms, now)
             renewal = (LeaseRenewed(at=now, lease=renewed),) if renewed is not lease else ()
             return Outcome((*opened.facts, *renewal), opened.effects)
+        case "completed" if command.restart is not None:
+            return decide_restart(command.restart, report, now)
         case "completed":
             return Outcome((RunCompleted(at=now, output=command.output or "null", report=report),))
         case "failed":

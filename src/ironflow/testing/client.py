@@ -16,7 +16,7 @@ from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.values.payload import Raw, from_payload, to_payload
 from ironflow.testing.given_clients import GivenClients
 from ironflow.testing.run import TestRun
-from ironflow.testing.simulation import Simulation
+from ironflow.testing.simulation import simulated
 from ironflow.testing.simulation_state import SimulationState
 
 
@@ -119,7 +119,7 @@ class TestClient:
 
     async def _run(self, function: FunctionDefinition, event: Record) -> TestRun:
         self._state.fault = None
-        return await Simulation(self._state, function, event).run()
+        return await simulated(self._state, function, event)
 
 
 def functions_by_id(functions: Sequence[FunctionDefinition]) -> dict[str, FunctionDefinition]:

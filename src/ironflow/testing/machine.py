@@ -21,13 +21,15 @@ from weakref import WeakSet
 from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.time import FixedClock, Millis, to_datetime, to_millis
+from ironflow.engine.model import Run as EngineRun
 from ironflow.features.runs.contract import RunStatus
-from ironflow.features.runs.in_tx import look
+from ironflow.features.runs.in_tx import look, look_last
 from ironflow.sdk.client.client import Client
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.values.run_keys import IfRunning
 from ironflow.server.composition import Server, build
 from ironflow.server.settings import Settings
+from ironflow.storage.port import Tx
 from ironflow.testing.app_transport import AppTransport
 from ironflow.testing.client import functions_by_id
 from ironflow.testing.machine_run import TimeMachineRun
@@ -128,7 +130,7 @@ class TimeMachine:
         emitted = await self.client.emit(
             name, data, idempotency_key=idempotency_key, version=version, metadata=metadata
         )
-        run = self._followed(name, next(iter(emitted.run_ids), None))
+        run = self._followed(name, next(iter(emitted.run_ids), None), follows=True)
         await self.settle()
         return run
 
@@ -141,7 +143,7 @@ class TimeMachine:
         """
         function_id = function if isinstance(function, str) else function.id
         invoked = await self.client.invoke(function_id, data, key=key, if_running=if_running)
-        run = self._followed(function_id, invoked.run_id)
+        run = self._followed(function_id, invoked.run_id, follows=True)
         await self.settle()
         return run
 
@@ -223,13 +225,19 @@ class TimeMachine:
 
     async def _follow(self, runs: list[TimeMachineRun]) -> None:
         """Shows the runs as they are now; those that have changed are read again."""
-        ids = [run.id for run in runs if run.exists]
-        present = await self._server.db.peek(lambda tx: look(tx, ids))
-        for run in runs:
-            if run.exists and run.id in present and run.version != present[run.id].version:
-                await run.look(self.client)
+        followed = {run.id: run.follows for run in runs if run.exists}
 
-    def _followed(self, event: str, run_id: str | None) -> TimeMachineRun:
-        run = TimeMachineRun(event, run_id)
+        def find(tx: Tx) -> dict[str, EngineRun]:
+            found = look(tx, list(followed))
+            return {run_id: look_last(tx, run) if followed[run_id] else run for run_id, run in found.items()}
+
+        present = await self._server.db.peek(find)
+        for run in runs:
+            now = present.get(run.id) if run.exists else None
+            if now is not None and not run.shows(now.id, now.version):
+                await run.look(self.client, now.id)
+
+    def _followed(self, event: str, run_id: str | None, *, follows: bool = False) -> TimeMachineRun:
+        run = TimeMachineRun(event, run_id, follows=follows)
         self._runs.add(run)
         return run

@@ -13,11 +13,13 @@ class TimeMachineRun:
     """The run that an event started. It follows the run: after `await machine.advance(...)` it shows the new state.
 
     run_id: None for an event that started none, which is no error unless something is asked of its run.
+    follows: of a run that restarts it shows the last link of the chain; `id` stays that of the first.
     """
 
-    def __init__(self, event: str, run_id: str | None) -> None:
+    def __init__(self, event: str, run_id: str | None, *, follows: bool) -> None:
         self._event = event
         self._run_id = run_id
+        self.follows = follows
         self._info: Run | None = None
         self._steps: list[Step] = []
 
@@ -94,15 +96,14 @@ class TimeMachineRun:
     def exists(self) -> bool:
         return self._run_id is not None
 
-    @property
-    def version(self) -> int:
-        """How often the run had changed when it was looked at; 0 before that."""
-        return self._info.version if self._info is not None else 0
+    def shows(self, run_id: str, version: int) -> bool:
+        """Whether it shows this run as it is now."""
+        return self._info is not None and (self._info.id, self._info.version) == (run_id, version)
 
-    async def look(self, client: Client) -> None:
-        """Takes over the run's present state."""
-        self._info = await client.runs.get(self.id)
-        self._steps = await client.runs.steps(self.id)
+    async def look(self, client: Client, run_id: str) -> None:
+        """Takes over the present state of a run: its own, or a later link of its chain."""
+        self._info = await client.runs.get(run_id)
+        self._steps = await client.runs.steps(run_id)
 
     def __repr__(self) -> str:
         if self._info is None:

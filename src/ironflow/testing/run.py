@@ -15,7 +15,7 @@ class TestRun:
 
     status: completed, failed, or paused: for `on_exhausted="pause"`, and for a handler whose steps diverged. steps: in
     the order in which they were recorded; a step that was tried again stands there once, as it ended. children: runs
-    of invoked functions that were not mocked.
+    of invoked functions that were not mocked. restarted_from: the run that restarted as this one.
     """
 
     __test__: ClassVar[bool] = False
@@ -28,6 +28,7 @@ class TestRun:
     attempt: int = 1
     steps: list[Step] = field(default_factory=list)
     children: "list[TestRun]" = field(default_factory=list)
+    restarted_from: "TestRun | None" = None
 
     @property
     def compensations(self) -> list[str]:

@@ -32,6 +32,7 @@ from ironflow.sdk.durable.job.report import (
     JobUpdate,
     Outcome,
     Rest,
+    Restarted,
     RunFailure,
     Sleep,
     WaitForEvent,
@@ -50,6 +51,7 @@ from ironflow.testing.run import TestRun
 from ironflow.testing.simulation_state import ENVIRONMENT, SimulationState
 
 EXECUTIONS_MAX = 1_000
+LINKS_MAX = 1_000
 
 Invoking = InvokeFunction | InvokeFunctionAsync
 
@@ -60,10 +62,39 @@ class NeverEnds(FailedPrecondition):
     code = "NEVER_ENDS"
 
 
-class Simulation:
-    """A run of `function`, started by `event`."""
+async def simulated(state: SimulationState, function: FunctionDefinition, event: Record) -> TestRun:
+    """The run that `event` starts, at its end; of one that restarts, the last link of its chain.
 
-    def __init__(self, state: SimulationState, function: FunctionDefinition, event: Record) -> None:
+    Raises NotMocked, NeverEnds.
+    """
+    run: TestRun | None = None
+    for _ in range(LINKS_MAX):
+        simulation = Simulation(state, function, event, run)
+        run = await simulation.run()
+        if simulation.restart is None:
+            return run
+        event = state.event(INVOKED, from_payload(simulation.restart), source="restart", metadata=event_metadata(event))
+    raise NeverEnds(
+        f"function {function.id!r} has restarted {LINKS_MAX} times without ending. Test a function that goes on for "
+        "ever with ironflow.testing.time_machine."
+    )
+
+
+def event_metadata(event: Record) -> Any:
+    return None if event.metadata is None else from_payload(Raw(event.metadata.encode()))
+
+
+class Simulation:
+    """A run of `function`, started by `event`. previous: the run that restarted as this one.
+
+    restart: the data of the restart with which it has ended.
+    """
+
+    def __init__(
+        self, state: SimulationState, function: FunctionDefinition, event: Record, previous: TestRun | None = None
+    ) -> None:
+        self.restart: Raw | None = None
+        self._previous = previous
         self.id = state.new_id("run")
         self._state = state
         self._function = function
@@ -87,6 +118,9 @@ class Simulation:
             match outcome:
                 case Completed(output):
                     return self._ended(RunStatus.COMPLETED, output=from_payload(output))
+                case Restarted(data):
+                    self.restart = data
+                    return self._ended(RunStatus.COMPLETED)
                 case Failed(error) if error.code == Diverged.code:
                     return self._ended(RunStatus.PAUSED, error)
                 case Failed(error) if self._is_exhausted(error) and self._is_paused:
@@ -173,7 +207,7 @@ class Simulation:
                 timestamp=to_datetime(event.created_at),
                 version=event.version,
                 source=event.source or None,
-                metadata=None if event.metadata is None else from_payload(Raw(event.metadata.encode())),
+                metadata=event_metadata(event),
             ),
             execution_seq=1,
             lease_token="",
@@ -230,6 +264,7 @@ class Simulation:
             attempt=self._attempt,
             steps=self._history.steps,
             children=self._children,
+            restarted_from=self._previous,
         )
 
     # Answering what the run waits for.
@@ -344,7 +379,7 @@ class Simulation:
             )
         if function.settings.triggers:
             raise InvokeError(cause=f"function {function_id!r} has triggers; only functions without any are invoked")
-        child = await Simulation(state, function, state.event(INVOKED, from_payload(step.input), source="invoke")).run()
+        child = await simulated(state, function, state.event(INVOKED, from_payload(step.input), source="invoke"))
         self._children.append(child)
         if child.status is not RunStatus.COMPLETED and isinstance(step, InvokeFunction):
             # A paused child keeps its parent waiting.

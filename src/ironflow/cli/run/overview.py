@@ -41,7 +41,7 @@ def runs_table(found: list[Run], now: Millis) -> RenderableType:
                 each.event_name or each.event_id,
                 f"{each.attempt}/{each.max_attempts}",
                 since_text(each.created_at, now),
-                _took(each, now),
+                run_took(each, now),
             ]
             for each in found
         ),
@@ -73,13 +73,17 @@ def run_page(
                 ("function", f"{run.function_id}  version {run.function_version}"),
                 ("event", f"{run.event_name}  {run.event_id}" if run.event_name else run.event_id),
                 ("key", run.key),
+                ("restarted from", run.restarted_from),
+                ("restarted as", run.restarted_as),
+                ("chain", f"link {run.link + 1} since {run.first_run_id}" if run.link is not None else None),
                 ("parent", f"{run.parent_run_id}  step {run.parent_step_id}" if run.parent_run_id else None),
                 ("children", _children(children)),
                 ("attempt", f"{run.attempt} of {run.max_attempts}"),
                 ("worker", run.worker_id),
                 ("created", moment_text(run.created_at, now)),
-                ("took" if run.ended_at else "so far", _took(run, now) + _waited(run)),
+                ("took" if run.ended_at else "so far", run_took(run, now) + _waited(run)),
                 ("not asked for", _unasked(run)),
+                ("advice", Text(run.advice, style="yellow") if run.advice else None),
                 ("cancelled", run.cancellation_cause),
                 ("error", _error_text(run)),
                 ("input", json_line(run.input, shown_max)),
@@ -120,7 +124,7 @@ def _error_text(run: Run) -> Text | None:
     return Text(failure_text(run.error), style="red")
 
 
-def _took(run: Run, now: Millis) -> str:
+def run_took(run: Run, now: Millis) -> str:
     if run.ended_at is not None:
         return span_text(to_millis(run.ended_at) - to_millis(run.started_at or run.created_at))
     return span_text(now - to_millis(run.started_at)) if run.started_at else ""

@@ -235,6 +235,7 @@ _VERDICTS = {"fits": "the code fits", "diverges": "the code does not fit", "unde
 _STYLES = {"fits": "green", "diverges": "red", "undecided": "yellow"}
 _ENDS = {
     "completed": "the handler completes",
+    "restarted": "the handler restarts the run",
     "failed": "the handler fails",
     "waits": "the handler waits",
     "goes_on": "the handler goes on where the record ends",

@@ -23,18 +23,20 @@ def result(
 ) -> Exit:
     """Write the output of a run as JSON. Exit code 1 when it failed or was cancelled, 75 when it has not ended.
 
+    Of a run that has restarted, the output of the last link of its chain.
+
     Args:
         wait: Wait until the run has ended.
         timeout: How long to wait, such as 30s or 5m.
     """
-    found = cli.call(runs.get, runs.GetRun(id=run))
+    found = cli.call(runs.get, runs.GetRun(id=run, last=True))
     if wait and not found.status.ended:
         try:
             with cli.waiting(f"waiting for {run}"):
                 cli.client.runs.wait(run, timeout=duration_ms(timeout) / 1000)
         except DeadlineExceeded:
             cli.note(f"It goes on. To follow it: ironflow run watch {run}", "dim")
-        found = cli.call(runs.get, runs.GetRun(id=run))
+        found = cli.call(runs.get, runs.GetRun(id=run, last=True))
     return _show(cli, found)
 
 

@@ -16,6 +16,7 @@ from ironflow.cli.exits import Exit, UsageError
 from ironflow.cli.invocation import Cli, Injected
 from ironflow.cli.run import bulk, controls
 from ironflow.cli.run import logs as run_logs
+from ironflow.cli.run.chain import show_chain
 from ironflow.cli.run.filters import FILTER_HELP, read_filter, run_status
 from ironflow.cli.run.overview import run_page, runs_table
 from ironflow.cli.run.result import result
@@ -200,12 +201,27 @@ def list_(
 
 
 @app.command
-def get(run: RunId, /, *, full: Annotated[bool, Parameter(negative="")] = False, cli: Injected) -> None:
+def get(
+    run: RunId,
+    /,
+    *,
+    full: Annotated[bool, Parameter(negative="")] = False,
+    chain: Annotated[bool, Parameter(negative="")] = False,
+    limit: int = 50,
+    cursor: str = "",
+    cli: Injected,
+) -> None:
     """Show a run: its status, what it waits for, its children, and its steps over time.
 
     Args:
         full: Show complete input and output.
+        chain: Show the chain of the run, oldest first: the runs that followed one another by a restart.
+        limit: With --chain, maximum number of runs, 1 to 1000.
+        cursor: With --chain, cursor of the next page.
     """
+    if chain:
+        show_chain(cli, run, limit, cursor)
+        return
     found = cli.call(runs.get, runs.GetRun(id=run))
     recorded = _steps(cli, run)
     why = None if found.status.ended else cli.call(control.why, control.GetWhy(id=run))

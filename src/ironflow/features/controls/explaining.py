@@ -12,7 +12,7 @@ from ironflow.features.controls.contract import Why
 from ironflow.features.endpoints import in_tx as endpoints
 from ironflow.features.functions import in_tx as functions
 from ironflow.features.jobs.in_tx import actor_worker, missing_labels, serving
-from ironflow.features.runs.in_tx import RunRepository
+from ironflow.features.runs.in_tx import RunRepository, advice, look_last
 from ironflow.features.slots import in_tx as slots
 from ironflow.storage.port import Tx
 
@@ -33,6 +33,8 @@ class Oldest(NamedTuple):
 
 def explain(tx: Tx, repository: RunRepository, run: Run, oldest: Oldest) -> Why:
     match run.status:
+        case "completed" if run.restarted_as is not None:
+            return _restarted(tx, run)
         case "completed" | "failed" | "cancelled":
             return _why(run, "ended", f"It has ended: {run.status}.")
         case "running":
@@ -45,6 +47,12 @@ def explain(tx: Tx, repository: RunRepository, run: Run, oldest: Oldest) -> Why:
             return _pending(tx, repository, run, oldest)
         case _:
             assert_never(run.status)
+
+
+def _restarted(tx: Tx, run: Run) -> Why:
+    last = look_last(tx, run)
+    state = f"ended: {last.status}" if last.ended else f"goes on: {last.status}"
+    return _why(run, "restarted", f"It restarted as run {run.restarted_as}. Run {last.id}, the last of them, {state}.")
 
 
 def _running(run: Run) -> Why:
@@ -214,6 +222,8 @@ def _why(
     unasked: list[str] = msgspec.json.decode(run.unasked_steps) if run.unasked_steps else []
     if unasked:
         message += f" Its handler did not ask for recorded steps: {', '.join(unasked)}. Its code has changed since."
+    if advised := advice(run):
+        message += f" {advised}"
     return Why(
         run_id=run.id,
         state=run.status,

@@ -10,7 +10,7 @@ from ironflow.base.operation import Operation
 from ironflow.base.time import to_datetime
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
-from ironflow.engine.errors import RunNotResumable, StepNotFound
+from ironflow.engine.errors import RunEnded, RunNotResumable, StepNotFound
 from ironflow.engine.model import Run, Step
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.controls import contract, rules
@@ -22,6 +22,7 @@ from ironflow.features.runs.contract import Step as StepMessage
 from ironflow.features.runs.in_tx import (
     RunRepository,
     pause_reason,
+    restarted_text,
     run_id_of_step,
     step_message,
     step_row_id,
@@ -60,6 +61,8 @@ class Controls:
     async def pause(self, call: Call, request: contract.PauseRun) -> contract.Paused:
         def change(tx: Tx) -> contract.Paused:
             run = self._run(tx, call, request.run_id)
+            if run.restarted_as is not None:
+                raise RunEnded(restarted_text(tx, run))
             _note(tx, call, contract.pause, request, "run_control.pause", run)
             after = self._apply(tx, run, commands.Pause(), call)
             return contract.Paused(status="paused" if after.status == "paused" else "pause_requested")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ironflow.base.json import Json
-from ironflow.features.jobs.contract import ReportedError, ReportedStep, StartedStep, Yield
+from ironflow.features.jobs.contract import ReportedError, ReportedStep, Restart, StartedStep, Yield
 from ironflow.features.log_lines.contract import ReportedLine
 
 
@@ -21,7 +21,7 @@ class PendingReport:
     """What an executor reported of a job and is not in the database yet, as one update.
 
     begun: the executor has taken the job. ended: `completed`, `failed` or `yielded`, empty while it goes on.
-    yields, cancels, uncompensated, caused_by, step_offset, logs: as in UpdateJob.
+    yields, cancels, uncompensated, caused_by, step_offset, logs, restart: as in UpdateJob.
     """
 
     fence: Fence
@@ -38,3 +38,4 @@ class PendingReport:
     caused_by: tuple[str, ...] = ()
     step_offset: int = 0
     logs: tuple[ReportedLine, ...] = ()
+    restart: Restart | None = None

@@ -21,6 +21,7 @@ def update_of(pending: PendingReport, worker_id: str) -> UpdateJob:
         step_offset=pending.step_offset,
         steps=list(pending.steps),
         logs=list(pending.logs),
+        restart=pending.restart,
         started=[each for each in pending.started if each.id not in {step.id for step in pending.steps}],
         # The start of a step is no boundary at which a run pauses.
         running=0 if pending.steps else 1,

@@ -309,6 +309,12 @@ class SetValue(Message, kw_only=True):
     number: Annotated[int, field(ge=1)]
 
 
+class Restart(Message, kw_only=True):
+    """The run does not end, but restarts (ours). data: the input of the run that goes on in its place."""
+
+    data: Json
+
+
 class UpdateJob(Message, kw_only=True):
     """status: progress (a checkpoint), completed, failed or yielded. step_offset: sequence of steps[0].
 
@@ -320,7 +326,7 @@ class UpdateJob(Message, kw_only=True):
     unasked_steps: names of recorded steps that the handler has gone past without asking for them. logs: lines of the
     handler's logger since the last report that was applied. join: it waits for handles, beside its yields or alone.
     values: set since the last report. progress: of bodies that run, with a checkpoint. state: of its entity, changed
-    since the last report.
+    since the last report. restart: with `completed`.
     """
 
     worker: str = ""
@@ -346,6 +352,7 @@ class UpdateJob(Message, kw_only=True):
     values: list[SetValue] = []
     progress: list[StepProgress] = []
     state: ChangedState | None = None
+    restart: Restart | None = None
 
 
 class Reports(Message, kw_only=True):

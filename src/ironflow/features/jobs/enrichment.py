@@ -2,7 +2,7 @@
 
 A wait gets the value it compares with and the first matching event since the execution began; an invoked function is
 found or refused; a missing function is known elsewhere or not; values and states that a replay sets again are left
-out.
+out. The run that goes on in place of one that restarts gets its id.
 """
 
 from msgspec.structs import replace
@@ -59,6 +59,8 @@ class ReportEnricher:
             command = replace(command, values=new_values(tx, run.id, command.values))
         if command.state is not None:
             command = replace(command, state=self._state(tx, run, command, now))
+        if command.restart is not None:
+            command = replace(command, restart=replace(command.restart, run_id=self._ids.new("run")))
         if command.yields:
             # Before a message is taken for an execution that is over.
             if command.kind == "progress" or run.last_report != report_id(command):
@@ -107,7 +109,7 @@ class ReportEnricher:
         known = run.steps.get(wait.step_id)
         if known is not None and (known.open or has_ended(known)):
             return wait
-        message = messages.take(tx, run.id, name, wait.step_id, now)
+        message = messages.take(tx, run, name, wait.step_id, now)
         return wait if message is None else replace(wait, found=messages.message_text(message))
 
     def _waits(self, tx: Tx, run: Run, lease: Lease, waits: list[commands.WaitForEvent]) -> list[commands.WaitForEvent]:

@@ -28,6 +28,7 @@ from ironflow.features.jobs.contract import (
     Joining,
     ReportedError,
     ReportedStep,
+    Restart,
     SetValue,
     StepProgress,
     UpdateJob,
@@ -201,10 +202,16 @@ def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Mil
         unasked_steps=tuple(request.unasked_steps[:UNASKED_MAX]) if kind != "progress" else (),
         uncompensated_steps=tuple(request.uncompensated_steps[:STEPS_MAX]),
         join=_join(request.join) if request.join is not None and kind == "yielded" else None,
+        restart=_restart(request.restart, output_bytes_max) if kind == "completed" and request.restart else None,
         values=tuple(_value(each) for each in request.values),
         progress=tuple(_progress(each, run_id) for each in request.progress[:STEPS_MAX]) if kind == "progress" else (),
         state=_state(request.state) if request.state is not None else None,
     )
+
+
+def _restart(restart: Restart, bytes_max: int) -> commands.Restart:
+    """Raises OutputTooLarge."""
+    return commands.Restart(input=_payload(restart.data, "The data of the restart", bytes_max) or "null")
 
 
 def _join(join: Joining) -> commands.JoinHandles:
@@ -231,7 +238,8 @@ def decide_code_change(report: commands.Report, change: OnCodeChange) -> command
         code=DIVERGED,
     )
     return replace(
-        report, kind="failed", output=None, error=error, yields=(), cancels=(), caused_by=(), join=None, state=None
+        report, kind="failed", output=None, error=error, yields=(), cancels=(), caused_by=(), join=None, state=None,
+        restart=None,
     )
 
 

@@ -87,7 +87,10 @@ class ListMessages(Message, kw_only=True):
 
 
 class Listed(Message, kw_only=True):
+    """run_id: the run that it was sent to; once it is taken, the run that took it: of a chain, one of its links."""
+
     id: str
+    run_id: str
     number: int
     name: str
     data: Json
@@ -177,7 +180,7 @@ ask = operation(
 list_ = operation(
     "messages.list", ListMessages, Messages,
     rest=f"GET {_MESSAGES}", scope="runs:read", errors=(RunNotFound,),
-    doc="The messages to a run, in their order.",
+    doc="The messages to a run, or to the chain that it is a link of, in their order.",
 )  # fmt: skip
 take = operation(
     "messages.take", TakeMessage, Taken,

@@ -14,7 +14,11 @@ State = Literal["", "answered", "refused"]
 
 
 class Row(NamedTuple):
-    """A message as it is stored. number: its order among the messages to its run. answer: JSON text."""
+    """A message as it is stored. answer: JSON text.
+
+    inbox: of all links of a chain, named by its first one. number: its order in the inbox. run_id: the link that it
+    was sent to; once it is taken, the one that took it.
+    """
 
     id: str
     environment: str
@@ -32,6 +36,7 @@ class Row(NamedTuple):
     state: State = ""
     answer: str | None = None
     answered_at: Millis | None = None
+    inbox: str = ""
 
 
 def check_message_name(name: str) -> None:

@@ -18,7 +18,7 @@ from ironflow.features.keys import in_tx as keys
 from ironflow.features.messages import contract, rules, store
 from ironflow.features.messages.rules import Row
 from ironflow.features.runs.contract import RunNotFound
-from ironflow.features.runs.in_tx import INVOKED, Change, RunRepository, gather
+from ironflow.features.runs.in_tx import INVOKED, Change, RunRepository, gather, load_last
 from ironflow.storage.port import Tx
 
 # A run that ends at the moment of a send with `start` is replaced; each time another transaction got on.
@@ -70,6 +70,8 @@ class Sender:
         named = dict.fromkeys((each.call.environment, each.request.run_id) for each in sendings)
         run_ids = {each: keys.run_id_of(tx, *each) for each in named}
         inbox = _Inbox(tx, self._repository, sorted(set(run_ids.values())))
+        # A run that has restarted meanwhile, or that was named by an earlier link.
+        run_ids = {each: inbox.last_link(run_id) for each, run_id in run_ids.items()}
         # Behind the locks: what another node sends with the same key is committed by now.
         known = store.known(tx, [place for each in sendings if (place := each.place) is not None])
         answers: list[Sent | IronflowError | None] = []
@@ -109,8 +111,8 @@ class Sender:
     def _delivered(self, inbox: "_Inbox", run: Run, sending: Sending) -> Row:
         """Raises InboxFull."""
         call, request, _ = sending
-        number = inbox.next_number(run.id)
-        if number > self._unread_max and number - inbox.oldest_unread(run.id, number) >= self._unread_max:
+        number = inbox.next_number(run.chain_id)
+        if number > self._unread_max and number - inbox.oldest_unread(run.chain_id, number) >= self._unread_max:
             raise contract.InboxFull(
                 f"Run {run.id} has {self._unread_max} messages from its oldest unread one on. Let it receive them, or "
                 "raise messages_unread_max."
@@ -127,6 +129,7 @@ class Sender:
             idempotency_key=request.idempotency_key or None,
             sent_by=call.principal.name or call.run_id,
             created_at=call.now,
+            inbox=run.chain_id,
         )
         return inbox.add(message)
 
@@ -136,7 +139,8 @@ class Sender:
         for _ in range(TRIES):
             run_id = keys.run_id_of(tx, environment, given)
             run = self._repository.load(tx, [run_id]).get(run_id)
-            if run is not None and run.environment == environment and not run.ended:
+            run = load_last(tx, run) if run is not None and run.environment == environment else None
+            if run is not None and not run.ended:
                 return run, False
             answer = self._start(tx, sending)
             (run_id,) = answer.run_ids
@@ -177,27 +181,38 @@ class _Inbox:
         self._tx = tx
         self._repository = repository
         self.runs = repository.load(tx, run_ids)
+        # By inbox.
         self._numbers: dict[str, int] = {}
         self._oldest: dict[str, int] = {}
+        self._sent_to: set[str] = set()
         self._added: list[Row] = []
         # Steps that a message of this transaction has ended.
         self._ended: defaultdict[str, set[str]] = defaultdict(set)
         self._changes: dict[str, Change] = {}
 
-    def next_number(self, run_id: str) -> int:
-        if run_id not in self._numbers:
-            self._numbers[run_id] = store.last_number(self._tx, run_id)
-        return self._numbers[run_id] + 1
+    def last_link(self, run_id: str) -> str:
+        """The id of the last link of the run's chain, which is locked, too; `run_id` where there is no such run."""
+        run = self.runs.get(run_id)
+        if run is None or run.restarted_as is None:
+            return run_id
+        last = load_last(self._tx, run)
+        self.runs.setdefault(last.id, last)
+        return last.id
 
-    def oldest_unread(self, run_id: str, number: int) -> int:
+    def next_number(self, inbox: str) -> int:
+        if inbox not in self._numbers:
+            self._numbers[inbox] = store.last_number(self._tx, inbox)
+        return self._numbers[inbox] + 1
+
+    def oldest_unread(self, inbox: str, number: int) -> int:
         """The number of the oldest unread message; `number` where there is none."""
-        if run_id not in self._oldest:
+        if inbox not in self._oldest:
             self._flush()
-            oldest = store.oldest_unread(self._tx, run_id)
+            oldest = store.oldest_unread(self._tx, inbox)
             if oldest is None:
                 return number
-            self._oldest[run_id] = oldest
-        return self._oldest[run_id]
+            self._oldest[inbox] = oldest
+        return self._oldest[inbox]
 
     def add(self, message: Row) -> Row:
         """The message as it is stored: a step that waits for it has it at once."""
@@ -206,7 +221,8 @@ class _Inbox:
         if step_id is not None:
             message = message._replace(taken_by=step_id, taken_at=message.created_at)
             self._receive(run, step_id, message)
-        self._numbers[run.id] = message.number
+        self._numbers[message.inbox] = message.number
+        self._sent_to.add(run.id)
         self._added.append(message)
         return message
 
@@ -231,7 +247,7 @@ class _Inbox:
 
     def save(self, now: int) -> None:
         """Writes the messages, and what became of the runs that waited for them."""
-        for run_id in self._numbers:
+        for run_id in self._sent_to:
             self._tx.notify("messages", run_id)
         self._flush()
         if self._changes:

@@ -24,7 +24,7 @@ from ironflow.features.keys import in_tx as keys
 from ironflow.features.messages import contract, rules, store
 from ironflow.features.messages.rules import Row
 from ironflow.features.messages.sending import Sender, Sending, Sent, visible
-from ironflow.features.runs.in_tx import RunRepository, look
+from ironflow.features.runs.in_tx import RunRepository, last_id, look
 from ironflow.notify.port import Notifier
 from ironflow.storage.port import Database, Tx
 
@@ -86,8 +86,7 @@ class Messages:
 
         def find(tx: Tx) -> tuple[Row, bool]:
             found = store.one(tx, message.id) or message
-            run = look(tx, [found.run_id]).get(found.run_id)
-            return found, run is None or run.ended
+            return found, _has_ended(tx, found)
 
         with self._notifier.waiter("message_answered", message.id) as waiter:
             while True:
@@ -103,8 +102,8 @@ class Messages:
 
         def find(tx: Tx) -> list[Row]:
             run_id = keys.run_id_of(tx, call.environment, request.run_id)
-            visible(look(tx, [run_id]).get(run_id), call, request.run_id)
-            return store.of_run(tx, run_id, after, request.limit + 1, unread=request.unread)
+            run = visible(look(tx, [run_id]).get(run_id), call, request.run_id)
+            return store.of_inbox(tx, run.chain_id, after, request.limit + 1, unread=request.unread)
 
         found = await self._db.read(find)
         page = found[: request.limit]
@@ -162,7 +161,7 @@ class Messages:
         if known is not None and (known.open or has_ended(known)):
             # The answer to the first request was lost. A step that was cancelled waits anew, as after a resume.
             return known.output
-        message = store.take(tx, run_id, request.name, request.step_id, call.now)
+        message = store.take(tx, run, request.name, request.step_id, call.now)
         if message is None:
             return None
         text = rules.message_text(message)
@@ -213,6 +212,13 @@ def _run_id_of(job_id: str) -> str:
     return f"run_{job_id.removeprefix('job_').rpartition('_')[0]}"
 
 
+def _has_ended(tx: Tx, message: Row) -> bool:
+    """Whether no run is left that could answer: the one that took the message, else the last link of its chain."""
+    run_id = message.run_id if message.taken_at is not None else last_id(tx, message.inbox)
+    run = look(tx, [run_id]).get(run_id)
+    return run is None or run.ended
+
+
 def _answer(message: Row, state: str) -> contract.Answer:
     value = to_json(message.answer)
     return contract.Answer(
@@ -233,6 +239,7 @@ def _reason(text: str | None) -> str:
 def _listed(message: Row) -> contract.Listed:
     return contract.Listed(
         id=message.id,
+        run_id=message.run_id,
         number=message.number,
         name=message.name,
         data=Json(message.data.encode()),

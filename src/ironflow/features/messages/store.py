@@ -1,36 +1,46 @@
-"""What is remembered of messages. The run is locked while its messages are numbered or taken."""
+"""What is remembered of messages. The run is locked while its messages are numbered or taken.
+
+A run that restarts moves none: the inbox is that of its chain.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ironflow.base.json import write_json_text
 from ironflow.base.time import Millis
+from ironflow.engine.model import Run
 from ironflow.features.messages.rules import Row, State
 from ironflow.storage.port import Tx
 
 _COLUMNS = ", ".join(Row._fields)
 ADD = f"INSERT INTO messages ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in Row._fields)})"
-LAST = "SELECT number FROM messages WHERE run_id = :run_id ORDER BY number DESC LIMIT 1"
+LAST = "SELECT number FROM messages WHERE inbox = :inbox ORDER BY number DESC LIMIT 1"
 # The sum keeps the databases from the index by number, where all that the run has taken comes first.
-OLDEST_UNREAD = "SELECT min(number + 0) FROM messages WHERE run_id = :run_id AND taken_at IS NULL"
+OLDEST_UNREAD = "SELECT min(number + 0) FROM messages WHERE inbox = :inbox AND taken_at IS NULL"
 NEXT = f"""SELECT {_COLUMNS} FROM messages
-WHERE run_id = :run_id AND name = :name AND taken_at IS NULL ORDER BY number LIMIT 1"""
-TAKE = "UPDATE messages SET taken_by = :step_id, taken_at = :now WHERE id = :id AND taken_at IS NULL"
+WHERE inbox = :inbox AND name = :name AND taken_at IS NULL ORDER BY number LIMIT 1"""
+TAKE = """UPDATE messages SET run_id = :run_id, taken_by = :step_id, taken_at = :now
+WHERE id = :id AND taken_at IS NULL"""
 ONE = f"SELECT {_COLUMNS} FROM messages WHERE id = :id"
 KNOWN = f"""SELECT {_COLUMNS} FROM messages
 WHERE environment = :environment AND (scope, idempotency_key) IN {{pairs:keys}}"""
 ANSWER = """UPDATE messages SET state = :state, answer = :answer, answered_at = :now
 WHERE id = :id AND run_id = :run_id AND asked = 1 AND state = ''"""
 LIST = f"""SELECT {_COLUMNS} FROM messages
-WHERE run_id = :run_id AND number > :after AND (:unread = 0 OR taken_at IS NULL) ORDER BY number LIMIT :limit"""
+WHERE inbox = :inbox AND number > :after AND (:unread = 0 OR taken_at IS NULL) ORDER BY number LIMIT :limit"""
 PAYLOADS = """SELECT id, data, answer FROM messages
-WHERE run_id = :run_id AND (:step_id = '' OR taken_by = :step_id)"""
+WHERE inbox = :inbox AND (:step_id = '' OR taken_by = :step_id)
+ AND ((run_id = :run_id AND taken_at IS NOT NULL) OR (:is_last = 1 AND taken_at IS NULL))"""
 REPLACE = "UPDATE messages SET data = :data, answer = :answer WHERE id = :id"
 WAITING = """SELECT step_id FROM waits WHERE run_id = :run_id AND kind = 'wait' AND event = :event
 ORDER BY step_id LIMIT :limit"""
-PURGE = """DELETE FROM messages WHERE id IN (
- SELECT m.id FROM messages m LEFT JOIN runs r ON r.id = m.run_id WHERE m.created_at < :oldest
- AND (m.taken_at < :oldest OR r.id IS NULL OR r.ended_at < :oldest) ORDER BY m.created_at LIMIT :limit)"""
+# The last link that is kept decides for its chain.
+_ENDED_AT = """COALESCE(
+ (SELECT COALESCE(l.ended_at, :oldest) FROM runs l WHERE l.first_run_id = m.inbox ORDER BY l.link DESC LIMIT 1),
+ (SELECT COALESCE(r.ended_at, :oldest) FROM runs r WHERE r.id = m.inbox), 0)"""
+PURGE = f"""DELETE FROM messages WHERE id IN (
+ SELECT m.id FROM messages m WHERE m.created_at < :oldest
+ AND (m.taken_at < :oldest OR {_ENDED_AT} < :oldest) ORDER BY m.created_at LIMIT :limit)"""
 
 
 class Place(NamedTuple):
@@ -45,23 +55,23 @@ def add(tx: Tx, messages: Sequence[Row]) -> None:
     tx.many(ADD, [message._asdict() for message in messages])
 
 
-def last_number(tx: Tx, run_id: str) -> int:
-    row = tx.row(LAST, {"run_id": run_id})
+def last_number(tx: Tx, inbox: str) -> int:
+    row = tx.row(LAST, {"inbox": inbox})
     return 0 if row is None else int(row[0])
 
 
-def oldest_unread(tx: Tx, run_id: str) -> int | None:
-    row = tx.row(OLDEST_UNREAD, {"run_id": run_id})
+def oldest_unread(tx: Tx, inbox: str) -> int | None:
+    row = tx.row(OLDEST_UNREAD, {"inbox": inbox})
     return None if row is None else row[0]
 
 
-def take(tx: Tx, run_id: str, name: str, step_id: str, now: Millis) -> Row | None:
-    """The next unread message of that name, which is the step's from now on."""
-    row = tx.row(NEXT, {"run_id": run_id, "name": name})
+def take(tx: Tx, run: Run, name: str, step_id: str, now: Millis) -> Row | None:
+    """The next unread message of that name, which is the step's of this run from now on."""
+    row = tx.row(NEXT, {"inbox": run.chain_id, "name": name})
     if row is None:
         return None
     message = Row(*row)
-    tx.run(TAKE, {"id": message.id, "step_id": step_id, "now": now})
+    tx.run(TAKE, {"id": message.id, "run_id": run.id, "step_id": step_id, "now": now})
     return message
 
 
@@ -90,17 +100,19 @@ def answer(tx: Tx, run_id: str, message_id: str, state: State, text: str, now: M
     return True
 
 
-def of_run(tx: Tx, run_id: str, after: int, limit: int, *, unread: bool) -> list[Row]:
-    params = {"run_id": run_id, "after": after, "limit": limit, "unread": int(unread)}
+def of_inbox(tx: Tx, inbox: str, after: int, limit: int, *, unread: bool) -> list[Row]:
+    params = {"inbox": inbox, "after": after, "limit": limit, "unread": int(unread)}
     return [Row(*row) for row in tx.rows(LIST, params)]
 
 
-def replace_payloads(tx: Tx, run_id: str, step_id: str, swap: Callable[[str | None], str | None]) -> int:
-    """Replaces data and answers of the messages that a step took, or of all to the run where `step_id` is empty.
+def replace_payloads(tx: Tx, run: Run, step_id: str, swap: Callable[[str | None], str | None]) -> int:
+    """Replaces data and answers of the messages that a step took, or of all of the run where `step_id` is empty.
 
-    Returns how many messages changed.
+    Those are the ones that it took, and of the last link of a chain those that none took. Returns how many messages
+    changed.
     """
-    found = tx.rows(PAYLOADS, {"run_id": run_id, "step_id": step_id})
+    is_last = int(run.restarted_as is None)
+    found = tx.rows(PAYLOADS, {"inbox": run.chain_id, "run_id": run.id, "step_id": step_id, "is_last": is_last})
     after = [(row[0], swap(row[1]), swap(row[2])) for row in found]
     changed = [each for row, each in zip(found, after, strict=True) if each != tuple(row)]
     tx.many(REPLACE, [{"id": id_, "data": data, "answer": answer} for id_, data, answer in changed])

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
-from ironflow.features.jobs.contract import ReportedError, ReportedStep, Reports, Verdicts, Yield
+from ironflow.features.jobs.contract import ReportedError, ReportedStep, Reports, Restart, Verdicts, Yield
 from ironflow.features.log_lines.contract import ReportedLine
 
 REPORTS_PATH = "/api/v1/push/reports"
@@ -93,8 +93,8 @@ class PushResponse(Message, kw_only=True):
 
     status: completed (with result), yielded (with yield) or failed (with error); ours: dropped, for an execution that
     is over according to a call back. steps: those that were run.
-    Ours: yields, all that the handler waits for; cancels, uncompensated, caused_by, step_offset, logs as in a worker's
-    report; job_id, the execution that is answered.
+    Ours: yields, all that the handler waits for; cancels, uncompensated, caused_by, step_offset, logs, restart as in a
+    worker's report; job_id, the execution that is answered.
     """
 
     status: str
@@ -108,6 +108,7 @@ class PushResponse(Message, kw_only=True):
     caused_by: list[str] = []
     step_offset: int = 0
     logs: list[ReportedLine] = []
+    restart: Restart | None = None
     job_id: str = ""
 
 

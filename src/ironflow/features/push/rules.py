@@ -20,7 +20,7 @@ LEASE_MARGIN_MS = 5_000
 FINAL_STATUSES = (400, 413, 422)
 RETRY_AFTER_S_MAX = 24 * 3600
 # What an endpoint of ours may use besides steps that are recorded one by one.
-FEATURES = ["step-retries", "step-progress", "handler-time"]
+FEATURES = ["step-retries", "step-progress", "handler-time", "restarts"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -151,6 +151,7 @@ def decide_answer(job: Assignment, answer: Outgoing) -> PendingReport | None:
         caused_by=tuple(response.caused_by),
         step_offset=response.step_offset,
         logs=tuple(response.logs),
+        restart=response.restart,
     )
 
 

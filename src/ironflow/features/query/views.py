@@ -14,6 +14,7 @@ FROM {{main}}events WHERE environment = {environment} AND kind IN ('event', 'ent
     "runs": """SELECT id, function_id, function_version, event_id, event_name, key, CASE WHEN status = 'waiting' THEN
  CASE WHEN reason IN ('retry', 'throttle') THEN 'pending' ELSE 'paused' END ELSE status END AS status, status AS state,
  reason, attempt, {json:output} AS output, {json:error} AS error, parent_run_id, worker_id, cancellation_cause,
+ restarted_from, restarted_as, first_run_id, link,
  created_at, {time:created_at} AS created, started_at, {time:started_at} AS started, ended_at, {time:ended_at} AS ended,
  ended_at - started_at AS duration_ms
 FROM {{main}}runs WHERE environment = {environment}""",

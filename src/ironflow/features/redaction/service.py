@@ -86,7 +86,7 @@ class Redaction:
                 runs.replace_payloads(tx, after)
             runs.change_facts(tx, run.id, lambda fact: rules.redacted_fact(fact, swap, None))
             runs.drop_values(tx, [run.id])
-            received = messages.replace_payloads(tx, run.id, "", swap)
+            received = messages.replace_payloads(tx, run, "", swap)
             started = RunRepository.started_by(tx, [run.event_id]).get(run.event_id, [])
             # What it was given is its event; other runs of the event may need it still.
             runs.check_ended(started)
@@ -104,7 +104,7 @@ class Redaction:
             row_id = step_row_id(run.id, step.number)
             log_lines.drop_step(tx, run.id, step.step_id)
             count = _redact_step(tx, call, run.id, step.step_id)
-            count += messages.replace_payloads(tx, run.id, step.step_id, rules.payload_swap(call.now))
+            count += messages.replace_payloads(tx, run, step.step_id, rules.payload_swap(call.now))
             self._note(tx, call, "step", row_id, request.reason, count)
             children = [step.child_run_id] if step.child_run_id is not None else []
             return contract.Redacted(id=row_id, payloads=count, children=children)

@@ -162,6 +162,14 @@ class Run(Message, kw_only=True):
     key: str | None = None
     # What the run has set, by name; of one run, not in lists.
     values: dict[str, Json] | None = None
+    # The run that restarted as this one, and the one that this restarted as; the first link of their chain, and how
+    # many links came before this one: both absent for a run without a chain.
+    restarted_from: str | None = None
+    restarted_as: str | None = None
+    first_run_id: str | None = None
+    link: int | None = None
+    # What to change in the run's handler: it has many steps.
+    advice: str | None = None
 
 
 class StepAttempt(Message, kw_only=True):
@@ -226,7 +234,27 @@ class RunResult(Message, kw_only=True):
 
 
 class GetRun(Message, kw_only=True):
+    """last: the last link of its chain (ours)."""
+
     id: Annotated[str, field(1)]
+    last: bool = False
+
+
+class GetRunChain(Message, kw_only=True):
+    """id: of any link, or of the first one where that is not kept any more. limit 0 means 50; cursor: the number of
+    the last link seen.
+    """
+
+    id: str
+    limit: Annotated[int, field(ge=0, le=1000)] = 0
+    cursor: str = ""
+
+
+class RunChain(Message, kw_only=True):
+    """Oldest first. A run that has not restarted is alone."""
+
+    runs: list[Run]
+    next_cursor: str | None = None
 
 
 class ListRuns(Message, kw_only=True):
@@ -300,6 +328,11 @@ steps = operation(
     rest="GET /api/v1/runs/{id}/steps", rpc="IronflowService/GetRunSteps", spelling="both",
     scope="runs:read", errors=(RunNotFound,),
     doc="The recorded steps of a run by sequence.",
+)  # fmt: skip
+chain = operation(
+    "runs.chain", GetRunChain, RunChain,
+    rest="GET /api/v1/runs/{id}/chain", scope="runs:read", errors=(RunNotFound,),
+    doc="The chain of a run: the runs that followed one another by a restart.",
 )  # fmt: skip
 cancel = operation(
     "runs.cancel", CancelRun, Run,

@@ -64,13 +64,10 @@ def creation(
     )
     data = read_json(event.data) if keyed or by_expression or function.priority else None
     actor_id = key_text(compiled_path(function.actor_key)(data)) if function.actor_key else ""
-    watches = [
-        Wait(run_id, "cancel", str(number), event.environment, spec.event, spec.match, _value(spec.match, data), "")
-        for number, spec in enumerate(function.cancel_on)
-    ]
+    watches = _watches(run_id, function, event, data)
     if entity is not None and not entity_key:
         entity_key = key_text(compiled_path(entity.key)(data))
-    slot_key, limit_key = _slot_keys(function, actor_id, data, entity_key)
+    slot_key, limit_key = slot_keys(function, actor_id, data, entity_key)
     if by_expression:
         key = _run_key(by_expression, data, event)
     command = commands.Create(
@@ -105,6 +102,18 @@ def creation(
     if key is MISSING:
         return Creation(replace(command, refused=_no_throttle_key(throttle.key)), watches, None)
     return Creation(command, watches, Throttled(throttle.limit, throttle.period_ms, key_text(key)))
+
+
+def cancel_watches(run_id: str, function: Startable, event: Record) -> list[Wait]:
+    """The events that will cancel a run of the function."""
+    return _watches(run_id, function, event, read_json(event.data)) if function.cancel_on else []
+
+
+def _watches(run_id: str, function: Startable, event: Record, data: Any) -> list[Wait]:
+    return [
+        Wait(run_id, "cancel", str(number), event.environment, spec.event, spec.match, _value(spec.match, data), "")
+        for number, spec in enumerate(function.cancel_on)
+    ]
 
 
 def _no_throttle_key(path: str) -> ErrorValue:
@@ -166,7 +175,7 @@ def _value(path: str, data: Any) -> str:
     return value_text(compiled_path(path)(data))
 
 
-def _slot_keys(function: Startable, actor_id: str, data: Any, entity_key: str) -> tuple[str | None, str | None]:
+def slot_keys(function: Startable, actor_id: str, data: Any, entity_key: str) -> tuple[str | None, str | None]:
     """The slots that a run needs: of its actor, of its function's limit, or of both; a single one comes first."""
     limit_key = None
     if function.concurrency_limit:

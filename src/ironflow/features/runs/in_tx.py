@@ -1,5 +1,6 @@
 """What other features do with runs inside their own transactions."""
 
+from ironflow.features.runs.chains import last_id, load_last, look_last, restarted_text
 from ironflow.features.runs.claims import Claims
 from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.deleting import delete_ended
@@ -18,6 +19,7 @@ from ironflow.features.runs.redacting import (
 )
 from ironflow.features.runs.repository import INVOKED, RunRepository, event_text, gather, taken
 from ironflow.features.runs.rules import (
+    advice,
     check_ended,
     pause_reason,
     run_id_of_step,
@@ -50,6 +52,7 @@ __all__ = [
     "StepKey",
     "StepsStarted",
     "StoredValue",
+    "advice",
     "change_facts",
     "check_ended",
     "count",
@@ -63,13 +66,17 @@ __all__ = [
     "failed_runs",
     "gather",
     "job_key",
+    "last_id",
+    "load_last",
     "look",
+    "look_last",
     "new_values",
     "newest_runs",
     "page",
     "pause_reason",
     "replace_payloads",
     "replace_steps",
+    "restarted_text",
     "revoked_key",
     "run_id_of_step",
     "shown_status",

@@ -4,6 +4,7 @@ from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.parts import Metric, Parts, Samples
 from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.live import LiveSteps
+from ironflow.features.runs.long_runs import log_long_runs
 from ironflow.features.runs.loops import AdmitQueued, PurgeRuns
 from ironflow.features.runs.measures import RunMeasures
 from ironflow.features.runs.queries import count_active, count_active_by_environment, count_by_status
@@ -22,6 +23,7 @@ def install(parts: Parts) -> None:
     parts.counters["active_runs"] = count_active
     measures = RunMeasures()
     parts.db.on_published(measures.receive)
+    parts.db.on_published(log_long_runs)
     parts.metrics += measures.metrics()
     parts.metrics.append(
         Metric(

@@ -20,6 +20,7 @@ def run_message(run: Run, data: str | None) -> contract.Run:
     """data: the event's data as JSON text, the run's input; None when the event is not kept any more."""
     lease = run.lease
     held = lease is not None and lease.state != "ready"
+    is_link = run.first_run_id is not None or run.restarted_as is not None
     return contract.Run(
         id=run.id,
         function_id=run.function_id,
@@ -51,6 +52,11 @@ def run_message(run: Run, data: str | None) -> contract.Run:
         next_attempt_at=_at(run.next_at),
         unasked_steps=msgspec.json.decode(run.unasked_steps) if run.unasked_steps else None,
         key=run.key,
+        restarted_from=run.restarted_from,
+        restarted_as=run.restarted_as,
+        first_run_id=run.chain_id if is_link else None,
+        link=run.link if is_link else None,
+        advice=rules.advice(run) or None,
     )
 
 

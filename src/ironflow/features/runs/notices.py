@@ -82,6 +82,21 @@ class RunChanges:
         return [notice for decision in self._decisions for notice in notices_of(decision)]
 
 
+class LongRuns:
+    """Runs that have just had more steps than is good for them; no notice, but a line in the log."""
+
+    weight = 0
+    size_bytes = 0
+
+    __slots__ = ("runs",)
+
+    def __init__(self, runs: list[Run]) -> None:
+        self.runs = runs
+
+    def notices(self) -> list[Notice]:
+        return []
+
+
 class StepsStarted:
     """Steps whose bodies run: they are published before anything of them is recorded."""
 
@@ -191,6 +206,10 @@ def _run_text(run: Run) -> str:
         fields |= _both("pause_reason", pause_reason(run))
     if run.parent_run_id is not None:
         fields |= _both("parent_run_id", run.parent_run_id)
+    if run.restarted_from is not None:
+        fields |= _both("restarted_from", run.restarted_from)
+    if run.restarted_as is not None:
+        fields |= _both("restarted_as", run.restarted_as)
     if run.cancellation_cause is not None:
         fields |= _both("cancellation_cause", run.cancellation_cause)
     return write_json_text(fields | _payloads(run.output, run.error))

@@ -28,10 +28,11 @@ from ironflow.engine.effects import (
     Effect,
     SetTimer,
     StartChild,
+    StartSuccessor,
 )
 from ironflow.engine.model import ErrorValue, Run, read_error, read_family
 from ironflow.features.functions.in_tx import FunctionIndex, Startable
-from ironflow.features.runs import store
+from ironflow.features.runs import chains, restarting, store
 from ironflow.features.runs.claims import Claims
 from ironflow.features.runs.creation import Creation, Lineage, creation
 from ironflow.features.runs.inheriting import Inheritance
@@ -182,10 +183,17 @@ class RunRepository:
             if children:
                 pools |= self._start_children(tx, run, children, now)
             for effect in decision.effects:
+                if isinstance(effect, StartSuccessor):
+                    pools |= self._restart(tx, run, effect, now, paused=before is not None and before.pause_requested)
                 pools |= self._follow(tx, effect, now)
             if run.family is not None and before is not None and before.started_at is None:
                 pools |= self._child_started(tx, run, now)
-            if run.ended and run.parent_run_id is not None and run.parent_step_id is not None:
+            if (
+                run.ended
+                and run.restarted_as is None
+                and run.parent_run_id is not None
+                and run.parent_step_id is not None
+            ):
                 pools |= self._resume_parent(tx, run, now)
         return pools
 
@@ -263,8 +271,8 @@ class RunRepository:
         match effect:
             case CancelChild():
                 return self._cancel_child(tx, effect, now)
-            case StartChild():
-                # All children of a decision are created together.
+            case StartChild() | StartSuccessor():
+                # All children of a decision are created together, and a successor apart.
                 return set()
             case SetTimer() | DropTimer() | DropTimers() | AddWait() | DropWait() | DropSteps():
                 # Rows of this run, which its unit of work writes.
@@ -273,7 +281,10 @@ class RunRepository:
                 assert_never(effect)
 
     def _cancel_child(self, tx: Tx, effect: CancelChild, now: Millis) -> set[SlotPool]:
-        child = store.load(tx, [effect.run_id]).get(effect.run_id)
+        # Of a child that has restarted: the step names the first link of its chain, which may be purged.
+        named = effect.run_id
+        child = store.load(tx, [named]).get(named) or store.load(tx, [last := chains.last_id(tx, named)]).get(last)
+        child = chains.load_last(tx, child) if child is not None else None
         if child is None or child.ended:
             return set()
         child = store.with_open_steps(tx, child)
@@ -323,6 +334,34 @@ class RunRepository:
         began = records(tx, [run.event_id]).get(run.event_id)
         return self._tracing.context(run.id, began.metadata if began is not None else None)
 
+    def _restart(self, tx: Tx, run: Run, start: StartSuccessor, now: Millis, *, paused: bool) -> set[SlotPool]:
+        """Creates the run that goes on in place of this one. The row of its key has been given to it."""
+        self._index.refresh(tx)
+        function = self._index.get(run.environment, run.function_id)
+        began = records(tx, [run.event_id]).get(run.event_id)
+        event = Record(
+            id=self._ids.new("evt"),
+            environment=run.environment,
+            kind="invoke",
+            name=INVOKED,
+            data=start.input,
+            metadata=began.metadata if began is not None else None,
+            source="restart",
+            run_id=run.id,
+            created_at=now,
+        )
+        watches = waits.cancels(tx, run.id) if run.watched else []
+        created, takes_watches = restarting.successor(run, start, event, function, watches, paused=paused)
+        pools = self._create(tx, [created], now)
+        # As in `start`: the event is appended after its run is written, and before what cancels the run is registered.
+        append(tx, [event])
+        if takes_watches:
+            waits.hand_over(tx, run.id, start.run_id)
+        else:
+            waits.drop_all(tx, [run.id])
+            _watch(tx, [created])
+        return pools
+
     def _cancel_late(self, tx: Tx, parent: Run, created: list[Creation], now: Millis) -> set[SlotPool]:
         """Cancels new children for events that came since their parent's own event, before the children were created.
 
@@ -361,7 +400,7 @@ class RunRepository:
             return set()
         command = commands.ChildEnded(
             step_id=step_id,
-            child_run_id=child.id,
+            child_run_id=child.chain_id,
             function_id=child.function_id,
             output=child.output,
             error=None if child.status == "completed" else _cause(child),

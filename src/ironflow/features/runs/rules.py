@@ -62,6 +62,20 @@ def status_filter(statuses: list[RunStatus]) -> list[StateFilter]:
     return wanted
 
 
+# A run of more steps is named in the log, once, with the advice to restart.
+STEPS_ADVISED_MAX = 2_000
+
+
+def advice(run: Run) -> str:
+    """What to change in the handler of a run that has grown long; empty for others, and for one that has ended."""
+    if run.ended or run.step_count <= STEPS_ADVISED_MAX:
+        return ""
+    return (
+        f"It has {run.step_count} steps, and each execution replays them all. Let its handler start afresh before it "
+        f"has {STEPS_ADVISED_MAX}: return ctx.restart(data)."
+    )
+
+
 def check_cursor(cursor: str, prefix: str) -> None:
     """Raises InvalidArgument for a text that no list gave out."""
     if cursor and (not cursor.startswith(prefix) or len(cursor) > 64 or not cursor.replace("_", "").isalnum()):

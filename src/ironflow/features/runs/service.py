@@ -6,13 +6,15 @@ from typing import Any
 
 from ironflow.base.call import CALLER_LEFT, Call
 from ironflow.base.json import Json
+from ironflow.base.paging import number_of
 from ironflow.base.time import to_millis
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
+from ironflow.engine.errors import RunEnded
 from ironflow.engine.model import Run
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.keys import in_tx as keys
-from ironflow.features.runs import contract, queries, rules, store, values
+from ironflow.features.runs import chains, contract, queries, rules, store, values
 from ironflow.features.runs.deleting import delete_ended
 from ironflow.features.runs.live import LiveStep as LiveStep
 from ironflow.features.runs.live import LiveSteps as LiveSteps
@@ -49,6 +51,7 @@ class Runs:
             contract.get: self.get,
             contract.list_: self.list_,
             contract.steps: self.steps,
+            contract.chain: self.chain,
             contract.cancel: self.cancel,
             contract.delete: self.delete,
         }
@@ -56,6 +59,7 @@ class Runs:
     async def get(self, call: Call, request: contract.GetRun) -> contract.Run:
         def look(tx: Tx) -> contract.Run:
             found = _run(tx, call.environment, request.id)
+            found = chains.look_last(tx, found) if request.last else found
             (message,) = shown(tx, [found])
             has = values.of_run(tx, found.id, VALUES_SHOWN_MAX)
             message.values = {each.name: Json(each.value.encode()) for each in has} or None
@@ -109,12 +113,31 @@ class Runs:
 
         return await self._db.read(look)
 
+    async def chain(self, call: Call, request: contract.GetRunChain) -> contract.RunChain:
+        after = number_of(request.cursor, default=-1)
+        limit = request.limit or LIMIT_DEFAULT
+
+        def look(tx: Tx) -> contract.RunChain:
+            run_id = keys.run_id_of(tx, call.environment, request.id)
+            run = store.look(tx, [run_id]).get(run_id)
+            # The first link may be purged; its id still names the chain.
+            chain_id = run.chain_id if run is not None else run_id
+            found = chains.page(tx, call.environment, chain_id, after, limit + 1)
+            if not found and not request.cursor:
+                raise _not_found(request.id, call.environment)
+            more = str(found[limit - 1].link) if len(found) > limit else None
+            return contract.RunChain(runs=shown(tx, found[:limit]), next_cursor=more)
+
+        return await self._db.read(look)
+
     async def cancel(self, call: Call, request: contract.CancelRun) -> contract.Run:
         def change(tx: Tx) -> contract.Run:
             run_id = keys.run_id_of(tx, call.environment, request.id)
             run = self._repository.load(tx, [run_id]).get(run_id)
             if run is None or run.environment != call.environment:
                 raise _not_found(request.id, call.environment)
+            if run.restarted_as is not None:
+                raise RunEnded(chains.restarted_text(tx, run))
             run = self._repository.with_open_steps(tx, run)
             decision = decide(run, commands.Cancel(cause=request.reason or "cancelled by request"), call.now)
             audit_notes.record(
@@ -170,6 +193,19 @@ class Runs:
             raise
 
     async def _wait_one(self, run_id: str, deadline: float, fresh: bool = False) -> contract.RunResult:
+        """The result of the last link of the run's chain."""
+        while True:
+            run = await self._wait_link(run_id, deadline, fresh)
+            if run.restarted_as is None:
+                return result_message(run, timed_out=not run.ended)
+            chain_id, fresh = run.chain_id, False
+            run_id = await self._db.peek(lambda tx, chain_id=chain_id: chains.last_id(tx, chain_id))
+            if run_id == run.id:
+                # The one that it restarted as was deleted.
+                return result_message(run, timed_out=False)
+
+    async def _wait_link(self, run_id: str, deadline: float, fresh: bool) -> Run:
+        """The run when it has ended or restarted, or at the deadline."""
         with self._notifier.waiter("run_ended", run_id) as waiter:
             if fresh and not self._notifier.spans_nodes:
                 # Saves a read of each new run. Only an event of the same commit can have ended it already.
@@ -181,12 +217,13 @@ class Runs:
                     raise contract.RunNotFound(f"Run {run_id} is not kept any more; its retention is over.")
                 left = deadline - asyncio.get_running_loop().time()
                 if run.ended or left <= 0:
-                    return result_message(run, timed_out=not run.ended)
+                    return run
                 await waiter.wait(min(left, LOOK_AGAIN_S))
 
     def _cancel_abandoned(self, tx: Tx, run_ids: list[str], call: Call) -> None:
         command = commands.Cancel(cause="the caller that waited for it disconnected")
-        for run in self._repository.load(tx, run_ids).values():
+        for found in self._repository.load(tx, run_ids).values():
+            run = chains.load_last(tx, found)
             if not run.ended:
                 whole = self._repository.with_open_steps(tx, run)
                 self._repository.save(tx, [(whole, decide(whole, command, call.now))], call.now)

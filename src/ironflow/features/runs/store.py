@@ -27,7 +27,7 @@ _FIXED = frozenset(
     {
         "id", "environment", "function_id", "function_version", "event_id", "event_name", "policy", "created_at",
         "actor_id", "parent_run_id", "parent_step_id", "slot_key", "limit_key", "holds_slot", "watched", "recorded",
-        "key", "entity",
+        "key", "entity", "restarted_from", "first_run_id", "link",
     }
 )  # fmt: skip
 _CHANGING = tuple(name for name in _RUN_FIELDS if name not in _FIXED)

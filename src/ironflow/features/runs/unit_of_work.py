@@ -15,6 +15,7 @@ from ironflow.engine.effects import (
     Effect,
     SetTimer,
     StartChild,
+    StartSuccessor,
 )
 from ironflow.engine.facts import Fact
 from ironflow.engine.model import Lease, Run, RunValue, Step
@@ -22,7 +23,8 @@ from ironflow.engine.recording import is_kept
 from ironflow.features.keys import in_tx as keys
 from ironflow.features.keys.in_tx import RunKey
 from ironflow.features.runs import store, values
-from ironflow.features.runs.notices import RunChanges
+from ironflow.features.runs.notices import LongRuns, RunChanges
+from ironflow.features.runs.rules import STEPS_ADVISED_MAX
 from ironflow.features.slots import in_tx as slots
 from ironflow.features.slots.in_tx import SlotPool
 from ironflow.features.timers import in_tx as timers
@@ -60,7 +62,14 @@ def write_changes(tx: Tx, changes: Sequence[Change], now: Millis, *, handing_out
     if handing_out:
         work.notify_jobs(tx)
     tx.publish_local(RunChanges([decision for _, decision in changed]))
+    grown = [decision.run for before, decision in changed if before is not None and _has_grown(before, decision.run)]
+    if grown:
+        tx.publish_local(LongRuns(grown))
     return work.pools
+
+
+def _has_grown(before: Run, after: Run) -> bool:
+    return before.step_count <= STEPS_ADVISED_MAX < after.step_count
 
 
 class UnitOfWork:
@@ -116,7 +125,15 @@ class UnitOfWork:
                     self.timers.append(Timer(after.id, kind, step_id, due_at))
                 case AddWait():
                     self.waits.append(_wait(after, effect))
-                case DropTimer() | DropTimers() | DropWait() | StartChild() | CancelChild() | DropSteps():
+                case (
+                    DropTimer()
+                    | DropTimers()
+                    | DropWait()
+                    | StartChild()
+                    | CancelChild()
+                    | StartSuccessor()
+                    | DropSteps()
+                ):
                     self.effects.append((after, effect))
                 case _:
                     assert_never(effect)
@@ -160,8 +177,8 @@ class UnitOfWork:
         if self.waits:
             waits.add(tx, self.waits)
         timers.set_timers(tx, self.timers, now)
-        # A failed run may be resumed; then it can be cancelled again.
-        watched = [run.id for run in self.ended if run.watched and run.status != "failed"]
+        # A failed run may be resumed; then it can be cancelled again. The successor of one that restarts takes them.
+        watched = [run.id for run in self.ended if run.watched and run.status != "failed" and run.restarted_as is None]
         if watched:
             waits.drop_all(tx, watched)
         self._write_keys(tx)
@@ -173,7 +190,10 @@ class UnitOfWork:
     def _write_keys(self, tx: Tx) -> None:
         for run in self.rekeyed:
             keys.take_again(tx, RunKey(run.environment, run.function_id, run.key or ""), run.id)
-        keyed = [run.id for run in self.ended if run.key is not None]
+        keyed = [run.id for run in self.ended if run.key is not None and run.restarted_as is None]
+        for run in self.ended:
+            if run.key is not None and run.restarted_as is not None:
+                keys.move(tx, RunKey(run.environment, run.function_id, run.key), run.id, run.restarted_as)
         if keyed:
             keys.free(tx, keyed)
 
@@ -201,7 +221,7 @@ def _drop(tx: Tx, run_id: str, effect: Effect) -> None:
         case DropSteps(from_sequence=from_sequence):
             store.drop_steps(tx, run_id, from_sequence)
             values.drop_from(tx, run_id, from_sequence)
-        case StartChild() | CancelChild() | SetTimer() | AddWait():
+        case StartChild() | CancelChild() | StartSuccessor() | SetTimer() | AddWait():
             # Children have decisions of their own; timers and waits are written after the removals.
             return
         case _:

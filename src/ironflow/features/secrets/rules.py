@@ -79,7 +79,8 @@ def without_secrets(report: commands.Report, texts: tuple[str, ...]) -> commands
     if leak is None:
         return report
     return replace(
-        report, kind="failed", output=None, error=leak, yields=(), cancels=(), running=0, caused_by=(), state=None
+        report, kind="failed", output=None, error=leak, yields=(), cancels=(), running=0, caused_by=(), state=None,
+        restart=None,
     )
 
 
@@ -99,6 +100,8 @@ def _first_leak(report: commands.Report, texts: tuple[str, ...]) -> ErrorValue |
             return _leak_of_step(step)
     if report.output is not None and is_shown(report.output, texts):
         return leak_of("The output of the run")
+    if report.restart is not None and is_shown(report.restart.input, texts):
+        return leak_of("The data of the restart")
     for value in report.values:
         if is_shown(value.name, texts):
             return leak_of("The name of a value")

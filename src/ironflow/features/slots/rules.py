@@ -54,6 +54,14 @@ def scope_of(slot_key: str) -> str:
     return slot_key[len(SCOPE_PREFIX) :].partition("/")[0] if slot_key.startswith(SCOPE_PREFIX) else ""
 
 
+def kind_of(slot_key: str | None) -> str:
+    """Of an actor, of the function's own limit, or of a limit that functions share, with its name; empty for None."""
+    if slot_key is None:
+        return ""
+    scope = scope_of(slot_key)
+    return f"{SCOPE_PREFIX}{scope}" if scope else slot_key.partition(":")[0]
+
+
 def slot_limit(function: Startable | None, slot_key: str) -> int:
     """How many runs of a function with that slot key may run at a time; 0 for any number."""
     if function is None:

@@ -10,12 +10,16 @@ from ironflow.storage.port import Tx
 _TICK = ", ".join(Tick._fields)
 _NOT_ENDED = "r.status NOT IN ('completed', 'failed', 'cancelled')"
 _OF = "environment = :environment AND owner = :owner"
+# A run that has restarted goes on as the last link of its chain.
+_LAST_LINK = """COALESCE(
+ (SELECT l.id FROM runs l WHERE l.first_run_id = t.run_id ORDER BY l.link DESC LIMIT 1), t.run_id)"""
 # Held until the commit: two ticks of an owner see each other's runs.
 LOCK = "{lock_key}"
-OPEN = f"""SELECT t.run_id FROM tick_runs t JOIN runs r ON r.id = t.run_id
-WHERE t.environment = :environment AND t.owner = :owner AND {_NOT_ENDED} ORDER BY t.run_id LIMIT :limit"""
-FORGET_ENDED = f"""DELETE FROM tick_runs WHERE {_OF}
- AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = tick_runs.run_id AND {_NOT_ENDED})"""
+OPEN = f"""SELECT r.id FROM tick_runs t JOIN runs r ON r.id = {_LAST_LINK}
+WHERE t.environment = :environment AND t.owner = :owner AND {_NOT_ENDED} ORDER BY r.id LIMIT :limit"""
+FORGET_ENDED = f"""DELETE FROM tick_runs WHERE {_OF} AND run_id NOT IN (
+ SELECT t.run_id FROM tick_runs t JOIN runs r ON r.id = {_LAST_LINK}
+ WHERE t.environment = :environment AND t.owner = :owner AND {_NOT_ENDED})"""
 FORGET_ALL = f"DELETE FROM tick_runs WHERE {_OF}"
 ADD = "INSERT INTO tick_runs (environment, owner, run_id) VALUES (:environment, :owner, :run_id)"
 KEPT = f"SELECT {_TICK}, cancels FROM kept_ticks WHERE {_OF}"
@@ -26,7 +30,7 @@ ON CONFLICT (environment, owner) DO UPDATE SET tick_at = excluded.tick_at, funct
  cancels = excluded.cancels"""
 DROP = f"DELETE FROM kept_ticks WHERE {_OF}"
 CANCELS_DONE = f"UPDATE kept_ticks SET cancels = 0 WHERE {_OF}"
-_RUNNING = f"""SELECT 1 FROM tick_runs t JOIN runs r ON r.id = t.run_id
+_RUNNING = f"""SELECT 1 FROM tick_runs t JOIN runs r ON r.id = {_LAST_LINK}
 WHERE t.environment = k.environment AND t.owner = k.owner AND {_NOT_ENDED}"""
 DUE = f"""SELECT {", ".join(f"k.{name}" for name in Tick._fields)}, cancels FROM kept_ticks k
 WHERE cancels = 1 OR NOT EXISTS ({_RUNNING}) ORDER BY k.environment, k.owner LIMIT :limit"""

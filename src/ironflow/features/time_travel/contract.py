@@ -119,7 +119,8 @@ class RunState(Message, kw_only=True):
     """A run at that moment: all that had been recorded by then, and nothing later.
 
     status: as clients see it; state: the engine's own status with its reason. code_hash: of the function version that
-    the run was created with. next_at: when it would have gone on by itself. values: that it had set.
+    the run was created with. next_at: when it would have gone on by itself. values: that it had set. restarted_from,
+    restarted_as: as of a run.
     """
 
     snapshot: Annotated[RunSnapshot, field(1, only="rpc")] | None = None
@@ -143,6 +144,8 @@ class RunState(Message, kw_only=True):
     parent_run_id: str | None = None
     next_at: datetime | None = None
     values: dict[str, Json] | None = None
+    restarted_from: str | None = None
+    restarted_as: str | None = None
     steps: list[StepState]
     timestamp: datetime
     created_at: datetime

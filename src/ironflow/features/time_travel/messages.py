@@ -45,6 +45,8 @@ def run_state(run: Run, moment: Millis, data: str | None, code_hash: str) -> con
         parent_run_id=run.parent_run_id,
         next_at=to_datetime(run.next_at) if run.next_at is not None else None,
         values={name: Json(each.value.encode()) for name, each in sorted(run.values.items())} or None,
+        restarted_from=run.restarted_from,
+        restarted_as=run.restarted_as,
         steps=[_state(run, step) for step in steps],
         timestamp=to_datetime(moment),
         created_at=to_datetime(run.created_at),

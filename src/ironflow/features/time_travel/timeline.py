@@ -206,6 +206,9 @@ def _created(fact: facts.Fact, run: Run) -> _Untimed:
         start = f", to start at {_time(fact.start_at)}"
     if run.parent_run_id is not None:
         data |= {"parent_run_id": run.parent_run_id, "parent_step_id": run.parent_step_id}
+    if run.restarted_from is not None:
+        data |= {"restarted_from": run.restarted_from, "first_run_id": run.first_run_id, "link": run.link}
+        start += f", as run {run.restarted_from} restarted"
     return _Untimed("run.created", f"Created for {run.function_id} by {run.event_name}{start}", data)
 
 
@@ -242,6 +245,9 @@ def _status_changed(before: Run, fact: StatusFact, after: Run) -> _Untimed:
             if retry_at is not None:
                 data["retry_at"] = to_datetime(retry_at)
                 summary += f" again at {_time(retry_at)}"
+        case facts.RunCompleted(restarted_as=successor) if successor is not None:
+            data["restarted_as"] = successor
+            summary = f"Restarted as run {successor}, {_span(after.updated_at - after.created_at)} after its creation"
         case facts.RunCompleted(output=output):
             data["output"] = _json(output)
             summary = f"Completed, {_span(after.updated_at - after.created_at)} after its creation"

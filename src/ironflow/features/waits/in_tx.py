@@ -2,6 +2,17 @@
 
 from ironflow.features.waits.look_back import first_matches
 from ironflow.features.waits.rules import Wait, matches
-from ironflow.features.waits.store import add, drop, drop_all, drop_waits, matching
+from ironflow.features.waits.store import add, cancels, drop, drop_all, drop_waits, hand_over, matching
 
-__all__ = ["Wait", "add", "drop", "drop_all", "drop_waits", "first_matches", "matches", "matching"]
+__all__ = [
+    "Wait",
+    "add",
+    "cancels",
+    "drop",
+    "drop_all",
+    "drop_waits",
+    "first_matches",
+    "hand_over",
+    "matches",
+    "matching",
+]

@@ -24,6 +24,8 @@ ON CONFLICT (environment, event_key, path) DO NOTHING"""
 DROP = "DELETE FROM waits WHERE run_id = :run_id AND kind = 'wait' AND step_id = :step_id"
 DROP_WAITS = "DELETE FROM waits WHERE run_id = :run_id AND kind = 'wait'"
 DROP_ALL = "DELETE FROM waits WHERE run_id = :run_id"
+CANCELS = f"SELECT {_COLUMNS} FROM waits WHERE run_id = :run_id AND kind = 'cancel'"
+HAND_OVER = "UPDATE waits SET run_id = :to WHERE run_id = :run_id AND kind = 'cancel'"
 FORGET_SHAPES = """DELETE FROM wait_shapes WHERE (environment, event_key, path) IN (
  SELECT s.environment, s.event_key, s.path FROM wait_shapes s WHERE NOT EXISTS (
   SELECT 1 FROM waits w WHERE w.environment = s.environment AND w.event_key = s.event_key AND w.path = s.path)
@@ -58,6 +60,16 @@ def drop_waits(tx: Tx, run_id: str) -> None:
 def drop_all(tx: Tx, run_ids: list[str]) -> None:
     """Deletes everything that these runs wait for or are cancelled by."""
     tx.many(DROP_ALL, [{"run_id": run_id} for run_id in run_ids])
+
+
+def cancels(tx: Tx, run_id: str) -> list[Wait]:
+    """What cancels the run."""
+    return [Wait(*row) for row in tx.rows(CANCELS, {"run_id": run_id})]
+
+
+def hand_over(tx: Tx, run_id: str, to: str) -> None:
+    """What cancels the run cancels another from now on."""
+    tx.run(HAND_OVER, {"run_id": run_id, "to": to})
 
 
 def matching(tx: Tx, records: list[Record]) -> list[tuple[Record, Wait]]:

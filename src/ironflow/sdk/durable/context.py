@@ -12,6 +12,7 @@ from ironflow.base.errors import InvalidArgument, NonRetryableError
 from ironflow.base.secret_texts import secret_texts
 from ironflow.sdk.durable.entity_state import EntityRef, EntityState
 from ironflow.sdk.durable.job.event import Event
+from ironflow.sdk.durable.restarting import Restarts
 from ironflow.sdk.durable.run_logger import RunLogger
 from ironflow.sdk.durable.run_logs import RunLogs
 from ironflow.sdk.durable.run_values import RunValues
@@ -97,6 +98,7 @@ class _Context(Generic[StepsT]):
     _values: RunValues = field(default_factory=lambda: RunValues(lambda: 0, ()), repr=False)
     _course: Course = field(default_factory=Course.of_nothing, repr=False)
     _state: EntityState = field(default_factory=lambda: EntityState(None, None), repr=False)
+    _restarts: Restarts = field(default_factory=Restarts.of_nothing, repr=False)
 
     def now(self) -> datetime:
         """The time of the handler: when the last step before this place ended, else when the run began.
@@ -121,6 +123,16 @@ class _Context(Generic[StepsT]):
         Raises ValidationError, SerializationError, SecretInOutput.
         """
         self._values.set(name, value)
+
+    def restart(self, data: Any = None) -> Any:
+        """Ends this run and has another go on in its place, without the steps of this one: `return ctx.restart(data)`.
+
+        data: the input of that run, of the type of the handler's data. It has the same key, and takes over unread
+        messages, those that wait for the result, what cancels the run, its priority and the slots that it holds to its
+        end. Nothing is compensated. Return what this gives, from the handler itself.
+        Raises StepWithinStep, RestartWithinBranch, ValidationError, SerializationError, SecretInOutput, Unimplemented.
+        """
+        return self._restarts.make(data)
 
     @property
     def state(self) -> Any:

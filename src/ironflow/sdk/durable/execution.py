@@ -19,7 +19,8 @@ from ironflow.sdk.durable.entity_state import EntityState
 from ironflow.sdk.durable.job.assignment import Assignment, JobEvent
 from ironflow.sdk.durable.job.event import event_of
 from ironflow.sdk.durable.job.failure import run_failure, steps_behind, without_secrets
-from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, StepRow, Yielded
+from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, Restarted, StepRow, Yielded
+from ironflow.sdk.durable.restarting import Restart, RestartNotReturned, Restarts
 from ironflow.sdk.durable.run_logs import RunLogs
 from ironflow.sdk.durable.run_values import RunValues
 from ironflow.sdk.durable.steps.blocking import BlockingSteps, Bridge
@@ -28,6 +29,7 @@ from ironflow.sdk.durable.steps.compensations import decide_compensation
 from ironflow.sdk.durable.steps.messages import Inbox
 from ironflow.sdk.durable.steps.publish import Publish, nowhere
 from ironflow.sdk.durable.steps.replay import OnAsked, OnStart, Replay
+from ironflow.sdk.durable.steps.retrying import RESTARTS
 from ironflow.sdk.durable.steps.signals import Stopped, Yield
 from ironflow.sdk.durable.steps.step_runner import OnRecorded, StepRunner, check_shows_no_secret
 from ironflow.sdk.durable.steps.steps import Steps
@@ -122,6 +124,8 @@ class Execution:
         )
         self._trace = self._replay.trace = self._runner.trace = trace
         self._bridge: Bridge | None = None
+        self._restarts = Restarts.of_nothing()
+        self._features = features
         self.logs = RunLogs(job.log_level, self._replay.is_replaying, clock.now)
 
     @property
@@ -247,7 +251,14 @@ class Execution:
             function_version=job.function_version,
         )
         changes = Changes(steps, self._replay)
-        own = self._secrets, self._cancellation, self.logs, self.values, self._replay.course(), self.state
+        course = self._replay.course()
+        self._restarts = Restarts(
+            course,
+            function.read_data if function.takes_data or function.schema is not None else from_payload,
+            self._secrets.texts,
+            supported=RESTARTS in self._features,
+        )
+        own = self._secrets, self._cancellation, self.logs, self.values, course, self.state, self._restarts
         if is_async(function.handler):
             clients = self._clients
             context = Context(given, steps, run, *own, changes, None if clients is None else lambda: clients.of_loop)
@@ -265,6 +276,10 @@ class Execution:
         if self._replay.job.compensating is not None:
             # The server keeps the error with which the run failed.
             error = error or NonRetryableError("The run has failed.")
+        if error is None and isinstance(value, Restart):
+            return Restarted(value.data)
+        if error is None and self._restarts.called:
+            error = RestartNotReturned()
         if error is None:
             try:
                 what = f"what function {self._function.id!r} returned"

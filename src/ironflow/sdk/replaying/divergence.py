@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ironflow.features.runs.contract import RunStatus, step_kind
-from ironflow.sdk.durable.job.report import Completed, Failed, Outcome
+from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, Restarted
 
 
 class Kind(StrEnum):
@@ -44,11 +44,15 @@ class RecordedStep:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEnd:
-    """How the run was when it was read. error_class and message: of its last error, empty without one."""
+    """How the run was when it was read. error_class and message: of its last error, empty without one.
+
+    restarted: it is completed because it restarted.
+    """
 
     status: RunStatus
     error_class: str = ""
     message: str = ""
+    restarted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +136,15 @@ def _other_outcome(end: RecordedEnd, outcome: Outcome | None) -> list[Divergence
     match outcome:
         case Completed() if end.status is RunStatus.FAILED:
             ended = f"The run failed ({end.message}), and the code completes it."
+        case Completed() if end.restarted:
+            ended = "The run restarted, and the code completes it."
+        case Restarted() if end.status is RunStatus.FAILED:
+            ended = f"The run failed ({end.message}), and the code restarts it."
+        case Restarted() if end.status is RunStatus.COMPLETED and not end.restarted:
+            ended = "The run completed, and the code restarts it."
         case Failed(error) if end.status is RunStatus.COMPLETED:
-            ended = f"The run completed, and the code fails: {error.error_class}: {error.message}"
+            how = "restarted" if end.restarted else "completed"
+            ended = f"The run {how}, and the code fails: {error.error_class}: {error.message}"
         case Failed(error) if end.status is RunStatus.FAILED and end.error_class not in ("", error.error_class):
             ended = (
                 f"The run failed with {end.error_class} ({end.message}), and the code with "

@@ -32,9 +32,9 @@ class Record:
 
     @property
     def end(self) -> RecordedEnd:
-        error = self.run.error
+        error, restarted = self.run.error, self.run.restarted_as is not None
         if error is None:
-            return RecordedEnd(self.run.status)
+            return RecordedEnd(self.run.status, restarted=restarted)
         return RecordedEnd(self.run.status, error.error_class or "", error.message)
 
     @property

@@ -10,7 +10,7 @@ from ironflow.base.errors import InvalidArgument, IronflowError
 from ironflow.base.time import FixedClock, to_millis
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.execution import Execution
-from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, StepFailure, Yielded
+from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, Restarted, StepFailure, Yielded
 from ironflow.sdk.durable.steps.compensations import Compensation
 from ironflow.sdk.durable.steps.retrying import FEATURES, Attempts
 from ironflow.sdk.durable.steps.signals import Stopped, Yield
@@ -21,7 +21,7 @@ from ironflow.sdk.values.payload import NOTHING, Raw, from_payload
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 
 Verdict = Literal["fits", "diverges", "undecided"]
-End = Literal["completed", "failed", "waits", "goes_on", "stopped"]
+End = Literal["completed", "restarted", "failed", "waits", "goes_on", "stopped"]
 
 
 class ReplayDiverged(IronflowError):
@@ -193,6 +193,8 @@ def _end(outcome: Outcome | None) -> End:
             return "goes_on"
         case Completed():
             return "completed"
+        case Restarted():
+            return "restarted"
         case Failed():
             return "failed"
         case Yielded():

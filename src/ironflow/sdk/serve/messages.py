@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from ironflow.base.errors import InvalidArgument, ValidationError
 from ironflow.base.trace_context import TraceContext
 from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep, JobContext, JobEvent
-from ironflow.sdk.durable.job.report import JobUpdate, RunFailure, StartFunction, StepRow, YieldedStep
+from ironflow.sdk.durable.job.report import JobUpdate, Restart, RunFailure, StartFunction, StepRow, YieldedStep
 from ironflow.sdk.durable.run_logs import LogLine
 from ironflow.sdk.values.payload import NOTHING, Raw
 
@@ -146,7 +146,7 @@ class Request(Struct, kw_only=True):
 class PushAnswer(Struct, kw_only=True):
     """status: completed, yielded or failed.
 
-    Ours: yields, cancels, caused_by, uncompensated, step_offset, job_id, logs.
+    Ours: yields, cancels, caused_by, uncompensated, step_offset, job_id, logs, restart.
     """
 
     status: str
@@ -161,6 +161,7 @@ class PushAnswer(Struct, kw_only=True):
     step_offset: int | UnsetType = UNSET
     job_id: str | UnsetType = UNSET
     logs: Sequence[LogLine] | UnsetType = UNSET
+    restart: Restart | UnsetType = UNSET
 
 
 _read = msgspec.json.Decoder(Request).decode
@@ -194,6 +195,7 @@ def answer_of(update: JobUpdate, job: Assignment) -> bytes:
             step_offset=update.step_offset if ours else UNSET,
             job_id=job.job_id if ours else UNSET,
             logs=update.logs if ours else UNSET,
+            restart=update.restart,
         )
     )
 

@@ -18,6 +18,7 @@ from ironflow.sdk.durable.job.report import (
     Completed,
     JobUpdate,
     Outcome,
+    Restarted,
     SetValue,
     StartedStep,
     StepProgress,
@@ -355,7 +356,7 @@ class HeldJob:
         update = add_outcome(self._update("", self._unknown if with_steps else []), outcome, self.reporter.many_waits)
         if not self.reporter.answers:
             update.caused_by = msgspec.UNSET
-        if self._execution is not None and isinstance(outcome, Completed | Yielded):
+        if self._execution is not None and isinstance(outcome, Completed | Restarted | Yielded):
             self._add_unasked(update, self._execution.unasked())
         return update
 

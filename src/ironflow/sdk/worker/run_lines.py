@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from ironflow.base.logs import RUNS
 from ironflow.sdk.durable.job.assignment import Assignment
-from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, RunFailure, Yielded
+from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, Restarted, RunFailure, Yielded
 
 logger = logging.getLogger(RUNS)
 
@@ -34,6 +34,8 @@ def log_ended(job: Assignment, outcome: Outcome) -> None:
             pass
         case Completed():
             logger.info("run completed", extra=_fields(job))
+        case Restarted():
+            logger.info("run restarted", extra=_fields(job))
         case Failed(error=error):
             if job.compensating is None:
                 logger.warning("run failed", extra={**_fields(job), **_failure_fields(error)})

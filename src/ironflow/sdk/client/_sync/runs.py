@@ -60,10 +60,21 @@ class Runs:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def get(self, run_id: str, *, key: str = "") -> Run:
-        """One run. Raises RunNotFound."""
+    def get(self, run_id: str, *, key: str = "", last: bool = False) -> Run:
+        """One run. last: where it has restarted, the last link of its chain. Raises RunNotFound."""
         run_id = reference(run_id, key)
-        return view(Run, self._calls.call(contract.get, contract.GetRun(id=run_id)))
+        return view(Run, self._calls.call(contract.get, contract.GetRun(id=run_id, last=last)))
+
+    def chain(self, run_id: str, *, page_size: int = 100, key: str = "") -> Iterator[Run]:
+        """The chain of a run, oldest first: the runs that followed one another by a restart; asks for the next page
+        when it is needed. A run that has not restarted is alone.
+
+        run_id: of any link, or of the first one where that is not kept any more. Raises RunNotFound.
+        """
+        run_id = reference(run_id, key)
+        for page in self._calls.pages(contract.chain, contract.GetRunChain(id=run_id, limit=page_size)):
+            for run in page.runs:
+                yield view(Run, run)
 
     def list(
         self,
@@ -306,23 +317,27 @@ class Runs:
     def wait(self, run_id: str, *, timeout: Duration = "30s", key: str = "") -> Run:
         """The run, once it has ended in whatever way. A server that is away meanwhile is waited for.
 
-        Raises RunNotFound, or DeadlineExceeded after `timeout`; the run itself goes on then. Raises ConnectionLost or
-        Unavailable when the server is away at the end.
+        Of a run that restarts, the last link of its chain. Raises RunNotFound, or DeadlineExceeded after `timeout`; the
+        run itself goes on then. Raises ConnectionLost or Unavailable when the server is away at the end.
         """
         run_id = reference(run_id, key)
         timeout_s = duration_ms(timeout) / 1000
         deadline = monotonic() + timeout_s
-        pause_s = None
+        pause_s, restarted_id = None, ""
         while True:
             late: IronflowError
             try:
                 left_s = max(deadline - monotonic(), LOOK_S_MIN)
-                run = view(Run, self._calls.call(contract.get, contract.GetRun(id=run_id), timeout=left_s))
+                request = contract.GetRun(id=run_id, last=bool(restarted_id))
+                run = view(Run, self._calls.call(contract.get, request, timeout=left_s))
             except IronflowError as fault:
                 if not is_away(fault):
                     raise
                 late = fault
             else:
+                if run.restarted_as is not None and run.id != restarted_id:
+                    restarted_id = run.id
+                    continue
                 if run.status.ended:
                     return run
                 late = still_going(run, timeout_s)

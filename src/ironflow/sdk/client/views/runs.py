@@ -14,6 +14,9 @@ class Run(View, kw_only=True, frozen=True):
     """One run of a function. attempt counts from 1 within max_attempts; state is the engine's status.
 
     unasked_steps: names of recorded steps that the handler no longer asks for: its code has changed since.
+    restarted_from, restarted_as: the run that restarted as this one, and the one that this restarted as. Runs that
+    follow one another so are a chain: first_run_id: of its first link; link: how many links came before.
+    advice: what to change in the handler of a run that has grown long.
     """
 
     id: str
@@ -50,6 +53,11 @@ class Run(View, kw_only=True, frozen=True):
     unasked_steps: list[str] | None = None
     key: str | None = None
     values: dict[str, Any] | None = None
+    restarted_from: str | None = None
+    restarted_as: str | None = None
+    first_run_id: str | None = None
+    link: int | None = None
+    advice: str | None = None
 
 
 class StepAttempt(View, kw_only=True, frozen=True):
@@ -183,6 +191,8 @@ class RunState(View, kw_only=True, frozen=True):
     parent_run_id: str | None = None
     next_at: datetime | None = None
     values: dict[str, Any] | None = None
+    restarted_from: str | None = None
+    restarted_as: str | None = None
     steps: list[StepState]
     timestamp: datetime
     created_at: datetime

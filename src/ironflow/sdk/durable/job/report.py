@@ -213,6 +213,12 @@ class Completed(Struct, frozen=True):
     output: Raw
 
 
+class Restarted(Struct, frozen=True):
+    """The handler returned a restart. data: the input of the run that goes on in its place."""
+
+    data: Raw
+
+
 class Failed(Struct, frozen=True):
     """The handler raised.
 
@@ -240,7 +246,13 @@ class ChangedState(Struct, frozen=True):
     number: int
 
 
-Outcome = Completed | Failed | Yielded
+Outcome = Completed | Restarted | Failed | Yielded
+
+
+class Restart(Struct, kw_only=True):
+    """With `completed`: the run does not end, but another goes on in its place."""
+
+    data: Raw
 
 
 class JobUpdate(Struct, kw_only=True):
@@ -248,7 +260,7 @@ class JobUpdate(Struct, kw_only=True):
 
     yields, cancels, uncompensated: for servers with `many-waits`; yielded, one of the waits, for others.
     Of ours, UNSET in the plain protocol: started, running: bodies that run beside a checkpoint; caused_by: as Failed;
-    logs: lines of the handler's logger. progress: of bodies that run. state: of its entity.
+    logs: lines of the handler's logger. progress: of bodies that run. state: of its entity. restart: see there.
     """
 
     job_id: str | UnsetType = UNSET
@@ -273,6 +285,7 @@ class JobUpdate(Struct, kw_only=True):
     values: Sequence[SetValue] | UnsetType = UNSET
     progress: Sequence[StepProgress] | UnsetType = UNSET
     state: ChangedState | UnsetType = UNSET
+    restart: Restart | UnsetType = UNSET
 
 
 def add_outcome(update: JobUpdate, outcome: Outcome, many_waits: bool = True) -> JobUpdate:
@@ -283,6 +296,8 @@ def add_outcome(update: JobUpdate, outcome: Outcome, many_waits: bool = True) ->
     match outcome:
         case Completed():
             update.status, update.output = "completed", outcome.output
+        case Restarted():
+            update.status, update.restart = "completed", Restart(data=outcome.data)
         case Failed():
             update.status, update.error = "failed", outcome.error
             update.caused_by = outcome.caused_by or UNSET

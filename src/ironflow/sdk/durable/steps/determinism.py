@@ -61,6 +61,15 @@ class Course:
         """Of a context that a test makes."""
         return cls(Scope("run"), 0, lambda _: None, lambda _: None, kept=True)
 
+    def check_outside(self, what: str) -> None:
+        """Raises StepWithinStep in the body of a step."""
+        self._check(what)
+
+    @property
+    def in_branch(self) -> bool:
+        """Whether the code of a branch asks."""
+        return _scope.get() is not None
+
     def now(self) -> datetime:
         """Raises Unimplemented for a server that corrects the times of steps."""
         if not self._kept:

@@ -18,8 +18,9 @@ from ironflow.sdk.durable.steps.current_step import STEP_PROGRESS
 from ironflow.sdk.durable.steps.determinism import HANDLER_TIME
 
 STEP_RETRIES = "step-retries"
+RESTARTS = "restarts"
 # What the server of this version announces; of executions without a server.
-FEATURES = frozenset({STEP_RETRIES, STEP_PROGRESS, HANDLER_TIME})
+FEATURES = frozenset({STEP_RETRIES, STEP_PROGRESS, HANDLER_TIME, RESTARTS})
 
 
 RetryLike = Retry | Mapping[str, Any] | None

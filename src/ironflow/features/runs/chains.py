@@ -1,0 +1,53 @@
+"""Chains: runs that restarted, each as the next. The id of the first link finds a chain, also when that is purged.
+
+Source: docs/guides/restarting-runs.md.
+"""
+
+from ironflow.engine.model import Run
+from ironflow.features.runs import store
+from ironflow.features.runs.store import RUN_COLUMNS, run_of
+from ironflow.storage.port import Tx
+
+# A link that restarts while it is looked for is looked for again; each time its next one was committed.
+TRIES = 20
+
+LAST = "SELECT id FROM runs WHERE first_run_id = :chain_id ORDER BY link DESC LIMIT 1"
+FIRST = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.id = :chain_id AND r.environment = :environment"
+LATER = f"""SELECT {RUN_COLUMNS} FROM runs r
+WHERE r.first_run_id = :chain_id AND r.link > :after AND r.environment = :environment ORDER BY r.link LIMIT :limit"""
+
+
+def last_id(tx: Tx, chain_id: str) -> str:
+    """The id of the last link of a chain; of a run that has not restarted, its own."""
+    row = tx.row(LAST, {"chain_id": chain_id})
+    return chain_id if row is None else str(row[0])
+
+
+def look_last(tx: Tx, run: Run) -> Run:
+    """The last link of the run's chain, to read; the run itself where no later one is kept."""
+    return run if run.restarted_as is None else store.look(tx, [last := last_id(tx, run.chain_id)]).get(last, run)
+
+
+def load_last(tx: Tx, run: Run) -> Run:
+    """As `look_last`, to change: locked on PostgreSQL."""
+    for _ in range(TRIES):
+        if run.restarted_as is None:
+            break
+        last = last_id(tx, run.chain_id)
+        run = store.load(tx, [last]).get(last, run)
+    return run
+
+
+def restarted_text(tx: Tx, run: Run) -> str:
+    """What is so with a run that has restarted, for those that meant to change it."""
+    last = look_last(tx, run)
+    if last.ended:
+        return f"Run {run.id} has restarted, and its chain has ended with run {last.id}: it is {last.status}."
+    return f"Run {run.id} has ended: it restarted. The run that goes on in its place is {last.id}; name that one."
+
+
+def page(tx: Tx, environment: str, chain_id: str, after: int, limit: int) -> list[Run]:
+    """The links of a chain that are kept, oldest first. after: the number of the link before the first one."""
+    params = {"chain_id": chain_id, "environment": environment, "after": after, "limit": limit}
+    rows = tx.rows(FIRST, params) if after < 0 else []
+    return [run_of(row) for row in [*rows, *tx.rows(LATER, params)][:limit]]
