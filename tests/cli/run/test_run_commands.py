@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from tests.support.rest_chain import a_chain
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -255,3 +256,23 @@ def test_workers_are_listed_with_their_functions(ironflow):
     assert any("greet" in row for row in rows)
     listed = ironflow("worker", "list", "--json").json["workers"]
     assert sorted(row.split()[0] for row in rows) == sorted(each["id"] for each in listed)
+
+
+def test_a_chain_of_runs_is_shown_from_any_of_its_links(ironflow, server):
+    first, second, last = a_chain(server, "chain-of-runs", links=3)
+
+    shown = ironflow("run", "get", second, "--chain")
+    assert shown.code == 0
+    rows = [line.split()[:3] for line in shown.out.splitlines()[1:]]
+    assert rows == [["1", "restarted", first], ["2", "restarted", second], ["3", "running", last]]
+    page = ironflow("run", "get", last, "--chain", "--limit", "2")
+    assert page.err.split()[-2:] == ["--cursor", "1"]
+    rest = ironflow("run", "get", last, "--chain", "--limit", "2", "--cursor", "1", "--json")
+    assert [each["id"] for each in rest.json["runs"]] == [last]
+    one = ironflow("run", "get", second)
+    assert f"restarted from  {first}" in one.out
+    assert f"link 2 since {first}" in one.out
+    assert (
+        "RUN_ENDED" in ironflow("run", "cancel", first, "--json").err + ironflow("run", "cancel", first, "--json").out
+    )
+    assert ironflow("run", "result", first).code == 75
