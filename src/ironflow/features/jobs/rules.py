@@ -238,7 +238,15 @@ def decide_code_change(report: commands.Report, change: OnCodeChange) -> command
         code=DIVERGED,
     )
     return replace(
-        report, kind="failed", output=None, error=error, yields=(), cancels=(), caused_by=(), join=None, state=None,
+        report,
+        kind="failed",
+        output=None,
+        error=error,
+        yields=(),
+        cancels=(),
+        caused_by=(),
+        join=None,
+        state=None,
         restart=None,
     )
 

@@ -79,7 +79,15 @@ def without_secrets(report: commands.Report, texts: tuple[str, ...]) -> commands
     if leak is None:
         return report
     return replace(
-        report, kind="failed", output=None, error=leak, yields=(), cancels=(), running=0, caused_by=(), state=None,
+        report,
+        kind="failed",
+        output=None,
+        error=leak,
+        yields=(),
+        cancels=(),
+        running=0,
+        caused_by=(),
+        state=None,
         restart=None,
     )
 
