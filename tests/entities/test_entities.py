@@ -452,7 +452,7 @@ async def test_the_change_of_a_state_is_in_the_timeline_of_its_run(server: Work)
     assert [each.summary for each in shown] == ["Changed the state of entity payment:p1"]
 
 
-async def test_a_deleted_environment_leaves_no_states(server: Work):
+async def test_entities_of_environments_are_apart(server: Work):
     await server.call(environments.create, name="shop")
     await server.a_function("payment.make", on=None, entity=PAYMENT, env="shop")
     await server.a_worker(function_ids=HANDLERS, env="shop")
