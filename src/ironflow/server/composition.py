@@ -84,6 +84,7 @@ from ironflow.features.users.service import Passwords, seed_first_user
 from ironflow.features.values import install as values
 from ironflow.features.waits import install as waits
 from ironflow.features.webhook_deliveries import install as webhook_deliveries
+from ironflow.features.webhooks import in_tx as webhooks_in_tx
 from ironflow.features.webhooks import install as webhooks
 from ironflow.notify.open import open_notifier
 from ironflow.notify.port import Notifier
@@ -106,7 +107,7 @@ FEATURES: list[Callable[[Parts], None]] = [
     lambda parts: orgs.install(parts, count_projects=projects_in_tx.count_of_org),
     lambda parts: projects.install(parts, count_environments=environments_in_tx.count_of_project),
     lambda parts: environments.install(parts, revoke_keys=api_keys_in_tx.revoke_of),
-    environment_deletions.install,
+    lambda parts: environment_deletions.install(parts, {"webhook_sources": webhooks_in_tx.delete_some}),
     policies.install,
     lambda parts: roles.install(parts, count_keys=api_keys_in_tx.count_by_role),
     api_keys.install,

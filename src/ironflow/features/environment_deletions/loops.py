@@ -1,5 +1,7 @@
 """What goes on by itself: environments that are being deleted lose their rows, a few in each transaction."""
 
+from collections.abc import Callable, Mapping
+
 from ironflow.base.loop import Ran
 from ironflow.base.time import Millis
 from ironflow.features.environment_deletions import rules, store
@@ -11,10 +13,14 @@ from ironflow.storage.port import Database, Tx
 BATCH = 500
 PARENTS = 50
 
+# Deletes some rows of an environment, up to a limit, with what is beside them. Returns how many.
+DeleteSome = Callable[[Tx, str, int], int]
+
 
 class DeleteRows:
     """Works on the oldest deletion; its progress is in the same transaction, so that a crash costs one batch.
 
+    by_feature: of tables whose rows have others beside them that do not name the environment, what deletes both.
     After the last table it begins anew, until a pass over all of them finds nothing.
     """
 
@@ -23,34 +29,38 @@ class DeleteRows:
     every_ms = 2_000
     notable = ("removed", "ended")
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, by_feature: Mapping[str, DeleteSome]) -> None:
         self._db = db
+        self._by_feature = by_feature
 
     async def run_once(self, now: Millis) -> Ran:
         if not await self._db.peek(store.any_under_way):
             return Ran()
-        return await self._db.write(lambda tx: _advance(tx, now))
+        return await self._db.write(lambda tx: self._advance(tx, now))
 
+    def _advance(self, tx: Tx, now: Millis) -> Ran:
+        deletion = store.next_deletion(tx)
+        if deletion is None:
+            return Ran()
+        table = deletion.at_table if deletion.at_table in rules.TABLES else rules.TABLES[0]
+        while table:
+            removed = self._delete_some(tx, table, deletion.rows_as)
+            if removed:
+                _save(tx, deletion, now, at_table=table, removed=removed)
+                return Ran({"removed": removed}, more=True)
+            table = rules.table_after(table)
+        if rules.decide_end(deletion, now):
+            store.save(tx, deletion._replace(status="deleted", at_table="", updated_at=now, ended_at=now))
+            return Ran({"ended": 1}, more=True)
+        # Another pass: at once where this one found something, else when requests from before have ended.
+        store.save(tx, deletion._replace(at_table="", rows_of_pass=0, updated_at=now))
+        if deletion.rows_of_pass:
+            return Ran(more=True)
+        return Ran(next_at=deletion.started_at + rules.SETTLED_MS)
 
-def _advance(tx: Tx, now: Millis) -> Ran:
-    deletion = store.next_deletion(tx)
-    if deletion is None:
-        return Ran()
-    table = deletion.at_table if deletion.at_table in rules.TABLES else rules.TABLES[0]
-    while table:
-        removed = _delete_some(tx, table, deletion.rows_as)
-        if removed:
-            _save(tx, deletion, now, at_table=table, removed=removed)
-            return Ran({"removed": removed}, more=True)
-        table = rules.table_after(table)
-    if rules.decide_end(deletion, now):
-        store.save(tx, deletion._replace(status="deleted", at_table="", updated_at=now, ended_at=now))
-        return Ran({"ended": 1}, more=True)
-    # Another pass: at once where this one found something, else when requests from before have ended.
-    store.save(tx, deletion._replace(at_table="", rows_of_pass=0, updated_at=now))
-    if deletion.rows_of_pass:
-        return Ran(more=True)
-    return Ran(next_at=deletion.started_at + rules.SETTLED_MS)
+    def _delete_some(self, tx: Tx, table: str, rows_as: str) -> int:
+        by_feature = self._by_feature.get(table)
+        return _delete_some(tx, table, rows_as) if by_feature is None else by_feature(tx, rows_as, BATCH)
 
 
 def _save(tx: Tx, deletion: DeletionRow, now: Millis, *, at_table: str, removed: int) -> None:

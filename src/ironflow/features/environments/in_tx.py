@@ -24,6 +24,11 @@ def rows_as(tx: Tx, id_or_name: str) -> str:
     return found.rows_as
 
 
+def is_taken(tx: Tx, name: str) -> bool:
+    """Whether rows of an environment carry this name, which was renamed or deleted since or has it still."""
+    return store.is_taken(tx, name) or deletions.is_taken(tx, name)
+
+
 def create(tx: Tx, environment_id: str, name: str, project_id: str, now: Millis, color: str = "") -> EnvironmentRow:
     """A new environment. Raises EnvironmentExists, InvalidEnvironment, ProjectNotFound."""
     rules.check_name(name)
@@ -34,7 +39,7 @@ def create(tx: Tx, environment_id: str, name: str, project_id: str, now: Millis,
         name=name,
         # Rows that were written under this name before it was created belong to it; a name that another had before it
         # was renamed or deleted is still in that one's rows.
-        rows_as=environment_id if store.is_taken(tx, name) or deletions.is_taken(tx, name) else name,
+        rows_as=environment_id if is_taken(tx, name) else name,
         project_id=project_id,
         color=color,
         created_at=now,

@@ -20,6 +20,8 @@ from ironflow.storage.port import Database, Tx
 
 # Read again after this time, where a notification was lost.
 NAMES_MS = 5_000
+# Names that are known to be in no environment's rows; with more, each is looked up again.
+UNUSED_MAX = 1_000
 
 
 class EnvironmentNames:
@@ -28,6 +30,7 @@ class EnvironmentNames:
     def __init__(self, db: Database, clock: Clock, notifier: Notifier) -> None:
         self._db, self._clock = db, clock
         self._rows_as: dict[str, str] = {}
+        self._unused: set[str] = set()
         self._read_at: Millis = -NAMES_MS
         self._changes = 0
         notifier.listen(CHANGED, self._forget)
@@ -43,9 +46,24 @@ class EnvironmentNames:
         return found
 
     async def rows_as_or_named(self, named: str) -> str:
-        """As `rows_as`, but an environment that was not created is used by its name. Raises InvalidEnvironment."""
+        """As `rows_as`, but an environment that was not created is used by its name.
+
+        Raises InvalidEnvironment, EnvironmentNotFound: the rows of one that was renamed or deleted carry its old name.
+        """
         found = await self.find(named)
-        return environment_named(named) if found is None else found
+        if found is not None:
+            return found
+        name, changes = environment_named(named), self._changes
+        if name not in self._unused:
+            if await self._db.peek(lambda tx: in_tx.is_taken(tx, name)):
+                raise contract.EnvironmentNotFound(
+                    f"There is no environment {name!r} any more: it was renamed or deleted. Create it anew to use it."
+                )
+            if len(self._unused) >= UNUSED_MAX:
+                self._unused.clear()
+            if changes == self._changes:
+                self._unused.add(name)
+        return name
 
     async def find(self, named: str) -> str | None:
         """As `rows_as`, None when there is none. Raises InvalidEnvironment."""
@@ -56,12 +74,14 @@ class EnvironmentNames:
             changes = self._changes
             found = await self._db.peek(store.all_environments)
             self._rows_as = {key: each.rows_as for each in found for key in (each.id, each.name)}
+            self._unused.clear()
             if changes == self._changes:
                 self._read_at = now
         return self._rows_as.get(named)
 
     def _forget(self, _: set[str]) -> None:
         self._changes += 1
+        self._unused.clear()
         self._read_at = -NAMES_MS
 
 
