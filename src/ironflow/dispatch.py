@@ -25,9 +25,9 @@ from ironflow.base.errors import (
     Unauthenticated,
     Unimplemented,
 )
-from ironflow.base.operation import Operation
+from ironflow.base.operation import Adds, Operation
 from ironflow.base.socket import Socket, SocketHandler, SocketRoute
-from ironflow.base.time import Clock
+from ironflow.base.time import Clock, Millis
 from ironflow.base.trace_context import TraceContext
 from ironflow.base.urgency import urgency
 from ironflow.storage.port import OutcomeUnknown, StorageFailed
@@ -85,6 +85,8 @@ class Limiter(Protocol):
         ...
 
     async def check_request(self, call: Call, scope: str) -> None: ...
+
+    def check_room(self, environment: str, now: Millis, adds: Adds) -> None: ...
 
     def check_connections(self, call: Call, is_open: int) -> None:
         """is_open: sockets and streams of the caller, this one included."""
@@ -313,6 +315,8 @@ class Dispatch:
 
     def _handler(self, operation: Operation[Any, Any], call: Call, request: Any) -> Handler | StreamHandler:
         self.authorise(call, operation.scope, request)
+        if operation.adds and self.limiter is not None and not self.limiter.idle:
+            self.limiter.check_room(call.environment, call.now, operation.adds)
         handler = self._handlers.get(operation)
         if handler is None:
             raise Unimplemented(f"This server does not offer {operation.name}.")

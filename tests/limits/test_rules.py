@@ -30,12 +30,27 @@ def test_a_bucket_gives_a_token_or_the_time_until_one(
     assert (taken.bucket.tokens, taken.wait_s) == (pytest.approx(tokens), pytest.approx(wait_s))
 
 
-@pytest.mark.parametrize("subject", ["key:apikey_1", "env:staging", "key:*", "env:*"])
-def test_limits_are_for_keys_and_environments(subject: str):
+@pytest.mark.parametrize("subject", ["key:apikey_1", "user:user-1", "env:staging", "key:*", "user:*", "env:*"])
+def test_limits_are_for_keys_users_and_environments(subject: str):
     rules.check_subject(subject)
 
 
-@pytest.mark.parametrize("subject", ["", "key:", "user:1", "env:a b", "*", "key:a*"])
+@pytest.mark.parametrize("subject", ["", "key:", "org:1", "env:a b", "*", "key:a*"])
 def test_others_have_none(subject: str):
     with pytest.raises(IronflowError, match="has no limits"):
         rules.check_subject(subject)
+
+
+@pytest.mark.parametrize(
+    ("subject", "rows"),
+    [
+        ("key:a", "key:a"),
+        ("env:acceptance", "env:staging"),
+        ("env:new", "env:env_2"),
+        ("env:never", "env:never"),
+        # Its rows carry it, and it is another's name now.
+        ("env:staging", None),
+    ],
+)
+def test_a_limit_is_for_what_the_rows_of_its_environment_carry(subject: str, rows: str | None):
+    assert rules.subject_of_rows(subject, {"acceptance": "staging", "new": "env_2"}) == rows

@@ -9,11 +9,12 @@ from ironflow.base.call import Credentials
 from ironflow.features.config import contract as config
 from ironflow.features.limits.contract import LimitReached
 from tests.support.keys import SEED, Guarded, open_guarded
+from tests.support.users import a_token, a_user
 
 
 @pytest.fixture
 async def guarded(database_url: str) -> AsyncIterator[Guarded]:
-    async with open_guarded(database_url) as opened:
+    async with open_guarded(database_url, metrics_key=True) as opened:
         yield opened
 
 
@@ -37,7 +38,7 @@ async def test_a_key_is_refused_beyond_its_requests_and_given_the_time_to_come_b
     assert await statuses(guarded, 2, one["key"]) == [200, 429]
     (shown,) = (await guarded.request("GET", "/api/v1/limits"))["limits"]
     assert (shown["subject"], shown["refused"]) == (f"key:{one['id']}", 3)
-    async with guarded.client("") as client:
+    async with guarded.client() as client:
         metrics = (await client.get("/metrics")).text
     assert f'ironflow_limits_refused_total{{limit="requests",subject="key:{one["id"]}"}} 3.0' in metrics
 
@@ -99,7 +100,7 @@ async def test_limits_are_for_keys_of_all_environments(guarded: Guarded):
     key = (await guarded.a_key("role_admin", env="staging"))["key"]
     assert await guarded.status("GET", "/api/v1/limits", key=key) == 403
     assert await guarded.status("PUT", "/api/v1/limits/env:staging", {"requests_per_second": 9}, key=key) == 403
-    assert await guarded.status("PUT", "/api/v1/limits/user:1", {"requests_per_second": 9}) == 400
+    assert await guarded.status("PUT", "/api/v1/limits/org:1", {"requests_per_second": 9}) == 400
 
 
 async def test_a_limit_is_for_the_environment_that_has_the_name_now(guarded: Guarded):
@@ -115,3 +116,27 @@ async def test_a_limit_is_for_the_environment_that_has_the_name_now(guarded: Gua
     assert await statuses(guarded, 2, SEED, env="acceptance") == [200, 200]
     (shown,) = (await guarded.request("GET", "/api/v1/limits"))["limits"]
     assert (shown["subject"], shown["refused"]) == ("env:staging", 2)
+
+
+async def test_a_freed_name_limits_no_other_environment(guarded: Guarded):
+    await guarded.an_environment("staging")
+    await guarded.request("PUT", "/api/v1/limits/env:staging", {"requests_per_second": 1})
+    await guarded.request("POST", "/api/v1/events", {"name": "order.placed", "data": {}}, env="staging")
+    await guarded.loop("usage")
+    await guarded.request("PUT", "/api/v1/environments/staging", {"name": "acceptance"})
+
+    assert await statuses(guarded, 3, SEED, env="acceptance") == [200, 200, 200]
+    (shown,) = (await guarded.request("GET", "/api/v1/limits"))["limits"]
+    assert (shown["subject"], shown["event_bytes_today"]) == ("env:staging", 0)
+
+
+async def test_a_user_is_limited_in_all_its_sessions(guarded: Guarded):
+    made = await a_user(guarded)
+    await a_user(guarded, "bob@example.com")
+    ada, again, bob = [await a_token(guarded, f"{name}@example.com") for name in ("ada", "ada", "bob")]
+    await guarded.request("PUT", f"/api/v1/limits/user:{made['id']}", {"requests_per_second": 2})
+
+    assert await statuses(guarded, 2, ada) + await statuses(guarded, 1, again) == [200, 200, 429]
+    assert await statuses(guarded, 3, bob) == [200, 200, 200]
+    await guarded.request("PUT", "/api/v1/limits/user:*", {"requests_per_second": 1})
+    assert await statuses(guarded, 2, bob) == [200, 429]

@@ -243,3 +243,28 @@ def test_each_value_knows_where_it_came_from(tmp_path: Path):
 
     assert settings.origins == {"shutdown_ms": "the environment", "lease_ms": str(file), "port": "the command line"}
     assert settings == replace(settings, origins={})
+
+
+def test_a_file_names_the_first_key_and_user_and_else_their_variables_count(tmp_path: Path):
+    file = tmp_path / "ironflow.yaml"
+    environ = {
+        "IRONFLOW_BOOTSTRAP_ADMIN_KEY": "ifkey_of_the_variable",
+        "IRONFLOW_BOOTSTRAP_ADMIN_PASSWORD": "of the variable",
+        "IRONFLOW_PORT": "1",
+    }
+    file.write_text("spec: {port: 2}")
+    settings = load_settings(file, environ)
+    assert (settings.port, settings.bootstrap_admin_key) == (2, "ifkey_of_the_variable")
+    assert set(unused_variables(environ, file)) == {"IRONFLOW_PORT"}
+
+    file.write_text(
+        "spec: {auth: {bootstrapAdminKey: ifkey_of_the_file, bootstrapAdminEmail: ops@example.com, "
+        "bootstrapAdminPassword: of the file}}"
+    )
+    settings = load_settings(file, environ)
+    assert (settings.bootstrap_admin_key, settings.bootstrap_admin_email, settings.bootstrap_admin_password) == (
+        "ifkey_of_the_file",
+        "ops@example.com",
+        "of the file",
+    )
+    assert set(unused_variables(environ, file)) == set(environ)

@@ -55,7 +55,7 @@ async def test_each_environment_has_its_own_bytes_by_day(guarded: Guarded, monke
     await emitted(guarded, 1)
     found = await usage(guarded)
     assert found["default"] == Usage(DATA_BYTES, 6 * DATA_BYTES)
-    async with guarded.client("") as client:
+    async with guarded.client() as client:
         metrics = (await client.get("/metrics")).text
     assert f'ironflow_environment_event_bytes_today{{environment="default"}} {DATA_BYTES:.1f}' in metrics
     assert f'ironflow_environment_stored_bytes{{environment="default"}} {6 * DATA_BYTES:.1f}' in metrics
@@ -108,7 +108,10 @@ async def test_an_environment_stores_so_many_bytes_and_reads_and_deletes_beyond(
         refused = [
             await client.post("/api/v1/events", json=EMIT),
             await client.put("/api/v1/kv/buckets/carts/keys/a", content=b"x"),
-            await client.post("/ironflow.v1.EntityStreamService/AppendEvent", json={"entity_id": "e"}),
+            await client.post(
+                "/ironflow.v1.EntityStreamService/AppendEvent",
+                json={"entity_id": "e", "entity_type": "cart", "event_name": "filled", "data": {}},
+            ),
         ]
         assert [each.status_code for each in refused] == [429, 429, 429]
         assert (await client.get("/api/v1/events")).status_code == 200

@@ -25,6 +25,7 @@ Spelling = Literal["snake", "camel", "both"]
 Twins = Literal["both", "value"]
 PlainGo = Literal["snake", "numbers"]
 Streaming = Literal["unary", "server", "bidi"]
+Adds = Literal["", "events", "stored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Options(TypedDict, total=False):
     status_from: Callable[[Any], int] | None
     alone: tuple[str, str] | None
     under_way: bool
+    adds: Adds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +109,8 @@ class Operation(Generic[Req, Res]):
         the request field is empty. Only for lists that some clients read as an array and others as an object.
     under_way: it claims or reports about work that has begun, by an id that makes it safe to repeat: it goes before new
         work, and where it is unknown whether its change was made, it is answered as not made.
+    adds: what it adds to the bytes of its environment: `events`, which count for the day too, or what is `stored`. An
+        environment that has used up its bytes refuses it.
     """
 
     name: str
@@ -141,6 +145,7 @@ class Operation(Generic[Req, Res]):
     status_from: Callable[[Any], int] | None = None
     alone: tuple[str, str] | None = None
     under_way: bool = False
+    adds: Adds = ""
 
     @property
     def feature(self) -> str:

@@ -162,6 +162,11 @@ class Settings:
         1.0, "The part of traces that is recorded, from 0 to 1, of those that begin here; others follow their caller."
     )
     otel_insecure: bool = _setting(True, "Whether an `otel_endpoint` without `http://` or `https://` is plain HTTP.")
+    metrics_key: bool = _setting(
+        False,
+        "Whether `/metrics` demands a key of all environments with the scope `server:read`. With it, or without "
+        "authentication, it shows what single tenants use as well.",
+    )
     connections_max: int = _setting(
         0,
         "Connections at a time; further ones wait until one closes. 0 for three quarters of the process's limit on "

@@ -38,6 +38,7 @@ Samples = Mapping[tuple[str, ...], float]
 class Metric(NamedTuple):
     """A number for /metrics, read at each scrape. labels: the names of its labels.
 
+    of_tenants: it shows of single tenants what the published series do not: only to those with a key.
     read: from memory. look: from the database. spread: of a histogram, from memory. One of the three is given.
     """
 
@@ -48,6 +49,7 @@ class Metric(NamedTuple):
     read: Callable[[], Samples] | None = None
     look: Callable[[Tx], Samples] | None = None
     spread: Callable[[], Mapping[tuple[str, ...], Spread]] | None = None
+    of_tenants: bool = False
 
 
 class PartMissing(IronflowError):

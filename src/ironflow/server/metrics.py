@@ -1,8 +1,10 @@
 """`GET /metrics`: numbers for Prometheus, read when asked for. Nothing is counted twice on the hot path."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ironflow.base.call import Call
+from ironflow.base.errors import PermissionDenied
 from ironflow.dispatch import Counts
 from ironflow.features.parts import Metric, Samples
 from ironflow.storage.port import Database, Tx
@@ -17,15 +19,28 @@ class Metrics:
 
     It is no operation: it is in Prometheus' text format, belongs to the operator and to no environment, and is public,
     as `/health` is. Source: protocol/operating.md 2.
+    call_of: authenticates a request where the page demands a key; None where it is public.
     """
 
-    def __init__(self, db: Database, counts: Counts, metrics: Sequence[Metric]) -> None:
+    def __init__(
+        self,
+        db: Database,
+        counts: Counts,
+        metrics: Sequence[Metric],
+        call_of: Callable[[Request], Awaitable[Call]] | None = None,
+    ) -> None:
         self._db = db
         self._counts = counts
         self._metrics = metrics
+        self._call_of = call_of
 
     async def __call__(self, request: Request) -> Response:
         from ironflow.server.scrape import text_of
+
+        if self._call_of is not None:
+            call = await self._call_of(request)
+            if call.principal.environment is not None:
+                raise PermissionDenied("/metrics is of all environments: use a key that is not limited to one.")
 
         return text_of(await self.registry())
 

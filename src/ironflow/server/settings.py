@@ -1,7 +1,8 @@
 """What an operator can choose. From the environment (`IRONFLOW_…`), or a file (`-f`), and the command line, which wins.
 
-With a file, the variables of settings that a file can name do not count. What is accepted and has no effect here is
-listed by `ironflow.server.unused`. Source: behaviour.md 16; DESIGN.md 4; protocol/operating.md 2.
+With a file, the variables of settings that a file can name do not count, but for `VARIABLE_OR_FILE`. What is accepted
+and has no effect here is listed by `ironflow.server.unused`. Source: behaviour.md 16; DESIGN.md 4;
+protocol/operating.md 2.
 """
 
 import math
@@ -48,6 +49,9 @@ FILE_KEYS = {
     "auth.devMode": "dev",
     "auth.enabled": "auth",
     "auth.bootstrapKeyFile": "bootstrap_key_file",
+    "auth.bootstrapAdminKey": "bootstrap_admin_key",
+    "auth.bootstrapAdminEmail": "bootstrap_admin_email",
+    "auth.bootstrapAdminPassword": "bootstrap_admin_password",
     "auth.sessionHours": "session_hours",
     "auth.oidc.issuer": "oidc_issuer",
     "auth.oidc.clientId": "oidc_client_id",
@@ -109,8 +113,11 @@ FILE_KEYS = {
     "observability.otel.serviceName": "otel_service_name",
     "observability.otel.sampleRate": "otel_sample_rate",
     "observability.otel.insecure": "otel_insecure",
+    "observability.metrics.key": "metrics_key",
     "cluster.staleClaimThreshold": "lease_ms",
 }
+# Settings of which published files have no key: beside a file that does not name them, their variables count.
+VARIABLE_OR_FILE = ("bootstrap_admin_key", "bootstrap_admin_email", "bootstrap_admin_password", "metrics_key")
 # Keys of published files that have no effect here, themselves or what is below them, with the reason.
 UNUSED_KEYS = {
     "nats": "nodes meet in PostgreSQL",
@@ -135,7 +142,7 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = 
     """Defaults, then the environment, then the file, then `given` (None means not given). Raises InvalidSettings."""
     settings = Settings()
     environ = os.environ if environ is None else environ
-    settings = _with(settings, _from_environ(environ, beside_file=file is not None), "the environment")
+    settings = _with(settings, _from_environ(environ, file), "the environment")
     if file is not None:
         settings = _with(settings, _from_file(file, environ), str(file))
     settings = _with(settings, {name: value for name, value in given.items() if value is not None}, "the command line")
@@ -222,18 +229,20 @@ def variables_of(name: str) -> list[str]:
     return [*(alias for alias, setting in ALIASES.items() if setting == name), f"IRONFLOW_{name.upper()}"]
 
 
-def hidden_by_file(environ: Mapping[str, str]) -> list[str]:
-    """The variables that are set, and do not count beside a file, because the file can name their setting."""
+def hidden_by_file(environ: Mapping[str, str], file: Path) -> list[str]:
+    """The variables that are set, and do not count beside a file, because the file can name their setting, or does."""
+    named = {FILE_KEYS.get(path) for path, _ in file_leaves(file, environ)}
     return [
         variable
         for setting in dict.fromkeys(FILE_KEYS.values())
+        if setting not in VARIABLE_OR_FILE or setting in named
         for variable in variables_of(setting)
         if environ.get(variable)
     ]
 
 
-def _from_environ(environ: Mapping[str, str], beside_file: bool) -> dict[str, Any]:
-    hidden = hidden_by_file(environ) if beside_file else []
+def _from_environ(environ: Mapping[str, str], file: Path | None) -> dict[str, Any]:
+    hidden = hidden_by_file(environ, file) if file is not None else []
     found: dict[str, Any] = {}
     for each in setting_fields():
         for variable in variables_of(each.name):

@@ -39,7 +39,7 @@ def unused_variables(environ: Mapping[str, str], file: Path | None = None) -> di
         and not name.startswith(_OF_TESTS)
     }
     if file is not None:
-        found |= dict.fromkeys(hidden_by_file(environ), f"the file {file} alone counts")
+        found |= dict.fromkeys(hidden_by_file(environ, file), f"the file {file} alone counts")
     return found
 
 

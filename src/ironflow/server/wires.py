@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ironflow.base.call import Call
 from ironflow.base.lifecycle import Lifecycle
 from ironflow.base.urgency import Urgency
 from ironflow.dashboard.site import Site
@@ -16,6 +17,7 @@ from ironflow.transports.connectrpc import PREFIX, Connect
 from ironflow.transports.context import CallContext
 from ironflow.transports.event_stream import EventStreams
 from ironflow.transports.grpc import Grpc
+from ironflow.transports.http import Request
 from ironflow.transports.measures import HttpMeasures
 from ironflow.transports.origins import Origins
 from ironflow.transports.rest import Rest
@@ -79,11 +81,21 @@ class Wires:
             ),
         ]
         rest = Rest(dispatch, context, bytes_max)
+        # Of all, for the operator's own collector.
         self.metrics = Metrics(parts.db, dispatch.counts, metrics)
+        demands_key = settings.enforces_auth and settings.metrics_key
+        shown = [each for each in metrics if not each.of_tenants or demands_key or not settings.enforces_auth]
+
+        async def call_of(request: Request) -> Call:
+            call = await context.call_of(request.headers, "server:read", request.link)
+            dispatch.authorise(call, "server:read", None)
+            return call
+
+        page = Metrics(parts.db, dispatch.counts, shown, call_of if demands_key else None)
         self.app = App(
             [(PREFIX, Connect(dispatch, context, bytes_max, codecs)), ("/", rest)],
             # REST answers 404 for it; the dashboard would answer with its page.
-            {"/metrics": self.metrics if parts.settings.metrics else rest},
+            {"/metrics": page if settings.metrics else rest},
             bytes_max,
             (Grpc(), streams, event_streams),
             sockets,

@@ -104,13 +104,13 @@ _CONDITIONS = {"if-match": "if_match", "if-none-match": "if_none_match"}
 
 set_config = operation(
     "config.set", SetConfig, ConfigSet,
-    rest=(f"POST {_PATH}", f"PUT {_PATH}"), scope="config:write", body="data", headers=_CONDITIONS,
+    rest=(f"POST {_PATH}", f"PUT {_PATH}"), scope="config:write", adds="stored", body="data", headers=_CONDITIONS,
     errors=(ConfigConflict, InvalidConfig),
     doc="Replaces a document with the request body, a JSON object; makes it when there is none.",
 )  # fmt: skip
 patch_config = operation(
     "config.patch", SetConfig, ConfigSet,
-    rest=f"PATCH {_PATH}", scope="config:write", body="data", headers=_CONDITIONS,
+    rest=f"PATCH {_PATH}", scope="config:write", adds="stored", body="data", headers=_CONDITIONS,
     errors=(ConfigConflict, InvalidConfig),
     doc="""Puts the members of the request body, a JSON object, into the document, each replacing the one of its name;
     makes the document when there is none.""",

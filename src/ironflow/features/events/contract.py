@@ -320,42 +320,42 @@ class EventNames(Message, kw_only=True):
 emit = operation(
     "events.emit", Emit, Emitted,
     rest="POST /api/v1/events", rpc=("IronflowService/Emit", "IronflowService/Trigger"), spelling="both",
-    scope="events:emit", errors=(InvalidEvent, EventTooLarge, SchemaViolation),
+    scope="events:emit", adds="events", errors=(InvalidEvent, EventTooLarge, SchemaViolation),
     doc="Records an event and starts a run of every function whose trigger matches; answers when both are durable.",
 )  # fmt: skip
 emit_namespaced = operation(
     "events.emit_namespaced", NamespacedEmit, NamespacedEmitted,
-    rpc="PubSubService/Emit", scope="events:emit", errors=(InvalidEvent, EventTooLarge, SchemaViolation),
+    rpc="PubSubService/Emit", scope="events:emit", adds="events", errors=(InvalidEvent, EventTooLarge, SchemaViolation),
     doc="As events.emit, with a namespace.",
 )  # fmt: skip
 emit_sync = operation(
     "events.emit_sync", EmitSync, SyncResults,
     rest="POST /api/v1/events/sync", rpc="IronflowService/TriggerSync", spelling="both",
-    scope="events:emit", errors=(InvalidEvent, EventTooLarge, SchemaViolation, CannotWait),
+    scope="events:emit", adds="events", errors=(InvalidEvent, EventTooLarge, SchemaViolation, CannotWait),
     doc="As events.emit, then waits until every started run has ended or timeout_ms has passed.",
 )  # fmt: skip
 emit_batch = operation(
     "events.emit_batch", EmitBatch, BatchEmitted,
     rest="POST /api/v1/events/batch", rpc="IronflowService/TriggerBatch", spelling="both",
-    scope="events:emit", errors=(InvalidEvent, BatchRefused),
+    scope="events:emit", adds="events", errors=(InvalidEvent, BatchRefused),
     doc="Records events in one transaction: all valid ones, a bad one carries its own error; or all or none.",
 )  # fmt: skip
 invoke = operation(
     "events.invoke", Invoke, Invoked,
     rest="POST /api/v1/functions/{id...}/invoke", rpc="IronflowService/InvokeFunction", spelling="both", body_or="data",
-    scope="functions:invoke",
+    scope="functions:invoke", adds="events",
     errors=(FunctionNotFound, FunctionNotActive, EventTooLarge, InvalidRunKey, RunKeyHeld, InvalidEntity),
     doc="Starts one run of one function, whatever its triggers.",
 )  # fmt: skip
 invoke_sync = operation(
     "events.invoke_sync", InvokeSync, SyncResult,
-    rpc="IronflowService/InvokeFunctionSync", scope="functions:invoke", holds=True, watches_caller=True,
+    rpc="IronflowService/InvokeFunctionSync", scope="functions:invoke", adds="events", holds=True, watches_caller=True,
     errors=(FunctionNotFound, FunctionNotActive, EventTooLarge, InvalidRunKey, RunKeyHeld, InvalidEntity),
     doc="Starts one run of one function and waits for it.",
 )  # fmt: skip
 import_ = operation(
     "events.import", ImportEvents, Imported,
-    rest="POST /api/v1/events/import", scope="events:import", errors=(ImportRefused, InvalidEvent),
+    rest="POST /api/v1/events/import", scope="events:import", adds="events", errors=(ImportRefused, InvalidEvent),
     doc="Adds events of another log in one transaction; those whose ids are here already are passed over.",
 )  # fmt: skip
 get = operation(

@@ -241,7 +241,7 @@ get = operation(
 )  # fmt: skip
 put = operation(
     "kv.put", PutKey, Put,
-    rest=f"PUT {_KEY}", scope="kv:write",
+    rest=f"PUT {_KEY}", scope="kv:write", adds="stored",
     body="value", body_is="bytes", headers={"if-match": "if_match", "if-none-match": "if_none_match"},
     errors=(BucketNotFound, RevisionConflict, InvalidKey, ValueTooLarge, BucketFull),
     doc="Stores the request body as the key's value, byte for byte, and answers the new revision.",

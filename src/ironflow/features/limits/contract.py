@@ -8,28 +8,28 @@ from ironflow.base.operation import operation
 
 
 class InvalidLimit(InvalidArgument):
-    """A limit is for `key:ID`, `env:NAME`, `key:*` or `env:*`, and its numbers are not negative."""
+    """A limit is for `key:ID`, `user:ID`, `env:NAME`, `key:*`, `user:*` or `env:*`; its numbers are not negative."""
 
     code = "INVALID_LIMIT"
 
 
 class LimitNotFound(NotFound):
-    """There is no limit for that key or environment."""
+    """There is no limit for that key, user or environment."""
 
     code = "LIMIT_NOT_FOUND"
 
 
 class LimitReached(ResourceExhausted):
-    """The key or environment has reached its limit."""
+    """The key, user or environment has reached its limit."""
 
     code = "LIMIT_REACHED"
 
 
 class SetLimit(Message, kw_only=True):
-    """subject: `key:ID`, `env:NAME`; `key:*` and `env:*` are for each key or environment without a limit of its own.
+    """subject: `key:ID`, `user:ID`, `env:NAME`; `key:*`, `user:*` and `env:*` are for each without a limit of its own.
 
     requests_per_second: on average, on each node; 0 for no limit. burst: requests at once, 0 for those of one second.
-    connections: open sockets and streams of a key on each node; 0 for no limit.
+    connections: open sockets and streams of a key or user on each node; 0 for no limit.
     event_bytes_per_day: of an environment, data and metadata of events, by days in UTC; 0 for no limit.
     stored_bytes: of an environment, events and KV values; 0 for no limit. Both are counted every few seconds.
     """
@@ -76,7 +76,7 @@ class Limits(Message, kw_only=True):
 set_ = operation(
     "limits.set", SetLimit, Limit,
     rest="PUT /api/v1/limits/{subject}", spelling="both", scope="limits:write", errors=(InvalidLimit,),
-    doc="Sets the limits of a key or an environment.",
+    doc="Sets the limits of a key, a user or an environment.",
 )  # fmt: skip
 list_ = operation(
     "limits.list", ListLimits, Limits,
@@ -86,5 +86,5 @@ list_ = operation(
 delete = operation(
     "limits.delete", NamedLimit, None,
     rest="DELETE /api/v1/limits/{subject}", scope="limits:write", errors=(LimitNotFound,),
-    doc="Removes the limits of a key or an environment.",
+    doc="Removes the limits of a key, a user or an environment.",
 )  # fmt: skip

@@ -17,5 +17,6 @@ def install(parts: Parts) -> None:
             "counter",
             ("subject", "limit"),
             read=lambda: limiter.refused,
+            of_tenants=True,
         )
     )

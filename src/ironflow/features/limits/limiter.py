@@ -3,6 +3,7 @@
 from collections import Counter
 
 from ironflow.base.call import Call
+from ironflow.base.operation import Adds
 from ironflow.base.time import Millis
 from ironflow.features.environments import in_tx as environments
 from ironflow.features.limits import rules, store
@@ -17,9 +18,6 @@ CHANGED = "limits"
 BUCKETS_MAX = 50_000
 # Workers report what they have done: it is not refused, so that no lease is lost.
 EXEMPT = ("public", "workers:write")
-# What adds to what an environment stores; values of KV buckets do not count for the day.
-ADDS_EVENTS = ("events:emit", "events:import", "entities:append", "topics:publish", "functions:invoke")
-ADDS = (*ADDS_EVENTS, "kv:write")
 # Where no time is known.
 RETRY_AFTER_S = 60.0
 
@@ -55,20 +53,19 @@ class Limiter:
             limit = self._limit_of(subject)
             if limit is not None and limit.requests_per_second:
                 self._take(subject, limit, call.now)
-        if self._full and scope in ADDS:
-            self._check_full(call, scope)
 
-    def _check_full(self, call: Call, scope: str) -> None:
-        full = self._full.get(call.environment)
-        if full is None or (full.until is not None and (full.until <= call.now or scope not in ADDS_EVENTS)):
+    def check_room(self, environment: str, now: Millis, adds: Adds) -> None:
+        """Raises LimitReached where the environment has used up its bytes. adds: as of the operation."""
+        full = self._full.get(environment)
+        if full is None or not adds or (full.until is not None and (full.until <= now or adds != "events")):
             return
-        subject = f"env:{call.environment}"
+        subject = f"env:{environment}"
         self.refused[_counted(subject, self._limit_of(subject)), full.which] += 1
         what = "stores" if full.until is None else "has recorded today"
         end = "Delete some, or raise the limit." if full.until is None else "The next day begins at midnight UTC."
         raise LimitReached(
-            f"Environment {call.environment!r} {what} {full.limit} bytes, its limit. {end}",
-            retry_after_s=RETRY_AFTER_S if full.until is None else (full.until - call.now) / 1000,
+            f"Environment {environment!r} {what} {full.limit} bytes, its limit. {end}",
+            retry_after_s=RETRY_AFTER_S if full.until is None else (full.until - now) / 1000,
         )
 
     async def look_at_usage(self, now: Millis) -> None:
@@ -87,14 +84,14 @@ class Limiter:
         }
 
     def check_connections(self, call: Call, is_open: int) -> None:
-        """Raises LimitReached. is_open: open connections of the caller's key, this one included."""
+        """Raises LimitReached. is_open: open connections of the caller's key or user, this one included."""
         if not call.principal.name:
             return
         limit = self._limit_of(call.principal.name)
         if limit is not None and 0 < limit.connections < is_open:
             self.refused[call.principal.name, "connections"] += 1
             raise LimitReached(
-                f"This key has {limit.connections} connections open on this node, its limit. Close one first.",
+                f"The caller has {limit.connections} connections open on this node, its limit. Close one first.",
                 retry_after_s=1,
             )
 
@@ -117,7 +114,8 @@ class Limiter:
     async def _read(self) -> None:
         self._stale = False
         limits, rows_as = await self._db.read(lambda tx: (store.all_limits(tx), environments.rows_by_name(tx)))
-        self._limits = {rules.subject_of_rows(each.subject, rows_as): each for each in limits}
+        subjects = [(rules.subject_of_rows(each.subject, rows_as), each) for each in limits]
+        self._limits = {subject: each for subject, each in subjects if subject is not None}
         self.idle = not self._limits and not self._stale
 
 
@@ -127,6 +125,6 @@ def _counted(subject: str, limit: LimitRow | None) -> str:
 
 
 def _subjects(call: Call) -> list[str]:
-    """The key, where there is one, and the environment."""
+    """The key or user, where there is one, and the environment."""
     environment = f"env:{call.environment}"
     return [call.principal.name, environment] if call.principal.name else [environment]

@@ -8,7 +8,7 @@ from ironflow.base.time import DAY_MS, Millis
 from ironflow.features.limits.contract import InvalidLimit
 from ironflow.features.usage.in_tx import Usage
 
-_SUBJECT = re.compile(r"(key|env):(\*|[A-Za-z0-9_.-]{1,128})")
+_SUBJECT = re.compile(r"(key|user|env):(\*|[A-Za-z0-9_.-]{1,128})")
 
 
 class LimitRow(NamedTuple):
@@ -48,21 +48,29 @@ def check_subject(subject: str) -> None:
     """Raises InvalidLimit."""
     if not _SUBJECT.fullmatch(subject):
         raise InvalidLimit(
-            f"{subject[:60]!r} has no limits: write key:ID, env:NAME, key:* for each key or env:* for each environment."
+            f"{subject[:60]!r} has no limits: write key:ID, user:ID, env:NAME, or key:*, user:* and env:* for each."
         )
 
 
-def subject_of_rows(subject: str, rows_as: Mapping[str, str]) -> str:
-    """The subject with what the rows of an environment carry in place of its name, which may have been renamed.
+def rows_of(name: str, rows_as: Mapping[str, str]) -> str | None:
+    """What the rows of the environment of this name carry; None where only another, renamed one's carry the name.
 
     rows_as: by name; an environment that was not created is not among them, and carries its name.
     """
+    return rows_as.get(name) or (None if name in rows_as.values() else name)
+
+
+def subject_of_rows(subject: str, rows_as: Mapping[str, str]) -> str | None:
+    """The subject with what the rows of an environment carry in place of its name; None where there are none."""
     kind, _, name = subject.partition(":")
-    return f"env:{rows_as.get(name, name)}" if kind == "env" else subject
+    if kind != "env":
+        return subject
+    rows = rows_of(name, rows_as)
+    return None if rows is None else f"env:{rows}"
 
 
 def check_bytes(limit: LimitRow) -> None:
-    """Raises InvalidLimit for bytes of a key: its environment has them."""
+    """Raises InvalidLimit for bytes of a key or user: its environment has them."""
     if (limit.event_bytes_per_day or limit.stored_bytes) and not limit.subject.startswith("env:"):
         raise InvalidLimit(f"{limit.subject[:60]!r} stores nothing: bytes are limited for env:NAME or env:*.")
 

@@ -16,7 +16,7 @@ from ironflow.storage.port import Database, Tx
 
 
 class Limits:
-    """Limits of keys and environments."""
+    """Limits of keys, users and environments."""
 
     def __init__(self, db: Database, limiter: Limiter) -> None:
         self._db, self._limiter = db, limiter
@@ -59,8 +59,9 @@ class Limits:
         """By the names that environments have now."""
 
         def look(tx: Tx) -> dict[str, Usage]:
-            used = usage_at(tx, call.now)
-            return used | {name: used.get(rows_as, Usage()) for name, rows_as in environments.rows_by_name(tx).items()}
+            used, rows_as = usage_at(tx, call.now), environments.rows_by_name(tx)
+            found = {name: used.get(rows, Usage()) for name, rows in rows_as.items()}
+            return found | {name: used[name] for name in used.keys() - found.keys() if rules.rows_of(name, rows_as)}
 
         return await self._db.read(look)
 

@@ -78,7 +78,7 @@ class TopicStats(Message, kw_only=True):
 publish = operation(
     "pubsub.publish", Publish, Published,
     rest="POST /api/v1/topics/publish", rpc="PubSubService/Publish", spelling="both",
-    scope="topics:publish", errors=(InvalidTopic,),
+    scope="topics:publish", adds="events", errors=(InvalidTopic,),
     doc="Records a message to a topic. It starts no function and satisfies no wait.",
 )  # fmt: skip
 list_ = operation(

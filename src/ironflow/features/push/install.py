@@ -59,5 +59,6 @@ def install(parts: Parts, poster: Callable[[Sequence[Network]], Poster]) -> None
             "gauge",
             ("environment", "endpoint"),
             read=push.in_flight,
+            of_tenants=True,
         ),
     ]

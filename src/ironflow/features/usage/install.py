@@ -24,6 +24,7 @@ def install(parts: Parts) -> None:
             "gauge",
             ("environment",),
             look=today,
+            of_tenants=True,
         ),
         Metric(
             "ironflow_environment_stored_bytes",
@@ -31,5 +32,6 @@ def install(parts: Parts) -> None:
             "gauge",
             ("environment",),
             look=stored,
+            of_tenants=True,
         ),
     ]

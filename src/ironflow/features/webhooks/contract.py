@@ -336,7 +336,7 @@ ingest = operation(
 )  # fmt: skip
 replay = operation(
     "webhooks.replay", ReplayWebhookDeliveries, WebhooksReplayed,
-    rest="POST /api/v1/webhook-deliveries/replay", spelling="both", scope="webhooks:write",
+    rest="POST /api/v1/webhook-deliveries/replay", spelling="both", scope="webhooks:write", adds="events",
     errors=(WebhookSourceNotFound, WebhookDeliveryNotFound, InvalidDeliveryFilter),
     doc="""Makes deliveries again as they came: an accepted one is a new event, a refused one is verified with the
     source's secrets of now.""",

@@ -1,6 +1,7 @@
 """Puts the feature into a server."""
 
 from ironflow.features.events.in_tx import Emitter
+from ironflow.features.limits.service import Limiter
 from ironflow.features.parts import Metric, Parts
 from ironflow.features.secrets.in_tx import Vault
 from ironflow.features.webhooks.ingesting import Ingestion
@@ -16,6 +17,7 @@ def install(parts: Parts) -> None:
         vault,
         Ingestion(parts.need(Emitter), parts.ids, parts.settings.event_bytes_max),
         parts.ids,
+        parts.need(Limiter),
         public_url=parts.settings.public_url,
         grace_hours=parts.settings.webhook_secret_grace_hours_default,
     )

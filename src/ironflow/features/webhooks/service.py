@@ -16,6 +16,7 @@ from ironflow.base.time import Millis, to_datetime, to_millis
 from ironflow.base.webhook.descriptor import Descriptor, check_age, check_descriptor, matching_key, presented, signature
 from ironflow.base.webhook.presets import dedup_id, event_name, preset_named
 from ironflow.base.webhook.request import Headers, WebhookRequest
+from ironflow.features.limits.service import Limiter
 from ironflow.features.secrets.in_tx import Vault, forget, keep
 from ironflow.features.webhook_deliveries import in_tx as deliveries
 from ironflow.features.webhook_deliveries.contract import WebhookDeliveryNotFound
@@ -41,6 +42,7 @@ class Webhooks:
         vault: Vault,
         ingestion: Ingestion,
         ids: Ids,
+        limiter: Limiter,
         *,
         public_url: str,
         grace_hours: float,
@@ -51,6 +53,7 @@ class Webhooks:
         self._ingestion = ingestion
         self._ingestion_apply = ingestion.apply
         self._ids = ids
+        self._limiter = limiter
         self._public_url = public_url.rstrip("/")
         self._grace_s = int(grace_hours * 3600)
         # Requests by status, since the start.
@@ -175,6 +178,7 @@ class Webhooks:
             raise contract.WebhookSourceNotFound(f"There is no webhook source {request.source[:128]!r}.")
         rules.check_token(source.row, request.token, request.authorization)
         sent = self._request(source.row.id, request.body, request.head)
+        self._limiter.check_room(source.row.environment, call.now, "events")
         verdict = rules.decide_genuine(source.row, source.secrets_at(call.now), sent, call.now)
         delivery = self._ingestion.delivery(source.row, sent, verdict, call.now, call.trace)
         outcome = await self._db.write_many(self._ingestion_apply, delivery)

@@ -93,7 +93,7 @@ _STREAM = "/api/v1/streams/{entity_id...}"
 append = operation(
     "streams.append", AppendEvent, Appended,
     rest=f"POST {_STREAM}/events", rpc="EntityStreamService/AppendEvent", spelling="camel", success=201,
-    scope="entities:append",
+    scope="entities:append", adds="events",
     errors=(
         VersionConflict, EntityTypeConflict, InvalidEntity, InvalidEvent, EventTooLarge, SchemaViolation,
         IdempotencyKeyReused, StreamDeleted,
@@ -103,7 +103,7 @@ append = operation(
 append_many = operation(
     "streams.append_many", AppendMany, AppendedMany,
     rest="POST /api/v1/streams/append", spelling="both", success=201,
-    scope="entities:append",
+    scope="entities:append", adds="events",
     errors=(
         InvalidAppends, VersionConflict, EntityTypeConflict, InvalidEntity, InvalidEvent, EventTooLarge,
         SchemaViolation, IdempotencyKeyReused, StreamDeleted,

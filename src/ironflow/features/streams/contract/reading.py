@@ -326,7 +326,7 @@ flat_history = operation(
 create_snapshot = operation(
     "streams.create_snapshot", CreateSnapshot, SnapshotCreated,
     rest=f"POST {_STREAM}/snapshots", rpc="EntityStreamService/CreateSnapshot", spelling="both", success=201,
-    scope="entities:append",
+    scope="entities:append", adds="stored",
     errors=(StreamNotFound, EntityTypeConflict, InvalidSnapshot, SnapshotExists, SnapshotTooLarge, StreamDeleted),
     doc="Keeps what an entity was after one of its versions; there is one of a version.",
 )  # fmt: skip
