@@ -187,6 +187,11 @@ async def test_a_key_gives_no_more_than_it_has(guarded: Guarded):
     assert own["role_ids"] == [role["id"]]
     admin = next(each for each in await guarded.request("GET", "/api/v1/apikeys") if each["name"] == "bootstrap")
     assert await guarded.status("POST", f"/api/v1/apikeys/{admin['id']}/rotate", key=maker) == 403
+    roles = {"role_ids": [role["id"]]}
+    assert await guarded.status("PUT", f"/api/v1/apikeys/{admin['id']}/roles", roles, key=maker) == 403
+    assert await guarded.status("DELETE", f"/api/v1/apikeys/{admin['id']}", key=maker) == 403
+    assert await guarded.status("DELETE", f"/api/v1/apikeys/{own['id']}", key=maker) == 204
+    assert await guarded.status("GET", "/api/v1/apikeys") == 200
 
 
 async def test_a_change_of_roles_holds_for_the_next_request(guarded: Guarded):

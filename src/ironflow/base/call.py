@@ -20,6 +20,11 @@ class Access(Protocol):
         """Whether a rule denies anything."""
         ...
 
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether nothing is refused to it."""
+        ...
+
     def check_scope(self, call: "Call", scope: str) -> None:
         """Raises PermissionDenied where no request that needs `scope` is allowed, whatever its fields."""
         ...

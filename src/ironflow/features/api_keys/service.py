@@ -80,7 +80,7 @@ class ApiKeys:
 
     async def delete(self, call: Call, request: contract.NamedApiKey) -> None:
         def change(tx: Tx) -> None:
-            key = _key(tx, call, request.id, to_write=True)
+            key = _lesser(tx, call, request.id)
             store.delete(tx, key.id)
             _note(tx, call, contract.delete, request, "api_key.revoked", key)
             tx.notify(KEYS, f"revoked:{key.id}")
@@ -92,9 +92,7 @@ class ApiKeys:
         secret = self._secret()
 
         def change(tx: Tx) -> ApiKeyRow:
-            old = _key(tx, call, request.id, to_write=True)
-            # The new secret goes to the caller, who must not have less than the key.
-            rules.check_roles_within(call.principal.access, old.roles)
+            old = _lesser(tx, call, request.id)
             new = old._replace(
                 key_hash=rules.hash_of(secret),
                 key_prefix=secret[: rules.SHOWN_CHARS],
@@ -113,8 +111,7 @@ class ApiKeys:
 
         def change(tx: Tx) -> ApiKeyRow:
             roles.check_roles(tx, wanted)
-            old = _key(tx, call, request.id, to_write=True)
-            rules.check_roles_within(call.principal.access, old.roles)
+            old = _lesser(tx, call, request.id)
             key = old._replace(role_ids=",".join(wanted))
             store.save(tx, key)
             _note(tx, call, contract.set_roles, request, "api_key.roles_changed", key, old)
@@ -171,6 +168,16 @@ def _key(tx: Tx, call: Call, key_id: str, *, to_write: bool = False) -> ApiKeyRo
     own = call.principal.environment
     if found is None or (own is not None and found.environment != own):
         raise contract.ApiKeyNotFound(f"There is no API key {key_id!r}.")
+    return found
+
+
+def _lesser(tx: Tx, call: Call, key_id: str) -> ApiKeyRow:
+    """A key that the caller may change or end: one that has no more than the caller, which may get its new secret.
+
+    Raises ApiKeyNotFound, KeyExceedsMaker.
+    """
+    found = _key(tx, call, key_id, to_write=True)
+    rules.check_roles_within(call.principal.access, found.roles)
     return found
 
 

@@ -179,6 +179,15 @@ class Grant:
     def has_denials(self) -> bool:
         return any(policy.effect == "deny" for policy in self._policies)
 
+    @property
+    def is_unlimited(self) -> bool:
+        return not self.has_denials and any(
+            not {"*", "*:*"}.isdisjoint(parts_of(policy.actions))
+            and "*" in parts_of(policy.resources)
+            and not policy.condition
+            for policy in self._policies
+        )
+
     def check_scope(self, call: Call, scope: str) -> None:
         """Raises PermissionDenied where no request that needs `scope` is allowed, whatever its fields."""
         policies, depends_on = self._by_action.get(scope) or self._applicable(scope)

@@ -73,6 +73,7 @@ class Policies:
 
     async def update(self, call: Call, request: contract.UpdatePolicy) -> contract.Policy:
         check_all_environments(call, "policies")
+        check_unlimited(call, "Policies")
         given = {name: value for name in _FIELDS if (value := getattr(request, name)) is not None}
 
         def change(tx: Tx) -> PolicyRow:
@@ -85,6 +86,7 @@ class Policies:
 
     async def delete(self, call: Call, request: contract.NamedPolicy) -> None:
         check_all_environments(call, "policies")
+        check_unlimited(call, "Policies")
 
         def change(tx: Tx) -> None:
             old = in_tx.policy(tx, request.id)
@@ -120,6 +122,7 @@ class Policies:
 
     async def rollback(self, call: Call, request: contract.RollbackPolicy) -> contract.Policy:
         check_all_environments(call, "policies")
+        check_unlimited(call, "Policies")
 
         def change(tx: Tx) -> PolicyRow:
             policy = store.policy(tx, request.id, to_write=True)
@@ -227,6 +230,16 @@ def check_all_environments(call: Call, what: str) -> None:
         raise PermissionDenied(
             f"This key is limited to environment {call.principal.environment!r}; {what} are shared by all. "
             "Use a key for all environments."
+        )
+
+
+def check_unlimited(call: Call, what: str) -> None:
+    """Raises PermissionDenied for a caller that is refused anything: it would change what mightier ones may do."""
+    access = call.principal.access
+    if access is not None and not access.is_unlimited:
+        raise PermissionDenied(
+            f"{what} decide what others may do, who may do more than the caller. They are changed by callers to whom "
+            "nothing is refused, such as those with the role admin."
         )
 
 

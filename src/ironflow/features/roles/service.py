@@ -9,7 +9,7 @@ from ironflow.base.operation import Operation
 from ironflow.base.time import to_datetime
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.policies import in_tx as policies
-from ironflow.features.policies.service import DEFAULT_ORG, check_all_environments
+from ironflow.features.policies.service import DEFAULT_ORG, check_all_environments, check_unlimited
 from ironflow.features.roles import contract, rules, store
 from ironflow.features.roles.rules import BUILT_IN, RoleRow
 from ironflow.storage.port import Database, Tx
@@ -73,6 +73,7 @@ class Roles:
 
     async def rename(self, call: Call, request: contract.RenameRole) -> contract.Role:
         check_all_environments(call, "roles")
+        check_unlimited(call, "Roles")
 
         def change(tx: Tx) -> contract.Role:
             role = _own(tx, request.id, to_write=True)
@@ -85,6 +86,7 @@ class Roles:
 
     async def delete(self, call: Call, request: contract.NamedRole) -> None:
         check_all_environments(call, "roles")
+        check_unlimited(call, "Roles")
 
         def change(tx: Tx) -> None:
             role = _own(tx, request.id, to_write=True)
@@ -100,6 +102,7 @@ class Roles:
 
     async def assign_policy(self, call: Call, request: contract.RolePolicy) -> None:
         check_all_environments(call, "roles")
+        check_unlimited(call, "Roles")
 
         def change(tx: Tx) -> None:
             role = _own(tx, request.id, to_write=True)
@@ -112,6 +115,7 @@ class Roles:
 
     async def remove_policy(self, call: Call, request: contract.RolePolicy) -> None:
         check_all_environments(call, "roles")
+        check_unlimited(call, "Roles")
 
         def change(tx: Tx) -> None:
             role = _own(tx, request.id, to_write=True)
