@@ -1,5 +1,6 @@
 """Log-in by OpenID Connect, against a small provider."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from ironflow.features.oidc.provider import ASK_AGAIN_MS
 from ironflow.features.oidc.service import Provider
 from ironflow.features.sessions.rules import COOKIE
 from tests.support.keys import Guarded, open_guarded
@@ -32,15 +34,20 @@ class SmallProvider:
         self.exchanged: dict[str, str] = {}
         self.client: tuple[str, str] | None = None
         self.is_down = False
+        self.asked_while_down = self.reads = 0
 
     async def fetch(self, url: str, form: Mapping[str, str] | None, client: tuple[str, str] | None) -> tuple[int, Any]:
         if self.is_down:
+            self.asked_while_down += 1
+            # Other log-ins come meanwhile.
+            await asyncio.sleep(0)
             raise OSError("down")
         match url.removeprefix(ISSUER):
             case "/.well-known/openid-configuration":
                 places = {"authorization_endpoint": "auth", "token_endpoint": "token", "jwks_uri": "keys"}
                 return 200, {"issuer": ISSUER, **{name: f"{ISSUER}/{path}" for name, path in places.items()}}
             case "/keys":
+                self.reads += 1
                 return 200, {"keys": [self.key.as_dict(private=False)]}
             case _:
                 self.exchanged, self.client = dict(form or {}), client
@@ -170,7 +177,15 @@ async def test_with_a_role_new_users_are_made_without_a_password(database_url: s
 
 async def test_a_provider_that_does_not_answer_is_unavailable(guarded: Guarded, provider: SmallProvider):
     provider.is_down = True
-    assert await guarded.status("GET", "/api/v1/auth/oidc/login", key="") == 503
+    log_ins = [guarded.status("GET", "/api/v1/auth/oidc/login", key="") for _ in range(20)]
+    assert await asyncio.gather(*log_ins) == [503] * 20
+    assert provider.asked_while_down == 1
+
+    provider.is_down = False
+    guarded.move(ASK_AGAIN_MS)
+    log_ins = [guarded.status("GET", "/api/v1/auth/oidc/login", key="") for _ in range(20)]
+    assert await asyncio.gather(*log_ins) == [302] * 20
+    assert provider.reads == 1
 
 
 async def test_without_the_setting_there_is_no_provider(database_url: str):

@@ -1,5 +1,6 @@
 """The provider of OpenID Connect, by authlib: its addresses, the exchange of a code, and ID tokens."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 # Addresses and keys are read again after this time; keys also for a token that none of them signed.
 READ_EVERY_MS = 3_600_000
+# A provider that did not answer is asked again after this time; log-ins in between are refused at once.
+ASK_AGAIN_MS = 2_000
 TIMEOUT_S = 10.0
 LEEWAY_S = 60
 
@@ -56,6 +59,12 @@ class Provider:
         self._addresses: dict[str, Any] = {}
         self._keys: dict[str, Any] = {}
         self._read_at: Millis = 0
+        # Counts the times that they were read.
+        self._reads = 0
+        self._reading = asyncio.Lock()
+        # When the provider was last asked without an answer, and the reason.
+        self._failed_at: Millis = -ASK_AGAIN_MS
+        self._failure = ""
 
     async def address_of_log_in(self, redirect_uri: str, state: str, nonce: str, verifier: str) -> str:
         """Where a browser is sent. Raises OidcUnavailable."""
@@ -136,10 +145,23 @@ class Provider:
         return token.claims
 
     async def _read(self, *, again: bool = False) -> None:
-        """The provider's addresses and keys. Raises OidcUnavailable."""
-        now = self._clock.now()
-        if self._keys and not again and now - self._read_at < READ_EVERY_MS:
+        """The provider's addresses and keys, read once for all log-ins that wait for them. Raises OidcUnavailable."""
+        if self._keys and not again and self._clock.now() - self._read_at < READ_EVERY_MS:
             return
+        reads = self._reads
+        async with self._reading:
+            if self._reads != reads:
+                return
+            if 0 <= self._clock.now() - self._failed_at < ASK_AGAIN_MS:
+                raise OidcUnavailable(self._failure)
+            try:
+                await self._ask()
+            except OidcUnavailable as fault:
+                self._failed_at, self._failure = self._clock.now(), fault.message
+                raise
+
+    async def _ask(self) -> None:
+        """Raises OidcUnavailable."""
         issuer = self._settings.oidc_issuer.rstrip("/")
         try:
             _, addresses = await self.fetch(f"{issuer}/.well-known/openid-configuration", None, None)
@@ -149,4 +171,5 @@ class Provider:
             raise OidcUnavailable(f"The provider {issuer} does not answer as one: {str(fault)[:200]}.") from None
         if named.rstrip("/") != issuer:
             raise OidcUnavailable(f"The provider {issuer} names itself {named[:100]!r}.")
-        self._addresses, self._keys, self._read_at = addresses, keys, now
+        self._addresses, self._keys, self._read_at = addresses, keys, self._clock.now()
+        self._reads += 1
