@@ -86,7 +86,7 @@ class Limiter(Protocol):
 
     async def check_request(self, call: Call, scope: str) -> None: ...
 
-    def check_room(self, environment: str, now: Millis, adds: Adds) -> None: ...
+    def check_bytes_left(self, environment: str, now: Millis, adds: Adds) -> None: ...
 
     def check_connections(self, call: Call, is_open: int) -> None:
         """is_open: sockets and streams of the caller, this one included."""
@@ -316,7 +316,7 @@ class Dispatch:
     def _handler(self, operation: Operation[Any, Any], call: Call, request: Any) -> Handler | StreamHandler:
         self.authorise(call, operation.scope, request)
         if operation.adds and self.limiter is not None and not self.limiter.idle:
-            self.limiter.check_room(call.environment, call.now, operation.adds)
+            self.limiter.check_bytes_left(call.environment, call.now, operation.adds)
         handler = self._handlers.get(operation)
         if handler is None:
             raise Unimplemented(f"This server does not offer {operation.name}.")

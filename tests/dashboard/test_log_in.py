@@ -90,7 +90,8 @@ def test_a_key_that_ends_while_a_form_is_filled_in_loses_nothing(page: Page, cli
     form.get_by_label("Name").fill("order.typed")
     form.get_by_label("Data, JSON").fill('{"id": "kept"}')
 
-    # Not before the click: what the page asks for by itself would be refused first, and the log-in would cover the form.
+    # Not before the click: what the page asks for by itself would be refused first, and the log-in would cover the
+    # form.
     before_the_emit(page, lambda: client.api_keys.delete(key_id))
     form.get_by_role("button", name="Emit", exact=True).click()
     expect(page.get_by_role("dialog", name="Log in")).to_contain_text("no longer accepts the key")

@@ -1,5 +1,6 @@
 """Pinned runs go on with the version that they began with; new ones begin with the newest."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from ironflow.features.controls import contract as controls
 from ironflow.features.deploys import contract
 from ironflow.features.deploys.contract import CodeVersion, InvalidMove
 from ironflow.features.functions.contract import FunctionNotFound, InvalidFunction
+from ironflow.features.jobs import loops, rules, store
 from ironflow.features.jobs.contract import Assignment, InvalidWorker
+from ironflow.features.jobs.service import Jobs
 from tests.support.server import open_server
 from tests.support.work import Work
 
@@ -178,3 +181,54 @@ async def test_an_empty_list_of_versions(server: Work):
     answer = await server.call(contract.versions, function_id="charge")
 
     assert (answer.on_code_change, answer.versions) == ("warn", list[CodeVersion]())
+
+
+async def test_which_versions_are_served_is_read_once_and_for_jobs_only(server: Work, monkeypatch: pytest.MonkeyPatch):
+    await server.a_function(on_code_change="pin")
+    await a_version(server, "new", "v2")
+    reads: list[str] = []
+    versions_served = store.versions_served
+
+    def counted(tx: Any, environment: str, function_id: str, oldest: int) -> list[str]:
+        reads.append(function_id)
+        return versions_served(tx, environment, function_id, oldest)
+
+    monkeypatch.setattr(store, "versions_served", counted)
+    assert await server.poll("new") == []
+    assert reads == []
+
+    held = [asyncio.create_task(server.poll("new", wait=20)) for _ in range(5)]
+    async with asyncio.timeout(30):
+        while server.part(Jobs).matcher.waiting() < 5:  # noqa: ASYNC110 nothing announces it
+            await asyncio.sleep(0.01)
+    await server.emit()
+    await asyncio.wait(held, return_when=asyncio.FIRST_COMPLETED)
+    assert reads == ["charge"]
+    server.part(Jobs).matcher.drain()
+    assert sum(len(jobs) for jobs in await asyncio.gather(*held)) == 1
+
+
+async def test_versions_that_no_worker_and_no_run_has_are_forgotten(server: Work, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loops, "BATCH", 2)
+    await server.a_function(on_code_change="pin")
+    for number in range(4):
+        await a_version(server, f"gone{number}", f"g{number}")
+    await a_version(server, "pinned", "v1")
+    await a_waiting_run(server, "pinned")
+
+    async def versions() -> list[str]:
+        rows = await server.db.read(lambda tx: tx.rows("SELECT version FROM function_code_versions ORDER BY version"))
+        return [row[0] for row in rows]
+
+    await server.loop("workers")
+    await server.loop("code-versions")
+    assert await versions() == ["g0", "g1", "g2", "g3", "v1"]
+
+    # Evicted, then forgotten a month later; one worker has been there all the time.
+    server.move(rules.EVICTED_KEPT_MS)
+    await server.loop("workers")
+    await a_version(server, "live", "g2")
+    server.move(rules.EVICTED_KEPT_MS)
+    await server.loop("workers")
+    await server.loop("code-versions")
+    assert await versions() == ["g2", "v1"]

@@ -29,7 +29,7 @@ async def guarded(database_url: str) -> AsyncIterator[Guarded]:
         yield opened
 
 
-def test_each_operation_says_what_it_adds():
+def test_each_operation_declares_what_it_adds():
     assert {
         adds: {each.name for each in all_operations() if each.adds == adds} for adds in ("events", "stored")
     } == ADDS

@@ -1,4 +1,4 @@
-"""Roles and policies are changed by those to whom nothing is refused: a change is one of all who have the role."""
+"""Roles and policies are changed by unlimited callers: a change is one for every key and user with the role."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ CHANGES: list[tuple[str, str, Any]] = [
     ],
     ids=["these only", "a denial", "some resources", "a condition"],
 )
-async def test_a_caller_who_is_refused_anything_changes_no_role_and_no_policy(
+async def test_a_limited_caller_changes_no_role_and_no_policy(
     guarded: Guarded, method: str, path: str, body: Any, own: list[dict[str, Any]]
 ):
     named = await places(guarded)
@@ -53,7 +53,7 @@ async def test_a_caller_who_is_refused_anything_changes_no_role_and_no_policy(
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CHANGES, ids=lambda each: each if isinstance(each, str) else "")
-async def test_a_caller_to_whom_nothing_is_refused_changes_them(guarded: Guarded, method: str, path: str, body: Any):
+async def test_an_unlimited_caller_changes_them(guarded: Guarded, method: str, path: str, body: Any):
     named = await places(guarded)
     key = (await guarded.a_key(await a_role(guarded, {"effect": "allow", "actions": "*"})))["key"]
     body = {name: value.format(**named) if isinstance(value, str) else value for name, value in (body or {}).items()}

@@ -116,7 +116,7 @@ FILE_KEYS = {
     "observability.metrics.key": "metrics_key",
     "cluster.staleClaimThreshold": "lease_ms",
 }
-# Settings of which published files have no key: beside a file that does not name them, their variables count.
+# Settings without a key in published files: beside a file that does not name them, their variables count.
 VARIABLE_OR_FILE = ("bootstrap_admin_key", "bootstrap_admin_email", "bootstrap_admin_password", "metrics_key")
 # Keys of published files that have no effect here, themselves or what is below them, with the reason.
 UNUSED_KEYS = {

@@ -18,6 +18,14 @@ class Pins(NamedTuple):
     fresh: bool
 
 
+class CodeVersion(NamedTuple):
+    """A version of a function's code that some worker has served."""
+
+    environment: str
+    function_id: str
+    version: str
+
+
 class InFlight(NamedTuple):
     """Runs that have not ended, by the version that makes them."""
 

@@ -3,13 +3,22 @@
 from collections.abc import Mapping, Sequence
 
 from ironflow.base.time import Millis
-from ironflow.features.code_versions.rules import InFlight
+from ironflow.features.code_versions.rules import CodeVersion, InFlight
 from ironflow.storage.port import Tx
 
 SEEN = """INSERT INTO function_code_versions (environment, function_id, version, first_seen_at)
 VALUES (:environment, :function_id, :version, :now) ON CONFLICT (environment, function_id, version) DO NOTHING"""
 FIRST_SEEN = """SELECT version, first_seen_at FROM function_code_versions
 WHERE environment = :environment AND function_id = :function_id ORDER BY first_seen_at DESC LIMIT :limit"""
+# Of no run, and seen first a while ago.
+OLD = """SELECT f.environment, f.function_id, f.version FROM function_code_versions f
+WHERE f.first_seen_at < :oldest
+ AND (f.environment, f.function_id, f.version) > (:environment, :function_id, :version)
+ AND NOT EXISTS (SELECT 1 FROM run_code_versions v WHERE v.environment = f.environment
+  AND v.function_id = f.function_id AND v.version = f.version)
+ORDER BY f.environment, f.function_id, f.version LIMIT :limit"""
+FORGET = """DELETE FROM function_code_versions
+WHERE environment = :environment AND function_id = :function_id AND version = :version"""
 # The first execution decides; a run that was moved has no row, and gets one anew.
 PIN = """INSERT INTO run_code_versions (run_id, environment, function_id, version)
 VALUES (:run_id, :environment, :function_id, :version) ON CONFLICT (run_id) DO NOTHING"""
@@ -36,6 +45,15 @@ def first_seen(tx: Tx, environment: str, function_id: str) -> dict[str, Millis]:
     """When versions of a function were seen first; of the newest ones."""
     asked = {"environment": environment, "function_id": function_id, "limit": VERSIONS_MAX}
     return {row[0]: row[1] for row in tx.rows(FIRST_SEEN, asked)}
+
+
+def unused(tx: Tx, oldest: Millis, after: CodeVersion, limit: int) -> list[CodeVersion]:
+    """Versions behind `after` that were seen first before `oldest`, and that no run is pinned to."""
+    return [CodeVersion(*row) for row in tx.rows(OLD, {**after._asdict(), "oldest": oldest, "limit": limit})]
+
+
+def forget(tx: Tx, versions: Sequence[CodeVersion]) -> None:
+    tx.many(FORGET, [each._asdict() for each in versions])
 
 
 def pin(tx: Tx, runs: Sequence[tuple[str, str, str, str]]) -> None:

@@ -302,7 +302,10 @@ class Joining(Message, kw_only=True):
 
 
 class SetValue(Message, kw_only=True):
-    """A value that the handler has set (ours). number: of the call that set it, from 1, the same in every replay."""
+    """A value that the handler has set (ours).
+
+    number: from 1, the same in every replay; of several calls that set one name, the one with the highest wins.
+    """
 
     name: str
     value: Json

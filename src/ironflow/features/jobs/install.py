@@ -4,7 +4,7 @@ from ironflow.features.entities.in_tx import StateWriter
 from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.jobs import store
 from ironflow.features.jobs.enrichment import ReportEnricher
-from ironflow.features.jobs.loops import EvictWorkers, OfferAgain, ReclaimLeases
+from ironflow.features.jobs.loops import EvictWorkers, ForgetVersions, OfferAgain, ReclaimLeases
 from ironflow.features.jobs.measures import WorkerMeasures
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.jobs.service import Jobs
@@ -52,6 +52,7 @@ def install(parts: Parts) -> None:
     parts.follow(jobs.revocations)
     parts.notifier.listen("job_revoked", jobs.revocations.on_revoked)
     parts.loops += [ReclaimLeases(db, repository, timing), EvictWorkers(db, timing), OfferAgain(db, jobs.matcher)]
+    parts.loops.append(ForgetVersions(db))
     parts.counters["connected_workers"] = lambda tx: store.count_live(tx, parts.clock.now() - timing.evict_ms)
     measures = WorkerMeasures()
     db.on_published(measures.receive)

@@ -8,6 +8,8 @@ from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.model import Run
+from ironflow.features.code_versions import in_tx as code_versions
+from ironflow.features.code_versions.in_tx import CodeVersion
 from ironflow.features.jobs import rules, store
 from ironflow.features.jobs.matcher import Matcher
 from ironflow.features.jobs.notices import worker_notice
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 BATCH = 500
 # The most ids of runs that are logged with a lost worker.
 SHOWN = 10
+NO_VERSION = CodeVersion("", "", "")
 
 
 class ReclaimLeases:
@@ -96,6 +99,33 @@ class EvictWorkers:
             return len(evicted)
 
         return Ran({"evicted": await self._db.write(evict)})
+
+
+class ForgetVersions:
+    """Forgets versions of code that no worker has served for a month and no run is pinned to, some in each round."""
+
+    name = "code-versions"
+    every_ms = 3_600_000
+    topic = ""
+    notable = ("forgotten",)
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._after = NO_VERSION
+
+    async def run_once(self, now: Millis) -> Ran:
+        def forget(tx: Tx) -> tuple[list[CodeVersion], int]:
+            # Workers are known for as long after they were seen last.
+            found = code_versions.unused(tx, now - rules.EVICTED_KEPT_MS, self._after, BATCH)
+            known = {each: store.versions_known(tx, each) for each in {each.environment for each in found}}
+            unknown = [each for each in found if (each.function_id, each.version) not in known[each.environment]]
+            code_versions.forget(tx, unknown)
+            return found, len(unknown)
+
+        found, forgotten = await self._db.write(forget)
+        more = len(found) == BATCH
+        self._after = found[-1] if more else NO_VERSION
+        return Ran({"forgotten": forgotten}, more=more)
 
 
 class OfferAgain:

@@ -6,7 +6,7 @@ poll whose client has disconnected go back into the queue.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -37,6 +37,10 @@ LOOK_S = 10.0
 # Given the keys of functions with jobs that became ready, "" for any; what it returns is called after the commit. As a
 # commit hook, it changes nothing before. The index of functions has been refreshed.
 Taker = Callable[[Tx, set[str]], Callable[[], None] | None]
+
+
+# Of pinned functions, by environment and id: the versions that live workers serve, and when each was seen first.
+Served = dict[tuple[str, str], tuple[list[str], Mapping[str, Millis]]]
 
 
 @dataclass(eq=False, slots=True)
@@ -144,10 +148,11 @@ class Matcher(Lifecycle):
         if self._polls or self._takers:
             # Once for all of them.
             self._index.refresh(tx)
+        served: Served = {}
         # A copy: on PostgreSQL this runs in a thread while polls come and go.
         for poll in list(self._polls):
             if poll.fresh or keys & poll.keys or "" in keys:
-                jobs = self._claim(tx, poll, keys) if poll.is_there() else []
+                jobs = self._claim(tx, poll, keys, served) if poll.is_there() else []
                 if jobs or poll.fresh:
                     looked_at.append((poll, jobs))
         taken = [done for taker in self._takers if (done := taker(tx, keys)) is not None]
@@ -171,8 +176,8 @@ class Matcher(Lifecycle):
 
         return answer
 
-    def _claim(self, tx: Tx, poll: Poll, keys: set[str]) -> list[Assignment]:
-        """keys: of functions with jobs that became ready; other functions have no new jobs."""
+    def _claim(self, tx: Tx, poll: Poll, keys: set[str], served: Served) -> list[Assignment]:
+        """keys: of functions with jobs that became ready; other functions have no new jobs. served: read so far."""
         worker = poll.worker
         capacity = rules.decide_grant(worker.jobs_max, store.unfinished(tx, worker), poll.available)
         if not capacity:
@@ -183,7 +188,10 @@ class Matcher(Lifecycle):
             functions = [each for each in functions if job_key(worker.environment, each) in keys]
         functions = [each for each in functions if self._can_be_handed(worker, each)]
         now = self._clock.now()
-        pins = self._pins(tx, worker, functions, now)
+        if any(self._is_pinned(worker, each) for each in functions):
+            # Most polls find no job, and need not know which versions others serve.
+            functions = store.ready_of(tx, worker.environment, functions)
+        pins = self._pins(tx, worker, functions, now, served)
         run_ids = store.ready(tx, worker, functions, capacity, now - self._timing.actor_ms, pins)
         if not run_ids:
             return []
@@ -195,19 +203,22 @@ class Matcher(Lifecycle):
         self._missed |= missed
         return jobs
 
-    def _pins(self, tx: Tx, worker: WorkerRow, functions: list[str], now: Millis) -> dict[str, Pins]:
-        """Which runs of its pinned functions the worker may have."""
+    def _is_pinned(self, worker: WorkerRow, function_id: str) -> bool:
+        function = self._index.get(worker.environment, function_id)
+        return function is not None and function.on_code_change == "pin"
+
+    def _pins(self, tx: Tx, worker: WorkerRow, functions: list[str], now: Millis, served: Served) -> dict[str, Pins]:
+        """Which runs of its pinned functions the worker may have. served: what was read for others in this commit."""
         pins: dict[str, Pins] = {}
         for function_id in functions:
-            function = self._index.get(worker.environment, function_id)
-            if function is None or function.on_code_change != "pin":
+            if not self._is_pinned(worker, function_id):
                 continue
-            others = store.serving(tx, worker.environment, function_id, now - self._timing.evict_ms)
-            versions = [each.code_versions.get(function_id, "") for each in others]
-            first_seen = code_versions.first_seen(tx, worker.environment, function_id)
-            pins[function_id] = code_versions.decide_pins(
-                worker.code_versions.get(function_id, ""), versions, first_seen
-            )
+            function_key = worker.environment, function_id
+            if function_key not in served:
+                versions = store.versions_served(tx, *function_key, now - self._timing.evict_ms)
+                served[function_key] = versions, code_versions.first_seen(tx, *function_key)
+            own = worker.code_versions.get(function_id, "")
+            pins[function_id] = code_versions.decide_pins(own, *served[function_key])
         return pins
 
     def _can_be_handed(self, worker: WorkerRow, function_id: str) -> bool:

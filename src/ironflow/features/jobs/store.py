@@ -75,6 +75,10 @@ WORKER = f"SELECT {_COLUMNS} FROM workers WHERE environment = :environment AND i
 WORKERS = f"""SELECT {_COLUMNS} FROM workers WHERE environment = :environment AND id > :cursor AND seen_at > :oldest
 ORDER BY id LIMIT :limit"""
 ALL_LIVE = f"SELECT {_COLUMNS} FROM workers WHERE environment = :environment AND seen_at > :oldest"
+# Of workers that name a version of the function; the text stands in no other place of the column.
+VERSIONS_SERVED = """SELECT DISTINCT code_versions FROM workers WHERE environment = :environment AND seen_at > :oldest
+ AND replace(code_versions, :function, '') <> code_versions"""
+VERSIONS_KNOWN = "SELECT DISTINCT code_versions FROM workers WHERE environment = :environment AND code_versions <> ''"
 COUNT_LIVE = "SELECT count(*) FROM workers WHERE seen_at > :oldest"
 COUNT_LIVE_BY_ENVIRONMENT = "SELECT environment, count(*) FROM workers WHERE seen_at > :oldest GROUP BY environment"
 SEEN = """UPDATE workers SET seen_at = :now, evicted_at = NULL
@@ -243,6 +247,20 @@ def serving(tx: Tx, environment: str, function_id: str, oldest: Millis) -> list[
     return [each for each in map(_worker, rows) if function_id in each.function_ids]
 
 
+def versions_served(tx: Tx, environment: str, function_id: str, oldest: Millis) -> list[str]:
+    """The versions of the function that live workers name."""
+    function = f"{msgspec.json.encode(function_id).decode()}:"
+    rows = tx.rows(VERSIONS_SERVED, {"environment": environment, "function": function, "oldest": oldest})
+    named = [_versions(row[0]) for row in rows]
+    return list({each[function_id] for each in named if function_id in each})
+
+
+def versions_known(tx: Tx, environment: str) -> set[tuple[str, str]]:
+    """(function id, version) of all workers, also of those that were evicted and may come back."""
+    rows = tx.rows(VERSIONS_KNOWN, {"environment": environment})
+    return {pair for row in rows for pair in _versions(row[0]).items()}
+
+
 def count_live(tx: Tx, oldest: Millis) -> int:
     row = tx.row(COUNT_LIVE, {"oldest": oldest})
     return row[0] if row else 0
@@ -322,5 +340,8 @@ def forget_evicted(tx: Tx, oldest: Millis) -> None:
 def _worker(row: Row) -> WorkerRow:
     functions = tuple(msgspec.json.decode(row[3], type=list[str]))
     labels = msgspec.json.decode(row[5], type=dict[str, str])
-    code_versions = msgspec.json.decode(row[11], type=dict[str, str]) if row[11] else {}
-    return WorkerRow(row[0], row[1], row[2], functions, row[4], labels, *row[6:11], code_versions=code_versions)
+    return WorkerRow(row[0], row[1], row[2], functions, row[4], labels, *row[6:11], code_versions=_versions(row[11]))
+
+
+def _versions(text: str) -> dict[str, str]:
+    return msgspec.json.decode(text, type=dict[str, str]) if text else {}

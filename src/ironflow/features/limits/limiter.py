@@ -54,7 +54,7 @@ class Limiter:
             if limit is not None and limit.requests_per_second:
                 self._take(subject, limit, call.now)
 
-    def check_room(self, environment: str, now: Millis, adds: Adds) -> None:
+    def check_bytes_left(self, environment: str, now: Millis, adds: Adds) -> None:
         """Raises LimitReached where the environment has used up its bytes. adds: as of the operation."""
         full = self._full.get(environment)
         if full is None or not adds or (full.until is not None and (full.until <= now or adds != "events")):

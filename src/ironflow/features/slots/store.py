@@ -48,11 +48,15 @@ WHERE slot_key IS NOT NULL AND state = 'queued' LIMIT :limit"""
 HOLDERS = f"""SELECT run_id FROM jobs WHERE {_OF} AND slot_key = :slot_key AND state IN {OCCUPIED}
 UNION SELECT run_id FROM jobs WHERE {_OF} AND limit_key = :slot_key AND state IN {OCCUPIED}
 ORDER BY run_id LIMIT :limit"""
-PAUSED_HOLDERS = f"""SELECT id FROM runs WHERE {_OF} AND slot_key = :slot_key AND {_KEPT}
-UNION SELECT id FROM runs WHERE {_OF} AND limit_key = :slot_key AND {_KEPT}
-UNION SELECT id FROM runs WHERE {_OF} AND slot_key = :slot_key AND {_HELD} ORDER BY id LIMIT :limit"""
+# Sorted after all are found: SQLite would read all runs of the function by id to save the sorting.
+PAUSED_HOLDERS = f"""SELECT DISTINCT id FROM (
+ SELECT id FROM runs WHERE {_OF} AND slot_key = :slot_key AND {_KEPT}
+ UNION ALL SELECT id FROM runs WHERE {_OF} AND limit_key = :slot_key AND {_KEPT}
+ UNION ALL SELECT id FROM runs WHERE {_OF} AND slot_key = :slot_key AND {_HELD}
+) AS found ORDER BY id LIMIT :limit"""
 SHARED_HOLDERS = f"""SELECT run_id FROM jobs WHERE {_SHARED} AND slot_key = :slot_key AND state IN {OCCUPIED}
-UNION SELECT id FROM runs WHERE {_SHARED} AND slot_key = :slot_key AND ({_KEPT} OR {_HELD})
+UNION SELECT id FROM runs WHERE {_SHARED} AND slot_key = :slot_key AND {_KEPT}
+UNION SELECT id FROM runs WHERE {_SHARED} AND slot_key = :slot_key AND {_HELD}
 ORDER BY run_id LIMIT :limit"""
 
 

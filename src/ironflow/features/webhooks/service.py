@@ -178,7 +178,7 @@ class Webhooks:
             raise contract.WebhookSourceNotFound(f"There is no webhook source {request.source[:128]!r}.")
         rules.check_token(source.row, request.token, request.authorization)
         sent = self._request(source.row.id, request.body, request.head)
-        self._limiter.check_room(source.row.environment, call.now, "events")
+        self._limiter.check_bytes_left(source.row.environment, call.now, "events")
         verdict = rules.decide_genuine(source.row, source.secrets_at(call.now), sent, call.now)
         delivery = self._ingestion.delivery(source.row, sent, verdict, call.now, call.trace)
         outcome = await self._db.write_many(self._ingestion_apply, delivery)
