@@ -14,13 +14,14 @@ ADDS = {
     "events": {
         "events.emit", "events.emit_batch", "events.emit_namespaced", "events.emit_sync", "events.import",
         "events.invoke", "events.invoke_sync", "messages.ask", "messages.send", "pubsub.publish", "streams.append",
+        "streams.append_many",
         "webhooks.replay",
     },
     "stored": {"config.patch", "config.set", "kv.put", "streams.create_snapshot"},
 }  # fmt: skip
 # Scopes under which something is recorded that counts: whatever else they allow adds nothing.
 COUNTED = ("events:", "functions:invoke", "topics:publish", "entities:append", "kv:write", "config:write")
-ADDS_NOTHING = {"config.delete", "kv.create_bucket", "kv.delete", "kv.delete_bucket"}
+ADDS_NOTHING = {"event_triggers.trigger", "config.delete", "kv.create_bucket", "kv.delete", "kv.delete_bucket"}
 
 
 @pytest.fixture
