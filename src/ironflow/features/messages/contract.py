@@ -169,12 +169,13 @@ _SENDING = (
 
 send = operation(
     "messages.send", SendMessage, Sent,
-    rest=f"POST {_MESSAGES}", scope="runs:write", asks=("functions:invoke",), errors=_SENDING,
+    rest=f"POST {_MESSAGES}", scope="runs:write", adds="events", asks=("functions:invoke",), errors=_SENDING,
     doc="Sends a message to a run; answers when it is durable.",
 )  # fmt: skip
 ask = operation(
     "messages.ask", Ask, Answer,
-    rest="POST /api/v1/runs/{run_id}/ask", scope="runs:write", asks=("functions:invoke",), holds=True, errors=_SENDING,
+    rest="POST /api/v1/runs/{run_id}/ask", scope="runs:write", adds="events", asks=("functions:invoke",), holds=True,
+    errors=_SENDING,
     doc="As messages.send, then waits for the run's answer. The same idempotency key waits for the same answer.",
 )  # fmt: skip
 list_ = operation(
