@@ -3,22 +3,26 @@
 Source: docs/guides/tracing.md; decision 0065.
 """
 
+import ast
 import asyncio
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 
 from ironflow import Client, Context, function
-from ironflow.base.settings import Settings
+from ironflow.base.settings import Settings, setting_fields
 from ironflow.base.trace_context import TraceContext, run_span_id, run_trace_id
 from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.events import contract as events
@@ -475,6 +479,14 @@ async def test_a_server_serves_without_its_collector_and_writes_one_line(
     ]
 
 
+async def test_a_server_stops_although_its_collector_never_answers(collector: Collector, database_url: str):
+    collector.is_silent = True
+    async with asyncio.timeout(SOON_S):
+        async with open_server(Work, database_url, otel_endpoint=collector.url) as server:
+            assert (await server.emit()).event_id
+    assert collector.requests >= 1
+
+
 # Settings, and off.
 
 
@@ -561,6 +573,23 @@ print([name for name in sys.modules if name.startswith("opentelemetry")])
 def test_nothing_of_opentelemetry_is_imported_while_it_is_off():
     done = subprocess.run([sys.executable, "-c", OFF], capture_output=True, text=True, timeout=110, check=False)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "tracing.md").read_text()
+
+
+def test_the_guide_names_settings_that_there_are_and_its_examples_are_sound():
+    named = set(re.findall(r"IRONFLOW_OTEL_[A-Z_]+", GUIDE))
+    settings = {f"IRONFLOW_{each.name.upper()}" for each in setting_fields() if each.name.startswith("otel_")}
+    assert named == settings
+    for block in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL):
+        ast.parse(block)
+    (config,) = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    read = yaml.safe_load(config)
+    parts = {"receivers", "processors", "exporters"}
+    for pipeline in read["service"]["pipelines"].values():
+        assert set(pipeline) == parts
+        assert all(name in read[part] for part in parts for name in pipeline[part])
 
 
 def test_the_context_of_an_event_outside_of_traces_is_empty(provider: TracerProvider, memory: InMemorySpanExporter):

@@ -5,6 +5,7 @@ async with a_collector() as collector:
     assert collector.spans
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,10 +45,14 @@ class Collector:
     spans: list[Seen] = field(default_factory=list[Seen])
     metrics: dict[SampleKey, float] = field(default_factory=dict[SampleKey, float])
     requests: int = 0
+    # While it is set, requests are held without an answer.
+    is_silent: bool = False
 
     async def take(self, request: web.Request) -> web.Response:
         self.requests += 1
         body = await request.read()
+        while self.is_silent:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         if self.status == 200 and request.path == "/v1/traces":
             self.spans += _spans(ExportTraceServiceRequest.FromString(body))
         elif self.status == 200 and request.path == "/v1/metrics":
