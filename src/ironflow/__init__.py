@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING
 from ironflow.base.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from ironflow import errors, projection, protocol, serve, signing, sync, upcaster, webhooks, worker
+    from ironflow import (
+        constants,
+        core,
+        errors,
+        patterns,
+        projection,
+        protocol,
+        serve,
+        signing,
+        sync,
+        upcaster,
+        webhooks,
+        worker,
+    )
     from ironflow.base.errors import (
         InvokeError,
         InvokeTimeoutError,
@@ -81,7 +94,20 @@ _HOMES = {
     "ironflow.sdk.values.upcasting": ("UpcasterChainError", "UpcasterRegistry"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("errors", "projection", "protocol", "serve", "signing", "sync", "upcaster", "webhooks", "worker")
+_MODULES = (
+    "constants",
+    "core",
+    "errors",
+    "patterns",
+    "projection",
+    "protocol",
+    "serve",
+    "signing",
+    "sync",
+    "upcaster",
+    "webhooks",
+    "worker",
+)
 
 __all__ = [
     "Append",
@@ -115,6 +141,8 @@ __all__ = [
     "UpcasterRegistry",
     "WaitTimeoutError",
     "__version__",
+    "constants",
+    "core",
     "current_step",
     "define_event",
     "entity",
@@ -122,6 +150,7 @@ __all__ = [
     "event",
     "function",
     "invoke",
+    "patterns",
     "projection",
     "protocol",
     "serve",

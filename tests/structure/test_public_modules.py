@@ -30,7 +30,10 @@ def test_public_names_are_in_order():
     assert sorted(ironflow.__all__) == list(ironflow.__all__)
 
 
-PUBLIC = ("errors", "projection", "protocol", "serve", "signing", "sync", "webhooks", "worker")
+PUBLIC = (
+    "constants", "core", "errors", "patterns", "projection", "protocol", "serve", "signing", "sync",
+    "webhooks", "worker",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("module", [f"ironflow.{each}" for each in PUBLIC])

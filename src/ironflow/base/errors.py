@@ -6,7 +6,7 @@ Source: protocol/rest.md 1.4 and 1.5, protocol/connectrpc.md 3, protocol/errors-
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 
 class IronflowError(Exception):
@@ -323,3 +323,19 @@ def error_classes(root: type[IronflowError] = IronflowError) -> dict[str, type[I
         for code, cls in error_classes(child).items():
             found.setdefault(code, cls)
     return found
+
+
+def is_ironflow_error(error: object) -> TypeGuard[IronflowError]:
+    return isinstance(error, IronflowError)
+
+
+def is_retryable(error: object) -> bool:
+    """Whether trying again may help: as an IronflowError says itself; also after a broken connection or a time-out."""
+    if isinstance(error, IronflowError):
+        return error.retryable
+    return isinstance(error, ConnectionError | TimeoutError)
+
+
+def to_error(value: object) -> Exception:
+    """`value` if it is an exception, else an IronflowError with it as its message."""
+    return value if isinstance(value, Exception) else IronflowError(str(value))
