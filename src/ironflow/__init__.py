@@ -51,12 +51,15 @@ if TYPE_CHECKING:
     )
     from ironflow.sdk.durable.definition.entity import entity
     from ironflow.sdk.durable.definition.function import function
+    from ironflow.sdk.durable.definition.handler import handler
     from ironflow.sdk.durable.job.event import Event
     from ironflow.sdk.durable.steps.alternatives import event, invoke, sleep
     from ironflow.sdk.durable.steps.current_step import CurrentStep, current_step
     from ironflow.sdk.durable.steps.handles import Handle
     from ironflow.sdk.values.definitions import EventDefinition, define_event
     from ironflow.sdk.values.upcasting import UpcasterChainError, UpcasterRegistry
+    from ironflow.sdk.wire.reconnect import Reconnect
+    from ironflow.sdk.wire.retries import Retries
 
 _HOMES = {
     "ironflow.base.errors": (
@@ -87,11 +90,14 @@ _HOMES = {
     "ironflow.sdk.durable.job.event": ("Event",),
     "ironflow.sdk.durable.definition.entity": ("entity",),
     "ironflow.sdk.durable.definition.function": ("function",),
+    "ironflow.sdk.durable.definition.handler": ("handler",),
     "ironflow.sdk.durable.steps.current_step": ("CurrentStep", "current_step"),
     "ironflow.sdk.durable.steps.alternatives": ("event", "invoke", "sleep"),
     "ironflow.sdk.durable.steps.handles": ("Handle",),
     "ironflow.sdk.values.definitions": ("EventDefinition", "define_event"),
     "ironflow.sdk.values.upcasting": ("UpcasterChainError", "UpcasterRegistry"),
+    "ironflow.sdk.wire.reconnect": ("Reconnect",),
+    "ironflow.sdk.wire.retries": ("Retries",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = (
@@ -128,6 +134,8 @@ __all__ = [
     "InvokeTimeoutError",
     "IronflowError",
     "NonRetryableError",
+    "Reconnect",
+    "Retries",
     "Retry",
     "RetryAfterError",
     "RunCancelledError",
@@ -149,6 +157,7 @@ __all__ = [
     "errors",
     "event",
     "function",
+    "handler",
     "invoke",
     "patterns",
     "projection",

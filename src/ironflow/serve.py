@@ -4,7 +4,6 @@ app = serve([process_order], signing_key=...)      # an ASGI application; app.ws
 await register(app, "https://shop.example/api/ironflow")
 """
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.serve.handler import ServeHandler
 from ironflow.sdk.serve.responses import Headers, ServeResponse
+from ironflow.sdk.user_code.logs import LoggerChoice
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def serve(
     api_key: str | None = None,
     environment: str | None = None,
     projections: Sequence[ProjectionDefinition] = (),
-    logger: logging.Logger | None = None,
+    logger: LoggerChoice = None,
     tracer_provider: "TracerProvider | None" = None,
 ) -> ServeHandler:
     """A handler that serves functions to a server; also an ASGI application.
@@ -52,7 +52,8 @@ def serve(
     webhooks: served at `.../webhooks/<id>`. upcasters: bring old events to their latest versions.
     server_url: where steps are recorded, messages published and events of webhooks emitted; None takes
     IRONFLOW_SERVER_URL, and steps are then recorded at the address that the request has. environment: None takes
-    IRONFLOW_ENV. projections: registered by `register`; a worker must run them. tracer_provider: of OpenTelemetry; None
+    IRONFLOW_ENV. logger: anything with debug, info, warning and error, also of `ctx.logger`; False for none, None for
+    `logging`. projections: registered by `register`; a worker must run them. tracer_provider: of OpenTelemetry; None
     takes the global one, where the program has set one.
     Raises InvalidFunction, InvalidArgument, UpcasterChainError.
     """

@@ -68,6 +68,21 @@ async def test_a_failed_run_is_patched_and_retried_from_a_step(both: tuple[Work,
         await client.runs.resume(run.id)
 
 
+async def test_a_patch_can_resume_the_run(both: tuple[Work, Client]):
+    server, client = both
+    run = await server.a_run()
+    job = await server.claim()
+    await server.report(job, "failed", step(job, "price", 1), step(job, "charge", 2), error=FINAL)
+
+    patched = await client.runs.patch_step(f"{run.id}:price:0", 7, resume=True)
+    assert (patched.output, (await client.runs.get(run.id)).status) == (7, RunStatus.PENDING)
+
+    # Without a run to resume, the output is patched all the same.
+    with pytest.raises(RunNotResumable):
+        await client.runs.patch_step(f"{run.id}:price:0", 8, resume=True)
+    assert (await client.runs.steps(run.id))[0].output == 8
+
+
 async def test_why_explains_a_waiting_run_and_a_parent_lists_its_children(both: tuple[Work, Client]):
     server, client = both
     await server.a_function("settle", on=None)

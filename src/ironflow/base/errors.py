@@ -5,8 +5,12 @@ programs test for. The SDK raises the same class that the server raised.
 Source: protocol/rest.md 1.4 and 1.5, protocol/connectrpc.md 3, protocol/errors-and-defaults.md 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, ClassVar, TypeGuard
+
+# Of an id in an error; it may be anything that a client sent.
+ID_SHOWN_CHARS = 256
 
 
 class IronflowError(Exception):
@@ -25,17 +29,24 @@ class IronflowError(Exception):
         self,
         message: str | None = None,
         *,
+        code: str = "",
         retryable: bool | None = None,
         retry_after_s: float | None = None,
-        details: dict[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None,
+        cause: BaseException | None = None,
     ) -> None:
+        """code, retryable: empty and None for those of the class. cause: what led to it, as `raise ... from` sets."""
         self.message = message or " ".join((type(self).__doc__ or type(self).__name__).split())
+        if code:
+            self.code = code
         if retryable is not None:
             self.retryable = retryable
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
-        self.details = details or {}
+        self.details: dict[str, Any] = dict(details or {})
         super().__init__(self.message)
+        if cause is not None:
+            self.__cause__ = cause
 
 
 # Families: one for each kind of answer.
@@ -170,11 +181,9 @@ class DeadlineExceeded(IronflowError):
 class FailureElsewhere(IronflowError):
     """Something failed in other code."""
 
-    def __init__(self, message: str | None = None, *, code: str = "", error_class: str = "", **more: Any) -> None:
+    def __init__(self, message: str | None = None, *, error_class: str = "", **more: Any) -> None:
         """code, details: of what failed, where it has any. error_class: the name of its class."""
         super().__init__(message, **more)
-        if code:
-            self.code = code
         self.error_class = error_class
 
 
@@ -195,11 +204,35 @@ class StepTimeoutError(StepError):
 
     code, retryable = "STEP_TIMEOUT", True
 
+    def __init__(self, message: str | None = None, *, timeout_ms: int | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        if timeout_ms is not None:
+            self.details["timeout_ms"] = timeout_ms
+
+    @property
+    def timeout(self) -> timedelta | None:
+        """What the step was given; None where an older worker recorded it."""
+        length_ms = self.details.get("timeout_ms")
+        return None if length_ms is None else timedelta(milliseconds=length_ms)
+
 
 class NonRetryableError(IronflowError):
     """Raise this in a step or handler: the run fails at once, without another attempt."""
 
     code = "NON_RETRYABLE"
+
+    @classmethod
+    def wrap(cls, error: BaseException) -> "NonRetryableError":
+        """`error` as one that is not tried again: its message, and its details and code where it has any.
+
+        raise NonRetryableError.wrap(error)
+        """
+        if isinstance(error, NonRetryableError):
+            return error
+        message = str(error) or type(error).__name__
+        if isinstance(error, IronflowError):
+            return cls(message, code=error.code, details=error.details, cause=error)
+        return cls(message, cause=error)
 
 
 class SecretInOutput(NonRetryableError):
@@ -219,17 +252,23 @@ class InvokeError(FailureElsewhere):
         *,
         function_id: str = "",
         child_run_id: str = "",
-        cause: str = "",
+        cause: str | BaseException = "",
         **more: Any,
     ) -> None:
-        super().__init__(message, **more)
+        """cause: why it failed, as a text or as an exception."""
+        super().__init__(message, cause=None if isinstance(cause, str) else cause, **more)
         self.function_id = function_id
         self.child_run_id = child_run_id
-        self.cause = cause
+        self.cause = str(cause)
 
 
 class InvokeTimeoutError(InvokeError):
     """An invoked function did not end in time; it goes on by itself."""
+
+    def __init__(self, message: str | None = None, *, timeout_ms: int | None = None, **more: Any) -> None:
+        """timeout_ms: what it was given; None where that is not known."""
+        super().__init__(message, **more)
+        self.timeout_ms = timeout_ms
 
 
 class WaitTimeoutError(IronflowError):
@@ -285,6 +324,18 @@ class ConnectionLost(IronflowError):
     """The server cannot be reached."""
 
     code, connect, status, retryable = "CONNECTION_LOST", "unavailable", 503, True
+
+
+class SubscriptionError(Unavailable):
+    """A subscription failed for a reason that this SDK does not know."""
+
+    code = "SUBSCRIPTION_ERROR"
+
+
+class EnterpriseRequired(FailedPrecondition):
+    """This server offers that to holders of a licence alone."""
+
+    code, status = "ENTERPRISE_REQUIRED", 402
 
 
 class WorkerAuthError(Unauthenticated):

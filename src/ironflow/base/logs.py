@@ -23,7 +23,8 @@ _SERVERS = tuple(
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def _fields(record: logging.LogRecord) -> dict[str, object]:
+def fields_of_record(record: logging.LogRecord) -> dict[str, object]:
+    """What was given besides the message."""
     return {name: value for name, value in vars(record).items() if name not in _PLAIN}
 
 
@@ -35,7 +36,7 @@ class TextFormatter(logging.Formatter):
     """`12:00:00.000 info  job lost  run_id=run_… attempt=2`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = " ".join(f"{name}={value}" for name, value in _fields(record).items())
+        fields = " ".join(f"{name}={value}" for name, value in fields_of_record(record).items())
         line = f"{_at(record)[11:-1]} {record.levelname.lower():7} {record.getMessage()}"
         if fields:
             line += f"  {fields}"
@@ -55,7 +56,7 @@ class JsonFormatter(logging.Formatter):
         line.update(
             {
                 name: value if isinstance(value, int | float | bool) else str(value)
-                for name, value in _fields(record).items()
+                for name, value in fields_of_record(record).items()
             }
         )
         if record.exc_info:

@@ -114,7 +114,9 @@ class TestClient:
         found = self._state.functions.get(function_id)
         if found is None:
             there = ", ".join(map(repr, self._state.functions))
-            raise FunctionNotFound(f"There is no function {function_id!r} here; there is {there}.")
+            raise FunctionNotFound(
+                f"There is no function {function_id!r} here; there is {there}.", function_id=function_id
+            )
         return await self._run(found, self._state.event(INVOKED, data, source="invoke"))
 
     async def _run(self, function: FunctionDefinition, event: Record) -> TestRun:

@@ -74,6 +74,16 @@ def test_a_patched_step_keeps_its_original_and_is_used_after_a_resume(ironflow, 
     assert (price["output"], price["original_output"]) == ({"euros": 80}, 100)
 
 
+def test_a_patched_step_can_resume_its_run(ironflow, waiting):
+    run_id, door = waiting
+    ironflow("run", "pause", run_id)
+    result = ironflow("run", "patch", f"{run_id}:price:0", "--output", "80", "--resume")
+    assert result.out == f"patched price of {run_id}: resumed\n"
+
+    answer(ironflow, door)
+    assert ironflow("run", "watch", run_id, "--json").json["output"]["price"] == 80
+
+
 def test_a_resume_from_a_step_runs_it_again(ironflow, waiting):
     run_id, door = waiting
     ironflow("run", "pause", run_id)

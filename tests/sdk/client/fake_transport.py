@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 from multidict import CIMultiDict
@@ -35,7 +35,7 @@ class FakeTransport:
     sent: list[Sent] = field(default_factory=list)
     closed: bool = False
 
-    def gives(self, *answers: Answer | Exception) -> "FakeTransport":
+    def gives(self, *answers: Answer | Exception) -> Self:
         self.answers.extend(answers)
         return self
 

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,7 +62,7 @@ class Both:
             return await result
         if isinstance(result, AsyncIterator):
             return [each async for each in result]
-        return list(result) if inspect.isgenerator(result) else result
+        return list(result) if isinstance(result, Iterator) else result
 
     @property
     def sent(self):

@@ -14,7 +14,8 @@ from ironflow.base.errors import IronflowError, Unavailable
 from ironflow.features.consumer_groups import contract
 from ironflow.features.consumer_groups.contract import GroupNotFound, MemberNotFound
 from ironflow.sdk.wire.message_stream import BrokenStream, MessageReader, enveloped
-from ironflow.sdk.wire.retries import Retries, decide_rejoin
+from ironflow.sdk.wire.reconnect import Reconnect, decide_reconnect
+from ironflow.sdk.wire.retries import Retries
 from ironflow.sdk.wire.transport import CannotConnect
 from ironflow.sync import Client as SyncClient
 from tests.crash.processes import Process
@@ -76,7 +77,7 @@ def test_a_request_is_one_frame():
 def test_a_member_joins_again_for_ever_unless_there_is_nothing_to_join(
     fault: IronflowError, failures: int, pause_s: float | None
 ):
-    assert decide_rejoin(fault, failures, Retries()) == pause_s
+    assert decide_reconnect(fault, failures, Reconnect.of(Retries())) == pause_s
 
 
 async def test_what_refuses_the_stream_is_raised():

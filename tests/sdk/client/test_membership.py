@@ -14,6 +14,9 @@ from ironflow.features.consumer_groups import contract
 from ironflow.features.consumer_groups.contract import AckType, MemberNotFound
 from ironflow.sdk.client.connection.membership import Join, events_of
 from ironflow.sdk.client.connection.received import SubscriptionEvent, plain
+from ironflow.sdk.client.connection.status import Status
+from ironflow.sdk.wire.reconnect import Reconnect
+from ironflow.sdk.wire.retries import Retries
 
 WITHIN_S = 10
 JOIN = Join(contract.join, contract.JoinGroup(group_name="g"), "g", "")
@@ -32,7 +35,7 @@ class FakeServer:
         self._changed = asyncio.Event()
 
     async def stream(
-        self, _operation: Operation[Any, Any], _request: Any, opened: Callable[[], None]
+        self, _operation: Operation[Any, Any], _request: Any, opened: Callable[[], None], timeout_s: float | None = None
     ) -> AsyncGenerator[contract.SubscriptionEvent, None]:
         self.joins += 1
         opened()
@@ -74,7 +77,7 @@ def sent(event_id: str, *, auto: bool | None = False, ack_wait_ms: int = 30, mem
 
 
 def following(server: Any) -> "aclosing[AsyncGenerator[SubscriptionEvent, None]]":
-    return aclosing(events_of(server, JOIN, None))
+    return aclosing(events_of(server, JOIN, Status(""), Reconnect.of(Retries()), None))
 
 
 async def ids(events: AsyncIterator[SubscriptionEvent], count: int) -> list[str]:

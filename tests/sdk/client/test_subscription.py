@@ -22,6 +22,7 @@ from tests.wire.server_process import Server, a_server
 pytestmark = pytest.mark.processes
 
 WITHIN_S = 30
+TRANSPORTS = ("websocket", "grpc", "auto")
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +43,9 @@ def a_mortal_server(folder: Path, port: int) -> Iterator[Process]:
         process.kill()
 
 
-async def test_events_have_their_name_data_and_place(server: Server):
-    async with Client(server.address) as client, client.subscribe("sdk.order.*") as events:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_events_have_their_name_data_and_place(server: Server, transport: Any):
+    async with Client(server.address) as client, client.subscribe("sdk.order.*", transport=transport) as events:
         waiting = asyncio.ensure_future(anext(events))
         async with asyncio.timeout(WITHIN_S):
             emitted = None
@@ -60,30 +62,36 @@ async def test_events_have_their_name_data_and_place(server: Server):
     assert events.sequence == event.sequence
 
 
-async def test_replay_filter_and_after_choose_what_comes(server: Server):
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_replay_filter_and_after_choose_what_comes(server: Server, transport: Any):
+    topic = f"sdk.choose.{transport}"
     async with Client(server.address) as client:
-        sent = [await client.publish("sdk.choose", {"n": number}) for number in range(6)]
-        async with client.subscribe("topic:sdk.choose", replay=4, filter="data.n % 2 == 0") as events:
+        sent = [await client.publish(topic, {"n": number}) for number in range(6)]
+        async with client.subscribe(
+            f"topic:{topic}", replay=4, filter="data.n % 2 == 0", transport=transport
+        ) as events:
             assert [(await anext(events)).data["n"] for _ in range(3)] == [0, 2, 4]
-        async with client.subscribe("topic:sdk.choose", after=sent[3].sequence) as events:
+        async with client.subscribe(f"topic:{topic}", after=sent[3].sequence, transport=transport) as events:
             assert [(await anext(events)).data["n"] for _ in range(2)] == [4, 5]
 
 
-async def test_what_cannot_be_subscribed_to_is_raised_where_it_is_waited_for(server: Server):
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_what_cannot_be_subscribed_to_is_raised_where_it_is_waited_for(server: Server, transport: Any):
     async with Client(server.address) as client:
         with pytest.raises(InvalidPattern):
-            await anext(client.subscribe("a..b"))
+            await anext(client.subscribe("a..b", transport=transport))
         with pytest.raises(InvalidSubscription):
-            await anext(client.subscribe("a", after=10**9))
+            await anext(client.subscribe("a", after=10**9, transport=transport))
     held, port = reserved_port()
     with held, pytest.raises(CannotConnect):
-        await anext(Client(f"http://127.0.0.1:{port}").subscribe("a"))
+        await anext(Client(f"http://127.0.0.1:{port}").subscribe("a", transport=transport))
 
 
-async def test_a_closed_subscription_ends_its_loop(server: Server):
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_closed_subscription_ends_its_loop(server: Server, transport: Any):
     async with Client(server.address) as client:
         await client.publish("sdk.close", 1)
-        events = client.subscribe("topic:sdk.close", replay=1)
+        events = client.subscribe("topic:sdk.close", replay=1, transport=transport)
         async for _ in events:
             await events.close()
         with pytest.raises(StopAsyncIteration):
@@ -269,13 +277,14 @@ async def received(events: Subscription, count: int) -> list[int]:
     return [(await anext(events)).sequence for _ in range(count)]
 
 
-async def test_a_subscription_outlives_the_server_and_misses_nothing(tmp_path: Path):
+@pytest.mark.parametrize("transport", ["websocket", "grpc"])
+async def test_a_subscription_outlives_the_server_and_misses_nothing(tmp_path: Path, transport: Any):
     held, port = reserved_port()
     url = f"http://127.0.0.1:{port}"
     faults: list[IronflowError] = []
     with held:
         async with asyncio.timeout(4 * WITHIN_S):
-            events = Client(url).subscribe("topic:restarts", on_error=faults.append, after=0)
+            events = Client(url).subscribe("topic:restarts", on_error=faults.append, after=0, transport=transport)
             with a_mortal_server(tmp_path, port):
                 acknowledged = await published(url, 20)
                 seen = await received(events, 10)
@@ -293,13 +302,16 @@ async def test_a_subscription_outlives_the_server_and_misses_nothing(tmp_path: P
     assert all(fault.retryable for fault in faults)
 
 
-async def test_a_quiet_subscription_misses_nothing_that_happens_while_the_server_is_back_and_it_is_not(tmp_path: Path):
+@pytest.mark.parametrize("transport", ["websocket", "grpc"])
+async def test_a_quiet_subscription_misses_nothing_that_happens_while_the_server_is_back_and_it_is_not(
+    tmp_path: Path, transport: Any
+):
     """It has seen no event when the server dies; the server had sent the sequence at which it began."""
     held, port = reserved_port()
     broken = asyncio.Event()
     with held:
         async with Client(f"http://127.0.0.1:{port}") as client, asyncio.timeout(2 * WITHIN_S):
-            events = client.subscribe("topic:quiet", on_error=lambda _: broken.set())
+            events = client.subscribe("topic:quiet", on_error=lambda _: broken.set(), transport=transport)
             with a_mortal_server(tmp_path, port):
                 waiting = asyncio.ensure_future(anext(events))
                 while events.sequence is None:  # noqa: ASYNC110 it has begun when it knows its place
@@ -311,9 +323,10 @@ async def test_a_quiet_subscription_misses_nothing_that_happens_while_the_server
             await events.close()
 
 
-async def test_a_close_in_another_task_ends_a_loop_that_waits(server: Server):
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_close_in_another_task_ends_a_loop_that_waits(server: Server, transport: Any):
     async with Client(server.address) as client, asyncio.timeout(WITHIN_S):
-        events = client.subscribe("topic:nothing")
+        events = client.subscribe("topic:nothing", transport=transport)
 
         async def consume() -> list[str]:
             return [event.id async for event in events]

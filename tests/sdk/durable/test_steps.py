@@ -278,14 +278,34 @@ async def test_the_first_error_ends_the_branches_and_the_lowest_is_raised():
     assert {row.name for row in execution.rows} == {"slow", "fast"}
 
 
-async def test_errors_can_be_collected():
+@pytest.mark.parametrize("on_error", ["collect", "allSettled"])
+async def test_errors_can_be_collected(on_error):
     async def handler(ctx):
         found = await ctx.step.parallel(
-            "p", [lambda s: s.run("a", refuse, "no"), lambda s: s.run("b", echo, "yes")], on_error="collect"
+            "p", [lambda s: s.run("a", refuse, "no"), lambda s: s.run("b", echo, "yes")], on_error=on_error
         )
         return [str(found[0]), type(found[0]).__name__, found[1]]
 
     assert await value(an_execution(handler)) == ["no", "StepError", "yes"]
+
+
+@pytest.mark.parametrize("on_error", ["ignore", "", "fail-fast", None])
+async def test_another_way_to_handle_errors_is_refused_before_a_branch_starts(on_error):
+    async def handler(ctx):
+        await ctx.step.map("m", [1, 2], lambda item, s, i: s.run("a", echo, item), on_error=on_error)
+
+    execution = an_execution(handler)
+    outcome = await execution.run()
+
+    assert isinstance(outcome, Failed)
+    assert "write 'fail_fast' or 'collect'" in outcome.error.message
+    assert list(execution.rows) == []
+
+
+async def test_the_documents_name_for_failing_fast_is_the_same():
+    outcome = await waiting_beside_a_failure("failFast").run()
+    assert isinstance(outcome, Failed)
+    assert outcome.error.message == "no"
 
 
 def waiting_beside_a_failure(on_error):

@@ -145,7 +145,7 @@ def test_every_error_of_the_tree_arrives_as_the_class_that_was_raised():
         (409, {"error": "STALE_EXECUTION", "message": "no"}, jobs.StaleExecution, "STALE_EXECUTION"),
         (400, {"code": "unavailable", "message": "no"}, errors.Unavailable, "UNAVAILABLE"),
         (401, {"error": "no"}, errors.Unauthenticated, "UNAUTHENTICATED"),
-        (402, {"error": "no"}, errors.FailedPrecondition, "FAILED_PRECONDITION"),
+        (402, {"error": "no"}, errors.EnterpriseRequired, "ENTERPRISE_REQUIRED"),
         (403, {}, errors.PermissionDenied, "UNAUTHORIZED"),
         (418, {"error": "no"}, errors.InvalidArgument, "INVALID_ARGUMENT"),
         (429, {"error": "no"}, errors.ResourceExhausted, "RESOURCE_EXHAUSTED"),

@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 from rich.console import RenderableType
 
 from ironflow.base.duration import duration_text
+from ironflow.cli.function import registering
 from ironflow.cli.function import versions as code
 from ironflow.cli.invocation import Cli, Injected
 from ironflow.cli.pages import note_more
@@ -15,9 +16,10 @@ from ironflow.cli.terminal.times import moment_text, since_text, time_text
 from ironflow.features.functions import contract as functions
 from ironflow.features.functions.contract import Function, FunctionStatus, RetryConfig, Trigger
 
-app = App("function", help="List, pause and activate functions.")
+app = App("function", help="List, register, pause and activate functions.")
 
 FunctionId = Annotated[str, Parameter(help="The function's id.")]
+app.command(registering.register)
 app.command(code.versions)
 app.command(name="move-runs")(code.move_runs)
 

@@ -63,17 +63,29 @@ def inject(run: RunId, step: str, /, *, output: Output, reason: Reason = "", cli
     cli.show(answer, lambda: f"injected into {answer.step_id}, which was {_shown(answer.previous_output)}")
 
 
-def patch(step: str, /, *, output: Output, reason: Reason = "", cli: Injected) -> None:
+def patch(
+    step: str,
+    /,
+    *,
+    output: Output,
+    reason: Reason = "",
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    cli: Injected,
+) -> None:
     """Replace the output of a step while no worker holds the run. The original output is kept.
 
     Resume the run to continue with the new output.
 
     Args:
         step: The step's row id, or its step id.
+        resume: Resume the run, which is paused or failed, after the step is patched.
     """
     new_output = read_data(output, cli.stdin)
     answer = cli.call(controls.patch, controls.PatchStep(step_id=step, output=new_output, reason=reason))
-    cli.show(answer, lambda: f"patched {answer.name} of {answer.run_id}: ironflow run resume {answer.run_id}")
+    if resume:
+        cli.call(controls.resume, controls.ResumeRun(run_id=answer.run_id))
+    after = "resumed" if resume else f"ironflow run resume {answer.run_id}"
+    cli.show(answer, lambda: f"patched {answer.name} of {answer.run_id}: {after}")
 
 
 def why(run: RunId, /, *, cli: Injected) -> None:

@@ -199,7 +199,7 @@ def _seen(tx: Tx, call: Call, run_id: str) -> Run:
 
 
 def _not_found(call: Call, run_id: str) -> RunNotFound:
-    return RunNotFound(f"There is no run {run_id[:140]!r} in environment {call.environment!r}.")
+    return RunNotFound(f"There is no run {run_id[:140]!r} in environment {call.environment!r}.", run_id=run_id)
 
 
 def _step(tx: Tx, run: Run, named: str) -> Step:

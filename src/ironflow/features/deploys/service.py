@@ -101,6 +101,7 @@ class Deploys:
         if found is None or found.status == "deleted":
             raise FunctionNotFound(
                 f"There is no function {function_id[:80]!r} in environment {call.environment!r}. `ironflow function "
-                "list` shows those that there are."
+                "list` shows those that there are.",
+                function_id=function_id,
             )
         return found

@@ -315,7 +315,9 @@ def _place(emission: Emission) -> Place | None:
 
 def _invocable(function: Startable | None, function_id: str, environment: str) -> Startable:
     if function is None:
-        raise FunctionNotFound(f"There is no function {function_id!r} in environment {environment!r}.")
+        raise FunctionNotFound(
+            f"There is no function {function_id!r} in environment {environment!r}.", function_id=function_id
+        )
     if function.status != "active":
         raise FunctionNotActive(f"Function {function_id!r} is {function.status}. Set its status to active first.")
     return function

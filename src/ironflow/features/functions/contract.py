@@ -4,10 +4,10 @@ Source of shapes and numbers: protocol/connectrpc.json, protocol/worker-rest.md 
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from ironflow.base.duration import LONGEST_MS
-from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound
+from ironflow.base.errors import ID_SHOWN_CHARS, FailedPrecondition, InvalidArgument, NotFound
 from ironflow.base.fields import Message, WireEnum, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
@@ -20,6 +20,16 @@ class FunctionNotFound(NotFound):
     """There is no function of that id in this environment. Register it, or start the worker that does."""
 
     code = "FUNCTION_NOT_FOUND"
+
+    def __init__(self, message: str | None = None, *, function_id: str = "", **more: Any) -> None:
+        super().__init__(message, **more)
+        if function_id:
+            self.details["function_id"] = function_id[:ID_SHOWN_CHARS]
+
+    @property
+    def function_id(self) -> str:
+        """The one that was asked for; empty where a server of an older release does not say it."""
+        return str(self.details.get("function_id", ""))
 
 
 class FunctionNotActive(FailedPrecondition):

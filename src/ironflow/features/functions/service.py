@@ -146,5 +146,6 @@ def _shown(tx: Tx, function: FunctionRow) -> contract.Function:
 def _not_found(function_id: str, environment: str) -> contract.FunctionNotFound:
     return contract.FunctionNotFound(
         f"There is no function {function_id!r} in environment {environment!r}. "
-        "Register it, or start the worker that does."
+        "Register it, or start the worker that does.",
+        function_id=function_id,
     )

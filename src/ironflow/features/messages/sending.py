@@ -267,5 +267,5 @@ def _receiving(run: Run | None, sending: Sending) -> Run:
 def visible(run: Run | None, call: Call, given: str) -> Run:
     """Raises RunNotFound."""
     if run is None or run.environment != call.environment:
-        raise RunNotFound(f"There is no run {given[:140]!r} in environment {call.environment!r}.")
+        raise RunNotFound(f"There is no run {given[:140]!r} in environment {call.environment!r}.", run_id=given)
     return run

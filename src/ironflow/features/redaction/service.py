@@ -192,7 +192,7 @@ def _ended_run(tx: Tx, call: Call, run_id: str) -> Run:
     run_id = keys.run_id_of(tx, call.environment, run_id)
     run = RunRepository.load(tx, [run_id]).get(run_id)
     if run is None or run.environment != call.environment:
-        raise RunNotFound(f"There is no run {run_id[:140]!r} in environment {call.environment!r}.")
+        raise RunNotFound(f"There is no run {run_id[:140]!r} in environment {call.environment!r}.", run_id=run_id)
     runs.check_ended([run])
     return run
 

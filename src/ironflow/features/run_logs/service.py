@@ -37,7 +37,10 @@ class RunLogs:
         def read(tx: Tx) -> contract.RunLogs:
             run = look(tx, [request.run_id]).get(request.run_id)
             if run is None or run.environment != call.environment:
-                raise RunNotFound(f"There is no run {request.run_id[:140]!r} in environment {call.environment!r}.")
+                raise RunNotFound(
+                    f"There is no run {request.run_id[:140]!r} in environment {call.environment!r}.",
+                    run_id=request.run_id,
+                )
             return _answer(after(tx, run.id, place, level, request.step, limit + 1), place, limit, run.ended)
 
         deadline = asyncio.get_running_loop().time() + min(request.wait, HOLD_S_MAX)

@@ -1,9 +1,9 @@
 """What can be asked of runs. Source: protocol/connectrpc.json, protocol/connectrpc.md 4 and 5.1, protocol/rest.md 4."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from ironflow.base.errors import FailedPrecondition, NotFound
+from ironflow.base.errors import ID_SHOWN_CHARS, FailedPrecondition, NotFound
 from ironflow.base.fields import Message, WireEnum, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
@@ -15,6 +15,16 @@ class RunNotFound(NotFound):
     """There is no run of that id in this environment."""
 
     code = "RUN_NOT_FOUND"
+
+    def __init__(self, message: str | None = None, *, run_id: str = "", **more: Any) -> None:
+        super().__init__(message, **more)
+        if run_id:
+            self.details["run_id"] = run_id[:ID_SHOWN_CHARS]
+
+    @property
+    def run_id(self) -> str:
+        """The one that was asked for; empty where a server of an older release does not say it."""
+        return str(self.details.get("run_id", ""))
 
 
 class RunNotEnded(FailedPrecondition):

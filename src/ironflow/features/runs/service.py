@@ -214,7 +214,9 @@ class Runs:
             while True:
                 run = await self._looks.at(run_id)
                 if run is None:
-                    raise contract.RunNotFound(f"Run {run_id} is not kept any more; its retention is over.")
+                    raise contract.RunNotFound(
+                        f"Run {run_id} is not kept any more; its retention is over.", run_id=run_id
+                    )
                 left = deadline - asyncio.get_running_loop().time()
                 if run.ended or left <= 0:
                     return run
@@ -238,7 +240,7 @@ def _run(tx: Tx, environment: str, run_id: str) -> Run:
 
 
 def _not_found(run_id: str, environment: str) -> contract.RunNotFound:
-    return contract.RunNotFound(f"There is no run {run_id[:140]!r} in environment {environment!r}.")
+    return contract.RunNotFound(f"There is no run {run_id[:140]!r} in environment {environment!r}.", run_id=run_id)
 
 
 def shown(tx: Tx, runs: list[Run]) -> list[contract.Run]:

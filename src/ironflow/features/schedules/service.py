@@ -263,7 +263,8 @@ def _check_function(tx: Tx, schedule: ScheduleRow) -> None:
     if function is None or function.status == "deleted":
         raise FunctionNotFound(
             f"There is no function {schedule.function_id!r} in environment {schedule.environment!r}. "
-            "Register it, or start the worker that does."
+            "Register it, or start the worker that does.",
+            function_id=schedule.function_id,
         )
 
 

@@ -328,7 +328,10 @@ class Streams:
             run_id = keys.run_id_of(tx, call.environment, request.run_id)
             run = RunRepository.look(tx, [run_id]).get(run_id)
             if run is None or run.environment != call.environment:
-                raise RunNotFound(f"There is no run {request.run_id[:80]!r} in environment {call.environment!r}.")
+                raise RunNotFound(
+                    f"There is no run {request.run_id[:80]!r} in environment {call.environment!r}.",
+                    run_id=request.run_id,
+                )
             return store.entities_of_run(tx, call.environment, run_id, request.cursor, request.limit + 1)
 
         found = await self._db.read(look)

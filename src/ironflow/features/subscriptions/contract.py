@@ -53,7 +53,8 @@ class SubscribeOptions(Message, kw_only=True):
     there are; neither with a consumer_group.
 
     consumer_group: be a member of it; it is created as these options say when there is none. ack_mode: this member's.
-    prefetch, settles: as of `JoinGroup`, over RPC.
+    prefetch, settles: as of `JoinGroup`, over RPC. announces: the first answer has no topic, and says with its sequence
+    what the events follow.
     """
 
     replay: Annotated[int, field(1)] = 0
@@ -66,6 +67,7 @@ class SubscribeOptions(Message, kw_only=True):
     start_after_sequence: Annotated[int | None, field(8, int64=True)] = None
     prefetch: Annotated[int, field(ge=0, le=groups.INFLIGHT_MAX)] = 0
     settles: bool | None = None
+    announces: bool | None = None
 
 
 class Subscribe(Message, kw_only=True):

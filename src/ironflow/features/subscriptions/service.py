@@ -56,6 +56,10 @@ class Subscriptions(Lifecycle):
         try:
             await self.begin(subscription, request)
             yield None
+            if request.options is not None and request.options.announces:
+                yield SubscriptionEvent(
+                    subscription_id=subscription.id, event_id="", topic="", sequence=subscription.began_after
+                )
             while True:
                 woken.clear()
                 while subscription.ready:

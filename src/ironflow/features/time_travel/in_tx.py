@@ -39,6 +39,6 @@ def recorded(tx: Tx, environment: str, run_id: str) -> Recorded:
     run_id = keys.run_id_of(tx, environment, run_id)
     run = RunRepository.look(tx, [run_id]).get(run_id)
     if run is None or run.environment != environment:
-        raise RunNotFound(f"There is no run {run_id[:140]!r} in environment {environment!r}.")
+        raise RunNotFound(f"There is no run {run_id[:140]!r} in environment {environment!r}.", run_id=run_id)
     rules.check_recorded(run.id, run.function_id, run.recorded)
     return Recorded(run, histories(tx, [run.id])[run.id])

@@ -69,7 +69,7 @@ def _run(tx: Tx, call: Call, given: str) -> Run:
     run_id = keys.run_id_of(tx, call.environment, given)
     run = look(tx, [run_id]).get(run_id)
     if run is None or run.environment != call.environment:
-        raise RunNotFound(f"There is no run {given[:140]!r} in environment {call.environment!r}.")
+        raise RunNotFound(f"There is no run {given[:140]!r} in environment {call.environment!r}.", run_id=given)
     return run
 
 

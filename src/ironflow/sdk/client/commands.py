@@ -9,6 +9,7 @@ import msgspec
 
 from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.errors import AlreadyExists, NotFound, PreconditionFailed
+from ironflow.sdk.client.connection.hooks import expecting
 from ironflow.sdk.client.features.kv import Kv, KvBucket
 from ironflow.sdk.client.views.commands import Claim, CommandInProgress, Kept, read_kept
 from ironflow.sdk.values.payload import to_payload
@@ -45,12 +46,14 @@ class Commands:
         ours = Kept(state="claimed", claim=secrets.token_hex(8))
         text = msgspec.json.encode(ours)
         try:
-            revision = await bucket.create(command_id, text)
+            with expecting(PreconditionFailed):
+                revision = await bucket.create(command_id, text)
             return Claim(command_id=command_id, won=True, token=ours.claim, revision=revision)
         except PreconditionFailed:
             pass
         try:
-            entry = await bucket.get(command_id)
+            with expecting(NotFound):
+                entry = await bucket.get(command_id)
         except NotFound:
             # Released or expired between the two calls.
             raise CommandInProgress(f"Command {command_id!r} was given up this moment. Claim it again.") from None
@@ -61,7 +64,8 @@ class Commands:
             raise CommandInProgress(f"Command {command_id!r} is being carried out by another client. Try again later.")
         try:
             # The lease of the claim has ended: the first client that updates the key takes over.
-            revision = await bucket.update(command_id, text, entry.revision)
+            with expecting(PreconditionFailed):
+                revision = await bucket.update(command_id, text, entry.revision)
         except PreconditionFailed:
             raise CommandInProgress(f"Command {command_id!r} was just taken over by another client.") from None
         return Claim(command_id=command_id, won=True, token=ours.claim, revision=revision)
@@ -78,7 +82,9 @@ class Commands:
     async def release(self, claim: Claim) -> None:
         """Gives a claim back, so that the command can be tried again. A claim that was taken over is left alone."""
         try:
-            await (await self._made()).delete(claim.command_id, revision=claim.revision)
+            bucket = await self._made()
+            with expecting(PreconditionFailed):
+                await bucket.delete(claim.command_id, revision=claim.revision)
         except PreconditionFailed:
             return
 
@@ -105,7 +111,10 @@ class Commands:
     async def _made(self) -> KvBucket:
         if self._ready is None:
             try:
-                self._ready = await self._kv.create_bucket(self._bucket, ttl=self._ttl, description="Commands by id")
+                with expecting(AlreadyExists):
+                    self._ready = await self._kv.create_bucket(
+                        self._bucket, ttl=self._ttl, description="Commands by id"
+                    )
             except AlreadyExists:
                 self._ready = self._kv.bucket(self._bucket)
         return self._ready

@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 TARGET = HERE / "_sync"
 SOURCES = [
     HERE / "connection" / "calls.py",
+    HERE / "connection" / "listing.py",
     HERE / "client.py",
     HERE / "commands.py",
     *sorted((HERE / "features").glob("[a-z]*.py")),
@@ -27,18 +28,25 @@ _NAMES = {
     "AsyncStreaming": "Streaming",
     "AiohttpTransport": "Urllib3Transport",
     "aclosing": "closing",
+    "aclose": "close",
+    "anext": "next",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
+    "observe": "observe_now",
 }
 _TEXTS = [
     ("from asyncio import sleep", "from time import sleep"),
     ("ironflow.sdk.client.connection.calls", "ironflow.sdk.client._sync.calls"),
+    ("ironflow.sdk.client.connection.listing", "ironflow.sdk.client._sync.listing"),
     ("ironflow.sdk.client.commands", "ironflow.sdk.client._sync.commands"),
     ("ironflow.sdk.client.features", "ironflow.sdk.client._sync"),
     # A WebSocket needs a loop: in scripts it has one in a thread of its own.
     ("ironflow.sdk.client.connection.subscription", "ironflow.sdk.client.connection.blocking_subscription"),
     ("async with ironflow.Client", "with ironflow.sync.Client"),
     ("= await client.", "= client."),
+    ("async for run in client.", "for run in client."),
     ("import Awaitable, Callable", "import Callable"),
     ("Callable[[], Awaitable[Any]]", "Callable[[], Any]"),
     (

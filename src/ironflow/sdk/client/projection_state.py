@@ -7,6 +7,7 @@ from ironflow.base.errors import NotFound
 from ironflow.features.projections import contract
 from ironflow.features.projections.contract import NotRecorded, WrongMode
 from ironflow.sdk.client.client import Client
+from ironflow.sdk.client.connection.hooks import expecting
 from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.projections.fold import fold
 from ironflow.sdk.projections.protocol import read_event
@@ -27,7 +28,8 @@ async def state_as_of(
         raise WrongMode(f"{definition.name!r} is of mode external and has no state.")
     asked = contract.GetProjection(name=definition.name, partition=partition, as_of=moment)
     try:
-        found = await client.call(contract.envelope, asked)
+        with expecting(NotRecorded):
+            found = await client.call(contract.envelope, asked)
         return from_payload(found.state.state) if found.state is not None else None
     except NotRecorded:
         state, position = await _start(client, asked)
@@ -50,7 +52,8 @@ async def state_as_of(
 async def _start(client: Client, asked: contract.GetProjection) -> tuple[Raw | None, int]:
     """The last state recorded before the moment, and where it is in the log; the beginning where there is none."""
     try:
-        recorded = await client.call(contract.recorded, asked)
+        with expecting(NotRecorded, NotFound):
+            recorded = await client.call(contract.recorded, asked)
     except (NotRecorded, NotFound):
         return None, 0
     return recorded.state, recorded.last_event_seq

@@ -6,7 +6,7 @@ from typing import Any, Protocol, assert_never
 from opentelemetry.trace import Span, SpanKind
 
 from ironflow.sdk.durable.job.assignment import Assignment
-from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, StepRow, Yielded
+from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, Restarted, StepRow, Yielded
 from ironflow.sdk.user_code.call import call
 from ironflow.sdk.wire.spans import Spans, current, mark_failed, nearest_context
 
@@ -80,6 +80,8 @@ def _describe(span: Span, outcome: Outcome) -> None:
             span.set_attribute("ironflow.outcome", "completed")
         case Yielded():
             span.set_attribute("ironflow.outcome", "yielded")
+        case Restarted():
+            span.set_attribute("ironflow.outcome", "restarted")
         case Failed(error=error):
             span.set_attribute("ironflow.outcome", "failed")
             mark_failed(span, (isinstance(error.error_class, str) and error.error_class) or error.code or "error")

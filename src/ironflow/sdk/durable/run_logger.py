@@ -6,8 +6,9 @@ from typing import Any, cast
 
 from ironflow.base.secret_texts import redact
 from ironflow.sdk.durable.run_logs import RunLogs, formatted
+from ironflow.sdk.user_code.logs import logger_now
 
-logger = logging.getLogger("ironflow.function")
+NAME = "ironflow.function"
 # The field of a log record that carries the secrets of its run as far as the filter.
 SECRET_TEXTS = "ironflow_secret_texts"
 # `logging` refuses data under these names.
@@ -27,6 +28,10 @@ class RunLogger(logging.LoggerAdapter[logging.Logger]):
     def __init__(
         self, fields: Mapping[str, object], secret_texts: tuple[str, ...] = (), run_logs: RunLogs | None = None
     ) -> None:
+        logger = logger_now(NAME)
+        if _without_secrets not in logger.filters:
+            # The logger that a program chose for its worker; other records of it pass unchanged.
+            logger.addFilter(_without_secrets)
         super().__init__(logger, fields)
         self._run_logs = run_logs
         self._secret_texts = secret_texts
@@ -80,6 +85,3 @@ def _redacted(value: object, texts: tuple[str, ...]) -> object:
     if isinstance(value, list | tuple):
         return [_redacted(each, texts) for each in cast(list[object], value)]
     return redact(str(value), texts)
-
-
-logger.addFilter(_without_secrets)

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.pattern import InvalidPattern
 from ironflow.features.projections.contract import InvalidProjection, Register
+from ironflow.sdk.user_code.logs import logger_now
 from ironflow.sdk.values.event_names import check_matchable
 
 Handler = Callable[..., Any]
@@ -104,7 +105,7 @@ class ProjectionDefinition:
         given: tuple[Any, ...] = (event,) if self.initial_state is None else (state, event)
         if not self.takes_context:
             return given
-        logger = logging.getLogger(f"ironflow.projection.{self.name}")
+        logger = logger_now(f"ironflow.projection.{self.name}")
         return (*given, ProjectionContext(event, ProjectionFacts(self.name, self.version), logger))
 
     def registration(self) -> Register:

@@ -8,7 +8,6 @@ Source: protocol/projections.md.
 """
 
 import asyncio
-import logging
 import random
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,13 +21,14 @@ from ironflow.features.projections.contract import LeaseLost, ProjectionNotFound
 from ironflow.sdk.projections.definition import ProjectionDefinition, ProjectionEvent
 from ironflow.sdk.projections.fold import HandlerFailed, by_partition, deliver, fold
 from ironflow.sdk.projections.protocol import Granted, ProjectionAuthError, ProjectionProtocol, StreamingUnsupported
+from ironflow.sdk.user_code.logs import LoggerChoice, SdkLogger, chosen_logger, logging_to
 from ironflow.sdk.values.payload import Raw
 from ironflow.sdk.values.upcasting import NO_UPCASTERS, UpcasterRegistry
 from ironflow.sdk.wire.backoff import is_transient
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.transport import AiohttpTransport, AsyncTransport
 
-logger = logging.getLogger("ironflow.projection")
+logger = SdkLogger("ironflow.projection")
 
 OnError = Callable[[IronflowError], None]
 
@@ -81,6 +81,7 @@ class ProjectionRunner:
 
     url, api_key, environment: None takes IRONFLOW_SERVER_URL, IRONFLOW_API_KEY, IRONFLOW_ENV, else the local server.
     on_error: called for every failure; for a failing event only after its max_retries.
+    logger: anything with debug, info, warning and error; False for none, None for `logging`.
     streaming: False polls from the start. upcasters: bring events to their latest versions before the handler.
     """
 
@@ -95,6 +96,7 @@ class ProjectionRunner:
         on_error: OnError | None = None,
         streaming: bool = True,
         upcasters: UpcasterRegistry | None = None,
+        logger: LoggerChoice = None,
         transport: AsyncTransport | None = None,
         pace: RunnerTiming | None = None,
     ) -> None:
@@ -112,6 +114,7 @@ class ProjectionRunner:
         self._protocol = ProjectionProtocol(definition, self._transport, endpoint)
         self._timing = timing or RunnerTiming()
         self._on_error = on_error
+        self._logger = chosen_logger(logger)
         self._streaming = streaming and self._protocol.can_stream
         # States by partition, the least recently used first: saved, or about to be, and forgotten when a save fails.
         self._states: OrderedDict[str, Raw | None] = OrderedDict()
@@ -129,7 +132,8 @@ class ProjectionRunner:
     async def start(self) -> None:
         """Begins to run in the background; `stop` ends it."""
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"projection-{self.name}")
+            with logging_to(self._logger):
+                self._task = asyncio.create_task(self._run(), name=f"projection-{self.name}")
 
     async def serve(self) -> None:
         """Runs until stopped. Raises ProjectionAuthError, InvalidProjection, or what else no later try will mend."""

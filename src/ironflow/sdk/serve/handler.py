@@ -26,6 +26,7 @@ from ironflow.sdk.serve.callbacks import PLAIN, Callbacks
 from ironflow.sdk.serve.landing import landing_json, landing_page
 from ironflow.sdk.serve.messages import Callback, Request, answer_of, read_request
 from ironflow.sdk.serve.responses import BODY_BYTES_MAX, Headers, ServeResponse
+from ironflow.sdk.user_code.logs import LoggerChoice, chosen_logger, logging_to
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.tracing import Tracing
@@ -66,13 +67,14 @@ class ServeHandler:
         api_key: str | None = None,
         environment: str | None = None,
         projections: Sequence[ProjectionDefinition] = (),
-        logger: logging.Logger | None = None,
+        logger: LoggerChoice = None,
         clock: Clock | None = None,
         tracer_provider: "TracerProvider | None" = None,
     ) -> None:
         self.functions = _by_id(functions)
         self.projections = list(projections)
-        self.logger = logger or logging.getLogger("ironflow.serve")
+        self._logger = chosen_logger(logger)
+        self.logger = self._logger or logging.getLogger("ironflow.serve")
         self._keys: Keys = signing_key or os.environ.get("IRONFLOW_SIGNING_KEY") or ""
         self._skip_verification = skip_verification
         if upcasters is not None:
@@ -108,7 +110,8 @@ class ServeHandler:
         whole = body.encode() if isinstance(body, str) else bytes(body)
         named = {name.lower(): value for name, value in dict(headers).items()}
         try:
-            return await self._route(method.upper(), path.partition("?")[0], named, whole)
+            with logging_to(self._logger):
+                return await self._route(method.upper(), path.partition("?")[0], named, whole)
         except IronflowError as fault:
             return _refusal(fault)
 
@@ -126,7 +129,8 @@ class ServeHandler:
         function = self.functions.get(request.function_id)
         if function is None:
             raise FunctionNotFound(
-                f"This endpoint has no function {request.function_id[:80]!r}; it has {', '.join(self.functions)}."
+                f"This endpoint has no function {request.function_id[:80]!r}; it has {', '.join(self.functions)}.",
+                function_id=request.function_id,
             )
         return await self._execute(function, request, of_mapping(headers))
 

@@ -1,14 +1,11 @@
 """Registers the functions that an endpoint serves."""
 
-import logging
 from collections.abc import Sequence
 
 from ironflow.sdk.client.client import Client
 from ironflow.sdk.client.views import Registered
 from ironflow.sdk.serve.handler import ServeHandler
 from ironflow.sdk.serve.landing import push_registration
-
-logger = logging.getLogger("ironflow.serve")
 
 
 async def register_served(
@@ -21,7 +18,7 @@ async def register_served(
         for projection in handler.projections:
             await client.projections.register(projection)
     if handler.projections:
-        logger.warning(
+        handler.logger.warning(
             "projections are registered, and a worker must run them",
             extra={"projections": [each.name for each in handler.projections]},
         )

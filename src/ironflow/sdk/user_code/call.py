@@ -5,7 +5,10 @@ This is the one place of the SDK that catches whatever user code may raise, as d
 
 import asyncio
 import inspect
-from collections.abc import Callable
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ironflow.sdk.user_code.threads import in_thread
@@ -56,3 +59,36 @@ def is_async(fn: Callable[..., Any]) -> bool:
         # What inspect finds too, but this is asked at every step.
         return True
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(fn.__call__)
+
+
+def call_now(fn: Callable[..., Any], args: tuple[Any, ...] = ()) -> tuple[Any, BaseException | None]:
+    """As `call`, for code without a loop: a plain function runs in this thread, what is to be awaited in another."""
+    try:
+        value = fn(*args)
+        return (_awaited_elsewhere(value) if inspect.isawaitable(value) else value), None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
+        return None, error
+
+
+def _awaited_elsewhere(value: Awaitable[Any]) -> Any:
+    async def wait() -> Any:
+        return await value
+
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, wait()).result()
+
+
+async def observe(fn: Callable[..., Any], *args: Any) -> None:
+    """Calls what only watches, async or not: its failure goes to stderr and changes nothing."""
+    _report(fn, (await call(fn, args, on_loop=True))[1])
+
+
+def observe_now(fn: Callable[..., Any], *args: Any) -> None:
+    """As `observe`, for code without a loop."""
+    _report(fn, call_now(fn, args)[1])
+
+
+def _report(fn: Callable[..., Any], error: BaseException | None) -> None:
+    if error is not None:
+        sys.stderr.write(f"{fn!r} failed; what it was called for goes on.\n")
+        traceback.print_exception(error)

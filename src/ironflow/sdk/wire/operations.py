@@ -18,7 +18,7 @@ from ironflow.base.errors import (
     AlreadyExists,
     Canceled,
     DeadlineExceeded,
-    FailedPrecondition,
+    EnterpriseRequired,
     Internal,
     InvalidArgument,
     IronflowError,
@@ -69,6 +69,13 @@ def outgoing(operation: Operation[Req, Res], request: Req, prefer: Prefer = "res
     prefer: which of the two to take where it has both.
     """
     return _plan(operation, prefer).outgoing(request)
+
+
+def path_of(operation: Operation[Any, Any]) -> str:
+    """Its path, as it is declared: a stream's of its RPC, another's of its REST route, where there are two."""
+    if operation.rpc and (operation.streaming != "unary" or not operation.rest):
+        return f"{RPC_PREFIX}{operation.rpc[0]}"
+    return operation.rest[0].path
 
 
 class _Plan:
@@ -207,7 +214,7 @@ def _object(body: bytes) -> dict[str, Any]:
 _BY_STATUS: Mapping[int, type[IronflowError]] = {
     400: InvalidArgument,
     401: Unauthenticated,
-    402: FailedPrecondition,
+    402: EnterpriseRequired,
     403: PermissionDenied,
     404: NotFound,
     405: MethodNotAllowed,

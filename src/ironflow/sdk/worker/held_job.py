@@ -1,7 +1,6 @@
 """A job that a worker holds: its execution, and which of its steps the server knows already."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -30,12 +29,13 @@ from ironflow.sdk.durable.job.report import (
 from ironflow.sdk.durable.run_logs import LogLine
 from ironflow.sdk.durable.steps.current_step import STEP_PROGRESS
 from ironflow.sdk.durable.steps.signals import Stopped
+from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.values.payload import Raw
 from ironflow.sdk.worker.reporter import Reporter, ReportResult, ReportStatus
 from ironflow.sdk.worker.starts import Starts
 from ironflow.sdk.worker.timing import WorkerTiming
 
-logger = logging.getLogger("ironflow.worker")
+logger = SdkLogger("ironflow.worker")
 
 CHECKPOINT_STEPS_MAX = 500
 # A checkpoint that a handler waits for is sent again after this, doubling with each failure in a row.

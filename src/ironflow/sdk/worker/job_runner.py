@@ -1,7 +1,6 @@
 """Running jobs: from the moment a worker has one until the server has taken its last report."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -16,6 +15,7 @@ from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.report import Failed, JobUpdate, Outcome, RunFailure, Yielded
 from ironflow.sdk.durable.steps.messages import Inbox
 from ironflow.sdk.durable.steps.publish import Publish
+from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.worker.held_job import HeldJob, send
@@ -24,7 +24,7 @@ from ironflow.sdk.worker.reporter import APPLIED, NoReporter, Reporter, ReportRe
 from ironflow.sdk.worker.run_lines import log_ended, log_started
 from ironflow.sdk.worker.timing import WorkerTiming
 
-logger = logging.getLogger("ironflow.worker")
+logger = SdkLogger("ironflow.worker")
 
 # A step is reported as started when it runs for at least this long, and at most twice as long.
 STEP_STARTED_AFTER_S = 0.05

@@ -1,17 +1,18 @@
 """Names code that blocks the event loop of a worker: heartbeats and other handlers wait for it."""
 
 import asyncio
-import logging
 import sys
 import sysconfig
 import threading
 import time
+from contextvars import copy_context
 from pathlib import Path
 from types import FrameType
 
 from ironflow.sdk.user_code import call
+from ironflow.sdk.user_code.logs import SdkLogger
 
-logger = logging.getLogger("ironflow.worker")
+logger = SdkLogger("ironflow.worker")
 
 BLOCKED_AFTER_S = 1.0
 _SDK = str(Path(__file__).parents[2])
@@ -35,8 +36,9 @@ class LoopWatch:
     def start(self) -> None:
         """Called on the loop that is watched."""
         self._beat(asyncio.get_running_loop())
-        arguments = (threading.get_ident(),)
-        threading.Thread(target=self._watch, args=arguments, name="ironflow-loop-watch", daemon=True).start()
+        arguments = (self._watch, threading.get_ident())
+        # With the context of the worker, whose logger it has.
+        threading.Thread(target=copy_context().run, args=arguments, name="ironflow-loop-watch", daemon=True).start()
 
     def stop(self) -> None:
         """Called on the loop that is watched."""

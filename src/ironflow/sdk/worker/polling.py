@@ -5,12 +5,12 @@ report is a request of its own.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ironflow.base.errors import IronflowError, NotFound, WorkerAuthError
 from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.wire.backoff import Backoff, is_transient
 from ironflow.sdk.worker.job_runner import JobRunner
 from ironflow.sdk.worker.protocol import ACKED_POLLS, BATCH_REPORTS, MANY_WAITS, WORKER_CONTROL, WorkerProtocol
@@ -19,7 +19,7 @@ from ironflow.sdk.worker.reporter import BatchReporter, PlainReporter
 from ironflow.sdk.worker.tasks import cancel_and_wait, run_until_first_failure
 from ironflow.sdk.worker.timing import WorkerTiming
 
-logger = logging.getLogger("ironflow.worker")
+logger = SdkLogger("ironflow.worker")
 
 # For the report of an execution that took too long, after its threads were waited for.
 END_MS = 5_000

@@ -1,15 +1,15 @@
 """Registering functions one by one: one that the server refuses does not take the others down."""
 
-import logging
 from collections.abc import Sequence
 
 from ironflow.base.errors import IronflowError, Unauthenticated, Unimplemented, WorkerAuthError
 from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.user_code.signature import defined_at
 from ironflow.sdk.wire.backoff import is_transient
 from ironflow.sdk.worker.protocol import ENTITIES, MANY_WAITS, WorkerProtocol
 
-logger = logging.getLogger("ironflow.worker")
+logger = SdkLogger("ironflow.worker")
 
 
 class Registering:

@@ -1,6 +1,5 @@
 """A line in the log for each run that starts, fails and ends in a worker."""
 
-import logging
 import re
 import sysconfig
 from typing import Any, assert_never
@@ -10,8 +9,9 @@ from msgspec import UNSET
 from ironflow.base.logs import RUNS
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, Restarted, RunFailure, Yielded
+from ironflow.sdk.user_code.logs import SdkLogger
 
-logger = logging.getLogger(RUNS)
+logger = SdkLogger(RUNS)
 
 _PLACE = re.compile(r'^  File "(.+)", line (\d+), in ', re.MULTILINE)
 # Between an exception and the one that it led to.

@@ -6,7 +6,6 @@ jobs that ended are sent again.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +32,7 @@ from ironflow.features.streaming_workers import contract
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import Assignment, read_jobs
 from ironflow.sdk.durable.job.report import StepRow
+from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.values.payload import Raw
 from ironflow.sdk.wire.backoff import Backoff, is_transient
 from ironflow.sdk.wire.duplex import Duplex
@@ -47,7 +47,7 @@ from ironflow.sdk.worker.reporter import APPLIED, BatchReporter, Report, ReportR
 from ironflow.sdk.worker.tasks import run_until_first_failure
 from ironflow.sdk.worker.timing import WorkerTiming
 
-logger = logging.getLogger("ironflow.worker")
+logger = SdkLogger("ironflow.worker")
 
 PATH = f"{RPC_PREFIX}{contract.connect.rpc[0]}"
 # The unanswered end of a job is sent again on a stream that opens within this time.

@@ -26,6 +26,7 @@ from ironflow.features.projections.contract import InvalidProjection
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.projections.runner import ProjectionRunner, RunnerTiming
+from ironflow.sdk.user_code.logs import LoggerChoice, SdkLogger, chosen_logger, logging_to
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.tracing import Tracing
@@ -43,7 +44,7 @@ from ironflow.sdk.worker.timing import WorkerTiming
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
-logger = logging.getLogger("ironflow.worker")
+logger = SdkLogger("ironflow.worker")
 
 
 class Worker:
@@ -64,6 +65,8 @@ class Worker:
     and results are reported up to a second later, for cheap steps without effects: a worker that is killed runs the
     steps of its last second again, and so does a run that is paused or times out. A function's own goes before it.
     timing, projection_timing: how often it asks and tries again.
+    logger: anything with debug, info, warning and error, also of `ctx.logger` and of clients that its functions make;
+    False for none, None for `logging`.
     plain_protocol: use nothing beyond the documented protocol, as with servers that offer no more.
     clock: what durations of sleeps are added to; for tests.
     tracer_provider: of OpenTelemetry; None takes the global one, where the program has set one.
@@ -87,6 +90,7 @@ class Worker:
         timing: WorkerTiming | None = None,
         projection_timing: RunnerTiming | None = None,
         plain_protocol: bool = False,
+        logger: LoggerChoice = None,
         transport: AsyncTransport | None = None,
         clock: Clock | None = None,
         tracer_provider: "TracerProvider | None" = None,
@@ -104,6 +108,7 @@ class Worker:
             raise InvalidArgument(f"checkpoint is {checkpoint!r}; it is 'each' or 'batched'.")
         if upcasters is not None:
             upcasters.check()
+        self._logger = chosen_logger(logger)
         self.functions = _by_id(functions, needed=not projections)
         self.worker_id = worker_id or f"worker-{uuid.uuid4().hex}"
         self._endpoint = Endpoint.resolve(url, api_key, environment)
@@ -140,6 +145,7 @@ class Worker:
                 environment=environment,
                 timing=projection_timing,
                 upcasters=upcasters,
+                logger=logger,
                 transport=transport,
             )
             for each in _by_name(projections)
@@ -174,16 +180,21 @@ class Worker:
         server's error for a function that it refuses.
         """
         if self._connection_task is None and not self._running:
-            self._watch.start()
-            self._running = [self._task(each.serve()) for each in self._runners]
-            if not self.functions:
-                self._ready.set()
-                return
-            self._connection_task = self._task(self._connection.run())
+            with logging_to(self._logger):
+                self._begin()
         await self._ready.wait()
         if self._fault is not None:
             await self.stop()
             raise self._fault
+
+    def _begin(self) -> None:
+        """Makes the tasks, which keep the worker's logger."""
+        self._watch.start()
+        self._running = [self._task(each.serve()) for each in self._runners]
+        if self.functions:
+            self._connection_task = self._task(self._connection.run())
+        else:
+            self._ready.set()
 
     async def serve(self) -> None:
         """Starts and works until drain or stop is called. Raises as start, also when its key is refused later."""
@@ -201,10 +212,14 @@ class Worker:
         timeout: None takes the pace's. Handlers that take longer are cancelled; the steps they made are reported, and
         another worker goes on from there.
         """
+        with logging_to(self._logger):
+            await self._drain(self._timing.drain if timeout is None else duration_ms(timeout) / 1000)
+
+    async def _drain(self, timeout_s: float) -> None:
         self._draining = True
         await self._connection.stop_taking_jobs()
         await asyncio.gather(*(each.stop() for each in self._runners))
-        if not await self._jobs.finished(self._timing.drain if timeout is None else duration_ms(timeout) / 1000):
+        if not await self._jobs.finished(timeout_s):
             await self._jobs.cancel_running()
         try:
             await self._connection.leave()
@@ -269,7 +284,8 @@ class Worker:
 
         def on_signal() -> None:
             first = not self._draining
-            logger.info("draining" if first else "stopping", extra={"jobs": self.active_jobs})
+            with logging_to(self._logger):
+                logger.info("draining" if first else "stopping", extra={"jobs": self.active_jobs})
             ends.add(asyncio.create_task(self.drain() if first else self.stop()))
 
         _on_signals(on_signal)

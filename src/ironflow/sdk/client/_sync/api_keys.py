@@ -1,12 +1,13 @@
 # Generated from ironflow/sdk/client/features/api_keys.py by generate_sync; edit that file.
 """`client.api_keys`: keys of clients and workers, and what they may do."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ironflow.features.api_keys import contract
 from ironflow.features.api_keys.contract import ApiKey, Explanation, NewApiKey
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class ApiKeys:
@@ -27,12 +28,10 @@ class ApiKeys:
         )
         return self._calls.call(contract.create, request)
 
-    def list(self, *, page_size: int = 1000) -> Iterator[ApiKey]:
+    def list(self, *, page_size: int = 1000) -> Listing[ApiKey]:
         """Every key by id."""
         request = contract.ListApiKeys(limit=page_size, paged=True)
-        for page in self._calls.pages(contract.list_, request):
-            for each in page.api_keys:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.api_keys)
 
     def get(self, key_id: str) -> ApiKey:
         """One key. Raises ApiKeyNotFound."""

@@ -1,7 +1,6 @@
 # Generated from ironflow/sdk/client/features/audit.py by generate_sync; edit that file.
 """`client.audit`: who changed what and was refused, and whether nothing was removed from that."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal
 
@@ -10,6 +9,7 @@ from ironflow.features.audit.contract import AuditEvent
 from ironflow.features.audit_notes import contract as notes
 from ironflow.features.audit_notes.contract import Verified
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Audit:
@@ -29,7 +29,7 @@ class Audit:
         since: datetime | None = None,
         until: datetime | None = None,
         page_size: int = 100,
-    ) -> Iterator[AuditEvent]:
+    ) -> Listing[AuditEvent]:
         """Events, newest first. only: `notes`, what was done and refused outside of runs' histories."""
         request = contract.ListAudit(
             only=only,
@@ -41,9 +41,7 @@ class Audit:
             to_timestamp=until.isoformat() if until is not None else "",
             limit=page_size,
         )
-        for page in self._calls.pages(contract.list_, request):
-            for each in page.events:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.events)
 
     def verify(self) -> Verified:
         """Whether no note was changed or removed. Needs a key for all environments."""

@@ -2,7 +2,7 @@
 """`client.bulk`: cancel, retry, resume or delete many runs at once."""
 
 from time import sleep
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Literal
@@ -13,6 +13,7 @@ from ironflow.features.bulk import contract
 from ironflow.features.bulk.contract import Bulk
 from ironflow.features.runs.contract import RunStatus
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.client.views.run_results import next_look_s
 
 
@@ -61,11 +62,9 @@ class BulkJobs:
         """How far a job has come. Raises BulkNotFound."""
         return self._calls.call(contract.get, contract.NamedBulk(id=job_id))
 
-    def list(self, *, page_size: int = 100) -> Iterator[Bulk]:
+    def list(self, *, page_size: int = 100) -> Listing[Bulk]:
         """Jobs, newest first; asks for the next page when it is needed."""
-        for page in self._calls.pages(contract.list_, contract.ListBulks(limit=page_size)):
-            for job in page.jobs:
-                yield job
+        return Listing(self._calls, contract.list_, contract.ListBulks(limit=page_size), lambda page: page.jobs)
 
     def stop(self, job_id: str) -> Bulk:
         """Stops a job; what it has changed stays changed. Raises BulkNotFound, BulkEnded."""

@@ -1,7 +1,6 @@
 # Generated from ironflow/sdk/client/connection/calls.py by generate_sync; edit that file.
 """Calls to a server: one method for every operation, with retries, deadline and headers."""
 
-import logging
 from time import sleep
 from collections.abc import Generator, Iterator, Callable, Mapping
 from contextlib import closing
@@ -13,14 +12,25 @@ import msgspec
 from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.errors import IronflowError, Unimplemented
 from ironflow.base.operation import Operation, Req, Res
+from ironflow.sdk.client.connection.hooks import (
+    ErrorContext,
+    Hooks,
+    OnClientError,
+    OnRetry,
+    RetryEvent,
+    is_expected,
+    method_called,
+)
+from ironflow.sdk.client.connection.status import Observers
+from ironflow.sdk.user_code.call import observe_now
+from ironflow.sdk.user_code.logs import LoggerChoice, SdkLogger, chosen_logger
 from ironflow.sdk.wire import current_run, message_stream
 from ironflow.sdk.wire.endpoint import Endpoint
-from ironflow.sdk.wire.operations import Outgoing, Prefer, error_in, outgoing, read_answer
-from ironflow.sdk.wire.retries import Retries, decide_rejoin, decide_repeat, is_away
+from ironflow.sdk.wire.operations import Outgoing, Prefer, error_in, outgoing, path_of, read_answer
+from ironflow.sdk.wire.reconnect import Reconnect, decide_reconnect
+from ironflow.sdk.wire.retries import Retries, attempts_max, decide_repeat, is_away
 from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import Urllib3Transport, Streaming, Transport, Refused
-
-logger = logging.getLogger(__name__)
 
 
 class Calls:
@@ -32,6 +42,11 @@ class Calls:
         timeout: Duration,
         retries: Retries,
         transport: Transport | None = None,
+        reconnect: Reconnect | None = None,
+        *,
+        on_error: OnClientError | None = None,
+        on_retry: OnRetry | None = None,
+        logger: LoggerChoice = None,
         tracing: Tracing | None = None,
     ) -> None:
         self.endpoint = endpoint
@@ -40,6 +55,8 @@ class Calls:
         self._timeout_s = duration_ms(timeout) / 1000
         self._retries = retries
         self._tracing = tracing or Tracing()
+        self.reconnect = reconnect or Reconnect.of(retries)
+        self.hooks = Hooks(on_error, on_retry, SdkLogger(__name__, chosen_logger(logger)), Observers())
 
     def call(
         self,
@@ -48,21 +65,29 @@ class Calls:
         *,
         timeout: Duration | None = None,
         prefer: Prefer = "rest",
+        method: str = "",
     ) -> Res:
         """The server's answer to `request`.
 
         timeout: for the whole call with its retries; None for the client's own. prefer: the wire, where there are two.
+        method: of the client, for reports; empty for the one within which this is called.
         Raises what the server raised; ConnectionLost and DeadlineExceeded when there was no answer.
         """
+        method = method or self.method()
         out = outgoing(operation, request, prefer)
         spans = self._tracing.of_calls()
         if spans is None:
-            return self._call(operation, out, {}, timeout)
+            return self._call(operation, out, {}, timeout, method)
         with spans.call(operation.name) as trace:
-            return self._call(operation, out, trace, timeout)
+            return self._call(operation, out, trace, timeout, method)
 
     def _call(
-        self, operation: Operation[Req, Res], out: Outgoing, more_headers: Mapping[str, str], timeout: Duration | None
+        self,
+        operation: Operation[Req, Res],
+        out: Outgoing,
+        more_headers: Mapping[str, str],
+        timeout: Duration | None,
+        method: str,
     ) -> Res:
         headers = {**self._headers, **out.headers, **more_headers}
         if run_id := current_run.run_id.get():
@@ -70,35 +95,63 @@ class Calls:
         deadline = monotonic() + (self._timeout_s if timeout is None else duration_ms(timeout) / 1000)
         attempt = 1
         while True:
+            status: int | None = None
             try:
                 answer = self.transport.request(
                     out.method, out.path, headers, out.body, max(deadline - monotonic(), 0.001)
                 )
+                status = answer.status
                 return read_answer(operation, answer)
             except IronflowError as fault:
                 pause_s = decide_repeat(fault, attempt, out.safe, self._retries)
                 if pause_s is None or monotonic() + pause_s >= deadline:
+                    self.report(fault, out.path, status, method)
                     raise
                 if attempt == 1 and is_away(fault):
-                    logger.warning(
+                    self.hooks.logger.warning(
                         "server away, call is repeated", extra={"url": self.endpoint.url, "error": str(fault)}
                     )
+                if self.hooks.on_retry is not None or self._retries.on_retry is not None:
+                    self._retried(RetryEvent(attempt, attempts_max(fault, self._retries), fault, pause_s))
             sleep(pause_s)
             attempt += 1
 
+    def report(self, fault: IronflowError, path: str, status: int | None = None, method: str = "") -> None:
+        """Calls `on_error` for an error that a method raises.
+
+        status: of the answer; None without one. method: empty for the one within which this is called.
+        """
+        if self.hooks.on_error is not None and not is_expected(fault):
+            context = ErrorContext(method or method_called(), path.partition("?")[0], status)
+            observe_now(self.hooks.on_error, fault, context)
+
+    def method(self) -> str:
+        """The client's method that is called, where that may be reported: looked up before anything is awaited."""
+        return method_called() if self.hooks.on_error is not None else ""
+
+    def _retried(self, event: RetryEvent) -> None:
+        for on_retry in (self._retries.on_retry, self.hooks.on_retry):
+            if on_retry is not None:
+                observe_now(on_retry, event)
+
     def stream(
-        self, operation: Operation[Req, Res], request: Req, opened: Callable[[], None] | None = None
+        self,
+        operation: Operation[Req, Res],
+        request: Req,
+        opened: Callable[[], None] | None = None,
+        timeout_s: float | None = None,
     ) -> Generator[Res, None]:
         """The answers of a streaming operation as they come. Close it to cancel the request.
 
-        opened: called once the server has accepted the request, before the first answer.
+        opened: called once the server has accepted the request, before the first answer. timeout_s: until then; None
+        for the client's own.
         Raises what the server raised, before or between answers; ConnectionLost when the connection broke.
         """
         if not isinstance(self.transport, Streaming):
             raise Unimplemented(f"{operation.name} is a stream, and this client's transport holds no answer open.")
         ask = message_stream.stream_request(operation, request)
         headers = {**self._headers, **ask.headers}
-        parts = self.transport.stream(ask.method, ask.path, headers, ask.body, self._timeout_s)
+        parts = self.transport.stream(ask.method, ask.path, headers, ask.body, timeout_s or self._timeout_s)
         try:
             with closing(parts):
                 for part in parts:
@@ -117,25 +170,34 @@ class Calls:
         request: Req,
         moved: Callable[[Req, Res], Req],
         on_error: Callable[[IronflowError], None] | None = None,
+        reconnect: Reconnect | None = None,
     ) -> Generator[Res, None]:
         """As `stream`, for ever: asks again by itself when the connection breaks.
 
         moved: the request that continues after an answer. on_error: sees every failure after which it asks again.
-        Raises what asking again cannot mend.
+        reconnect: None for the client's own. Raises what asking again cannot mend.
         """
+        reconnect = reconnect or self.reconnect
+        method = self.method()
         failures = 0
+
+        def opened() -> None:
+            nonlocal failures
+            failures = 0
+
         while True:
             try:
-                with closing(self.stream(operation, request)) as answers:
+                stream = self.stream(operation, request, opened, reconnect.connect_timeout_s)
+                with closing(stream) as answers:
                     for answer in answers:
-                        failures = 0
                         request = moved(request, answer)
                         yield answer
                 pause_s = 0.0
             except IronflowError as fault:
                 failures += 1
-                again_s = decide_rejoin(fault, failures, self._retries)
+                again_s = decide_reconnect(fault, failures, reconnect)
                 if again_s is None:
+                    self.report(fault, path_of(operation), method=method)
                     raise
                 pause_s = again_s
                 if on_error is not None:

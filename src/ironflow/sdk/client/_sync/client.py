@@ -7,7 +7,7 @@
 Programs import it from `ironflow.sync`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
@@ -25,12 +25,16 @@ from ironflow.features.server_state import contract as server_contract
 from ironflow.features.server_state.contract import Capabilities, Health, Info, Nothing, Readiness, Setting
 from ironflow.sdk.client._sync.commands import Commands
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client.connection.hooks import OnClientError, OnRetry
 from ironflow.sdk.client.connection.blocking_subscription import (
     AckMode,
     Backpressure,
+    OnChange,
     OnError,
+    OnFault,
     Subscription,
     SubscriptionRequest,
+    SubscriptionTransport,
 )
 from ironflow.sdk.client._sync.api_keys import ApiKeys
 from ironflow.sdk.client._sync.audit import Audit
@@ -65,12 +69,14 @@ from ironflow.sdk.client._sync.webhooks import Webhooks
 from ironflow.sdk.client.views import Emitted, RunResult, view
 from ironflow.sdk.client.views.asking import answer_of
 from ironflow.sdk.client.views.run_results import EmitResult, emit_result, output_of, wait_times
+from ironflow.sdk.user_code.logs import LoggerChoice
 from ironflow.sdk.values.definitions import EventDefinition, named
 from ironflow.sdk.values.payload import batch_item, from_payload, to_payload
 from ironflow.sdk.values.run_keys import IfRunning, reference
 from ironflow.sdk.values.sql_result import SqlResult
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.operations import Prefer
+from ironflow.sdk.wire.reconnect import Reconnect
 from ironflow.sdk.wire.retries import Retries
 from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import Transport
@@ -87,6 +93,11 @@ class Client:
 
     url, api_key, environment: None takes IRONFLOW_SERVER_URL, IRONFLOW_API_KEY, IRONFLOW_ENV, else the local server.
     timeout: for each call with its retries. Inside a handler, what it emits is linked to the run.
+    reconnect: of subscriptions and watches. None has them connect again as soon as calls are repeated, and for ever.
+    on_error: called as `on_error(error, context)` for every error that a method is about to raise, after its retries;
+    an async one is awaited. context: method, endpoint, status_code. on_retry: called with attempt, max_attempts, error
+    and delay before each retry. What they raise goes to stderr.
+    logger: anything with debug, info, warning and error; False for none, None for `logging`.
     tracer_provider: of OpenTelemetry; None takes the global one, where the program has set one. What a call emits,
     starts or publishes is in the trace of the call.
     Every method raises the error that the server raised, ConnectionLost or DeadlineExceeded.
@@ -100,11 +111,25 @@ class Client:
         environment: str | None = None,
         timeout: Duration = "30s",
         retries: Retries | None = None,
+        reconnect: Reconnect | None = None,
+        on_error: OnClientError | None = None,
+        on_retry: OnRetry | None = None,
+        logger: LoggerChoice = None,
         transport: Transport | None = None,
         tracer_provider: "TracerProvider | None" = None,
     ) -> None:
         self._endpoint = Endpoint.resolve(url, api_key, environment)
-        self._calls = Calls(self._endpoint, timeout, retries or Retries(), transport, Tracing(tracer_provider))
+        self._calls = Calls(
+            self._endpoint,
+            timeout,
+            retries or Retries(),
+            transport,
+            reconnect,
+            on_error=on_error,
+            on_retry=on_retry,
+            logger=logger,
+            tracing=Tracing(tracer_provider),
+        )
         self.runs = Runs(self._calls)
         self.functions = Functions(self._calls)
         self.events = Events(self._calls)
@@ -368,6 +393,8 @@ class Client:
         backpressure: Backpressure | None = None,
         prefetch: int = 4,
         on_error: OnError | None = None,
+        reconnect: Reconnect | None = None,
+        transport: SubscriptionTransport = "websocket",
     ) -> Subscription:
         """Events of a pattern as they happen: iterate over it. It connects again by itself and goes on where it was.
 
@@ -376,12 +403,28 @@ class Client:
         group: be a member of this consumer group, which is created if there is none. An event is extended while the
         loop works on it. With ack="auto" it is acked when the loop asks for the next one, else by `event.ack()`.
         prefetch: the events that a member has unsettled at a time.
+        reconnect: None for the client's own. transport: `grpc` is a stream of PubSubService/Subscribe, for networks
+        that let no WebSocket through; `auto` takes it where the handshake of a WebSocket fails so. Members of groups
+        use streams and requests in any case.
         on_error: called for every failure after which it continues. The iterator raises the others: InvalidPattern,
         InvalidExpression, InvalidSubscription, CannotConnect for the first connection, Unauthenticated and
         PermissionDenied.
         """
-        request = SubscriptionRequest(pattern, replay, after, filter, namespace, group, ack, backpressure, prefetch)
-        return Subscription(self._endpoint, request, on_error, self._calls)
+        request = SubscriptionRequest(
+            pattern, replay, after, filter, namespace, group, ack, backpressure, prefetch, transport
+        )
+        return Subscription(self._endpoint, request, on_error, self._calls, reconnect)
+
+    def on_connection_change(self, fn: OnChange) -> Callable[[], None]:
+        """Calls `fn(state)` whenever the state of one of its subscriptions changes. Returns what removes it.
+
+        A subscription has the same method for its own. A failure of `fn`, a plain function, goes to stderr.
+        """
+        return self._calls.hooks.observers.add_on_change(fn)
+
+    def on_subscription_error(self, fn: OnFault) -> Callable[[], None]:
+        """Calls `fn(error)` for each failure of a subscription, whether it goes on or not. Returns what removes it."""
+        return self._calls.hooks.observers.add_on_fault(fn)
 
     def health(self) -> Health:
         """Whether the server's process is alive."""

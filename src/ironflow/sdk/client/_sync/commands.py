@@ -10,6 +10,7 @@ import msgspec
 
 from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.errors import AlreadyExists, NotFound, PreconditionFailed
+from ironflow.sdk.client.connection.hooks import expecting
 from ironflow.sdk.client._sync.kv import Kv, KvBucket
 from ironflow.sdk.client.views.commands import Claim, CommandInProgress, Kept, read_kept
 from ironflow.sdk.values.payload import to_payload
@@ -46,12 +47,14 @@ class Commands:
         ours = Kept(state="claimed", claim=secrets.token_hex(8))
         text = msgspec.json.encode(ours)
         try:
-            revision = bucket.create(command_id, text)
+            with expecting(PreconditionFailed):
+                revision = bucket.create(command_id, text)
             return Claim(command_id=command_id, won=True, token=ours.claim, revision=revision)
         except PreconditionFailed:
             pass
         try:
-            entry = bucket.get(command_id)
+            with expecting(NotFound):
+                entry = bucket.get(command_id)
         except NotFound:
             # Released or expired between the two calls.
             raise CommandInProgress(f"Command {command_id!r} was given up this moment. Claim it again.") from None
@@ -62,7 +65,8 @@ class Commands:
             raise CommandInProgress(f"Command {command_id!r} is being carried out by another client. Try again later.")
         try:
             # The lease of the claim has ended: the first client that updates the key takes over.
-            revision = bucket.update(command_id, text, entry.revision)
+            with expecting(PreconditionFailed):
+                revision = bucket.update(command_id, text, entry.revision)
         except PreconditionFailed:
             raise CommandInProgress(f"Command {command_id!r} was just taken over by another client.") from None
         return Claim(command_id=command_id, won=True, token=ours.claim, revision=revision)
@@ -79,7 +83,9 @@ class Commands:
     def release(self, claim: Claim) -> None:
         """Gives a claim back, so that the command can be tried again. A claim that was taken over is left alone."""
         try:
-            (self._made()).delete(claim.command_id, revision=claim.revision)
+            bucket = self._made()
+            with expecting(PreconditionFailed):
+                bucket.delete(claim.command_id, revision=claim.revision)
         except PreconditionFailed:
             return
 
@@ -106,7 +112,8 @@ class Commands:
     def _made(self) -> KvBucket:
         if self._ready is None:
             try:
-                self._ready = self._kv.create_bucket(self._bucket, ttl=self._ttl, description="Commands by id")
+                with expecting(AlreadyExists):
+                    self._ready = self._kv.create_bucket(self._bucket, ttl=self._ttl, description="Commands by id")
             except AlreadyExists:
                 self._ready = self._kv.bucket(self._bucket)
         return self._ready

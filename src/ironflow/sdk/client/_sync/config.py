@@ -1,7 +1,7 @@
 # Generated from ironflow/sdk/client/features/config.py by generate_sync; edit that file.
 """`client.config`: JSON documents by name."""
 
-from collections.abc import Generator, Iterator, Callable, Mapping
+from collections.abc import Generator, Callable, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -11,8 +11,10 @@ from ironflow.base.errors import IronflowError
 from ironflow.features.config import contract
 from ironflow.features.config.contract import ConfigSummary
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.client.views import ConfigChange, ConfigDocument, view
 from ironflow.sdk.values.payload import from_payload, to_payload
+from ironflow.sdk.wire.reconnect import Reconnect
 
 
 class Config:
@@ -40,11 +42,11 @@ class Config:
         """
         return self._write(contract.patch_config, name, data, revision, create=False)
 
-    def list(self, *, page_size: int = 1000) -> Iterator[ConfigSummary]:
+    def list(self, *, page_size: int = 1000) -> Listing[ConfigSummary]:
         """Every document by name, without its content."""
-        for page in self._calls.pages(contract.list_configs, contract.ListConfigs(limit=page_size)):
-            for each in page.configs:
-                yield each
+        return Listing(
+            self._calls, contract.list_configs, contract.ListConfigs(limit=page_size), lambda page: page.configs
+        )
 
     def delete(self, name: str, *, revision: int | None = None) -> None:
         """Deletes a document; deleting nothing is no error.
@@ -61,18 +63,20 @@ class Config:
         after: int | None = None,
         initial: bool = False,
         on_error: Callable[[IronflowError], None] | None = None,
+        reconnect: Reconnect | None = None,
     ) -> Generator[ConfigChange, None]:
         """Changes of a document as they are committed, for ever; goes on after the last when the connection breaks.
 
         A document that does not exist yet is waited for. after: begin after that revision. initial: the document as it
-        is comes first. on_error: sees every failure after which it connects again. Close it to stop watching.
+        is comes first. on_error: sees every failure after which it connects again. reconnect: None
+        for the client's own. Close it to stop watching.
         """
         request = contract.WatchConfig(name=name, after=after, initial=initial)
 
         def moved(request: contract.WatchConfig, frame: contract.ConfigFrame) -> contract.WatchConfig:
             return replace(request, after=frame.revision, initial=False)
 
-        with closing(self._calls.follow(contract.watch_config, request, moved, on_error)) as frames:
+        with closing(self._calls.follow(contract.watch_config, request, moved, on_error, reconnect)) as frames:
             for frame in frames:
                 data = None if frame.data is None else from_payload(frame.data)
                 yield ConfigChange(name=frame.name, data=data, revision=frame.revision, updated_at=frame.updated_at)

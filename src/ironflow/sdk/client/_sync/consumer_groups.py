@@ -2,7 +2,7 @@
 """`client.consumer_groups`: groups, their members and their dead letters."""
 
 from builtins import list as list_
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ironflow.base.duration import Duration, duration_ms
@@ -11,9 +11,11 @@ from ironflow.features.consumer_groups.contract import AckMode, BackpressureMode
 from ironflow.features.dead_letters import contract as dead_letters
 from ironflow.features.dead_letters.contract import ChooseDeadLetters
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.client.connection.blocking_subscription import Join, OnError, Subscription
 from ironflow.sdk.client.views import ConsumerGroup, DeadLetter, view
 from ironflow.sdk.values.payload import to_payload
+from ironflow.sdk.wire.reconnect import Reconnect
 
 
 class ConsumerGroups:
@@ -65,14 +67,14 @@ class ConsumerGroups:
 
     def list(
         self, *, namespace: str = "", status: GroupStatus | str | None = None, page_size: int = 100
-    ) -> Iterator[ConsumerGroup]:
+    ) -> Listing[ConsumerGroup]:
         """Groups by namespace and name; asks for the next page when it is needed. namespace: empty for all."""
         request = contract.ListGroups(
             namespace=namespace, status=None if status is None else GroupStatus(status), limit=page_size
         )
-        for page in self._calls.pages(contract.list_, request):
-            for group in page.groups:
-                yield view(ConsumerGroup, group)
+        return Listing(
+            self._calls, contract.list_, request, lambda page: [view(ConsumerGroup, group) for group in page.groups]
+        )
 
     def update(
         self,
@@ -127,6 +129,7 @@ class ConsumerGroups:
         prefetch: int = 4,
         client_id: str = "",
         on_error: OnError | None = None,
+        reconnect: Reconnect | None = None,
     ) -> Subscription:
         """This member's share of the events, for ever; joins again by itself when the connection breaks.
 
@@ -134,17 +137,18 @@ class ConsumerGroups:
         works on it. In an `auto` group it is acked when the loop asks for the next one.
 
         prefetch: events that it has unsettled at a time; 0 for as many as the group allows. on_error: sees every
-        failure after which it joins again. Raises GroupNotFound when there is no such group, or it was deleted.
+        failure after which it joins again. reconnect: None for the client's own.
+        Raises GroupNotFound when there is no such group, or it was deleted.
         """
         request = contract.JoinGroup(
             namespace=namespace, group_name=name, prefetch=prefetch, client_id=client_id, settles=True
         )
         join = Join(contract.join, request, name, namespace, patient=True)
-        return Subscription(self._calls.endpoint, join, on_error, self._calls)
+        return Subscription(self._calls.endpoint, join, on_error, self._calls, reconnect)
 
     def dead_letters(
         self, name: str, *, namespace: str = "", topic: str = "", reason: str = "", page_size: int = 100
-    ) -> Iterator[DeadLetter]:
+    ) -> Listing[DeadLetter]:
         """Events that are delivered no more, by place in the log. Raises GroupNotFound.
 
         topic: a pattern of topics. reason: a part of it.
@@ -152,9 +156,12 @@ class ConsumerGroups:
         request = dead_letters.ListDeadLetters(
             namespace=namespace, name=name, topic=topic, reason=reason, limit=page_size
         )
-        for page in self._calls.pages(dead_letters.list_, request):
-            for letter in page.dead_letters:
-                yield view(DeadLetter, letter)
+        return Listing(
+            self._calls,
+            dead_letters.list_,
+            request,
+            lambda page: [view(DeadLetter, letter) for letter in page.dead_letters],
+        )
 
     def replay(
         self,

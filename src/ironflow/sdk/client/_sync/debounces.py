@@ -1,11 +1,10 @@
 # Generated from ironflow/sdk/client/features/debounces.py by generate_sync; edit that file.
 """`client.debounces`: events that are being gathered and have not started a run yet."""
 
-from collections.abc import Iterator
-
 from ironflow.features.debounces import contract
 from ironflow.features.debounces.contract import Debounce
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Debounces:
@@ -14,12 +13,10 @@ class Debounces:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def list(self, *, function_id: str = "", page_size: int = 100) -> Iterator[Debounce]:
+    def list(self, *, function_id: str = "", page_size: int = 100) -> Listing[Debounce]:
         """Pending lanes by age; asks for the next page when it is needed."""
         request = contract.ListDebounces(function_id=function_id, limit=page_size)
-        for page in self._calls.pages(contract.list_, request):
-            for entry in page.entries:
-                yield entry
+        return Listing(self._calls, contract.list_, request, lambda page: page.entries)
 
     def cancel(self, debounce_id: str) -> None:
         """Deletes the gathered events of a lane: they start no run. Raises DebounceNotFound."""

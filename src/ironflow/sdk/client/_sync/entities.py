@@ -11,6 +11,7 @@ from ironflow.features.events import contract as events
 from ironflow.features.events.contract import Invoked
 from ironflow.features.streams import contract as streams
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.client.views import Entity, RunResult, StreamEvent, view
 from ironflow.sdk.client.views.run_results import output_of, wait_times
 from ironflow.sdk.values.payload import to_payload
@@ -26,12 +27,12 @@ class Entities:
         """The state, its version in the entity's stream, and when it was set. Raises EntityNotFound."""
         return view(Entity, self._calls.call(contract.get, contract.GetEntity(entity=entity, key=key)))
 
-    def list(self, entity: str, *, page_size: int = 100) -> Iterator[Entity]:
+    def list(self, entity: str, *, page_size: int = 100) -> Listing[Entity]:
         """The entities of one name that have a state, by key; asks for the next page when it is needed."""
         request = contract.ListEntities(entity=entity, limit=page_size)
-        for page in self._calls.pages(contract.list_, request):
-            for each in page.entities:
-                yield view(Entity, each)
+        return Listing(
+            self._calls, contract.list_, request, lambda page: [view(Entity, each) for each in page.entities]
+        )
 
     def history(
         self, entity: str, key: str, *, from_version: int = 0, backward: bool = False, page_size: int = 100

@@ -1,13 +1,12 @@
 # Generated from ironflow/sdk/client/features/environments.py by generate_sync; edit that file.
 """`client.environments`: walls between the data of one server."""
 
-from collections.abc import Iterator
-
 from ironflow.features.environment_deletions import contract as deletions
 from ironflow.features.environment_deletions.contract import Deletion
 from ironflow.features.environments import contract
 from ironflow.features.environments.contract import Environment, EnvironmentDeleted
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Environments:
@@ -21,12 +20,10 @@ class Environments:
         request = contract.CreateEnvironment(name=name, project_id=project, color=color)
         return self._calls.call(contract.create, request)
 
-    def list(self, *, page_size: int = 1000) -> Iterator[Environment]:
+    def list(self, *, page_size: int = 1000) -> Listing[Environment]:
         """Every environment that the key may see, `default` first."""
         request = contract.ListEnvironments(limit=page_size, paged=True)
-        for page in self._calls.pages(contract.list_, request):
-            for each in page.environments:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.environments)
 
     def get(self, environment: str) -> Environment:
         """One environment by id or name. Raises EnvironmentNotFound."""
@@ -51,8 +48,11 @@ class Environments:
         """How far the deletion of an environment is, by its id. Raises DeletionNotFound."""
         return self._calls.call(deletions.get, deletions.NamedDeletion(id=environment_id))
 
-    def deletions(self, *, page_size: int = 1000) -> Iterator[Deletion]:
+    def deletions(self, *, page_size: int = 1000) -> Listing[Deletion]:
         """Every deletion of an environment, by its id."""
-        for page in self._calls.pages(deletions.list_, deletions.ListDeletions(limit=page_size, paged=True)):
-            for each in page.deletions:
-                yield each
+        return Listing(
+            self._calls,
+            deletions.list_,
+            deletions.ListDeletions(limit=page_size, paged=True),
+            lambda page: page.deletions,
+        )

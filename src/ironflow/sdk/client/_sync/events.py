@@ -3,7 +3,7 @@
 
 from time import sleep
 from builtins import list as list_
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from ironflow.features.events.contract import Imported, NameCount
 from ironflow.features.redaction import contract as redaction
 from ironflow.features.redaction.contract import Redacted
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.client.views import Event, EventWithRuns, view
 from ironflow.sdk.client.views.run_results import next_look_s
 from ironflow.sdk.values.payload import to_payload
@@ -58,7 +59,7 @@ class Events:
         since: datetime | None = None,
         until: datetime | None = None,
         page_size: int = 100,
-    ) -> Iterator[Event]:
+    ) -> Listing[Event]:
         """Events, newest first; asks for the next page when it is needed.
 
         name, names: may hold `*` and `>`. search: text within the data.
@@ -66,9 +67,7 @@ class Events:
         request = contract.ListEvents(
             name=name, names=[*names], source=source, search=search, since=since, until=until, limit=page_size
         )
-        for page in self._calls.pages(contract.list_, request):
-            for event in page.events:
-                yield view(Event, event)
+        return Listing(self._calls, contract.list_, request, lambda page: [view(Event, event) for event in page.events])
 
     def import_batch(self, events: Sequence[Mapping[str, Any]], *, trigger: bool = False) -> Imported:
         """Adds events of another log, up to 1,000, in one transaction; those whose ids are there are passed over.

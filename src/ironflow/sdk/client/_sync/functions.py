@@ -1,15 +1,18 @@
 # Generated from ironflow/sdk/client/features/functions.py by generate_sync; edit that file.
 """`client.functions`: what is registered, and whether it starts runs."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from ironflow.features.deploys import contract as deploys
 from ironflow.features.deploys.contract import CodeVersions
 from ironflow.features.functions import contract
 from ironflow.features.functions.contract import FunctionStatus
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.client.views import Function, Registered, view
 from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.durable.definition.registration import registration, registration_in
 
 
 class Functions:
@@ -18,12 +21,35 @@ class Functions:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def register(self, function: FunctionDefinition | contract.RegisterFunction) -> Registered:
+    def register(
+        self,
+        function: FunctionDefinition | contract.RegisterFunction | Mapping[str, Any] | None = None,
+        /,
+        *,
+        id: str = "",
+        name: str = "",
+        triggers: Sequence[Mapping[str, Any] | contract.Trigger] | None = None,
+        endpoint_url: str = "",
+        mode: Literal["", "pull", "push"] = "",
+        **settings: Any,
+    ) -> Registered:
         """Creates or updates a function; registering the same again changes nothing. Raises InvalidFunction.
 
+            await client.functions.register(id="settle", triggers=[{"event": "order.paid"}], endpoint_url=url)
+
+        function: a definition, or a dict as the documents of the JavaScript SDK write it: `endpointUrl`, `timeout` in
+        milliseconds. Without it, the settings are those of `ironflow.function`, and the handler is elsewhere.
         Workers do this for their functions by themselves.
         """
-        request = function.registration() if isinstance(function, FunctionDefinition) else function
+        given = {"id": id, "name": name, "triggers": triggers, "endpoint_url": endpoint_url, "mode": mode, **settings}
+        if function is None:
+            request = registration(**given)
+        elif any(given.values()):
+            raise contract.InvalidFunction("Give a function, or its settings by name; not both.")
+        elif isinstance(function, FunctionDefinition):
+            request = function.registration()
+        else:
+            request = registration_in(function) if isinstance(function, Mapping) else function
         return view(Registered, self._calls.call(contract.register, request))
 
     def get(self, function_id: str) -> Function:
@@ -32,7 +58,7 @@ class Functions:
 
     def list(
         self, *, status: FunctionStatus | str | None = None, name: str = "", mode: str = "", page_size: int = 100
-    ) -> Iterator[Function]:
+    ) -> Listing[Function]:
         """Functions by id; asks for the next page when it is needed.
 
         name: a part of id or name. mode: `push` or `pull`.
@@ -40,9 +66,9 @@ class Functions:
         request = contract.ListFunctions(
             status=None if status is None else FunctionStatus(status), name=name, mode=mode, limit=page_size
         )
-        for page in self._calls.pages(contract.list_, request):
-            for function in page.functions:
-                yield view(Function, function)
+        return Listing(
+            self._calls, contract.list_, request, lambda page: [view(Function, function) for function in page.functions]
+        )
 
     def update_status(self, function_id: str, status: FunctionStatus | str) -> Function:
         """Sets a function `active`, `paused` (starts no new runs) or `archived`. Raises FunctionNotFound."""

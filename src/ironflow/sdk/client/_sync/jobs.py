@@ -1,11 +1,10 @@
 # Generated from ironflow/sdk/client/features/jobs.py by generate_sync; edit that file.
 """`client.workers`: the workers that run functions."""
 
-from collections.abc import Iterator
-
 from ironflow.features.jobs import contract
 from ironflow.features.jobs.contract import Worker
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Workers:
@@ -14,8 +13,8 @@ class Workers:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def list(self, *, page_size: int = 1000) -> Iterator[Worker]:
+    def list(self, *, page_size: int = 1000) -> Listing[Worker]:
         """Every worker; asks for the next page when it is needed."""
-        for page in self._calls.pages(contract.list_workers, contract.ListWorkers(limit=page_size)):
-            for worker in page.workers:
-                yield worker
+        return Listing(
+            self._calls, contract.list_workers, contract.ListWorkers(limit=page_size), lambda page: page.workers
+        )

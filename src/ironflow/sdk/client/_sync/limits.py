@@ -1,11 +1,10 @@
 # Generated from ironflow/sdk/client/features/limits.py by generate_sync; edit that file.
 """`client.limits`: how much keys and environments may do."""
 
-from collections.abc import Iterator
-
 from ironflow.features.limits import contract
 from ironflow.features.limits.contract import Limit
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Limits:
@@ -38,11 +37,9 @@ class Limits:
         )
         return self._calls.call(contract.set_, request)
 
-    def list(self, *, page_size: int = 1000) -> Iterator[Limit]:
+    def list(self, *, page_size: int = 1000) -> Listing[Limit]:
         """Every limit by subject."""
-        for page in self._calls.pages(contract.list_, contract.ListLimits(limit=page_size)):
-            for each in page.limits:
-                yield each
+        return Listing(self._calls, contract.list_, contract.ListLimits(limit=page_size), lambda page: page.limits)
 
     def delete(self, subject: str) -> None:
         """Raises LimitNotFound."""

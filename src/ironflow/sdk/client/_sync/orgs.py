@@ -1,11 +1,10 @@
 # Generated from ironflow/sdk/client/features/orgs.py by generate_sync; edit that file.
 """`client.orgs`: what projects belong to."""
 
-from collections.abc import Iterator
-
 from ironflow.features.orgs import contract
 from ironflow.features.orgs.contract import Org, Preferences
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Orgs:
@@ -18,11 +17,11 @@ class Orgs:
         """A new organisation."""
         return self._calls.call(contract.create, contract.CreateOrg(name=name))
 
-    def list(self, *, page_size: int = 1000) -> Iterator[Org]:
+    def list(self, *, page_size: int = 1000) -> Listing[Org]:
         """Every organisation by id."""
-        for page in self._calls.pages(contract.list_, contract.ListOrgs(limit=page_size, paged=True)):
-            for each in page.orgs:
-                yield each
+        return Listing(
+            self._calls, contract.list_, contract.ListOrgs(limit=page_size, paged=True), lambda page: page.orgs
+        )
 
     def get(self, org_id: str) -> Org:
         """One organisation. Raises OrgNotFound."""

@@ -2,12 +2,14 @@
 """`client.policies`: rules that allow or deny actions on resources."""
 
 from builtins import list as list_
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ironflow.features.policies import contract
 from ironflow.features.policies.contract import Policy, PolicyTemplate, PolicyVersion, Tried
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
+from ironflow.sdk.client.connection.paging import ByVersion
 
 
 class Policies:
@@ -28,12 +30,10 @@ class Policies:
         )
         return self._calls.call(contract.create, request)
 
-    def list(self, *, page_size: int = 1000) -> Iterator[Policy]:
+    def list(self, *, page_size: int = 1000) -> Listing[Policy]:
         """Every policy by id."""
         request = contract.ListPolicies(limit=page_size, paged=True)
-        for page in self._calls.pages(contract.list_, request):
-            for each in page.policies:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.policies)
 
     def get(self, policy_id: str) -> Policy:
         """One policy. Raises PolicyNotFound."""
@@ -59,15 +59,11 @@ class Policies:
         """Deletes a policy and takes it from every role. Raises PolicyNotFound."""
         self._calls.call(contract.delete, contract.NamedPolicy(id=policy_id))
 
-    def versions(self, policy_id: str, *, page_size: int = 100) -> Iterator[PolicyVersion]:
+    def versions(self, policy_id: str, *, page_size: int = 100) -> Listing[PolicyVersion]:
         """What a policy is and was, newest first. Raises PolicyNotFound."""
-        before: int | None = 0
-        while before is not None:
-            request = contract.ListVersions(id=policy_id, before=before, limit=page_size)
-            page = self._calls.call(contract.versions, request)
-            for each in page.versions:
-                yield each
-            before = page.next_before
+        request = contract.ListVersions(id=policy_id, before=0, limit=page_size)
+        paging = ByVersion("next_before", "before")
+        return Listing(self._calls, contract.versions, request, lambda page: page.versions, paging)
 
     def rollback(self, policy_id: str, version: int) -> Policy:
         """Makes a policy what it was at a version, as a new version. Raises PolicyNotFound, PolicyVersionNotFound."""

@@ -1,11 +1,10 @@
 # Generated from ironflow/sdk/client/features/projects.py by generate_sync; edit that file.
 """`client.projects`: what environments belong to."""
 
-from collections.abc import Iterator
-
 from ironflow.features.projects import contract
 from ironflow.features.projects.contract import Project
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Projects:
@@ -19,12 +18,10 @@ class Projects:
         request = contract.CreateProject(name=name, description=description, org_id=org)
         return self._calls.call(contract.create, request)
 
-    def list(self, *, org: str = "", page_size: int = 1000) -> Iterator[Project]:
+    def list(self, *, org: str = "", page_size: int = 1000) -> Listing[Project]:
         """Every project by id; of one organisation, or of all."""
         request = contract.ListProjects(org_id=org, limit=page_size, paged=True)
-        for page in self._calls.pages(contract.list_, request):
-            for each in page.projects:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.projects)
 
     def update(self, project_id: str, *, name: str | None = None, description: str | None = None) -> Project:
         """Changes what is given. Raises ProjectNotFound."""

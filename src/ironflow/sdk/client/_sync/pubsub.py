@@ -1,11 +1,10 @@
 # Generated from ironflow/sdk/client/features/pubsub.py by generate_sync; edit that file.
 """`client.topics`: topics, their messages and readers. Publishing itself is `client.publish`."""
 
-from collections.abc import Iterator
-
 from ironflow.features.pubsub import contract
 from ironflow.features.pubsub.contract import TopicInfo, TopicStats
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Topics:
@@ -14,11 +13,9 @@ class Topics:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def list(self, *, page_size: int = 1000) -> Iterator[TopicInfo]:
+    def list(self, *, page_size: int = 1000) -> Listing[TopicInfo]:
         """Topics by name; asks for the next page when it is needed."""
-        for page in self._calls.pages(contract.list_, contract.ListTopics(limit=page_size)):
-            for topic in page.topics:
-                yield topic
+        return Listing(self._calls, contract.list_, contract.ListTopics(limit=page_size), lambda page: page.topics)
 
     def stats(self, topic: str) -> TopicStats:
         """One topic with the lag of its slowest consumer group; zeros when nothing was published to it."""

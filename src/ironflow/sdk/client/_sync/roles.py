@@ -1,11 +1,10 @@
 # Generated from ironflow/sdk/client/features/roles.py by generate_sync; edit that file.
 """`client.roles`: named sets of policies, which keys have."""
 
-from collections.abc import Iterator
-
 from ironflow.features.roles import contract
 from ironflow.features.roles.contract import Role
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Roles:
@@ -18,12 +17,10 @@ class Roles:
         """A new role, which allows nothing until it has policies."""
         return self._calls.call(contract.create, contract.CreateRole(name=name))
 
-    def list(self, *, page_size: int = 1000) -> Iterator[Role]:
+    def list(self, *, page_size: int = 1000) -> Listing[Role]:
         """Every role, the built-in ones first."""
         request = contract.ListRoles(limit=page_size, paged=True)
-        for page in self._calls.pages(contract.list_, request):
-            for each in page.roles:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.roles)
 
     def get(self, role_id: str) -> Role:
         """One role with its policies. Raises RoleNotFound."""

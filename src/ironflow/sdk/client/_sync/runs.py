@@ -25,6 +25,8 @@ from ironflow.features.time_travel import contract as time_travel
 from ironflow.features.time_travel.contract import TimelineEvent
 from ironflow.features.values import contract as values
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client.connection.hooks import expecting
+from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.client.views import (
     AuditEvent,
     PausedState,
@@ -39,7 +41,8 @@ from ironflow.sdk.client.views import (
 from ironflow.sdk.client.views.run_results import next_look_s, still_going
 from ironflow.sdk.values.payload import as_json_text, from_json_text, to_payload
 from ironflow.sdk.values.run_keys import reference
-from ironflow.sdk.wire.retries import is_away
+from ironflow.sdk.wire.operations import path_of
+from ironflow.sdk.wire.retries import AWAY, is_away
 
 # What a look at a run is given, however little of its time-out is left.
 LOOK_S_MIN = 1.0
@@ -65,16 +68,14 @@ class Runs:
         run_id = reference(run_id, key)
         return view(Run, self._calls.call(contract.get, contract.GetRun(id=run_id, last=last)))
 
-    def chain(self, run_id: str, *, page_size: int = 100, key: str = "") -> Iterator[Run]:
+    def chain(self, run_id: str, *, page_size: int = 100, key: str = "") -> Listing[Run]:
         """The chain of a run, oldest first: the runs that followed one another by a restart; asks for the next page
         when it is needed. A run that has not restarted is alone.
 
         run_id: of any link, or of the first one where that is not kept any more. Raises RunNotFound.
         """
-        run_id = reference(run_id, key)
-        for page in self._calls.pages(contract.chain, contract.GetRunChain(id=run_id, limit=page_size)):
-            for run in page.runs:
-                yield view(Run, run)
+        request = contract.GetRunChain(id=reference(run_id, key), limit=page_size)
+        return Listing(self._calls, contract.chain, request, lambda page: [view(Run, run) for run in page.runs])
 
     def list(
         self,
@@ -88,7 +89,7 @@ class Runs:
         parent_run_id: str = "",
         key: str = "",
         page_size: int = 100,
-    ) -> Iterator[Run]:
+    ) -> Listing[Run]:
         """Runs, newest first; asks for the next page when it is needed.
 
         search: a part of a run, function or event id, or of an event name. parent_run_id: whose steps started them.
@@ -105,9 +106,7 @@ class Runs:
             key=key,
             limit=page_size,
         )
-        for page in self._calls.pages(contract.list_, request):
-            for run in page.runs:
-                yield view(Run, run)
+        return Listing(self._calls, contract.list_, request, lambda page: [view(Run, run) for run in page.runs])
 
     def steps(self, run_id: str, *, key: str = "") -> list_[Step]:
         """The recorded steps of a run by sequence. Raises RunNotFound."""
@@ -166,14 +165,18 @@ class Runs:
         )
         return from_json_text((self._calls.call(controls.inject, request)).previous_output)
 
-    def patch_step(self, step_id: str, output: Any, *, reason: str = "") -> Step:
-        """Replaces the output of a step of a run that no worker has, and keeps the original. Resume the run after it.
+    def patch_step(self, step_id: str, output: Any, *, reason: str = "", resume: bool = False) -> Step:
+        """Replaces the output of a step of a run that no worker has, and keeps the original.
 
-        step_id: its row id or step id. output: any JSON.
-        Raises RunNotFound, RunRunning, StepNotFound, StepNotFinished, SerializationError.
+        step_id: its row id or step id. output: any JSON. resume: then resumes the run, which is paused or failed; a
+        second request: when it is refused, the output is patched all the same.
+        Raises RunNotFound, RunRunning, StepNotFound, StepNotFinished, SerializationError; RunNotResumable with resume.
         """
         request = controls.PatchStep(step_id=step_id, output=to_payload(output, "the output"), reason=reason)
-        return view(Step, self._calls.call(controls.patch, request))
+        patched = view(Step, self._calls.call(controls.patch, request))
+        if resume:
+            self._calls.call(controls.resume, controls.ResumeRun(run_id=patched.run_id))
+        return patched
 
     def delete(self, run_id: str, *, reason: str = "", key: str = "") -> None:
         """Removes an ended run with its steps and its history, for ever; its event stays.
@@ -220,9 +223,11 @@ class Runs:
             wait_s = min(max(deadline - monotonic(), 0), HOLD_S)
             request = values.GetValue(run_id=run_id, name=name, wait_ms=int(wait_s * 1000), after=after)
             try:
-                found = view(RunValue, self._calls.call(values.get, request, timeout=wait_s + HOLD_S))
+                with expecting(values.ValueNotFound):
+                    found = view(RunValue, self._calls.call(values.get, request, timeout=wait_s + HOLD_S))
             except values.ValueNotFound as missing:
                 if wait_s < HOLD_S or missing.details.get("ended"):
+                    self._calls.report(missing, path_of(values.get), missing.status)
                     raise
             else:
                 if found.version > after or found.run_ended or wait_s < HOLD_S:
@@ -238,16 +243,14 @@ class Runs:
         request = time_travel.GetRunStateAt(run_id=run_id, timestamp=at, entry=entry)
         return view(RunState, self._calls.call(time_travel.state_at, request))
 
-    def timeline(self, run_id: str, *, page_size: int = 1000, key: str = "") -> Iterator[TimelineEvent]:
+    def timeline(self, run_id: str, *, page_size: int = 1000, key: str = "") -> Listing[TimelineEvent]:
         """What happened to a recorded run, in the order of time; asks for the next page when it is needed.
 
         Raises RunNotFound, RunNotRecorded, RecordingExpired.
         """
         run_id = reference(run_id, key)
         request = time_travel.GetRunTimeline(run_id=run_id, limit=page_size)
-        for page in self._calls.pages(time_travel.timeline, request):
-            for event in page.events:
-                yield event
+        return Listing(self._calls, time_travel.timeline, request, lambda page: page.events)
 
     def step_output_at(self, run_id: str, step_id: str, at: datetime | None = None, *, key: str = "") -> StepOutput:
         """The output that a step of a recorded run had at a moment, None for now: before and after a patch, for one.
@@ -268,7 +271,7 @@ class Runs:
         until: datetime | None = None,
         page_size: int = 1000,
         key: str = "",
-    ) -> Iterator[AuditEvent]:
+    ) -> Listing[AuditEvent]:
         """The audit trail of a recorded run, with payloads, in the order of record.
 
         event_type: one of docs/reference/audit.md. since, until: from the first on and before the second.
@@ -282,9 +285,9 @@ class Runs:
             to_timestamp="" if until is None else until.isoformat(),
             limit=page_size,
         )
-        for page in self._calls.pages(audit.trail, request):
-            for event in page.events:
-                yield view(AuditEvent, event)
+        return Listing(
+            self._calls, audit.trail, request, lambda page: [view(AuditEvent, event) for event in page.events]
+        )
 
     def logs(
         self, run_id: str, *, level: str = "", step: str = "", follow: bool = False, page_size: int = 1000
@@ -300,7 +303,8 @@ class Runs:
         pause_s = None
         while True:
             try:
-                page = self._calls.call(run_logs.get, request, timeout=hold_s + LOGS_S)
+                with expecting(*(AWAY if follow else ())):
+                    page = self._calls.call(run_logs.get, request, timeout=hold_s + LOGS_S)
             except IronflowError as fault:
                 if not (follow and is_away(fault)):
                     raise
@@ -329,7 +333,8 @@ class Runs:
             try:
                 left_s = max(deadline - monotonic(), LOOK_S_MIN)
                 request = contract.GetRun(id=run_id, last=bool(restarted_id))
-                run = view(Run, self._calls.call(contract.get, request, timeout=left_s))
+                with expecting(*AWAY):
+                    run = view(Run, self._calls.call(contract.get, request, timeout=left_s))
             except IronflowError as fault:
                 if not is_away(fault):
                     raise
@@ -343,5 +348,6 @@ class Runs:
                 late = still_going(run, timeout_s)
             pause_s = next_look_s(pause_s)
             if monotonic() + pause_s > deadline:
+                self._calls.report(late, path_of(contract.get))
                 raise late
             sleep(pause_s)

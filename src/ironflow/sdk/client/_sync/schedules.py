@@ -1,7 +1,7 @@
 # Generated from ironflow/sdk/client/features/schedules.py by generate_sync; edit that file.
 """`client.schedules`: starts of functions at times."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ from ironflow.base.duration import Duration, duration_ms
 from ironflow.features.schedules import contract
 from ironflow.features.schedules.contract import Backfill, Schedule
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.values.payload import to_payload
 
 Overlap = Literal["all", "skip", "one", "cancel_running"]
@@ -116,12 +117,10 @@ class Schedules:
         function_id: str = "",
         status: Literal["", "active", "paused", "ended"] = "",
         page_size: int = 100,
-    ) -> Iterator[Schedule]:
+    ) -> Listing[Schedule]:
         """Schedules by id; asks for the next page when it is needed."""
         request = contract.ListSchedules(function_id=function_id, status=status, limit=page_size)
-        for page in self._calls.pages(contract.list_, request):
-            for schedule in page.schedules:
-                yield schedule
+        return Listing(self._calls, contract.list_, request, lambda page: page.schedules)
 
     def pause(self, schedule_id: str) -> Schedule:
         """Ticks and backfills start no runs until it is resumed. Raises ScheduleNotFound."""

@@ -4,11 +4,12 @@
 Asked by RPC where REST has the event's name in its path, for a name may hold slashes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ironflow.features.schemas import contract
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.client.views import EventSchema, schema_view
 from ironflow.sdk.values.definitions import EventDefinition
 from ironflow.sdk.values.payload import to_payload
@@ -42,12 +43,10 @@ class Schemas:
         )
         return (self._calls.call(contract.register, request)).status
 
-    def list(self, *, name: str = "", page_size: int = 100) -> Iterator[EventSchema]:
+    def list(self, *, name: str = "", page_size: int = 100) -> Listing[EventSchema]:
         """Schemas by event name and version. name: only of this event; may hold `*` and `>`."""
         request = contract.ListSchemas(event_name=name, limit=page_size)
-        for page in self._calls.pages(contract.list_, request):
-            for each in page.schemas:
-                yield schema_view(each)
+        return Listing(self._calls, contract.list_, request, lambda page: [schema_view(each) for each in page.schemas])
 
     def get(self, name: str, version: int = 0) -> EventSchema:
         """The schema of an event's version, 0 for the latest. Raises SchemaNotFound."""

@@ -1,11 +1,10 @@
 # Generated from ironflow/sdk/client/features/secrets.py by generate_sync; edit that file.
 """`client.secrets`: values that only functions read, by `ctx.secrets`."""
 
-from collections.abc import Iterator
-
 from ironflow.features.secrets import contract
 from ironflow.features.secrets.contract import Rekeyed, Secret
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Secrets:
@@ -36,11 +35,11 @@ class Secrets:
         """A secret without its value. Raises SecretNotFound."""
         return self._calls.call(contract.get, contract.NamedSecret(name=name))
 
-    def list(self, *, page_size: int = 1000) -> Iterator[Secret]:
+    def list(self, *, page_size: int = 1000) -> Listing[Secret]:
         """Every secret by name, without values."""
-        for page in self._calls.pages(contract.list_, contract.ListSecrets(limit=page_size, paged=True)):
-            for each in page.secrets:
-                yield each
+        return Listing(
+            self._calls, contract.list_, contract.ListSecrets(limit=page_size, paged=True), lambda page: page.secrets
+        )
 
     def delete(self, name: str) -> None:
         """Raises SecretNotFound."""

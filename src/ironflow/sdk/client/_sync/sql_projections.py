@@ -1,13 +1,14 @@
 # Generated from ironflow/sdk/client/features/sql_projections.py by generate_sync; edit that file.
 """`client.sql_projections`: tables that the server keeps up to date from events."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ironflow.base.duration import Duration
 from ironflow.features.sql_projections import contract
 from ironflow.features.sql_projections.contract import SqlProjection, SqlProjectionDetails, SqlRebuildStarted
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.values.payload import from_payload
 from ironflow.sdk.values.sql_result import SqlResult
 
@@ -57,11 +58,11 @@ class SqlProjections:
         rows = [[from_payload(cell) for cell in row.typed_values] for row in found.rows]
         return SqlResult(columns=found.columns, rows=rows, total_count=found.total_count)
 
-    def list(self, *, page_size: int = 100) -> Iterator[SqlProjection]:
+    def list(self, *, page_size: int = 100) -> Listing[SqlProjection]:
         """Every SQL projection by name."""
-        for page in self._calls.pages(contract.list_, contract.ListSqlProjections(limit=page_size)):
-            for each in page.projections:
-                yield each
+        return Listing(
+            self._calls, contract.list_, contract.ListSqlProjections(limit=page_size), lambda page: page.projections
+        )
 
     def get(self, name: str) -> SqlProjectionDetails:
         """One projection with its status, lag and what it was created from. Raises SqlProjectionNotFound."""

@@ -2,7 +2,7 @@
 """`client.streams`: one append-only stream of events for each entity."""
 
 from builtins import list as list_
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -13,6 +13,9 @@ from ironflow.features.streams import contract
 from ironflow.features.streams.contract import Appended, DeletedStream, StreamInfo
 from ironflow.sdk.client._sync.calls import Calls
 from ironflow.sdk.client.connection.entity_events import EntityEvent, entity_event
+from ironflow.sdk.client.connection.hooks import expecting
+from ironflow.sdk.client._sync.listing import Listing
+from ironflow.sdk.client.connection.paging import ByVersion
 from ironflow.sdk.client.connection.blocking_subscription import (
     Backpressure,
     OnError,
@@ -21,6 +24,7 @@ from ironflow.sdk.client.connection.blocking_subscription import (
 )
 from ironflow.sdk.client.views import HistoryEntry, Snapshot, StreamEvent, view
 from ironflow.sdk.values.payload import to_payload
+from ironflow.sdk.wire.reconnect import Reconnect
 
 Direction = Literal["forward", "backward"]
 
@@ -92,36 +96,36 @@ class Streams:
 
     def read(
         self, entity_id: str, *, from_version: int = 0, direction: Direction = "forward", page_size: int = 100
-    ) -> Iterator[StreamEvent]:
+    ) -> Listing[StreamEvent]:
         """The entity's events in order; none for an entity without events. Asks for the next page when it is needed.
 
         from_version: the first to read; 0 for the oldest, or the newest when backward.
         """
-        version: int | None = from_version
-        while version is not None:
-            request = contract.ReadStream(
-                entity_id=entity_id, from_version=version, limit=page_size, direction=direction
-            )
-            page = self._calls.call(contract.read, request)
-            for event in page.events:
-                yield view(StreamEvent, event)
-            version = page.next_version
+        request = contract.ReadStream(
+            entity_id=entity_id, from_version=from_version, limit=page_size, direction=direction
+        )
+        return Listing(
+            self._calls,
+            contract.read,
+            request,
+            lambda page: [view(StreamEvent, event) for event in page.events],
+            ByVersion("next_version"),
+        )
 
     def info(self, entity_id: str) -> StreamInfo | None:
         """The type, version and size of the entity's stream. None without events: `expected_version=0` may follow."""
         try:
-            return self._calls.call(contract.info, contract.GetStreamInfo(entity_id=entity_id))
+            with expecting(NotFound):
+                return self._calls.call(contract.info, contract.GetStreamInfo(entity_id=entity_id))
         except NotFound:
             return None
 
     def list(
         self, *, entity_type: str = "", search: str = "", deleted: bool = False, page_size: int = 1000
-    ) -> Iterator[StreamInfo]:
+    ) -> Listing[StreamInfo]:
         """Every stream by entity id. search: text within the id. deleted: also those that were deleted."""
         request = contract.ListStreams(entity_type=entity_type, search=search, deleted=deleted, limit=page_size)
-        for page in self._calls.pages(contract.list_, request):
-            for each in page.streams:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.streams)
 
     def history(
         self,
@@ -132,22 +136,23 @@ class Streams:
         since: datetime | None = None,
         until: datetime | None = None,
         page_size: int = 50,
-    ) -> Iterator[HistoryEntry]:
+    ) -> Listing[HistoryEntry]:
         """The entity's events, each with the runs that it started and their first steps."""
-        version: int | None = from_version
-        while version is not None:
-            request = contract.GetEntityHistory(
-                entity_id=entity_id,
-                from_version=version,
-                limit=page_size,
-                direction=direction,
-                from_timestamp=since,
-                to_timestamp=until,
-            )
-            page = self._calls.call(contract.history, request)
-            for entry in page.entries:
-                yield view(HistoryEntry, entry)
-            version = page.next_cursor
+        request = contract.GetEntityHistory(
+            entity_id=entity_id,
+            from_version=from_version,
+            limit=page_size,
+            direction=direction,
+            from_timestamp=since,
+            to_timestamp=until,
+        )
+        return Listing(
+            self._calls,
+            contract.history,
+            request,
+            lambda page: [view(HistoryEntry, entry) for entry in page.entries],
+            ByVersion("next_cursor"),
+        )
 
     def subscribe(
         self,
@@ -159,17 +164,18 @@ class Streams:
         filter: str = "",
         backpressure: Backpressure | None = None,
         on_error: OnError | None = None,
+        reconnect: Reconnect | None = None,
     ) -> Generator[EntityEvent, None]:
         """The entity's events as they are appended, for ever. It connects again by itself and goes on where it was.
 
         entity_id: "*" for every entity of the type. replay: the last n events first. after: all that follow this
         sequence first, 0 for all there are. filter: CEL over data, topic, name and timestamp.
-        on_error, and what is raised: as of `client.subscribe`. Close it to end it.
+        on_error, reconnect, and what is raised: as of `client.subscribe`. Close it to end it.
         """
         request = SubscriptionRequest(
             f"entity:{entity_type}.{entity_id}.>", replay, after, filter, backpressure=backpressure
         )
-        with Subscription(self._calls.endpoint, request, on_error) as events:
+        with Subscription(self._calls.endpoint, request, on_error, self._calls, reconnect) as events:
             for received in events:
                 event = entity_event(received, entity_type)
                 # A pattern does not show where an id with dots ends: `a.>` means those of `a.b` too.

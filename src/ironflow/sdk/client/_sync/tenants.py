@@ -1,11 +1,10 @@
 # Generated from ironflow/sdk/client/features/tenants.py by generate_sync; edit that file.
 """`client.tenants`: organisations with their environments and keys."""
 
-from collections.abc import Iterator
-
 from ironflow.features.tenants import contract
 from ironflow.features.tenants.contract import Provisioned, Tenant
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Tenants:
@@ -14,11 +13,11 @@ class Tenants:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def list(self, *, page_size: int = 1000) -> Iterator[Tenant]:
+    def list(self, *, page_size: int = 1000) -> Listing[Tenant]:
         """Every tenant by id."""
-        for page in self._calls.pages(contract.list_, contract.ListTenants(limit=page_size, paged=True)):
-            for each in page.tenants:
-                yield each
+        return Listing(
+            self._calls, contract.list_, contract.ListTenants(limit=page_size, paged=True), lambda page: page.tenants
+        )
 
     def provision(self, name: str, *, environment: str = "") -> Provisioned:
         """A new organisation with a project, an environment and an administrator's key of it, all or none.

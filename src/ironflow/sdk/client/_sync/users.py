@@ -1,11 +1,12 @@
 # Generated from ironflow/sdk/client/features/users.py by generate_sync; edit that file.
 """`client.users`: people who log in with an e-mail address and a password."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ironflow.features.users import contract
 from ironflow.features.users.contract import User
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 
 
 class Users:
@@ -24,11 +25,11 @@ class Users:
             contract.create, contract.CreateUser(email=email, password=password, name=name, roles=wanted)
         )
 
-    def list(self, *, page_size: int = 1000) -> Iterator[User]:
+    def list(self, *, page_size: int = 1000) -> Listing[User]:
         """Every user by id."""
-        for page in self._calls.pages(contract.list_, contract.ListUsers(limit=page_size, paged=True)):
-            for each in page.users:
-                yield each
+        return Listing(
+            self._calls, contract.list_, contract.ListUsers(limit=page_size, paged=True), lambda page: page.users
+        )
 
     def get(self, user_id: str) -> User:
         """One user. Raises UserNotFound."""

@@ -1,7 +1,7 @@
 # Generated from ironflow/sdk/client/features/webhooks.py by generate_sync; edit that file.
 """`client.webhooks`: sources at which other systems deliver events, and their deliveries."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from ironflow.features.webhook_deliveries import contract as deliveries_contract
 from ironflow.features.webhooks import contract
 from ironflow.features.webhooks.contract import WebhookIngested, WebhooksReplayed, WebhookVerifyTested
 from ironflow.sdk.client._sync.calls import Calls
+from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.client.views import Emitted, WebhookDelivery, WebhookSource, view
 from ironflow.sdk.values.payload import to_payload
 from ironflow.sdk.webhooks.webhook import WebhookEvent, emit_of
@@ -58,11 +59,14 @@ class Webhooks:
         )
         return view(WebhookSource, self._calls.call(contract.create, request))
 
-    def list(self, *, page_size: int = 100) -> Iterator[WebhookSource]:
+    def list(self, *, page_size: int = 100) -> Listing[WebhookSource]:
         """Every source of the environment by id."""
-        for page in self._calls.pages(contract.list_, contract.ListWebhookSources(limit=page_size)):
-            for each in page.sources:
-                yield view(WebhookSource, each)
+        return Listing(
+            self._calls,
+            contract.list_,
+            contract.ListWebhookSources(limit=page_size),
+            lambda page: [view(WebhookSource, each) for each in page.sources],
+        )
 
     def get(self, source_id: str) -> WebhookSource:
         """One source. Raises WebhookSourceNotFound."""
@@ -155,14 +159,17 @@ class Webhooks:
         since: datetime | None = None,
         until: datetime | None = None,
         page_size: int = 50,
-    ) -> Iterator[WebhookDelivery]:
+    ) -> Listing[WebhookDelivery]:
         """Deliveries, newest first. status: accepted, rejected or failed."""
         request = deliveries_contract.ListWebhookDeliveries(
             source_id=source_id, status=status, since=since, until=until, limit=page_size
         )
-        for page in self._calls.pages(deliveries_contract.list_, request):
-            for each in page.deliveries:
-                yield view(WebhookDelivery, each)
+        return Listing(
+            self._calls,
+            deliveries_contract.list_,
+            request,
+            lambda page: [view(WebhookDelivery, each) for each in page.deliveries],
+        )
 
     def delivery(self, delivery_id: str) -> WebhookDelivery:
         """One delivery with its whole body. Raises WebhookDeliveryNotFound."""

@@ -3,20 +3,41 @@
 import asyncio
 import threading
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from ironflow.base.duration import Duration
 from ironflow.features.consumer_groups.contract import AckType
 from ironflow.sdk.client.connection import subscription as asynchronous
+from ironflow.sdk.client.connection.hooks import Hooks
 from ironflow.sdk.client.connection.membership import Join
 from ironflow.sdk.client.connection.received import SubscriptionEventFields
-from ironflow.sdk.client.connection.subscription import AckMode, Backpressure, OnError, SubscriptionRequest
+from ironflow.sdk.client.connection.status import ConnectionState, OnChange, OnFault
+from ironflow.sdk.client.connection.subscription import (
+    AckMode,
+    Backpressure,
+    OnError,
+    SubscriptionRequest,
+    SubscriptionTransport,
+)
 from ironflow.sdk.wire.endpoint import Endpoint
+from ironflow.sdk.wire.reconnect import Reconnect
 
-__all__ = ["AckMode", "Backpressure", "Join", "OnError", "Subscription", "SubscriptionEvent", "SubscriptionRequest"]
+__all__ = [
+    "AckMode",
+    "Backpressure",
+    "ConnectionState",
+    "Join",
+    "OnChange",
+    "OnError",
+    "OnFault",
+    "Subscription",
+    "SubscriptionEvent",
+    "SubscriptionRequest",
+    "SubscriptionTransport",
+]
 
 T = TypeVar("T")
 
@@ -97,22 +118,33 @@ class _LoopThread:
         await inside.close()
 
 
+class _Calls(Protocol):
+    """What a subscription takes from the calls of its client."""
+
+    reconnect: Reconnect
+    hooks: Hooks
+
+
 class Subscription:
-    """As subscription.Subscription, with a plain `for`. on_error is called in the thread of its loop."""
+    """As subscription.Subscription, with a plain `for`. Its callbacks are called in the thread of its loop."""
 
     def __init__(
         self,
         endpoint: Endpoint,
         request: SubscriptionRequest | Join,
         on_error: OnError | None = None,
-        calls: object = None,
+        calls: "_Calls | None" = None,
+        reconnect: Reconnect | None = None,
     ) -> None:
-        """calls: not used: its loop opens connections of its own."""
-        self._inside = asynchronous.Subscription(endpoint, request, on_error)
+        """calls: whose settings it has; its loop opens connections of its own."""
+        reconnect = reconnect or (None if calls is None else calls.reconnect)
+        hooks = None if calls is None else calls.hooks
+        self._inside = asynchronous.Subscription(endpoint, request, on_error, None, reconnect, hooks)
         self._thread = _LoopThread()
         # Also when a loop over it is left, and nothing refers to it any more. Its events do not.
         self._end = weakref.finalize(self, self._thread.end, self._inside)
         self._closed = False
+        self.last_event: SubscriptionEvent | None = None
 
     def __iter__(self) -> Self:
         return self
@@ -124,7 +156,8 @@ class Subscription:
         if event is None:
             raise StopIteration
         values = {each.name: getattr(event, each.name) for each in fields(event)}
-        return SubscriptionEvent(**values, _thread=self._thread)
+        self.last_event = SubscriptionEvent(**values, _thread=self._thread)
+        return self.last_event
 
     async def _next(self) -> asynchronous.SubscriptionEvent | None:
         # A coroutine cannot raise StopAsyncIteration.
@@ -142,6 +175,30 @@ class Subscription:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def id(self) -> str:
+        return self._inside.id
+
+    @property
+    def pattern(self) -> str:
+        return self._inside.pattern
+
+    @property
+    def state(self) -> ConnectionState:
+        return self._inside.state
+
+    @property
+    def is_connected(self) -> bool:
+        return self._inside.is_connected
+
+    def on_connection_change(self, fn: OnChange) -> Callable[[], None]:
+        """Calls `fn(state)` when its state changes. Returns what removes it."""
+        return self._inside.on_connection_change(fn)
+
+    def on_subscription_error(self, fn: OnFault) -> Callable[[], None]:
+        """Calls `fn(error)` for each failure, whether it goes on or not. Returns what removes it."""
+        return self._inside.on_subscription_error(fn)
 
     @property
     def sequence(self) -> int | None:

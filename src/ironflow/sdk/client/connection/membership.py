@@ -17,9 +17,12 @@ from ironflow.base.operation import Operation
 from ironflow.features.consumer_groups import contract
 from ironflow.features.consumer_groups.contract import AckType
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.hooks import expecting
 from ironflow.sdk.client.connection.received import SubscriptionEvent, SubscriptionEventFields, plain
+from ironflow.sdk.client.connection.status import Status
 from ironflow.sdk.values.payload import from_payload
-from ironflow.sdk.wire.retries import Retries, decide_rejoin
+from ironflow.sdk.wire.operations import path_of
+from ironflow.sdk.wire.reconnect import Reconnect, decide_reconnect
 
 # An ack that got no answer is repeated after these times. A server that restarts knows the member no more.
 REPEAT_AFTER_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -38,6 +41,11 @@ class Join:
     group: str
     namespace: str
     patient: bool = False
+
+    @property
+    def endpoint(self) -> str:
+        """The path at which it is asked for."""
+        return path_of(self.operation)
 
 
 class _Held:
@@ -137,11 +145,13 @@ class Deliveries:
         )
         for pause_s in REPEAT_AFTER_S:
             try:
-                return (await self._calls.call(contract.ack, request)).settled
+                with expecting(IronflowError):
+                    return (await self._calls.call(contract.ack, request)).settled
             except (contract.MemberNotFound, contract.GroupNotFound):
                 return False
             except IronflowError as fault:
                 if not fault.retryable:
+                    await self._calls.report(fault, path_of(contract.ack))
                     raise
             await asyncio.sleep(pause_s)
         return False
@@ -183,23 +193,29 @@ class Deliveries:
         return set((await self._calls.call(contract.extend, request, timeout=within_s)).event_ids)
 
 
-async def _read(calls: Calls, join: Join, deliveries: Deliveries, on_error: OnError | None) -> None:
+async def _read(
+    calls: Calls, join: Join, deliveries: Deliveries, status: Status, reconnect: Reconnect, on_error: OnError | None
+) -> None:
     """Receives for ever; joins again when the connection breaks. Raises what joining again cannot mend."""
     begun, failures = join.patient, 0
 
     def joined() -> None:
         nonlocal begun, failures
         begun, failures = True, 0
+        status.move("connected")
 
     while True:
         pause_s = 0.0
+        status.opening()
         try:
-            async with aclosing(calls.stream(join.operation, join.request, joined)) as answers:
+            stream = calls.stream(join.operation, join.request, joined, timeout_s=reconnect.connect_timeout_s)
+            async with aclosing(stream) as answers:
                 async for sent in answers:
                     deliveries.arrive(sent)
         except IronflowError as fault:
             failures += 1
-            again_s = decide_rejoin(fault, failures, Retries()) if begun else None
+            again_s = decide_reconnect(fault, failures, reconnect) if begun else None
+            status.broke(fault, again=again_s is not None)
             if again_s is None:
                 raise
             pause_s = again_s
@@ -210,12 +226,14 @@ async def _read(calls: Calls, join: Join, deliveries: Deliveries, on_error: OnEr
         await asyncio.sleep(pause_s)
 
 
-async def events_of(calls: Calls, join: Join, on_error: OnError | None) -> AsyncGenerator[SubscriptionEvent, None]:
+async def events_of(
+    calls: Calls, join: Join, status: Status, reconnect: Reconnect, on_error: OnError | None
+) -> AsyncGenerator[SubscriptionEvent, None]:
     """The member's events, for ever. Closing it leaves the group: what is not settled goes to others at once."""
     deliveries = Deliveries(calls, join)
     # They hold no reference to this generator: a loop that is left closes it.
     tasks = [
-        asyncio.create_task(_read(calls, join, deliveries, on_error)),
+        asyncio.create_task(_read(calls, join, deliveries, status, reconnect, on_error)),
         asyncio.create_task(deliveries.keep()),
     ]
     try:

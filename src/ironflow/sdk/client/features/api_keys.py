@@ -1,11 +1,12 @@
 """`client.api_keys`: keys of clients and workers, and what they may do."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ironflow.features.api_keys import contract
 from ironflow.features.api_keys.contract import ApiKey, Explanation, NewApiKey
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 
 
 class ApiKeys:
@@ -26,12 +27,10 @@ class ApiKeys:
         )
         return await self._calls.call(contract.create, request)
 
-    async def list(self, *, page_size: int = 1000) -> AsyncIterator[ApiKey]:
+    def list(self, *, page_size: int = 1000) -> Listing[ApiKey]:
         """Every key by id."""
         request = contract.ListApiKeys(limit=page_size, paged=True)
-        async for page in self._calls.pages(contract.list_, request):
-            for each in page.api_keys:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.api_keys)
 
     async def get(self, key_id: str) -> ApiKey:
         """One key. Raises ApiKeyNotFound."""

@@ -1,6 +1,5 @@
 """`client.audit`: who changed what and was refused, and whether nothing was removed from that."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Literal
 
@@ -9,6 +8,7 @@ from ironflow.features.audit.contract import AuditEvent
 from ironflow.features.audit_notes import contract as notes
 from ironflow.features.audit_notes.contract import Verified
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 
 
 class Audit:
@@ -17,7 +17,7 @@ class Audit:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    async def list(
+    def list(
         self,
         *,
         only: Literal["", "notes"] = "",
@@ -28,7 +28,7 @@ class Audit:
         since: datetime | None = None,
         until: datetime | None = None,
         page_size: int = 100,
-    ) -> AsyncIterator[AuditEvent]:
+    ) -> Listing[AuditEvent]:
         """Events, newest first. only: `notes`, what was done and refused outside of runs' histories."""
         request = contract.ListAudit(
             only=only,
@@ -40,9 +40,7 @@ class Audit:
             to_timestamp=until.isoformat() if until is not None else "",
             limit=page_size,
         )
-        async for page in self._calls.pages(contract.list_, request):
-            for each in page.events:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.events)
 
     async def verify(self) -> Verified:
         """Whether no note was changed or removed. Needs a key for all environments."""

@@ -1,7 +1,7 @@
 """`client.bulk`: cancel, retry, resume or delete many runs at once."""
 
 from asyncio import sleep
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Literal
@@ -12,6 +12,7 @@ from ironflow.features.bulk import contract
 from ironflow.features.bulk.contract import Bulk
 from ironflow.features.runs.contract import RunStatus
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 from ironflow.sdk.client.views.run_results import next_look_s
 
 
@@ -60,11 +61,9 @@ class BulkJobs:
         """How far a job has come. Raises BulkNotFound."""
         return await self._calls.call(contract.get, contract.NamedBulk(id=job_id))
 
-    async def list(self, *, page_size: int = 100) -> AsyncIterator[Bulk]:
+    def list(self, *, page_size: int = 100) -> Listing[Bulk]:
         """Jobs, newest first; asks for the next page when it is needed."""
-        async for page in self._calls.pages(contract.list_, contract.ListBulks(limit=page_size)):
-            for job in page.jobs:
-                yield job
+        return Listing(self._calls, contract.list_, contract.ListBulks(limit=page_size), lambda page: page.jobs)
 
     async def stop(self, job_id: str) -> Bulk:
         """Stops a job; what it has changed stays changed. Raises BulkNotFound, BulkEnded."""

@@ -1,6 +1,6 @@
 """`client.config`: JSON documents by name."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -10,8 +10,10 @@ from ironflow.base.errors import IronflowError
 from ironflow.features.config import contract
 from ironflow.features.config.contract import ConfigSummary
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 from ironflow.sdk.client.views import ConfigChange, ConfigDocument, view
 from ironflow.sdk.values.payload import from_payload, to_payload
+from ironflow.sdk.wire.reconnect import Reconnect
 
 
 class Config:
@@ -41,11 +43,11 @@ class Config:
         """
         return await self._write(contract.patch_config, name, data, revision, create=False)
 
-    async def list(self, *, page_size: int = 1000) -> AsyncIterator[ConfigSummary]:
+    def list(self, *, page_size: int = 1000) -> Listing[ConfigSummary]:
         """Every document by name, without its content."""
-        async for page in self._calls.pages(contract.list_configs, contract.ListConfigs(limit=page_size)):
-            for each in page.configs:
-                yield each
+        return Listing(
+            self._calls, contract.list_configs, contract.ListConfigs(limit=page_size), lambda page: page.configs
+        )
 
     async def delete(self, name: str, *, revision: int | None = None) -> None:
         """Deletes a document; deleting nothing is no error.
@@ -62,18 +64,20 @@ class Config:
         after: int | None = None,
         initial: bool = False,
         on_error: Callable[[IronflowError], None] | None = None,
+        reconnect: Reconnect | None = None,
     ) -> AsyncGenerator[ConfigChange, None]:
         """Changes of a document as they are committed, for ever; goes on after the last when the connection breaks.
 
         A document that does not exist yet is waited for. after: begin after that revision. initial: the document as it
-        is comes first. on_error: sees every failure after which it connects again. Close it to stop watching.
+        is comes first. on_error: sees every failure after which it connects again. reconnect: None
+        for the client's own. Close it to stop watching.
         """
         request = contract.WatchConfig(name=name, after=after, initial=initial)
 
         def moved(request: contract.WatchConfig, frame: contract.ConfigFrame) -> contract.WatchConfig:
             return replace(request, after=frame.revision, initial=False)
 
-        async with aclosing(self._calls.follow(contract.watch_config, request, moved, on_error)) as frames:
+        async with aclosing(self._calls.follow(contract.watch_config, request, moved, on_error, reconnect)) as frames:
             async for frame in frames:
                 data = None if frame.data is None else from_payload(frame.data)
                 yield ConfigChange(name=frame.name, data=data, revision=frame.revision, updated_at=frame.updated_at)

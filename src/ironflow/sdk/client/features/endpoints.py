@@ -1,10 +1,9 @@
 """`client.endpoints`: the endpoints of push functions and their circuit breakers."""
 
-from collections.abc import AsyncIterator
-
 from ironflow.features.endpoints import contract
 from ironflow.features.endpoints.contract import CircuitBreaker
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 
 
 class Endpoints:
@@ -13,11 +12,11 @@ class Endpoints:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    async def list(self, *, page_size: int = 100) -> AsyncIterator[CircuitBreaker]:
+    def list(self, *, page_size: int = 100) -> Listing[CircuitBreaker]:
         """Endpoints with their circuit breakers, by URL; asks for the next page when it is needed."""
-        async for page in self._calls.pages(contract.list_, contract.ListBreakers(limit=page_size)):
-            for breaker in page.circuit_breakers:
-                yield breaker
+        return Listing(
+            self._calls, contract.list_, contract.ListBreakers(limit=page_size), lambda page: page.circuit_breakers
+        )
 
     async def reset(self, endpoint: str) -> CircuitBreaker:
         """Closes the circuit breaker of an endpoint, given by URL or by the id of a function that is executed there.

@@ -1,12 +1,11 @@
 """`client.environments`: walls between the data of one server."""
 
-from collections.abc import AsyncIterator
-
 from ironflow.features.environment_deletions import contract as deletions
 from ironflow.features.environment_deletions.contract import Deletion
 from ironflow.features.environments import contract
 from ironflow.features.environments.contract import Environment, EnvironmentDeleted
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 
 
 class Environments:
@@ -20,12 +19,10 @@ class Environments:
         request = contract.CreateEnvironment(name=name, project_id=project, color=color)
         return await self._calls.call(contract.create, request)
 
-    async def list(self, *, page_size: int = 1000) -> AsyncIterator[Environment]:
+    def list(self, *, page_size: int = 1000) -> Listing[Environment]:
         """Every environment that the key may see, `default` first."""
         request = contract.ListEnvironments(limit=page_size, paged=True)
-        async for page in self._calls.pages(contract.list_, request):
-            for each in page.environments:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.environments)
 
     async def get(self, environment: str) -> Environment:
         """One environment by id or name. Raises EnvironmentNotFound."""
@@ -50,8 +47,11 @@ class Environments:
         """How far the deletion of an environment is, by its id. Raises DeletionNotFound."""
         return await self._calls.call(deletions.get, deletions.NamedDeletion(id=environment_id))
 
-    async def deletions(self, *, page_size: int = 1000) -> AsyncIterator[Deletion]:
+    def deletions(self, *, page_size: int = 1000) -> Listing[Deletion]:
         """Every deletion of an environment, by its id."""
-        async for page in self._calls.pages(deletions.list_, deletions.ListDeletions(limit=page_size, paged=True)):
-            for each in page.deletions:
-                yield each
+        return Listing(
+            self._calls,
+            deletions.list_,
+            deletions.ListDeletions(limit=page_size, paged=True),
+            lambda page: page.deletions,
+        )

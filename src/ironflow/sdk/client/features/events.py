@@ -2,7 +2,7 @@
 
 from asyncio import sleep
 from builtins import list as list_
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from ironflow.features.events.contract import Imported, NameCount
 from ironflow.features.redaction import contract as redaction
 from ironflow.features.redaction.contract import Redacted
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 from ironflow.sdk.client.views import Event, EventWithRuns, view
 from ironflow.sdk.client.views.run_results import next_look_s
 from ironflow.sdk.values.payload import to_payload
@@ -47,7 +48,7 @@ class Events:
         """One event with the runs that it started. Raises EventNotFound."""
         return view(EventWithRuns, await self._calls.call(contract.get, contract.GetEvent(id=event_id)))
 
-    async def list(
+    def list(
         self,
         *,
         name: str = "",
@@ -57,7 +58,7 @@ class Events:
         since: datetime | None = None,
         until: datetime | None = None,
         page_size: int = 100,
-    ) -> AsyncIterator[Event]:
+    ) -> Listing[Event]:
         """Events, newest first; asks for the next page when it is needed.
 
         name, names: may hold `*` and `>`. search: text within the data.
@@ -65,9 +66,7 @@ class Events:
         request = contract.ListEvents(
             name=name, names=[*names], source=source, search=search, since=since, until=until, limit=page_size
         )
-        async for page in self._calls.pages(contract.list_, request):
-            for event in page.events:
-                yield view(Event, event)
+        return Listing(self._calls, contract.list_, request, lambda page: [view(Event, event) for event in page.events])
 
     async def import_batch(self, events: Sequence[Mapping[str, Any]], *, trigger: bool = False) -> Imported:
         """Adds events of another log, up to 1,000, in one transaction; those whose ids are there are passed over.

@@ -1,7 +1,7 @@
 """`client.kv`: buckets of keys and values."""
 
 from builtins import list as list_
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -12,8 +12,10 @@ from ironflow.base.errors import IronflowError
 from ironflow.features.kv import contract
 from ironflow.features.kv.contract import Bucket
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 from ironflow.sdk.client.views import Entry, KeyChange, view
 from ironflow.sdk.values.payload import to_bytes
+from ironflow.sdk.wire.reconnect import Reconnect
 
 
 class KvBucket:
@@ -62,12 +64,10 @@ class KvBucket:
         """Removes a key with its history. Raises BucketNotFound."""
         await self._calls.call(contract.delete, contract.DeleteKey(bucket=self.name, key=key, purge=True))
 
-    async def keys(self, filter: str = ">", *, page_size: int = 1000) -> AsyncIterator[str]:
+    def keys(self, filter: str = ">", *, page_size: int = 1000) -> Listing[str]:
         """Live keys in order. filter: `*` is one segment between dots, `>` the rest. Raises BucketNotFound."""
         request = contract.ListKeys(bucket=self.name, filter=filter, limit=page_size)
-        async for page in self._calls.pages(contract.list_keys, request):
-            for key in page.keys:
-                yield key
+        return Listing(self._calls, contract.list_keys, request, lambda page: page.keys)
 
     async def history(self, key: str) -> list_[Entry]:
         """The kept revisions of a key, newest first, tombstones included. Raises BucketNotFound, KeyNotFound."""
@@ -81,11 +81,13 @@ class KvBucket:
         after: int | None = None,
         initial: bool = False,
         on_error: Callable[[IronflowError], None] | None = None,
+        reconnect: Reconnect | None = None,
     ) -> AsyncGenerator[KeyChange, None]:
         """Changes of keys as they are committed, for ever; goes on after the last one when the connection breaks.
 
         filter: `*` is one segment between dots, `>` the rest. after: begin after that revision. initial: the values as
-        they are come first. on_error: sees every failure after which it connects again. Close it to stop watching.
+        they are come first. on_error: sees every failure after which it connects again. reconnect: None
+        for the client's own. Close it to stop watching.
         Raises BucketNotFound, also when the bucket is deleted.
         """
         request = contract.WatchKeys(bucket=self.name, key=filter, after=after, initial=initial)
@@ -97,7 +99,7 @@ class KvBucket:
             begun = begun or frame.type == "kv_ready"
             return replace(request, after=frame.revision, initial=False) if begun else request
 
-        async with aclosing(self._calls.follow(contract.watch, request, moved, on_error)) as frames:
+        async with aclosing(self._calls.follow(contract.watch, request, moved, on_error, reconnect)) as frames:
             async for frame in frames:
                 if frame.key is not None:
                     yield KeyChange(
@@ -152,11 +154,11 @@ class Kv:
         await self._calls.call(contract.create_bucket, request)
         return KvBucket(self._calls, name)
 
-    async def buckets(self, *, page_size: int = 1000) -> AsyncIterator[Bucket]:
+    def buckets(self, *, page_size: int = 1000) -> Listing[Bucket]:
         """Every bucket by name."""
-        async for page in self._calls.pages(contract.list_buckets, contract.ListBuckets(limit=page_size)):
-            for bucket in page.buckets:
-                yield bucket
+        return Listing(
+            self._calls, contract.list_buckets, contract.ListBuckets(limit=page_size), lambda page: page.buckets
+        )
 
     async def delete_bucket(self, name: str) -> None:
         """Deletes a bucket with all its keys. Raises BucketNotFound."""

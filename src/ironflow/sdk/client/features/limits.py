@@ -1,10 +1,9 @@
 """`client.limits`: how much keys and environments may do."""
 
-from collections.abc import AsyncIterator
-
 from ironflow.features.limits import contract
 from ironflow.features.limits.contract import Limit
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 
 
 class Limits:
@@ -37,11 +36,9 @@ class Limits:
         )
         return await self._calls.call(contract.set_, request)
 
-    async def list(self, *, page_size: int = 1000) -> AsyncIterator[Limit]:
+    def list(self, *, page_size: int = 1000) -> Listing[Limit]:
         """Every limit by subject."""
-        async for page in self._calls.pages(contract.list_, contract.ListLimits(limit=page_size)):
-            for each in page.limits:
-                yield each
+        return Listing(self._calls, contract.list_, contract.ListLimits(limit=page_size), lambda page: page.limits)
 
     async def delete(self, subject: str) -> None:
         """Raises LimitNotFound."""

@@ -1,10 +1,9 @@
 """`client.orgs`: what projects belong to."""
 
-from collections.abc import AsyncIterator
-
 from ironflow.features.orgs import contract
 from ironflow.features.orgs.contract import Org, Preferences
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 
 
 class Orgs:
@@ -17,11 +16,11 @@ class Orgs:
         """A new organisation."""
         return await self._calls.call(contract.create, contract.CreateOrg(name=name))
 
-    async def list(self, *, page_size: int = 1000) -> AsyncIterator[Org]:
+    def list(self, *, page_size: int = 1000) -> Listing[Org]:
         """Every organisation by id."""
-        async for page in self._calls.pages(contract.list_, contract.ListOrgs(limit=page_size, paged=True)):
-            for each in page.orgs:
-                yield each
+        return Listing(
+            self._calls, contract.list_, contract.ListOrgs(limit=page_size, paged=True), lambda page: page.orgs
+        )
 
     async def get(self, org_id: str) -> Org:
         """One organisation. Raises OrgNotFound."""

@@ -2,7 +2,7 @@
 
 from asyncio import sleep
 from builtins import list as list_
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -10,14 +10,26 @@ from typing import Any
 import msgspec
 
 from ironflow.base.duration import Duration, duration_ms
-from ironflow.base.errors import DeadlineExceeded
+from ironflow.base.errors import DeadlineExceeded, NotFound, PermissionDenied
+from ironflow.features.events import contract as events_contract
 from ironflow.features.projections import contract
 from ironflow.features.projections.contract import ProjectionInfo, RebuildJob, Registered, Status, Waited
 from ironflow.sdk.client.connection.calls import Calls
-from ironflow.sdk.client.views import ProjectionState
+from ironflow.sdk.client.connection.hooks import expecting
+from ironflow.sdk.client.connection.listing import Listing
+from ironflow.sdk.client.connection.paging import ByOffset
+from ironflow.sdk.client.connection.received import SubscriptionEventFields
+from ironflow.sdk.client.connection.subscription import (
+    OnError,
+    Subscription,
+    SubscriptionRequest,
+    SubscriptionTransport,
+)
+from ironflow.sdk.client.views import ProjectionState, ProjectionUpdate
 from ironflow.sdk.client.views.run_results import next_look_s
 from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.values.payload import from_payload
+from ironflow.sdk.wire.reconnect import Reconnect
 
 
 class Projections:
@@ -49,28 +61,81 @@ class Projections:
             version=0 if row is None else row.version,
         )
 
-    async def list(self, *, status: str = "", mode: str = "", page_size: int = 100) -> AsyncIterator[ProjectionInfo]:
+    def list(self, *, status: str = "", mode: str = "", page_size: int = 100) -> Listing[ProjectionInfo]:
         """Projections by name, those of SQL after the others. status: active, rebuilding, paused or error."""
-        offset = 0
-        while True:
-            request = contract.ListProjections(status=status, mode=mode, limit=page_size, offset=offset)
-            page = await self._calls.call(contract.list_, request)
-            for projection in page.projections:
-                yield projection
-            offset += len(page.projections)
-            if not page.projections or offset >= page.total_count:
-                return
+        request = contract.ListProjections(status=status, mode=mode, limit=page_size)
+        return Listing(self._calls, contract.list_, request, lambda page: page.projections, ByOffset("projections"))
+
+    async def subscribe(
+        self,
+        name: str,
+        *,
+        partition: str = "",
+        initial: bool = True,
+        on_error: OnError | None = None,
+        reconnect: Reconnect | None = None,
+        transport: SubscriptionTransport = "websocket",
+    ) -> AsyncGenerator[ProjectionUpdate, None]:
+        """The state whenever readers see another one, for ever; after a break with the one that there is then.
+
+        partition: of a partitioned projection. initial: begins with the state as it is, if there is one. States between
+        two breaks come in order, and none of those that are saved while it is connected is left out.
+        on_error, reconnect, transport, and what is raised: as of `client.subscribe`; ProjectionNotFound. Close it to
+        end it.
+        """
+        key = partition or contract.GLOBAL
+        request = SubscriptionRequest(f"system.projection.{name}.>", transport=transport, marks=True)
+        topic = f"system.projection.{name}.{key}.updated"
+        # The event and the time of the newest state.
+        newest: tuple[str, datetime | None] = ("", None)
+        async with Subscription(self._calls.endpoint, request, on_error, self._calls, reconnect) as events:
+            async for event in events:
+                if not event.topic:
+                    # A connection has begun: what was saved before it is asked for.
+                    asked = contract.GetProjection(name=name, partition=key)
+                    row = (await self._calls.call(contract.envelope, asked)).state
+                    if row is not None and newest != (row.last_event_id, row.updated_at):
+                        newest = (row.last_event_id, row.updated_at)
+                        if initial:
+                            yield await self._update(name, key, row)
+                    initial = True
+                elif event.topic == topic and not _is_known(event, newest):
+                    newest = (event.data["last_event_id"], event.timestamp)
+                    yield ProjectionUpdate(
+                        name=name,
+                        partition=key,
+                        state=event.data["state"],
+                        event_id=event.data["last_event_id"],
+                        event_name=event.data["last_event_name"],
+                        timestamp=event.timestamp,
+                    )
+
+    async def _update(self, name: str, partition: str, row: Any) -> ProjectionUpdate:
+        """A state that was asked for, with the name of its event, where that is kept and may be read."""
+        event_name = ""
+        asked = events_contract.GetEvent(id=row.last_event_id)
+        try:
+            with expecting(NotFound, PermissionDenied):
+                event_name = (await self._calls.call(events_contract.get, asked)).name
+        except (NotFound, PermissionDenied):
+            pass
+        return ProjectionUpdate(
+            name=name,
+            partition=partition,
+            state=from_payload(row.state),
+            event_id=row.last_event_id,
+            event_name=event_name,
+            timestamp=row.updated_at,
+        )
 
     async def status(self, name: str) -> Status:
         """The progress of a projection: cursor, lag, error, rebuild. Raises ProjectionNotFound."""
         return await self._calls.call(contract.status, contract.Named(name=name))
 
-    async def partitions(self, name: str, *, prefix: str = "", page_size: int = 1000) -> AsyncIterator[str]:
+    def partitions(self, name: str, *, prefix: str = "", page_size: int = 1000) -> Listing[str]:
         """The partitions that have a state, in order. Raises ProjectionNotFound."""
         request = contract.ListPartitions(name=name, q=prefix, limit=page_size)
-        async for page in self._calls.pages(contract.partitions, request):
-            for partition in page.partitions:
-                yield partition
+        return Listing(self._calls, contract.partitions, request, lambda page: page.partitions)
 
     async def register(self, definition: ProjectionDefinition) -> Registered:
         """Registers a projection or updates its definition; runners do this by themselves. Raises InvalidProjection."""
@@ -134,7 +199,8 @@ class Projections:
     async def rebuild_job(self, name: str) -> RebuildJob | None:
         """The last rebuild of a projection and how far it is; None when it was never rebuilt."""
         try:
-            return (await self._calls.call(contract.rebuild_job, contract.Named(name=name))).job
+            with expecting(contract.RebuildNotFound):
+                return (await self._calls.call(contract.rebuild_job, contract.Named(name=name))).job
         except contract.RebuildNotFound:
             return None
 
@@ -168,6 +234,17 @@ class Projections:
         request = contract.WaitBatch(items=items, timeout=_span(timeout))
         found = await self._calls.call(contract.wait_batch, request, timeout=_call_time(timeout))
         return [each.result or each.error or "" for each in found.results]
+
+
+def _is_known(event: SubscriptionEventFields, newest: tuple[str, datetime | None]) -> bool:
+    """Whether an update is of a state that was there already when the state was asked for.
+
+    Of those of the same millisecond only the same one is known to be.
+    """
+    event_id, at = newest
+    if at is None or event.timestamp is None:
+        return False
+    return event.timestamp < at or (event.timestamp == at and event.data["last_event_id"] == event_id)
 
 
 def _span(timeout: Duration | None) -> timedelta | None:

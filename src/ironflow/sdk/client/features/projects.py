@@ -1,10 +1,9 @@
 """`client.projects`: what environments belong to."""
 
-from collections.abc import AsyncIterator
-
 from ironflow.features.projects import contract
 from ironflow.features.projects.contract import Project
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 
 
 class Projects:
@@ -18,12 +17,10 @@ class Projects:
         request = contract.CreateProject(name=name, description=description, org_id=org)
         return await self._calls.call(contract.create, request)
 
-    async def list(self, *, org: str = "", page_size: int = 1000) -> AsyncIterator[Project]:
+    def list(self, *, org: str = "", page_size: int = 1000) -> Listing[Project]:
         """Every project by id; of one organisation, or of all."""
         request = contract.ListProjects(org_id=org, limit=page_size, paged=True)
-        async for page in self._calls.pages(contract.list_, request):
-            for each in page.projects:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.projects)
 
     async def update(self, project_id: str, *, name: str | None = None, description: str | None = None) -> Project:
         """Changes what is given. Raises ProjectNotFound."""

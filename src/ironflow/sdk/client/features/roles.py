@@ -1,10 +1,9 @@
 """`client.roles`: named sets of policies, which keys have."""
 
-from collections.abc import AsyncIterator
-
 from ironflow.features.roles import contract
 from ironflow.features.roles.contract import Role
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 
 
 class Roles:
@@ -17,12 +16,10 @@ class Roles:
         """A new role, which allows nothing until it has policies."""
         return await self._calls.call(contract.create, contract.CreateRole(name=name))
 
-    async def list(self, *, page_size: int = 1000) -> AsyncIterator[Role]:
+    def list(self, *, page_size: int = 1000) -> Listing[Role]:
         """Every role, the built-in ones first."""
         request = contract.ListRoles(limit=page_size, paged=True)
-        async for page in self._calls.pages(contract.list_, request):
-            for each in page.roles:
-                yield each
+        return Listing(self._calls, contract.list_, request, lambda page: page.roles)
 
     async def get(self, role_id: str) -> Role:
         """One role with its policies. Raises RoleNotFound."""

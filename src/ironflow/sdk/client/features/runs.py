@@ -24,6 +24,8 @@ from ironflow.features.time_travel import contract as time_travel
 from ironflow.features.time_travel.contract import TimelineEvent
 from ironflow.features.values import contract as values
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.hooks import expecting
+from ironflow.sdk.client.connection.listing import Listing
 from ironflow.sdk.client.views import (
     AuditEvent,
     PausedState,
@@ -38,7 +40,8 @@ from ironflow.sdk.client.views import (
 from ironflow.sdk.client.views.run_results import next_look_s, still_going
 from ironflow.sdk.values.payload import as_json_text, from_json_text, to_payload
 from ironflow.sdk.values.run_keys import reference
-from ironflow.sdk.wire.retries import is_away
+from ironflow.sdk.wire.operations import path_of
+from ironflow.sdk.wire.retries import AWAY, is_away
 
 # What a look at a run is given, however little of its time-out is left.
 LOOK_S_MIN = 1.0
@@ -64,18 +67,16 @@ class Runs:
         run_id = reference(run_id, key)
         return view(Run, await self._calls.call(contract.get, contract.GetRun(id=run_id, last=last)))
 
-    async def chain(self, run_id: str, *, page_size: int = 100, key: str = "") -> AsyncIterator[Run]:
+    def chain(self, run_id: str, *, page_size: int = 100, key: str = "") -> Listing[Run]:
         """The chain of a run, oldest first: the runs that followed one another by a restart; asks for the next page
         when it is needed. A run that has not restarted is alone.
 
         run_id: of any link, or of the first one where that is not kept any more. Raises RunNotFound.
         """
-        run_id = reference(run_id, key)
-        async for page in self._calls.pages(contract.chain, contract.GetRunChain(id=run_id, limit=page_size)):
-            for run in page.runs:
-                yield view(Run, run)
+        request = contract.GetRunChain(id=reference(run_id, key), limit=page_size)
+        return Listing(self._calls, contract.chain, request, lambda page: [view(Run, run) for run in page.runs])
 
-    async def list(
+    def list(
         self,
         *,
         function_id: str = "",
@@ -87,7 +88,7 @@ class Runs:
         parent_run_id: str = "",
         key: str = "",
         page_size: int = 100,
-    ) -> AsyncIterator[Run]:
+    ) -> Listing[Run]:
         """Runs, newest first; asks for the next page when it is needed.
 
         search: a part of a run, function or event id, or of an event name. parent_run_id: whose steps started them.
@@ -104,9 +105,7 @@ class Runs:
             key=key,
             limit=page_size,
         )
-        async for page in self._calls.pages(contract.list_, request):
-            for run in page.runs:
-                yield view(Run, run)
+        return Listing(self._calls, contract.list_, request, lambda page: [view(Run, run) for run in page.runs])
 
     async def steps(self, run_id: str, *, key: str = "") -> list_[Step]:
         """The recorded steps of a run by sequence. Raises RunNotFound."""
@@ -165,14 +164,18 @@ class Runs:
         )
         return from_json_text((await self._calls.call(controls.inject, request)).previous_output)
 
-    async def patch_step(self, step_id: str, output: Any, *, reason: str = "") -> Step:
-        """Replaces the output of a step of a run that no worker has, and keeps the original. Resume the run after it.
+    async def patch_step(self, step_id: str, output: Any, *, reason: str = "", resume: bool = False) -> Step:
+        """Replaces the output of a step of a run that no worker has, and keeps the original.
 
-        step_id: its row id or step id. output: any JSON.
-        Raises RunNotFound, RunRunning, StepNotFound, StepNotFinished, SerializationError.
+        step_id: its row id or step id. output: any JSON. resume: then resumes the run, which is paused or failed; a
+        second request: when it is refused, the output is patched all the same.
+        Raises RunNotFound, RunRunning, StepNotFound, StepNotFinished, SerializationError; RunNotResumable with resume.
         """
         request = controls.PatchStep(step_id=step_id, output=to_payload(output, "the output"), reason=reason)
-        return view(Step, await self._calls.call(controls.patch, request))
+        patched = view(Step, await self._calls.call(controls.patch, request))
+        if resume:
+            await self._calls.call(controls.resume, controls.ResumeRun(run_id=patched.run_id))
+        return patched
 
     async def delete(self, run_id: str, *, reason: str = "", key: str = "") -> None:
         """Removes an ended run with its steps and its history, for ever; its event stays.
@@ -221,9 +224,11 @@ class Runs:
             wait_s = min(max(deadline - monotonic(), 0), HOLD_S)
             request = values.GetValue(run_id=run_id, name=name, wait_ms=int(wait_s * 1000), after=after)
             try:
-                found = view(RunValue, await self._calls.call(values.get, request, timeout=wait_s + HOLD_S))
+                with expecting(values.ValueNotFound):
+                    found = view(RunValue, await self._calls.call(values.get, request, timeout=wait_s + HOLD_S))
             except values.ValueNotFound as missing:
                 if wait_s < HOLD_S or missing.details.get("ended"):
+                    await self._calls.report(missing, path_of(values.get), missing.status)
                     raise
             else:
                 if found.version > after or found.run_ended or wait_s < HOLD_S:
@@ -239,16 +244,14 @@ class Runs:
         request = time_travel.GetRunStateAt(run_id=run_id, timestamp=at, entry=entry)
         return view(RunState, await self._calls.call(time_travel.state_at, request))
 
-    async def timeline(self, run_id: str, *, page_size: int = 1000, key: str = "") -> AsyncIterator[TimelineEvent]:
+    def timeline(self, run_id: str, *, page_size: int = 1000, key: str = "") -> Listing[TimelineEvent]:
         """What happened to a recorded run, in the order of time; asks for the next page when it is needed.
 
         Raises RunNotFound, RunNotRecorded, RecordingExpired.
         """
         run_id = reference(run_id, key)
         request = time_travel.GetRunTimeline(run_id=run_id, limit=page_size)
-        async for page in self._calls.pages(time_travel.timeline, request):
-            for event in page.events:
-                yield event
+        return Listing(self._calls, time_travel.timeline, request, lambda page: page.events)
 
     async def step_output_at(
         self, run_id: str, step_id: str, at: datetime | None = None, *, key: str = ""
@@ -262,7 +265,7 @@ class Runs:
         request = time_travel.GetStepOutputAt(run_id=run_id, step_id=step_id, timestamp=at)
         return view(StepOutput, await self._calls.call(time_travel.step_output, request))
 
-    async def audit(
+    def audit(
         self,
         run_id: str,
         *,
@@ -271,7 +274,7 @@ class Runs:
         until: datetime | None = None,
         page_size: int = 1000,
         key: str = "",
-    ) -> AsyncIterator[AuditEvent]:
+    ) -> Listing[AuditEvent]:
         """The audit trail of a recorded run, with payloads, in the order of record.
 
         event_type: one of docs/reference/audit.md. since, until: from the first on and before the second.
@@ -285,9 +288,9 @@ class Runs:
             to_timestamp="" if until is None else until.isoformat(),
             limit=page_size,
         )
-        async for page in self._calls.pages(audit.trail, request):
-            for event in page.events:
-                yield view(AuditEvent, event)
+        return Listing(
+            self._calls, audit.trail, request, lambda page: [view(AuditEvent, event) for event in page.events]
+        )
 
     async def logs(
         self, run_id: str, *, level: str = "", step: str = "", follow: bool = False, page_size: int = 1000
@@ -303,7 +306,8 @@ class Runs:
         pause_s = None
         while True:
             try:
-                page = await self._calls.call(run_logs.get, request, timeout=hold_s + LOGS_S)
+                with expecting(*(AWAY if follow else ())):
+                    page = await self._calls.call(run_logs.get, request, timeout=hold_s + LOGS_S)
             except IronflowError as fault:
                 if not (follow and is_away(fault)):
                     raise
@@ -332,7 +336,8 @@ class Runs:
             try:
                 left_s = max(deadline - monotonic(), LOOK_S_MIN)
                 request = contract.GetRun(id=run_id, last=bool(restarted_id))
-                run = view(Run, await self._calls.call(contract.get, request, timeout=left_s))
+                with expecting(*AWAY):
+                    run = view(Run, await self._calls.call(contract.get, request, timeout=left_s))
             except IronflowError as fault:
                 if not is_away(fault):
                     raise
@@ -346,5 +351,6 @@ class Runs:
                 late = still_going(run, timeout_s)
             pause_s = next_look_s(pause_s)
             if monotonic() + pause_s > deadline:
+                await self._calls.report(late, path_of(contract.get))
                 raise late
             await sleep(pause_s)

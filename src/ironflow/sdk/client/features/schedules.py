@@ -1,6 +1,6 @@
 """`client.schedules`: starts of functions at times."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -8,6 +8,7 @@ from ironflow.base.duration import Duration, duration_ms
 from ironflow.features.schedules import contract
 from ironflow.features.schedules.contract import Backfill, Schedule
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 from ironflow.sdk.values.payload import to_payload
 
 Overlap = Literal["all", "skip", "one", "cancel_running"]
@@ -109,18 +110,16 @@ class Schedules:
         """One schedule, with what runs and what waits. Raises ScheduleNotFound."""
         return await self._calls.call(contract.get, contract.NamedSchedule(id=schedule_id))
 
-    async def list(
+    def list(
         self,
         *,
         function_id: str = "",
         status: Literal["", "active", "paused", "ended"] = "",
         page_size: int = 100,
-    ) -> AsyncIterator[Schedule]:
+    ) -> Listing[Schedule]:
         """Schedules by id; asks for the next page when it is needed."""
         request = contract.ListSchedules(function_id=function_id, status=status, limit=page_size)
-        async for page in self._calls.pages(contract.list_, request):
-            for schedule in page.schedules:
-                yield schedule
+        return Listing(self._calls, contract.list_, request, lambda page: page.schedules)
 
     async def pause(self, schedule_id: str) -> Schedule:
         """Ticks and backfills start no runs until it is resumed. Raises ScheduleNotFound."""

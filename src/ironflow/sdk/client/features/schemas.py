@@ -3,11 +3,12 @@
 Asked by RPC where REST has the event's name in its path, for a name may hold slashes.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ironflow.features.schemas import contract
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 from ironflow.sdk.client.views import EventSchema, schema_view
 from ironflow.sdk.values.definitions import EventDefinition
 from ironflow.sdk.values.payload import to_payload
@@ -41,12 +42,10 @@ class Schemas:
         )
         return (await self._calls.call(contract.register, request)).status
 
-    async def list(self, *, name: str = "", page_size: int = 100) -> AsyncIterator[EventSchema]:
+    def list(self, *, name: str = "", page_size: int = 100) -> Listing[EventSchema]:
         """Schemas by event name and version. name: only of this event; may hold `*` and `>`."""
         request = contract.ListSchemas(event_name=name, limit=page_size)
-        async for page in self._calls.pages(contract.list_, request):
-            for each in page.schemas:
-                yield schema_view(each)
+        return Listing(self._calls, contract.list_, request, lambda page: [schema_view(each) for each in page.schemas])
 
     async def get(self, name: str, version: int = 0) -> EventSchema:
         """The schema of an event's version, 0 for the latest. Raises SchemaNotFound."""

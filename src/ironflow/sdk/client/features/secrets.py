@@ -1,10 +1,9 @@
 """`client.secrets`: values that only functions read, by `ctx.secrets`."""
 
-from collections.abc import AsyncIterator
-
 from ironflow.features.secrets import contract
 from ironflow.features.secrets.contract import Rekeyed, Secret
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 
 
 class Secrets:
@@ -35,11 +34,11 @@ class Secrets:
         """A secret without its value. Raises SecretNotFound."""
         return await self._calls.call(contract.get, contract.NamedSecret(name=name))
 
-    async def list(self, *, page_size: int = 1000) -> AsyncIterator[Secret]:
+    def list(self, *, page_size: int = 1000) -> Listing[Secret]:
         """Every secret by name, without values."""
-        async for page in self._calls.pages(contract.list_, contract.ListSecrets(limit=page_size, paged=True)):
-            for each in page.secrets:
-                yield each
+        return Listing(
+            self._calls, contract.list_, contract.ListSecrets(limit=page_size, paged=True), lambda page: page.secrets
+        )
 
     async def delete(self, name: str) -> None:
         """Raises SecretNotFound."""

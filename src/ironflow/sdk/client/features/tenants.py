@@ -1,10 +1,9 @@
 """`client.tenants`: organisations with their environments and keys."""
 
-from collections.abc import AsyncIterator
-
 from ironflow.features.tenants import contract
 from ironflow.features.tenants.contract import Provisioned, Tenant
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 
 
 class Tenants:
@@ -13,11 +12,11 @@ class Tenants:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    async def list(self, *, page_size: int = 1000) -> AsyncIterator[Tenant]:
+    def list(self, *, page_size: int = 1000) -> Listing[Tenant]:
         """Every tenant by id."""
-        async for page in self._calls.pages(contract.list_, contract.ListTenants(limit=page_size, paged=True)):
-            for each in page.tenants:
-                yield each
+        return Listing(
+            self._calls, contract.list_, contract.ListTenants(limit=page_size, paged=True), lambda page: page.tenants
+        )
 
     async def provision(self, name: str, *, environment: str = "") -> Provisioned:
         """A new organisation with a project, an environment and an administrator's key of it, all or none.

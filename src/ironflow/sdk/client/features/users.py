@@ -1,10 +1,11 @@
 """`client.users`: people who log in with an e-mail address and a password."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from ironflow.features.users import contract
 from ironflow.features.users.contract import User
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 
 
 class Users:
@@ -23,11 +24,11 @@ class Users:
             contract.create, contract.CreateUser(email=email, password=password, name=name, roles=wanted)
         )
 
-    async def list(self, *, page_size: int = 1000) -> AsyncIterator[User]:
+    def list(self, *, page_size: int = 1000) -> Listing[User]:
         """Every user by id."""
-        async for page in self._calls.pages(contract.list_, contract.ListUsers(limit=page_size, paged=True)):
-            for each in page.users:
-                yield each
+        return Listing(
+            self._calls, contract.list_, contract.ListUsers(limit=page_size, paged=True), lambda page: page.users
+        )
 
     async def get(self, user_id: str) -> User:
         """One user. Raises UserNotFound."""

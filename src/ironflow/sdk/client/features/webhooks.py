@@ -1,6 +1,6 @@
 """`client.webhooks`: sources at which other systems deliver events, and their deliveries."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from ironflow.features.webhook_deliveries import contract as deliveries_contract
 from ironflow.features.webhooks import contract
 from ironflow.features.webhooks.contract import WebhookIngested, WebhooksReplayed, WebhookVerifyTested
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.listing import Listing
 from ironflow.sdk.client.views import Emitted, WebhookDelivery, WebhookSource, view
 from ironflow.sdk.values.payload import to_payload
 from ironflow.sdk.webhooks.webhook import WebhookEvent, emit_of
@@ -57,11 +58,14 @@ class Webhooks:
         )
         return view(WebhookSource, await self._calls.call(contract.create, request))
 
-    async def list(self, *, page_size: int = 100) -> AsyncIterator[WebhookSource]:
+    def list(self, *, page_size: int = 100) -> Listing[WebhookSource]:
         """Every source of the environment by id."""
-        async for page in self._calls.pages(contract.list_, contract.ListWebhookSources(limit=page_size)):
-            for each in page.sources:
-                yield view(WebhookSource, each)
+        return Listing(
+            self._calls,
+            contract.list_,
+            contract.ListWebhookSources(limit=page_size),
+            lambda page: [view(WebhookSource, each) for each in page.sources],
+        )
 
     async def get(self, source_id: str) -> WebhookSource:
         """One source. Raises WebhookSourceNotFound."""
@@ -146,7 +150,7 @@ class Webhooks:
         answer = await self._calls.transport.request("POST", path, sent, body, SEND_S)
         return read_answer(contract.ingest, answer)
 
-    async def deliveries(
+    def deliveries(
         self,
         *,
         source_id: str = "",
@@ -154,14 +158,17 @@ class Webhooks:
         since: datetime | None = None,
         until: datetime | None = None,
         page_size: int = 50,
-    ) -> AsyncIterator[WebhookDelivery]:
+    ) -> Listing[WebhookDelivery]:
         """Deliveries, newest first. status: accepted, rejected or failed."""
         request = deliveries_contract.ListWebhookDeliveries(
             source_id=source_id, status=status, since=since, until=until, limit=page_size
         )
-        async for page in self._calls.pages(deliveries_contract.list_, request):
-            for each in page.deliveries:
-                yield view(WebhookDelivery, each)
+        return Listing(
+            self._calls,
+            deliveries_contract.list_,
+            request,
+            lambda page: [view(WebhookDelivery, each) for each in page.deliveries],
+        )
 
     async def delivery(self, delivery_id: str) -> WebhookDelivery:
         """One delivery with its whole body. Raises WebhookDeliveryNotFound."""

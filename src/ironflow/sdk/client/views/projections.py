@@ -26,3 +26,18 @@ class ProjectionState(View, kw_only=True, frozen=True):
     state_event_id: str = ""
     state_event_time: datetime | None = None
     version: int = 0
+
+
+class ProjectionUpdate(View, kw_only=True, frozen=True):
+    """A state of a projection's partition, as of `projections.subscribe`.
+
+    event_id, event_name: of the last event in it; the name is empty where the event is not kept, or may not be read.
+    timestamp: when it was saved.
+    """
+
+    name: str
+    partition: str
+    state: Any
+    event_id: str
+    event_name: str = ""
+    timestamp: datetime | None = None

@@ -12,7 +12,16 @@ from ironflow.base.errors import ValidationError
 from ironflow.sdk.durable.steps.signals import Yield
 from ironflow.sdk.user_code.call import call
 
-OnError = Literal["fail_fast", "collect"]
+# failFast and allSettled: as the documents of the JavaScript SDK name them.
+OnError = Literal["fail_fast", "collect", "failFast", "allSettled"]
+_COLLECTS = {"fail_fast": False, "failFast": False, "collect": True, "allSettled": True}
+
+
+def collects(on_error: str) -> bool:
+    """Whether errors are put in the place of results. Raises ValidationError for what is no way to handle them."""
+    if on_error not in _COLLECTS:
+        raise ValidationError(f"on_error is {on_error!r}; write 'fail_fast' or 'collect'.")
+    return _COLLECTS[on_error]
 
 
 async def run_branches(
@@ -31,8 +40,7 @@ async def run_branches(
     """
     if concurrency is not None and concurrency < 1:
         raise ValidationError(f"concurrency is {concurrency!r}; at least one branch runs at a time.")
-    if on_error not in ("fail_fast", "collect"):
-        raise ValidationError(f"on_error is {on_error!r}; write 'fail_fast' or 'collect'.")
+    fails_fast = not collects(on_error)
     results: list[Any] = [None] * len(branches)
     waiting: Yield | None = None
     errors: dict[int, BaseException] = {}
@@ -50,10 +58,10 @@ async def run_branches(
                 return
             if error is not None:
                 results[index] = errors[index] = error
-            index = None if errors and on_error == "fail_fast" else next(coming, None)
+            index = None if errors and fails_fast else next(coming, None)
 
     await asyncio.gather(*map(lane, range(lanes)))
-    if errors and on_error == "fail_fast":
+    if errors and fails_fast:
         cancel_waits()
         raise errors[min(errors)]
     if waiting is not None:

@@ -17,7 +17,7 @@ from ironflow.base.errors import InvokeError, InvokeTimeoutError, ValidationErro
 from ironflow.base.time import to_datetime
 from ironflow.sdk.durable.job.assignment import CompletedStep
 from ironflow.sdk.durable.job.report import HANDLE, Sleep, StartFunction
-from ironflow.sdk.durable.steps.branches import OnError
+from ironflow.sdk.durable.steps.branches import OnError, collects
 from ironflow.sdk.durable.steps.invoke import invoke_error, output_of
 from ironflow.sdk.durable.steps.replay import Replay
 from ironflow.sdk.durable.steps.step_ids import Scope
@@ -102,6 +102,7 @@ class HandleSteps:
         """
         step_id = self._next_id(name)
         handles = list(handles)
+        timeout_ms = None if timeout is None else duration_ms(timeout)
         _check_join(name, handles, first, on_error, rest)
         timer_id = Scope(step_id).next_id("timeout")
         memo = self._replay.completed(step_id, "invoke")
@@ -109,10 +110,10 @@ class HandleSteps:
             recorded = from_payload(memo.output)
             if timeout is not None:
                 self._replay.pass_over(timer_id)
-            return self._results(handles, recorded["ended"], recorded["late"], on_error)
+            return self._results(handles, recorded["ended"], recorded["late"], on_error, timeout_ms)
         states = [self._replay.handle(each.step_id) for each in handles]
         ended = sorted(_ends(states))
-        if on_error == "fail_fast" and any(states[place].failed for _, place in ended):
+        if not collects(on_error) and any(states[place].failed for _, place in ended):
             self._leave(handles, timer_id if timeout is not None else None, rest)
             return self._results(handles, [place for _, place in ended], [], on_error)
         wanted = len(handles) if first is None else first
@@ -121,7 +122,7 @@ class HandleSteps:
             if timeout is not None:
                 until = to_datetime(self._replay.now() + duration_ms(timeout))
                 self._replay.wait(Sleep(step_id=timer_id, step_name=f"{name}.timeout", until=until))
-            fails_fast = on_error == "fail_fast"
+            fails_fast = not collects(on_error)
             raise self._replay.join(step_id, name, handles[0].step_id, wanted - len(ended), fails_fast=fails_fast)
         if first is None and not late:
             if timeout is not None:
@@ -135,10 +136,17 @@ class HandleSteps:
         others = [each for place, each in enumerate(handles) if place not in set(chosen)]
         self._leave(others, timer_id if timeout is not None else None, rest)
         await self._replay.runner.step(step_id, name, _chosen, (chosen, missing), {}, 0)
-        return self._results(handles, chosen, missing, on_error)
+        return self._results(handles, chosen, missing, on_error, timeout_ms)
 
-    def _results(self, handles: list[Handle], chosen: list[int], late: list[int], on_error: OnError) -> list[Any]:
-        """The outputs, in the order of `chosen`. late: those whose time was over.
+    def _results(
+        self,
+        handles: list[Handle],
+        chosen: list[int],
+        late: list[int],
+        on_error: OnError,
+        timeout_ms: int | None = None,
+    ) -> list[Any]:
+        """The outputs, in the order of `chosen`. late: those whose time was over, timeout_ms.
 
         A run that was started anew, because an attempt ended with its failure, is waited for again.
         """
@@ -151,12 +159,12 @@ class HandleSteps:
                 results[place] = _output(state, handle)
             except InvokeError as error:
                 self._replay.runner.raised.append((error, handle.step_id))
-                if on_error == "fail_fast":
+                if not collects(on_error):
                     raise
                 results[place] = error
         for place in late:
-            error = _too_late(handles[place])
-            if on_error == "fail_fast":
+            error = _too_late(handles[place], timeout_ms)
+            if not collects(on_error):
                 raise error
             results[place] = error
         return [results[place] for place in (sorted(results) if late else chosen)]
@@ -194,8 +202,7 @@ def _check_join(name: str, handles: list[Handle], first: int | None, on_error: s
         raise ValidationError(f"step {name!r} joins handles, those that start or start_many gave: at least one.")
     if first is not None and not 1 <= first <= len(handles):
         raise ValidationError(f"step {name!r}: first is {first!r}; write a number from 1 to {len(handles)}.")
-    if on_error not in ("fail_fast", "collect"):
-        raise ValidationError(f"on_error is {on_error!r}; write 'fail_fast' or 'collect'.")
+    collects(on_error)
     if rest not in ("leave", "cancel"):
         raise ValidationError(f"rest is {rest!r}; write 'leave' or 'cancel'.")
 
@@ -214,10 +221,10 @@ def _output(state: CompletedStep, handle: Handle) -> Any:
     return output_of(state, handle.function_id)
 
 
-def _too_late(handle: Handle) -> InvokeTimeoutError:
+def _too_late(handle: Handle, timeout_ms: int | None) -> InvokeTimeoutError:
     cause = "it did not end before the join timed out"
     error = {"cause": cause, "child_run_id": handle.run_id, "timed_out": True}
-    late = invoke_error(error, handle.function_id)
+    late = invoke_error(error, handle.function_id, timeout_ms)
     assert isinstance(late, InvokeTimeoutError)
     return late
 

@@ -1,6 +1,7 @@
 """What became of an invoked function. Source: protocol/step-semantics.md 6."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,21 +29,24 @@ class _Failed(msgspec.Struct):
     details: Any = None
 
 
-def output_of(step: CompletedStep, function_id: str) -> Any:
-    """The child's output. Raises InvokeError when it failed or could not be started, InvokeTimeoutError."""
+def output_of(step: CompletedStep, function_id: str, timeout_ms: int | None = None) -> Any:
+    """The child's output. Raises InvokeError when it failed or could not be started, InvokeTimeoutError.
+
+    timeout_ms: what it was given.
+    """
     if step.failed:
-        raise invoke_error(step.error, function_id)
+        raise invoke_error(step.error, function_id, timeout_ms)
     return from_payload(step.output)
 
 
-def invoke_error(error: Any, function_id: str) -> InvokeError:
+def invoke_error(error: Any, function_id: str, timeout_ms: int | None = None) -> InvokeError:
     """The error of a failed row: an object, or an object as JSON text."""
     try:
         failed = msgspec.json.decode(error, type=_Failed) if isinstance(error, str) else msgspec.convert(error, _Failed)
     except msgspec.MsgspecError:
         failed = _Failed(message=str(error or ""))
     cause = failed.cause or failed.message or "no reason was recorded"
-    kind = InvokeTimeoutError if failed.timed_out else InvokeError
+    kind = partial(InvokeTimeoutError, timeout_ms=timeout_ms) if failed.timed_out else InvokeError
     return kind(
         f"function {failed.function_id or function_id!r} failed: {cause}",
         function_id=failed.function_id or function_id,

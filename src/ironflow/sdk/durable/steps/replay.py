@@ -205,10 +205,10 @@ class Replay:
         if failed:
             raise failed[0]
 
-    def child_output(self, ended: CompletedStep, function_id: str) -> Any:
-        """The output of an invoked function. Raises InvokeError when it failed."""
+    def child_output(self, ended: CompletedStep, function_id: str, timeout_ms: int | None = None) -> Any:
+        """The output of an invoked function. Raises InvokeError when it failed. timeout_ms: what it was given."""
         try:
-            return output_of(ended, function_id)
+            return output_of(ended, function_id, timeout_ms)
         except InvokeError as error:
             self.runner.raised.append((error, ended.step_id))
             raise

@@ -130,7 +130,8 @@ class StepRunner:
                 error, failure = refusal, step_failure(refusal)
         elif isinstance(error, TimedOut):
             message = f"step {name!r} ran longer than its timeout of {limit_s:.3g} s"
-            failure = StepFailure(message=message, retryable=True, kind=TIMEOUT)
+            details = {"timeout_ms": round((limit_s or 0) * 1000)}
+            failure = StepFailure(message=message, retryable=True, kind=TIMEOUT, details=details)
         else:
             failure = without_secrets(step_failure(error), self.secret_texts)
         failed = msgspec.structs.replace(row, status="failed", output=UNSET, error=failure, keeps_failure=True)

@@ -225,10 +225,10 @@ class Steps(HandleSteps, ReceivingSteps):
         """
         function_id = function if isinstance(function, str) else function.id
         step_id = self._next_id(function_id)
+        timeout_ms = _positive_ms(timeout, f"{function_id!r} is waited for")
         done = self._replay.ended(step_id, "invoke_function")
         if done is not None:
-            return self._replay.child_output(done, function_id)
-        timeout_ms = _positive_ms(timeout, f"{function_id!r} is waited for")
+            return self._replay.child_output(done, function_id, timeout_ms)
         raise self._replay.wait(
             InvokeFunction(
                 step_id=step_id,
@@ -303,7 +303,7 @@ class Steps(HandleSteps, ReceivingSteps):
 
         concurrency: how many at a time, None for all. on_error: `fail_fast` raises the first branch's error, and
         cancels what other branches wait for and the functions they have invoked; `collect` puts exceptions in the
-        place of results.
+        place of results. `failFast` and `allSettled` are the same.
         """
         self._check_name(name)
         scopes = self._scope.parallel(name, len(branches))
