@@ -8,6 +8,7 @@ of other SDKs, such as `FunctionNotFoundError`, stand for the same classes. Two 
 from ironflow.base.duration import InvalidDuration
 from ironflow.base.errors import (
     Aborted,
+    AllBranchesFailed,
     AlreadyExists,
     Canceled,
     ConnectionLost,
@@ -65,6 +66,7 @@ UnauthorizedError = PermissionDenied
 
 __all__ = [
     "Aborted",
+    "AllBranchesFailed",
     "AlreadyExists",
     "Canceled",
     "ConnectionError",

@@ -16,6 +16,8 @@ from tests.support.waiting import eventually
 FUNCTIONS = '''
 """Functions for the tests of the command line."""
 
+import asyncio
+
 from ironflow import Concurrency, Debounce, NonRetryableError, Retry, function
 
 tried = set()
@@ -47,6 +49,17 @@ async def stumble(ctx):
         return "through"
 
     return await ctx.step.run("walk", step)
+
+
+@function("hesitate", on="visitor.hesitated", on_cancel="compensate")
+async def hesitate(ctx, door: str):
+    await ctx.step.run("knock", str, door)
+    ctx.step.compensate("knock", open_door if door == "stuck" else str)
+    await ctx.step.wait_for_event("answer", event="visitor.never")
+
+
+async def open_door():
+    await asyncio.Event().wait()
 
 
 @function("rest", on="visitor.tired")
@@ -91,7 +104,7 @@ async def balk(ctx):
     raise RuntimeError("not through this door")
 
 
-functions = [greet, fail, stumble, rest, add, ask, host, slow, gather, balk]
+functions = [greet, fail, stumble, hesitate, rest, add, ask, host, slow, gather, balk]
 '''
 
 

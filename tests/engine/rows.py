@@ -54,8 +54,9 @@ class Rows:
         start_at: Millis | None = None,
         parent: tuple[str, str] | None = None,
         run_id: str = "",
+        undone: bool = False,
     ) -> str:
-        """A new run; its id. parent: run and step that started it."""
+        """A new run; its id. parent: run and step that started it. undone: before it is cancelled, or has failed."""
         run_id = run_id or self.new_id()
         command = commands.Create(
             run_id=run_id,
@@ -64,7 +65,12 @@ class Rows:
             function_version=1,
             event_id="evt_1",
             event_name="order.placed",
-            policy=Policy(max_attempts=2, timeout_ms=5 * LEASE_MS),
+            policy=Policy(
+                max_attempts=2,
+                timeout_ms=5 * LEASE_MS,
+                compensation_timeout_ms=3 * LEASE_MS if undone else 0,
+                compensates_on_cancel=undone,
+            ),
             parent_run_id=parent[0] if parent else None,
             parent_step_id=parent[1] if parent else None,
             slot_key=slot_key,
@@ -200,10 +206,12 @@ class Rows:
                 case AddWait(step_id=step_id, event=event):
                     self.waits[run.id, step_id] = event
                 case StartChild(step_id=step_id, run_id=run_id, function_id=function_id):
-                    self.create(function_id, slot_key=function_id, parent=(run.id, step_id), run_id=run_id)
-                case CancelChild(run_id=run_id, cause=cause):
+                    undone = run.policy.compensates_on_cancel
+                    parent = (run.id, step_id)
+                    self.create(function_id, slot_key=function_id, parent=parent, run_id=run_id, undone=undone)
+                case CancelChild(run_id=run_id, cause=cause, force=force):
                     if not self.runs[run_id].ended:
-                        self.do(run_id, commands.Cancel(cause))
+                        self.do(run_id, commands.Cancel(cause, force))
                 case _:
                     continue
         if run.ended and run.parent_run_id is not None and not self.runs[run.parent_run_id].ended:

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ironflow.engine import commands, facts
 from ironflow.engine.commands import Fence, StepReport
 from ironflow.engine.errors import (
+    RunCancelling,
     RunEnded,
     RunNotPaused,
     RunNotResumable,
@@ -29,7 +30,9 @@ from ironflow.engine.model import ErrorValue, Run, Step
 from tests.engine.driver import LEASE_MS
 from tests.engine.rows import Rows
 
-REFUSALS = (RunEnded, RunNotPaused, RunNotResumable, RunRunning, StaleExecution, StepNotFinished, StepNotFound)
+REFUSALS = (
+    RunCancelling, RunEnded, RunNotPaused, RunNotResumable, RunRunning, StaleExecution, StepNotFinished, StepNotFound,
+)  # fmt: skip
 RUNS_MAX = 6
 EVENTS = ("go", "stop")
 NAMES = ("a", "b", "c")
@@ -57,7 +60,7 @@ class Families(RuleBasedStateMachine):
         self.checked: dict[str, int] = {}
         self.memo: dict[str, dict[str, Step]] = {}
         for _ in range(3):
-            self.another_run(slots, holds=True, later_ms=0)
+            self.another_run(slots, holds=True, later_ms=0, undone=False)
 
     def run_id(self, which: int, fits: Callable[[Run], Any] = bool) -> str:
         """The id of one of the runs that fit; of any run where none fits."""
@@ -101,10 +104,12 @@ class Families(RuleBasedStateMachine):
     # Workers.
 
     @precondition(lambda self: len(self.rows.runs) < RUNS_MAX)
-    @rule(slots=SLOTS, holds=st.booleans(), later_ms=st.sampled_from([0, 0, 0, 1_000]))
-    def another_run(self, slots: tuple[str | None, str | None], holds: bool, later_ms: int) -> None:
+    @rule(slots=SLOTS, holds=st.booleans(), later_ms=st.sampled_from([0, 0, 0, 1_000]), undone=st.booleans())
+    def another_run(self, slots: tuple[str | None, str | None], holds: bool, later_ms: int, undone: bool) -> None:
         start_at = self.rows.now + later_ms if later_ms else None
-        self.rows.create("charge", slot_key=slots[0], limit_key=slots[1], holds_slot=holds, start_at=start_at)
+        self.rows.create(
+            "charge", slot_key=slots[0], limit_key=slots[1], holds_slot=holds, start_at=start_at, undone=undone
+        )
 
     @precondition(lambda self: self.rows.runs)
     @rule(which=WHICH, worker=st.sampled_from(["w1", "w2"]), acked=st.sampled_from([True, True, False]))
@@ -228,10 +233,17 @@ class Families(RuleBasedStateMachine):
             self.attempt(lambda: self.rows.do(run_id, commands.Inject(step_id, output, "")))
 
     @precondition(lambda self: self.rows.runs)
-    @rule(which=WHICH, really=st.sampled_from([False, False, False, True]))
-    def cancel(self, which: int, really: bool) -> None:
-        if really:
-            self.attempt(lambda: self.rows.do(self.run_id(which), commands.Cancel("not wanted")))
+    @rule(which=WHICH, how=st.sampled_from(["", "", "", "an event", "a client", "force"]))
+    def cancel(self, which: int, how: str) -> None:
+        if how:
+            command = commands.Cancel("not wanted", force=how == "force", by_request=how == "a client")
+            self.attempt(lambda: self.rows.do(self.run_id(which), command))
+
+    @precondition(lambda self: any(run.policy.compensates_on_cancel for run in self.rows.runs.values()))
+    @rule(which=WHICH)
+    def cancel_one_that_is_undone(self, which: int) -> None:
+        run_id = self.run_id(which, lambda run: run.policy.compensates_on_cancel and not run.ended)
+        self.attempt(lambda: self.rows.do(run_id, commands.Cancel("not wanted")))
 
     # What always holds.
 
@@ -266,6 +278,11 @@ class Families(RuleBasedStateMachine):
                 assert not ended or isinstance(fact, facts.StepPatched), fact
                 ended = ended or isinstance(fact, ENDS)
             assert ended == run.ended
+
+    @invariant()
+    def a_run_that_is_to_be_cancelled_ends_as_that(self) -> None:
+        for run in self.rows.runs.values():
+            assert run.cancelling is None or run.status not in ("completed", "failed"), self.story(run.id)
 
     @invariant()
     def nothing_is_undone_twice(self) -> None:

@@ -187,6 +187,19 @@ def cancelled() -> Sequence[FunctionDefinition]:
     return [charge]
 
 
+def undone() -> Sequence[FunctionDefinition]:
+    @function("charge", on="order.placed", on_cancel="compensate")
+    async def charge(ctx: Context) -> Any:
+        async def undo() -> str:
+            return await ctx.step.run("refund", lambda: "paid back")
+
+        await ctx.step.run("flight", lambda: 1)
+        ctx.step.compensate("flight", undo)
+        await ctx.step.wait_for_event("never", event="never")
+
+    return [charge]
+
+
 async def cancels(server: Work, run_id: str) -> None:
     await server.call(runs.cancel, id=run_id, reason="enough")
 
@@ -234,6 +247,10 @@ async def pauses_and_resumes(server: Work, run_id: str) -> None:
 
 ORDER = {"total": 100, "id": "o1"}
 TIMED_OUT = {"status": "failed", "output": None, "error": "WAIT_TIMEOUT", "steps": [["paid", "timed_out", None]]}
+NOT_UNDONE = {
+    "status": "cancelled", "output": None, "error": None,
+    "steps": [["flight", "completed", 1], ["never", "waiting", None]],
+}  # fmt: skip
 SCENARIOS = [
     Scenario("three steps", three_steps),
     Scenario("sleeps", sleeping),
@@ -248,6 +265,8 @@ SCENARIOS = [
     Scenario("compensations after the last attempt", exhausted),
     Scenario("secrets", secret),
     Scenario("a cancelled run", cancelled, cancels),
+    # Hosts of existing clients cannot run compensations alone.
+    Scenario("a cancelled run that is undone", undone, cancels, differs={"answers": NOT_UNDONE}),
     Scenario("a published message", publishing),
     Scenario("a plain handler", plain_handler),
     Scenario("an old event", upcast),

@@ -8,6 +8,7 @@ import pytest
 from ironflow import Context, function
 from ironflow.features.controls import contract as controls
 from ironflow.features.run_logs import contract as run_logs
+from ironflow.features.runs import contract as runs
 from tests.push.endpoint import eventually, until
 from tests.push.serving import served
 from tests.support.work import Work
@@ -52,6 +53,35 @@ async def test_a_step_is_recorded_before_the_handler_goes_on(server: Work):
         await until(server, run_id, "completed")
 
     assert recorded == [["first"], ["first", "second"]]
+
+
+@pytest.mark.parametrize("undone", [False, True])
+async def test_a_cancel_gives_the_request_up_and_the_run_is_undone(server: Work, undone: bool):
+    begun, given_up = asyncio.Event(), asyncio.Event()
+    ran: list[str] = []
+
+    async def hangs() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    @function("charge", on="order.placed", on_cancel="compensate" if undone else "end")
+    async def charge(ctx: Context) -> None:
+        await ctx.step.run("flight", lambda: ran.append("flight"))
+        ctx.step.compensate("flight", lambda: ran.append("undone"))
+        await ctx.step.run("hangs", hangs)
+
+    async with served(server, [charge]):
+        (run_id,) = (await server.emit()).run_ids
+        await eventually(begun.is_set)
+        await server.call(runs.cancel, id=run_id, reason="enough")
+        await eventually(given_up.is_set)
+        run = await until(server, run_id, "cancelled")
+
+    assert run.cancellation_cause == "enough"
+    assert ran == (["flight", "undone"] if undone else ["flight"])
 
 
 async def test_a_pause_takes_effect_at_the_next_step(server: Work):

@@ -149,6 +149,25 @@ async def test_cancel_running_cancels_the_run_that_goes_on(server: Work):
     assert older.cancellation_cause == "the schedule's next tick has come"
 
 
+async def test_cancel_running_waits_until_the_run_is_undone_where_its_function_compensates(server: Work):
+    await a_schedule(server, overlap="cancel_running")
+    await server.a_function(on=None, compensate_on_cancel=True, compensation_timeout_ms=MINUTE_MS)
+    server.move(HOUR_MS)
+    await loops(server)
+    await server.report(await server.claim(), "failed")
+    server.move(HOUR_MS)
+
+    assert await scheduled(server) == ["01:00"]
+    (run,) = await server.runs()
+    assert run.state == "cancelling"
+    assert await scheduled(server) == ["01:00"]
+    await server.report(await server.claim(), "failed")
+
+    assert await scheduled(server) == ["01:00", "02:00"]
+    newer, older = await server.runs()
+    assert (older.status, newer.status) == (runs.RunStatus.CANCELLED, runs.RunStatus.PENDING)
+
+
 async def test_without_an_overlap_each_tick_starts_a_run(server: Work):
     await a_schedule(server)
     for _ in range(3):

@@ -26,6 +26,7 @@ FROM_RUN = {"environment", "function_id", "slot_key", "limit_key", "actor_id"}
 # Fields of the engine under the names that clients know.
 RUN_NAMES = {
     "environment": "environment_id", "reason": "pause_reason", "policy": "max_attempts", "next_at": "next_attempt_at",
+    "cancelling": "cancel_requested", "cancel_requested_at": "cancel_requested",
 }  # fmt: skip
 STEP_NAMES = {
     "number": "id", "type": "step_type", "wait_event": "wait_event_name", "wait_until": "wait_timeout",
@@ -49,7 +50,7 @@ STEP_ADDED = {"run_id", "duration_ms_full", "stored_status"}
 RUN_COMPUTED = {"state", "created", "started", "ended", "duration_ms"}
 RUN_HIDDEN = RUN_INTERNAL | {
     "environment", "policy", "updated_at", "next_at", "actor_id", "parent_step_id", "pause_requested", "version",
-    "unasked_steps",
+    "unasked_steps", "cancelling", "cancel_requested_at",
 }  # fmt: skip
 STEP_COMPUTED = {"run_id", "function_id", "started", "ended"}
 STEP_HIDDEN = {

@@ -130,12 +130,24 @@ async def test_a_run_whose_last_attempt_timed_out_has_an_execution_for_its_compe
     assert [row.name for row in await server.steps(job.run_id)] == ["reserve", "compensate:reserve"]
 
 
-@pytest.mark.parametrize("outcome", ["completed", "yielded"])
+@pytest.mark.parametrize("outcome", ["completed", "failed"])
 async def test_whatever_that_execution_reports_the_run_has_failed(server: Work, outcome: str):
     job = await a_failed_execution(server)
-    yields: dict[str, Any] = {"yields": [waits_for(job, "paid")]} if outcome == "yielded" else {}
-    await server.report(job, outcome, **yields)
+    await server.report(job, outcome)
 
+    run = await server.run(job.run_id)
+    assert (run.status, run.error and run.error.code) == (RunStatus.FAILED, "TIMEOUT")
+
+
+async def test_that_execution_waits_in_the_steps_of_compensations(server: Work):
+    job = await a_failed_execution(server)
+    await server.report(job, "yielded", yields=[answers(waits_for(job, "paid"))])
+    await server.emit("paid", {"total": 1})
+
+    job = await server.claim()
+    assert job.compensating is not None
+    assert [step.name for step in job.completed_steps] == ["reserve", "approval"]
+    await server.report(job, "failed")
     run = await server.run(job.run_id)
     assert (run.status, run.error and run.error.code) == (RunStatus.FAILED, "TIMEOUT")
 

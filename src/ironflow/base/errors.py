@@ -216,6 +216,35 @@ class StepTimeoutError(StepError):
         return None if length_ms is None else timedelta(milliseconds=length_ms)
 
 
+class AllBranchesFailed(IronflowError):
+    """No branch of a parallel that goes on until the first success has succeeded.
+
+    errors: of all branches, in their order. Trying again may help where it may for one of them.
+    """
+
+    code = "ALL_BRANCHES_FAILED"
+
+    def __init__(self, message: str | None = None, *, errors: Sequence[BaseException] = (), **more: Any) -> None:
+        super().__init__(message, **more)
+        self.errors = tuple(errors)
+
+    @classmethod
+    def of(cls, name: str, errors: Sequence[BaseException]) -> "AllBranchesFailed":
+        """name: of the parallel."""
+        shown = "; ".join(str(each) or type(each).__name__ for each in errors)
+        causes = [
+            {
+                "message": str(each),
+                "code": getattr(each, "code", ""),
+                "error_class": getattr(each, "error_class", "") or type(each).__name__,
+            }
+            for each in errors
+        ]
+        failed = cls(f"All branches of {name!r} failed: {shown}", errors=errors, details={"errors": causes})
+        failed.retryable = any(getattr(each, "retryable", True) for each in errors)
+        return failed
+
+
 class NonRetryableError(IronflowError):
     """Raise this in a step or handler: the run fails at once, without another attempt."""
 

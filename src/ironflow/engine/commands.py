@@ -329,9 +329,15 @@ class LeaseExpired(msgspec.Struct, frozen=True):
 
 
 class Cancel(msgspec.Struct, frozen=True):
-    """Ends the run as cancelled. cause: the reason that is recorded."""
+    """Ends the run as cancelled, where its function says so after its compensations. cause: the recorded reason.
+
+    force: without them. by_request: of a client; a second one is as `force`, others change nothing in a run that is
+    cancelled already.
+    """
 
     cause: str
+    force: bool = False
+    by_request: bool = False
 
 
 class Pause(msgspec.Struct, frozen=True):

@@ -1,16 +1,16 @@
-"""Commands that people give: cancel, pause, resume, inject, patch. Source: protocol/step-semantics.md 11."""
+"""Commands that people give: pause, resume, inject, patch. Source: protocol/step-semantics.md 11."""
 
 from msgspec.structs import replace
 
 from ironflow.base.time import Millis
 from ironflow.engine import commands
-from ironflow.engine.effects import CancelChild, DropSteps, DropTimers, Effect, SetTimer
+from ironflow.engine.cancelling import check_not_cancelling, ended_text
+from ironflow.engine.effects import DropSteps, DropTimers, Effect, SetTimer
 from ironflow.engine.errors import RunEnded, RunNotPaused, RunNotResumable, RunRunning, StepNotFinished, StepNotFound
 from ironflow.engine.facts import (
     Fact,
     PauseRequested,
     PauseWithdrawn,
-    RunCancelled,
     RunFailed,
     RunPaused,
     RunResumed,
@@ -28,38 +28,19 @@ _OPEN_REASON: dict[str, Reason] = {
 }  # fmt: skip
 
 
-def decide_cancel(run: Run, command: commands.Cancel, now: Millis) -> Outcome:
-    """A run that has not ended ends now. Its lease, timers and waits are dropped; children it waits for are cancelled.
-
-    Raises RunEnded.
-    """
-    if run.ended:
-        raise RunEnded(ended_text(run))
-    cause = f"its parent {run.id} was cancelled"
-    # Those of handles go on: `ironflow run bulk start cancel --parent` cancels them.
-    children = [step.child_run_id for step in run.steps.values() if step.open and not step.handle]
-    cancels = [CancelChild(run_id=child, cause=cause) for child in children if child is not None]
-    return Outcome((RunCancelled(at=now, cause=command.cause),), (DropTimers(), *cancels))
-
-
 def decide_pause(run: Run, now: Millis) -> Outcome:
     """A run without a live lease pauses at once, any other at its next step boundary. A second pause changes nothing.
 
-    Raises RunEnded.
+    Raises RunEnded, RunCancelling.
     """
     if run.ended:
         raise RunEnded(ended_text(run))
+    check_not_cancelling(run)
     if run.status == "paused" or run.pause_requested:
         return NOTHING
     if run.lease is not None and run.lease.live:
         return Outcome((PauseRequested(at=now),))
     return Outcome((RunPaused(at=now, reason="injection", error=None, report=""),))
-
-
-def ended_text(run: Run) -> str:
-    if run.restarted_as is not None:
-        return f"Run {run.id} has ended already: it restarted as run {run.restarted_as}."
-    return f"Run {run.id} has ended already: it is {run.status}."
 
 
 def _not_resumable(run: Run) -> str:
@@ -81,8 +62,11 @@ def decide_resume(run: Run, command: commands.Resume, now: Millis) -> Outcome:
 
     run: with its open steps. A run that had failed or used up its attempts gets a fresh attempt budget. A run whose
     wait timed out while it was paused fails now, unless that step was given an output or its handler gets the time-out.
-    Raises RunNotResumable.
+    A run that is being cancelled, and that its code did not fit, is undone further. Raises RunNotResumable,
+    RunCancelling for one that is to begin again from a step.
     """
+    if command.from_step or command.from_sequence is not None:
+        check_not_cancelling(run)
     if run.pause_requested and not command.from_step and not run.ended:
         return Outcome((PauseWithdrawn(at=now),))
     if run.status not in ("paused", "failed"):

@@ -6,14 +6,8 @@ import msgspec
 
 from ironflow.base.time import Millis
 from ironflow.engine import commands
-from ironflow.engine.control import (
-    decide_cancel,
-    decide_inject,
-    decide_patch,
-    decide_pause,
-    decide_resume,
-    paused_at_boundary,
-)
+from ironflow.engine.cancelling import decide_cancel
+from ironflow.engine.control import decide_inject, decide_patch, decide_pause, decide_resume, paused_at_boundary
 from ironflow.engine.effects import Effect, SetTimer
 from ironflow.engine.evolve import fold
 from ironflow.engine.facts import Fact, RunCancelled, RunCreated, RunFailed

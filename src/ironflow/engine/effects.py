@@ -68,10 +68,11 @@ class StartChild(msgspec.Struct, frozen=True):
 
 
 class CancelChild(msgspec.Struct, frozen=True):
-    """Cancels the child that a step waits for."""
+    """Cancels the child that a step waits for. force: as `commands.Cancel`."""
 
     run_id: str
     cause: str
+    force: bool = False
 
 
 class StartSuccessor(msgspec.Struct, frozen=True):

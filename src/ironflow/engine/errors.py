@@ -15,6 +15,12 @@ class RunEnded(FailedPrecondition):
     code = "RUN_ENDED"
 
 
+class RunCancelling(FailedPrecondition):
+    """The run is being cancelled: its compensations run. Cancel it again to end it at once."""
+
+    code = "RUN_CANCELLING"
+
+
 class RunNotPaused(FailedPrecondition):
     """The run is not paused."""
 

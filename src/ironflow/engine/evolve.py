@@ -97,8 +97,10 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
             return _ended(run, fact, "completed", output=output, error=None, last_report=report, restarted_as=successor)
         case facts.RunFailed(error=error, report=report):
             return _ended(run, fact, "failed", error=error, last_report=report)
-        case facts.RunCancelled(cause=cause):
-            return _ended(run, fact, "cancelled", cancellation_cause=cause)
+        case facts.RunCancelled(cause=cause, report=report):
+            return _ended(run, fact, "cancelled", cancellation_cause=cause, last_report=report or run.last_report)
+        case facts.CancelRequested(cause=cause):
+            return replace(run, cancelling=cause, cancel_requested_at=fact.at, pause_requested=False)
         case facts.LeaseRenewed(lease=lease):
             return replace(run, lease=lease)
         case facts.Admitted():
@@ -127,7 +129,8 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
         case facts.WakeScheduled(wake_at=wake_at):
             return replace(run, wake_at=wake_at, next_at=wake_at if run.status == "waiting" else run.next_at)
         case facts.CompensationStarted(error=error, report=report, retry_at=retry_at):
-            known = replace(run, compensating=error, error=error, losses=0, last_report=report)
+            shown = error if run.cancelling is None else run.error
+            known = replace(run, compensating=error, error=shown, losses=0, last_report=report, pause_requested=False)
             if retry_at is None:
                 return _queued(known, fact)
             return replace(known, status="waiting", reason="retry", next_at=retry_at, lease=None)
@@ -186,7 +189,7 @@ def _interrupted(run: Run, fact: facts.Interruption) -> Run:
             return replace(
                 resumed,
                 attempt=attempt,
-                error=compensating,
+                error=compensating if run.cancelling is None else run.error,
                 compensating=compensating,
                 ended_at=None,
                 losses=0,

@@ -199,8 +199,14 @@ class RunResumed(FactBase, frozen=True, tag="run.resumed"):
     from_step: str
 
 
+class CancelRequested(FactBase, frozen=True, tag="run.cancel_requested"):
+    """The run is to be cancelled, once its compensations have run."""
+
+    cause: str
+
+
 class CompensationStarted(FactBase, frozen=True, tag="run.compensating"):
-    """The run has failed without its worker: one more execution runs its compensations.
+    """The run has failed without its worker, or is to be cancelled: one more execution runs its compensations.
 
     retry_at: compensations have failed; the execution tries them again then. None: it is ready at once.
     """
@@ -225,6 +231,7 @@ class RunFailed(FactBase, frozen=True, tag="run.failed"):
 
 class RunCancelled(FactBase, frozen=True, tag="run.cancelled"):
     cause: str
+    report: str = ""
 
 
 # Facts that make a run wait or pause, and the one that ends a pause.
@@ -255,6 +262,7 @@ Fact = (
     | PauseWithdrawn
     | RunPaused
     | RunResumed
+    | CancelRequested
     | CompensationStarted
     | RunCompleted
     | RunFailed

@@ -2,13 +2,15 @@
 
 from ironflow.base.time import Millis
 from ironflow.engine.effects import SetTimer
-from ironflow.engine.facts import AttemptFailed, CompensationStarted, RunFailed, RunPaused
+from ironflow.engine.facts import AttemptFailed, CompensationStarted, RunCancelled, RunFailed, RunPaused
 from ironflow.engine.model import ErrorValue, Run, error_text, read_error
 from ironflow.engine.outcome import Outcome
 from ironflow.engine.retry import decide_retry_at, decide_retry_delay
 
 # The handler reached a recorded step as a step of another type: its code does not fit the recorded history.
 DIVERGED = "STEP_DIVERGED"
+# The error with which a run is undone that is to be cancelled.
+CANCELLED = "RUN_CANCELLED"
 
 
 def decide_failure(
@@ -53,12 +55,25 @@ def decide_end(run: Run, error: str, report: str, now: Millis, failed: tuple[str
         if retry_at is not None:
             started = CompensationStarted(at=now, error=error, report=report, retry_at=retry_at)
             return Outcome((started,), (SetTimer(kind="retry", due_at=retry_at),))
-        return Outcome((RunFailed(at=now, error=error, report=report),))
+        return _over(run, error, report, now)
     if run.compensating is not None:
-        return Outcome((RunFailed(at=now, error=run.compensating, report=report),))
+        return _over(run, run.compensating, report, now)
     if not run.policy.compensation_timeout_ms or not run.step_count:
         return Outcome((RunFailed(at=now, error=error, report=report),))
     return Outcome((CompensationStarted(at=now, error=error, report=report),))
+
+
+def _over(run: Run, error: str, report: str, now: Millis) -> Outcome:
+    """No compensation of the run is left."""
+    if run.cancelling is not None:
+        return Outcome((RunCancelled(at=now, cause=run.cancelling, report=report),))
+    return Outcome((RunFailed(at=now, error=error, report=report),))
+
+
+def decide_undoing(run: Run, cause: str, report: str, now: Millis) -> Outcome:
+    """The execution that runs the compensations of a run that is to be cancelled. cause: why."""
+    error = error_text(ErrorValue(message=f"The run is being cancelled: {cause}", code=CANCELLED))
+    return Outcome((CompensationStarted(at=now, error=run.compensating or error, report=report),))
 
 
 def decide_compensation_retry_at(run: Run, failed: tuple[str, ...], now: Millis) -> Millis | None:

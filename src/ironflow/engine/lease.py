@@ -10,7 +10,7 @@ from ironflow.engine import commands
 from ironflow.engine.control import paused_at_boundary
 from ironflow.engine.errors import StaleExecution
 from ironflow.engine.facts import Admitted, JobReturned, Leased, LeaseLost, LeaseRenewed
-from ironflow.engine.failure import decide_end, decide_failure
+from ironflow.engine.failure import decide_end, decide_failure, decide_undoing
 from ironflow.engine.model import ErrorValue, Lease, Run, error_text
 from ironflow.engine.outcome import NOTHING, Outcome
 
@@ -71,7 +71,7 @@ def decide_renewal(run: Run, command: commands.Renew, now: Millis) -> Outcome:
     lease = run.lease
     if lease is None or lease.job_id != command.job_id or lease.worker_id != command.worker_id:
         return NOTHING
-    if lease.state != "held":
+    if lease.state != "held" or run.winding_down:
         return NOTHING
     return Outcome((LeaseRenewed(at=now, lease=renewed(lease, command.lease_ms, now)),))
 
@@ -80,6 +80,8 @@ def decide_give_back(run: Run, command: commands.GiveBack, now: Millis) -> Outco
     """The job goes back into the queue, if its lease is still live; a run with a requested pause pauses instead."""
     if run.lease is None or not run.lease.live or run.lease.job_id != command.job_id:
         return NOTHING
+    if run.winding_down:
+        return decide_undoing(run, run.cancelling or "", "", now)
     if run.pause_requested:
         return Outcome((paused_at_boundary(now, ""),))
     return Outcome((JobReturned(at=now, avoid=""),))
@@ -97,7 +99,7 @@ def lease_after_checkpoint(run: Run, lease: Lease, lease_ms: int, now: Millis) -
     """
     if lease.state == "reserved":
         return _begun(run, lease, lease_ms, now)
-    if lease.expires_at == lease.ends_at or lease.expires_at - now > lease_ms - lease_ms // 8:
+    if run.winding_down or lease.expires_at == lease.ends_at or lease.expires_at - now > lease_ms - lease_ms // 8:
         return lease
     return renewed(lease, lease_ms, now)
 
@@ -113,6 +115,8 @@ def decide_lease_expired(run: Run, command: commands.LeaseExpired, now: Millis) 
     lease = run.lease
     if lease is None or not lease.live or (lease.expires_at > now and lease.job_id != command.job_id):
         return NOTHING
+    if run.winding_down:
+        return decide_undoing(run, run.cancelling or "", "", now)
     if run.pause_requested:
         return Outcome((paused_at_boundary(now, ""),))
     if lease.state == "reserved":

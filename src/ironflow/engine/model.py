@@ -30,7 +30,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     max_attempts counts the first one. timeout_ms bounds one execution, from ack to its end. compensation_timeout_ms
     bounds the execution that runs the compensations of a run that failed without its worker; 0: there is none.
-    Source: DESIGN.md 4.
+    compensates_on_cancel: a cancel has such an execution, too. Source: DESIGN.md 4.
     """
 
     max_attempts: int = 3
@@ -40,6 +40,7 @@ class Policy(msgspec.Struct, frozen=True):
     on_exhausted: Literal["fail", "pause"] = "fail"
     timeout_ms: int = 600_000
     compensation_timeout_ms: int = 0
+    compensates_on_cancel: bool = False
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -224,7 +225,8 @@ class Run(msgspec.Struct, frozen=True):
     POINT_MS earlier. entity: the id of the stream of the entity that it is a handler of, None for other runs; without
     a slot it only reads it. restarted_from, restarted_as: the run that restarted as this one, and the one that this
     restarted as. Runs that follow one another so are a chain: first_run_id: of its first link, None for that itself;
-    link: how many came before.
+    link: how many came before. cancelling: why it was to be cancelled, of a run that is undone first;
+    cancel_requested_at: when.
     """
 
     id: str
@@ -276,6 +278,8 @@ class Run(msgspec.Struct, frozen=True):
     restarted_as: str | None = None
     first_run_id: str | None = None
     link: int = 0
+    cancelling: str | None = None
+    cancel_requested_at: Millis | None = None
     lease: Lease | None = None
     steps: dict[str, Step] = {}
     values: dict[str, RunValue] = {}
@@ -288,6 +292,11 @@ class Run(msgspec.Struct, frozen=True):
     def chain_id(self) -> str:
         """The id of the first link of its chain."""
         return self.first_run_id or self.id
+
+    @property
+    def winding_down(self) -> bool:
+        """Whether it is to be cancelled, and its last execution before that has not ended."""
+        return self.cancelling is not None and self.compensating is None
 
     @property
     def slot_keys(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from ironflow.engine.facts import (
     JobReturned,
     LeaseRenewed,
     RunCompleted,
+    RunFailed,
     StateChanged,
     StepsProgressed,
     StepsRecorded,
@@ -22,7 +23,7 @@ from ironflow.engine.facts import (
     StepsUnasked,
     ValuesSet,
 )
-from ironflow.engine.failure import DIVERGED, decide_end, decide_failure
+from ironflow.engine.failure import DIVERGED, decide_end, decide_failure, decide_undoing
 from ironflow.engine.lease import check_fence, execution_ms_max, lease_after_checkpoint
 from ironflow.engine.model import HANDLE, ErrorValue, FailureState, Lease, Run, Step, read_error
 from ironflow.engine.outcome import NOTHING, Outcome, Progression
@@ -45,6 +46,9 @@ def decide_report(run: Run, command: commands.Report, now: Millis) -> Outcome:
         return NOTHING
     lease = check_fence(run, command.fence)
     divergence = decide_divergence(run, command)
+    if divergence is not None and run.winding_down:
+        # The execution that follows diverges by itself, and is held for a person.
+        return decide_undoing(run, run.cancelling or "", report, now)
     if divergence is not None:
         return decide_failure(run, divergence, report, now)
     made = Progression(run)
@@ -232,6 +236,14 @@ def _is_newer(known: Step, step: commands.StepReport) -> bool:
 
 def _end(run: Run, lease: Lease, command: commands.Report, now: Millis) -> Outcome:
     report = report_id(command)
+    if run.winding_down:
+        # Whatever it reports, and whatever it was about to wait for or to start.
+        return NOTHING if command.kind == "progress" else decide_undoing(run, run.cancelling or "", report, now)
+    if run.compensating is not None and command.kind == "yielded":
+        # A compensation waits, unless it waits for what has failed.
+        waiting = decide_yields(run, command.yields, report, now, command.join)
+        refused = isinstance(waiting.facts[-1], RunFailed)
+        return decide_end(run, run.compensating, report, now) if refused else waiting
     if run.compensating is not None and command.kind != "progress":
         # Whatever it reports, the run has failed with what it failed with before.
         return decide_end(run, run.compensating, report, now, command.uncompensated_steps)

@@ -134,7 +134,7 @@ def decide_wait_timed_out(run: Run, command: commands.WaitTimedOut, now: Millis)
     text = error_text(error)
     timed_out = replace(step, status="timed_out", error=text, ended_at=now, updated_at=now)
     dropped = (DropWait(step_id=step.step_id),)
-    if step.on_timeout == "answer":
+    if step.on_timeout == "answer" or run.compensating is not None:
         return _ended(run, timed_out, now, dropped)
     happened: tuple[Fact, ...] = (StepsRecorded(at=now, steps=(timed_out,)),)
     if run.status == "waiting":
@@ -231,15 +231,16 @@ def _in(step: Step, scopes: tuple[str, ...]) -> bool:
 def with_steps_closed(run: Run | None, outcome: Outcome, now: Millis) -> Outcome:
     """`outcome`, and the end of all open steps where it ends the run; children go on.
 
-    The steps of a cancelled run stay as they were.
+    The steps of a run that is cancelled at once stay as they were.
     """
     if run is None or not outcome.facts:
         return outcome
     last = outcome.facts[-1]
     if not isinstance(last, RunCompleted | RunFailed | RunCancelled | CompensationStarted):
         return outcome
+    at_once = isinstance(last, RunCancelled) and run.cancelling is None
     # The end itself leaves its steps as they are.
-    if isinstance(last, RunCancelled) or (outcome.after is not None and not outcome.after.open_waits):
+    if at_once or (outcome.after is not None and not outcome.after.open_waits):
         return outcome
     before = fold(run, outcome.facts[:-1]) if len(outcome.facts) > 1 else run
     if not before.open_waits:

@@ -87,10 +87,13 @@ class TestClient:
         function: str | FunctionDefinition | None = None,
         metadata: Any = None,
         version: int = 1,
+        cancel_at: str = "",
     ) -> TestRun:
         """The run that this event starts, at its end.
 
-        function: which one, where the event starts several. Raises NotMocked, NoRunStarted, NeverEnds.
+        function: which one, where the event starts several. cancel_at: the name of a step: the run is cancelled while
+        it waits there, and undone before where its function says so.
+        Raises NotMocked, NoRunStarted, NeverEnds, InvalidArgument for a run that did not wait there.
         """
         event = self._state.event(name, data, metadata=metadata, version=version)
         started = [each for each in self._state.functions.values() if _is_triggered(each, event)]
@@ -106,10 +109,13 @@ class TestClient:
         if len(started) > 1:
             ids = ", ".join(repr(each.id) for each in started)
             raise InvalidArgument(f"event {name!r} starts {ids}. Name the one to run with function=.")
-        return await self._run(started[0], event)
+        return await self._run(started[0], event, cancel_at)
 
-    async def invoke(self, function: str | FunctionDefinition, data: Any = None) -> TestRun:
-        """A run of that function, whatever its triggers, at its end. Raises FunctionNotFound, NotMocked, NeverEnds."""
+    async def invoke(self, function: str | FunctionDefinition, data: Any = None, *, cancel_at: str = "") -> TestRun:
+        """A run of that function, whatever its triggers, at its end. cancel_at: as of emit.
+
+        Raises FunctionNotFound, NotMocked, NeverEnds, InvalidArgument.
+        """
         function_id = function if isinstance(function, str) else function.id
         found = self._state.functions.get(function_id)
         if found is None:
@@ -117,11 +123,11 @@ class TestClient:
             raise FunctionNotFound(
                 f"There is no function {function_id!r} here; there is {there}.", function_id=function_id
             )
-        return await self._run(found, self._state.event(INVOKED, data, source="invoke"))
+        return await self._run(found, self._state.event(INVOKED, data, source="invoke"), cancel_at)
 
-    async def _run(self, function: FunctionDefinition, event: Record) -> TestRun:
+    async def _run(self, function: FunctionDefinition, event: Record, cancel_at: str) -> TestRun:
         self._state.fault = None
-        return await simulated(self._state, function, event)
+        return await simulated(self._state, function, event, cancel_at)
 
 
 def functions_by_id(functions: Sequence[FunctionDefinition]) -> dict[str, FunctionDefinition]:

@@ -14,6 +14,7 @@ from ironflow.features.runs.in_tx import job_key
 from ironflow.notify.port import Notifier
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import Assignment
+from ironflow.sdk.durable.steps.compensations import CLEAN_UP
 from ironflow.sdk.durable.steps.retrying import FEATURES
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.transport import AsyncTransport
@@ -63,12 +64,13 @@ class TimeMachineWorker:
             clients=RunClients(Endpoint(), transport),
         )
         self._jobs.inbox = WorkerInbox(self._protocol.ask, ID, hold_ms=0)
-        self._jobs.reporter = BatchReporter(self._protocol, many_waits=True, features=FEATURES | {HANDLES})
+        self._jobs.reporter = BatchReporter(self._protocol, many_waits=True, features=FEATURES | {HANDLES, CLEAN_UP})
         self._running: dict[asyncio.Task[None], Assignment] = {}
         self._notified = asyncio.Event()
         self._keys = {job_key(ENVIRONMENT, function_id) for function_id in functions} | {""}
         notifier.listen("jobs", self._on_notified)
         notifier.listen("job_revoked", self._on_revoked)
+        notifier.listen("job_winding_down", self._on_winding_down)
 
     def _on_notified(self, keys: set[str]) -> None:
         if keys & self._keys:
@@ -79,10 +81,15 @@ class TimeMachineWorker:
         for key in keys:
             self._jobs.drop(key.rpartition("/")[2], "cancelled")
 
+    def _on_winding_down(self, keys: set[str]) -> None:
+        """Runs are to be cancelled while their handlers work."""
+        for key in keys:
+            self._jobs.drop(key.rpartition("/")[2], "cancelling")
+
     async def start(self) -> None:
         """Registers functions and worker. Raises InvalidFunction for what the server does not accept."""
         for function in self._functions.values():
-            await self._protocol.register_function(function, many_waits=True)
+            await self._protocol.register_function(function, self._jobs.reporter.features, many_waits=True)
         await self._protocol.register(
             {
                 "hostname": "localhost",

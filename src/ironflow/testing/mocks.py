@@ -11,6 +11,7 @@ from ironflow.base.time import Clock
 from ironflow.sdk.durable.steps.alternatives import choose
 from ironflow.sdk.durable.steps.compensations import Compensation
 from ironflow.sdk.durable.steps.publish import Publish
+from ironflow.sdk.durable.steps.racing import chosen_branch
 from ironflow.sdk.durable.steps.results import result_reader
 from ironflow.sdk.durable.steps.retrying import Attempts
 from ironflow.sdk.durable.steps.step_runner import ONCE, StepRunner
@@ -99,7 +100,7 @@ class MockedStepRunner(StepRunner):
             value = await super().step(step_id, name, answer, args, kwargs, timeout_s, attempts)
             # Read as the real body's result is read, so that a mock which does not fit is found out.
             return result_reader(fn)(to_payload(value, f"the output of step {name!r}"))
-        if self._strict and fn not in (self._publish, choose):
+        if self._strict and fn not in (self._publish, choose, chosen_branch):
             fault = NotMocked(
                 f"step {name!r} is not mocked. Mock it with client.mock_step({name!r}, ...), "
                 "or run real bodies with TestClient(..., strict=False)."

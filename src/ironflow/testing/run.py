@@ -13,9 +13,10 @@ from ironflow.sdk.client.views import Failure, Step
 class TestRun:
     """One run that a TestClient has brought to its end.
 
-    status: completed, failed, or paused: for `on_exhausted="pause"`, and for a handler whose steps diverged. steps: in
-    the order in which they were recorded; a step that was tried again stands there once, as it ended. children: runs
-    of invoked functions that were not mocked. restarted_from: the run that restarted as this one.
+    status: completed, failed, cancelled for `cancel_at=`, or paused: for `on_exhausted="pause"`, and for a handler
+    whose steps diverged. steps: in the order in which they were recorded; a step that was tried again stands there
+    once, as it ended. children: runs of invoked functions that were not mocked. restarted_from: the run that
+    restarted as this one.
     """
 
     __test__: ClassVar[bool] = False

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from ironflow.base.errors import FailedPrecondition, InvokeError
+from ironflow.base.errors import FailedPrecondition, InvalidArgument, InvokeError
 from ironflow.base.path import compiled_path, key_text
 from ironflow.base.spelling import reader
 from ironflow.base.time import Millis, to_datetime, to_millis
@@ -40,6 +40,7 @@ from ironflow.sdk.durable.job.report import (
     YieldedStep,
     add_outcome,
 )
+from ironflow.sdk.durable.steps.compensations import CLEAN_UP
 from ironflow.sdk.durable.steps.divergence import Diverged
 from ironflow.sdk.durable.steps.retrying import FEATURES
 from ironflow.sdk.user_code.call import call
@@ -62,14 +63,17 @@ class NeverEnds(FailedPrecondition):
     code = "NEVER_ENDS"
 
 
-async def simulated(state: SimulationState, function: FunctionDefinition, event: Record) -> TestRun:
-    """The run that `event` starts, at its end; of one that restarts, the last link of its chain.
+async def simulated(
+    state: SimulationState, function: FunctionDefinition, event: Record, cancel_at: str = ""
+) -> TestRun:
+    """The run that `event` starts, at its end; of one that restarts, the last link of its chain. cancel_at: the step in
+    which one of them waits when it is cancelled.
 
     Raises NotMocked, NeverEnds.
     """
     run: TestRun | None = None
     for _ in range(LINKS_MAX):
-        simulation = Simulation(state, function, event, run)
+        simulation = Simulation(state, function, event, run, cancel_at)
         run = await simulation.run()
         if simulation.restart is None:
             return run
@@ -85,13 +89,19 @@ def event_metadata(event: Record) -> Any:
 
 
 class Simulation:
-    """A run of `function`, started by `event`. previous: the run that restarted as this one.
+    """A run of `function`, started by `event`. previous: the run that restarted as this one. cancel_at: the step in
+    which it waits when it is cancelled.
 
     restart: the data of the restart with which it has ended.
     """
 
     def __init__(
-        self, state: SimulationState, function: FunctionDefinition, event: Record, previous: TestRun | None = None
+        self,
+        state: SimulationState,
+        function: FunctionDefinition,
+        event: Record,
+        previous: TestRun | None = None,
+        cancel_at: str = "",
     ) -> None:
         self.restart: Raw | None = None
         self._previous = previous
@@ -99,6 +109,7 @@ class Simulation:
         self._state = state
         self._function = function
         self._event = event
+        self._cancel_at = cancel_at
         self._history = History(self.id)
         self._children: list[TestRun] = []
         self._attempt = 1
@@ -116,6 +127,9 @@ class Simulation:
         for _ in range(EXECUTIONS_MAX):
             outcome = await self._execute()
             match outcome:
+                case Completed() if self._cancel_at:
+                    message = f"The run has completed without a wait in step {self._cancel_at!r}."
+                    raise InvalidArgument(f"{message} It was to be cancelled there.")
                 case Completed(output):
                     return self._ended(RunStatus.COMPLETED, output=from_payload(output))
                 case Restarted(data):
@@ -131,6 +145,8 @@ class Simulation:
                 case Failed():
                     self._history.released(outcome.caused_by)
                     self._attempt += 1
+                case Yielded() if any(step.step_name == self._cancel_at for step in outcome.steps):
+                    return await self._cancelled()
                 case Yielded():
                     try:
                         await self._answer(outcome)
@@ -157,13 +173,30 @@ class Simulation:
     async def _compensate_again(self, outcome: Failed) -> None:
         """Compensations that failed are tried as often as the run's attempts are."""
         self._compensating = outcome.error.message
-        for _ in range(self._max_attempts - 1):
-            if not outcome.uncompensated_steps:
-                return
-            again = await self._execute()
-            if not isinstance(again, Failed):
-                return
-            outcome = again
+        await self._undo(outcome)
+
+    async def _undo(self, outcome: Outcome) -> None:
+        """Executions that run compensations, until none is left. outcome: of the execution before."""
+        left = self._max_attempts - 1
+        for _ in range(EXECUTIONS_MAX):
+            match outcome:
+                case Yielded():
+                    await self._answer(outcome)
+                case Failed(uncompensated=True):
+                    pass
+                case Failed() if outcome.uncompensated_steps and left:
+                    self._history.released(outcome.caused_by)
+                    left -= 1
+                case _:
+                    return
+            outcome = await self._execute()
+
+    async def _cancelled(self) -> TestRun:
+        """The run is cancelled while it waits; undone first, where its function says so."""
+        if self._function.settings.compensate_on_cancel:
+            self._compensating = "The run is being cancelled."
+            await self._undo(await self._execute())
+        return self._ended(RunStatus.CANCELLED)
 
     async def _execute(self) -> Outcome:
         state, function = self._state, self._function
@@ -181,7 +214,7 @@ class Simulation:
             clock=state.clock,
             environment=ENVIRONMENT,
             publish=state.publish,
-            features=FEATURES,
+            features=FEATURES | {CLEAN_UP},
             runner=runner,
             clients=state.clients,
         )

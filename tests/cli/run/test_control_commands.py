@@ -126,6 +126,37 @@ def test_why_shows_what_a_run_waits_for_and_which_run_holds_its_slot(ironflow, w
     ironflow("run", "cancel", other)
 
 
+def test_a_cancel_that_cleans_up_is_waited_for(ironflow):
+    run_id = started(ironflow, "visitor.hesitated", '"open"')
+    eventually(lambda: reason(ironflow, run_id) == "wait_event")
+
+    done = ironflow("run", "cancel", run_id, "--reason", "it rains", "--wait")
+
+    assert (done.code, done.out) == (0, f"cancelled {run_id}\n")
+    page = {line.split("  ")[0]: line for line in ironflow("run", "get", run_id).out.splitlines() if line}
+    assert page["cancelled"].split()[1:] == ["it", "rains"]
+    assert page["cancelling"].endswith(": it rains")
+    assert ironflow("run", "cancel", run_id).code == 5
+
+
+def test_a_run_that_is_being_cancelled_is_ended_by_force(ironflow):
+    run_id = started(ironflow, "visitor.hesitated", '"stuck"')
+    eventually(lambda: reason(ironflow, run_id) == "wait_event")
+
+    first = ironflow("run", "cancel", run_id)
+    assert (first.code, first.out) == (0, f"cancelling {run_id}\n")
+    assert f"To end it at once: ironflow run cancel {run_id} --force" in first.err
+    eventually(lambda: reason(ironflow, run_id) == "cancelling")
+    assert "It is being cancelled since" in ironflow("run", "why", run_id).out
+    assert "cancelling" in ironflow("run", "get", run_id).out.splitlines()[1]
+    bulk = ("run", "bulk", "start", "cancel", "--search", run_id, "--yes", "--wait", "--json")
+    assert (ironflow(*bulk).json["changed"], ironflow(*bulk).json["refused"]) == (0, 1)
+
+    assert ironflow(*bulk, "--force").json["changed"] == 1
+
+    assert ironflow("run", "get", run_id, "--json").json["status"] == "cancelled"
+
+
 def test_a_parent_shows_its_children_and_a_child_its_parent(ironflow):
     parent = started(ironflow, "visitor.hosted")
     eventually(lambda: ironflow("run", "get", parent, "--json").json.get("children"))

@@ -66,11 +66,16 @@ def a_job(
 
 
 def an_execution(
-    handler: Callable[..., Any] | FunctionDefinition, *, clock: Clock | None = None, settings: Any = None, **job: Any
+    handler: Callable[..., Any] | FunctionDefinition,
+    *,
+    clock: Clock | None = None,
+    settings: Any = None,
+    features: frozenset[str] = frozenset(),
+    **job: Any,
 ) -> Execution:
     """An execution of `handler`; settings go to @function, the rest to the job."""
     definition = handler if isinstance(handler, FunctionDefinition) else function("f", **(settings or {}))(handler)
-    return Execution(definition, a_job(**job), clock=clock or FixedClock(), environment="test")
+    return Execution(definition, a_job(**job), clock=clock or FixedClock(), environment="test", features=features)
 
 
 def as_sent(message: msgspec.Struct) -> Any:

@@ -12,6 +12,7 @@ it("offers what the state permits", () => {
   expect(possible(run("paused:injection", "paused"))).toEqual(["resume", "inject", "patch", "cancel"]);
   expect(possible(run("running"))).toEqual(["pause", "cancel"]);
   expect(possible(run("completed"))).toEqual([]);
+  expect(possible(run("cancelling", "running"))).toEqual(["force"]);
 });
 
 it("shows that resuming from a step drops it and all later ones", () => {
@@ -32,6 +33,11 @@ it("makes the same request for every way", () => {
   const made = request("patch", run("failed"), STEPS, { step: "charge", reason: "it's paid", output: '{"ok": true}' });
   expect(made.body).toEqual({ step_id: "row_1", output: { ok: true }, reason: "it's paid" });
   expect(made.cli).toBe(`ironflow run patch row_1 --output '{"ok": true}' --reason 'it'\\''s paid'`);
+});
+
+it("ends a run that is being cancelled", () => {
+  const made = request("force", run("cancelling", "running"), STEPS, { step: "", reason: "", output: "" });
+  expect([made.body, made.cli]).toEqual([{ reason: "", force: true }, "ironflow run cancel run_1 --force"]);
 });
 
 it("refuses an output that is no JSON", () => {

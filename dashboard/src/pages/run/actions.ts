@@ -2,7 +2,7 @@
 
 import type { Run, Step } from "./model";
 
-export type Action = "pause" | "resume" | "retry" | "cancel" | "inject" | "patch";
+export type Action = "pause" | "resume" | "retry" | "cancel" | "force" | "inject" | "patch";
 
 export interface Draft {
   /** The step to begin again from, or whose output is replaced: its SDK id. */
@@ -27,9 +27,9 @@ export interface Request {
 }
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
-const TITLES: Record<Action, string> = { pause: "Pause", resume: "Resume", retry: "Retry", cancel: "Cancel", inject: "Inject output", patch: "Patch output" };
+const TITLES: Record<Action, string> = { pause: "Pause", resume: "Resume", retry: "Retry", cancel: "Cancel", force: "End now", inject: "Inject output", patch: "Patch output" };
 /** Actions whose reason the server records. */
-export const WITH_REASON: ReadonlySet<Action> = new Set(["cancel", "inject", "patch"]);
+export const WITH_REASON: ReadonlySet<Action> = new Set(["cancel", "force", "inject", "patch"]);
 
 export function title(action: Action): string {
   return TITLES[action];
@@ -38,6 +38,7 @@ export function title(action: Action): string {
 /** The actions that the server accepts for a run in this state, the likeliest first. */
 export function possible(run: Run): Action[] {
   const state = run.state ?? run.status;
+  if (state === "cancelling") return ["force"];
   if (state === "failed") return ["resume", "retry", "patch"];
   if (run.status === "completed" || run.status === "cancelled") return [];
   if (state.startsWith("paused")) return ["resume", "inject", "patch", "cancel"];
@@ -58,7 +59,9 @@ export function preview(action: Action, steps: Step[], step: string): Preview {
     case "pause":
       return { kept: done, again: [], sentence: "The run stops at its next step boundary. Nothing is lost." };
     case "cancel":
-      return { kept: done, again: [], sentence: "The run ends as cancelled at once and cannot be resumed. Its steps stay in the history." };
+      return { kept: done, again: [], sentence: "The run ends as cancelled and cannot be resumed: at once, or after its compensations where its function says so. Its steps stay in the history." };
+    case "force":
+      return { kept: done, again: [], sentence: "The run ends as cancelled at once. Compensations that have not run are left out." };
     case "inject":
     case "patch":
       return { kept: done, again: [], sentence: chosen ? `The output of ${chosen.name} is replaced; the original is kept beside it. The run goes on with it when you resume.` : "Choose a step." };
@@ -97,6 +100,8 @@ export function request(action: Action, run: Run, steps: Step[], draft: Draft): 
       return { verb: "post", path: `/api/v1/runs/${id}/retry`, body: from, python: python(`retry(${text(run.id)}${fromPython})`), cli: `ironflow run retry ${run.id}${fromCli}` };
     case "cancel":
       return { verb: "post", path: `/api/v1/runs/${id}/cancel`, body: { reason: draft.reason }, python: python(`cancel(${text(run.id)}${becausePython})`), cli: `ironflow run cancel ${run.id}${because}` };
+    case "force":
+      return { verb: "post", path: `/api/v1/runs/${id}/cancel`, body: { reason: draft.reason, force: true }, python: python(`cancel(${text(run.id)}${becausePython}, force=True)`), cli: `ironflow run cancel ${run.id} --force${because}` };
     case "inject":
       return {
         verb: "post", path: `/api/v1/runs/${id}/inject`,

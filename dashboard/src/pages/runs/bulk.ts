@@ -5,7 +5,7 @@ import type { Query } from "./model";
 export type Action = "cancel" | "retry" | "resume";
 
 export const ACTIONS: Record<Action, { title: string; effect: string }> = {
-  cancel: { title: "Cancel", effect: "Each ends as cancelled at once; its compensations run. This cannot be undone: a cancelled run can only be started anew." },
+  cancel: { title: "Cancel", effect: "Each ends as cancelled: at once, or after its compensations where its function says so. This cannot be undone: a cancelled run can only be started anew." },
   retry: { title: "Retry", effect: "Each failed run starts again: every step runs again." },
   resume: { title: "Resume", effect: "Each paused or failed run goes on with its recorded results: only what failed, and what comes after it, runs." },
 };

@@ -35,6 +35,7 @@ def start(
     since: str = "",
     until: str = "",
     reason: str = "",
+    force: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False,
     wait: Annotated[bool, Parameter(name=["--wait", "-w"], negative="")] = False,
@@ -53,6 +54,7 @@ def start(
         since: Only runs created since: RFC 3339, or an age such as 2h.
         until: Only runs created until: RFC 3339, or an age such as 30m.
         reason: The reason, stored with cancelled runs.
+        force: Cancel at once, without the compensations that run before, also where they run already.
         dry_run: Only count the runs.
         yes: Do not ask for confirmation.
         wait: Wait until the job has ended.
@@ -69,6 +71,7 @@ def start(
         since=read_moment(since, now) if since else None,
         until=read_moment(until, now) if until else None,
         reason=reason,
+        force=force,
         dry_run=True,
     )
     if dry_run or not yes:

@@ -1,4 +1,4 @@
-"""Commands of `ironflow run` that control a run: pause, resume, retry, paused-state, inject, patch and why."""
+"""Commands of `ironflow run` that control a run: cancel, pause, resume, retry, paused-state, inject, patch and why."""
 
 from typing import Annotated
 
@@ -7,13 +7,17 @@ from cyclopts import Parameter
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from ironflow.base.duration import duration_ms
+from ironflow.base.errors import DeadlineExceeded
 from ironflow.base.json import Json
+from ironflow.cli.exits import Exit
 from ironflow.cli.invocation import Cli, Injected
 from ironflow.cli.terminal.output import facts, status_text, table
 from ironflow.cli.terminal.payload import read_data
 from ironflow.cli.terminal.times import moment_text
 from ironflow.features.controls import contract as controls
 from ironflow.features.controls.contract import PausedState, Why
+from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import step_kind
 
 RunId = Annotated[str, Parameter(help="The run's id, such as run_06DGK3…, or function:key.")]
@@ -24,6 +28,38 @@ Reason = Annotated[str, Parameter(help="The reason, stored in the run's recordin
 FromStep = Annotated[str, Parameter(help="Name, step id or row id of the first step whose result is dropped.")]
 
 _OUTPUT_SHOWN_MAX = 100
+
+
+def cancel(
+    run: RunId,
+    /,
+    *,
+    reason: str = "",
+    force: Annotated[bool, Parameter(negative="")] = False,
+    wait: Annotated[bool, Parameter(name=["--wait", "-w"], negative="")] = False,
+    timeout: str = "60s",
+    cli: Injected,
+) -> Exit:
+    """Cancel a run. It ends at once, or, with on_cancel="compensate", after its compensations.
+
+    Args:
+        reason: The reason, stored with the run.
+        force: End it at once, without compensations, as a second cancel does.
+        wait: Wait until it has ended. Exit code 75 when it has not.
+        timeout: How long to wait, such as 30s or 5m.
+    """
+    answer = cli.call(runs.cancel, runs.CancelRun(id=run, reason=reason, force=force))
+    if wait and not answer.status.ended:
+        try:
+            with cli.waiting(f"waiting for {answer.id}"):
+                cli.client.runs.wait(answer.id, timeout=duration_ms(timeout) / 1000)
+        except DeadlineExceeded:
+            cli.note(f"It goes on. To end it at once: ironflow run cancel {answer.id} --force", "dim")
+        answer = cli.call(runs.get, runs.GetRun(id=answer.id))
+    cli.show(answer, lambda: f"{answer.state if answer.state == 'cancelling' else answer.status} {answer.id}")
+    if not answer.status.ended and not wait:
+        cli.note(f"Its compensations run first. To end it at once: ironflow run cancel {answer.id} --force", "dim")
+    return Exit.TRY_AGAIN if wait and not answer.status.ended else Exit.OK
 
 
 def pause(run: RunId, /, *, cli: Injected) -> None:

@@ -10,7 +10,7 @@ from ironflow.cli.run.timeline import FINE, Signs, timeline, waiting_text
 from ironflow.cli.terminal.output import facts, failure_text, json_line, status_style, table
 from ironflow.cli.terminal.times import moment_text, since_text, span_text
 from ironflow.features.controls.contract import Why
-from ironflow.features.runs.contract import Run, Step
+from ironflow.features.runs.contract import Run, RunStatus, Step
 
 _PAYLOAD_SHOWN_MAX = 240
 # Reasons that add information to the run's own fields.
@@ -84,6 +84,7 @@ def run_page(
                 ("took" if run.ended_at else "so far", run_took(run, now) + _waited(run)),
                 ("not asked for", _unasked(run)),
                 ("advice", Text(run.advice, style="yellow") if run.advice else None),
+                ("cancelling", _cancelling(run, now)),
                 ("cancelled", run.cancellation_cause),
                 ("error", _error_text(run)),
                 ("input", json_line(run.input, shown_max)),
@@ -101,8 +102,16 @@ def run_page(
 
 def run_status(run: Run) -> Text:
     """The status as in filters, with the reason of a pause: `paused (sleep)`."""
+    if run.state == "cancelling":
+        return Text("cancelling", style=status_style(RunStatus.CANCELLED))
     reason = f" ({run.pause_reason})" if run.pause_reason else ""
     return Text(f"{run.status}{reason}", style=status_style(run.status))
+
+
+def _cancelling(run: Run, now: Millis) -> str | None:
+    """Of a run that is undone before it is cancelled."""
+    asked = run.cancel_requested
+    return None if asked is None else f"asked for {moment_text(asked.at, now)}: {asked.reason}"
 
 
 def _children(children: Sequence[Run]) -> Text | None:

@@ -335,18 +335,8 @@ def steps(run: RunId, /, *, limit: int = 0, cursor: str = "", cli: Injected) -> 
     )
 
 
-@app.command
-def cancel(run: RunId, /, *, reason: str = "", cli: Injected) -> None:
-    """Cancel a run. It ends at once; later reports of its worker are rejected.
-
-    Args:
-        reason: The reason, stored with the run.
-    """
-    answer = cli.call(runs.cancel, runs.CancelRun(id=run, reason=reason))
-    cli.show(answer, lambda: f"cancelled {answer.id}")
-
-
 for _control in (
+    controls.cancel,
     controls.pause,
     controls.resume,
     controls.retry,

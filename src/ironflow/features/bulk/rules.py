@@ -17,6 +17,8 @@ def check_bulk(request: StartBulk) -> None:
         raise InvalidBulk(f"action is {request.action[:40]!r}; it is {', '.join(ACTIONS)}.")
     if request.function_version and not request.function_id:
         raise InvalidBulk("function_version is that of a function: send its function_id, too.")
+    if request.force and request.action != "cancel":
+        raise InvalidBulk(f"force is of a cancel; the action is {request.action}.")
     if not any(getattr(request, name) for name in _FILTER):
         raise InvalidBulk(f"Say which runs: {', '.join(_FILTER)}; at least one of them.")
 
@@ -35,11 +37,11 @@ def filter_of(request: StartBulk, environment: str) -> Filter:
     )
 
 
-def command_for(action: str, reason: str) -> commands.Command:
-    """The command that the job gives to each run. action: one of ACTIONS, not DELETE."""
+def command_for(action: str, reason: str, force: bool) -> commands.Command:
+    """The command that the job gives to each run. action: one of ACTIONS, not DELETE. force: of a cancel."""
     match action:
         case "cancel":
-            return commands.Cancel(cause=reason or "cancelled in bulk")
+            return commands.Cancel(cause=reason or "cancelled in bulk", force=force)
         case "retry":
             return commands.Resume(from_step="", from_sequence=0)
         case "resume":

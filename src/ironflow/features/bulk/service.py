@@ -44,6 +44,7 @@ class BulkJobs:
             action=request.action,
             wanted=wanted,
             reason=request.reason,
+            force=request.force,
             status="dry_run" if request.dry_run else "running",
             cursor="",
             matched=matched,
@@ -79,6 +80,8 @@ class BulkJobs:
 def _start(tx: Tx, call: Call, request: contract.StartBulk, job: Job) -> None:
     store.insert(tx, job)
     about = {"bulk_id": job.id, "action": job.action, "matched": job.matched, "reason": job.reason or None}
+    if job.force:
+        about["force"] = True
     summary = f"{job.action} of {job.matched} runs"
     audit_notes.record(tx, call, contract.start, request, "bulk.started", summary, **about)
 

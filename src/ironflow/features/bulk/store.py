@@ -24,6 +24,7 @@ class Job(NamedTuple):
     refused: int
     created_at: Millis
     updated_at: Millis
+    force: bool = False
 
 
 _COLUMNS = ", ".join(Job._fields)
@@ -41,7 +42,7 @@ WHERE environment = :environment AND (:cursor = '' OR id < :cursor) ORDER BY id 
 
 def insert(tx: Tx, job: Job) -> None:
     """Keeps a new job; notifies `bulk`."""
-    tx.run(INSERT, {**job._asdict(), "wanted": msgspec.json.encode(job.wanted).decode()})
+    tx.run(INSERT, {**job._asdict(), "wanted": msgspec.json.encode(job.wanted).decode(), "force": int(job.force)})
     tx.notify("bulk")
 
 
@@ -66,4 +67,4 @@ def jobs_before(tx: Tx, environment: str, cursor: str, limit: int) -> list[Job]:
 
 
 def _job(row: Row) -> Job:
-    return Job._make((*row[:3], _decode(row[3]), *row[4:]))
+    return Job._make((*row[:3], _decode(row[3]), *row[4:-1], bool(row[-1])))

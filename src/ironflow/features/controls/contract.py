@@ -95,7 +95,7 @@ class Why(Message, kw_only=True):
 
     state: the status in the engine. reason: one of running, breaker_open, endpoint_busy, no_worker, no_labels,
     no_version, no_free_worker, actor, no_slot, sleep, wait_event, invoke, retry, throttle, paused, exhausted, diverged,
-    ended, restarted.
+    cancelling, ended, restarted.
     message: the same as a sentence.
     waits_for: which slots it lacks, `actor` or `limit` or both. held_by: the runs that hold them.
     unasked_steps: names of recorded steps that the handler no longer asks for.

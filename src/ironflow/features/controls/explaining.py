@@ -3,6 +3,7 @@
 from typing import NamedTuple, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from ironflow.base.entity_streams import entity_of_scope
 from ironflow.base.time import Millis, to_datetime
@@ -32,6 +33,18 @@ class Oldest(NamedTuple):
 
 
 def explain(tx: Tx, repository: RunRepository, run: Run, oldest: Oldest) -> Why:
+    why = _explain(tx, repository, run, oldest)
+    if run.cancelling is None or run.ended:
+        return why
+    asked = f"since {_text(run.cancel_requested_at)}" if run.cancel_requested_at is not None else "now"
+    what = "its worker ends its execution first" if run.winding_down else "its compensations run first"
+    begun = f"It is being cancelled {asked} ({run.cancelling}), and {what}."
+    more = "To end it at once, cancel it again."
+    reason = "cancelling" if why.reason == "running" else why.reason
+    return replace(why, message=f"{begun} {why.message} {more}", reason=reason)
+
+
+def _explain(tx: Tx, repository: RunRepository, run: Run, oldest: Oldest) -> Why:
     match run.status:
         case "completed" if run.restarted_as is not None:
             return _restarted(tx, run)
@@ -101,6 +114,8 @@ def _waiting(run: Run) -> Why:
             last = read_error(step.error or "").message
             message = f"Attempt {step.attempt} of {step.attempts_max} of step {name!r} failed: {last.rstrip('.')}."
             return _why(run, "retry", f"{message} The next one starts at {at}.", until=run.next_at, step=step)
+        case _ if run.compensating is not None:
+            return _why(run, "retry", f"Compensations failed; they are tried again at {at}.", until=run.next_at)
         case _:
             message = f"Attempt {run.attempt} of {run.policy.max_attempts} failed; the next one starts at {at}."
             return _why(run, "retry", message, until=run.next_at)

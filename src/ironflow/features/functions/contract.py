@@ -164,6 +164,7 @@ class RegisterFunction(Message, kw_only=True):
     circuit_breaker: Annotated[CircuitBreakerConfig, field(21)] | None = None
     throttle: Annotated[ThrottleConfig, field(22)] | None = None
     # Ours. A worker of the function runs compensations in an execution of their own, bounded by this; 0: it cannot.
+    # With compensate_on_cancel there is such an execution before a run is cancelled, too.
     compensation_timeout_ms: Annotated[int, field(None, ge=0, le=LONGEST_MS)] = 0
     # Ours. Only workers that have all of these labels are handed its jobs.
     labels: Annotated[dict[str, str], field(None)] = {}

@@ -350,7 +350,14 @@ def policy_of(config: Config, defaults: Policy) -> Policy:
         on_exhausted="pause" if (retry.on_exhausted or defaults.on_exhausted) == "pause" else "fail",
         timeout_ms=config.timeout_ms or defaults.timeout_ms,
         compensation_timeout_ms=config.compensation_timeout_ms,
+        compensates_on_cancel=_compensates_on_cancel(config),
     )
+
+
+def _compensates_on_cancel(config: Config) -> bool:
+    """Whether a cancelled run is undone: hosts of existing clients cannot run compensations alone, and end at once."""
+    ours = config.preferred_mode != ExecutionMode.PUSH or config.push_checkpoints
+    return config.compensate_on_cancel and config.compensation_timeout_ms > 0 and ours
 
 
 def code_hash_of(config: Config) -> str:

@@ -170,7 +170,7 @@ class WatchJobs(Message, kw_only=True):
 
 
 class JobControl(Message, kw_only=True):
-    """A job that is the worker's no more. control: `cancelled`, `paused` or `lost`, as in a verdict."""
+    """A job that is the worker's no more, or that it is to end: control is as in a verdict, but not `pause`."""
 
     job_id: str
     control: str
@@ -377,8 +377,9 @@ class Verdict(Message, kw_only=True):
     """error: STALE_EXECUTION or another code; absent when the update was applied.
 
     control: what the worker has to do with an execution that it reports on; absent when it goes on or has ended.
-    `pause`: start no more steps, report those that run. `paused`, `cancelled`: of the run; `lost`: the lease is; in
-    these three the execution is over. started: the handles of the report.
+    `pause`: start no more steps, report those that run. `cancelling`: end the execution now, and report it; the run is
+    undone next. `paused`, `cancelled`: of the run; `lost`: the lease is; in these three the execution is over.
+    started: the handles of the report.
     """
 
     job_id: str

@@ -65,6 +65,9 @@ class ReportEnricher:
             # Before a message is taken for an execution that is over.
             if command.kind == "progress" or run.last_report != report_id(command):
                 check_fence(run, command.fence)
+            if run.winding_down:
+                # Nothing is waited for any more, and no message is taken.
+                return replace(command, yields=())
             return replace(command, yields=self._yields(tx, run, run.lease, command.yields, now))
         if command.error is not None and command.error.code == NO_SUCH_FUNCTION:
             oldest = now - self._timing.evict_ms

@@ -50,7 +50,8 @@ def install(parts: Parts) -> None:
     parts.bind(jobs.handlers())
     parts.follow(jobs.matcher)
     parts.follow(jobs.revocations)
-    parts.notifier.listen("job_revoked", jobs.revocations.on_revoked)
+    for topic in ("job_revoked", "job_winding_down"):
+        parts.notifier.listen(topic, jobs.revocations.on_revoked)
     parts.loops += [ReclaimLeases(db, repository, timing), EvictWorkers(db, timing), OfferAgain(db, jobs.matcher)]
     parts.loops.append(ForgetVersions(db))
     parts.counters["connected_workers"] = lambda tx: store.count_live(tx, parts.clock.now() - timing.evict_ms)

@@ -34,9 +34,10 @@ class Revocations(Lifecycle):
         self._closed = False
 
     async def wait(self, environment: str, worker_id: str, job_ids: Iterable[str], hold_s: float) -> list[JobControl]:
-        """The jobs of the worker that are its no more, as soon as there is one; empty after `hold_s` seconds.
+        """The jobs of the worker that are its no more or that it is to end, as soon as there is one.
 
-        job_ids: the jobs that it holds now. Jobs that it takes while the request is held are answered as well.
+        Empty after `hold_s` seconds. job_ids: the jobs that it holds now. Jobs that it takes while the request is held
+        are answered as well.
         """
         worker = f"{environment}/{worker_id}"
         held = _Held()

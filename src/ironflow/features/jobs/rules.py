@@ -251,7 +251,7 @@ def decide_code_change(report: commands.Report, change: OnCodeChange) -> command
     )
 
 
-Control = Literal["pause", "paused", "cancelled", "lost"]
+Control = Literal["pause", "cancelling", "paused", "cancelled", "lost"]
 
 
 def decide_control(run: Run | None, job_id: str) -> Control | None:
@@ -263,6 +263,8 @@ def decide_control(run: Run | None, job_id: str) -> Control | None:
         return "lost"
     lease = run.lease
     if lease is not None and lease.live and lease.job_id == job_id:
+        if run.winding_down:
+            return "cancelling"
         return "pause" if run.pause_requested else None
     if run.status == "cancelled":
         return "cancelled"

@@ -186,6 +186,7 @@ class Jobs:
         def change(tx: Tx) -> None:
             run = self._repository.load(tx, [rules.run_id_of(job_id)]).get(rules.run_id_of(job_id))
             if run is not None:
+                run = self._with_ends(tx, run)
                 self._repository.save(tx, [(run, decide(run, commands.GiveBack(job_id=job_id), call.now))], call.now)
 
         await self._db.write(change)
@@ -196,6 +197,7 @@ class Jobs:
         def change(tx: Tx) -> None:
             run = self._repository.load(tx, [rules.run_id_of(job_id)]).get(rules.run_id_of(job_id))
             if run is not None:
+                run = self._with_ends(tx, run)
                 expired = commands.LeaseExpired(losses_max=self._timing.losses_max, job_id=job_id)
                 self._repository.save(tx, [(run, decide(run, expired, call.now))], call.now)
 
@@ -217,7 +219,8 @@ class Jobs:
             held = look(tx, after)
             runs = self._repository.load(tx, list(held)) if held else {}
             changes: list[Change] = []
-            for run in runs.values():
+            for loaded in runs.values():
+                run = self._with_ends(tx, loaded)
                 expired = commands.LeaseExpired(losses_max=self._timing.losses_max, job_id=held[run.id])
                 changes.append((run, decide(run, expired, now)))
             self._repository.save(tx, changes, now)
@@ -225,6 +228,10 @@ class Jobs:
 
         while after := await self._db.write(change):
             pass
+
+    def _with_ends(self, tx: Tx, run: Run) -> Run:
+        """A run that is to be cancelled with its open steps: they end with its last execution."""
+        return self._repository.with_open_steps(tx, run) if run.winding_down else run
 
     async def poll(self, call: Call, request: contract.PollJobs) -> contract.Assignments:
         worker = await self._worker(call, request.worker)
@@ -350,6 +357,7 @@ class Jobs:
                 command = self._without_secrets(tx, run, each.command)
                 if isinstance(command, commands.Report) and command.unasked_steps:
                     command = self._with_code_change(tx, run, command)
+                run = self._with_ends(tx, run)
                 if run.open_waits and isinstance(command, commands.Report) and _closes_steps(command):
                     run = self._repository.with_open_steps(tx, run)
                 run = self._enricher.with_history(tx, run, command)

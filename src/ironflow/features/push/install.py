@@ -45,6 +45,7 @@ def install(parts: Parts, poster: Callable[[Sequence[Network]], Poster]) -> None
     parts.follow(push)
     parts.loops.append(TryEndpoints(parts.db, parts.need(FunctionIndex)))
     parts.notifier.listen("job_revoked", push.on_revoked)
+    parts.notifier.listen("job_winding_down", push.on_winding_down)
     parts.metrics += [
         Metric(
             "ironflow_push_executions_total",

@@ -108,6 +108,7 @@ class Push(Lifecycle):
         self._poster, self._settings = poster, settings
         self._endpoints: dict[Key, _Endpoint] = {}
         self._closed = False
+        self._losing: set[asyncio.Task[None]] = set()
         self.outcomes: Counter[str] = Counter()
         jobs.matcher.add_taker(self._take)
 
@@ -148,17 +149,30 @@ class Push(Lifecycle):
         tasks = self._tasks()
         for task in tasks:
             task.cancel()
+        tasks += self._losing
         if tasks:
             await asyncio.wait(tasks)
         for endpoint in list(self._endpoints.values()):
             await endpoint.held.close((), ())
         await self._poster.close()
 
-    def on_revoked(self, job_ids: set[str]) -> None:
-        """Runs were cancelled, or their leases have ended: the requests are given up."""
-        for endpoint in list(self._endpoints.values()):
-            for job_id in job_ids & set(endpoint.tasks):
-                endpoint.tasks[job_id].cancel()
+    def on_revoked(self, keys: set[str]) -> None:
+        """Runs were cancelled, or their leases have ended: the requests are given up. keys: as of `revoked_key`."""
+        for endpoint, job_id in self._called(keys):
+            endpoint.tasks[job_id].cancel()
+
+    def on_winding_down(self, keys: set[str]) -> None:
+        """Runs are to be cancelled: the requests are given up, and their leases end. keys: as of `revoked_key`."""
+        for endpoint, job_id in self._called(keys):
+            endpoint.tasks[job_id].cancel()
+            losing = asyncio.create_task(endpoint.held.lose(job_id))
+            self._losing.add(losing)
+            losing.add_done_callback(self._losing.discard)
+
+    def _called(self, keys: set[str]) -> list[tuple[_Endpoint, str]]:
+        """The jobs among these for which a request is under way, with their endpoints."""
+        job_ids = {key.rpartition("/")[2] for key in keys}
+        return [(each, job_id) for each in self._endpoints.values() for job_id in job_ids & set(each.tasks)]
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [task for endpoint in self._endpoints.values() for task in endpoint.tasks.values()]

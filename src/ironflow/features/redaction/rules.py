@@ -143,6 +143,7 @@ def redacted_fact(fact: Fact, swap: Swap, step_id: str | None) -> Fact:
             | facts.PauseRequested()
             | facts.PauseWithdrawn()
             | facts.RunResumed()
+            | facts.CancelRequested()
             | facts.RunCancelled()
         ):
             # These facts carry no payload of users' code.

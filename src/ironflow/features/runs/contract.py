@@ -131,6 +131,13 @@ class WireError(Message, kw_only=True):
     error_class: Annotated[str, field(100)] | None = None
 
 
+class CancelRequested(Message, kw_only=True):
+    """Of a run that is undone before it is cancelled: when that was asked for, and why."""
+
+    at: datetime
+    reason: str
+
+
 class Run(Message, kw_only=True):
     """One run of a function. attempt counts from 1 within max_attempts; pause_reason: sleep, wait_event, injection."""
 
@@ -180,6 +187,8 @@ class Run(Message, kw_only=True):
     link: int | None = None
     # What to change in the run's handler: it has many steps.
     advice: str | None = None
+    # Its state is `cancelling`, its status `running`, until its compensations have run.
+    cancel_requested: CancelRequested | None = None
 
 
 class StepAttempt(Message, kw_only=True):
@@ -307,8 +316,11 @@ class RunSteps(Message, kw_only=True):
 
 
 class CancelRun(Message, kw_only=True):
+    """force (ours): without its compensations, where its function has them on cancel."""
+
     id: Annotated[str, field(1)]
     reason: Annotated[str, field(2)] = ""
+    force: Annotated[bool, field(100)] = False
 
 
 class DeleteRun(Message, kw_only=True):
@@ -348,7 +360,8 @@ cancel = operation(
     "runs.cancel", CancelRun, Run,
     rest="POST /api/v1/runs/{id}/cancel", rpc="IronflowService/CancelRun", spelling="both",
     scope="runs:cancel", errors=(RunNotFound, RunEnded),
-    doc="Ends a run as cancelled at once; a worker still busy with it is refused from now on.",
+    doc="Ends a run as cancelled at once; a worker still busy with it is refused from now on. With "
+    "compensate_on_cancel its compensations run before; a second request, or `force`, ends it at once all the same.",
 )  # fmt: skip
 delete = operation(
     "runs.delete", DeleteRun, RunDeleted,

@@ -6,7 +6,7 @@ from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.deleting import delete_ended
 from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.live import LiveStep, LiveSteps
-from ironflow.features.runs.messages import error_message, step_message
+from ironflow.features.runs.messages import cancel_requested, error_message, step_message
 from ironflow.features.runs.notices import RunChanges, StepsStarted
 from ironflow.features.runs.queries import Filter, count, count_active, count_by_status, page
 from ironflow.features.runs.redacting import (
@@ -21,8 +21,10 @@ from ironflow.features.runs.repository import INVOKED, RunRepository, event_text
 from ironflow.features.runs.rules import (
     advice,
     check_ended,
+    is_cancelling,
     pause_reason,
     run_id_of_step,
+    shown_state,
     shown_status,
     shown_step_status,
     status_filter,
@@ -53,6 +55,7 @@ __all__ = [
     "StepsStarted",
     "StoredValue",
     "advice",
+    "cancel_requested",
     "change_facts",
     "check_ended",
     "count",
@@ -65,6 +68,7 @@ __all__ = [
     "event_text",
     "failed_runs",
     "gather",
+    "is_cancelling",
     "job_key",
     "last_id",
     "load_last",
@@ -79,6 +83,7 @@ __all__ = [
     "restarted_text",
     "revoked_key",
     "run_id_of_step",
+    "shown_state",
     "shown_status",
     "shown_step_status",
     "status_filter",

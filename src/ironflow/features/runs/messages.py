@@ -30,7 +30,7 @@ def run_message(run: Run, data: str | None) -> contract.Run:
         input=to_json(data),
         output=to_json(run.output),
         error=error_message(run.error),
-        status=rules.shown_status(run.status, run.reason),
+        status=rules.shown_status(run),
         attempt=run.attempt,
         max_attempts=run.policy.max_attempts,
         started_at=_at(run.started_at),
@@ -48,7 +48,8 @@ def run_message(run: Run, data: str | None) -> contract.Run:
         claimed_by=lease.worker_id if lease is not None and held else None,
         cancellation_cause=run.cancellation_cause,
         event_name=run.event_name,
-        state=f"{run.status}: {run.reason}" if run.reason else run.status,
+        state=rules.shown_state(run),
+        cancel_requested=cancel_requested(run),
         next_attempt_at=_at(run.next_at),
         unasked_steps=msgspec.json.decode(run.unasked_steps) if run.unasked_steps else None,
         key=run.key,
@@ -60,11 +61,17 @@ def run_message(run: Run, data: str | None) -> contract.Run:
     )
 
 
+def cancel_requested(run: Run) -> contract.CancelRequested | None:
+    if run.cancelling is None or run.cancel_requested_at is None:
+        return None
+    return contract.CancelRequested(at=to_datetime(run.cancel_requested_at), reason=run.cancelling)
+
+
 def result_message(run: Run, timed_out: bool) -> contract.RunResult:
     return contract.RunResult(
         run_id=run.id,
         function_id=run.function_id,
-        status=rules.shown_status(run.status, run.reason),
+        status=rules.shown_status(run),
         output=to_json(run.output),
         error=error_message(run.error) if run.status != "completed" else None,
         duration_ms=max(0, (run.ended_at or run.updated_at) - run.created_at),

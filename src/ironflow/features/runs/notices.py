@@ -45,6 +45,7 @@ _UPDATES = (
     facts.PauseRequested,
     facts.PauseWithdrawn,
     facts.RunPaused,
+    facts.CancelRequested,
     facts.CompensationStarted,
 )
 
@@ -195,7 +196,7 @@ def _run_text(run: Run) -> str:
         **_both("function_id", run.function_id),
         **_both("event_id", run.event_id),
         **_both("created_at", to_datetime(run.created_at)),
-        "status": shown_status(run.status, run.reason).sent,
+        "status": shown_status(run).sent,
         "attempt": run.attempt,
         **_both("updated_at", to_datetime(run.updated_at)),
     }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ironflow.base.ids import first_id_at
 from ironflow.base.time import Millis
 from ironflow.engine.model import Run
+from ironflow.features.runs import rules
 from ironflow.features.runs.store import RUN_COLUMNS, run_of
 from ironflow.storage.port import Params, Tx
 
@@ -91,6 +92,11 @@ def _where(wanted: Filter) -> tuple[str, Params]:
             if reasons is not None:
                 params[f"reasons_{number}"] = list(reasons)
                 state += f" AND r.reason IN {{each:reasons_{number}}}"
+            if status in rules.UNDER_WAY:
+                # Those that are undone before they are cancelled are shown as running.
+                state = f"({state} AND r.cancelling IS NULL)"
+            if status == "running":
+                state = f"({state} OR (r.cancelling IS NOT NULL AND r.status IN ('pending', 'waiting', 'running')))"
             if status != "completed":
                 # Redundant, so that the planner recognises the partial index.
                 state += " AND r.status <> 'completed'"

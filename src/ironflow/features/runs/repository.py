@@ -288,7 +288,8 @@ class RunRepository:
         if child is None or child.ended:
             return set()
         child = store.with_open_steps(tx, child)
-        return self._save(tx, [(child, decide(child, commands.Cancel(cause=effect.cause), now))], now)
+        command = commands.Cancel(cause=effect.cause, force=effect.force)
+        return self._save(tx, [(child, decide(child, command, now))], now)
 
     def _start_children(self, tx: Tx, run: Run, starts: list[StartChild], now: Millis) -> set[SlotPool]:
         """The children of one report: many rows of a table in one statement."""

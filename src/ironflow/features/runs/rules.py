@@ -13,6 +13,9 @@ _WAITING_AS_PAUSED = ("sleep", "wait_event", "invoke")
 _WAITING_AS_PENDING = ("retry", "throttle")
 
 
+# What a run is that is undone before it is cancelled.
+UNDER_WAY = ("pending", "waiting", "running")
+
 _STATES: dict[RunStatus, tuple[StateFilter, ...]] = {
     RunStatus.PENDING: (("pending", None), ("waiting", _WAITING_AS_PENDING)),
     RunStatus.RUNNING: (("running", None),),
@@ -24,11 +27,28 @@ _STATES: dict[RunStatus, tuple[StateFilter, ...]] = {
 }
 
 
-def shown_status(status: Status, reason: str) -> RunStatus:
-    """The status that clients see. Source: protocol/connectrpc.md 4, "Run statuses"."""
-    if status == "waiting":
-        return RunStatus.PENDING if reason in _WAITING_AS_PENDING else RunStatus.WAITING
-    return RunStatus(status)
+def shown_status(run: Run) -> RunStatus:
+    """The status that clients see: existing ones know no `cancelling`.
+
+    Source: protocol/connectrpc.md 4, "Run statuses".
+    """
+    if is_cancelling(run):
+        return RunStatus.RUNNING
+    if run.status == "waiting":
+        return RunStatus.PENDING if run.reason in _WAITING_AS_PENDING else RunStatus.WAITING
+    return RunStatus(run.status)
+
+
+def is_cancelling(run: Run) -> bool:
+    """Whether it is undone, or about to be. One that is held for a person meanwhile is paused."""
+    return run.cancelling is not None and run.status in UNDER_WAY
+
+
+def shown_state(run: Run) -> str:
+    """The engine's status, with the reason of one that waits or is paused."""
+    if is_cancelling(run):
+        return "cancelling"
+    return f"{run.status}: {run.reason}" if run.reason else run.status
 
 
 def shown_step_status(step: Step, run: Run) -> StepStatus:

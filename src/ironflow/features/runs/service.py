@@ -139,7 +139,8 @@ class Runs:
             if run.restarted_as is not None:
                 raise RunEnded(chains.restarted_text(tx, run))
             run = self._repository.with_open_steps(tx, run)
-            decision = decide(run, commands.Cancel(cause=request.reason or "cancelled by request"), call.now)
+            cause = request.reason or "cancelled by request"
+            decision = decide(run, commands.Cancel(cause, request.force, by_request=True), call.now)
             audit_notes.record(
                 tx,
                 call,

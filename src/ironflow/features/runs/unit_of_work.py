@@ -43,7 +43,7 @@ def job_key(environment: str, function_id: str) -> str:
 
 
 def revoked_key(environment: str, lease: Lease) -> str:
-    """The key of a `job_revoked` notification: environment, worker and job id, parted by slashes."""
+    """The key of `job_revoked` and `job_winding_down`: environment, worker and job id, parted by slashes."""
     return f"{environment}/{lease.worker_id}/{lease.job_id}"
 
 
@@ -88,6 +88,8 @@ class UnitOfWork:
         self.without_lease: list[str] = []
         # Keys of jobs that were taken from their workers.
         self.revoked: list[str] = []
+        # Of those that their workers are to end: their runs are to be cancelled.
+        self.winding_down: list[str] = []
         self.steps: list[tuple[str, Step]] = []
         self.values: list[tuple[str, RunValue]] = []
         self.facts: list[tuple[str, int, Fact]] = []
@@ -110,6 +112,8 @@ class UnitOfWork:
         self._add_lease(before.lease if before is not None else None, after)
         if after.status == "cancelled" and before is not None and before.lease is not None and before.lease.live:
             self.revoked.append(revoked_key(after.environment, before.lease))
+        if after.winding_down and after.lease is not None and before is not None and before.cancelling is None:
+            self.winding_down.append(revoked_key(after.environment, after.lease))
         known = before.steps if before is not None else {}
         if after.steps is not known:
             self.steps += [(after.id, step) for step in after.steps.values() if known.get(step.step_id) is not step]
@@ -154,7 +158,7 @@ class UnitOfWork:
             self.pools.update(slots.pools_of(after))
 
     def write(self, tx: Tx, now: Millis) -> None:
-        """Writes the rows, one statement for each table, and notifies `run_ended` and `job_revoked`."""
+        """Writes the rows, one statement for each table; notifies `run_ended`, `job_revoked` and `job_winding_down`."""
         # Removals first: a step may wait again under the same id.
         for run, effect in self.effects:
             _drop(tx, run.id, effect)
@@ -186,6 +190,8 @@ class UnitOfWork:
             tx.notify("run_ended", run.id)
         for key in self.revoked:
             tx.notify("job_revoked", key)
+        for key in self.winding_down:
+            tx.notify("job_winding_down", key)
 
     def _write_keys(self, tx: Tx) -> None:
         for run in self.rekeyed:

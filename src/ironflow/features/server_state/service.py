@@ -22,11 +22,12 @@ TRANSPORTS = ["connectrpc", "websocket", "rest"]
 # fewer requests, hand over all waits of an execution at once, start runs without ending their execution, learn at once
 # of cancels, and end late executions themselves. `step-retries`: a step rests between attempts of its own.
 # `step-progress`: it shows its progress. `handler-time`: when steps ended is kept as the worker measured it.
+# `cancels-clean-up`: a function's runs may be undone before they are cancelled, and compensations wait in steps.
 # `restarts`: a run ends with a report that has another go on in its place.
 FEATURES = [
     "events", "functions", "runs", "kv", "polling-workers", "acked-polls", "batch-reports", "many-waits", "handles",
     "worker-control", "step-retries", "step-progress", "handler-time", "run-logs", "run-values", "run-messages",
-    "entities", "restarts", "connect-streams", "protobuf",
+    "entities", "restarts", "cancels-clean-up", "connect-streams", "protobuf",
 ]  # fmt: skip
 
 # How long /ready waits for the database.

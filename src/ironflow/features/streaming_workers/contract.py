@@ -298,8 +298,11 @@ class Job(Message, kw_only=True):
 
 
 class CancelJob(Message, kw_only=True):
+    """control (ours): `cancelling`, as in `Verdict.control`: the worker ends the execution and reports it."""
+
     job_id: Annotated[str, field(1)]
     reason: Annotated[str, field(2)] = ""
+    control: Annotated[str, field(100)] = ""
 
 
 class Shutdown(Message, kw_only=True):

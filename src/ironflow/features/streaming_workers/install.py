@@ -14,3 +14,4 @@ def install(parts: Parts) -> None:
     parts.bind(workers.handlers())
     parts.follow(workers)
     parts.notifier.listen("job_revoked", workers.on_revoked)
+    parts.notifier.listen("job_winding_down", workers.on_winding_down)

@@ -87,5 +87,12 @@ class StreamingWorkers(Lifecycle):
             for job_id in job_ids & set(session.job_ids):
                 session.revoke(job_id)
 
+    def on_winding_down(self, keys: set[str]) -> None:
+        """Workers are to end jobs, and to report them: their runs are to be cancelled. keys: as of `on_revoked`."""
+        job_ids = {key.rpartition("/")[2] for key in keys}
+        for session in self._sessions.values():
+            for job_id in job_ids & set(session.job_ids):
+                session.wind_down(job_id)
+
     def connected(self) -> int:
         return len(self._sessions)

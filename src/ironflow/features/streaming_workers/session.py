@@ -133,6 +133,11 @@ class Session:
         self._held.release(job_id)
         self.cancel(job_id, "the run was cancelled, or the lease has ended")
 
+    def wind_down(self, job_id: str) -> None:
+        """The worker is to end the job. One that does not know what is asked of it drops it, and lists it no more."""
+        cancel = contract.CancelJob(job_id=job_id, reason="the run is being cancelled", control="cancelling")
+        self._send(EngineMessage(cancel=cancel))
+
     # The executor of the held jobs
 
     def deliver(self, jobs: Sequence[Assignment]) -> None:

@@ -96,7 +96,7 @@ def _run_message(run: Run, steps: list[Step]) -> contract.HistoryRun:
     return contract.HistoryRun(
         run_id=run.id,
         function_id=run.function_id,
-        status=shown_status(run.status, run.reason).sent,
+        status=shown_status(run).sent,
         duration_ms=min(took_ms, _INT32_MAX),
         duration_ms_full=took_ms,
         started_at=to_datetime(run.started_at) if run.started_at is not None else None,

@@ -12,7 +12,7 @@ from ironflow.base.fields import Message, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
 from ironflow.engine.errors import StepNotFound
-from ironflow.features.runs.contract import RunNotFound, WireError
+from ironflow.features.runs.contract import CancelRequested, RunNotFound, WireError
 
 
 class RunNotRecorded(FailedPrecondition):
@@ -146,6 +146,7 @@ class RunState(Message, kw_only=True):
     values: dict[str, Json] | None = None
     restarted_from: str | None = None
     restarted_as: str | None = None
+    cancel_requested: CancelRequested | None = None
     steps: list[StepState]
     timestamp: datetime
     created_at: datetime

@@ -3,7 +3,15 @@
 from ironflow.base.json import NULL, Json, to_json
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine.model import Run, Step
-from ironflow.features.runs.in_tx import error_message, pause_reason, shown_status, shown_step_status, step_row_id
+from ironflow.features.runs.in_tx import (
+    cancel_requested,
+    error_message,
+    pause_reason,
+    shown_state,
+    shown_status,
+    shown_step_status,
+    step_row_id,
+)
 from ironflow.features.time_travel import contract
 from ironflow.features.time_travel.rules import steps_in_order
 from ironflow.features.time_travel.timeline import Entry
@@ -14,7 +22,7 @@ _INT32_MAX = 2**31 - 1
 def run_state(run: Run, moment: Millis, data: str | None, code_hash: str) -> contract.RunState:
     """data: the event's data as JSON text, the run's input; None when the event is not kept any more."""
     steps = steps_in_order(run)
-    status = shown_status(run.status, run.reason).sent
+    status = shown_status(run).sent
     return contract.RunState(
         snapshot=contract.RunSnapshot(
             run_id=run.id,
@@ -31,7 +39,7 @@ def run_state(run: Run, moment: Millis, data: str | None, code_hash: str) -> con
         code_hash=code_hash or None,
         recording=run.recorded,
         status=status,
-        state=f"{run.status}: {run.reason}" if run.reason else run.status,
+        state=shown_state(run),
         pause_reason=pause_reason(run),
         attempt=run.attempt,
         max_attempts=run.policy.max_attempts,
@@ -44,6 +52,7 @@ def run_state(run: Run, moment: Millis, data: str | None, code_hash: str) -> con
         worker_id=run.worker_id,
         parent_run_id=run.parent_run_id,
         next_at=to_datetime(run.next_at) if run.next_at is not None else None,
+        cancel_requested=cancel_requested(run),
         values={name: Json(each.value.encode()) for name, each in sorted(run.values.items())} or None,
         restarted_from=run.restarted_from,
         restarted_as=run.restarted_as,

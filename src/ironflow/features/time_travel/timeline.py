@@ -1,7 +1,7 @@
 """The timeline of a run, made from its facts with the event types of the audit trail; pure.
 
 Source of the event types: behaviour.md 5 "Run audit event types"; `run.started` is protocol/connectrpc.md 5.6.
-Ours besides: run.admitted, run.pause_requested, run.pause_withdrawn, steps.dropped.
+Ours besides: run.admitted, run.cancel_requested, run.pause_requested, run.pause_withdrawn, steps.dropped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,6 +45,7 @@ KINDS: dict[str, frozenset[str]] = {
         }
     ),
     "run.admitted": frozenset({"run.admitted"}),
+    "run.cancel_requested": frozenset({"run.cancel_requested"}),
     "run.pause_requested": frozenset({"run.pause_requested"}),
     "run.pause_withdrawn": frozenset({"run.pause_withdrawn"}),
     "run.paused": frozenset({"run.paused"}),
@@ -152,6 +153,9 @@ def _untimed(before: Run | None, fact: facts.Fact, after: Run) -> Iterator[_Unti
             origin = f" from step '{from_step}'" if from_step else ""
             data = _change(before, after) | {"attempt": attempt, "from_step": from_step or None}
             yield _Untimed("run.resumed", f"Resumed{origin}", data)
+        case facts.CancelRequested(cause=cause):
+            data = {"reason": cause}
+            yield _Untimed("run.cancel_requested", f"To be cancelled, after its compensations: {cause}", data)
         case facts.PauseRequested():
             yield _Untimed("run.pause_requested", "To be paused at the next step boundary", {})
         case facts.PauseWithdrawn():
@@ -241,7 +245,8 @@ def _status_changed(before: Run, fact: StatusFact, after: Run) -> _Untimed:
             significant, summary = False, f"Attempt {attempt} is in the queue"
         case facts.CompensationStarted(error=error, retry_at=retry_at):
             data |= _error(error)
-            summary = f"Failed: {_message(error)}; its compensations are to run"
+            begun = "Being cancelled" if before.cancelling is not None else f"Failed: {_message(error)}"
+            summary = f"{begun}; its compensations are to run"
             if retry_at is not None:
                 data["retry_at"] = to_datetime(retry_at)
                 summary += f" again at {_time(retry_at)}"

@@ -6,6 +6,7 @@ Knows nothing of HTTP: a worker gives it a job and sends what comes out.
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from ironflow.sdk.durable.entity_state import EntityState
 from ironflow.sdk.durable.job.assignment import Assignment, JobEvent
 from ironflow.sdk.durable.job.event import event_of
 from ironflow.sdk.durable.job.failure import run_failure, steps_behind, without_secrets
-from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, Restarted, StepRow, Yielded
+from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, Restarted, RunFailure, StepRow, Yielded
 from ironflow.sdk.durable.restarting import Restart, RestartNotReturned, Restarts
 from ironflow.sdk.durable.run_logs import RunLogs
 from ironflow.sdk.durable.run_values import RunValues
@@ -293,13 +294,31 @@ class Execution:
         caused_by = steps_behind(error, self._runner.raised)
         failed: list[str] = []
         if self._replay.job.compensating is not None or decide_compensation(failure, self._replay.job):
-            for each in self._replay.compensations.newest_first():
-                step_id = self._replay.root.next_id(each.name)
-                if self._is_compensated(step_id):
-                    continue
+            failed = await self._compensate()
+        return self._undone(failure, caused_by, failed)
+
+    async def _compensate(self) -> list[str]:
+        """Runs the compensations that have not run, newest first: the ids of those that failed, and are tried again."""
+        failed: list[str] = []
+        for each in self._replay.compensations.newest_first():
+            step_id = each.step_id or self._replay.root.next_id(each.name)
+            if self._is_compensated(step_id):
+                continue
+            with suppress(Yield):
                 if not await self._runner.compensate(step_id, each):
                     failed.append(step_id)
-        return Failed(failure, caused_by, uncompensated_steps=tuple(failed))
+        return failed
+
+    def _undone(self, failure: RunFailure, caused_by: tuple[str, ...], failed: list[str]) -> Outcome:
+        """How an execution that fails ends, of whose compensations some wait, or have failed."""
+        behind = tuple(dict.fromkeys((*caused_by, *self._runner.behind_uncompensated)))
+        joining = self._replay.joining
+        if not self._replay.waits and joining is None:
+            return Failed(failure, behind, uncompensated_steps=tuple(failed))
+        if self._replay.job.compensating is None:
+            # They are waited for by the executions that follow a failure.
+            return Failed(failure, behind, uncompensated=True)
+        return Yielded(tuple(self._replay.waits.values()), joining)
 
     def _is_compensated(self, step_id: str) -> bool:
         """Whether the compensation has run, or has failed for good while the run was failing."""
@@ -312,7 +331,7 @@ class Execution:
 
     def stop(self) -> None:
         """No more steps are run, and threads wait for none; the handler has ended, or its lease is lost."""
-        self._replay.close()
+        self._replay.end()
         self._cancellation.request()
         if self._bridge is not None:
             self._bridge.close()

@@ -83,6 +83,9 @@ class HeldJob:
         self.started_at = datetime.now(UTC)
         self.leased = False
         self.dropped = False
+        # Of the execution while it runs; its end when the run is to be cancelled.
+        self.limit: asyncio.Timeout | None = None
+        self.winding_down = False
         self.task: asyncio.Task[Any] | None = None
         self._execution: Execution | None = None
         self.reporter = reporter
@@ -374,6 +377,19 @@ class HeldJob:
         update = self._update("progress", [])
         update.yields = steps
         return update
+
+    def begin(self, limit: asyncio.Timeout) -> None:
+        """limit: of the execution, which begins."""
+        self.limit = limit
+        if self.winding_down:
+            limit.reschedule(asyncio.get_running_loop().time())
+
+    def wind_down(self) -> None:
+        """Ends the execution as a time-out does: the run is to be cancelled."""
+        if not self.winding_down and not self.dropped:
+            self.winding_down = True
+            if self.limit is not None:
+                self.limit.reschedule(asyncio.get_running_loop().time())
 
     def drop(self) -> None:
         """Stops the handler; nothing more is reported."""

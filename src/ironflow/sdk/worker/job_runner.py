@@ -21,7 +21,7 @@ from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.worker.held_job import HeldJob, send
 from ironflow.sdk.worker.protocol import HANDLES
 from ironflow.sdk.worker.reporter import APPLIED, NoReporter, Reporter, ReportResult, ReportStatus
-from ironflow.sdk.worker.run_lines import log_ended, log_started
+from ironflow.sdk.worker.run_lines import RUN_CANCELLED, log_ended, log_started
 from ironflow.sdk.worker.timing import WorkerTiming
 
 logger = SdkLogger("ironflow.worker")
@@ -165,25 +165,29 @@ class JobRunner:
             self._freed.set()
 
     async def _run(self, held: HeldJob, execution: Execution) -> Outcome:
-        """How the execution ended; one over its function's timeout is ended here, with its bodies.
+        """How the execution ended; one over its function's timeout, or of a run that is to be cancelled, is ended
+        here, with its bodies.
 
         A thread cannot be ended: it is waited for within bounds, so that the next attempt does not begin beside it.
         """
-        limit_ms = held.job.timeout_ms
-        if not limit_ms or not self._limits:
-            return await held.run(execution)
-        limit = asyncio.timeout(limit_ms / 1000)
+        limit_ms = held.job.timeout_ms if self._limits else 0
+        limit = asyncio.timeout(limit_ms / 1000 if limit_ms else None)
         try:
             async with limit:
+                held.begin(limit)
                 outcome = await held.run(execution)
             if not limit.expired():
                 return outcome
         except TimeoutError:
             if not limit.expired():
                 raise
-        _log_dropped("execution took too long", held, None)
+        finally:
+            held.limit = None
+        _log_dropped("run is being cancelled" if held.winding_down else "execution took too long", held, None)
         if not await execution.bodies_ended(self.timing.late_threads):
             _log_dropped("threads run on beside the next attempt", held, None)
+        if held.winding_down:
+            return Failed(RunFailure(message="The run is being cancelled.", code=RUN_CANCELLED, retryable=False))
         message = f"The execution ran longer than the function's timeout of {limit_ms} ms."
         return Failed(RunFailure(message=message, code="TIMEOUT", retryable=True), uncompensated=True)
 
@@ -221,7 +225,8 @@ class JobRunner:
         return await send(self.reporter, held.job, make, final=True, pauses=self.timing.final_retries)
 
     def drop(self, job_id: str, control: str = "lost") -> None:
-        """Stops the handler of a job that is no longer this worker's; nothing is reported.
+        """Stops the handler of a job that is no longer this worker's; nothing is reported. One of a run that is to be
+        cancelled is ended, and reported.
 
         control: why, as `Verdict.control`.
         """
@@ -231,7 +236,9 @@ class JobRunner:
 
     def _over(self, held: HeldJob, control: str) -> None:
         """The execution is over for this worker. control: as `Verdict.control`."""
-        if not held.dropped:
+        if control == "cancelling":
+            held.wind_down()
+        elif not held.dropped:
             _log_dropped(_OVER.get(control, "job lost"), held, None)
             held.drop()
             self._freed.set()

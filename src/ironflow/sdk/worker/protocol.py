@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ironflow.base.errors import Aborted, AlreadyExists, IronflowError, WorkerAuthError
+from ironflow.base.errors import Aborted, AlreadyExists, IronflowError, Unimplemented, WorkerAuthError
 from ironflow.base.operation import Operation, Req, Res
 from ironflow.features.functions import contract as functions_contract
 from ironflow.features.functions.contract import ExecutionMode
@@ -21,6 +21,7 @@ from ironflow.features.server_state.contract import Nothing
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import Assignment, read_jobs
 from ironflow.sdk.durable.job.report import Started
+from ironflow.sdk.durable.steps.compensations import CLEAN_UP
 from ironflow.sdk.values.payload import Raw
 from ironflow.sdk.wire import current_run
 from ironflow.sdk.wire.endpoint import Endpoint
@@ -79,9 +80,14 @@ class WorkerProtocol:
             return frozenset()
         return frozenset(answer.features)
 
-    async def register_function(self, function: FunctionDefinition, many_waits: bool) -> None:
-        """many_waits: the server has them, and executions that only run compensations."""
+    async def register_function(self, function: FunctionDefinition, features: frozenset[str], many_waits: bool) -> None:
+        """features: the server's. many_waits: it has them, and executions that only run compensations.
+
+        Raises Unimplemented for a function that is undone on cancel, and a server where cancels end runs at once.
+        """
         request = function.registration(ExecutionMode.PULL)
+        if request.compensate_on_cancel and not (many_waits and CLEAN_UP in features):
+            raise Unimplemented("on_cancel='compensate': this server, or the plain protocol, ends runs at once.")
         if not many_waits:
             request = msgspec.structs.replace(request, compensation_timeout_ms=0)
         await self._ask(functions_contract.register, request)

@@ -26,7 +26,7 @@ class Registering:
         for each in self._functions:
             try:
                 _check_served(each, features)
-                await protocol.register_function(each, MANY_WAITS in features)
+                await protocol.register_function(each, features, MANY_WAITS in features)
             except IronflowError as fault:
                 if isinstance(fault, WorkerAuthError | Unauthenticated) or is_transient(fault):
                     raise

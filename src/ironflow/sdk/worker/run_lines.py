@@ -13,6 +13,9 @@ from ironflow.sdk.user_code.logs import SdkLogger
 
 logger = SdkLogger(RUNS)
 
+# Of an execution that was ended because its run is to be cancelled.
+RUN_CANCELLED = "RUN_CANCELLED"
+
 _PLACE = re.compile(r'^  File "(.+)", line (\d+), in ', re.MULTILINE)
 # Between an exception and the one that it led to.
 _LED_TO = re.compile(
@@ -37,7 +40,7 @@ def log_ended(job: Assignment, outcome: Outcome) -> None:
         case Restarted():
             logger.info("run restarted", extra=_fields(job))
         case Failed(error=error):
-            if job.compensating is None:
+            if job.compensating is None and error.code != RUN_CANCELLED:
                 logger.warning("run failed", extra={**_fields(job), **_failure_fields(error)})
         case _:
             assert_never(outcome)

@@ -63,8 +63,11 @@ class Verdicts(msgspec.Struct):
 
 
 class Cancel(msgspec.Struct, rename=camel):
+    """control: as `Verdict.control`; empty for a job that is the worker's no more."""
+
     job_id: str
     reason: str = ""
+    control: str = ""
 
 
 class Shutdown(msgspec.Struct):

@@ -221,7 +221,7 @@ class StreamingConnection:
             except Internal as fault:
                 self._take([], [fault.message])
         elif frame.cancel is not None:
-            self._jobs.drop(frame.cancel.job_id)
+            self._jobs.drop(frame.cancel.job_id, frame.cancel.control or "lost")
         elif frame.lease_refresh is not None:
             lost = {(each.run_id, each.execution_seq) for each in frame.lease_refresh.segments if each.lost}
             for held in self._jobs.held():

@@ -90,9 +90,9 @@ class Changes(Screen[None]):
     async def action_cancel(self) -> None:
         reason = await self.app.push_screen_wait(Prompt("Cancel the run. Reason (Esc leaves it as it is):"))
         if reason is not None and await self.app.push_screen_wait(
-            Confirm(f"Cancel {self.source.run_id}?", ["It ends at once; this cannot be undone."])
+            Confirm(f"Cancel {self.source.run_id}?", [self.source.cancel_effect])
         ):
-            await self._done(self.source.cancel(reason), "cancelled")
+            await self._done(self.source.cancel(reason), "cancelled, or being cancelled")
 
     @work(exclusive=True, group="change", exit_on_error=False)
     async def action_replace(self) -> None:

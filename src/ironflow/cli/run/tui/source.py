@@ -136,6 +136,12 @@ class RunSource:
     async def retry(self) -> None:
         await self._call(controls.retry, controls.RetryRun(id=self.run_id))
 
+    @property
+    def cancel_effect(self) -> str:
+        if self.run is not None and self.run.cancel_requested is not None:
+            return "It is being cancelled; it ends at once, without the compensations that are left."
+        return "It ends at once, or after its compensations where its function says so; this cannot be undone."
+
     async def cancel(self, reason: str) -> None:
         await self._call(runs.cancel, runs.CancelRun(id=self.run_id, reason=reason))
 
@@ -187,6 +193,7 @@ def _present(run: Run, steps: Sequence[Step]) -> RunState:
         output=run.output,
         error=run.error,
         cancellation_cause=run.cancellation_cause,
+        cancel_requested=run.cancel_requested,
         worker_id=run.worker_id,
         parent_run_id=run.parent_run_id,
         next_at=run.next_attempt_at,

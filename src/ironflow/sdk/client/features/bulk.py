@@ -34,6 +34,7 @@ class BulkJobs:
         parent_run_id: str = "",
         search: str = "",
         reason: str = "",
+        force: bool = False,
         dry_run: bool = False,
         function_version: int = 0,
     ) -> Bulk:
@@ -41,6 +42,7 @@ class BulkJobs:
 
         delete: removes ended runs with their steps, for ever. dry_run: only count, in `matched`.
         reason: recorded with cancelled runs. function_version: only runs created with this version of the function.
+        force: of a cancel: without the compensations that run before, also where they run already.
         """
         request = contract.StartBulk(
             action=action,
@@ -52,6 +54,7 @@ class BulkJobs:
             parent_run_id=parent_run_id,
             search=search,
             reason=reason,
+            force=force,
             dry_run=dry_run,
             function_version=function_version,
         )

@@ -116,10 +116,25 @@ class Runs:
             for step in page.steps
         ]
 
-    async def cancel(self, run_id: str, *, reason: str = "", key: str = "") -> Run:
-        """Ends a run as cancelled at once. Raises RunNotFound, RunEnded."""
+    async def cancel(
+        self,
+        run_id: str,
+        *,
+        reason: str = "",
+        force: bool = False,
+        wait: bool = False,
+        timeout: Duration = "30s",
+        key: str = "",
+    ) -> Run:
+        """Ends a run as cancelled: at once, or, with `on_cancel="compensate"`, once its compensations have run.
+
+        Until then its state is `cancelling`, and `cancel_requested` says why. force: without them, as a second cancel
+        does. wait: gives the run once it has ended. Raises RunNotFound, RunEnded; with wait as `wait`.
+        """
         run_id = reference(run_id, key)
-        return view(Run, await self._calls.call(contract.cancel, contract.CancelRun(id=run_id, reason=reason)))
+        request = contract.CancelRun(id=run_id, reason=reason, force=force)
+        run = view(Run, await self._calls.call(contract.cancel, request))
+        return run if run.status.ended or not wait else await self.wait(run.id, timeout=timeout)
 
     async def pause(self, run_id: str, *, key: str = "") -> str:
         """Holds a run: `paused` at once when it is at rest, else `pause_requested` for its next step boundary.

@@ -10,9 +10,17 @@ from ironflow.sdk.client.views.base import Failure, View
 from ironflow.sdk.values.payload import from_json_text
 
 
+class CancelRequested(View, kw_only=True, frozen=True):
+    """Of a run that is undone before it is cancelled: when that was asked for, and why."""
+
+    at: datetime
+    reason: str
+
+
 class Run(View, kw_only=True, frozen=True):
     """One run of a function. attempt counts from 1 within max_attempts; state is the engine's status.
 
+    cancel_requested: its state is `cancelling` until its compensations have run, and its status `running`.
     unasked_steps: names of recorded steps that the handler no longer asks for: its code has changed since.
     restarted_from, restarted_as: the run that restarted as this one, and the one that this restarted as. Runs that
     follow one another so are a chain: first_run_id: of its first link; link: how many links came before.
@@ -58,6 +66,7 @@ class Run(View, kw_only=True, frozen=True):
     first_run_id: str | None = None
     link: int | None = None
     advice: str | None = None
+    cancel_requested: CancelRequested | None = None
 
 
 class StepAttempt(View, kw_only=True, frozen=True):
@@ -193,6 +202,7 @@ class RunState(View, kw_only=True, frozen=True):
     values: dict[str, Any] | None = None
     restarted_from: str | None = None
     restarted_as: str | None = None
+    cancel_requested: CancelRequested | None = None
     steps: list[StepState]
     timestamp: datetime
     created_at: datetime

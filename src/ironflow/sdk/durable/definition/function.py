@@ -116,6 +116,7 @@ def function(
     timeout: Duration | None = None,
     step_timeout: Duration | None = None,
     compensation_timeout: Duration = "5m",
+    on_cancel: Literal["", "end", "compensate"] = "",
     concurrency: Concurrency | Mapping[str, Any] | None = None,
     debounce: Debounce | Mapping[str, Any] | None = None,
     throttle: Throttle | Mapping[str, Any] | None = None,
@@ -152,6 +153,8 @@ def function(
     retry: of the run: its attempts; step_retry: of each step that names none, whose attempts do not count as the run's.
     timeout: for one execution; step_timeout: for each step that names none. Durations: text, seconds or timedelta.
     compensation_timeout: for the compensations of a run that failed without its worker, by a time-out or a lost lease.
+    on_cancel: `compensate` has a run that is cancelled undone first, within compensation_timeout; `end`, which is the
+    default, ends it at once.
     actor_key: a path in the event's data; runs with the same value go to the same worker, one after another.
     priority: CEL over the event that gives a whole number from -100 to 100, such as `data.tier == 'gold' ? 10 : 0`:
     each point has the run queue as if it had come a minute earlier.
@@ -177,6 +180,7 @@ def function(
         )
         check(pause_behavior in ("", "hold", "release"), "pause_behavior is hold or release.")
         check(mode in ("", "pull", "push"), "mode is pull or push.")
+        check(on_cancel in ("", "end", "compensate"), "on_cancel is end or compensate.")
         check(checkpoint in ("", "each", "batched"), "checkpoint is each or batched.")
         check(if_running in ("", "use", "refuse", "replace"), "if_running is use, refuse or replace.")
         check(
@@ -209,6 +213,7 @@ def function(
             retry=given_retry.message() if given_retry else None,
             timeout_ms=_positive_ms(timeout, "timeout"),
             compensation_timeout_ms=_positive_ms(compensation_timeout, "compensation_timeout"),
+            compensate_on_cancel=on_cancel == "compensate",
             concurrency=given_concurrency.message() if given_concurrency else None,
             debounce=given_debounce.message() if given_debounce else None,
             throttle=given_throttle.message() if given_throttle else None,

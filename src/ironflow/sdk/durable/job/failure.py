@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ironflow.base.errors import (
+    AllBranchesFailed,
     IronflowError,
     NonRetryableError,
     SecretInOutput,
@@ -166,6 +167,8 @@ def steps_behind(error: BaseException, raised: Sequence[tuple[BaseException, str
         left += (each.__cause__, each.__context__)
         if isinstance(each, BaseExceptionGroup):
             left += each.exceptions
+        if isinstance(each, AllBranchesFailed):
+            left += each.errors
     return tuple(dict.fromkeys(behind))
 
 

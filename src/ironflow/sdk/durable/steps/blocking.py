@@ -256,6 +256,7 @@ class BlockingSteps:
         """As Steps.publish."""
         return self._bridge.wait(self._steps.publish(topic, data, idempotency_key=idempotency_key))
 
+    @overload
     def parallel(
         self,
         name: str,
@@ -263,9 +264,31 @@ class BlockingSteps:
         *,
         concurrency: int | None = None,
         on_error: OnError = "fail_fast",
-    ) -> list[Any]:
+    ) -> list[Any]: ...
+
+    @overload
+    def parallel(
+        self,
+        name: str,
+        branches: Sequence[Callable[["BlockingSteps"], Any]],
+        *,
+        concurrency: int | None = None,
+        until: Literal["first_success"],
+    ) -> Any: ...
+
+    def parallel(
+        self,
+        name: str,
+        branches: Sequence[Callable[["BlockingSteps"], Any]],
+        *,
+        concurrency: int | None = None,
+        on_error: OnError = "fail_fast",
+        until: Literal["all", "first_success"] = "all",
+    ) -> Any:
         """As Steps.parallel; each branch runs in a thread."""
         blocking = [partial(self._in_thread, branch) for branch in branches]
+        if until == "first_success":
+            return self._bridge.wait(self._steps.parallel(name, blocking, concurrency=concurrency, until=until))
         return self._bridge.wait(self._steps.parallel(name, blocking, concurrency=concurrency, on_error=on_error))
 
     def map(

@@ -24,6 +24,12 @@ def collects(on_error: str) -> bool:
     return _COLLECTS[on_error]
 
 
+def check_concurrency(concurrency: int | None) -> None:
+    """Raises ValidationError."""
+    if concurrency is not None and concurrency < 1:
+        raise ValidationError(f"concurrency is {concurrency!r}; at least one branch runs at a time.")
+
+
 async def run_branches(
     branches: Sequence[Callable[[], Any]],
     concurrency: int | None,
@@ -38,8 +44,7 @@ async def run_branches(
     that run are finished, `cancel_waits` is called for those that wait, and the error of the first branch that failed
     is raised. Otherwise Yield is raised when a branch waits.
     """
-    if concurrency is not None and concurrency < 1:
-        raise ValidationError(f"concurrency is {concurrency!r}; at least one branch runs at a time.")
+    check_concurrency(concurrency)
     fails_fast = not collects(on_error)
     results: list[Any] = [None] * len(branches)
     waiting: Yield | None = None

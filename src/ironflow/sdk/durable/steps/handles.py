@@ -18,6 +18,7 @@ from ironflow.base.time import to_datetime
 from ironflow.sdk.durable.job.assignment import CompletedStep
 from ironflow.sdk.durable.job.report import HANDLE, Sleep, StartFunction
 from ironflow.sdk.durable.steps.branches import OnError, collects
+from ironflow.sdk.durable.steps.compensations import undoing
 from ironflow.sdk.durable.steps.invoke import invoke_error, output_of
 from ironflow.sdk.durable.steps.replay import Replay
 from ironflow.sdk.durable.steps.step_ids import Scope
@@ -39,11 +40,22 @@ class Handle:
 class HandleSteps:
     """The part of `Steps` that starts and joins runs."""
 
-    __slots__ = ("_replay", "_scope")
+    __slots__ = ("_own_scope", "_replay")
 
     def __init__(self, replay: Replay, scope: Scope) -> None:
         self._replay = replay
-        self._scope = scope
+        self._own_scope = scope
+
+    @property
+    def replay(self) -> Replay:
+        """The state of the execution, as its branch sees it."""
+        return self._replay
+
+    @property
+    def _scope(self) -> Scope:
+        """Where its steps are counted: within a compensation, in that."""
+        own, found = self._own_scope, undoing.get()
+        return own if found is None or own.path.startswith(f"{found.path}:") else found
 
     async def start(
         self, function: "str | FunctionDefinition", input: Any = None, *, delay: Duration | None = None

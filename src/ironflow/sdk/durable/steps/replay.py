@@ -23,7 +23,7 @@ from ironflow.sdk.durable.job.report import (
     StartFunction,
     YieldedStep,
 )
-from ironflow.sdk.durable.steps.compensations import Compensations
+from ironflow.sdk.durable.steps.compensations import CLEAN_UP, Compensation, Compensations, undoing
 from ironflow.sdk.durable.steps.determinism import HANDLER_TIME, Course
 from ironflow.sdk.durable.steps.divergence import Diverged, diverged
 from ironflow.sdk.durable.steps.invoke import output_of
@@ -95,6 +95,7 @@ class Replay:
         self._joins: dict[str, tuple[str, int, bool]] = {}
         self._memo = {step.step_id: step for step in job.completed_steps}
         self._open = True
+        self._is_over = False
         self._recorded = {step.step_id for step in job.completed_steps if step.type != "compensate"}
         # Ids of steps that the handler has asked for, and scopes that it does not need any more.
         self._asked: set[str] = set()
@@ -117,8 +118,13 @@ class Replay:
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        """Runs no more steps."""
+        """Runs no more steps but those of compensations."""
         self._open = False
+
+    def end(self) -> None:
+        """Runs no more steps at all."""
+        self.close()
+        self._is_over = True
 
     def hold(self) -> None:
         """Starts no more steps: the run pauses at this boundary."""
@@ -126,8 +132,13 @@ class Replay:
         self.close()
 
     def check_open(self) -> None:
-        """Raises Stopped when the execution is over: a task or thread that outlives its handler starts no steps."""
-        if not self._open:
+        """Raises Stopped when the execution is over: a task or thread that outlives its handler starts no steps.
+
+        The compensations that follow the handler may.
+        """
+        if self._open:
+            return
+        if self._is_over or self.held or self.diverged is not None or undoing.get() is None:
             raise Stopped
 
     def ended(self, step_id: str, kind: str) -> CompletedStep | None:
@@ -192,18 +203,24 @@ class Replay:
         failed: list[BaseException] = []
         for each in self.compensations.newest_first():
             step_id = self.root.next_id(each.name)
-            found = self.ended(step_id, "compensate")
-            if found is None:
-                await self.runner.compensate(step_id, each)
-                failure = self.runner.uncompensated.get(step_id)
-            else:
-                failure = recorded_failure(found.error) if found.failed else None
+            failure = await self.undo(step_id, each)
             if failure is None:
                 self.compensations.undone(each)
             else:
-                failed.append(self.runner.failed(failure, step_id, each.name))
+                failed.append(failure)
         if failed:
             raise failed[0]
+
+    async def undo(self, step_id: str, compensation: Compensation) -> BaseException | None:
+        """Runs a compensation that has not run. Returns what it failed with, now or before. Raises Yield, Stopped."""
+        found = self.ended(step_id, "compensate")
+        if found is None:
+            await self.runner.compensate(step_id, compensation)
+            failure = self.runner.uncompensated.get(step_id)
+        else:
+            self.settle(f"{step_id}:")
+            failure = recorded_failure(found.error) if found.failed else None
+        return None if failure is None else self.runner.failed(failure, step_id, compensation.name)
 
     def child_output(self, ended: CompletedStep, function_id: str, timeout_ms: int | None = None) -> Any:
         """The output of an invoked function. Raises InvokeError when it failed. timeout_ms: what it was given."""
@@ -219,8 +236,11 @@ class Replay:
         return None if found is None or found.failed or found.timed_out or not found.ended else found
 
     def wait(self, step: YieldedStep) -> Yield:
-        """The signal to raise in a branch that waits for `step`."""
-        if self.job.compensating is None:
+        """The signal to raise in a branch that waits for `step`. Raises Unimplemented for a compensation that waits,
+        and a server that does not wait for it."""
+        if undoing.get() is not None and CLEAN_UP not in self.features:
+            raise Unimplemented(f"step {step.step_name!r}: this server, or the plain protocol, undoes without waits.")
+        if self.takes_steps:
             self._add_trace(step)
             self.waits[step.step_id] = step
         return Yield(f"waiting in step {step.step_name!r}")
@@ -254,7 +274,7 @@ class Replay:
 
     def join(self, step_id: str, name: str, handle_id: str, needed: int, *, fails_fast: bool) -> Yield:
         """The signal to raise in a branch that waits until `needed` more handles have ended."""
-        if self.job.compensating is None:
+        if self.takes_steps:
             self._joins[step_id] = (handle_id, needed, fails_fast)
         return Yield(f"joining in step {name!r}")
 
@@ -278,8 +298,13 @@ class Replay:
 
     def check_running(self) -> None:
         """Raises Yield when the run has failed and only its compensations are run: no new body is started."""
-        if self.job.compensating is not None:
+        if not self.takes_steps:
             raise Yield("the run has failed")
+
+    @property
+    def takes_steps(self) -> bool:
+        """Whether steps are run and waited for: those of a handler, or of its compensations."""
+        return self.job.compensating is None or undoing.get() is not None
 
     def cancel(self, scope: str) -> None:
         """What steps in `scope` wait for is waited for no more. scope: its path, with a colon at the end."""
@@ -300,6 +325,11 @@ class Replay:
     def pass_over(self, scope: str) -> None:
         """The handler needs no recorded step in `scope`."""
         self._left.append(scope)
+
+    def settle(self, scope: str) -> None:
+        """What was done in `scope` is over: its recorded steps are not ahead of the handler, and it needs none."""
+        self.pass_over(scope)
+        self._asked.update(step_id for step_id in self._memo if step_id.startswith(scope))
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -351,6 +381,11 @@ class Replay:
         """When the last recorded step in `scope` ended."""
         ended = [step.ended_at for step_id, step in self._memo.items() if step_id.startswith(scope)]
         return max((at for at in ended if at is not None), default=self.job.event.timestamp)
+
+    def ended_in(self, scope: str) -> Millis:
+        """When the last step in `scope` ended, in this execution or before; 0 without any."""
+        step_ids = {*self._memo, *self.runner.ended_at}
+        return max((self._ended(each) or 0 for each in step_ids if each.startswith(scope)), default=0)
 
     def upcast(self, event: Event) -> Event:
         """An event that a step waited for, in its latest version. Raises UpcasterChainError."""

@@ -52,6 +52,13 @@ class Scope:
         self.branches += branches
         return branches
 
+    def race(self, step_id: str, count: int) -> "list[Scope]":
+        """The scopes of the branches of a race. step_id: of the step that records how it ended, asked for just now."""
+        begun_after = (len(self.asked) - 1, len(self.branches))
+        branches = [Scope(f"{step_id}:{index}", self, begun_after) for index in range(count)]
+        self.branches += branches
+        return branches
+
 
 def escaped(name: str) -> str:
     """`name` with `\\` and `:` written as `\\\\` and `\\:`, except in the SDK's own prefix."""

@@ -18,15 +18,17 @@ from ironflow.sdk.durable.job.failure import (
     TIMEOUT,
     failure_error,
     step_failure,
+    steps_behind,
     without_secrets,
 )
 from ironflow.sdk.durable.job.report import StepFailure, StepRow
 from ironflow.sdk.durable.run_logs import in_step
-from ironflow.sdk.durable.steps.compensations import Compensation
+from ironflow.sdk.durable.steps.compensations import Compensation, undoing
 from ironflow.sdk.durable.steps.current_step import CurrentStep, entered, left
 from ironflow.sdk.durable.steps.results import result_of
 from ironflow.sdk.durable.steps.retrying import Attempts, Rests, decide_step_retry
-from ironflow.sdk.durable.steps.signals import Stopped, Yield
+from ironflow.sdk.durable.steps.signals import Stopped
+from ironflow.sdk.durable.steps.step_ids import Scope
 from ironflow.sdk.user_code.call import TimedOut, call
 from ironflow.sdk.user_code.cancellation import Cancellation
 from ironflow.sdk.values.payload import Raw, to_payload
@@ -41,12 +43,6 @@ OnRecorded = Callable[[StepRow], Awaitable[IronflowError | Stopped | None] | Non
 
 # Of a step without a retry of its own.
 ONCE = Attempts(1, None)
-
-
-class NoStepsHere(NonRetryableError):
-    """A compensation runs when its run has failed; it cannot use steps."""
-
-    code = "NO_STEPS_HERE"
 
 
 class StepWithinStep(NonRetryableError):
@@ -85,6 +81,8 @@ class StepRunner:
         self.attempt = 1
         # Failures of compensations that ran in this execution, by id.
         self.uncompensated: dict[str, StepFailure] = {}
+        # Failed steps that made them fail.
+        self.behind_uncompensated: list[str] = []
         # When steps of this execution ended, by id.
         self.ended_at: dict[str, Millis] = {}
         self.progress: dict[str, Raw] = {}
@@ -162,18 +160,23 @@ class StepRunner:
         return seen
 
     async def compensate(self, step_id: str, compensation: Compensation) -> bool:
-        """Undoes a step. A failure is recorded, and stops nothing: False, when trying again may help."""
+        """Undoes a step. A failure is recorded, and stops nothing: False, when trying again may help.
+
+        Raises Yield when the compensation waits in a step, Stopped.
+        """
         row = self._new_row(step_id, compensation.name, "compensate")
         row.compensation_for = compensation.step_name
+        token = undoing.set(Scope(step_id))
         try:
             value, error = await self._run(row, compensation.fn, (), {}, self._limit_s)
             if error is None:
                 row.output = self._payload(value, f"the output of {compensation.name!r}")
         except (SecretInOutput, SerializationError) as fault:
             error = fault
-        except (Yield, Stopped):
-            error = NoStepsHere()
+        finally:
+            undoing.reset(token)
         if error is not None:
+            self.behind_uncompensated += steps_behind(error, self.raised)
             row.status, row.error = "failed", without_secrets(step_failure(error), self.secret_texts)
             self.uncompensated[step_id] = row.error
         await self._record(row)

@@ -21,9 +21,9 @@ from ironflow.sdk.durable.job.report import EventFilter, InvokeFunction, InvokeF
 from ironflow.sdk.durable.steps.alternatives import Alternative, First, LookBack, OnTimeout, choose
 from ironflow.sdk.durable.steps.branches import OnError, run_branches
 from ironflow.sdk.durable.steps.determinism import in_branch
-from ironflow.sdk.durable.steps.handles import HandleSteps
 from ironflow.sdk.durable.steps.invoke import Child
 from ironflow.sdk.durable.steps.publish import default_key, step_name
+from ironflow.sdk.durable.steps.racing import RacingSteps
 from ironflow.sdk.durable.steps.receiving import ReceivingSteps
 from ironflow.sdk.durable.steps.results import result_reader
 from ironflow.sdk.durable.steps.retrying import RetryLike
@@ -40,7 +40,7 @@ WAIT_DEFAULT = "7d"
 INVOKE_DEFAULT = "30s"
 
 
-class Steps(HandleSteps, ReceivingSteps):
+class Steps(RacingSteps, ReceivingSteps):
     """The steps of one scope: of the run, or of one branch of a parallel."""
 
     __slots__ = ()
@@ -291,6 +291,7 @@ class Steps(HandleSteps, ReceivingSteps):
         attempts = self._replay.attempts(step_id, name, None)
         return await self._replay.run(step_id, name, self._replay.publish, args, {}, None, attempts)
 
+    @overload
     async def parallel(
         self,
         name: str,
@@ -298,14 +299,41 @@ class Steps(HandleSteps, ReceivingSteps):
         *,
         concurrency: int | None = None,
         on_error: OnError = "fail_fast",
-    ) -> list[Any]:
+    ) -> list[Any]: ...
+
+    @overload
+    async def parallel(
+        self,
+        name: str,
+        branches: Sequence[Callable[["Steps"], Any]],
+        *,
+        concurrency: int | None = None,
+        until: Literal["first_success"],
+    ) -> Any: ...
+
+    async def parallel(
+        self,
+        name: str,
+        branches: Sequence[Callable[["Steps"], Any]],
+        *,
+        concurrency: int | None = None,
+        on_error: OnError = "fail_fast",
+        until: Literal["all", "first_success"] = "all",
+    ) -> Any:
         """Runs branches concurrently and gives their results in order. Each uses the steps that it is given.
 
         concurrency: how many at a time, None for all. on_error: `fail_fast` raises the first branch's error, and
         cancels what other branches wait for and the functions they have invoked; `collect` puts exceptions in the
-        place of results. `failFast` and `allSettled` are the same.
+        place of results; `failFast` and `allSettled` are the same.
+        until: `first_success` gives the answer of the first branch that succeeds; what the others
+        wait for, and the functions they have invoked, is cancelled, and their compensations run. Raises
+        AllBranchesFailed with the errors of all when none succeeds, StepError for a compensation that failed.
         """
         self._check_name(name)
+        if until == "first_success":
+            return await self._first_success(name, branches, concurrency)
+        if until != "all":
+            raise ValidationError(f"until is {until!r}; write 'first_success', or leave it out.")
         scopes = self._scope.parallel(name, len(branches))
         return await run_branches(
             [
