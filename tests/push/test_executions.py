@@ -4,10 +4,9 @@ import asyncio
 import json
 from typing import Any
 
-import pytest
-
 from ironflow import signing
 from ironflow.features.controls import contract as controls
+from ironflow.features.nodes.service import Nodes
 from ironflow.features.push.service import Push
 from ironflow.features.runs import contract as runs
 from tests.push.endpoint import an_endpoint, completed, eventually, step, until
@@ -176,8 +175,6 @@ async def test_cancelling_a_run_gives_its_request_up(server: Work):
 
 
 async def test_a_server_that_starts_again_repeats_the_execution_and_no_recorded_step(database_url: str):
-    if database_url.startswith("postgresql"):
-        pytest.skip("the leases of a node that others may have replaced end by their time")
     hang = True
 
     async def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -187,11 +184,13 @@ async def test_a_server_that_starts_again_repeats_the_execution_and_no_recorded_
 
     async with an_endpoint(answer) as endpoint:
         async with open_server(Work, database_url, shutdown_ms=0) as server:
+            await server.part(Nodes).start()
             await server.a_function(endpoint_url=endpoint.url)
             (run_id,) = (await server.emit()).run_ids
             await eventually(lambda: len(endpoint.requests) == 1)
         hang = False
         async with open_server(Work, database_url) as server:
+            await server.part(Nodes).start()
             await server.part(Push).start()
             run = await until(server, run_id, "completed")
 

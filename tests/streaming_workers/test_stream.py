@@ -349,22 +349,21 @@ async def test_jobs_of_a_go_worker_go_back_also_when_the_end_of_its_stream_is_ca
     assert (again.run_id, again.attempt) == (run_id, 1)
 
 
-async def test_jobs_of_go_workers_are_given_back_when_the_server_starts(server: Work) -> None:
-    """A process that was killed leaves leases of workers whose streams ended with it."""
+@pytest.mark.parametrize("runtime", ["go", "python-3.12"])
+async def test_jobs_of_go_workers_go_back_when_the_process_of_their_streams_has_ended(
+    server: Work, runtime: str
+) -> None:
+    """Other workers go on with theirs, and reconnect."""
     run_id = await started(server)
-    async with a_stream(server, runtime="python-3.12") as worker:
+    await server.a_worker()
+    async with a_stream(server, runtime=runtime) as worker:
         job = await worker.job()
         worker.send(jobAck=worker.of(job))
         await begun(server)
-    lose = server.part(Jobs).lose_streams
-    await lose(server.now, "go")
-    assert (await server.run(run_id)).status.value == "running"
 
-    await server.db.write(lambda tx: tx.run("UPDATE workers SET runtime = 'go'"))
-    await lose(server.now, "go")
+        await server.part(Jobs).take_over(server.inside.parts.node, server.now)
 
-    await server.a_worker()
-    assert (await server.claim()).run_id == run_id
+        assert [each.run_id for each in await server.poll()] == ([run_id] if runtime == "go" else [])
 
 
 async def test_frames_that_arrive_before_the_end_are_applied_also_after_a_nack(server: Work) -> None:

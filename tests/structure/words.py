@@ -102,6 +102,8 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "src/ironflow/storage/migrations/0009_projections.sql": {"side": "a column", "seat": "columns"},
     "src/ironflow/storage/migrations/0012_system_notices.sql": {"told": "a column"},
     "tests/projections/test_rebuilding.py": {"side": "a column"},
+    "tests/nodes/test_kills.py": {"seat": "columns"},
+    "tests/nodes/test_taking_over.py": {"seat": "a column"},
     "tests/webhooks/vectors.py": {"everybody": "the secret that GitHub publishes"},
     "tests/notify/test_postgres.py": {"nobody": "the name of a database user"},
 }

@@ -1,6 +1,7 @@
 """The system's own events: what is published of runs, steps, functions and workers, live and again."""
 
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -8,10 +9,13 @@ from ironflow.base.call import Call
 from ironflow.base.json import read_json
 from ironflow.base.notice import Notice
 from ironflow.features.config import contract as config
+from ironflow.features.jobs import contract as jobs
 from ironflow.features.jobs.loops import EvictWorkers
 from ironflow.features.projections import contract as projections
+from ironflow.features.streams import contract as streams
 from ironflow.features.subscriptions import contract as subscriptions
 from ironflow.features.subscriptions.contract import InvalidSubscription, SequenceNotKept
+from tests.streaming_workers.streaming import a_stream
 from tests.subscriptions.following import following
 from tests.support.server import open_server
 from tests.support.work import Work, step
@@ -79,12 +83,66 @@ async def test_functions_and_workers_have_system_events(server: Work):
             "system.function.fraud/check.v2.registered",
             "system.function.fraud/check.v2.updated",
         ]
-        assert await workers.topics(4) == [
+        assert await workers.topics(5) == [
             "system.worker.w.1.registered",
             "system.worker.w.1.connected",
+            "system.worker.w.1.health",
             "system.worker.w.1.evicted",
             "system.worker.w.1.disconnected",
         ]
+
+
+async def health_of(followed: Any, count: int) -> list[tuple[str, str | None, bool | None, str | None]]:
+    """Topic, health, whether it drains, and reason of the next events."""
+    events = [(each.topic, read_json(each.data)) for each in await followed.next(count)]
+    return [
+        (topic.rpartition(".")[2], data.get("health"), data.get("draining"), data.get("reason"))
+        for topic, data in events
+    ]
+
+
+async def test_a_silent_worker_is_unhealthy_until_its_next_request(server: Work):
+    async with following(server, "system.worker.>") as workers:
+        await server.a_worker()
+        server.move(60_000)
+        await server.loop(EvictWorkers.name)
+        await server.loop(EvictWorkers.name)
+        await server.heartbeat()
+        server.move(60_000)
+        await server.loop(EvictWorkers.name)
+        server.move(60_000)
+        await server.loop(EvictWorkers.name)
+        await server.heartbeat()
+
+        assert await health_of(workers, 9) == [
+            ("registered", None, None, None),
+            ("connected", None, None, None),
+            ("health", "healthy", False, None),
+            ("health", "unhealthy", False, None),
+            ("health", "healthy", False, None),
+            ("health", "unhealthy", False, None),
+            ("evicted", None, None, "evicted"),
+            ("disconnected", None, None, "evicted"),
+            ("connected", None, None, None),
+        ]
+
+
+@pytest.mark.parametrize("runtime", ["go", "python-3.12"])
+async def test_a_worker_that_drains_its_stream_is_shown_so_and_disconnected_at_its_end(server: Work, runtime: str):
+    await server.a_function()
+    async with following(server, "system.worker.>") as workers:
+        async with a_stream(server, runtime=runtime) as worker:
+            await server.emit()
+            job = await worker.job()
+            for _ in range(2):
+                worker.send(jobNack=worker.of(job, runId=job.run_id, reason="JOB_NACK_REASON_DRAINING"))
+            assert [each[0] for each in await health_of(workers, 3)] == ["registered", "connected", "health"]
+            assert await health_of(workers, 1) == [("health", "healthy", True, None)]
+        assert await health_of(workers, 2) == [
+            ("health", "healthy", True, None),
+            ("disconnected", None, None, "drained"),
+        ]
+    assert (await server.call(jobs.list_workers)).workers == []
 
 
 async def test_an_id_with_dots_is_one_segment_of_a_pattern(server: Work):
@@ -239,3 +297,16 @@ async def test_the_first_answer_of_a_stream_is_what_is_wrong(server: Work):
 
     with pytest.raises(SequenceNotKept):
         await anext(events)
+
+
+async def test_an_append_to_a_stream_has_a_system_event(server: Work):
+    async with following(server, "system.stream.>") as appends:
+        fields = {"entity_id": "cart.1", "entity_type": "cart", "event_name": "cart.opened"}
+        appended = await server.call(streams.append, **fields, data={"n": 1})
+        await server.emit()
+        (found,) = await appends.next()
+        rest = await appends.rest()
+
+    assert found.topic == "system.stream.cart.1.appended"
+    assert read_json(found.data) == {**fields, "entity_version": 1, "event_id": appended.event_id}
+    assert rest == []

@@ -5,7 +5,7 @@ JavaScript SDK: without a lease, with envelopes made by hand, saving one partiti
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -62,7 +62,7 @@ class PlainRunner:
                 break
         return heartbeats
 
-    async def frames(self) -> AsyncIterator[Any]:
+    async def frames(self) -> AsyncGenerator[Any, None]:
         """The stream's messages; an error in its last frame is raised as AssertionError."""
         text = json.dumps({"name": NAME, "batchSize": self._batch_size, "acceptHeartbeats": True}).encode()
         body = b"\0" + len(text).to_bytes(4, "big") + text

@@ -31,10 +31,16 @@ COMPRESSED, END = 1, 2
 class PlainStreamWorker:
     """Registers its function over HTTP/1.1 and itself on a stream, then works."""
 
-    def __init__(self, client: httpx.AsyncClient, connection: Http2, worker: str = "plain-stream-1") -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        connection: Http2,
+        worker: str = "plain-stream-1",
+        runtime: str = "python-plain",
+    ) -> None:
         self._client = client
         self._connection = connection
-        self._worker = worker
+        self._worker, self._runtime = worker, runtime
         self._jobs: deque[dict[str, Any]] = deque()
         self.executions: list[str] = []
 
@@ -44,7 +50,7 @@ class PlainStreamWorker:
         answer.raise_for_status()
         self._stream = self._connection.post(f"/ironflow.v1.{RPC}", HEADERS, end=False)
         registration = {"worker_id": self._worker, "function_ids": [FUNCTION], "max_concurrent_jobs": 4}
-        self._send(register={**registration, "version": {"sdk": "0.0.1", "runtime": "python-plain"}})
+        self._send(register={**registration, "version": {"sdk": "0.0.1", "runtime": self._runtime}})
         await self._stream.head()
         registered = (await self._receive())["registered"]
         assert registered["worker_id"] == self._worker
@@ -57,6 +63,12 @@ class PlainStreamWorker:
             if not self._jobs:
                 self._jobs.append((await self._receive())["job"])
             ended += await self._execute(self._jobs.popleft())
+
+    async def begin(self) -> str:
+        """Takes the next job, and does nothing more with it. Returns its run id."""
+        job = (await self._receive())["job"]
+        self._send(job_ack={name: job[name] for name in ("job_id", "run_id", "execution_seq", "lease_token")})
+        return job["run_id"]
 
     async def leave(self) -> None:
         """Ends the request; the server then ends the stream."""

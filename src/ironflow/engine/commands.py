@@ -56,6 +56,7 @@ class Claim(msgspec.Struct, frozen=True):
     """A worker takes the ready job. acked: it begins at once, without an ack. log_position: the head of the log.
 
     grace_ms: what an acked lease may last beyond the function's timeout, for the worker to end what still runs.
+    node: the incarnation of the server that the execution ends with, if it does.
     """
 
     worker_id: str
@@ -66,6 +67,7 @@ class Claim(msgspec.Struct, frozen=True):
     reservation_ms: int
     log_position: int = 0
     grace_ms: int = 0
+    node: str = ""
 
 
 class GiveBack(msgspec.Struct, frozen=True):

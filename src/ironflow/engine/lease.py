@@ -52,6 +52,7 @@ def decide_claim(run: Run, command: commands.Claim, now: Millis) -> Outcome:
         expires_at=now + command.reservation_ms,
         sequence_base=run.next_sequence,
         log_position=command.log_position,
+        node=command.node,
     )
     if command.acked:
         lease = _begun(run, replace(lease, grace_ms=command.grace_ms), command.lease_ms, now)

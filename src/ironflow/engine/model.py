@@ -51,7 +51,7 @@ class Lease(msgspec.Struct, frozen=True):
     renewed, never after ends_at. deadline_at: the end of the function's timeout. grace_ms: how long after that its
     worker may still end it itself. sequence_base: the first free step sequence when it was handed out.
     log_position: the head of the log then; a wait looks back to it. avoid: a worker that reported that it lacks the
-    function.
+    function. node: the incarnation of the server that the execution ends with, empty when it survives its server.
     """
 
     state: LeaseState
@@ -66,6 +66,7 @@ class Lease(msgspec.Struct, frozen=True):
     log_position: int = 0
     avoid: str = ""
     grace_ms: Millis = 0
+    node: str = ""
 
     @property
     def ends_at(self) -> Millis:

@@ -45,6 +45,7 @@ from ironflow.features.limits import install as limits
 from ironflow.features.limits.service import Limiter
 from ironflow.features.log_lines import install as log_lines
 from ironflow.features.messages import install as messages
+from ironflow.features.nodes import install as nodes
 from ironflow.features.oidc import install as oidc
 from ironflow.features.orgs import install as orgs
 from ironflow.features.parts import Parts
@@ -104,6 +105,8 @@ from ironflow.transports.outbound import Outbound
 # In this order: a feature comes after those whose parts it needs. A lambda hands a feature
 # something of a feature that depends on it, which it cannot import itself.
 FEATURES: list[Callable[[Parts], None]] = [
+    # First, so that it starts before what holds anything, and stops after it.
+    lambda parts: nodes.install(parts, chance=os.urandom),
     lambda parts: orgs.install(parts, count_projects=projects_in_tx.count_of_org),
     lambda parts: projects.install(parts, count_environments=environments_in_tx.count_of_project),
     lambda parts: environments.install(parts, revoke_keys=api_keys_in_tx.revoke_of),

@@ -74,6 +74,8 @@ SQLITE = Dialect(
         "clock_ms": "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
         # LIKE that ignores case: SQLite's does for ASCII.
         "ilike": "LIKE",
+        # The file is locked: every other process with it has ended.
+        "lock_is_free": "1 = 1",
     },
 )
 
@@ -101,5 +103,8 @@ POSTGRES = Dialect(
         "text": 'TEXT COLLATE "C"',
         "clock_ms": "CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS bigint)",
         "ilike": "ILIKE",
+        # No session holds the lock of this row. A start of PostgreSQL frees them all: nodes get time to come back.
+        "lock_is_free": "(pg_postmaster_start_time() < clock_timestamp() - interval '10 s'"
+        " AND pg_try_advisory_xact_lock_shared(lock_key))",
     },
 )

@@ -103,9 +103,12 @@ class Database(Protocol):
         """
         ...
 
-    def run_in_commit(self, topic: str, hook: CommitHook) -> None:
+    def run_in_commit(self, topic: str, hook: CommitHook, wanted: Callable[[], bool] = lambda: True) -> None:
         """Runs `hook` whenever a transaction has notified `topic`: in the same commit on SQLite, right after it on
-        PostgreSQL. So a job goes to a waiting worker with the commit that made it. A topic has one hook at most."""
+        PostgreSQL. So a job goes to a waiting worker with the commit that made it. A topic has one hook at most.
+
+        wanted: asked before a transaction is begun for it; False where the hook would find nothing to do.
+        """
         ...
 
     def notify(self, topic: str, key: str = "", *, local: bool = False) -> None:

@@ -125,11 +125,11 @@ class PostgresDatabase:
         self._check_open()
         return await self._in_turn(lambda: self._look(fn), urgency.get())
 
-    def run_in_commit(self, topic: str, hook: CommitHook) -> None:
+    def run_in_commit(self, topic: str, hook: CommitHook, wanted: Callable[[], bool] = lambda: True) -> None:
         if topic in self._hooks:
             raise ValueError(f"The topic {topic!r} has a commit hook already.")
         self._hooks[topic] = hook
-        self._notifier.listen(topic, lambda keys: self._run_hook_soon(topic, keys))
+        self._notifier.listen(topic, lambda keys: self._run_hook_soon(topic, keys) if wanted() else None)
 
     def notify(self, topic: str, key: str = "", *, local: bool = False) -> None:
         self._notifier.notify([(topic, key)], local=local)

@@ -129,7 +129,8 @@ class SqliteDatabase:
             self._health.note(fault)
             raise as_read_error(fault) from fault
 
-    def run_in_commit(self, topic: str, hook: CommitHook) -> None:
+    def run_in_commit(self, topic: str, hook: CommitHook, wanted: Callable[[], bool] = lambda: True) -> None:
+        # It costs no transaction of its own here.
         if topic in self._hooks:
             raise ValueError(f"The topic {topic!r} has a commit hook already.")
         self._hooks[topic] = hook

@@ -20,6 +20,9 @@ from ironflow.storage.port import STORAGE_FAULTS, Database, Tx
 
 logger = logging.getLogger(__name__)
 
+# Members that are removed in one transaction.
+LOST_AT_ONCE = 500
+
 
 class Members:
     """The members connected here. node: the incarnation of this process, stored with its members."""
@@ -136,6 +139,18 @@ class Members:
         except STORAGE_FAULTS as fault:
             # Its lease is not renewed any more, so the loop of some node removes it.
             logger.warning("member could not leave", extra={"member_id": member.id, "error": fault.message})
+
+    async def take_over(self, node: str, now: Millis) -> None:
+        """Ends the memberships of an incarnation of a node that has ended."""
+
+        def change(tx: Tx) -> int:
+            lost = store.members_of(tx, node, LOST_AT_ONCE)
+            for member_id, group_id in lost:
+                settling.leave(tx, member_id, group_id, frozenset(), (), now)
+            return len(lost)
+
+        while await self._db.write(change) == LOST_AT_ONCE:
+            pass
 
     def leave_soon(self, member: Member) -> None:
         """As `leave`, without waiting for it."""

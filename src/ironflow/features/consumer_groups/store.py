@@ -58,6 +58,7 @@ STAYING = "SELECT id FROM group_members WHERE id IN {each:ids} ORDER BY id {for_
 DELETE_MEMBER = "DELETE FROM group_members WHERE id = :id"
 EXPIRED = """SELECT id, group_id FROM group_members WHERE expires_at <= :now ORDER BY expires_at, id
 LIMIT :limit {skip_locked}"""
+OF_NODE = "SELECT id, group_id FROM group_members WHERE node = :node ORDER BY id LIMIT :limit"
 OF_OTHER_NODES = "SELECT id, group_id FROM group_members WHERE node <> :node ORDER BY id LIMIT :limit"
 
 INSERT_DELIVERY = f"""INSERT INTO deliveries ({_DELIVERY})
@@ -216,6 +217,11 @@ def expired_members(tx: Tx, now: Millis, limit: int) -> list[tuple[str, str]]:
 
 def members_of_other_nodes(tx: Tx, node: str, limit: int) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in tx.rows(OF_OTHER_NODES, {"node": node, "limit": limit})]
+
+
+def members_of(tx: Tx, node: str, limit: int) -> list[tuple[str, str]]:
+    """(member id, group id) of members whose connections were those of this incarnation of a node."""
+    return [(row[0], row[1]) for row in tx.rows(OF_NODE, {"node": node, "limit": limit})]
 
 
 def tally(tx: Tx, group_id: str, now: Millis) -> Tally:

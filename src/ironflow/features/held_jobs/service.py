@@ -17,7 +17,7 @@ from ironflow.base.time import Clock
 from ironflow.engine.errors import StaleExecution
 from ironflow.features.held_jobs import rules
 from ironflow.features.held_jobs.contract import PendingReport
-from ironflow.features.jobs.contract import Assignment, ReportedError, Reports, Verdicts, WorkerNotFound
+from ironflow.features.jobs.contract import Assignment, LeaveWorker, ReportedError, Reports, Verdicts, WorkerNotFound
 from ironflow.features.jobs.in_tx import LeaseSight, WorkerRow
 from ironflow.features.jobs.service import Jobs
 
@@ -65,7 +65,7 @@ class HeldJobs:
     """The jobs that one executor holds, and the reports of them.
 
     acked: a lease begins when the job is handed out; otherwise it begins with the executor's ack.
-    grace_ms: as `PollJobs.grace_ms`.
+    grace_ms: as `PollJobs.grace_ms`. node: the incarnation that the executions end with, empty when they survive it.
     """
 
     def __init__(
@@ -78,9 +78,11 @@ class HeldJobs:
         *,
         acked: bool,
         grace_ms: int = 0,
+        node: str = "",
     ) -> None:
         self._jobs, self._clock, self._call = jobs, clock, call
         self._executor, self._acked, self._grace_ms = executor, acked, grace_ms
+        self._node = node
         self.worker = worker
         self.ids: set[str] = set()
         self._pending: dict[str, PendingReport] = {}
@@ -131,9 +133,14 @@ class HeldJobs:
         call, listed = self._now(), sorted(job_ids)
         return await self._retried(lambda: self._jobs.renew(call, self.worker.id, listed))
 
-    async def free_actors(self) -> None:
-        """The worker is about to leave: others may take its actors."""
-        await self._retried(lambda: self._jobs.free_actors(self._now(), self.worker.id))
+    async def drain(self) -> None:
+        """The worker is about to leave: it gets no more jobs, and others may take its actors."""
+        self.stop()
+        await self._retried(lambda: self._jobs.drain(self._now(), self.worker.id))
+
+    async def leave(self) -> None:
+        """The worker has left."""
+        await self._jobs.leave(self._now(), LeaveWorker(worker=self.worker.id))
 
     def pending(self, job_id: str) -> PendingReport | None:
         """The report of the job that is not on its way to the database yet."""
@@ -197,7 +204,9 @@ class HeldJobs:
     async def _take(self) -> list[Assignment]:
         """Jobs up to the worker's limit. The jobs that it holds count, as the database knows them."""
         worker, is_there = self.worker, self._call.is_there
-        return await self._jobs.matcher.poll(worker, worker.jobs_max, self._acked, LOOK_S, is_there, self._grace_ms)
+        return await self._jobs.matcher.poll(
+            worker, worker.jobs_max, self._acked, LOOK_S, is_there, self._grace_ms, self._node
+        )
 
     async def _send(self, job_id: str) -> None:
         """Sends the pending reports of a job to the database, until there are none."""

@@ -29,7 +29,7 @@ NO_VERSIONS: Mapping[str, str] = {}
 class Holder(NamedTuple):
     """What jobs are leased to. acked: leases begin at once, for `lease_ms`, and the memo has what ours can read.
 
-    grace_ms: of workers that end late executions themselves.
+    grace_ms: of workers that end late executions themselves. node: the incarnation that the executions end with.
     """
 
     worker_id: str
@@ -38,6 +38,7 @@ class Holder(NamedTuple):
     lease_ms: int
     ours: bool
     grace_ms: int = 0
+    node: str = ""
 
 
 class Claims:
@@ -88,6 +89,7 @@ class Claims:
                 reservation_ms=self._timing.reservation_ms,
                 log_position=log_position,
                 grace_ms=min(holder.grace_ms, rules.GRACE_MS_MAX),
+                node=holder.node,
             )
             decision = decide(run, command, now)
             if decision.facts:

@@ -9,6 +9,7 @@ from ironflow.features.jobs.measures import WorkerMeasures
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.jobs.service import Jobs
 from ironflow.features.log_lines.in_tx import Keeping
+from ironflow.features.nodes.service import Nodes
 from ironflow.features.parts import Metric, Parts, Samples
 from ironflow.features.runs.in_tx import LiveSteps, RunRepository
 from ironflow.features.secrets.in_tx import Vault
@@ -48,6 +49,7 @@ def install(parts: Parts) -> None:
         )
     )
     parts.bind(jobs.handlers())
+    parts.need(Nodes).on_ended(jobs.take_over)
     parts.follow(jobs.matcher)
     parts.follow(jobs.revocations)
     for topic in ("job_revoked", "job_winding_down"):

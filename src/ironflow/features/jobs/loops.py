@@ -10,9 +10,8 @@ from ironflow.engine.decide import decide
 from ironflow.engine.model import Run
 from ironflow.features.code_versions import in_tx as code_versions
 from ironflow.features.code_versions.in_tx import CodeVersion
-from ironflow.features.jobs import rules, store
+from ironflow.features.jobs import rules, sightings, store
 from ironflow.features.jobs.matcher import Matcher
-from ironflow.features.jobs.notices import worker_notice
 from ironflow.features.jobs.rules import LeaseEnd, Timing, lease_end
 from ironflow.features.runs.in_tx import RunRepository, revoked_key
 from ironflow.storage.due import run_due
@@ -75,7 +74,10 @@ def _log_lost_workers(runs: list[Run]) -> None:
 
 
 class EvictWorkers:
-    """Evicts silent workers. Their next poll or heartbeat revives them: some clients never register again."""
+    """Shows silent workers as unhealthy, and evicts those that stay silent.
+
+    Their next poll or heartbeat revives them: some clients never register again.
+    """
 
     name = "workers"
     every_ms = 10_000
@@ -89,16 +91,13 @@ class EvictWorkers:
     async def run_once(self, now: Millis) -> Ran:
         oldest = now - self._timing.evict_ms
 
-        def evict(tx: Tx) -> int:
-            evicted = store.evict(tx, oldest, now)
+        def evict(tx: Tx) -> tuple[int, int]:
+            evicted = sightings.evicted(tx, oldest, now)
             store.forget_evicted(tx, now - rules.EVICTED_KEPT_MS)
-            for environment, worker_id in evicted:
-                for verb in ("evicted", "disconnected"):
-                    about = {"reason": "evicted"}
-                    tx.publish_local(worker_notice(environment, worker_id, verb, about, now))
-            return len(evicted)
+            return evicted, sightings.fell_silent(tx, now - self._timing.silent_ms, now)
 
-        return Ran({"evicted": await self._db.write(evict)})
+        evicted, silent = await self._db.write(evict)
+        return Ran({"evicted": evicted, "silent": silent})
 
 
 class ForgetVersions:

@@ -57,6 +57,7 @@ class Poll:
     answer: asyncio.Future[list[Assignment]]
     is_there: Callable[[], bool]
     grace_ms: int = 0
+    node: str = ""
     fresh: bool = True
     short: bool = False
     keys: set[str] = field(default_factory=set)
@@ -85,6 +86,7 @@ class Matcher(Lifecycle):
         self._index = index
         self.claims = Claims(repository, index, ids, timing, vault, log_level, tracing)
         self._takers: list[Taker] = []
+        self._taking: list[Callable[[], bool]] = []
         self._clock = clock
         self._timing = timing
         # In order of arrival, so that the longest waiting worker is served first.
@@ -92,11 +94,13 @@ class Matcher(Lifecycle):
         self._closed = False
         self._missed = False
         self._giving_back: set[asyncio.Task[None]] = set()
-        db.run_in_commit("jobs", self._hand_out)
+        # A job that became ready at another node costs this one no transaction while nothing here waits for jobs.
+        db.run_in_commit("jobs", self._hand_out, lambda: bool(self._polls) or any(wants() for wants in self._taking))
 
-    def add_taker(self, taker: Taker) -> None:
-        """Offers jobs that became ready to `taker` as well, in the same transaction."""
+    def add_taker(self, taker: Taker, wants: Callable[[], bool]) -> None:
+        """Offers jobs that became ready to `taker` as well, in the same transaction. wants: whether it may take any."""
         self._takers.append(taker)
+        self._taking.append(wants)
 
     async def poll(
         self,
@@ -106,14 +110,16 @@ class Matcher(Lifecycle):
         hold_s: float,
         is_there: Callable[[], bool],
         grace_ms: int = 0,
+        node: str = "",
     ) -> list[Assignment]:
         """Up to `available` jobs for the worker; waits up to `hold_s` seconds for the first one.
 
         is_there: asked before jobs are handed out; a poll whose client has disconnected gets none.
-        grace_ms: of workers that end late executions themselves.
+        grace_ms: of workers that end late executions themselves. node: the incarnation that the executions end with,
+        empty when they survive this server.
         """
         answer: asyncio.Future[list[Assignment]] = asyncio.get_running_loop().create_future()
-        poll = Poll(worker, available, acked, hold_s > 0 and not self._closed, answer, is_there, grace_ms)
+        poll = Poll(worker, available, acked, hold_s > 0 and not self._closed, answer, is_there, grace_ms, node)
         poll.keys = {job_key(worker.environment, function_id) for function_id in worker.function_ids}
         self._polls[poll] = None
         # Under a key that no function has: only fresh asks are looked at.
@@ -196,7 +202,13 @@ class Matcher(Lifecycle):
         if not run_ids:
             return []
         holder = Holder(
-            worker.id, worker.runtime, poll.acked, self._timing.lease_ms, ours=poll.acked, grace_ms=poll.grace_ms
+            worker.id,
+            worker.runtime,
+            poll.acked,
+            self._timing.lease_ms,
+            ours=poll.acked,
+            grace_ms=poll.grace_ms,
+            node=poll.node,
         )
         jobs, missed = self.claims.claim(tx, holder, run_ids, now, {each: pins[each].version for each in pins})
         # Another transaction that has a run locked may wait for the job that this one has locked.

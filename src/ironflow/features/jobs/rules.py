@@ -109,6 +109,11 @@ class Timing:
         """A worker that makes no request for this long loses its actors."""
         return min(self.lease_ms, self.evict_ms)
 
+    @property
+    def silent_ms(self) -> int:
+        """A worker that makes no request for this long, two heartbeats, is shown as unhealthy."""
+        return self.evict_ms // 2
+
 
 LeaseEnd = Literal["lost", "timed_out", "returned"]
 

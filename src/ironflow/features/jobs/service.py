@@ -1,7 +1,7 @@
 """The operations of workers: register, poll, ack, report."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -18,17 +18,16 @@ from ironflow.engine.model import EntityState, Run, Step
 from ironflow.features.code_versions import in_tx as code_versions
 from ironflow.features.entities.in_tx import StateWriter
 from ironflow.features.functions.in_tx import FunctionIndex
-from ironflow.features.jobs import contract, rules, store
+from ironflow.features.jobs import contract, rules, sightings, store
 from ironflow.features.jobs.enrichment import ReportEnricher
 from ironflow.features.jobs.matcher import Matcher
-from ironflow.features.jobs.notices import worker_notice
 from ironflow.features.jobs.revocations import Revocations
 from ironflow.features.jobs.rules import Timing as Timing
 from ironflow.features.jobs.rules import WorkerRow
 from ironflow.features.log_lines import in_tx as log_lines
 from ironflow.features.log_lines.contract import ReportedLine
 from ironflow.features.log_lines.in_tx import Keeping, Writer
-from ironflow.features.runs.in_tx import Change, LiveStep, LiveSteps, RunRepository, StepsStarted, gather, job_key
+from ironflow.features.runs.in_tx import Change, LiveStep, LiveSteps, RunRepository, StepsStarted, gather, revoked_key
 from ironflow.features.secrets.in_tx import Vault, without_secrets
 from ironflow.storage.port import Database, Tx
 
@@ -139,13 +138,10 @@ class Jobs:
         )
 
         def change(tx: Tx) -> None:
-            store.save_worker(tx, worker)
+            sightings.came(tx, worker, call.now)
             if worker.code_versions:
                 code_versions.seen(tx, call.environment, worker.code_versions, call.now)
             store.keep_actors(tx, worker, [each for each in worker.function_ids if self._serves(worker, each)])
-            about = {"hostname": worker.hostname, "functionIds": worker.function_ids, "transport": worker.transport}
-            for verb in ("registered", "connected"):
-                tx.publish_local(worker_notice(worker.environment, worker.id, verb, about, call.now))
 
         await self._db.write(change)
         key = (call.environment, worker.id)
@@ -167,7 +163,7 @@ class Jobs:
         listed = {rules.run_id_of(job_id): job_id for job_id in job_ids}
 
         def change(tx: Tx) -> dict[str, rules.LeaseSight]:
-            store.mark_seen(tx, call.environment, worker_id, call.now)
+            sightings.seen(tx, call.environment, worker_id, call.now)
             runs = self._repository.load(tx, list(listed)) if listed else {}
             changes: list[Change] = []
             for run in runs.values():
@@ -203,26 +199,21 @@ class Jobs:
 
         await self._db.write(change)
 
-    async def lose_streams(self, now: Millis, runtime: str) -> None:
-        """Ends the leases of streaming workers of a runtime, whose streams all ended."""
-        await self._lose_all(now, lambda tx, after: store.held_by_streams(tx, runtime, after, LOST_AT_ONCE))
-
-    async def lose_pushed(self, now: Millis, prefix: str) -> None:
-        """Ends the leases of executions at endpoints, whose requests all ended. prefix: of the ids of endpoints."""
-        await self._lose_all(now, lambda tx, after: store.held_at_endpoints(tx, prefix, after, LOST_AT_ONCE))
-
-    async def _lose_all(self, now: Millis, look: Callable[[Tx, str], dict[str, str]]) -> None:
-        """Ends leases. look: the job ids, by run id, beyond a run id."""
+    async def take_over(self, node: str, now: Millis) -> None:
+        """Ends the leases of executions that ended with an incarnation of a node: its streams, and its requests."""
         after = ""
 
         def change(tx: Tx) -> str:
-            held = look(tx, after)
+            held = store.held_by_node(tx, node, after, LOST_AT_ONCE)
             runs = self._repository.load(tx, list(held)) if held else {}
             changes: list[Change] = []
             for loaded in runs.values():
                 run = self._with_ends(tx, loaded)
                 expired = commands.LeaseExpired(losses_max=self._timing.losses_max, job_id=held[run.id])
                 changes.append((run, decide(run, expired, now)))
+                if run.lease is not None:
+                    # One that only lost its connection for a while stops what it executes.
+                    tx.notify("job_revoked", revoked_key(run.environment, run.lease))
             self._repository.save(tx, changes, now)
             return max(held, default="")
 
@@ -250,27 +241,14 @@ class Jobs:
 
     async def leave(self, call: Call, request: contract.LeaveWorker) -> contract.WorkerStatus:
         """A worker that has left already is no error. Leases that it still has end by themselves."""
-
-        def change(tx: Tx) -> None:
-            functions = store.leave(tx, call.environment, request.worker, call.now)
-            if functions is None:
-                return
-            draining = {"health": "healthy", "draining": True}
-            tx.publish_local(worker_notice(call.environment, request.worker, "health", draining, call.now))
-            left = {"reason": "drained"}
-            tx.publish_local(worker_notice(call.environment, request.worker, "disconnected", left, call.now))
-            for function_id in functions:
-                # Jobs of its actors are for other workers now.
-                tx.notify("jobs", job_key(call.environment, function_id))
-
-        await self._db.write(change)
+        await self._db.write(lambda tx: sightings.left(tx, call.environment, request.worker, call.now))
         self._known.pop((call.environment, request.worker), None)
         self._seen.pop((call.environment, request.worker), None)
         return OK
 
-    async def free_actors(self, call: Call, worker_id: str) -> None:
+    async def drain(self, call: Call, worker_id: str) -> None:
         """A worker that is about to leave keeps no actors."""
-        await self._db.write(lambda tx: store.free_actors(tx, call.environment, worker_id))
+        await self._db.write(lambda tx: sightings.drains(tx, call.environment, worker_id, call.now))
 
     async def ack(self, call: Call, request: contract.AckJob) -> contract.WorkerStatus:
         fence = commands.Fence(request.job, request.execution_seq, request.lease_token)
@@ -438,7 +416,7 @@ class Jobs:
         key = (call.environment, worker_id)
         if call.now - self._seen.get(key, 0) >= SEEN_EVERY_MS:
             self._seen[key] = call.now
-            await self._db.write(lambda tx: store.mark_seen(tx, call.environment, worker_id, call.now))
+            await self._db.write(lambda tx: sightings.seen(tx, call.environment, worker_id, call.now))
 
 
 def _verdict(job_id: str, applied: _Applied) -> contract.Verdict:

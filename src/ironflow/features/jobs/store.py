@@ -1,13 +1,14 @@
 """Reads of the job queue, and the rows of workers. Job rows are written with their runs."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from ironflow.base.time import Millis
 from ironflow.engine.model import Run
 from ironflow.features.code_versions.in_tx import Pins
-from ironflow.features.jobs.rules import WorkerRow, job_id
+from ironflow.features.jobs.rules import WorkerRow
 from ironflow.storage.port import Row, Tx
 
 # A worker that lacked the function is not offered the job again until it registers anew.
@@ -53,13 +54,9 @@ ORDER BY expires_at LIMIT :limit {skip_locked}"""
 NEXT_EXPIRY = "SELECT min(expires_at) FROM jobs WHERE expires_at > 0"
 ACTIVE = """SELECT worker_id, count(*) FROM jobs
 WHERE worker_id <> '' AND environment = :environment GROUP BY worker_id"""
-HELD_BY_STREAMS = """SELECT j.run_id, r.execution_seq FROM jobs j
- JOIN workers w ON w.environment = j.environment AND w.id = j.worker_id
- JOIN runs r ON r.id = j.run_id
-WHERE w.transport = 'streaming' AND w.runtime LIKE :runtime || '%' AND j.run_id > :after
-ORDER BY j.run_id LIMIT :limit"""
-HELD_AT_ENDPOINTS = """SELECT j.run_id, r.execution_seq FROM jobs j JOIN runs r ON r.id = j.run_id
-WHERE j.worker_id > :prefix AND j.worker_id < :end AND j.run_id > :after ORDER BY j.run_id LIMIT :limit"""
+# The second comparison of the node is that of the index.
+HELD_BY_NODE = """SELECT run_id, job_id FROM jobs
+WHERE node = :node AND node <> '' AND run_id > :after ORDER BY run_id LIMIT :limit"""
 QUEUE = "SELECT environment, function_id, count(*) FROM jobs WHERE state = 'ready' GROUP BY environment, function_id"
 
 _COLUMNS = """environment, id, hostname, function_ids, jobs_max, labels, sdk, runtime, transport, registered_at,
@@ -70,7 +67,7 @@ VALUES (:environment, :id, :hostname, :function_ids, :jobs_max, :labels, :sdk, :
 ON CONFLICT (environment, id) DO UPDATE SET hostname = excluded.hostname, function_ids = excluded.function_ids,
  jobs_max = excluded.jobs_max, labels = excluded.labels, sdk = excluded.sdk, runtime = excluded.runtime,
  transport = excluded.transport, registered_at = excluded.registered_at, seen_at = excluded.seen_at,
- code_versions = excluded.code_versions, evicted_at = NULL"""
+ code_versions = excluded.code_versions, evicted_at = NULL, silent_at = NULL"""
 WORKER = f"SELECT {_COLUMNS} FROM workers WHERE environment = :environment AND id = :id"
 WORKERS = f"""SELECT {_COLUMNS} FROM workers WHERE environment = :environment AND id > :cursor AND seen_at > :oldest
 ORDER BY id LIMIT :limit"""
@@ -81,8 +78,11 @@ VERSIONS_SERVED = """SELECT DISTINCT code_versions FROM workers WHERE environmen
 VERSIONS_KNOWN = "SELECT DISTINCT code_versions FROM workers WHERE environment = :environment AND code_versions <> ''"
 COUNT_LIVE = "SELECT count(*) FROM workers WHERE seen_at > :oldest"
 COUNT_LIVE_BY_ENVIRONMENT = "SELECT environment, count(*) FROM workers WHERE seen_at > :oldest GROUP BY environment"
-SEEN = """UPDATE workers SET seen_at = :now, evicted_at = NULL
+SIGHTING = "SELECT transport, evicted_at, silent_at FROM workers WHERE environment = :environment AND id = :id"
+SEEN = """UPDATE workers SET seen_at = :now, evicted_at = NULL, silent_at = NULL
 WHERE environment = :environment AND id = :id AND seen_at < :now"""
+SILENT = """UPDATE workers SET silent_at = :now
+WHERE seen_at <= :oldest AND silent_at IS NULL AND evicted_at IS NULL RETURNING environment, id"""
 EVICT = """UPDATE workers SET evicted_at = :now WHERE seen_at <= :oldest AND evicted_at IS NULL
 RETURNING environment, id"""
 FORGET = "DELETE FROM workers WHERE evicted_at <= :oldest"
@@ -188,16 +188,9 @@ def active_by_worker(tx: Tx, environment: str) -> dict[str, int]:
     return {row[0]: row[1] for row in tx.rows(ACTIVE, {"environment": environment})}
 
 
-def held_by_streams(tx: Tx, runtime: str, after: str, limit: int) -> dict[str, str]:
-    """Job ids, by run id, that streaming workers of a runtime hold, beyond the run id `after`."""
-    params = {"runtime": runtime, "after": after, "limit": limit}
-    return {row[0]: job_id(row[0], row[1]) for row in tx.rows(HELD_BY_STREAMS, params)}
-
-
-def held_at_endpoints(tx: Tx, prefix: str, after: str, limit: int) -> dict[str, str]:
-    """Job ids, by run id, of executions at endpoints, beyond the run id `after`. prefix: of the ids of endpoints."""
-    params = {"prefix": prefix, "end": f"{prefix}~", "after": after, "limit": limit}
-    return {row[0]: job_id(row[0], row[1]) for row in tx.rows(HELD_AT_ENDPOINTS, params)}
+def held_by_node(tx: Tx, node: str, after: str, limit: int) -> dict[str, str]:
+    """Job ids, by run id, of executions that end with this incarnation of a node, beyond the run id `after`."""
+    return {row[0]: row[1] for row in tx.rows(HELD_BY_NODE, {"node": node, "after": after, "limit": limit})}
 
 
 def queue(tx: Tx) -> list[tuple[str, str, int]]:
@@ -271,8 +264,26 @@ def count_live_by_environment(tx: Tx, oldest: Millis) -> dict[str, int]:
     return {"default": 0} | {row[0]: row[1] for row in tx.rows(COUNT_LIVE_BY_ENVIRONMENT, {"oldest": oldest})}
 
 
+class Sighting(NamedTuple):
+    """What was last known of a worker. silent: without a request for a while; evicted: for longer."""
+
+    transport: str
+    silent: bool
+    evicted: bool
+
+
+def sighting(tx: Tx, environment: str, worker_id: str) -> Sighting | None:
+    row = tx.row(SIGHTING, {"environment": environment, "id": worker_id})
+    return Sighting(row[0], silent=row[2] is not None, evicted=row[1] is not None) if row else None
+
+
 def mark_seen(tx: Tx, environment: str, worker_id: str, now: Millis) -> None:
     tx.run(SEEN, {"environment": environment, "id": worker_id, "now": now})
+
+
+def mark_silent(tx: Tx, oldest: Millis, now: Millis) -> list[tuple[str, str]]:
+    """Environment and id of workers without a heartbeat since `oldest`, each once until it is seen again."""
+    return [(row[0], row[1]) for row in tx.rows(SILENT, {"oldest": oldest, "now": now})]
 
 
 def evict(tx: Tx, oldest: Millis, now: Millis) -> list[tuple[str, str]]:

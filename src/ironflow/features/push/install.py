@@ -38,6 +38,7 @@ def install(parts: Parts, poster: Callable[[Sequence[Network]], Poster]) -> None
                 keys=SigningKeys(own, keys_in(settings.signing_keys_file)),
                 drain_s=settings.shutdown_ms / 2500,
                 is_alone=parts.db.name == "sqlite",
+                node=parts.node,
             ),
         )
     )

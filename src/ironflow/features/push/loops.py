@@ -15,7 +15,8 @@ KEPT_MS = 24 * 3600 * 1000
 
 class TryEndpoints:
     """Offers the jobs of endpoints whose breakers are half-open; and now and then of all, in case a notification of
-    another node was lost. A server without push functions is not asked."""
+    another node was lost. What other nodes register is read now and then, so that
+    a node without push functions learns of them."""
 
     name = "endpoints"
     topic = endpoints.TOPIC
@@ -26,8 +27,12 @@ class TryEndpoints:
         self._db = db
         self._index = index
         self._offered_at: Millis = 0
+        self._refreshed_at: Millis = 0
 
     async def run_once(self, now: Millis) -> Ran:
+        if now - self._refreshed_at >= EVERY_MS:
+            self._refreshed_at = now
+            await self._db.peek(self._index.refresh)
         if not self._index.has_pushed:
             return Ran()
 

@@ -43,7 +43,10 @@ _JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class PushSettings:
-    """concurrency: of each endpoint. url: where this server can be called back, asked at each request."""
+    """concurrency: of each endpoint. url: where this server can be called back, asked at each request.
+
+    node: the incarnation of this process, which its requests end with.
+    """
 
     budget: Budget
     answer_bytes_max: int
@@ -54,6 +57,7 @@ class PushSettings:
     keys: Callable[[str, str], Sequence[str]]
     drain_s: float
     is_alone: bool
+    node: str = ""
 
 
 class _Taken(NamedTuple):
@@ -110,7 +114,7 @@ class Push(Lifecycle):
         self._closed = False
         self._losing: set[asyncio.Task[None]] = set()
         self.outcomes: Counter[str] = Counter()
-        jobs.matcher.add_taker(self._take)
+        jobs.matcher.add_taker(self._take, lambda: index.has_pushed)
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -131,9 +135,9 @@ class Push(Lifecycle):
     # Start and end.
 
     async def start(self) -> None:
-        """Nothing waits for the answers to an earlier process: its executions are repeated at once."""
-        if self._settings.is_alone:
-            await self._jobs.lose_pushed(self._clock.now(), "push-")
+        """Executions of processes that have ended were taken over before, and are repeated at once."""
+        # Without it, it is not known that there are push functions.
+        await self._db.peek(self._index.refresh)
         self._db.notify("jobs", local=True)
 
     def drain(self) -> None:
@@ -237,7 +241,8 @@ class Push(Lifecycle):
         jobs: list[tuple[Startable, Assignment]] = []
         missed = False
         for (ours, budget_ms), run_ids in groups.items():
-            holder = Holder(worker_id, "", acked=True, lease_ms=budget_ms + rules.LEASE_MARGIN_MS, ours=ours)
+            lease_ms = budget_ms + rules.LEASE_MARGIN_MS
+            holder = Holder(worker_id, "", acked=True, lease_ms=lease_ms, ours=ours, node=self._settings.node)
             claimed, locked = self._jobs.matcher.claims.claim(tx, holder, run_ids, now)
             jobs += [(by_id[job.function_id], job) for job in claimed]
             missed |= locked

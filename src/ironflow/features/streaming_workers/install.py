@@ -8,9 +8,7 @@ from ironflow.features.streaming_workers.service import StreamingWorkers
 
 def install(parts: Parts) -> None:
     drain_ms = parts.settings.shutdown_ms // 2
-    workers = StreamingWorkers(
-        parts.need(Jobs), parts.need(LiveSteps), parts.clock, drain_ms, parts.db.name == "sqlite"
-    )
+    workers = StreamingWorkers(parts.need(Jobs), parts.need(LiveSteps), parts.clock, drain_ms, parts.node)
     parts.bind(workers.handlers())
     parts.follow(workers)
     parts.notifier.listen("job_revoked", workers.on_revoked)

@@ -18,21 +18,16 @@ from ironflow.features.streaming_workers.session import Session
 class StreamingWorkers(Lifecycle):
     """The streaming_workers feature. drain_ms: the time that workers get to finish when the server stops.
 
-    is_alone: no other process has this database.
+    node: the incarnation of this process, which the streams end with.
     """
 
-    def __init__(self, jobs: Jobs, live: LiveSteps, clock: Clock, drain_ms: int, is_alone: bool) -> None:
+    def __init__(self, jobs: Jobs, live: LiveSteps, clock: Clock, drain_ms: int, node: str) -> None:
         self._jobs, self._live, self._clock = jobs, live, clock
-        self._drain_ms, self._is_alone = drain_ms, is_alone
+        self._drain_ms, self._node = drain_ms, node
         self._sessions: dict[tuple[str, str], Session] = {}
         self._closed = False
         # Ends of streams that are on their way to the database.
         self._endings: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> None:
-        """Jobs of workers that drop them with their stream go back: every stream ended with the earlier process."""
-        if self._is_alone:
-            await self._jobs.lose_streams(self._clock.now(), rules.DROPS_JOBS)
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -47,14 +42,23 @@ class StreamingWorkers(Lifecycle):
         worker = await self._jobs.admit(call, request, "streaming")
         batches, grace_ms = rules.wants_batches(first), rules.grace_of(first)
         session = Session(
-            self._jobs, self._live, self._clock, call, request, worker, batches, grace_ms, endings=self._endings
+            self._jobs,
+            self._live,
+            self._clock,
+            call,
+            request,
+            worker,
+            batches,
+            grace_ms,
+            endings=self._endings,
+            node=self._node,
         )
         key = (call.environment, worker.id)
         before = self._sessions.get(key)
         if before is not None:
             # The worker connects again before its old stream was seen to end: that one ends, its jobs stay.
             session.inherit(before.job_ids)
-            before.end()
+            before.replace()
         self._sessions[key] = session
         try:
             async with aclosing(session.answers(incoming)) as answers:

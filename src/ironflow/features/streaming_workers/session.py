@@ -43,7 +43,7 @@ class Session:
     """A stream of a registered worker: `answers()` yields its frames, those of the worker come from `incoming`.
 
     batches: the worker has asked for them. grace_ms: as `PollJobs.grace_ms`. endings: where the end of the stream is
-    kept while it is on its way to the database.
+    kept while it is on its way to the database. node: the incarnation of this process.
     """
 
     def __init__(
@@ -58,11 +58,14 @@ class Session:
         grace_ms: int = 0,
         *,
         endings: set[asyncio.Task[None]],
+        node: str = "",
     ) -> None:
         self._jobs, self._live, self._clock = jobs, live, clock
         self._call, self._registered = call, registered
         self._batches = batches
-        self._held = HeldJobs(jobs, clock, call, worker, self, acked=batches, grace_ms=grace_ms)
+        # What a worker drops with its stream ends with this process as well.
+        ends_with = node if worker.runtime.startswith(rules.DROPS_JOBS) else ""
+        self._held = HeldJobs(jobs, clock, call, worker, self, acked=batches, grace_ms=grace_ms, node=ends_with)
         self._outbox: asyncio.Queue[_Outgoing | None] = asyncio.Queue()
         # Names of running and ended steps, by job and step id: only `step_started` carries the name.
         self._step_names: dict[str, dict[str, str]] = {}
@@ -74,6 +77,8 @@ class Session:
         self._endings = endings
         self._failed: BaseException | None = None
         self._draining = False
+        # The worker drains, and is gone when its stream ends.
+        self._leaves = False
 
     @property
     def worker(self) -> WorkerRow:
@@ -116,6 +121,11 @@ class Session:
         """Ends the stream after the frames that are on their way. The worker's leases stay."""
         self._failed = self._failed or failed
         self._outbox.put_nowait(None)
+
+    def replace(self) -> None:
+        """Ends the stream: the worker goes on with another one."""
+        self._leaves = False
+        self.end()
 
     def shut_down(self, reason: str, drain_ms: int) -> None:
         """Asks the worker to finish its jobs and to leave; the stream ends when it has, or after `drain_ms`."""
@@ -193,9 +203,9 @@ class Session:
             case contract.Heartbeat():
                 await self._heartbeat(content)
             case contract.JobNack():
-                if content.reason == contract.NackReason.DRAINING:
-                    self._held.stop()
-                    await self._held.free_actors()
+                if content.reason == contract.NackReason.DRAINING and not self._leaves:
+                    self._leaves = True
+                    await self._held.drain()
                 await self._held.refuse(content.job_id)
             case contract.JobReports():
                 self._start_reports(content)
@@ -280,3 +290,5 @@ class Session:
             self._live.forget(run_id_of(job_id))
             if self.worker.runtime.startswith(rules.DROPS_JOBS):
                 await self._held.lose(job_id)
+        if self._leaves:
+            await self._held.leave()

@@ -1,0 +1,1 @@
+ALTER TABLE projections ADD COLUMN feeds_both BIGINT NOT NULL DEFAULT 0;
