@@ -199,3 +199,19 @@ async def test_two_nodes_fire_a_tick_once(postgres_url: str):
             await asyncio.gather(one.loop("cron"), two.loop("cron"))
 
             assert await ticks(two) == [START + timedelta(hours=n) for n in range(1, hour + 1)]
+
+
+async def test_a_trigger_with_an_event_and_a_schedule_starts_a_run_for_each(server: Work):
+    await a_schedule(server, {"event": "night.tick", "cron": "0 0 1 2 *"})
+
+    emitted = await server.emit("night.tick", data={"by": "hand"})
+    server.move(31 * DAY_MS)
+    await server.loop("cron")
+    await server.loop("cron")
+
+    assert len(emitted.run_ids) == 1
+    runs = await server.runs()
+    assert [msgspec.json.decode(run.input or b"null") for run in runs[::-1]] == [
+        {"by": "hand"},
+        {"cron": "0 0 1 2 *", "scheduledAt": "2026-02-01T00:00:00Z"},
+    ]

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from ironflow.base.time import to_datetime
-from ironflow.features.projections import contract
+from ironflow.features.events import contract as emitting
+from ironflow.features.projections import contract, looking_back
 from ironflow.features.projections.contract import NotRecorded
 from tests.support.projections import Runner, a_projection
 from tests.support.server import open_server
@@ -137,3 +138,39 @@ async def test_a_fold_up_to_a_moment_begins_at_the_last_state_recorded_before_it
     assert (start.last_event_seq, msgspec.json.decode(start.state)["seen"]) == (1, [1])
     assert [each.seq for each in rest.events] == [2, 3, 4]
     assert rest.searched == rest.head == 4
+
+
+async def test_a_quiet_partition_of_a_busy_projection_is_looked_back_at(recording: Work):
+    """Later events of it are searched for beyond hundreds of others; there are none."""
+    runner = await a_projection(recording, partition_key="data.c")
+    await recording.emit("order.placed", {"c": "quiet"})
+    await runner.save(await runner.poll())
+    recording.move(60_000)
+    await recording.emit("order.placed", {"c": "quiet"})
+    await runner.save(await runner.poll())
+    moment = recording.now
+    recording.move(60_000)
+    for _ in range(8):
+        events = [{"event": "order.placed", "data": {"c": "busy"}} for _ in range(100)]
+        await recording.call(emitting.emit_batch, events=events)
+
+    assert await at(runner, moment, "quiet") == {"seen": [1, 2], "last": {"c": "quiet"}}
+    assert await at(runner, moment - 1, "quiet") == {"seen": [1], "last": {"c": "quiet"}}
+    assert await at(runner, moment, "unknown") is None
+
+
+async def test_a_search_that_takes_too_long_names_the_last_state_kept_and_its_time(
+    recording: Work, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(looking_back, "SEARCH_S", -1.0)
+    monkeypatch.setattr(looking_back, "PIECE", 1)
+    runner = await a_projection(recording, partition_key="data.c")
+    await recording.emit("order.placed", {"c": "quiet"})
+    await runner.save(await runner.poll())
+    moment = recording.now
+    recording.move(1_000)
+    for _ in range(30):
+        await recording.emit("order.placed", {"c": "busy"})
+
+    with pytest.raises(NotRecorded, match=f"of {text_of(moment)}, and later events are searched for no longer"):
+        await at(runner, moment + 500, "quiet")

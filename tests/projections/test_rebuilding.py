@@ -10,6 +10,7 @@ from ironflow.features.events.contract import EventNotFound
 from ironflow.features.projections import contract, feeder
 from ironflow.features.projections.contract import (
     EventKind,
+    GenerationReplaced,
     InvalidProjection,
     LeaseLost,
     RebuildNotFound,
@@ -56,7 +57,7 @@ async def test_readers_see_the_old_version_until_the_new_one_has_caught_up(serve
         await again.save(batch)
         seen.append(((await runner.shown()) == old, (await runner.status()).status))
 
-    assert (started.status, started.total_events) == ("rebuilding", 4)
+    assert (started.status, started.total_events) == ("running", 4)
     assert loaded is None
     assert seen == [(True, "rebuilding")] * 3 + [(True, "active")]
     # The same fold, made again: the difference is how often it was saved.
@@ -94,7 +95,7 @@ async def test_a_rebuild_reports_its_progress_and_how_long_it_will_take(server: 
     await again.work_off()
     done = await job(server)
 
-    assert (going.status, going.events_processed, going.total_events, going.progress) == ("rebuilding", 1, 4, 0.25)
+    assert (going.status, going.events_processed, going.total_events, going.progress) == ("running", 1, 4, 0.25)
     assert going.estimated_remaining is not None
     assert going.estimated_remaining.total_seconds() == 30
     assert (status.rebuild_target_seq, status.rebuild_start_cursor) == (4, 0)
@@ -348,3 +349,54 @@ async def test_a_failing_event_of_a_rebuild_is_named_and_readers_keep_the_old_ve
     assert status.status == "rebuilding"
     assert "was delivered 4 times and not saved" in (status.error_message or "")
     assert (await runner.shown())["seen"] == [1, 2]
+
+
+async def test_a_new_version_takes_over_when_it_has_all_that_readers_see(server: Work):
+    runner = await with_events(server, 2)
+    await rebuild(server)
+    acquired = await server.call(contract.acquire_lease, name="totals", feeds_both=True)
+    assert acquired.lease is not None
+    assert acquired.served is not None
+    again = Runner(server, "totals", lease={"token": acquired.lease.token, "epoch": acquired.lease.epoch})
+    await server.emit("order.placed")
+    (event,) = await again.poll(generation=acquired.served)
+    await again.save_state({"seen": [1, 2, 3]}, event.seq or 0, generation=acquired.served)
+    old = (event.seq, await runner.shown(), (await runner.status()).status)
+
+    first, second = await again.poll(2)
+    await again.save([first, second])
+    between = (await runner.status()).status
+    await again.work_off()
+
+    assert old == (3, {"seen": [1, 2, 3]}, "rebuilding")
+    assert between == "rebuilding"
+    assert ((await runner.shown())["seen"], (await runner.status()).status) == ([1, 2, 3], "active")
+    with pytest.raises(GenerationReplaced):
+        await again.poll(generation=acquired.served)
+
+
+async def test_a_failing_rebuild_does_not_delay_what_readers_see(server: Work):
+    runner = await with_events(server, 2)
+    await rebuild(server)
+    acquired = await server.call(contract.acquire_lease, name="totals", feeds_both=True)
+    assert acquired.lease is not None
+    again = Runner(server, "totals", lease={"token": acquired.lease.token, "epoch": acquired.lease.epoch})
+    # Delivered again and again without a save.
+    while (await runner.status()).error_message is None:
+        await again.poll()
+    assert await again.poll() == []
+    await server.emit("order.placed")
+
+    assert len(await again.poll(generation=acquired.served)) == 1
+
+
+async def test_an_external_projection_is_fed_once_during_a_rebuild(server: Work):
+    await a_projection(server, mode="external")
+    await server.emit("order.placed")
+    (event,) = await Runner(server, "totals").poll()
+    await Runner(server, "totals").ack(event)
+    await rebuild(server)
+
+    acquired = await server.call(contract.acquire_lease, name="totals", feeds_both=True)
+
+    assert (acquired.granted, acquired.served) == (True, None)

@@ -93,6 +93,14 @@ async def caught_up(server: Work, name: str = "totals", partition: str = "") -> 
                 await asyncio.sleep(0.01)
 
 
+async def rebuilt(server: Work) -> None:
+    """Returns when the new version has taken over."""
+    async with asyncio.timeout(20):
+        while (await a_client(server).projections.status("totals")).status == "rebuilding":
+            await server.loop("projections-rebuilds")
+            await asyncio.sleep(0.01)
+
+
 async def emit(server: Work, count: int, **data: Any) -> None:
     for n in range(count):
         await server.emit("order.placed", {"n": n, **data})
@@ -303,6 +311,7 @@ async def test_a_rebuild_under_traffic_ends_with_the_fold_of_the_log(server: Wor
         await caught_up(server)
         job = await client.projections.rebuild("totals")
         await emit(server, 15)
+        await rebuilt(server)
         state = await caught_up(server)
 
     done = await client.projections.rebuild_job("totals")
@@ -334,10 +343,7 @@ async def test_one_partition_is_rebuilt_by_a_runner_that_goes_on(server: Work):
         await caught_up(server)
         await client.projections.rebuild("totals", partition="a")
         await emit(server, 1, c="a")
-        async with asyncio.timeout(20):
-            while (await client.projections.status("totals")).status == "rebuilding":
-                await server.loop("projections-rebuilds")
-                await asyncio.sleep(0.01)
+        await rebuilt(server)
         states = [await caught_up(server, partition=each) for each in "ab"]
 
     assert states == [{"seen": [1, 3, 5]}, {"seen": [2, 4]}]
@@ -436,3 +442,39 @@ def moment_of(at: int) -> Any:
     from ironflow.base.time import to_datetime
 
     return to_datetime(at)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("partition", ["", "a"])
+async def test_what_readers_see_is_fed_and_waited_for_while_it_is_built_anew(
+    server: Work, streaming: bool, partition: str
+):
+    held = asyncio.Event()
+    held.set()
+
+    async def slow(state: Any, event: ProjectionEvent) -> Any:
+        # Only the version that is built is given these events again.
+        if event.seq <= 5:
+            await held.wait()
+        return listing(state, event)
+
+    definition = totals(handler=slow, **({"partition_key": "data.c"} if partition else {}))
+    await emit(server, 5, c="a")
+    client = a_client(server)
+    async with running(server, definition, streaming=streaming):
+        await caught_up(server)
+        held.clear()
+        await client.projections.rebuild("totals", partition=partition)
+        await emit(server, 3, c="a")
+
+        waited = await client.projections.wait("totals", timeout="20s")
+        during = (await client.projections.get("totals", partition=partition)).state
+        held.set()
+        await rebuilt(server)
+        after = (await client.projections.get("totals", partition=partition)).state
+        await emit(server, 2, c="a")
+        at_last = await caught_up(server, partition=partition)
+
+    assert (waited.caught_up, waited.rebuilding) == (True, True)
+    assert (during, after) == ({"seen": list(range(1, 9))},) * 2
+    assert at_last == {"seen": list(range(1, 11))}

@@ -211,3 +211,18 @@ def frames(server: Work, **more: Any) -> Any:
     request = {"name": "totals", "timeout": "5s", **more}
     message = reader(contract.Wait).read(msgspec.json.encode(request))
     return server.dispatch.stream(contract.wait_stream, Call(environment="default", now=server.now), message)
+
+
+async def test_a_rebuild_is_waited_through_while_its_runner_feeds_both_versions(server: Work):
+    """A runner that feeds only what is built makes waits fail again."""
+    runner = await a_projection(server)
+    await server.emit("order.placed")
+    await server.call(contract.acquire_lease, name="totals", feeds_both=True)
+    await server.call(contract.rebuild, name="totals")
+
+    waiting = await server.call(contract.wait, name="totals", timeout="0.01s")
+    await runner.acquire()
+    with pytest.raises(NotWaitable):
+        await server.call(contract.wait, name="totals", timeout="0.01s")
+
+    assert (waiting.caught_up, waiting.timed_out) == (False, True)

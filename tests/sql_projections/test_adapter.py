@@ -71,7 +71,7 @@ async def test_a_sql_projection_is_rebuilt_like_any_other(both: Work):
     assert (await both.call(projections.start_rebuild, name="seen", dry_run=True)).status == "dry_run_ok"
 
     begun = (await both.call(projections.rebuild, name="seen")).job
-    assert (begun.status, begun.total_events, begun.progress) == ("rebuilding", 1, 0.0)
+    assert (begun.status, begun.total_events, begun.progress) == ("running", 1, 0.0)
     with pytest.raises(projections.RebuildUnderWay):
         await both.call(projections.rebuild, name="seen")
     assert (await both.call(projections.cancel_rebuild, name="seen")).status == "active"

@@ -84,7 +84,7 @@ def test_the_handler_of_an_event(event: str, handler: str | None):
 @pytest.mark.parametrize(
     ("before", "after", "same", "expected"),
     [
-        (None, definition("e"), False, "registered"),
+        (None, definition("e"), False, "created"),
         (definition("e"), definition("e"), True, "unchanged"),
         (definition("e"), definition("e"), False, "updated"),
         (definition("e"), definition("e", "f"), True, "updated"),

@@ -53,7 +53,7 @@ async def test_events_before_and_after_the_creation_are_applied_in_order(server:
     await place(server, "ann", 1000, "order.unknown")
     await follow(server)
 
-    assert (created.name, created.status) == ("orders", "registered")
+    assert (created.name, created.status) == ("orders", "created")
     assert await rows(server) == [["ann", 2, 14], ["bob", 1, 2]]
     found = await server.call(sql.get, name="orders")
     assert (found.status, found.last_event_seq, found.lag) == ("active", 5, 0)
@@ -248,7 +248,7 @@ async def test_other_tables_are_filled_anew_and_taken_over_when_they_are_full(se
 
     assert await rows(server) == [[1]]
     assert (await server.call(sql.create, **other)).status == "unchanged"
-    assert (await server.call(sql.create, **{**ORDERS, "name": "free-again"})).status == "registered"
+    assert (await server.call(sql.create, **{**ORDERS, "name": "free-again"})).status == "created"
 
 
 async def test_a_cancelled_rebuild_leaves_the_rows_as_they_are(server: Work):
@@ -358,3 +358,13 @@ async def test_what_cannot_be_applied_is_refused_and_leaves_nothing(server: Work
 
     assert (await server.call(sql.list_)).projections == []
     assert await server.inside.sandbox.places() == []
+
+
+async def test_a_projection_without_handlers_is_accepted_and_has_no_rows(server: Work):
+    created = await server.call(sql.create, name="orders", table_sql=TABLE, events=["order.placed"])
+    await place(server, "ann", 10)
+    await follow(server)
+
+    assert created.status == "created"
+    assert await rows(server) == []
+    assert await status(server) == "active"

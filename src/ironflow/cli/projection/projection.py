@@ -193,7 +193,8 @@ def rebuild(
     if dry_run:
         cli.show(job, lambda: f"{job.total_events} events would be read")
     else:
-        cli.show(job, lambda: f"{name} is {job.status}: {job.total_events} events")
+        status = "rebuilding" if job.status == "running" else job.status
+        cli.show(job, lambda: f"{name} is {status}: {job.total_events} events")
 
 
 @app.command

@@ -16,7 +16,6 @@ from ironflow.base.call import Call
 from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
 from ironflow.base.json import to_json
-from ironflow.base.lifecycle import Lifecycle
 from ironflow.base.time import Clock, Millis
 from ironflow.features.projections import contract, feeding, rules, saving, store
 from ironflow.features.projections.contract import EventKind, ProjectionEvent
@@ -55,6 +54,8 @@ class _Stream:
     held: Held | None
     partition: str | None
     batch: int
+    # As in `Poll`.
+    named: str = ""
     generation: str = ""
     opened_at_cursor: int = 0
     sent: int = 0
@@ -100,14 +101,15 @@ class _Stream:
         return 0 if self.full else min(events_max - len(self.ahead), READ_MAX)
 
 
-class Feeder(Lifecycle):
-    """Polls and streams of projection runners."""
+class Feeder:
+    """Polls and streams of projection runners. node: the incarnation of this process, which its streams end with."""
 
-    def __init__(self, db: Database, notifier: Notifier, clock: Clock, ids: Ids) -> None:
+    def __init__(self, db: Database, notifier: Notifier, clock: Clock, ids: Ids, node: str) -> None:
         self._db = db
         self._notifier = notifier
         self._clock = clock
         self._ids = ids
+        self._node = node
         self._streams: set[_Stream] = set()
         # (environment, name) -> (generation, first position of the last delivery): one delivered again was not saved.
         self._first: dict[tuple[str, str], tuple[str, int]] = {}
@@ -117,10 +119,14 @@ class Feeder(Lifecycle):
         notifier.listen(TOPIC, self._wake)
         notifier.listen(REFUSALS, self._refuse)
 
-    async def start(self) -> None:
-        """What streams of an earlier process held is free, where no other process has this database."""
-        if self._db.name == "sqlite":
-            await self._db.write(store.drop_implicit_leases)
+    async def take_over(self, node: str, now: Millis) -> None:
+        """Another stream feeds its runner at once where a stream did that ended with an incarnation of a node."""
+
+        def change(tx: Tx) -> None:
+            if store.drop_implicit_leases(tx, node):
+                tx.notify(TOPIC)
+
+        await self._db.write(change)
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -149,12 +155,12 @@ class Feeder(Lifecycle):
 
         def look(tx: Tx) -> tuple[ProjectionRow, RebuildRow | None, Next, contract.Polled]:
             projection, rebuild = saving.load_with_rebuild(tx, call.environment, request.name)
-            feed = rules.feed_of(projection, rebuild)
+            feed = rules.feed_named(projection, rebuild, request.generation)
             if held is not None:
                 rules.check_lease(projection, held, now)
             start = self._start(projection, feed.cursor)
             found = Next([], start, start, start)
-            if rules.is_fed(projection, held, "", now):
+            if rules.is_fed(projection, held, "", now, beside=bool(request.generation)):
                 found = feeding.next_events(tx, projection, feed, start, limit, partition=request.partition or None)
             state = store.newest_state(tx, feed.generation, contract.GLOBAL)
             return (
@@ -170,6 +176,8 @@ class Feeder(Lifecycle):
 
         projection, rebuild, found, polled = await self._db.read(look)
         self._note_gap(projection, polled.last_event_seq, found)
+        if request.generation:
+            return polled
         if found.events and not await self._may_send(projection, rebuild, found.events, held, first=True):
             return contract.Polled(events=[], current_state=polled.current_state, last_event_seq=polled.last_event_seq)
         return polled
@@ -181,7 +189,7 @@ class Feeder(Lifecycle):
     ) -> AsyncGenerator[ProjectionEvent | list[ProjectionEvent], None]:
         held = held_of(request.lease)
         stream = _Stream(
-            id=self._ids.new("stream"),
+            id=f"{self._node}/{self._ids.new('stream')}",
             key=notify_key(call.environment, request.name),
             writer=writer_key(call.environment, request.name, held),
             environment=call.environment,
@@ -189,6 +197,7 @@ class Feeder(Lifecycle):
             held=held,
             partition=request.partition or None,
             batch=rules.batch_of(request.batch_size),
+            named=request.generation,
             written_at=self._clock.now(),
         )
         projection, feed = await self._look(stream)
@@ -237,14 +246,14 @@ class Feeder(Lifecycle):
         return bool(stream.ahead) and stream.held is None and now - stream.moved_at >= SAVE_LATE_MS
 
     async def _look(self, stream: _Stream) -> tuple[ProjectionRow, Feed]:
-        """Raises ProjectionNotFound, LeaseLost."""
+        """Raises ProjectionNotFound, LeaseLost, GenerationReplaced."""
         projection, rebuild = await self._db.peek(
             lambda tx: saving.load_with_rebuild(tx, stream.environment, stream.name)
         )
         if stream.held is not None:
             rules.check_lease(projection, stream.held, self._clock.now())
         stream.filter = feeding.filter_of(projection)
-        return projection, rules.feed_of(projection, rebuild)
+        return projection, rules.feed_named(projection, rebuild, stream.named)
 
     async def _next(self, stream: _Stream, projection: ProjectionRow, feed: Feed, now: Millis) -> Next | None:
         """What is sent next, perhaps nothing now; None when the stream is over."""
@@ -259,13 +268,13 @@ class Feeder(Lifecycle):
                 # Another stream's runner saved meanwhile: this one's state is old.
                 return None
         capacity = stream.capacity()
-        if not capacity or not rules.is_fed(projection, stream.held, stream.id, now):
+        if not capacity or not rules.is_fed(projection, stream.held, stream.id, now, beside=bool(stream.named)):
             return nothing
         start = self._start(projection, stream.sent)
 
         def read(tx: Tx) -> tuple[ProjectionRow, RebuildRow | None, Next]:
             current, rebuild = saving.load_with_rebuild(tx, stream.environment, stream.name)
-            fed = rules.feed_of(current, rebuild)
+            fed = rules.feed_named(current, rebuild, stream.named)
             if fed.generation != stream.generation:
                 return current, rebuild, nothing
             return (
@@ -278,7 +287,10 @@ class Feeder(Lifecycle):
         if not stream.ahead:
             self._note_gap(current, start, found)
         if found.events:
-            if not await self._may_send(current, rebuild, found.events, stream.held, first=not stream.delivered):
+            may_send = bool(stream.named) or await self._may_send(
+                current, rebuild, found.events, stream.held, first=not stream.delivered
+            )
+            if not may_send:
                 return nothing
             stream.delivered = True
             if not stream.ahead:

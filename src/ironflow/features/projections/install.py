@@ -1,5 +1,6 @@
 """Puts the feature into a server."""
 
+from ironflow.features.nodes.service import Nodes
 from ironflow.features.parts import Parts
 from ironflow.features.projections import in_tx
 from ironflow.features.projections.feeder import Feeder
@@ -17,8 +18,8 @@ def install(parts: Parts, elsewhere: Elsewhere) -> None:
     parts.bind(Projections(db, parts.ids, history, settings.projection_state_bytes_max).handlers())
     parts.bind(Rebuilds(db, parts.ids).handlers())
     parts.bind(Waits(db, parts.notifier, settings.projection_waits_max, elsewhere).handlers())
-    feeder = Feeder(db, parts.notifier, parts.clock, parts.ids)
+    feeder = Feeder(db, parts.notifier, parts.clock, parts.ids, parts.node)
     parts.bind(feeder.handlers())
-    parts.follow(feeder)
+    parts.need(Nodes).on_ended(feeder.take_over)
     parts.holds.append(in_tx.slowest)
     parts.loops += [EndRebuilds(db), ForgetStates(db, settings.projection_history_days)]

@@ -1,34 +1,90 @@
 """The state of a partition as it was at a moment, from the states that were kept."""
 
+import asyncio
+from typing import NamedTuple
+
 from ironflow.base.time import Millis, to_datetime
-from ironflow.features.projections import feeding, store
+from ironflow.features.projections import feeding, saving, store
 from ironflow.features.projections.contract import NotRecorded
-from ironflow.features.projections.rules import Feed, ProjectionRow
+from ironflow.features.projections.rules import Feed, ProjectionRow, RebuildRow
 from ironflow.features.projections.store import StateRow
-from ironflow.storage.port import Tx
+from ironflow.storage.port import Database, Tx
+
+# Events looked at in one read; what follows is for the next one, so that others do not wait long.
+PIECE = 64
+# Whether a partition had later events is searched for no longer than this.
+SEARCH_S = 10.0
 
 
-def state_as_of(tx: Tx, projection: ProjectionRow, partition: str, at: Millis) -> StateRow | None:
-    """The state that has folded every event of the partition up to `at`, and none after it; None before its first one.
+class _Kept(NamedTuple):
+    """The last state kept from a moment or before. folded: up to there it has every event of its partition."""
 
-    Raises NotRecorded when the last state kept lacks events of that time. The server folds nothing itself: programs
-    with the reducer can, from `recorded` and `events`. Source: protocol/projections.md 7.
+    projection: ProjectionRow
+    rebuild: RebuildRow | None
+    state: StateRow | None
+    folded: int
+
+
+class LookedBack(NamedTuple):
+    """state: None before the first event of the partition."""
+
+    projection: ProjectionRow
+    rebuild: RebuildRow | None
+    state: StateRow | None
+
+
+async def look_back(db: Database, environment: str, name: str, partition: str, at: Millis) -> LookedBack:
+    """The state that has folded every event of the partition up to `at`, and none after it.
+
+    Raises ProjectionNotFound, and NotRecorded when the last state kept lacks events of that time. The server folds
+    nothing itself: programs with the reducer can, from `recorded` and `events`. Source: protocol/projections.md 7.
     """
+    kept = await db.read(lambda tx: _kept(tx, environment, name, partition, at))
+    deadline = asyncio.get_running_loop().time() + SEARCH_S
+    position = kept.folded
+    while True:
+        found = await db.read(lambda tx, after=position: _later(tx, kept.projection, partition, after))
+        if found.events:
+            first = found.events[0].record
+            if first.created_at <= at:
+                raise _not_recorded(kept, partition, at, f"event {first.id} came in between")
+            break
+        if not found.more:
+            break
+        position = found.searched
+        if asyncio.get_running_loop().time() > deadline:
+            raise _not_recorded(kept, partition, at, f"later events are searched for no longer than {SEARCH_S:g} s")
+    return LookedBack(kept.projection, kept.rebuild, kept.state)
+
+
+def _kept(tx: Tx, environment: str, name: str, partition: str, at: Millis) -> _Kept:
+    projection, rebuild = saving.load_with_rebuild(tx, environment, name)
     state = store.state_at(tx, projection.generation, partition, at)
     newest = store.newest_state(tx, projection.generation, partition) if state else None
+    if state is None:
+        return _Kept(projection, rebuild, None, 0)
     # All events up to the cursor are in the newest state of their partition.
-    folded = max(state.position, projection.cursor) if state and state == newest else state.position if state else 0
-    missing = feeding.next_events(
-        tx, projection, Feed("", folded), folded, 1, partition=partition if projection.partition_key else None
+    return _Kept(
+        projection, rebuild, state, max(state.position, projection.cursor) if state == newest else state.position
     )
-    when = to_datetime(at).isoformat().replace("+00:00", "Z")
-    if missing.events and missing.events[0].record.created_at <= at:
-        nearest = f"the last state kept before is that of event {state.event_id}" if state else "none before is kept"
-        raise NotRecorded(
-            f"The state of partition {partition!r} of {projection.name!r} as of {when} was not recorded: {nearest}, "
-            f"and event {missing.events[0].record.id} came in between. Fold from there with the reducer.",
-            details={"last_event_seq": folded if state else 0},
-        )
-    if missing.more and not missing.events:
-        raise NotRecorded(f"Whether {partition!r} had later events as of {when} takes too long to find out.")
-    return state
+
+
+def _later(tx: Tx, projection: ProjectionRow, partition: str, after: int) -> feeding.Next:
+    only = partition if projection.partition_key else None
+    return feeding.next_events(tx, projection, Feed("", after), after, PIECE, partition=only)
+
+
+def _not_recorded(kept: _Kept, partition: str, at: Millis, reason: str) -> NotRecorded:
+    state = kept.state
+    nearest = "none before is kept"
+    if state is not None:
+        nearest = f"the last state kept before is that of event {state.event_id}, of {_text(state.event_at)}"
+    return NotRecorded(
+        f"The state of partition {partition!r} of {kept.projection.name!r} as of {_text(at)} was not recorded: "
+        f"{nearest}, and {reason}. Fold from there with the reducer.",
+        details={"last_event_seq": kept.folded if state else 0},
+    )
+
+
+def _text(at: Millis) -> str:
+    return to_datetime(at).isoformat().replace("+00:00", "Z")

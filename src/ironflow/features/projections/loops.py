@@ -32,27 +32,29 @@ class EndRebuilds:
             running += page
             cursor = page[-1].id
         for each in running:
-            searched, found = await self._db.read(lambda tx, each=each: self._search(tx, each))
+            searched, found, target = await self._db.read(lambda tx, each=each: self._search(tx, each))
             self._searched[each.id] = searched
-            if not found and searched >= each.target:
-                ended += await self._db.write(lambda tx, each=each: _end(tx, each.id, now))
+            if not found and searched >= target:
+                ended += await self._db.write(lambda tx, each=each, to=searched: _end(tx, each.id, to, now))
             elif not found:
                 more = True
         going = {each.id for each in running}
         self._searched = {key: place for key, place in self._searched.items() if key in going}
         return Ran({"ended": ended}, more=more)
 
-    def _search(self, tx: Tx, rebuild: RebuildRow) -> tuple[int, bool]:
-        """Up to where nothing is left to save, and whether something comes then."""
+    def _search(self, tx: Tx, rebuild: RebuildRow) -> tuple[int, bool, int]:
+        """Up to where nothing is left to save, whether something comes then, and where the rebuild ends."""
         projection = store.projection(tx, rebuild.environment, rebuild.name)
         if projection is None or projection.rebuild_id != rebuild.id:
-            return 0, True
+            return 0, True, 0
         after = max(rebuild.cursor, self._searched.get(rebuild.id, 0))
         found = feeding.next_events(tx, projection, rules.feed_of(projection, rebuild), after, 1)
-        return found.events[0].record.position - 1 if found.events else found.searched, bool(found.events)
+        searched = found.events[0].record.position - 1 if found.events else found.searched
+        return searched, bool(found.events), rules.target_of(projection, rebuild)
 
 
-def _end(tx: Tx, rebuild_id: str, now: Millis) -> int:
+def _end(tx: Tx, rebuild_id: str, searched: int, now: Millis) -> int:
+    """searched: up to there nothing is left to save. What readers see may have come farther meanwhile."""
     rebuild = store.rebuild(tx, rebuild_id)
     if rebuild is None:
         return 0
@@ -60,7 +62,10 @@ def _end(tx: Tx, rebuild_id: str, now: Millis) -> int:
     rebuild = store.rebuild(tx, rebuild_id)
     if projection is None or rebuild is None or projection.rebuild_id != rebuild_id:
         return 0
-    saving.finish(tx, projection, replace(rebuild, cursor=max(rebuild.cursor, rebuild.target)), now)
+    target = rules.target_of(projection, rebuild)
+    if max(searched, rebuild.cursor) < target:
+        return 0
+    saving.finish(tx, projection, replace(rebuild, cursor=max(rebuild.cursor, target)), now)
     return 1
 
 

@@ -98,7 +98,7 @@ def envelope_message(projection: ProjectionRow, state: StateRow | None) -> contr
 
 
 def job_message(rebuild: RebuildRow, now: Millis, *, dry_run: bool = False) -> contract.RebuildJob:
-    status = "dry_run_ok" if dry_run else {"running": "rebuilding"}.get(rebuild.status, rebuild.status)
+    status = "dry_run_ok" if dry_run else rebuild.status
     done, total = min(rebuild.events_done, rebuild.events_total), rebuild.events_total
     running = rebuild.status == "running" and not dry_run
     remaining = remaining_ms(now - rebuild.started_at, rebuild.events_done, total) if running else None

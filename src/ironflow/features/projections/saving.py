@@ -29,13 +29,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What a runner asks to be kept, all of it or nothing. parts: at least one, of different partitions."""
+    """What a runner asks to be kept, all of it or nothing. parts: at least one, of different partitions.
+
+    generation: as in `Poll`.
+    """
 
     environment: str
     name: str
     held: Held | None
     now: Millis
     parts: tuple[Part, ...]
+    generation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def load_with_rebuild(
 def apply(tx: Tx, saving: Saving, history: History) -> bool:
     """Whether it has passed the projection's first event without its partition key. A repetition changes nothing.
 
-    Raises ProjectionNotFound, WrongMode, LeaseLost, StaleSave, InvalidSave.
+    Raises ProjectionNotFound, WrongMode, LeaseLost, GenerationReplaced, StaleSave, InvalidSave.
     """
     projection, rebuild = load_with_rebuild(tx, saving.environment, saving.name, to_write=True)
     rules.check_mode(projection, "external" if saving.parts[0].state is None else "managed")
@@ -81,13 +85,17 @@ def apply(tx: Tx, saving: Saving, history: History) -> bool:
     end = head(tx)
     for part in saving.parts:
         rules.check_position(projection, part.position, end, saving.held)
-    feed = rules.feed_of(projection, rebuild)
-    news = [part for part in saving.parts if _keep(tx, projection, rebuild, feed, part, saving.now, history)]
+    feed = rules.feed_named(projection, rebuild, saving.generation)
+    if saving.held is None:
+        projection = replace(projection, feeds_both=False)
+    # What readers see is saved as if nothing else were built.
+    building = None if saving.generation else rebuild
+    news = [part for part in saving.parts if _keep(tx, projection, building, feed, part, saving.now, history)]
     if not news:
         return False
     moved = feeding.cursor_after(tx, projection, feed, max(part.position for part in news))
-    _move(tx, projection, rebuild, moved, saving.now)
-    known = projection.without_key or (rebuild is not None and rebuild.without_key)
+    _move(tx, projection, building, moved, saving.now)
+    known = projection.without_key or (building is not None and building.without_key)
     return bool(moved.without_key) and not known
 
 
@@ -118,7 +126,7 @@ def _keep(
 def _move(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow | None, moved: Moved, now: Millis) -> None:
     """Saves a projection whose feed has moved; ends its rebuild when that has caught up."""
     cursor = moved.cursor
-    after = rules.decide_saved(projection, cursor, now)
+    after = rules.decide_saved(projection, cursor, now, beside=rebuild is None and bool(projection.rebuild_id))
     if rebuild is None:
         store.save(tx, replace(after, without_key=projection.without_key + moved.without_key))
     else:
@@ -156,12 +164,13 @@ def finish(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow, now: Millis) 
 
 def _caught_up(tx: Tx, projection: ProjectionRow, rebuild: RebuildRow) -> bool:
     """Whether nothing is left to fold; not looked for far away, the loop does that."""
-    if rebuild.cursor >= rebuild.target:
+    target = rules.target_of(projection, rebuild)
+    if rebuild.cursor >= target:
         return True
     if rebuild.partition_key is not None:
         return False
-    found = scan_positions(tx, feeding.filter_of(projection), rebuild.cursor, rebuild.target, 1)
-    return not found.items and found.reached >= rebuild.target
+    found = scan_positions(tx, feeding.filter_of(projection), rebuild.cursor, target, 1)
+    return not found.items and found.reached >= target
 
 
 def _event_at(tx: Tx, environment: str, part: Part, now: Millis) -> tuple[str, str, Millis]:

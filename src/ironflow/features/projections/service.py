@@ -85,18 +85,21 @@ class Projections:
 
     # Leases.
 
-    async def acquire_lease(self, call: Call, request: contract.Named) -> contract.Acquired:
+    async def acquire_lease(self, call: Call, request: contract.Acquire) -> contract.Acquired:
         token = self._ids.token()
 
         def change(tx: Tx) -> contract.Acquired:
             found = saving.load(tx, call.environment, request.name, to_write=True)
-            after = rules.decide_acquire(found, token, call.now)
+            after = rules.decide_acquire(found, token, call.now, feeds_both=request.feeds_both)
             if after is None:
                 return contract.Acquired(granted=False)
             store.save(tx, after)
             tx.notify(TOPIC, notify_key(call.environment, request.name))
             return contract.Acquired(
-                granted=True, lease=contract.Lease(token=token, epoch=after.lease_epoch), ttl=rules.LEASE
+                granted=True,
+                lease=contract.Lease(token=token, epoch=after.lease_epoch),
+                ttl=rules.LEASE,
+                served=rules.served_beside(after),
             )
 
         return await self._db.write(change)
@@ -126,13 +129,13 @@ class Projections:
     # Saving.
 
     async def save(self, call: Call, request: contract.SaveState) -> contract.Ok:
-        return await self._keep(call, request.name, request.lease, (self._part(request),))
+        return await self._keep(call, request.name, request.lease, (self._part(request),), request.generation)
 
     async def save_many(self, call: Call, request: contract.SaveStates) -> contract.Ok:
         parts = tuple(self._part(each) for each in request.states)
         if not 1 <= len(parts) <= SAVED_MAX or len({part.partition for part in parts}) < len(parts):
             raise contract.InvalidSave(f"A save has the states of 1 to {SAVED_MAX} different partitions.")
-        return await self._keep(call, request.name, request.lease, parts)
+        return await self._keep(call, request.name, request.lease, parts, request.generation)
 
     async def ack(self, call: Call, request: contract.Ack) -> contract.Ok:
         part = Part(request.last_event_seq, request.last_event_id, 0)
@@ -153,9 +156,11 @@ class Projections:
             state=state,
         )
 
-    async def _keep(self, call: Call, name: str, lease: contract.Lease | None, parts: tuple[Part, ...]) -> contract.Ok:
+    async def _keep(
+        self, call: Call, name: str, lease: contract.Lease | None, parts: tuple[Part, ...], generation: str = ""
+    ) -> contract.Ok:
         held = held_of(lease)
-        asked = Saving(call.environment, name, held, call.now, parts)
+        asked = Saving(call.environment, name, held, call.now, parts, generation)
         try:
             lacks_key = await self._db.write(lambda tx: saving.apply(tx, asked, self._history))
         except IronflowError:
@@ -170,27 +175,33 @@ class Projections:
 
     # Reading.
 
-    async def get(self, call: Call, request: contract.GetProjection) -> contract.Projection:
+    async def get(self, call: Call, request: contract.LoadProjection) -> contract.Projection:
+        partition = request.partition or contract.GLOBAL
+        if request.as_of is not None:
+            at = to_millis(request.as_of)
+            then = await looking_back.look_back(self._db, call.environment, request.name, partition, at)
+            return messages.projection_message(then.projection, then.rebuild, partition, then.state)
+
         def look(tx: Tx) -> contract.Projection:
             found, rebuild = saving.load_with_rebuild(tx, call.environment, request.name)
-            partition = request.partition or contract.GLOBAL
-            if request.as_of is not None:
-                state = looking_back.state_as_of(tx, found, partition, to_millis(request.as_of))
-            else:
-                state = store.newest_state(tx, _generation_of(found, rebuild, partition), partition)
+            generation = _generation_of(found, rebuild, partition)
+            if request.generation:
+                generation = rules.feed_named(found, rebuild, request.generation).generation
+            state = store.newest_state(tx, generation, partition)
             return messages.projection_message(found, rebuild, partition, state)
 
         return await self._db.read(look)
 
     async def envelope(self, call: Call, request: contract.GetProjection) -> contract.Envelope:
+        partition = request.partition or contract.GLOBAL
+        if request.as_of is not None:
+            at = to_millis(request.as_of)
+            then = await looking_back.look_back(self._db, call.environment, request.name, partition, at)
+            return messages.envelope_message(then.projection, then.state)
+
         def look(tx: Tx) -> contract.Envelope:
             found = saving.load(tx, call.environment, request.name)
-            partition = request.partition or contract.GLOBAL
-            if request.as_of is not None:
-                state = looking_back.state_as_of(tx, found, partition, to_millis(request.as_of))
-            else:
-                state = store.newest_state(tx, found.generation, partition)
-            return messages.envelope_message(found, state)
+            return messages.envelope_message(found, store.newest_state(tx, found.generation, partition))
 
         return await self._db.read(look)
 

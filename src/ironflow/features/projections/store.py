@@ -13,7 +13,7 @@ from ironflow.storage.port import Row, Tx
 _FIELDS = (
     "environment, name, mode, version, events, partition_key, description, paused, generation, cursor, "
     "rebuild_id, sent_up_to, error_message, tries_position, tries, retry_at, lease_token, lease_epoch, "
-    "lease_ends_at, implicit_lease, implicit_lease_ends_at, created_at, updated_at, without_key"
+    "lease_ends_at, implicit_lease, implicit_lease_ends_at, created_at, updated_at, without_key, feeds_both"
 )
 _REBUILD = (
     "id, environment, name, generation, status, partition_key, from_event_id, to_event_id, start_position, target, "
@@ -42,7 +42,9 @@ BY_NAME = f"SELECT {_columns(_FIELDS)} FROM projections WHERE environment = :env
 BY_NAME_TO_WRITE = BY_NAME + " {for_update}"
 SAVE = f"""UPDATE projections SET {_set(_FIELDS, ("environment", "name", "created_at"))}
 WHERE environment = :environment AND name = :name"""
-DROP_IMPLICIT_LEASES = "UPDATE projections SET seat = '', seat_ends_at = 0 WHERE seat <> ''"
+# Streams are named after the incarnation that they end with.
+DROP_IMPLICIT_LEASES = """UPDATE projections SET seat = '', seat_ends_at = 0
+WHERE substr(seat, 1, length(:node) + 1) = :node || '/'"""
 DELETE = "DELETE FROM projections WHERE environment = :environment AND name = :name"
 AFTER = f"""SELECT {_columns(_FIELDS)} FROM projections
 WHERE environment = :environment AND name > :cursor ORDER BY name LIMIT :limit"""
@@ -251,7 +253,8 @@ def running(tx: Tx, cursor: str, limit: int) -> list[RebuildRow]:
 
 def _params(projection: ProjectionRow) -> dict[str, Any]:
     events = msgspec.json.encode(projection.events).decode()
-    return {**_plain(projection), "events": events, "paused": int(projection.paused)}
+    flags = {"paused": int(projection.paused), "feeds_both": int(projection.feeds_both)}
+    return {**_plain(projection), "events": events, **flags}
 
 
 def _plain(row: Any) -> dict[str, Any]:
@@ -269,8 +272,10 @@ def _projection(row: Row) -> ProjectionRow:
     values = dict(zip(_FIELDS.split(", "), row, strict=True))
     values["events"] = tuple(msgspec.json.decode(values["events"], type=list[str]))
     values["paused"] = bool(values["paused"])
+    values["feeds_both"] = bool(values["feeds_both"])
     return ProjectionRow(**values)
 
 
-def drop_implicit_leases(tx: Tx) -> None:
-    tx.run(DROP_IMPLICIT_LEASES)
+def drop_implicit_leases(tx: Tx, node: str) -> int:
+    """Ends the implicit leases of the streams of an incarnation of a node. Returns their number."""
+    return tx.run(DROP_IMPLICIT_LEASES, {"node": node})

@@ -176,7 +176,7 @@ class Adapter:
     async def _job(self, call: Call, name: str) -> projections.RebuildJob:
         found = await self._found(call, name)
         if found.rebuild is not None:
-            return _job(found, call, "rebuilding", found.rebuild.position, found.rebuild.target)
+            return _job(found, call, "running", found.rebuild.position, found.rebuild.target)
         if found.generation == 1:
             raise projections.RebuildNotFound(f"{name!r} was never rebuilt.")
         return _job(found, call, "completed", found.last_event_seq, found.last_event_seq)
@@ -232,6 +232,6 @@ def _job(found: contract.SqlProjection, call: Call, status: str, done: int, tota
         progress=1.0 if status == "completed" else share(done, total) if total else 0.0,
         started_at=rebuild.started_at if rebuild else found.updated_at,
         estimated_remaining=None if left is None else timedelta(milliseconds=left),
-        error=found.error_message or "" if status == "rebuilding" else "",
+        error=found.error_message or "" if status == "running" else "",
         dry_run=status == "dry_run_ok",
     )

@@ -56,7 +56,7 @@ class CreateSqlProjection(Message, kw_only=True):
 
 
 class SqlProjectionCreated(Message, kw_only=True):
-    """status: `registered` is new; `updated` has other handlers from now on; `rebuilding` has other tables, which are
+    """status: `created` is new; `updated` has other handlers from now on; `rebuilding` has other tables, which are
     filled anew; `unchanged` was so before."""
 
     name: Annotated[str, field(1)]

@@ -14,7 +14,7 @@ from ironflow.base.time import Millis
 from ironflow.features.sql_projections.contract import NAME, CreateSqlProjection, InvalidSqlProjection
 
 Status = Literal["active", "rebuilding", "paused", "error"]
-Created = Literal["registered", "updated", "rebuilding", "unchanged"]
+Created = Literal["created", "updated", "rebuilding", "unchanged"]
 
 HANDLERS_MAX = 200
 # Before a statement that failed is run again; after the last of them the projection stops.
@@ -148,7 +148,7 @@ def _exactness(pattern: str) -> tuple[int, bool, str]:
 def decide_creation(before: Definition | None, after: Definition, same_description: bool) -> Created:
     """What a creation does to the projection that there is."""
     if before is None:
-        return "registered"
+        return "created"
     if before.tables != after.tables:
         return "rebuilding"
     if before.handlers != after.handlers or before.events != after.events or not same_description:

@@ -71,7 +71,7 @@ class SqlProjections:
             after, unused = _created(found, call, request, definition, created, head(tx))
             store.save(tx, after)
             tx.notify("log")
-            new = (after.building or after.serving) if created in ("registered", "rebuilding") else None
+            new = (after.building or after.serving) if created in ("created", "rebuilding") else None
             return created, unused, new
 
         created, unused, new = await self._db.write(change)

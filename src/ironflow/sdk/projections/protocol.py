@@ -40,18 +40,32 @@ class StreamingUnsupported(Unimplemented):
 
 
 class Granted(NamedTuple):
+    """served: while the projection is built anew, the version that readers see, which is fed as well."""
+
     lease: Lease
     ttl: timedelta
+    served: str = ""
 
 
 class ProjectionProtocol:
-    """The requests of one runner. lease: sent with them; None before one is granted."""
+    """The requests of one runner. lease: sent with them; None before one is granted.
+
+    generation: of a feed beside another one; empty for what the server feeds by itself.
+    """
 
     def __init__(self, definition: ProjectionDefinition, transport: AsyncTransport, endpoint: Endpoint) -> None:
         self._definition = definition
         self._transport = transport
+        self._endpoint = endpoint
         self._headers = endpoint.headers()
         self.lease: Lease | None = None
+        self.generation = ""
+
+    def beside(self, generation: str) -> "ProjectionProtocol":
+        """The requests of a feed of that version, with the lease as it is now."""
+        made = ProjectionProtocol(self._definition, self._transport, self._endpoint)
+        made.lease, made.generation = self.lease, generation
+        return made
 
     @property
     def can_stream(self) -> bool:
@@ -63,10 +77,10 @@ class ProjectionProtocol:
 
     async def acquire(self) -> Granted | None:
         """A lease; None while another runner has it."""
-        answer = await self._ask(contract.acquire_lease, contract.Named(name=self._definition.name))
+        answer = await self._ask(contract.acquire_lease, contract.Acquire(name=self._definition.name, feeds_both=True))
         if not answer.granted or answer.lease is None or answer.ttl is None:
             return None
-        return Granted(answer.lease, answer.ttl)
+        return Granted(answer.lease, answer.ttl, answer.served or "")
 
     async def renew(self) -> None:
         """Raises LeaseLost."""
@@ -77,7 +91,7 @@ class ProjectionProtocol:
 
     async def load(self, partition: str) -> Raw | None:
         """The saved state of a partition, None before the first one."""
-        request = contract.GetProjection(name=self._definition.name, partition=partition)
+        request = contract.LoadProjection(name=self._definition.name, partition=partition, generation=self.generation)
         try:
             found = await self._ask(contract.get, request)
         except NotFound:
@@ -97,6 +111,7 @@ class ProjectionProtocol:
                 last_event_seq=last.seq,
                 last_event_time=last.timestamp,
                 lease=self.lease,
+                generation=self.generation,
             ),
         )
 
@@ -117,6 +132,7 @@ class ProjectionProtocol:
                     for partition, state, last in states
                 ],
                 lease=self.lease,
+                generation=self.generation,
             ),
         )
 
@@ -129,7 +145,12 @@ class ProjectionProtocol:
 
     async def poll(self) -> list[ProjectionEvent]:
         """The next batch, perhaps an empty one that the server held back for a moment."""
-        request = contract.Poll(name=self._definition.name, batch_size=self._definition.batch_size, lease=self.lease)
+        request = contract.Poll(
+            name=self._definition.name,
+            batch_size=self._definition.batch_size,
+            lease=self.lease,
+            generation=self.generation,
+        )
         return [read_event(each) for each in (await self._ask(contract.poll, request, POLL_S)).events]
 
     async def stream(self) -> AsyncGenerator[list[ProjectionEvent], None]:
@@ -144,6 +165,7 @@ class ProjectionProtocol:
             batch_size=self._definition.batch_size,
             accept_heartbeats=True,
             lease=self.lease,
+            generation=self.generation,
         )
         ask = message_stream.stream_request(contract.follow, request, _read_frame)
         parts = self._transport.stream(ask.method, ask.path, {**self._headers, **ask.headers}, ask.body, REQUEST_S)

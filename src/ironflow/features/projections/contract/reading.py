@@ -8,7 +8,7 @@ from ironflow.base.fields import Message, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
 from ironflow.features.projections.contract.registry import PATH, Named, ProjectionNotFound
-from ironflow.features.projections.contract.running import ProjectionEvent
+from ironflow.features.projections.contract.running import GenerationReplaced, ProjectionEvent
 
 
 class NotRecorded(FailedPrecondition):
@@ -23,6 +23,12 @@ class GetProjection(Message, kw_only=True):
     name: Annotated[str, field(1)]
     partition: Annotated[str, field(2)] = ""
     as_of: Annotated[datetime | None, field(3)] = None
+
+
+class LoadProjection(GetProjection, kw_only=True):
+    """Ours: generation: the version whose state a runner loads, as in Poll."""
+
+    generation: str = ""
 
 
 class ProjectionInfo(Message, kw_only=True):
@@ -179,8 +185,9 @@ class EventsRead(Message, kw_only=True):
 
 
 get = operation(
-    "projections.get", GetProjection, Projection,
-    rpc="ProjectionService/GetProjection", scope="projections:read", errors=(ProjectionNotFound, NotRecorded),
+    "projections.get", LoadProjection, Projection,
+    rpc="ProjectionService/GetProjection", scope="projections:read",
+    errors=(ProjectionNotFound, NotRecorded, GenerationReplaced),
     doc="""The state that a runner goes on from: during a rebuild that of the version being built. With `as_of`, the
     state that readers saw last at that moment.""",
 )  # fmt: skip

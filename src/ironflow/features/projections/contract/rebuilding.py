@@ -47,7 +47,10 @@ class Rebuild(Message, kw_only=True):
 
 
 class RebuildJob(Message, kw_only=True):
-    """status: rebuilding, completed, cancelled or dry_run_ok. progress: 0 to 1. total_events: those to look at."""
+    """status: running (REST: rebuilding), completed, cancelled or dry_run_ok. progress: 0 to 1.
+
+    total_events: those to look at.
+    """
 
     job_id: Annotated[str, field(1)]
     projection_name: Annotated[str, field(2)]
@@ -75,6 +78,8 @@ class RebuildShown(RebuildJob, kw_only=True):
 
     @classmethod
     def of(cls, job: RebuildJob) -> Self:
+        if job.status == "running":
+            job = msgspec.structs.replace(job, status="rebuilding")
         return cls(name=job.projection_name, **msgspec.structs.asdict(job))
 
 

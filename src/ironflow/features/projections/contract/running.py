@@ -14,7 +14,6 @@ from ironflow.base.json import Json
 from ironflow.base.operation import operation
 from ironflow.features.projections.contract.registry import (
     PATH,
-    Named,
     ProjectionNotFound,
     WrongMode,
 )
@@ -44,6 +43,12 @@ class StaleSave(Aborted):
     code = "STALE_SAVE"
 
 
+class GenerationReplaced(Aborted):
+    """This version of the projection is not served any more: it was built anew."""
+
+    code = "GENERATION_REPLACED"
+
+
 class RebuiltByPolls(Unimplemented):
     """A runner without a lease that streams keeps its old state in memory. It polls until the rebuild has ended."""
 
@@ -68,12 +73,23 @@ class Lease(Message, kw_only=True):
     epoch: Annotated[int, field(2, int64=True)]
 
 
+class Acquire(Message, kw_only=True):
+    """Ours: feeds_both: while the projection is built anew, the runner feeds the version that readers see as well."""
+
+    name: Annotated[str, field(1)]
+    feeds_both: bool = False
+
+
 class Acquired(Message, kw_only=True):
-    """granted: false while another runner holds the lease."""
+    """granted: false while another runner holds the lease.
+
+    Ours: served: while the projection is built anew, the version that readers see, for a runner that feeds both.
+    """
 
     granted: Annotated[bool, field(1)]
     lease: Annotated[Lease | None, field(2)] = None
     ttl: Annotated[timedelta | None, field(3)] = None
+    served: str | None = None
 
 
 class HeldLease(Message, kw_only=True):
@@ -86,12 +102,16 @@ class Renewed(Message, kw_only=True):
 
 
 class Poll(Message, kw_only=True):
-    """batch_size: 0 for 100. partition: events of that one only."""
+    """batch_size: 0 for 100. partition: events of that one only.
+
+    Ours: generation: as `Acquired.served`; empty for the version that is built anew, where one is.
+    """
 
     name: Annotated[str, field(1)]
     batch_size: Annotated[int, field(2, ge=0)] = 0
     partition: Annotated[str, field(3)] = ""
     lease: Annotated[Lease | None, field(4)] = None
+    generation: str = ""
 
 
 class ProjectionEvent(Message, kw_only=True):
@@ -123,7 +143,10 @@ class Polled(Message, kw_only=True):
 
 
 class SaveState(Message, kw_only=True):
-    """partition_key: empty means the global one. last_event_seq: position of the last event folded into the state."""
+    """partition_key: empty means the global one. last_event_seq: position of the last event folded into the state.
+
+    Ours: generation: as in Poll.
+    """
 
     name: Annotated[str, field(1)]
     partition_key: Annotated[str, field(2)] = ""
@@ -132,6 +155,7 @@ class SaveState(Message, kw_only=True):
     last_event_seq: Annotated[int, field(5, int64=True)] = 0
     last_event_time: Annotated[datetime | None, field(6)] = None
     lease: Annotated[Lease | None, field(8)] = None
+    generation: str = ""
 
 
 class PartitionState(Message, kw_only=True):
@@ -145,11 +169,12 @@ class PartitionState(Message, kw_only=True):
 
 
 class SaveStates(Message, kw_only=True):
-    """The states of several partitions, saved together or not at all."""
+    """The states of several partitions, saved together or not at all. generation: as in Poll."""
 
     name: str
     states: list[PartitionState]
     lease: Lease | None = None
+    generation: str = ""
 
 
 class Ack(Message, kw_only=True):
@@ -164,17 +189,18 @@ class Ok(Message, kw_only=True):
 
 
 class Follow(Message, kw_only=True):
-    """The events of a projection as they come, from its cursor."""
+    """The events of a projection as they come, from its cursor. Ours: generation: as in Poll."""
 
     name: Annotated[str, field(1)]
     batch_size: Annotated[int, field(2, ge=0)] = 0
     partition: Annotated[str, field(3)] = ""
     accept_heartbeats: Annotated[bool, field(4)] = False
     lease: Annotated[Lease | None, field(5)] = None
+    generation: str = ""
 
 
 acquire_lease = operation(
-    "projections.acquire_lease", Named, Acquired,
+    "projections.acquire_lease", Acquire, Acquired,
     rpc="ProjectionService/AcquireProjectionLease", scope="projections:run", errors=(ProjectionNotFound,),
     doc="Makes the caller the projection's only runner, unless another one is.",
 )  # fmt: skip
@@ -191,27 +217,28 @@ release_lease = operation(
 )  # fmt: skip
 poll = operation(
     "projections.poll", Poll, Polled, holds=True,
-    rpc="ProjectionService/PollProjectionEvents", scope="projections:run", errors=(ProjectionNotFound, LeaseLost),
+    rpc="ProjectionService/PollProjectionEvents", scope="projections:run",
+    errors=(ProjectionNotFound, LeaseLost, GenerationReplaced),
     doc="The next events after the cursor. It moves no cursor; an empty answer is held back for up to a second.",
 )  # fmt: skip
 follow = operation(
     "projections.follow", Follow, ProjectionEvent, streaming="server",
     rpc="ProjectionService/StreamProjectionEvents", scope="projections:run",
-    errors=(ProjectionNotFound, LeaseLost, RebuiltByPolls), refused_by_status=True,
+    errors=(ProjectionNotFound, LeaseLost, GenerationReplaced, RebuiltByPolls), refused_by_status=True,
     doc="""The events after the cursor, and then each as it comes. The stream ends when the runner has to start again
     from what is saved: a refused or late save, another version, a lost lease.""",
 )  # fmt: skip
 save = operation(
     "projections.save", SaveState, Ok,
     rpc="ProjectionService/SaveProjectionState", scope="projections:run",
-    errors=(ProjectionNotFound, LeaseLost, StaleSave, InvalidSave, WrongMode, StateTooLarge),
+    errors=(ProjectionNotFound, LeaseLost, GenerationReplaced, StaleSave, InvalidSave, WrongMode, StateTooLarge),
     under_way=True,
     doc="Stores the state of a partition and its cursor in one transaction. A repetition changes nothing.",
 )  # fmt: skip
 save_many = operation(
     "projections.save_many", SaveStates, Ok,
     rest=f"POST {PATH}/states", scope="projections:run",
-    errors=(ProjectionNotFound, LeaseLost, StaleSave, InvalidSave, WrongMode, StateTooLarge),
+    errors=(ProjectionNotFound, LeaseLost, GenerationReplaced, StaleSave, InvalidSave, WrongMode, StateTooLarge),
     under_way=True,
     doc="As `save`, for several partitions in one transaction.",
 )  # fmt: skip

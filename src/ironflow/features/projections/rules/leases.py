@@ -9,7 +9,7 @@ from ironflow.features.projections.rules.registry import ProjectionRow
 
 LEASE_MS = 30_000
 LEASE = timedelta(milliseconds=LEASE_MS)
-# The feed of a runner without a lease renews its implicit lease each heartbeat; that of a dead node expires.
+# The feed of a runner without a lease renews its implicit lease each heartbeat; that of a dead node is dropped.
 IMPLICIT_LEASE_MS = 45_000
 
 
@@ -25,7 +25,9 @@ def is_leased(projection: ProjectionRow, now: Millis) -> bool:
     return bool(projection.lease_token) and projection.lease_ends_at > now
 
 
-def decide_acquire(projection: ProjectionRow, token: str, now: Millis) -> ProjectionRow | None:
+def decide_acquire(
+    projection: ProjectionRow, token: str, now: Millis, *, feeds_both: bool = False
+) -> ProjectionRow | None:
     """The projection with its lease given to `token`; None while another runner holds it.
 
     The epoch rises with every grant, so the runner that held the lease before can write no more.
@@ -39,6 +41,7 @@ def decide_acquire(projection: ProjectionRow, token: str, now: Millis) -> Projec
         lease_ends_at=now + LEASE_MS,
         implicit_lease="",
         implicit_lease_ends_at=0,
+        feeds_both=feeds_both,
     )
 
 
@@ -67,16 +70,19 @@ def decide_implicit_lease(projection: ProjectionRow, stream: str, now: Millis) -
         projection.implicit_lease not in ("", stream) and projection.implicit_lease_ends_at > now
     ):
         return None
-    return replace(projection, implicit_lease=stream, implicit_lease_ends_at=now + IMPLICIT_LEASE_MS)
+    return replace(projection, implicit_lease=stream, implicit_lease_ends_at=now + IMPLICIT_LEASE_MS, feeds_both=False)
 
 
 def without_implicit_lease(projection: ProjectionRow) -> ProjectionRow:
     return replace(projection, implicit_lease="", implicit_lease_ends_at=0)
 
 
-def is_fed(projection: ProjectionRow, held: Held | None, stream: str, now: Millis) -> bool:
-    """Whether a runner gets events now. stream: its id, empty for a poll."""
-    if projection.paused or projection.retry_at > now:
+def is_fed(projection: ProjectionRow, held: Held | None, stream: str, now: Millis, *, beside: bool = False) -> bool:
+    """Whether a runner gets events now. stream: its id, empty for a poll.
+
+    beside: of the version that readers see, while another is built; what fails there delays nothing here.
+    """
+    if projection.paused or (projection.retry_at > now and not beside):
         return False
     if held is not None:
         return True

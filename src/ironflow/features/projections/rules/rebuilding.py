@@ -66,3 +66,13 @@ def check_stream(projection: ProjectionRow, held: Held | None) -> None:
         raise RebuiltByPolls(
             f"{projection.name!r} is being rebuilt. Poll for its events: each poll has the state that they go on from."
         )
+
+
+def served_beside(projection: ProjectionRow) -> str | None:
+    """The version that a runner feeds beside the one that is built; None where it feeds one alone.
+
+    What the handler of an external projection does is not done twice.
+    """
+    if projection.rebuild_id and projection.feeds_both and projection.mode == "managed":
+        return projection.generation
+    return None

@@ -10,6 +10,7 @@ from ironflow.base.pattern import compiled, is_pattern
 from ironflow.base.time import Millis
 from ironflow.features.projections.contract import (
     GLOBAL,
+    GenerationReplaced,
     InvalidProjection,
     InvalidSave,
 )
@@ -31,6 +32,7 @@ class ProjectionRow:
     tries: deliveries of the event at tries_position with which the cursor did not move; the next not before retry_at.
     lease_token: empty without a lease. implicit_lease: the stream that feeds a runner without a lease.
     without_key: events up to the cursor that lack the partition key, and so are in the global partition.
+    feeds_both: the last runner with a lease goes on feeding what readers see during a rebuild.
     """
 
     environment: str
@@ -57,6 +59,7 @@ class ProjectionRow:
     created_at: Millis
     updated_at: Millis
     without_key: int = 0
+    feeds_both: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,4 +212,21 @@ def partition_named(text: str) -> str:
 def feed_of(projection: ProjectionRow, rebuild: RebuildRow | None) -> Feed:
     if rebuild is None:
         return Feed(projection.generation, projection.cursor)
-    return Feed(rebuild.generation, rebuild.cursor, rebuild.partition_key, rebuild.target)
+    return Feed(rebuild.generation, rebuild.cursor, rebuild.partition_key, target_of(projection, rebuild))
+
+
+def feed_named(projection: ProjectionRow, rebuild: RebuildRow | None, generation: str) -> Feed:
+    """What a runner is fed that names a version, beside another feed of it; without a name as `feed_of`.
+
+    Raises GenerationReplaced.
+    """
+    if not generation:
+        return feed_of(projection, rebuild)
+    if generation != projection.generation:
+        raise GenerationReplaced(f"{projection.name!r} was built anew. Feed the version that readers see now.")
+    return Feed(projection.generation, projection.cursor)
+
+
+def target_of(projection: ProjectionRow, rebuild: RebuildRow) -> int:
+    """Where a rebuild has caught up: not before what readers see, which may be fed meanwhile."""
+    return rebuild.target if rebuild.to_event_id else max(rebuild.target, projection.cursor)

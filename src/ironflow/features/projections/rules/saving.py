@@ -37,12 +37,16 @@ def is_repeat(position: int, own_position: int, cursor: int) -> bool:
     return position <= max(own_position, cursor)
 
 
-def decide_saved(projection: ProjectionRow, cursor: int, now: Millis) -> ProjectionRow:
+def decide_saved(projection: ProjectionRow, cursor: int, now: Millis, *, beside: bool = False) -> ProjectionRow:
     """The projection after an accepted save. cursor: of the feed afterwards.
+
+    beside: the save is of the version that readers see, while another is built.
 
     An error is over when the cursor passes its event, which was the first after it; saves of other partitions do not
     end it.
     """
+    if beside:
+        return replace(projection, cursor=max(projection.cursor, cursor), updated_at=now)
     passed = bool(projection.tries) and cursor >= projection.tries_position
     building = bool(projection.rebuild_id)
     return replace(

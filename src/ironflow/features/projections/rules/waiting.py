@@ -39,5 +39,5 @@ def check_waitable(projection: ProjectionRow) -> None:
     """Raises NotWaitable for a projection that is not there yet and will not move in what readers see."""
     if projection.paused:
         raise NotWaitable(f"{projection.name!r} is paused and does not move. Resume it first.")
-    if projection.rebuild_id:
+    if projection.rebuild_id and not projection.feeds_both:
         raise NotWaitable(f"{projection.name!r} is being rebuilt; readers see the old version until it has caught up.")

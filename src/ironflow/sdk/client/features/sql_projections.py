@@ -27,7 +27,7 @@ class SqlProjections:
         events: Sequence[str] = (),
         description: str = "",
     ) -> str:
-        """Makes a projection, or changes it; answers `registered`, `updated`, `rebuilding` or `unchanged`.
+        """Makes a projection, or changes it; answers `created`, `updated`, `rebuilding` or `unchanged`.
 
         table: CREATE TABLE proj_… and CREATE INDEX statements. on: event name or pattern to one INSERT, UPDATE or
         DELETE with parameters such as `:data.amount`. events: what is followed, where that is less than `on` has.
