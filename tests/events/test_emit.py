@@ -87,6 +87,7 @@ async def test_positions_follow_the_order_of_recording(server: Work):
 NOT_VALID: list[tuple[dict[str, Any], type[IronflowError]]] = [
     ({}, BadField),
     ({"event": ""}, InvalidEvent),
+    ({"event": "$x"}, InvalidEvent),
     ({"event": "has spaces"}, InvalidEvent),
     ({"event": "all.*"}, InvalidEvent),
     ({"event": "all.>"}, InvalidEvent),
