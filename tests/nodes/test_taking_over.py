@@ -14,11 +14,13 @@ from ironflow.features.projections.contract import EventKind
 from ironflow.storage import presence
 from ironflow.storage.port import Database
 from tests.streaming_workers.streaming import a_stream, eventually
+from tests.support.groups import join
 from tests.support.projections import a_projection, of_kind
 from tests.support.server import open_server
 from tests.support.work import Work
 
-LOCKS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()"
+LOCKS = """SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 async def incarnations(db: Database) -> list[str]:
@@ -52,9 +54,12 @@ async def test_a_job_on_a_stream_that_ended_with_its_process_is_ready_at_once(se
 
         assert await server.part(Nodes).take_over() == 1
 
-        await server.a_worker()
-        again = await server.claim()
-        assert (again.run_id, again.attempt) == (job.run_id, 1)
+        # The stream is still there: it gets a cancel for the execution, and has capacity for the next one.
+        frames = [await worker.receive(), await worker.receive()]
+        assert [each.cancel.job_id for each in frames if each.cancel] == [job.job_id]
+        assert [(each.job.run_id, each.job.attempt, each.job.execution_seq) for each in frames if each.job] == [
+            (job.run_id, 1, 2)
+        ]
         assert await incarnations(server.db) == []
 
 
@@ -74,15 +79,17 @@ async def test_a_projection_is_fed_at_once_when_the_process_of_its_stream_has_en
 
 async def test_members_of_a_process_that_has_ended_are_no_members(server: Work) -> None:
     await server.call(groups.create, name="g", pattern="order.*")
-    async with aclosing(server.stream(groups.join, group_name="g")) as member:
-        await anext(member)
-        await ended(server)
-        await belongs_to(server, "node_dead", [("group_members", "node")])
+    member = await join(server, "g")
+    members = "SELECT node FROM group_members"
+    before = await server.db.read(lambda tx: tx.rows(members))
+    await ended(server)
+    await belongs_to(server, "node_dead", [("group_members", "node")])
 
-        await server.part(Nodes).take_over()
+    await server.part(Nodes).take_over()
 
-        rows = await server.db.read(lambda tx: tx.rows("SELECT id FROM group_members"))
-        assert list(rows) == []
+    assert [tuple(row) for row in before] == [(server.inside.parts.node,)]
+    assert list(await server.db.read(lambda tx: tx.rows(members))) == []
+    await member.leave()
 
 
 async def test_a_node_without_a_lock_counts_as_ended_when_it_is_silent(postgres_url: str) -> None:
