@@ -260,7 +260,7 @@ def _rebuilt(cli: Cli, job: RebuildJob) -> RebuildJob:
     """The rebuild at its end; another one that was begun since is waited for instead."""
     pause = threading.Event()
     with cli.waiting(f"rebuilding {job.projection_name}"):
-        while job.status == "rebuilding":
+        while job.status in projections.REBUILD_RUNS:
             pause.wait(_POLL_EVERY_S)
             job = cli.call(projections.rebuild_job, projections.Named(name=job.projection_name)).job
     return job

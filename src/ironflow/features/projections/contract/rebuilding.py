@@ -46,6 +46,10 @@ class Rebuild(Message, kw_only=True):
     to_event_id: Annotated[str, field(5)] = ""
 
 
+# The status of a rebuild that has not ended; servers of other releases send the second one.
+REBUILD_RUNS = ("running", "rebuilding")
+
+
 class RebuildJob(Message, kw_only=True):
     """status: running (REST: rebuilding), completed, cancelled or dry_run_ok. progress: 0 to 1.
 

@@ -181,7 +181,7 @@ class Projections:
     async def _rebuilt(self, job: RebuildJob, timeout_s: float) -> RebuildJob:
         """The rebuild at its end. Raises DeadlineExceeded."""
         deadline, pause_s = monotonic() + timeout_s, None
-        while job.status == "rebuilding":
+        while job.status in contract.REBUILD_RUNS:
             pause_s = next_look_s(pause_s)
             if monotonic() + pause_s > deadline:
                 raise DeadlineExceeded(
