@@ -265,14 +265,3 @@ async def test_environments_do_not_see_each_others_functions(server: Work):
     with pytest.raises(FunctionNotFound):
         await server.call(functions.get, id="charge")
     assert [each.id for each in (await server.call(functions.list_, env="staging")).functions] == ["charge"]
-
-
-async def test_a_list_without_a_limit_has_all_functions(server: Work):
-    """Existing SDKs read no second page."""
-    for number in range(254):
-        await register(server, id=f"f-{number:03}")
-
-    listed = await server.call(functions.list_)
-
-    assert [each.id for each in listed.functions] == [f"f-{number:03}" for number in range(254)]
-    assert listed.next_cursor is None
