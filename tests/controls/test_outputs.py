@@ -6,10 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from ironflow.base.errors import PayloadTooLarge
 from ironflow.engine.errors import RunNotPaused, RunRunning, StepNotFinished, StepNotFound
 from ironflow.features.controls import contract as controls
 from ironflow.features.controls.contract import InvalidOutput
 from ironflow.features.runs.contract import Run, RunStatus, StepStatus
+from tests.support.server import open_server
 from tests.support.work import Work, step
 from tests.support.yields import sleeps, waits_for
 
@@ -199,3 +201,21 @@ async def test_steps_of_nowhere_are_not_found(server: Work):
     for step_id in (f"{run.id}:other:0", (await server.steps(run.id))[0].id + "9"):
         with pytest.raises(StepNotFound):
             await server.call(controls.patch, step_id=step_id, output=1)
+
+
+@pytest.mark.parametrize("operation", ["inject", "patch"])
+async def test_an_output_that_is_given_by_hand_is_no_larger_than_one_of_a_step(database_url: str, operation: str):
+    async with open_server(Work, database_url, output_bytes_max=1_000) as server:
+        run = await a_paused_run(server, ("reserve", 1))
+        (reserve,) = await server.steps(run.id)
+
+        async def change(size: int) -> None:
+            output = {"x": "y" * size}
+            if operation == "inject":
+                await server.call(controls.inject, run_id=run.id, step_id=reserve.id, new_output=output)
+            else:
+                await server.call(controls.patch, step_id=reserve.id, output=output)
+
+        with pytest.raises(PayloadTooLarge, match="this server accepts 1000"):
+            await change(1_000)
+        await change(900)

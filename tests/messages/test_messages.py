@@ -13,7 +13,7 @@ from ironflow.features.controls import contract as controls
 from ironflow.features.jobs.contract import Assignment
 from ironflow.features.messages import contract, store
 from ironflow.features.messages.contract import InboxFull, InvalidRunMessage, ReceiverEnded
-from ironflow.features.messages.service import Messages
+from ironflow.features.messages.service import PAGE_BYTES, READ_AT_ONCE, Messages, MessageTooLarge
 from ironflow.features.redaction import contract as redaction
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import RunNotFound, RunStatus
@@ -500,3 +500,34 @@ async def test_messages_are_redacted_with_the_step_that_took_them_and_with_their
     assert ["$redacted" in text for text in await payloads()] == [True, True, False, False]
     await server.call(redaction.redact_run, id=run_id)
     assert ["$redacted" in text for text in await payloads()] == [True] * 4
+
+
+async def test_an_answer_has_a_size_limit_of_its_own(database_url: str):
+    async with open_server(Work, database_url, output_bytes_max=1_000, event_bytes_max=100) as server:
+        await a_chat(server)
+        asked = await server.call(contract.ask, run_id="chat:ada", name="prompt", data=1, start=True)
+        job = await server.claim()
+        await take(server, job)
+
+        with pytest.raises(MessageTooLarge, match="The answer is 1001 bytes; this server accepts 1000"):
+            await answer(server, job, asked.id, "x" * 999)
+        assert await answer(server, job, asked.id, "x" * 998)
+
+
+async def test_a_page_of_large_messages_ends_early_and_goes_on(server: Work):
+    await a_chat(server)
+    await send(server, 0, start=True)
+    large = "x" * 600_000
+    for _ in range(20):
+        await send(server, large)
+
+    found, cursor = [], ""
+    pages = 0
+    while cursor is not None:
+        page = await server.call(contract.list_, run_id="chat:ada", cursor=cursor, limit=1000)
+        assert sum(len(bytes(each.data)) for each in page.messages) <= PAGE_BYTES + READ_AT_ONCE * 600_002
+        found += [each.number for each in page.messages]
+        cursor, pages = page.next_cursor, pages + 1
+    assert (found, pages > 1) == ([*range(1, 22)], True)
+    exact = await server.call(contract.list_, run_id="chat:ada", limit=21)
+    assert len(exact.messages) < 21

@@ -137,3 +137,28 @@ async def test_a_receive_that_times_out_raises():
         await machine.advance("1h")
 
         assert run.output == "late"
+
+
+async def test_a_pause_at_a_take_does_not_run_batched_steps_again():
+    bodies: list[str] = []
+
+    @function("inbox", checkpoint="batched")
+    async def inbox(ctx):
+        async def pause():
+            bodies.append("pause")
+            await machine.client.runs.pause(ctx.run.id)
+
+        await ctx.step.run("one", lambda: bodies.append("one"))
+        await ctx.step.run("pause", pause)
+        return (await ctx.step.receive("go")).data
+
+    async with time_machine(functions=[inbox]) as machine:
+        await machine.client.send("inbox", "a", "go", 7, start=True)
+        await machine.settle()
+        run = await machine.client.runs.get("inbox", key="a")
+        if run.status == "paused":
+            await machine.client.runs.resume(run.id)
+            await machine.settle()
+
+        assert (await machine.client.runs.get(run.id)).output == 7
+    assert bodies == ["one", "pause"]

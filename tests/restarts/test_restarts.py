@@ -175,6 +175,58 @@ async def test_links_that_retention_removed_do_not_end_the_chain(database_url: s
         assert (await server.run(third.run_id)).first_run_id == first_id
 
 
+@pytest.mark.parametrize("first_deleted", [0, 1])
+async def test_messages_of_a_chain_are_deleted_with_the_last_link_that_is_kept(server: Work, first_deleted: int):
+    await a_chat(server)
+    links = [await invoke(server, "ada"), ""]
+    other_id = await invoke(server, "bob")
+    await send(server, "chat:ada", "read")
+    await send(server, "chat:bob", "another")
+    first = next(each for each in [await server.claim(), await server.claim()] if each.run_id == links[0])
+    assert await take(server, first, 0) == "read"
+    await restart(server, first)
+    second = await server.claim()
+    links[1] = second.run_id
+    await send(server, "chat:ada", "unread")
+    await server.report(second, "completed")
+
+    async def inboxes() -> list[str]:
+        return [row[0] for row in await server.db.read(lambda tx: tx.rows("SELECT inbox FROM messages"))]
+
+    await server.call(runs.delete, id=links[first_deleted])
+    assert sorted(await inboxes()) == sorted([links[0], links[0], other_id])
+    await server.call(runs.delete, id=links[1 - first_deleted])
+    assert await inboxes() == [other_id]
+
+
+async def test_messages_of_a_chain_are_purged_with_all_its_links(database_url: str):
+    async with open_server(Work, database_url, run_retention_days=1) as server:
+        await a_chat(server)
+        await invoke(server, "ada")
+        second = await restarted(server)
+        await send(server, "chat:ada", "unread")
+        await server.report(second, "completed")
+        server.move(2 * DAY_MS)
+        await server.loop("runs-purge")
+
+        assert await server.db.read(lambda tx: tx.row("SELECT count(*) FROM messages")) == (0,)
+
+
+async def test_the_early_links_of_a_schedule_are_purged_and_the_later_one_still_counts(database_url: str):
+    async with open_server(Work, database_url, run_retention_days=1) as server:
+        await server.a_function("tick", triggers=[{"cron": "* * * * *", "overlap": "skip"}])
+        await server.a_worker(function_ids=["tick"])
+        server.move(60_000)
+        await server.loop("cron")
+        second = await restarted(server)
+        await server.sleep(second, until=server.now + 3 * DAY_MS)
+        server.move(2 * DAY_MS)
+        await server.loop("runs-purge")
+        await server.loop("cron")
+
+        assert [each.id for each in await server.runs(function_id="tick")] == [second.run_id]
+
+
 async def test_sql_shows_the_chain(server: Work):
     await a_chat(server)
     first_id = await invoke(server)

@@ -51,3 +51,56 @@ async def test_a_run_of_another_environment_is_not_found(server: Work):
 
     with pytest.raises(RunNotFound):
         await server.call(runs.delete, env="other", id=run_id)
+
+
+# What the end of a run has removed.
+NOT_OF_ENDED = {"jobs", "timers", "run_keys"}
+# The events that it recorded, the state of its entity, and that an event was given to a function, once.
+STAYS = {"events", "entity_states", "event_triggers"}
+
+
+async def test_nothing_that_names_a_deleted_run_is_left(server: Work):
+    """Over every table of the schema with a run's id, so that a new one is not forgotten."""
+    await server.a_function()
+    await server.a_worker()
+    (run_id,) = (await server.emit()).run_ids
+    await server.report(await server.claim(), "completed")
+    sqlite = """SELECT m.name, c.name, c.type FROM sqlite_master m JOIN pragma_table_info(m.name) c
+WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"""
+    postgres = """SELECT table_name, column_name, data_type FROM information_schema.columns
+WHERE table_schema = current_schema()"""
+    columns: dict[str, dict[str, str]] = {}
+    for table, column, kind in await server.db.read(
+        lambda tx: tx.rows(sqlite if server.db.name == "sqlite" else postgres)
+    ):
+        columns.setdefault(table, {})[column] = kind.lower()
+    tables = {table for table, kinds in columns.items() if "run_id" in kinds} - NOT_OF_ENDED
+
+    def value_of(column: str, kind: str) -> Any:
+        return (
+            run_id
+            if column in ("run_id", "inbox")
+            else "x"
+            if "text" in kind
+            else b"x"
+            if kind in ("blob", "bytea")
+            else 77
+        )
+
+    def fill(tx: Any) -> None:
+        for table in tables:
+            values = {column: value_of(column, kind) for column, kind in columns[table].items()}
+            names = ", ".join(values)
+            tx.run(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{each}' for each in values)})", values)
+
+    def left(tx: Any) -> set[str]:
+        return {table for table in tables if tx.row(f"SELECT 1 FROM {table} WHERE run_id = :id", {"id": run_id})}
+
+    await server.db.write(fill)
+    assert await server.db.read(left) == tables
+    assert {"messages", "run_values", "log_lines", "tick_runs", "waits", "steps", "facts"} <= tables
+
+    await server.call(runs.delete, id=run_id)
+
+    assert await server.db.read(left) == STAYS
+    assert await server.db.read(lambda tx: tx.row("SELECT count(*) FROM run_keys")) == (0,)

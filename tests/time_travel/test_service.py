@@ -13,6 +13,7 @@ from ironflow.features.controls import contract as controls
 from ironflow.features.functions import contract as functions
 from ironflow.features.functions.contract import InvalidFunction
 from ironflow.features.runs.contract import RunNotFound, RunStatus
+from ironflow.features.runs.in_tx import RunDeletion
 from ironflow.features.runs.loops import PurgeRuns
 from ironflow.features.time_travel import contract as past
 from ironflow.features.time_travel.contract import (
@@ -444,7 +445,7 @@ async def test_an_output_goes_as_bytes_to_rpc_and_as_json_to_rest(server: Work):
 async def test_purged_runs_take_their_facts_with_them(server: Work):
     await an_ended_run(server, "charge")
 
-    await PurgeRuns(server.db, retention_days=1).run_once(server.now + DAY_MS + 1)
+    await PurgeRuns(server.db, server.part(RunDeletion), retention_days=1).run_once(server.now + DAY_MS + 1)
 
     assert await facts_kept(server) == []
 

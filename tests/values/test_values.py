@@ -192,3 +192,30 @@ async def test_a_value_is_published_to_subscribers(server: Work):
 
     assert ("run", run_id, "value", "status") in seen
     assert (await server.call(runs.get, id=run_id)).version > 1
+
+
+async def test_a_list_of_values_is_read_in_pages(server: Work):
+    run_id, job = await a_job(server)
+    for number in (0, 1):
+        names = [f"n{number}{each:02d}" for each in range(100)]
+        await server.report(job, "progress", values=[setting(name, name, 1) for name in names])
+
+    first = await server.call(contract.list_, run_id=run_id)
+    assert (len(first.values), first.next_cursor) == (100, "n099")
+    second = await server.call(contract.list_, run_id=run_id, cursor=first.next_cursor)
+    assert ([each.name for each in second.values], second.next_cursor) == (
+        [f"n1{each:02d}" for each in range(100)],
+        None,
+    )
+    (one,) = (await server.call(contract.list_, run_id=run_id, cursor="n098", limit=1)).values
+    assert one.name == "n099"
+
+
+async def test_large_values_of_a_run_are_shown_with_it(server: Work):
+    run_id, job = await a_job(server)
+    await server.report(job, "progress", values=[setting(f"n{each}", "x" * 60_000, 1) for each in range(6)])
+
+    shown = (await server.call(runs.get, id=run_id)).values
+
+    assert shown is not None
+    assert {name: len(bytes(each)) for name, each in shown.items()} == {f"n{each}": 60_002 for each in range(6)}

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from ironflow.base.message_waits import awaited_text
 from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.effects import CancelChild, DropTimer, DropTimers, DropWait, Effect, SetTimer
@@ -128,9 +129,8 @@ def decide_wait_timed_out(run: Run, command: commands.WaitTimedOut, now: Millis)
     step = _open(run, command.step_id, "waiting")
     if step is None:
         return NOTHING
-    error = ErrorValue(
-        message=f"No {step.wait_event} was received before the wait {step.name!r} timed out.", code=WAIT_TIMEOUT
-    )
+    what = awaited_text(step.wait_event or "event")
+    error = ErrorValue(message=f"No {what} was received before the wait {step.name!r} timed out.", code=WAIT_TIMEOUT)
     text = error_text(error)
     timed_out = replace(step, status="timed_out", error=text, ended_at=now, updated_at=now)
     dropped = (DropWait(step_id=step.step_id),)

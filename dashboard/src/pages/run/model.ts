@@ -79,7 +79,7 @@ function stepRow(step: Step, failures: number[], now: number): Row {
 function note(step: Step, failed: number, took: number): string {
   const attempts = Math.max(step.attempt ?? 1, failed);
   if (step.status === "failed" || step.status === "timed_out") return attempts > 1 ? `${attempts} attempts` : (step.error?.message ?? "failed");
-  if (step.status === "waiting") return `waits for ${step.wait_event_name ?? (step.child_run_id ? "its child run" : "an event")}`;
+  if (step.status === "waiting") return `waits for ${step.wait_event_name?.replace(/^\$message\./, "message ") ?? (step.child_run_id ? "its child run" : "an event")}`;
   if (step.status === "sleeping") return "sleeps";
   return attempts > 1 ? `${span(took)}, ${attempts} attempts` : span(took);
 }

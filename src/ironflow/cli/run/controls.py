@@ -10,6 +10,7 @@ from rich.text import Text
 from ironflow.base.duration import duration_ms
 from ironflow.base.errors import DeadlineExceeded
 from ironflow.base.json import Json
+from ironflow.base.message_waits import message_name
 from ironflow.cli.exits import Exit
 from ironflow.cli.invocation import Cli, Injected
 from ironflow.cli.terminal.output import facts, status_text, table
@@ -150,13 +151,15 @@ def _render_paused(cli: Cli, state: PausedState) -> RenderableType:
 
 
 def _render_why(cli: Cli, found: Why) -> RenderableType:
+    message = message_name(found.event) if found.event else None
     return facts(
         [
             ("state", found.state),
             ("why", found.message),
             ("until", moment_text(found.until, cli.clock.now())),
             ("step", found.step_id),
-            ("event", found.event),
+            ("event", found.event if message is None else None),
+            ("message", message),
             ("child", found.child_run_id),
             ("worker", found.worker_id),
             ("lacks a slot of", ", ".join(found.waits_for or ())),

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ironflow.base.duration import duration_ms
 from ironflow.base.json import write_json
+from ironflow.base.message_waits import awaited_text
 from ironflow.base.spelling import writer
 from ironflow.base.time import Millis, to_datetime, to_millis
 from ironflow.cli.exits import UsageError
@@ -250,7 +251,7 @@ def _note(step: StepState, shown_max: int | None) -> str:
     if step.status == "sleeping" and step.sleep_until is not None:
         parts.append(f"until {_instant(step.sleep_until)}")
     if step.status == "waiting" and step.wait_event_name:
-        parts.append(f"for {step.wait_event_name}")
+        parts.append(f"for {awaited_text(step.wait_event_name)}")
     if step.child_run_id:
         parts.append(f"run {step.child_run_id}")
     if step.compensation_for:

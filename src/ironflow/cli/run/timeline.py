@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
+from ironflow.base.message_waits import awaited_text, message_name
 from ironflow.base.time import Millis, to_millis
 from ironflow.cli.terminal.output import json_line, status_style
 from ironflow.cli.terminal.times import moment_text, since_text, span_text
@@ -101,7 +102,8 @@ def waiting_text(run: Run, steps: Sequence[Step], now: Millis) -> str:
             return f"{step.name or step.step_id} sleeps until {moment_text(step.sleep_until, now)}"
         if step.status is StepStatus.WAITING and step.wait_event_name:
             limit = f", at most until {moment_text(step.wait_timeout, now)}" if step.wait_timeout else ""
-            return f"event {step.wait_event_name}{limit}"
+            kind = "event " if message_name(step.wait_event_name) is None else ""
+            return f"{kind}{awaited_text(step.wait_event_name)}{limit}"
         if step.status is StepStatus.WAITING and step.child_run_id:
             limit = f", at most until {moment_text(step.wait_timeout, now)}" if step.wait_timeout else ""
             return f"the end of {step.child_run_id} ({step.name}){limit}"
@@ -125,7 +127,7 @@ def _note(step: Step, now: Millis) -> Text:
     if step.status is StepStatus.SLEEPING:
         parts.append(f"until {moment_text(step.sleep_until, now)}")
     if step.status is StepStatus.WAITING and step.wait_event_name:
-        parts.append(f"for {step.wait_event_name}")
+        parts.append(f"for {awaited_text(step.wait_event_name)}")
     if step.patched_at is not None:
         parts.append(f"patched {since_text(step.patched_at, now)}")
     if step.compensation_for:

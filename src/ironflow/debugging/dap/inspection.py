@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from ironflow.base.errors import IronflowError
+from ironflow.base.message_waits import awaited_text
 from ironflow.debugging.branches import MAIN, branch_of, branches, labels
 from ironflow.debugging.changes import ABSENT, Change, document, error_value, state_changes, step_value, value_of
 from ironflow.debugging.dap.debugged import DebuggedRun
@@ -146,7 +147,7 @@ def _attempts(state: RunState, named: dict[str, str]) -> dict[str, Any]:
 def _waits(state: RunState, named: dict[str, str]) -> dict[str, Any]:
     return {
         named[step.step_id]: {
-            "for": step.wait_event_name or step.child_run_id,
+            "for": awaited_text(step.wait_event_name) if step.wait_event_name else step.child_run_id,
             "until": _time(step.sleep_until or step.wait_timeout),
         }
         for step in state.steps

@@ -9,7 +9,7 @@ from ironflow.features.bulk.store import Job
 from ironflow.features.keys import in_tx as keys
 from ironflow.features.keys.in_tx import RunKey
 from ironflow.features.runs import in_tx as runs
-from ironflow.features.runs.in_tx import Change, RunRepository
+from ironflow.features.runs.in_tx import Change, RunDeletion, RunRepository
 from ironflow.storage.port import Database, Tx
 
 # Small, so that workers' reports get their turn in between.
@@ -24,9 +24,10 @@ class AdvanceBulk:
     every_ms = 5_000
     notable = ()
 
-    def __init__(self, db: Database, repository: RunRepository) -> None:
+    def __init__(self, db: Database, repository: RunRepository, deletion: RunDeletion) -> None:
         self._db = db
         self._repository = repository
+        self._deletion = deletion
 
     async def run_once(self, now: Millis) -> Ran:
         def advance(tx: Tx) -> Ran:
@@ -62,7 +63,7 @@ class AdvanceBulk:
     def _delete(self, tx: Tx, run_ids: list[str], now: Millis) -> int:
         """Removes those that have ended; how many."""
         ended = [(run.id, run.environment) for run in self._repository.load(tx, run_ids).values() if run.ended]
-        runs.delete_ended(tx, ended, now)
+        self._deletion.delete_ended(tx, ended, now)
         return len(ended)
 
     def _changes(self, tx: Tx, job: Job, run_ids: list[str], now: Millis) -> list[Change]:

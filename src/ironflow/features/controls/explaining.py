@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ironflow.base.entity_streams import entity_of_scope
+from ironflow.base.message_waits import message_name
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine.model import Run, Step, read_error
 from ironflow.features.code_versions import in_tx as code_versions
@@ -100,7 +101,9 @@ def _waiting(run: Run) -> Why:
             return _why(run, "sleep", f"It sleeps in step {name!r} until {at}.", until=run.next_at, step=step)
         case "wait_event":
             event = step.wait_event if step is not None else None
-            message = f"It waits in step {name!r} for event {event!r}, at most until {at}."
+            message_to_run = message_name(event) if event else None
+            what = f"event {event!r}" if message_to_run is None else f"message {message_to_run!r}"
+            message = f"It waits in step {name!r} for {what}, at most until {at}."
             return _why(run, "wait_event", message, until=run.next_at, step=step)
         case "invoke":
             child = step.child_run_id if step is not None else None

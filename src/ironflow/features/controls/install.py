@@ -7,5 +7,5 @@ from ironflow.features.runs.in_tx import RunRepository
 
 
 def install(parts: Parts) -> None:
-    timing = parts.need(Timing)
-    parts.bind(Controls(parts.db, parts.need(RunRepository), timing.evict_ms, timing.actor_ms).handlers())
+    timing, bytes_max = parts.need(Timing), parts.settings.output_bytes_max
+    parts.bind(Controls(parts.db, parts.need(RunRepository), timing.evict_ms, timing.actor_ms, bytes_max).handlers())

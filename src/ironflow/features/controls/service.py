@@ -5,7 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ironflow.base.call import Call
-from ironflow.base.json import json_text
+from ironflow.base.json import check_size, json_text
 from ironflow.base.operation import Operation
 from ironflow.base.time import to_datetime
 from ironflow.engine import commands
@@ -38,12 +38,16 @@ class Controls:
     """The controls feature.
 
     evict_ms: how long a worker counts as alive after its last request. actor_ms: how long it keeps its actors.
+    output_bytes_max: the largest output that a step is given.
     """
 
-    def __init__(self, db: Database, repository: RunRepository, evict_ms: int, actor_ms: int) -> None:
+    def __init__(
+        self, db: Database, repository: RunRepository, evict_ms: int, actor_ms: int, output_bytes_max: int
+    ) -> None:
         self._db = db
         self._repository = repository
         self._evict_ms, self._actor_ms = evict_ms, actor_ms
+        self._output_bytes_max = output_bytes_max
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -101,6 +105,7 @@ class Controls:
         return await self._db.read(look)
 
     async def inject(self, call: Call, request: contract.InjectOutput) -> contract.Injected:
+        check_size(request.new_output, "The output", self._output_bytes_max)
         output = rules.output_of(request.new_output)
 
         def change(tx: Tx) -> contract.Injected:
@@ -115,6 +120,7 @@ class Controls:
         return await self._db.write(change)
 
     async def patch(self, call: Call, request: contract.PatchStep) -> StepMessage:
+        check_size(request.output, "The output", self._output_bytes_max)
         output = json_text(request.output) or "null"
 
         def change(tx: Tx) -> StepMessage:

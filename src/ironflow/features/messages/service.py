@@ -30,10 +30,13 @@ from ironflow.storage.port import Database, Tx
 
 # A lost notification, or the end of the run, is found after this at the latest.
 LOOK_AGAIN_S = 1.0
+# A list ends when its messages have so many bytes; they are read a few at a time.
+PAGE_BYTES = 4 * 1024 * 1024
+READ_AT_ONCE = 8
 
 
 class MessageTooLarge(PayloadTooLarge):
-    """The message's data is larger than this server accepts."""
+    """The message's data, or the answer to it, is larger than this server accepts."""
 
     code = "MESSAGE_TOO_LARGE"
 
@@ -51,6 +54,7 @@ class Messages:
         *,
         lease_ms: int,
         data_bytes_max: int,
+        answer_bytes_max: int,
         unread_max: int,
     ) -> None:
         self._db = db
@@ -59,7 +63,7 @@ class Messages:
         self._sender = Sender(repository, emitter, ids, data_bytes_max=data_bytes_max, unread_max=unread_max)
         self._sender_apply = self._sender.apply
         self._lease_ms = lease_ms
-        self._data_bytes_max = data_bytes_max
+        self._data_bytes_max, self._answer_bytes_max = data_bytes_max, answer_bytes_max
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
@@ -100,16 +104,14 @@ class Messages:
     async def list_(self, call: Call, request: contract.ListMessages) -> contract.Messages:
         after = number_of(request.cursor)
 
-        def find(tx: Tx) -> list[Row]:
+        def find(tx: Tx) -> tuple[list[Row], bool]:
             run_id = keys.run_id_of(tx, call.environment, request.run_id)
             run = visible(look(tx, [run_id]).get(run_id), call, request.run_id)
-            return store.of_inbox(tx, run.chain_id, after, request.limit + 1, unread=request.unread)
+            return _page(tx, run.chain_id, after, request.limit, unread=request.unread)
 
-        found = await self._db.read(find)
-        page = found[: request.limit]
+        page, more = await self._db.read(find)
         return contract.Messages(
-            messages=[_listed(each) for each in page],
-            next_cursor=str(page[-1].number) if len(found) > request.limit else None,
+            messages=[_listed(each) for each in page], next_cursor=str(page[-1].number) if more else None
         )
 
     async def take(self, call: Call, request: contract.TakeMessage) -> contract.Taken:
@@ -126,6 +128,9 @@ class Messages:
     async def answer(self, call: Call, request: contract.AnswerMessage) -> contract.Answered:
         run_id = _run_id_of(request.job)
         fence = commands.Fence(request.job, request.execution_seq, request.lease_token)
+        size = len(bytes(request.value))
+        if size > self._answer_bytes_max:
+            raise MessageTooLarge(f"The answer is {size} bytes; this server accepts {self._answer_bytes_max}.")
         text = json_text(request.value) or "null"
 
         def change(tx: Tx) -> contract.Answered:
@@ -205,6 +210,20 @@ class Messages:
         sending = Sending(call, request, asked)
         sent = await self._db.write_many(self._sender_apply, sending)
         return sent or await self._db.write(lambda tx: self._sender.start(tx, sending))
+
+
+def _page(tx: Tx, inbox: str, after: int, limit: int, *, unread: bool) -> tuple[list[Row], bool]:
+    """Messages in their order, up to `limit`, or fewer where they are large; and whether there are more."""
+    page: list[Row] = []
+    size = 0
+    while len(page) < limit and size < PAGE_BYTES:
+        wanted = min(READ_AT_ONCE, limit - len(page))
+        found = store.of_inbox(tx, inbox, page[-1].number if page else after, wanted, unread=unread)
+        page += found
+        size += sum(len(each.data) for each in found)
+        if len(found) < wanted:
+            return page, False
+    return page, bool(store.of_inbox(tx, inbox, page[-1].number, 1, unread=unread))
 
 
 def _run_id_of(job_id: str) -> str:

@@ -34,6 +34,7 @@ WHERE inbox = :inbox AND (:step_id = '' OR taken_by = :step_id)
 REPLACE = "UPDATE messages SET data = :data, answer = :answer WHERE id = :id"
 WAITING = """SELECT step_id FROM waits WHERE run_id = :run_id AND kind = 'wait' AND event = :event
 ORDER BY step_id LIMIT :limit"""
+DROP = "DELETE FROM messages WHERE inbox IN {each:inboxes}"
 # The last link that is kept decides for its chain.
 _ENDED_AT = """COALESCE(
  (SELECT COALESCE(l.ended_at, :oldest) FROM runs l WHERE l.first_run_id = m.inbox ORDER BY l.link DESC LIMIT 1),
@@ -122,6 +123,12 @@ def replace_payloads(tx: Tx, run: Run, step_id: str, swap: Callable[[str | None]
 def waiting_steps(tx: Tx, run_id: str, event: str, limit: int) -> list[str]:
     """The steps of the run that wait for it."""
     return [row[0] for row in tx.rows(WAITING, {"run_id": run_id, "event": event, "limit": limit})]
+
+
+def drop(tx: Tx, inboxes: list[str]) -> None:
+    """Deletes all messages of these chains."""
+    if inboxes:
+        tx.run(DROP, {"inboxes": inboxes})
 
 
 def purge(tx: Tx, oldest: Millis, limit: int) -> int:

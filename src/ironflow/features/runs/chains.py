@@ -15,6 +15,10 @@ LAST = "SELECT id FROM runs WHERE first_run_id = :chain_id ORDER BY link DESC LI
 FIRST = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.id = :chain_id AND r.environment = :environment"
 LATER = f"""SELECT {RUN_COLUMNS} FROM runs r
 WHERE r.first_run_id = :chain_id AND r.link > :after AND r.environment = :environment ORDER BY r.link LIMIT :limit"""
+# The links of a chain know its first one; a run that was never restarted is a chain of one.
+CHAINS = "SELECT DISTINCT COALESCE(first_run_id, id) FROM runs WHERE id IN {each:run_ids}"
+KEPT = """SELECT id FROM runs WHERE id IN {each:chain_ids}
+UNION SELECT first_run_id FROM runs WHERE first_run_id IN {each:chain_ids}"""
 
 
 def last_id(tx: Tx, chain_id: str) -> str:
@@ -51,3 +55,14 @@ def page(tx: Tx, environment: str, chain_id: str, after: int, limit: int) -> lis
     params = {"chain_id": chain_id, "environment": environment, "after": after, "limit": limit}
     rows = tx.rows(FIRST, params) if after < 0 else []
     return [run_of(row) for row in [*rows, *tx.rows(LATER, params)][:limit]]
+
+
+def chains_of(tx: Tx, run_ids: list[str]) -> list[str]:
+    """The chains of these runs."""
+    return [row[0] for row in tx.rows(CHAINS, {"run_ids": run_ids})]
+
+
+def without_links(tx: Tx, chain_ids: list[str]) -> list[str]:
+    """Those that have no link any more."""
+    kept = {row[0] for row in tx.rows(KEPT, {"chain_ids": chain_ids})}
+    return [each for each in chain_ids if each not in kept]

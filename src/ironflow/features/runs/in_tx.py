@@ -3,7 +3,7 @@
 from ironflow.features.runs.chains import last_id, load_last, look_last, restarted_text
 from ironflow.features.runs.claims import Claims
 from ironflow.features.runs.creation import Creation, creation
-from ironflow.features.runs.deleting import delete_ended
+from ironflow.features.runs.deleting import RunDeletion
 from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.live import LiveStep, LiveSteps
 from ironflow.features.runs.messages import cancel_requested, error_message, step_message
@@ -49,6 +49,7 @@ __all__ = [
     "LiveStep",
     "LiveSteps",
     "RunChanges",
+    "RunDeletion",
     "RunNumbers",
     "RunRepository",
     "StepKey",
@@ -62,7 +63,6 @@ __all__ = [
     "count_active",
     "count_by_status",
     "creation",
-    "delete_ended",
     "drop_values",
     "error_message",
     "event_text",

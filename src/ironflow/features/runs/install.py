@@ -2,6 +2,7 @@
 
 from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.parts import Metric, Parts, Samples
+from ironflow.features.runs.deleting import RunDeletion
 from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.live import LiveSteps
 from ironflow.features.runs.long_runs import log_long_runs
@@ -16,10 +17,10 @@ from ironflow.storage.port import Tx
 def install(parts: Parts) -> None:
     inheritance = parts.provide(Inheritance(parts.settings.inherited_metadata.replace(",", " ").split()))
     repository = parts.provide(RunRepository(parts.need(FunctionIndex), parts.ids, inheritance, parts.tracing))
-    live = parts.provide(LiveSteps())
-    runs = parts.provide(Runs(parts.db, parts.notifier, repository, live))
+    live, deletion = parts.provide(LiveSteps()), parts.provide(RunDeletion())
+    runs = parts.provide(Runs(parts.db, parts.notifier, repository, live, deletion))
     parts.bind(runs.handlers())
-    parts.loops += [PurgeRuns(parts.db, parts.settings.run_retention_days), AdmitQueued(parts.db, repository)]
+    parts.loops += [PurgeRuns(parts.db, deletion, parts.settings.run_retention_days), AdmitQueued(parts.db, repository)]
     parts.counters["active_runs"] = count_active
     measures = RunMeasures()
     parts.db.on_published(measures.receive)

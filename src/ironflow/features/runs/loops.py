@@ -3,7 +3,7 @@
 from ironflow.base.loop import Ran
 from ironflow.base.time import DAY_MS, Millis
 from ironflow.features.runs import store
-from ironflow.features.runs.deleting import delete_ended
+from ironflow.features.runs.deleting import RunDeletion
 from ironflow.features.runs.repository import RunRepository
 from ironflow.features.slots import in_tx as slots
 from ironflow.storage.port import Database, Tx
@@ -19,8 +19,9 @@ class PurgeRuns:
     topic = ""
     notable = ("purged",)
 
-    def __init__(self, db: Database, retention_days: float) -> None:
+    def __init__(self, db: Database, deletion: RunDeletion, retention_days: float) -> None:
         self._db = db
+        self._deletion = deletion
         self._retention_ms = int(retention_days * DAY_MS)
 
     async def run_once(self, now: Millis) -> Ran:
@@ -30,7 +31,7 @@ class PurgeRuns:
 
         def purge(tx: Tx) -> int:
             ended = store.ended_before(tx, oldest, BATCH)
-            delete_ended(tx, ended, now)
+            self._deletion.delete_ended(tx, ended, now)
             return len(ended)
 
         purged = await self._db.write(purge)

@@ -15,7 +15,7 @@ from ironflow.engine.model import Run
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.keys import in_tx as keys
 from ironflow.features.runs import chains, contract, queries, rules, store, values
-from ironflow.features.runs.deleting import delete_ended
+from ironflow.features.runs.deleting import RunDeletion
 from ironflow.features.runs.live import LiveStep as LiveStep
 from ironflow.features.runs.live import LiveSteps as LiveSteps
 from ironflow.features.runs.looks import Looks
@@ -31,15 +31,20 @@ STEPS_MAX = 10_000
 LOOK_AGAIN_S = 1.0
 # A run that was just created is looked at after this time, unless its end is notified before.
 FIRST_LOOK_S = 0.25
-# More than a run can have.
-VALUES_SHOWN_MAX = 1_000
+# The names that a run may set.
+VALUES_SHOWN_MAX = 100
+# Values with more bytes are not read on the event loop.
+VALUES_AT_ONCE_BYTES = 256 * 1024
 
 
 class Runs:
     """The runs feature. live: the steps that run at this moment."""
 
-    def __init__(self, db: Database, notifier: Notifier, repository: RunRepository, live: LiveSteps) -> None:
+    def __init__(
+        self, db: Database, notifier: Notifier, repository: RunRepository, live: LiveSteps, deletion: RunDeletion
+    ) -> None:
         self._live = live
+        self._deletion = deletion
         self._db = db
         self._repository = repository
         self._notifier = notifier
@@ -57,15 +62,19 @@ class Runs:
         }
 
     async def get(self, call: Call, request: contract.GetRun) -> contract.Run:
-        def look(tx: Tx) -> contract.Run:
+        def look(tx: Tx) -> tuple[contract.Run, bool]:
             found = _run(tx, call.environment, request.id)
             found = chains.look_last(tx, found) if request.last else found
             (message,) = shown(tx, [found])
-            has = values.of_run(tx, found.id, VALUES_SHOWN_MAX)
-            message.values = {each.name: Json(each.value.encode()) for each in has} or None
-            return message
+            is_small = values.bytes_of(tx, found.id) <= VALUES_AT_ONCE_BYTES
+            if is_small:
+                message.values = _values(tx, found.id)
+            return message, is_small
 
-        return await self._db.peek(look)
+        message, is_small = await self._db.peek(look)
+        if not is_small:
+            message.values = await self._db.read(lambda tx: _values(tx, message.id))
+        return message
 
     async def list_(self, call: Call, request: contract.ListRuns) -> contract.Runs:
         rules.check_cursor(request.cursor, "run_")
@@ -169,7 +178,7 @@ class Runs:
             audit_notes.record(
                 tx, call, contract.delete, request, "run_control.delete", summary, function_id=run.function_id, **about
             )
-            delete_ended(tx, [(run.id, run.environment)], call.now)
+            self._deletion.delete_ended(tx, [(run.id, run.environment)], call.now)
 
         await self._db.write(change)
         return contract.RunDeleted(id=request.id)
@@ -230,6 +239,11 @@ class Runs:
             if not run.ended:
                 whole = self._repository.with_open_steps(tx, run)
                 self._repository.save(tx, [(whole, decide(whole, command, call.now))], call.now)
+
+
+def _values(tx: Tx, run_id: str) -> dict[str, Json] | None:
+    found = values.of_run(tx, run_id, "", VALUES_SHOWN_MAX)
+    return {each.name: Json(each.value.encode()) for each in found} or None
 
 
 def _run(tx: Tx, environment: str, run_id: str) -> Run:

@@ -23,7 +23,9 @@ ON CONFLICT (run_id, name) DO UPDATE SET value = excluded.value, number = exclud
  sequence = excluded.sequence, version = run_values.version + 1, updated_at = excluded.updated_at
 WHERE run_values.number < excluded.number
  OR (run_values.number = excluded.number AND run_values.value <> excluded.value)"""
-OF_RUN = "SELECT name, value, version, updated_at FROM run_values WHERE run_id = :run_id ORDER BY name LIMIT :limit"
+OF_RUN = """SELECT name, value, version, updated_at FROM run_values WHERE run_id = :run_id AND name > :after
+ORDER BY name LIMIT :limit"""
+BYTES = "SELECT CAST(coalesce(sum(octet_length(value)), 0) AS BIGINT) FROM run_values WHERE run_id = :run_id"
 ONE = "SELECT name, value, version, updated_at FROM run_values WHERE run_id = :run_id AND name = :name"
 NUMBERS = "SELECT name, number, value FROM run_values WHERE run_id = :run_id AND name IN {each:names}"
 DROP_FROM = "DELETE FROM run_values WHERE run_id = :run_id AND sequence > :from_sequence"
@@ -62,9 +64,15 @@ def news(tx: Tx, run_id: str, values: tuple[RunValue, ...]) -> tuple[RunValue, .
     )
 
 
-def of_run(tx: Tx, run_id: str, limit: int) -> list[StoredValue]:
-    """By name."""
-    return [StoredValue(*row) for row in tx.rows(OF_RUN, {"run_id": run_id, "limit": limit})]
+def of_run(tx: Tx, run_id: str, after: str, limit: int) -> list[StoredValue]:
+    """By name, behind `after`."""
+    return [StoredValue(*row) for row in tx.rows(OF_RUN, {"run_id": run_id, "after": after, "limit": limit})]
+
+
+def bytes_of(tx: Tx, run_id: str) -> int:
+    """Of all values of the run."""
+    row = tx.row(BYTES, {"run_id": run_id})
+    return row[0] if row else 0
 
 
 def one(tx: Tx, run_id: str, name: str) -> StoredValue | None:

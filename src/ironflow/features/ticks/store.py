@@ -20,6 +20,7 @@ WHERE t.environment = :environment AND t.owner = :owner AND {_NOT_ENDED} ORDER B
 FORGET_ENDED = f"""DELETE FROM tick_runs WHERE {_OF} AND run_id NOT IN (
  SELECT t.run_id FROM tick_runs t JOIN runs r ON r.id = {_LAST_LINK}
  WHERE t.environment = :environment AND t.owner = :owner AND {_NOT_ENDED})"""
+FORGET_RUNS = "DELETE FROM tick_runs WHERE run_id IN {each:run_ids}"
 FORGET_ALL = f"DELETE FROM tick_runs WHERE {_OF}"
 ADD = "INSERT INTO tick_runs (environment, owner, run_id) VALUES (:environment, :owner, :run_id)"
 KEPT = f"SELECT {_TICK}, cancels FROM kept_ticks WHERE {_OF}"
@@ -53,6 +54,12 @@ def add_run(tx: Tx, environment: str, owner: str, run_id: str) -> None:
 
 def forget_ended(tx: Tx, environment: str, owner: str) -> None:
     tx.run(FORGET_ENDED, {"environment": environment, "owner": owner})
+
+
+def forget_runs(tx: Tx, run_ids: list[str]) -> None:
+    """Forgets runs of whose chains no link is kept."""
+    if run_ids:
+        tx.run(FORGET_RUNS, {"run_ids": run_ids})
 
 
 def forget(tx: Tx, environment: str, owner: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, assert_never
 
 from ironflow.base.duration import duration_text
 from ironflow.base.json import Json, read_json, to_json
+from ironflow.base.message_waits import awaited_text, message_name
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine import facts
 from ironflow.engine.evolve import evolve
@@ -304,7 +305,7 @@ def _opening(step: Step) -> str:
         case "sleeping", _:
             return f"sleeps until {_time(step.sleep_until)}"
         case "waiting", "wait_for_event":
-            return f"waits for {step.wait_event}"
+            return f"waits for {awaited_text(step.wait_event or 'an event')}"
         case "waiting", _:
             return f"waits for run {step.child_run_id}"
         case _:
@@ -352,7 +353,8 @@ def _waiting_text(run: Run, fact: facts.Waiting) -> str:
         case "sleep":
             return f"Sleeps{name}"
         case "wait_event":
-            return f"Waits{name} for an event"
+            is_message = step is not None and step.wait_event and message_name(step.wait_event) is not None
+            return f"Waits{name} for {'a message' if is_message else 'an event'}"
         case "retry":
             return f"Rests{name} before its next attempt"
         case _:

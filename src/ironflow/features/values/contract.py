@@ -42,12 +42,17 @@ class Value(Message, kw_only=True):
 
 
 class ListValues(Message, kw_only=True):
+    """cursor: the name of the last one seen. limit: all that a handler may set are 100."""
+
     run_id: str
+    limit: Annotated[int, field(ge=1, le=100)] = 100
+    cursor: str = ""
 
 
 class Values(Message, kw_only=True):
     run_id: str
     values: list[Value]
+    next_cursor: str | None = None
 
 
 get = operation(

@@ -16,8 +16,6 @@ from ironflow.storage.port import Database, Tx
 
 # A lost notification, or the end of the run, is found after this at the latest.
 LOOK_AGAIN_S = 1.0
-# More than a run can have.
-VALUES_MAX = 10_000
 
 
 class Values:
@@ -58,11 +56,15 @@ class Values:
     async def list_(self, call: Call, request: contract.ListValues) -> contract.Values:
         def find(tx: Tx) -> contract.Values:
             run = _run(tx, call, request.run_id)
+            found = values_of(tx, run.id, request.cursor, request.limit + 1)
+            page = found[: request.limit]
             return contract.Values(
-                run_id=run.id, values=[_message(run, each) for each in values_of(tx, run.id, VALUES_MAX)]
+                run_id=run.id,
+                values=[_message(run, each) for each in page],
+                next_cursor=page[-1].name if len(found) > len(page) else None,
             )
 
-        return await self._db.peek(find)
+        return await self._db.read(find)
 
 
 def _run(tx: Tx, call: Call, given: str) -> Run:

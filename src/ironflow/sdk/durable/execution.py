@@ -98,7 +98,6 @@ class Execution:
         self._secrets = Secrets(job.secrets)
         self._runner.secret_texts = self._secrets.texts
         self._runner.cancellation = self._cancellation
-        self.values = RunValues(lambda: len(self._runner.rows), self._secrets.texts)
         self.state = EntityState(
             job.entity,
             function.state,
@@ -124,6 +123,7 @@ class Execution:
             on_start=on_start,
         )
         self._trace = self._replay.trace = self._runner.trace = trace
+        self.values = RunValues(lambda: len(self._runner.rows), self._secrets.texts, self._replay.course().place)
         self._bridge: Bridge | None = None
         self._restarts = Restarts.of_nothing()
         self._features = features
@@ -159,6 +159,10 @@ class Execution:
             self.state.look()
         if then is not None:
             then(step_id, kind)
+
+    def count_unreported(self, unreported: Callable[[], int]) -> None:
+        """unreported: how many rows the server has not acknowledged; what it records by itself waits for them."""
+        self._runner.unreported = unreported
 
     def run(self) -> Coroutine[Any, Any, Outcome]:
         """Runs the handler to its end or its next wait. Cancelling cancels the handler; then there is no outcome.

@@ -1,10 +1,11 @@
 """`ctx.set(name, value)`: what a run shows of itself. Values have no request of their own; the next report has them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ironflow.base.errors import ValidationError
 from ironflow.sdk.durable.job.report import SetValue
+from ironflow.sdk.durable.steps.determinism import Place
 from ironflow.sdk.durable.steps.step_runner import check_shows_no_secret
 from ironflow.sdk.values.payload import to_payload
 
@@ -14,17 +15,33 @@ NAMES_MAX = 100
 VALUE_BYTES_MAX = 64 * 1024
 
 
+class _Set(NamedTuple):
+    """call: of all calls of the execution. reached: how many rows there were."""
+
+    call: int
+    reached: int
+    place: Place
+    value: SetValue
+
+
 class RunValues:
     """The values that one execution has set. reached: how many rows of steps there are at this moment.
 
     A value is only sent with all steps that had ended before it was set, so it is never newer than what is recorded.
+    place: of a call; None where the server does not keep the times that it needs: calls are counted then.
     """
 
-    def __init__(self, reached: Callable[[], int], secret_texts: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        reached: Callable[[], int],
+        secret_texts: tuple[str, ...],
+        place: Callable[[], Place | None] = lambda: None,
+    ) -> None:
         self._reached = reached
         self._secret_texts = secret_texts
+        self._place = place
         self._count = 0
-        self._newest: dict[str, tuple[int, SetValue]] = {}
+        self._newest: dict[str, _Set] = {}
 
     def set(self, name: str, value: Any) -> None:
         """Raises ValidationError, SerializationError, SecretInOutput."""
@@ -40,10 +57,15 @@ class RunValues:
                 f"{what} is {len(bytes(payload))} bytes; {VALUE_BYTES_MAX} is the limit. Store it elsewhere and set a "
                 "reference to it."
             )
-        # The same number in every replay: an older value never takes the place of a newer one.
         self._count += 1
-        self._newest[name] = (self._reached(), SetValue(name=name, value=payload, number=self._count))
+        place = self._place() or Place(0, self._count, ())
+        known = self._newest.get(name)
+        # In a replay, branches come by in another order: the value of the latest place stays.
+        if known is None or known.place <= place:
+            value = SetValue(name=name, value=payload, number=place.number)
+            self._newest[name] = _Set(self._count, self._reached(), place, value)
 
-    def unsent(self, sent: int, rows: int) -> list[SetValue]:
-        """Those with a number above `sent`, which were set when at most `rows` steps had ended."""
-        return [each for reached, each in self._newest.values() if each.number > sent and reached <= rows]
+    def unsent(self, sent: int, rows: int) -> tuple[list[SetValue], int]:
+        """Those of calls after the call `sent`, made when at most `rows` steps had ended; and the last such call."""
+        found = [each for each in self._newest.values() if each.call > sent and each.reached <= rows]
+        return [each.value for each in found], max((each.call for each in found), default=sent)

@@ -95,7 +95,7 @@ class HeldJob:
         # Rows that the server has, and rows in the report on its way.
         self._known = 0
         self._sent = 0
-        # The number of the last value that the server has, and of the last in the report on its way.
+        # The call that set the last value that the server has, and the last in the report on its way.
         self._known_value = self._sent_value = 0
         self._known_state = self._sent_state = 0
         # One row at a time, after a report of several was refused.
@@ -122,6 +122,7 @@ class HeldJob:
     async def run(self, execution: Execution) -> Outcome:
         self._execution = execution
         loop = asyncio.get_running_loop()
+        execution.count_unreported(lambda: len(self._unknown))
         execution.logs.on_line = partial(self._line_added, loop)
         return await execution.run()
 
@@ -425,9 +426,9 @@ class HeldJob:
         cancels = self._execution.cancels if self._execution is not None else []
         self._sent_lines = self._waiting_lines()
         values: list[SetValue] = []
+        self._sent_value = self._known_value
         if self._execution is not None and self.reporter.many_waits:
-            values = self._execution.values.unsent(self._known_value, self._known + len(rows))
-        self._sent_value = max((each.number for each in values), default=self._known_value)
+            values, self._sent_value = self._execution.values.unsent(self._known_value, self._known + len(rows))
         state = self._state(self._known + len(rows))
         return JobUpdate(
             state=state or msgspec.UNSET,

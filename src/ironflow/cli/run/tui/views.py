@@ -9,6 +9,7 @@ import msgspec
 from rich.text import Text
 
 from ironflow.base.json import Json, read_json, write_json_text
+from ironflow.base.message_waits import awaited_text
 from ironflow.base.time import Millis, to_millis
 from ironflow.cli.run.timeline import Signs, bar_place
 from ironflow.cli.terminal.output import failure_text, status_style
@@ -263,7 +264,7 @@ def _run_lines(state: RunState, step: StepState | None) -> list[str]:
             ("attempt", step.attempt),
             ("started", step.started_at),
             ("ended", step.completed_at),
-            ("waits for", step.wait_event_name),
+            ("waits for", awaited_text(step.wait_event_name) if step.wait_event_name else None),
             ("until", step.sleep_until or step.wait_timeout),
             ("child run", step.child_run_id),
             ("patched by", step.patched_by),

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from hashlib import sha256
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 from ironflow.base.errors import Unimplemented
@@ -19,9 +19,27 @@ from ironflow.sdk.durable.steps.step_ids import Scope
 HANDLER_TIME = "handler-time"
 # Of the ids that `uuid` makes, by RFC 9562, 5.5.
 NAMESPACE = UUID("6f1a1d5e-3c0b-5d5e-9f0e-2b8a6f0c7d11")
+# A number has the time, and up to so many calls of one place at that time.
+CALLS_MAX = 1_000_000
 
 # The branch whose code runs; None in the handler itself.
 _scope: ContextVar[Scope | None] = ContextVar("ironflow_scope", default=None)
+
+
+class Place(NamedTuple):
+    """Where a value was set: the same in every replay, and in their order where several places set one name.
+
+    after_ms: from the start of the run to the end of the last step before, in the handler or its branch. call: of
+    those of the handler or branch. path: of it.
+    """
+
+    after_ms: Millis
+    call: int
+    path: tuple[tuple[int, int, str], ...]
+
+    @property
+    def number(self) -> int:
+        return self.after_ms * CALLS_MAX + min(self.call, CALLS_MAX - 1)
 
 
 async def in_branch(scope: Scope, branch: Callable[[Any], Any], steps: Any) -> Any:
@@ -91,6 +109,16 @@ class Course:
         if scope.random is None:
             scope.random = Random(sha256(f"random:{scope.path}".encode()).digest())
         return scope.random
+
+    def place(self) -> Place | None:
+        """Where a value is set; None for a server that corrects the times of steps."""
+        if not self._kept:
+            return None
+        scope = _scope.get() or self._root
+        scope.values += 1
+        # By number where branches are numbered: the tenth comes after the ninth.
+        parts = tuple((0, int(each), "") if each.isdecimal() else (1, 0, each) for each in scope.path.split(":"))
+        return Place(max(self._time_in(scope) - self._began_at, 0), scope.values, parts)
 
     def _time_in(self, scope: Scope) -> Millis:
         """When the last step of the scope, and of the branches that it has had, ended; else when it began."""

@@ -12,10 +12,10 @@ class Scope:
     """A place where steps are counted by name: the run itself, or one branch of a parallel.
 
     asked: ids of its steps in the order in which they were asked for. branches: that it has had. begun_after: of a
-    branch, how many steps and branches of its parent came before. uuids, random: what was made at this place.
+    branch, how many steps and branches of its parent came before. uuids, random, values: what was made at this place.
     """
 
-    __slots__ = ("_counts", "asked", "begun_after", "branches", "parent", "path", "random", "uuids")
+    __slots__ = ("_counts", "asked", "begun_after", "branches", "parent", "path", "random", "uuids", "values")
 
     def __init__(self, path: str, parent: "Scope | None" = None, begun_after: tuple[int, int] = (0, 0)) -> None:
         self.path = path
@@ -23,7 +23,7 @@ class Scope:
         self.begun_after = begun_after
         self.asked: list[str] = []
         self.branches: list[Scope] = []
-        self.uuids = 0
+        self.uuids = self.values = 0
         self.random: Random | None = None
         self._counts: dict[str, int] = {}
 

@@ -69,6 +69,8 @@ class StepRunner:
         self.running: dict[str, StepRow] = {}
         # Steps whose bodies have ended, and whose result is on its way to the server.
         self._unrecorded = 0
+        # How many rows are not acknowledged, also of steps for which the handler does not wait.
+        self.unreported: Callable[[], int] = lambda: 0
         self.raised: list[tuple[BaseException, str]] = []
         self.cancellation = Cancellation()
         self._limit_s = limit_s
@@ -262,7 +264,7 @@ class StepRunner:
     @property
     def unfinished(self) -> int:
         """How many steps run, or have ended and are not recorded so far."""
-        return len(self.running) + self._unrecorded
+        return len(self.running) + max(self._unrecorded, self.unreported())
 
     async def _record(self, row: StepRow) -> IronflowError | None:
         """Adds the row; returns when the handler may go on, with why the server refuses the row.
