@@ -4,7 +4,6 @@ A test that needs a missing service is skipped, and the skipped ones are counted
 IRONFLOW_TEST_REQUIRE=postgres,nats,chromium,go,node makes a missing one a failure of the session instead.
 """
 
-import importlib.util
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -18,11 +17,6 @@ from tests.support.postgres import fresh_database, fresh_schema, sweep
 from tests.support.server import open_server
 from tests.support.services import SERVICES, Service, find_chromium, find_postgres, summary
 from tests.support.work import Work
-
-# What was installed before the extra `otel` came goes without its tests, until `make` installs again.
-_TRACED = ["server/test_tracing.py", "sdk/test_tracing.py", "cli/worker/test_tracing.py"]
-_IS_INSTALLED = importlib.util.find_spec("opentelemetry") and importlib.util.find_spec("opentelemetry.sdk")
-collect_ignore = [] if _IS_INSTALLED else _TRACED
 
 # How long an example takes depends on the machine, not on the code.
 settings.register_profile("server", deadline=None, print_blob=True)
