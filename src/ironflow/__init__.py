@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ironflow.sdk.durable.steps.alternatives import event, invoke, sleep
     from ironflow.sdk.durable.steps.current_step import CurrentStep, current_step
     from ironflow.sdk.durable.steps.handles import Handle
+    from ironflow.sdk.values.codec import Codec
     from ironflow.sdk.values.definitions import EventDefinition, define_event
     from ironflow.sdk.values.upcasting import UpcasterChainError, UpcasterRegistry
     from ironflow.sdk.wire.reconnect import Reconnect
@@ -94,6 +95,7 @@ _HOMES = {
     "ironflow.sdk.durable.steps.current_step": ("CurrentStep", "current_step"),
     "ironflow.sdk.durable.steps.alternatives": ("event", "invoke", "sleep"),
     "ironflow.sdk.durable.steps.handles": ("Handle",),
+    "ironflow.sdk.values.codec": ("Codec",),
     "ironflow.sdk.values.definitions": ("EventDefinition", "define_event"),
     "ironflow.sdk.values.upcasting": ("UpcasterChainError", "UpcasterRegistry"),
     "ironflow.sdk.wire.reconnect": ("Reconnect",),
@@ -123,6 +125,7 @@ __all__ = [
     "CancelOn",
     "CircuitBreaker",
     "Client",
+    "Codec",
     "Concurrency",
     "Context",
     "CurrentStep",

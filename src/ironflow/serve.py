@@ -14,6 +14,7 @@ from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.serve.handler import ServeHandler
 from ironflow.sdk.serve.responses import Headers, ServeResponse
 from ironflow.sdk.user_code.logs import LoggerChoice
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def serve(
     projections: Sequence[ProjectionDefinition] = (),
     logger: LoggerChoice = None,
     tracer_provider: "TracerProvider | None" = None,
+    codec: Codec | None = None,
 ) -> ServeHandler:
     """A handler that serves functions to a server; also an ASGI application.
 
@@ -55,6 +57,8 @@ def serve(
     IRONFLOW_ENV. logger: anything with debug, info, warning and error, also of `ctx.logger`; False for none, None for
     `logging`. projections: registered by `register`; a worker must run them. tracer_provider: of OpenTelemetry; None
     takes the global one, where the program has set one.
+    codec: encodes what the server stores
+    of the users' data; functions whose settings have the server read data are refused.
     Raises InvalidFunction, InvalidArgument, UpcasterChainError.
     """
     return ServeHandler(
@@ -69,6 +73,7 @@ def serve(
         projections=projections,
         logger=logger,
         tracer_provider=tracer_provider,
+        codec=codec,
     )
 
 

@@ -20,6 +20,14 @@ function typeOf(value: unknown): Line["type"] {
   return typeof value as Line["type"];
 }
 
+/** How many bytes the envelope of a codec holds, which only programs with its key can read; undefined for other values. */
+export function encodedBytes(value: unknown): number | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  const content = (value as Record<string, unknown>).$encoded;
+  if (Object.keys(value).length !== 1 || typeof content !== "string" || content.length % 4 !== 0) return undefined;
+  return (content.length / 4) * 3 - (content.endsWith("==") ? 2 : content.endsWith("=") ? 1 : 0);
+}
+
 function joined(path: string, key: string | number): string {
   if (typeof key === "number") return `${path}[${key}]`;
   const plain = /^[A-Za-z_$][\w$]*$/.test(key);
@@ -32,6 +40,11 @@ export function lines(value: unknown, isOpen: (path: string, depth: number) => b
   const walk = (each: unknown, path: string, key: string | undefined, depth: number): void => {
     if (out.length >= limit) return;
     const type = typeOf(each);
+    const bytes = encodedBytes(each);
+    if (bytes !== undefined) {
+      out.push({ depth, path, key, kind: "value", text: `encoded, ${bytes} bytes`, size: 0, isOpen: false, type: "null" });
+      return;
+    }
     if (type !== "object" && type !== "array") {
       out.push({ depth, path, key, kind: "value", text: JSON.stringify(each ?? null), size: 0, isOpen: false, type });
       return;

@@ -29,7 +29,7 @@ _ACCESS = Group("Access", sort_key=4)
 _ABOUT = Group("About", sort_key=5)
 _GLOBAL = Group("Global options", sort_key=6)
 # Global options that take a value.
-_WITH_VALUE = ("--url", "--server", "-s", "--api-key", "--env", "--context", "--as-org")
+_WITH_VALUE = ("--url", "--server", "-s", "--api-key", "--env", "--context", "--codec", "--as-org")
 
 # Command, module in this package, group of the help page. A command is the `app` of its module, imported on first use.
 COMMANDS = (
@@ -106,6 +106,7 @@ def launch(
     api_key: Annotated[str | None, Parameter(env_var="IRONFLOW_API_KEY", group=_GLOBAL, negative="")] = None,
     env: Annotated[str | None, Parameter(env_var="IRONFLOW_ENV", group=_GLOBAL, negative="")] = None,
     context: Annotated[str | None, Parameter(env_var="IRONFLOW_CONTEXT", group=_GLOBAL, negative="")] = None,
+    codec: Annotated[str, Parameter(env_var="IRONFLOW_CODEC", group=_GLOBAL, negative="")] = "",
     as_org: Annotated[str | None, Parameter(show=False)] = None,
     verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], group=_GLOBAL, negative="")] = False,
     json: Annotated[bool, Parameter(group=_GLOBAL, negative="")] = False,
@@ -117,13 +118,14 @@ def launch(
         api_key: API key sent with each request.
         env: Environment. Default: that of the context or the API key, else `default`.
         context: Name of a server and environment; see `ironflow context`.
+        codec: A Codec as MODULE:NAME, which encodes data that is sent and decodes what is shown.
         verbose: Report each request with its duration on standard error.
         json: Print the REST API's JSON response.
     """
     if as_org:
         raise UsageError(AS_ORG)
     url, env = place(url, env, context)
-    cli = Cli(url=url, api_key=api_key, environment=env, verbose=verbose, json=json)
+    cli = Cli(url=url, api_key=api_key, environment=env, verbose=verbose, json=json, codec_target=codec)
     command, bound, ignored = app.parse_args(tokens, exit_on_error=False, print_error=False)
     try:
         ended: Any = command(*bound.args, **bound.kwargs, **dict.fromkeys(ignored, cli))

@@ -20,6 +20,7 @@ from ironflow.cli.terminal.output import console, document, draw, waiting
 from ironflow.sdk.wire.endpoint import DEFAULT_URL
 
 if TYPE_CHECKING:
+    from ironflow.sdk.values.codec import Codec
     from ironflow.sync import Client
 
 Req = TypeVar("Req", bound=msgspec.Struct)
@@ -28,13 +29,17 @@ Res = TypeVar("Res", bound=msgspec.Struct)
 
 @dataclass(slots=True)
 class Cli:
-    """The context of a command. url, api_key and environment: None takes the client's default."""
+    """The context of a command. url, api_key and environment: None takes the client's default.
+
+    codec_target: MODULE:NAME of a codec, empty for none.
+    """
 
     url: str | None = None
     api_key: str | None = None
     environment: str | None = None
     verbose: bool = False
     json: bool = False
+    codec_target: str = ""
     out: Console = field(default_factory=console)
     err: Console = field(default_factory=lambda: console(stderr=True))
     clock: Clock = field(default_factory=SystemClock)
@@ -45,13 +50,29 @@ class Cli:
         """The client, opened at the first use; `close` closes it."""
         if self._client is None:
             # Imported here, because `serve` and `--help` need no HTTP client.
+            from dataclasses import replace
+
             from ironflow.sdk.wire.retries import ATTEMPTS_DEFAULT, Retries
             from ironflow.sync import Client
 
             # A person who mistyped the address is answered at once.
             retries = Retries(attempts=ATTEMPTS_DEFAULT)
-            self._client = Client(self.url, api_key=self.key, environment=self.environment, retries=retries)
+            # What cannot be decoded is shown as it is.
+            codec = replace(self.codec, tolerant=True) if self.codec is not None else None
+            self._client = Client(
+                self.url, api_key=self.key, environment=self.environment, retries=retries, codec=codec
+            )
         return self._client
+
+    @property
+    def codec(self) -> "Codec | None":
+        """What `--codec` names. Raises UsageError."""
+        if not self.codec_target:
+            return None
+        # Imported here, because most commands need none.
+        from ironflow.cli.worker.load import load_codec
+
+        return load_codec(self.codec_target)
 
     @property
     def address(self) -> str:

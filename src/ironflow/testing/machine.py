@@ -26,7 +26,9 @@ from ironflow.features.runs.contract import RunStatus
 from ironflow.features.runs.in_tx import look, look_last
 from ironflow.sdk.client.client import Client
 from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.run_keys import IfRunning
+from ironflow.sdk.worker.codec_fit import check_codec
 from ironflow.server.composition import Server, build
 from ironflow.server.settings import Settings
 from ironflow.storage.port import Tx
@@ -51,24 +53,27 @@ async def time_machine(
     settings: Settings | None = None,
     max_concurrent_jobs: int = SLOTS,
     settle_within: Duration = "30s",
+    codec: Codec | None = None,
 ) -> AsyncIterator["TimeMachine"]:
     """A server on a new SQLite file with a worker for `functions`, in this process; deleted at the end.
 
     start: the time it begins at, else the first moment of 2026. settings: the server's, but for its database and
     its need of keys. settle_within: real time that handlers may take without anything happening.
-    Raises InvalidFunction.
+    codec: of the worker and the machine's client. Raises InvalidFunction.
     """
     found = functions_by_id(functions)
+    if codec is not None:
+        check_codec(found.values(), ())
     clock = FixedClock() if start is None else FixedClock(to_millis(start))
     with tempfile.TemporaryDirectory(prefix="ironflow-", dir=_memory_folder()) as folder:
         file = str(Path(folder) / "ironflow.db")
         server = await build(replace(settings or Settings(), db=file, dev=True), clock)
         transport = AppTransport(server.app)
         within_s = duration_ms(settle_within) / 1000
-        worker = TimeMachineWorker(found, transport, server.notifier, clock, max_concurrent_jobs, within_s)
+        worker = TimeMachineWorker(found, transport, server.notifier, clock, max_concurrent_jobs, within_s, codec)
         try:
             await worker.start()
-            yield TimeMachine(server, clock, worker, Client(URL, transport=transport))
+            yield TimeMachine(server, clock, worker, Client(URL, transport=transport, codec=codec))
         finally:
             server.drain()
             await worker.close()

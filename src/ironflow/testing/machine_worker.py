@@ -16,6 +16,7 @@ from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.steps.compensations import CLEAN_UP
 from ironflow.sdk.durable.steps.retrying import FEATURES
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.transport import AsyncTransport
 from ironflow.sdk.worker.inbox import WorkerInbox
@@ -46,6 +47,7 @@ class TimeMachineWorker:
         clock: Clock,
         slots: int,
         within_s: float,
+        codec: Codec | None = None,
     ) -> None:
         self._functions = dict(functions)
         self._slots = slots
@@ -61,7 +63,8 @@ class TimeMachineWorker:
             ENVIRONMENT,
             clock,
             limits=False,
-            clients=RunClients(Endpoint(), transport),
+            clients=RunClients(Endpoint(), transport, codec=codec),
+            codec=codec,
         )
         self._jobs.inbox = WorkerInbox(self._protocol.ask, ID, hold_ms=0)
         self._jobs.reporter = BatchReporter(self._protocol, many_waits=True, features=FEATURES | {HANDLES, CLEAN_UP})

@@ -185,3 +185,20 @@ def test_recorded_events_are_given_to_a_function_once(ironflow, server, name):
 def test_a_function_that_is_missing_is_not_given_events(ironflow):
     missing = ironflow("event", "trigger", "--function", "nowhere")
     assert (missing.code, "There is no function 'nowhere'" in missing.err) == (4, True)
+
+
+def test_a_codec_encodes_what_is_sent_and_decodes_what_is_shown(ironflow, server, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    module = f"keys_{name[-8:]}"
+    flip = "lambda text: bytes(each ^ 90 for each in text)"
+    (tmp_path / f"{module}.py").write_text(f"from ironflow import Codec\n\ncodec = Codec({flip}, {flip})\n")
+    emitted = ironflow("emit", name, "--data", '{"total": 7}', "--codec", f"{module}:codec", "--json").json
+
+    shown = ironflow("event", "get", emitted["event_id"], "--codec", f"{module}:codec", "--json").json
+    plain = ironflow("event", "get", emitted["event_id"], "--json").json
+
+    assert (shown["data"], list(plain["data"])) == ({"total": 7}, ["$encoded"])
+    missing = ironflow("event", "list", "--codec", f"{module}:other")
+    assert (missing.code, f"'other' of module '{module}' is no Codec" in missing.err) == (2, True)
+    assert "is not MODULE:NAME" in ironflow("event", "list", "--codec", "codec").err

@@ -12,6 +12,7 @@ from typing import Any, cast
 from ironflow.cli.exits import UsageError
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.definitions import EventDefinition
 from ironflow.sdk.values.upcasting import UpcasterChainError, UpcasterRegistry
 
@@ -90,6 +91,17 @@ def load_upcasters(target: str) -> UpcasterRegistry | None:
     except UpcasterChainError as fault:
         raise UsageError(f"{module_name}:{next(iter(found))} is not complete: {fault.message}") from None
     return registry
+
+
+def load_codec(target: str) -> Codec:
+    """The codec that `module:name` names. Raises UsageError."""
+    module_name, _, name = target.rpartition(":")
+    if not module_name or not name:
+        raise UsageError(f"--codec {target!r} is not MODULE:NAME.")
+    codec = getattr(_module(module_name), name, None)
+    if not isinstance(codec, Codec):
+        raise UsageError(f"{name!r} of module {module_name!r} is no Codec.")
+    return codec
 
 
 def source_folder(target: str) -> Path:

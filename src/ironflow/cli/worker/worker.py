@@ -62,7 +62,10 @@ def worker(
         arguments += ["--show-runs"] if show_runs else []
         with suppress(KeyboardInterrupt, Interrupted), interruptible():
             run_reloading(
-                arguments, source_folder(functions), lambda text: cli.note(text, "dim"), environment=address_of(cli)
+                arguments,
+                source_folder(functions),
+                lambda text: cli.note(text, "dim"),
+                environment=address_of(cli),
             )
         return
 
@@ -91,6 +94,7 @@ def worker(
         max_concurrent_jobs=max_concurrent_jobs,
         labels=labels,
         version=code_version,
+        codec=cli.codec,
     ).run()
 
 
@@ -132,6 +136,7 @@ def list_(*, limit: Limit = 100, cursor: Cursor = "", cli: Injected) -> None:
 def address_of(cli: Cli) -> dict[str, str]:
     """The global options as environment variables of a child process."""
     given = {"IRONFLOW_SERVER_URL": cli.url, "IRONFLOW_API_KEY": cli.key, "IRONFLOW_ENV": cli.environment}
+    given["IRONFLOW_CODEC"] = cli.codec_target or None
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -69,6 +69,7 @@ from ironflow.sdk.client.views import Emitted, RunResult, view
 from ironflow.sdk.client.views.asking import answer_of
 from ironflow.sdk.client.views.run_results import EmitResult, emit_result, output_of, wait_times
 from ironflow.sdk.user_code.logs import LoggerChoice
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.definitions import EventDefinition, named
 from ironflow.sdk.values.payload import batch_item, from_payload, to_payload
 from ironflow.sdk.values.run_keys import IfRunning, reference
@@ -99,6 +100,7 @@ class Client:
     logger: anything with debug, info, warning and error; False for none, None for `logging`.
     tracer_provider: of OpenTelemetry; None takes the global one, where the program has set one. What a call emits,
     starts or publishes is in the trace of the call.
+    codec: encodes what the server stores of the user's data, and decodes it again.
     Every method raises the error that the server raised, ConnectionLost or DeadlineExceeded.
     """
 
@@ -116,6 +118,7 @@ class Client:
         logger: LoggerChoice = None,
         transport: AsyncTransport | None = None,
         tracer_provider: "TracerProvider | None" = None,
+        codec: Codec | None = None,
     ) -> None:
         self._endpoint = Endpoint.resolve(url, api_key, environment)
         self._calls = Calls(
@@ -128,6 +131,7 @@ class Client:
             on_retry=on_retry,
             logger=logger,
             tracing=Tracing(tracer_provider),
+            codec=codec,
         )
         self.runs = Runs(self._calls)
         self.functions = Functions(self._calls)
@@ -412,7 +416,7 @@ class Client:
         request = SubscriptionRequest(
             pattern, replay, after, filter, namespace, group, ack, backpressure, prefetch, transport
         )
-        return Subscription(self._endpoint, request, on_error, self._calls, reconnect)
+        return Subscription(self._endpoint, request, on_error, self._calls, reconnect, codec=self._calls.codec)
 
     def on_connection_change(self, fn: OnChange) -> Callable[[], None]:
         """Calls `fn(state)` whenever the state of one of its subscriptions changes. Returns what removes it.

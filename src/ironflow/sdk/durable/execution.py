@@ -37,6 +37,7 @@ from ironflow.sdk.durable.steps.steps import Steps
 from ironflow.sdk.user_code.call import call, is_async
 from ironflow.sdk.user_code.cancellation import Cancellation
 from ironflow.sdk.user_code.threads import in_thread
+from ironflow.sdk.values.codec import CannotDecode, Codec
 from ironflow.sdk.values.payload import Raw, from_payload, is_redacted, to_payload
 from ironflow.sdk.values.upcasting import NO_UPCASTERS, UpcasterRegistry
 from ironflow.sdk.wire import current_run
@@ -67,6 +68,7 @@ class Execution:
     upcasters: bring events to their latest versions before the handler sees them. runner: runs step bodies; of tests
     with mocks. many_waits, features: what the server takes. on_asked, on_start: as for Replay.
     clients: of `ctx.client`; None without a server. trace: makes its spans, None while nothing records spans.
+    codec: decodes the job, and encodes what is recorded.
     """
 
     def __init__(
@@ -88,8 +90,10 @@ class Execution:
         on_start: OnStart | None = None,
         clients: Clients | None = None,
         trace: "ExecutionTrace | None" = None,
+        codec: Codec | None = None,
     ) -> None:
         self._function = function
+        job, self._undecoded = (job, None) if codec is None else _decoded(job, codec)
         self._clients = clients
         self._environment = environment
         self._upcasters = upcasters or NO_UPCASTERS
@@ -97,6 +101,7 @@ class Execution:
         self._runner = runner or StepRunner(function.step_timeout_s, on_recorded, clock)
         self._secrets = Secrets(job.secrets)
         self._runner.secret_texts = self._secrets.texts
+        self._runner.codec = codec
         self._runner.cancellation = self._cancellation
         self.state = EntityState(
             job.entity,
@@ -105,6 +110,7 @@ class Execution:
             self._runner.check_outside,
             self._secrets.texts,
         )
+        self.values = RunValues(lambda: len(self._runner.rows), self._secrets.texts, self._runner.encoded)
         self._runner.attempt = job.attempt
         self._runner.ends_at = clock.now() + job.timeout_ms if job.timeout_ms else None
         if on_progress is not None:
@@ -194,6 +200,8 @@ class Execution:
 
     async def _handle(self) -> tuple[Any, BaseException | None]:
         """What the handler returned or raised; (None, None) when it left for a wait."""
+        if self._undecoded is not None:
+            return None, self._undecoded
         event = self._replay.job.event
         if event.source != "cron" and self._upcasters.is_outdated(event.name, event.version):
             # User's code, and not before every handler: whatever it raises fails the attempt.
@@ -262,6 +270,7 @@ class Execution:
             function.read_data if function.takes_data or function.schema is not None else from_payload,
             self._secrets.texts,
             supported=RESTARTS in self._features,
+            encoded=self._runner.encoded,
         )
         own = self._secrets, self._cancellation, self.logs, self.values, course, self.state, self._restarts
         if is_async(function.handler):
@@ -291,7 +300,7 @@ class Execution:
                 payload = to_payload(value, what)
                 check_shows_no_secret(payload, what, self._secrets.texts)
                 self.state.look()
-                return Completed(payload)
+                return Completed(self._runner.encoded(payload))
             except IronflowError as fault:
                 error = fault
         failure = without_secrets(run_failure(error), self._secrets.texts)
@@ -349,3 +358,18 @@ class Execution:
         await asyncio.wait((settled,), timeout=timeout_s)
         ended = await self._cancellation.threads_ended(until - loop.time())
         return settled.done() and ended
+
+
+def _decoded(job: Assignment, codec: Codec) -> tuple[Assignment, CannotDecode | None]:
+    """The job with its payloads decoded; as it is, with what was raised, when one cannot be."""
+    try:
+        event = msgspec.structs.replace(job.event, data=codec.decoded(job.event.data))
+        steps = [
+            msgspec.structs.replace(
+                each, output=codec.decoded(each.output), progress=codec.decoded_value(each.progress)
+            )
+            for each in job.completed_steps
+        ]
+    except CannotDecode as fault:
+        return job, fault
+    return msgspec.structs.replace(job, event=event, completed_steps=steps), None

@@ -32,16 +32,24 @@ class Restart(NamedTuple):
 class Restarts:
     """The restart that one execution asks for. read: raises ValidationError for what is no data of the function.
 
-    supported: whether the server has restarts. called: the handler has made a restart.
+    supported: whether the server has restarts. encoded: what the server is given for a payload.
+    called: the handler has made a restart.
     """
 
     def __init__(
-        self, course: Course, read: Callable[[Raw], Any], secret_texts: tuple[str, ...], *, supported: bool
+        self,
+        course: Course,
+        read: Callable[[Raw], Any],
+        secret_texts: tuple[str, ...],
+        *,
+        supported: bool,
+        encoded: Callable[[Raw], Raw] = lambda raw: raw,
     ) -> None:
         self._course = course
         self._read = read
         self._secret_texts = secret_texts
         self._supported = supported
+        self._encoded = encoded
         self.called = False
 
     @classmethod
@@ -51,7 +59,7 @@ class Restarts:
 
     def make(self, data: Any) -> Restart:
         """Raises StepWithinStep, RestartWithinBranch, Unimplemented, ValidationError, SerializationError,
-        SecretInOutput."""
+        SecretInOutput, CannotEncode."""
         self._course.check_outside("ctx.restart(...)")
         if self._course.in_branch:
             raise RestartWithinBranch(
@@ -63,5 +71,6 @@ class Restarts:
         check_shows_no_secret(payload, _WHAT, self._secret_texts)
         # Found here, and not by a run that fails at its beginning, when this one has ended.
         self._read(payload)
+        restart = Restart(self._encoded(payload))
         self.called = True
-        return Restart(payload)
+        return restart

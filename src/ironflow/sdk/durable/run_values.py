@@ -7,7 +7,7 @@ from ironflow.base.errors import ValidationError
 from ironflow.sdk.durable.job.report import SetValue
 from ironflow.sdk.durable.steps.determinism import Place
 from ironflow.sdk.durable.steps.step_runner import check_shows_no_secret
-from ironflow.sdk.values.payload import to_payload
+from ironflow.sdk.values.payload import Raw, to_payload
 
 # As the server accepts.
 NAME_CHARS_MAX = 128
@@ -36,7 +36,9 @@ class RunValues:
         reached: Callable[[], int],
         secret_texts: tuple[str, ...],
         place: Callable[[], Place | None] = lambda: None,
+        encoded: Callable[[Raw], Raw] = lambda raw: raw,
     ) -> None:
+        self._encoded = encoded
         self._reached = reached
         self._secret_texts = secret_texts
         self._place = place
@@ -52,6 +54,7 @@ class RunValues:
         what = f"value {name!r}"
         payload = to_payload(value, what)
         check_shows_no_secret(payload, what, self._secret_texts)
+        payload = self._encoded(payload)
         if len(bytes(payload)) > VALUE_BYTES_MAX:
             raise ValidationError(
                 f"{what} is {len(bytes(payload))} bytes; {VALUE_BYTES_MAX} is the limit. Store it elsewhere and set a "

@@ -16,6 +16,7 @@ from ironflow.sdk.projections.definition import ProjectionDefinition, Projection
 from ironflow.sdk.projections.fold import HandlerFailed, by_partition, deliver, fold
 from ironflow.sdk.projections.protocol import ProjectionAuthError, ProjectionProtocol, StreamingUnsupported
 from ironflow.sdk.user_code.logs import SdkLogger
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.payload import Raw
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 
@@ -83,6 +84,7 @@ class ProjectionFeed:
         upcasters: UpcasterRegistry,
         *,
         streaming: bool,
+        codec: Codec | None = None,
     ) -> None:
         self.definition = definition
         self._protocol = protocol
@@ -90,6 +92,7 @@ class ProjectionFeed:
         self._stopping = stopping
         self._on_error = on_error
         self._upcasters = upcasters
+        self._codec = codec
         self.streaming = streaming
         # States by partition, the least recently used first: saved, or about to be, and forgotten when a save fails.
         self._states: OrderedDict[str, Raw | None] = OrderedDict()
@@ -108,6 +111,7 @@ class ProjectionFeed:
             self._on_error,
             self._upcasters,
             streaming=self.streaming,
+            codec=self._codec,
         )
 
     async def work(self) -> None:
@@ -194,14 +198,14 @@ class ProjectionFeed:
     async def _fold(self, batch: list[ProjectionEvent]) -> _Folded:
         """What the handler makes of a batch. Later ones are folded onto it, whether it is saved by then or not."""
         if self.definition.mode == "external":
-            done = await deliver(self.definition, batch, self._upcasters)
+            done = await deliver(self.definition, batch, self._upcasters, self._codec)
             return _Folded(len(batch), done.failure, last=done.last)
         by_name = by_partition(batch)
         await self._load(list(by_name))
         failure: HandlerFailed | None = None
         states: list[tuple[str, Raw, ProjectionEvent]] = []
         for partition, events in by_name.items():
-            folded = await fold(self.definition, self._states[partition], events, self._upcasters)
+            folded = await fold(self.definition, self._states[partition], events, self._upcasters, self._codec)
             failure = failure or folded.failure
             if folded.state is not None and folded.last is not None:
                 states.append((partition, folded.state, folded.last))

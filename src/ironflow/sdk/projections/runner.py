@@ -20,6 +20,7 @@ from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.projections.feed import OnError, ProjectionFeed, RunnerTiming
 from ironflow.sdk.projections.protocol import Granted, ProjectionAuthError, ProjectionProtocol
 from ironflow.sdk.user_code.logs import LoggerChoice, SdkLogger, chosen_logger, logging_to
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.upcasting import NO_UPCASTERS, UpcasterRegistry
 from ironflow.sdk.wire.backoff import is_transient
 from ironflow.sdk.wire.endpoint import Endpoint
@@ -35,6 +36,7 @@ class ProjectionRunner:
     on_error: called for every failure; for a failing event only after its max_retries.
     logger: anything with debug, info, warning and error; False for none, None for `logging`.
     streaming: False polls from the start. upcasters: bring events to their latest versions before the handler.
+    codec: decodes events, and encodes states.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class ProjectionRunner:
         streaming: bool = True,
         upcasters: UpcasterRegistry | None = None,
         logger: LoggerChoice = None,
+        codec: Codec | None = None,
         transport: AsyncTransport | None = None,
         pace: RunnerTiming | None = None,
     ) -> None:
@@ -74,6 +77,7 @@ class ProjectionRunner:
             on_error,
             upcasters or NO_UPCASTERS,
             streaming=streaming and self._protocol.can_stream,
+            codec=codec,
         )
         self._task: asyncio.Task[None] | None = None
 

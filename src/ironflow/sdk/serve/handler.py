@@ -27,10 +27,12 @@ from ironflow.sdk.serve.landing import landing_json, landing_page
 from ironflow.sdk.serve.messages import Callback, Request, answer_of, read_request
 from ironflow.sdk.serve.responses import BODY_BYTES_MAX, Headers, ServeResponse
 from ironflow.sdk.user_code.logs import LoggerChoice, chosen_logger, logging_to
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import AiohttpTransport
+from ironflow.sdk.worker.codec_fit import check_codec
 from ironflow.sdk.worker.held_job import HeldJob
 from ironflow.sdk.worker.protocol import WorkerProtocol
 from ironflow.sdk.worker.timing import WorkerTiming
@@ -70,8 +72,12 @@ class ServeHandler:
         logger: LoggerChoice = None,
         clock: Clock | None = None,
         tracer_provider: "TracerProvider | None" = None,
+        codec: Codec | None = None,
     ) -> None:
         self.functions = _by_id(functions)
+        if codec is not None:
+            check_codec(self.functions.values(), projections)
+        self._codec = codec
         self.projections = list(projections)
         self._logger = chosen_logger(logger)
         self.logger = self._logger or logging.getLogger("ironflow.serve")
@@ -165,6 +171,7 @@ class ServeHandler:
             on_progress=held.progressed if ours else None,
             publish=self._publish(callback),
             clients=self._run_clients(callback),
+            codec=self._codec,
             upcasters=self._upcasters,
             many_waits=ours,
             features=frozenset(callback.features) if callback is not None else frozenset(),
@@ -211,7 +218,7 @@ class ServeHandler:
         if key not in self._of_runs:
             transport = AiohttpTransport(url)
             endpoint = replace(self._endpoint, url=url, environment=environment)
-            self._of_runs[key] = transport, RunClients(endpoint, transport, self._tracer_provider)
+            self._of_runs[key] = transport, RunClients(endpoint, transport, self._tracer_provider, self._codec)
         return self._of_runs[key][1]
 
     def _url_of(self, callback: Callback | None) -> str:
@@ -240,6 +247,7 @@ class ServeHandler:
                 api_key=endpoint.api_key or None,
                 environment=endpoint.environment or None,
                 tracer_provider=self._tracer_provider,
+                codec=self._codec,
             )
         return await self._clients[key].webhooks.forward(event)
 

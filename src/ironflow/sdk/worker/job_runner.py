@@ -16,6 +16,7 @@ from ironflow.sdk.durable.job.report import Failed, JobUpdate, Outcome, RunFailu
 from ironflow.sdk.durable.steps.messages import Inbox
 from ironflow.sdk.durable.steps.publish import Publish
 from ironflow.sdk.user_code.logs import SdkLogger
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.worker.held_job import HeldJob, send
@@ -43,7 +44,7 @@ class JobRunner:
     that must not run; None while jobs come with running leases.
     each: whether step calls return once the server has their results, where the function does not name it.
     limits: whether executions over their function's timeout are ended here; not where time stands still.
-    clients: of `ctx.client`.
+    clients: of `ctx.client`. codec: of payloads.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class JobRunner:
         each: bool = True,
         limits: bool = True,
         clients: Clients | None = None,
+        codec: Codec | None = None,
     ) -> None:
         self.reporter: Reporter = NoReporter()
         self.ack: Ack | None = None
@@ -65,6 +67,7 @@ class JobRunner:
         self._each = each
         self._limits = limits
         self._clients = clients
+        self._codec = codec
         self._running_steps: set[tuple[str, str]] = set()
         self._step_timer: asyncio.TimerHandle | None = None
         self._functions = functions
@@ -147,6 +150,7 @@ class JobRunner:
                 on_start=held.starts.start if HANDLES in self.reporter.features else None,
                 clients=self._clients,
                 trace=trace_of(self.tracing, job, self._environment),
+                codec=self._codec,
             )
             log_started(job)
             outcome = await self._run(held, execution)

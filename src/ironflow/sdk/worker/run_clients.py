@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ironflow.base.errors import Unimplemented
 from ironflow.sdk.client._sync.client import Client as BlockingClient
 from ironflow.sdk.client.client import Client
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.transport import Answer, AsyncStreaming, AsyncTransport
 
@@ -20,10 +21,15 @@ class RunClients:
     """Clients for the handlers of one worker. They are not closed: the worker closes its connections."""
 
     def __init__(
-        self, endpoint: Endpoint, transport: AsyncTransport, tracer_provider: "TracerProvider | None" = None
+        self,
+        endpoint: Endpoint,
+        transport: AsyncTransport,
+        tracer_provider: "TracerProvider | None" = None,
+        codec: Codec | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._tracer_provider = tracer_provider
+        self._codec = codec
         self._transport = _Shared(transport)
         self._client: Client | None = None
 
@@ -38,6 +44,7 @@ class RunClients:
                 environment=endpoint.environment or None,
                 transport=self._transport,
                 tracer_provider=self._tracer_provider,
+                codec=self._codec,
             )
         return self._client
 
@@ -50,6 +57,7 @@ class RunClients:
             environment=endpoint.environment or None,
             transport=_Bridged(self._transport, wait),
             tracer_provider=self._tracer_provider,
+            codec=self._codec,
         )
 
 

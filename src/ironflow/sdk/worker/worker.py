@@ -27,10 +27,12 @@ from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.projections.runner import ProjectionRunner, RunnerTiming
 from ironflow.sdk.user_code.logs import LoggerChoice, SdkLogger, chosen_logger, logging_to
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import AiohttpTransport, AsyncTransport
+from ironflow.sdk.worker.codec_fit import check_codec
 from ironflow.sdk.worker.connection import Connection
 from ironflow.sdk.worker.inbox import WorkerInbox
 from ironflow.sdk.worker.job_runner import JobRunner
@@ -68,8 +70,9 @@ class Worker:
     logger: anything with debug, info, warning and error, also of `ctx.logger` and of clients that its functions make;
     False for none, None for `logging`.
     plain_protocol: use nothing beyond the documented protocol, as with servers that offer no more.
-    clock: what durations of sleeps are added to; for tests.
     tracer_provider: of OpenTelemetry; None takes the global one, where the program has set one.
+    clock: what durations of sleeps are added to; for tests. codec: encodes what the server stores of the users' data;
+    functions whose settings have the server read data are refused.
     Raises InvalidFunction for functions that cannot be run, InvalidArgument, UpcasterChainError for a gap in a chain.
     """
 
@@ -94,6 +97,7 @@ class Worker:
         transport: AsyncTransport | None = None,
         clock: Clock | None = None,
         tracer_provider: "TracerProvider | None" = None,
+        codec: Codec | None = None,
         pace: WorkerTiming | None = None,
         projection_pace: RunnerTiming | None = None,
     ) -> None:
@@ -110,6 +114,8 @@ class Worker:
             upcasters.check()
         self._logger = chosen_logger(logger)
         self.functions = _by_id(functions, needed=not projections)
+        if codec is not None:
+            check_codec(self.functions.values(), projections)
         self.worker_id = worker_id or f"worker-{uuid.uuid4().hex}"
         self._endpoint = Endpoint.resolve(url, api_key, environment)
         self._timing = timing or WorkerTiming()
@@ -125,7 +131,8 @@ class Worker:
             clock or SystemClock(),
             upcasters,
             each=checkpoint == "each",
-            clients=RunClients(self._endpoint, self._transport, tracer_provider),
+            clients=RunClients(self._endpoint, self._transport, tracer_provider, codec),
+            codec=codec,
         )
         self._jobs.tracing = Tracing(tracer_provider)
         self._jobs.inbox = WorkerInbox(self._protocol.ask, self.worker_id)
@@ -147,6 +154,7 @@ class Worker:
                 upcasters=upcasters,
                 logger=logger,
                 transport=transport,
+                codec=codec,
             )
             for each in _by_name(projections)
         ]

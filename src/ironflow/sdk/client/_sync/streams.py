@@ -175,7 +175,9 @@ class Streams:
         request = SubscriptionRequest(
             f"entity:{entity_type}.{entity_id}.>", replay, after, filter, backpressure=backpressure
         )
-        with Subscription(self._calls.endpoint, request, on_error, self._calls, reconnect) as events:
+        with Subscription(
+            self._calls.endpoint, request, on_error, self._calls, reconnect, codec=self._calls.codec
+        ) as events:
             for received in events:
                 event = entity_event(received, entity_type)
                 # A pattern does not show where an id with dots ends: `a.>` means those of `a.b` too.

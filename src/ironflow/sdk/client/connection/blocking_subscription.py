@@ -22,6 +22,7 @@ from ironflow.sdk.client.connection.subscription import (
     SubscriptionRequest,
     SubscriptionTransport,
 )
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.reconnect import Reconnect
 
@@ -135,11 +136,12 @@ class Subscription:
         on_error: OnError | None = None,
         calls: "_Calls | None" = None,
         reconnect: Reconnect | None = None,
+        codec: Codec | None = None,
     ) -> None:
         """calls: whose settings it has; its loop opens connections of its own."""
         reconnect = reconnect or (None if calls is None else calls.reconnect)
         hooks = None if calls is None else calls.hooks
-        self._inside = asynchronous.Subscription(endpoint, request, on_error, None, reconnect, hooks)
+        self._inside = asynchronous.Subscription(endpoint, request, on_error, None, reconnect, hooks, codec)
         self._thread = _LoopThread()
         # Also when a loop over it is left, and nothing refers to it any more. Its events do not.
         self._end = weakref.finalize(self, self._thread.end, self._inside)

@@ -11,6 +11,7 @@ import msgspec
 from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.errors import IronflowError, Unimplemented
 from ironflow.base.operation import Operation, Req, Res
+from ironflow.sdk.client.connection.encoding import encoded_request
 from ironflow.sdk.client.connection.hooks import (
     ErrorContext,
     Hooks,
@@ -23,6 +24,7 @@ from ironflow.sdk.client.connection.hooks import (
 from ironflow.sdk.client.connection.status import Observers
 from ironflow.sdk.user_code.call import observe
 from ironflow.sdk.user_code.logs import LoggerChoice, SdkLogger, chosen_logger
+from ironflow.sdk.values.codec import CannotDecode, Codec
 from ironflow.sdk.wire import current_run, message_stream
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.operations import Outgoing, Prefer, error_in, outgoing, path_of, read_answer
@@ -33,7 +35,10 @@ from ironflow.sdk.wire.transport import AiohttpTransport, AsyncStreaming, AsyncT
 
 
 class Calls:
-    """How operations are asked of one server. timeout: for a call with its retries, when it names none."""
+    """How operations are asked of one server. timeout: for a call with its retries, when it names none.
+
+    codec: encodes payloads of requests, and decodes those of answers.
+    """
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class Calls:
         on_retry: OnRetry | None = None,
         logger: LoggerChoice = None,
         tracing: Tracing | None = None,
+        codec: Codec | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.transport = transport or AiohttpTransport(endpoint.url)
@@ -56,6 +62,7 @@ class Calls:
         self._tracing = tracing or Tracing()
         self.reconnect = reconnect or Reconnect.of(retries)
         self.hooks = Hooks(on_error, on_retry, SdkLogger(__name__, chosen_logger(logger)), Observers())
+        self.codec = codec
 
     async def call(
         self,
@@ -73,7 +80,7 @@ class Calls:
         Raises what the server raised; ConnectionLost and DeadlineExceeded when there was no answer.
         """
         method = method or self.method()
-        out = outgoing(operation, request, prefer)
+        out = outgoing(operation, request if self.codec is None else encoded_request(request, self.codec), prefer)
         spans = self._tracing.of_calls()
         if spans is None:
             return await self._call(operation, out, {}, timeout, method)
@@ -100,9 +107,12 @@ class Calls:
                     out.method, out.path, headers, out.body, max(deadline - monotonic(), 0.001)
                 )
                 status = answer.status
+                if self.codec is not None:
+                    answer = answer._replace(body=self.codec.decoded_text(answer.body))
                 return read_answer(operation, answer)
             except IronflowError as fault:
-                pause_s = decide_repeat(fault, attempt, out.safe, self._retries)
+                decoded = not isinstance(fault, CannotDecode)
+                pause_s = decide_repeat(fault, attempt, out.safe, self._retries) if decoded else None
                 if pause_s is None or monotonic() + pause_s >= deadline:
                     await self.report(fault, out.path, status, method)
                     raise
@@ -148,6 +158,9 @@ class Calls:
         """
         if not isinstance(self.transport, AsyncStreaming):
             raise Unimplemented(f"{operation.name} is a stream, and this client's transport holds no answer open.")
+        codec = self.codec
+        if codec is not None:
+            request = encoded_request(request, codec)
         ask = message_stream.stream_request(operation, request)
         headers = {**self._headers, **ask.headers}
         parts = self.transport.stream(ask.method, ask.path, headers, ask.body, timeout_s or self._timeout_s)
@@ -158,7 +171,7 @@ class Calls:
                         opened()
                         opened = None
                     for message in ask.messages.feed(part):
-                        yield message
+                        yield message if codec is None else codec.decoded_message(message)
         except Refused as refusal:
             raise error_in(refusal.answer) from None
         ask.messages.check_ended()
@@ -194,7 +207,8 @@ class Calls:
                 pause_s = 0.0
             except IronflowError as fault:
                 failures += 1
-                again_s = decide_reconnect(fault, failures, reconnect)
+                decoded = not isinstance(fault, CannotDecode)
+                again_s = decide_reconnect(fault, failures, reconnect) if decoded else None
                 if again_s is None:
                     await self.report(fault, path_of(operation), method=method)
                     raise

@@ -20,6 +20,7 @@ from ironflow.sdk.client.connection.calls import Calls
 from ironflow.sdk.client.connection.hooks import expecting
 from ironflow.sdk.client.connection.received import SubscriptionEvent, SubscriptionEventFields, plain
 from ironflow.sdk.client.connection.status import Status
+from ironflow.sdk.values.codec import CannotDecode
 from ironflow.sdk.values.payload import from_payload
 from ironflow.sdk.wire.operations import path_of
 from ironflow.sdk.wire.reconnect import Reconnect, decide_reconnect
@@ -214,7 +215,8 @@ async def _read(
                     deliveries.arrive(sent)
         except IronflowError as fault:
             failures += 1
-            again_s = decide_reconnect(fault, failures, reconnect) if begun else None
+            mends = begun and not isinstance(fault, CannotDecode)
+            again_s = decide_reconnect(fault, failures, reconnect) if mends else None
             status.broke(fault, again=again_s is not None)
             if again_s is None:
                 raise

@@ -9,6 +9,7 @@ What is repeated after a break: docs/guides/subscriptions.md.
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +24,7 @@ from ironflow.sdk.client.connection.rpc import AutoLink, RpcLink
 from ironflow.sdk.client.connection.status import ConnectionState, OnChange, OnFault, Status
 from ironflow.sdk.client.connection.websocket import WebSocketLink
 from ironflow.sdk.user_code.call import observe
+from ironflow.sdk.values.codec import Codec, check_reads_no_data
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.reconnect import Reconnect
 from ironflow.sdk.wire.retries import Retries
@@ -62,11 +64,17 @@ class Subscription:
         calls: Calls | None = None,
         reconnect: Reconnect | None = None,
         hooks: Hooks | None = None,
+        codec: Codec | None = None,
     ) -> None:
         """calls: with which a member of a group joins and settles; None to open connections of its own.
 
-        reconnect, hooks: None for those of `calls`.
+        reconnect, hooks: None for those of `calls`. codec: decodes the events' data.
+        Raises CodecHidesData for a filter on it.
         """
+        # A member's deliveries are decoded as they arrive.
+        self._codec = codec if isinstance(request, SubscriptionRequest) and not request.group else None
+        if codec is not None and isinstance(request, SubscriptionRequest):
+            check_reads_no_data(request.filter, "the filter of a subscription")
         if calls is not None:
             reconnect, hooks = reconnect or calls.reconnect, hooks or calls.hooks
         reconnect = reconnect or Reconnect.of(Retries())
@@ -78,9 +86,9 @@ class Subscription:
         # It refers to none of its generators, so that the last one closes when the loop over this object is left.
         self._source: _Member | Follower
         if isinstance(request, Join):
-            self._source = _Member(endpoint, request, self._status, reconnect, on_error, calls)
+            self._source = _Member(endpoint, request, self._status, reconnect, on_error, calls, codec)
         elif request.group:
-            self._source = _Member(endpoint, request.join(), self._status, reconnect, on_error, calls)
+            self._source = _Member(endpoint, request.join(), self._status, reconnect, on_error, calls, codec)
         else:
             link = _link(endpoint, request.transport, reconnect.connect_timeout_s)
             self._source = Follower(link, request, self._status, reconnect, on_error)
@@ -128,7 +136,10 @@ class Subscription:
             self._events = self._source.follow()
         task = self._waiting = asyncio.current_task()
         try:
-            event = self.last_event = await anext(self._events)
+            event = await anext(self._events)
+            if self._codec is not None:
+                event = replace(event, data=self._codec.decoded_value(event.data))
+            self.last_event = event
             return event
         except IronflowError as fault:
             if self._on_raised is not None:
@@ -200,12 +211,13 @@ class _Member:
         reconnect: Reconnect,
         on_error: OnError | None,
         calls: Calls | None,
+        codec: Codec | None,
     ) -> None:
-        self._endpoint, self._join, self._calls = endpoint, join, calls
+        self._endpoint, self._join, self._calls, self._codec = endpoint, join, calls, codec
         self._status, self._reconnect, self._on_error = status, reconnect, on_error
 
     async def follow(self) -> AsyncGenerator[SubscriptionEvent, None]:
-        calls = self._calls or Calls(self._endpoint, "30s", Retries())
+        calls = self._calls or Calls(self._endpoint, "30s", Retries(), codec=self._codec)
         try:
             async with aclosing(events_of(calls, self._join, self._status, self._reconnect, self._on_error)) as events:
                 async for event in events:

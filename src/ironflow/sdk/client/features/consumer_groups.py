@@ -143,7 +143,7 @@ class ConsumerGroups:
             namespace=namespace, group_name=name, prefetch=prefetch, client_id=client_id, settles=True
         )
         join = Join(contract.join, request, name, namespace, patient=True)
-        return Subscription(self._calls.endpoint, join, on_error, self._calls, reconnect)
+        return Subscription(self._calls.endpoint, join, on_error, self._calls, reconnect, codec=self._calls.codec)
 
     def dead_letters(
         self, name: str, *, namespace: str = "", topic: str = "", reason: str = "", page_size: int = 100

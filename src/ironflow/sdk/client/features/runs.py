@@ -177,7 +177,8 @@ class Runs:
         request = controls.InjectOutput(
             run_id=run_id, step_id=step_id, new_output=as_json_text(to_payload(output, "the output")), reason=reason
         )
-        return from_json_text((await self._calls.call(controls.inject, request)).previous_output)
+        previous = from_json_text((await self._calls.call(controls.inject, request)).previous_output)
+        return previous if self._calls.codec is None else self._calls.codec.decoded_value(previous)
 
     async def patch_step(self, step_id: str, output: Any, *, reason: str = "", resume: bool = False) -> Step:
         """Replaces the output of a step of a run that no worker has, and keeps the original.

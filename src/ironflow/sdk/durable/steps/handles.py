@@ -79,7 +79,7 @@ class HandleSteps:
             step_id = self._next_id(function_id)
             step_ids.append(step_id)
             if self._replay.ended(step_id, HANDLE) is None:
-                payload = to_payload(each, f"the input of {function_id!r}")
+                payload = self._replay.runner.encoded(to_payload(each, f"the input of {function_id!r}"))
                 fresh.append(
                     StartFunction(
                         step_id=step_id,

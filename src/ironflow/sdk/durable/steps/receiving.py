@@ -69,13 +69,15 @@ class ReceivingSteps:
         if inbox is None or self._replay.job.compensating is not None or not self._replay.has_time:
             return None
         try:
-            return await inbox.take(self._replay.job, step_id, name, name, self._replay.runner.unfinished)
+            taken = await inbox.take(self._replay.job, step_id, name, name, self._replay.runner.unfinished)
         except (Aborted, AlreadyExists):
             # The lease is lost.
             raise Stopped from None
         except IronflowError:
             # The report of the wait takes the message; what the request recorded is found again by the step's id.
             return None
+        codec = self._replay.runner.codec
+        return taken if taken is None or codec is None else codec.decoded(taken)
 
     async def _answer(self, message_id: str, name: str, refused: bool, value: Any) -> bool:
         step_name = f"reply:{name}"
@@ -84,7 +86,7 @@ class ReceivingSteps:
         if memo is not None:
             return bool(from_payload(memo.output))
         self._replay.check_running()
-        payload = to_payload(value, f"the answer to message {name!r}")
+        payload = self._replay.runner.encoded(to_payload(value, f"the answer to message {name!r}"))
         inbox = self._replay.inbox
         if inbox is None:
             raise Unimplemented(f"message {name!r} cannot be answered from here: this handler has no server.")

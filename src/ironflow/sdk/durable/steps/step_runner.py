@@ -31,6 +31,7 @@ from ironflow.sdk.durable.steps.signals import Stopped
 from ironflow.sdk.durable.steps.step_ids import Scope
 from ironflow.sdk.user_code.call import TimedOut, call
 from ironflow.sdk.user_code.cancellation import Cancellation
+from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.payload import Raw, to_payload
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ class StepRunner:
         self.trace: ExecutionTrace | None = None
         # The texts that are not recorded.
         self.secret_texts: tuple[str, ...] = ()
+        # Encodes what is recorded; None records it as it is.
+        self.codec: Codec | None = None
 
     async def step(
         self,
@@ -115,7 +118,8 @@ class StepRunner:
         value, error = await self._run(row, fn, args, kwargs, limit_s, attempts)
         if error is None:
             try:
-                row.output = self._payload(value, f"the output of step {name!r}")
+                payload = self._payload(value, f"the output of step {name!r}")
+                row.output = self.encoded(payload)
             except SecretInOutput as fault:
                 error, failure = (
                     fault,
@@ -126,7 +130,7 @@ class StepRunner:
             else:
                 refusal = await self._record(row)
                 if refusal is None:
-                    return result_of(value, row.output, fn)
+                    return result_of(value, payload, fn)
                 error, failure = refusal, step_failure(refusal)
         elif isinstance(error, TimedOut):
             message = f"step {name!r} ran longer than its timeout of {limit_s:.3g} s"
@@ -172,7 +176,7 @@ class StepRunner:
         try:
             value, error = await self._run(row, compensation.fn, (), {}, self._limit_s)
             if error is None:
-                row.output = self._payload(value, f"the output of {compensation.name!r}")
+                row.output = self.encoded(self._payload(value, f"the output of {compensation.name!r}"))
         except (SecretInOutput, SerializationError) as fault:
             error = fault
         finally:
@@ -189,6 +193,10 @@ class StepRunner:
         payload = to_payload(value, what)
         check_shows_no_secret(payload, what, self.secret_texts)
         return payload
+
+    def encoded(self, payload: Raw) -> Raw:
+        """What the server is given for a payload. Raises CannotEncode."""
+        return payload if self.codec is None else self.codec.encoded(payload)
 
     async def settled(self) -> None:
         """Waits for bodies that still run beside a handler that has ended, so that their results are not lost."""
@@ -241,6 +249,7 @@ class StepRunner:
         """On the loop. What a body shows after its end is not sent."""
         if self.running.get(row.id) is not row or is_shown(bytes(details).decode(), self.secret_texts):
             return
+        details = self.encoded(details)
         self.progress[row.id] = details
         if self.on_progress is not None:
             self.on_progress(row, details)

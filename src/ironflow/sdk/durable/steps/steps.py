@@ -30,6 +30,7 @@ from ironflow.sdk.durable.steps.retrying import RetryLike
 from ironflow.sdk.durable.steps.signals import Yield
 from ironflow.sdk.durable.steps.step_ids import Scope, escaped
 from ironflow.sdk.user_code.call import call
+from ironflow.sdk.values.codec import check_reads_no_data
 from ironflow.sdk.values.payload import NOTHING, from_payload, to_payload
 
 P = ParamSpec("P")
@@ -178,7 +179,8 @@ class Steps(RacingSteps, ReceivingSteps):
         payload: kept with the wait, for readers of it. look_back: `run` takes the first event since the run was started
         that no earlier wait of the run has taken, `execution` only one since this execution began.
         on_timeout: None to get None when no event comes within `timeout`.
-        Raises WaitTimeoutError when none comes, ValidationError, InvalidDuration, SerializationError.
+        Raises WaitTimeoutError when none comes, ValidationError, InvalidDuration, SerializationError,
+        CodecHidesData for a match on data that a codec hides.
         """
         step_id = self._next_id(name)
         if not event.strip():
@@ -188,6 +190,8 @@ class Steps(RacingSteps, ReceivingSteps):
         if on_timeout not in ("raise", None):
             raise ValidationError(f"step {name!r} has on_timeout={on_timeout!r}; write None, or leave it out.")
         timeout_ms = _positive_ms(timeout, f"step {name!r} waits for")
+        if match and self._replay.runner.codec is not None:
+            check_reads_no_data(match, f"the match of step {name!r}")
         memo = self._replay.ended(step_id, "wait_for_event")
         if memo is not None and memo.timed_out:
             if on_timeout is None:
@@ -203,7 +207,9 @@ class Steps(RacingSteps, ReceivingSteps):
             match=match or UNSET,
             match_value=UNSET if match_value is None else match_value,
             look_back=UNSET if look_back == "execution" else look_back,
-            payload=UNSET if payload is None else to_payload(payload, f"the payload of step {name!r}"),
+            payload=UNSET
+            if payload is None
+            else self._replay.runner.encoded(to_payload(payload, f"the payload of step {name!r}")),
         )
         raise self._replay.wait(WaitForEvent(step_id=step_id, step_name=name, event_filter=waited))
 
@@ -234,7 +240,7 @@ class Steps(RacingSteps, ReceivingSteps):
                 step_id=step_id,
                 step_name=function_id,
                 function_id=function_id,
-                input=to_payload(input, f"the input of {function_id!r}"),
+                input=self._replay.runner.encoded(to_payload(input, f"the input of {function_id!r}")),
                 invoke_timeout_ms=timeout_ms,
                 delay_ms=self._delay_ms(delay),
                 timeout_from=self._timeout_from(timeout_from),
@@ -258,7 +264,7 @@ class Steps(RacingSteps, ReceivingSteps):
                 step_id=step_id,
                 step_name=function_id,
                 function_id=function_id,
-                input=to_payload(input, f"the input of {function_id!r}"),
+                input=self._replay.runner.encoded(to_payload(input, f"the input of {function_id!r}")),
                 delay_ms=self._delay_ms(delay),
             )
         )
@@ -285,7 +291,9 @@ class Steps(RacingSteps, ReceivingSteps):
         memo = self._replay.result(step_id, name)
         if memo is not None:
             return from_payload(memo.output)
-        message = to_payload({} if data is None else data, f"the message to topic {topic!r}")
+        message = self._replay.runner.encoded(
+            to_payload({} if data is None else data, f"the message to topic {topic!r}")
+        )
         self._replay.check_running()
         args = (topic, message, idempotency_key or default_key(step_id))
         attempts = self._replay.attempts(step_id, name, None)

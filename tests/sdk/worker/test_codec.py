@@ -1,0 +1,194 @@
+"""A worker and a client with a codec: everything works, and the server has none of it in plain text."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ironflow import Append, Codec, Context, Retry, SyncContext, current_step, function
+from ironflow.projection import create_projection
+from ironflow.sdk.client.client import Client
+from ironflow.sdk.values.codec import CodecHidesData
+from ironflow.sdk.worker.streaming_worker import StreamingWorker
+from ironflow.sdk.worker.worker import Worker
+from ironflow.testing import time_machine
+from tests.crash.until import until
+from tests.wire.server_process import a_server
+
+# No text of these is in a name or an id.
+WORD = "aardvark"
+
+
+def flipped(text: bytes) -> bytes:
+    return bytes(each ^ 0x5A for each in text)
+
+
+CODEC = Codec(flipped, flipped)
+
+
+@function("parent", retry=Retry(max_attempts=2, initial_delay="20ms"))
+async def parent(ctx: Context, data: dict[str, Any]) -> Any:
+    def body() -> str:
+        step = current_step()
+        step.heartbeat(f"{WORD} progress")
+        if step.attempt == 1:
+            raise ConnectionError("away")
+        return f"{step.details} {WORD} step"
+
+    step = await ctx.step.run("step", body)
+    ctx.set("shown", f"{WORD} value")
+    child = await ctx.step.invoke("child", f"{WORD} input", timeout="1m")
+    (handle,) = await ctx.step.start_many("child", [f"{WORD} started"])
+    (joined,) = await ctx.step.join("all", [handle])
+    await ctx.step.publish("done", f"{WORD} message")
+    await ctx.step.run("append", ctx.client.streams.append_many, [Append("e-1", "made", f"{WORD} made", "thing")])
+    waited = await ctx.step.wait_for_event("wait", event="went", timeout="1h")
+    message = await ctx.step.receive("prompt", timeout="1h")
+    await message.reply(f"{WORD} reply")
+    return [data["n"], step, child, joined, waited.data, message.data]
+
+
+@function("child")
+def child(ctx: SyncContext, data: str) -> str:
+    return ctx.step.run("say", lambda: f"child of {data}")
+
+
+GIVEN = {"n": f"{WORD} event"}
+OUTPUT = [
+    f"{WORD} event",
+    f"{WORD} progress {WORD} step",
+    f"child of {WORD} input",
+    f"child of {WORD} started",
+    f"{WORD} went",
+    f"{WORD} prompt",
+]
+
+
+def texts(folder: Path) -> bytes:
+    return b"".join(each.read_bytes() for each in folder.glob("ironflow.db*"))
+
+
+async def check_read(client: Client, run_id: str) -> None:
+    """What a client with the key reads."""
+    run = await client.runs.get(run_id)
+    assert (run.output, run.input) == (OUTPUT, GIVEN)
+    steps = {step.name: step.output for step in await client.runs.steps(run_id)}
+    assert steps["step"] == OUTPUT[1]
+    assert (await client.runs.value(run_id, "shown")) == f"{WORD} value"
+    assert [event.data async for event in client.events.list(name="went")] == [f"{WORD} went"]
+    assert [event.data async for event in client.streams.read("e-1")] == [f"{WORD} made"]
+
+
+async def check_hidden(client: Client, run_id: str) -> None:
+    """What a client without it reads: plain JSON."""
+    run = await client.runs.get(run_id)
+    for each in (run.output, run.input, (await client.runs.value(run_id, "shown"))):
+        assert list(each) == ["$encoded"]
+    assert [list(event.data) async for event in client.events.list(name="went")] == [["$encoded"]]
+
+
+async def talk(client: Client) -> Any:
+    """Emits and asks what the run waits for; the answer."""
+    await client.emit("went", f"{WORD} went")
+    return await client.ask("parent", "one", "prompt", f"{WORD} prompt", timeout="60s")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("kind", [Worker, StreamingWorker], ids=["polling", "streaming"])
+async def test_a_run_works_as_without_and_the_database_has_none_of_its_text(
+    tmp_path: Path, kind: Callable[..., Any]
+) -> None:
+    def seen(state: Any, event: Any) -> Any:
+        return {"seen": [*state["seen"], event.data]}
+
+    totals = create_projection(name="totals", events=["went"], initial_state={"seen": []}, handler=seen)
+    with a_server(tmp_path) as server:
+        async with (
+            Client(server.address, codec=CODEC) as client,
+            Client(server.address) as plain,
+            kind([parent, child], projections=[totals], url=server.address, codec=CODEC),
+        ):
+            run_id = (await client.invoke("parent", GIVEN, key="one")).run_id
+            answer = await talk(client)
+            run = await client.runs.wait(run_id, timeout=60)
+            assert (run.status, run.error, answer) == ("completed", None, f"{WORD} reply")
+            await check_read(client, run_id)
+            await check_hidden(plain, run_id)
+
+            async def folded() -> bool:
+                return (await client.projections.get("totals")).state == {"seen": [f"{WORD} went"]}
+
+            await until(folded, "the projection has folded the event", within_s=30)
+            assert list((await plain.projections.get("totals")).state) == ["$encoded"]
+            async with client.subscribe("went", replay=1) as received:
+                assert (await anext(received)).data == f"{WORD} went"
+    assert WORD.encode() not in texts(tmp_path)
+    assert b"$encoded" in texts(tmp_path)
+
+
+async def test_so_it_is_in_the_time_machine() -> None:
+    async with time_machine([parent, child], codec=CODEC) as machine:
+        run = await machine.invoke("parent", GIVEN, key="one")
+        await machine.advance("1s")
+        await machine.client.emit("went", f"{WORD} went")
+        await machine.client.send("parent", "one", "prompt", f"{WORD} prompt")
+        await machine.settle()
+        assert (run.status, run.output) == ("completed", OUTPUT)
+        await check_read(machine.client, run.id)
+        folder = Path(machine.database).parent
+        assert WORD.encode() not in texts(folder)
+        assert b"$encoded" in texts(folder)
+
+
+async def test_what_has_the_server_read_data_is_refused() -> None:
+    @function("matching", on="go")
+    async def matching(ctx: Context) -> Any:
+        return await ctx.step.wait_for_event("wait", event="went", match="orderId", timeout="1h")
+
+    async with time_machine([matching], codec=CODEC) as machine:
+        run = await machine.emit("go", {"orderId": 1})
+        assert run.status == "failed"
+        assert run.error is not None
+        assert run.error.code == "CODEC_HIDES_DATA"
+        with pytest.raises(CodecHidesData, match="the filter of a subscription reads data"):
+            machine.client.subscribe("went", filter="data.total > 1")
+        with pytest.raises(CodecHidesData, match="the filter of group 'g'"):
+            await machine.client.consumer_groups.create("g", "went", filter="data.total > 1")
+
+
+@pytest.mark.processes
+async def test_a_worker_without_the_key_fails_its_attempts_and_names_the_reason(tmp_path: Path) -> None:
+    def refuse(text: bytes) -> bytes:
+        raise ValueError("no such key")
+
+    @function("reading", on="go", retry=Retry(max_attempts=2, initial_delay="20ms"))
+    async def reading(ctx: Context, data: Any) -> Any:
+        return data
+
+    with a_server(tmp_path) as server:
+        async with (
+            Client(server.address, codec=CODEC) as client,
+            Client(server.address) as plain,
+            Worker([reading], url=server.address, codec=Codec(flipped, refuse)),
+        ):
+            (run_id,) = (await client.emit("go", GIVEN)).run_ids
+            run = await plain.runs.wait(run_id, timeout=60)
+    assert (run.status, run.attempt) == ("failed", 2)
+    assert run.error is not None
+    assert (run.error.code, "no such key" in run.error.message) == ("CANNOT_DECODE", True)
+
+
+async def test_plain_events_are_read_as_they_are() -> None:
+    @function("reading", on="go")
+    async def reading(ctx: Context, data: Any) -> Any:
+        return data
+
+    async with time_machine([reading], codec=CODEC) as machine:
+        plain = Client("http://time-machine", transport=machine.client._calls.transport)
+        (run_id,) = (await plain.emit("go", {"n": 1})).run_ids
+        await machine.settle()
+        assert (await machine.client.runs.get(run_id)).output == {"n": 1}
+        batch = await machine.client.emit_batch([{"name": "other", "data": {"n": WORD}}])
+        hidden = await plain.events.get(batch[0].event_id)
+        assert list(hidden.data) == ["$encoded"]
