@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -15,6 +15,9 @@ from ironflow.cli.invocation import Cli
 from ironflow.cli.refused import AS_ORG, REFUSED
 from ironflow.cli.stored_contexts import place
 from ironflow.cli.terminal.output import console
+
+if TYPE_CHECKING:
+    from ironflow.sdk.values.codec import Codec
 
 
 def default_text(default: object) -> str | None:
@@ -125,13 +128,25 @@ def launch(
     if as_org:
         raise UsageError(AS_ORG)
     url, env = place(url, env, context)
-    cli = Cli(url=url, api_key=api_key, environment=env, verbose=verbose, json=json, codec_target=codec)
+    cli = Cli(
+        url=url, api_key=api_key, environment=env, verbose=verbose, json=json, codec_target=codec, codec=_codec(codec)
+    )
     command, bound, ignored = app.parse_args(tokens, exit_on_error=False, print_error=False)
     try:
         ended: Any = command(*bound.args, **bound.kwargs, **dict.fromkeys(ignored, cli))
     finally:
         cli.close()
     return ended if isinstance(ended, int) else Exit.OK
+
+
+def _codec(target: str) -> "Codec | None":
+    """Raises UsageError."""
+    if not target:
+        return None
+    # Imported here, because most commands need none.
+    from ironflow.cli.worker.load import load_codec
+
+    return load_codec(target)
 
 
 def load_all() -> None:

@@ -31,7 +31,7 @@ Res = TypeVar("Res", bound=msgspec.Struct)
 class Cli:
     """The context of a command. url, api_key and environment: None takes the client's default.
 
-    codec_target: MODULE:NAME of a codec, empty for none.
+    codec_target: MODULE:NAME of the codec, empty for none.
     """
 
     url: str | None = None
@@ -40,6 +40,7 @@ class Cli:
     verbose: bool = False
     json: bool = False
     codec_target: str = ""
+    codec: "Codec | None" = None
     out: Console = field(default_factory=console)
     err: Console = field(default_factory=lambda: console(stderr=True))
     clock: Clock = field(default_factory=SystemClock)
@@ -63,16 +64,6 @@ class Cli:
                 self.url, api_key=self.key, environment=self.environment, retries=retries, codec=codec
             )
         return self._client
-
-    @property
-    def codec(self) -> "Codec | None":
-        """What `--codec` names. Raises UsageError."""
-        if not self.codec_target:
-            return None
-        # Imported here, because most commands need none.
-        from ironflow.cli.worker.load import load_codec
-
-        return load_codec(self.codec_target)
 
     @property
     def address(self) -> str:

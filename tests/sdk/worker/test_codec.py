@@ -16,8 +16,8 @@ from ironflow.testing import time_machine
 from tests.crash.until import until
 from tests.wire.server_process import a_server
 
-# No text of these is in a name or an id.
-WORD = "aardvark"
+# In no name and no id.
+TEXT = "aardvark"
 
 
 def flipped(text: bytes) -> bytes:
@@ -31,21 +31,21 @@ CODEC = Codec(flipped, flipped)
 async def parent(ctx: Context, data: dict[str, Any]) -> Any:
     def body() -> str:
         step = current_step()
-        step.heartbeat(f"{WORD} progress")
+        step.heartbeat(f"{TEXT} progress")
         if step.attempt == 1:
             raise ConnectionError("away")
-        return f"{step.details} {WORD} step"
+        return f"{step.details} {TEXT} step"
 
     step = await ctx.step.run("step", body)
-    ctx.set("shown", f"{WORD} value")
-    child = await ctx.step.invoke("child", f"{WORD} input", timeout="1m")
-    (handle,) = await ctx.step.start_many("child", [f"{WORD} started"])
+    ctx.set("shown", f"{TEXT} value")
+    child = await ctx.step.invoke("child", f"{TEXT} input", timeout="1m")
+    (handle,) = await ctx.step.start_many("child", [f"{TEXT} started"])
     (joined,) = await ctx.step.join("all", [handle])
-    await ctx.step.publish("done", f"{WORD} message")
-    await ctx.step.run("append", ctx.client.streams.append_many, [Append("e-1", "made", f"{WORD} made", "thing")])
+    await ctx.step.publish("done", f"{TEXT} message")
+    await ctx.step.run("append", ctx.client.streams.append_many, [Append("e-1", "made", f"{TEXT} made", "thing")])
     waited = await ctx.step.wait_for_event("wait", event="went", timeout="1h")
     message = await ctx.step.receive("prompt", timeout="1h")
-    await message.reply(f"{WORD} reply")
+    await message.reply(f"{TEXT} reply")
     return [data["n"], step, child, joined, waited.data, message.data]
 
 
@@ -54,14 +54,14 @@ def child(ctx: SyncContext, data: str) -> str:
     return ctx.step.run("say", lambda: f"child of {data}")
 
 
-GIVEN = {"n": f"{WORD} event"}
+GIVEN = {"n": f"{TEXT} event"}
 OUTPUT = [
-    f"{WORD} event",
-    f"{WORD} progress {WORD} step",
-    f"child of {WORD} input",
-    f"child of {WORD} started",
-    f"{WORD} went",
-    f"{WORD} prompt",
+    f"{TEXT} event",
+    f"{TEXT} progress {TEXT} step",
+    f"child of {TEXT} input",
+    f"child of {TEXT} started",
+    f"{TEXT} went",
+    f"{TEXT} prompt",
 ]
 
 
@@ -75,9 +75,9 @@ async def check_read(client: Client, run_id: str) -> None:
     assert (run.output, run.input) == (OUTPUT, GIVEN)
     steps = {step.name: step.output for step in await client.runs.steps(run_id)}
     assert steps["step"] == OUTPUT[1]
-    assert (await client.runs.value(run_id, "shown")) == f"{WORD} value"
-    assert [event.data async for event in client.events.list(name="went")] == [f"{WORD} went"]
-    assert [event.data async for event in client.streams.read("e-1")] == [f"{WORD} made"]
+    assert (await client.runs.value(run_id, "shown")) == f"{TEXT} value"
+    assert [event.data async for event in client.events.list(name="went")] == [f"{TEXT} went"]
+    assert [event.data async for event in client.streams.read("e-1")] == [f"{TEXT} made"]
 
 
 async def check_hidden(client: Client, run_id: str) -> None:
@@ -90,8 +90,8 @@ async def check_hidden(client: Client, run_id: str) -> None:
 
 async def talk(client: Client) -> Any:
     """Emits and asks what the run waits for; the answer."""
-    await client.emit("went", f"{WORD} went")
-    return await client.ask("parent", "one", "prompt", f"{WORD} prompt", timeout="60s")
+    await client.emit("went", f"{TEXT} went")
+    return await client.ask("parent", "one", "prompt", f"{TEXT} prompt", timeout="60s")
 
 
 @pytest.mark.processes
@@ -112,18 +112,18 @@ async def test_a_run_works_as_without_and_the_database_has_none_of_its_text(
             run_id = (await client.invoke("parent", GIVEN, key="one")).run_id
             answer = await talk(client)
             run = await client.runs.wait(run_id, timeout=60)
-            assert (run.status, run.error, answer) == ("completed", None, f"{WORD} reply")
+            assert (run.status, run.error, answer) == ("completed", None, f"{TEXT} reply")
             await check_read(client, run_id)
             await check_hidden(plain, run_id)
 
             async def folded() -> bool:
-                return (await client.projections.get("totals")).state == {"seen": [f"{WORD} went"]}
+                return (await client.projections.get("totals")).state == {"seen": [f"{TEXT} went"]}
 
             await until(folded, "the projection has folded the event", within_s=30)
             assert list((await plain.projections.get("totals")).state) == ["$encoded"]
             async with client.subscribe("went", replay=1) as received:
-                assert (await anext(received)).data == f"{WORD} went"
-    assert WORD.encode() not in texts(tmp_path)
+                assert (await anext(received)).data == f"{TEXT} went"
+    assert TEXT.encode() not in texts(tmp_path)
     assert b"$encoded" in texts(tmp_path)
 
 
@@ -131,13 +131,13 @@ async def test_so_it_is_in_the_time_machine() -> None:
     async with time_machine([parent, child], codec=CODEC) as machine:
         run = await machine.invoke("parent", GIVEN, key="one")
         await machine.advance("1s")
-        await machine.client.emit("went", f"{WORD} went")
-        await machine.client.send("parent", "one", "prompt", f"{WORD} prompt")
+        await machine.client.emit("went", f"{TEXT} went")
+        await machine.client.send("parent", "one", "prompt", f"{TEXT} prompt")
         await machine.settle()
         assert (run.status, run.output) == ("completed", OUTPUT)
         await check_read(machine.client, run.id)
         folder = Path(machine.database).parent
-        assert WORD.encode() not in texts(folder)
+        assert TEXT.encode() not in texts(folder)
         assert b"$encoded" in texts(folder)
 
 
@@ -189,6 +189,6 @@ async def test_plain_events_are_read_as_they_are() -> None:
         (run_id,) = (await plain.emit("go", {"n": 1})).run_ids
         await machine.settle()
         assert (await machine.client.runs.get(run_id)).output == {"n": 1}
-        batch = await machine.client.emit_batch([{"name": "other", "data": {"n": WORD}}])
+        batch = await machine.client.emit_batch([{"name": "other", "data": {"n": TEXT}}])
         hidden = await plain.events.get(batch[0].event_id)
         assert list(hidden.data) == ["$encoded"]
