@@ -22,7 +22,7 @@ _REASONS = {
     "IRONFLOW_BLOB_URL": "payloads are kept in the database",
 }
 # Variables of the client and of the tests, which may be set beside a server.
-_ELSEWHERE = ("IRONFLOW_SERVER_URL", "IRONFLOW_API_KEY", "IRONFLOW_ENV", "IRONFLOW_CONFIG_DIR")
+_ELSEWHERE = ("IRONFLOW_SERVER_URL", "IRONFLOW_API_KEY", "IRONFLOW_ENV", "IRONFLOW_CODEC", "IRONFLOW_CONFIG_DIR")
 _OF_TESTS = "IRONFLOW_TEST_"
 _NO_SETTING = "no setting of this server"
 
