@@ -12,6 +12,11 @@ from ironflow.sdk.values.codec import reads_data
 def check_codec(functions: Iterable[FunctionDefinition], projections: Sequence[ProjectionDefinition]) -> None:
     """Raises InvalidFunction, InvalidProjection for a setting that has the server read data."""
     for function in functions:
+        if function.state is not None:
+            raise InvalidFunction(
+                f"function {function.id!r} is of an entity, whose state a codec does not encode. Run it with a worker "
+                "without a codec."
+            )
         for setting, text in _read_by_server(function):
             if text:
                 raise InvalidFunction(
