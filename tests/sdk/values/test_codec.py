@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ironflow import Codec, Concurrency, Debounce, Throttle, function
+from ironflow import Codec, Concurrency, Context, Debounce, Throttle, entity, function
 from ironflow.base.errors import SerializationError
 from ironflow.features.functions.contract import InvalidFunction
 from ironflow.features.projections.contract import InvalidProjection
@@ -95,6 +95,23 @@ def test_functions_whose_settings_read_data_are_refused(options: dict[str, Any],
         with pytest.raises(InvalidFunction, match=f"^{setting} of function 'f' reads data"):
             host()
     assert Worker([handler]).functions
+
+
+def test_handlers_of_entities_are_refused():
+    payment = entity("payment", key="id", initial={"status": "new"})
+
+    @payment.on("payment.begun")
+    async def begin(ctx: Context) -> None:
+        pass
+
+    @payment.read
+    async def look(ctx: Context) -> None:
+        pass
+
+    for handler in (begin, look):
+        for host in (Worker, serve):
+            with pytest.raises(InvalidFunction, match="is of an entity, whose state a codec does not encode"):
+                host([handler], codec=CODEC)
 
 
 def test_a_partition_key_is_refused_too():

@@ -9,9 +9,10 @@ import pytest
 from ironflow import Append, Codec, Context, Retry, SyncContext, current_step, function
 from ironflow.projection import create_projection
 from ironflow.sdk.client.client import Client
-from ironflow.sdk.values.codec import CodecHidesData
+from ironflow.sdk.values.codec import CannotDecode, CodecHidesData
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
 from ironflow.sdk.worker.worker import Worker
+from ironflow.sync import Client as SyncClient
 from ironflow.testing import time_machine
 from tests.crash.until import until
 from tests.wire.server_process import a_server
@@ -155,6 +156,8 @@ async def test_what_has_the_server_read_data_is_refused() -> None:
             machine.client.subscribe("went", filter="data.total > 1")
         with pytest.raises(CodecHidesData, match="the filter of group 'g'"):
             await machine.client.consumer_groups.create("g", "went", filter="data.total > 1")
+        with pytest.raises(CodecHidesData, match=r"'payment\.make' is a handler of an entity"):
+            await machine.client.entities.call("payment", "p-1", "make", {"amount": 1})
 
 
 @pytest.mark.processes
@@ -177,6 +180,83 @@ async def test_a_worker_without_the_key_fails_its_attempts_and_names_the_reason(
     assert (run.status, run.attempt) == ("failed", 2)
     assert run.error is not None
     assert (run.error.code, "no such key" in run.error.message) == ("CANNOT_DECODE", True)
+
+
+async def test_a_run_that_restarts_goes_on_with_data_that_only_its_worker_reads() -> None:
+    @function("chained", on="go")
+    async def chained(ctx: Context, data: dict[str, Any]) -> Any:
+        if data["rounds"]:
+            return ctx.restart({"rounds": data["rounds"] - 1, "text": f"{data['text']} again"})
+        return data["text"]
+
+    async with time_machine([chained], codec=CODEC) as machine:
+        run = await machine.emit("go", {"rounds": 2, "text": TEXT})
+        await machine.settle()
+        links = [each async for each in machine.client.runs.chain(run.id)]
+        assert [each.input for each in links] == [
+            {"rounds": 2, "text": TEXT},
+            {"rounds": 1, "text": f"{TEXT} again"},
+            {"rounds": 0, "text": f"{TEXT} again again"},
+        ]
+        assert (links[-1].status, links[-1].output) == ("completed", f"{TEXT} again again")
+        assert TEXT.encode() not in texts(Path(machine.database).parent)
+
+
+async def test_what_undoes_a_cancelled_run_and_the_branch_that_was_first_are_encoded() -> None:
+    undone: list[Any] = []
+
+    @function("booking", on="go", on_cancel="compensate")
+    async def booking(ctx: Context, data: str) -> Any:
+        async def first(step: Any) -> Any:
+            return await step.run("quick", lambda: f"{TEXT} quick")
+
+        async def second(step: Any) -> Any:
+            return await step.wait_for_event("slow", event="never", timeout="1h")
+
+        async def undo() -> str:
+            undone.append(booked)
+            return f"{TEXT} undone"
+
+        booked = await ctx.step.parallel("race", [first, second], until="first_success")
+        ctx.step.compensate("quick", undo)
+        await ctx.step.wait_for_event("wait", event="went", timeout="1h")
+
+    async with time_machine([booking], codec=CODEC) as machine:
+        run = await machine.emit("go", TEXT)
+        await machine.settle()
+        await machine.client.runs.cancel(run.id)
+        await machine.settle()
+        assert (await machine.client.runs.get(run.id)).status == "cancelled"
+        assert undone == [f"{TEXT} quick"]
+        outputs = [step.output for step in await machine.client.runs.steps(run.id)]
+        assert f"{TEXT} undone" in outputs
+        assert TEXT.encode() not in texts(Path(machine.database).parent)
+
+
+@pytest.mark.processes
+async def test_a_member_of_a_group_settles_what_it_has_decoded_and_ends_where_it_cannot(tmp_path: Path) -> None:
+    def refuse(text: bytes) -> bytes:
+        raise ValueError("no such key")
+
+    with a_server(tmp_path) as server:
+        async with (
+            Client(server.address, codec=CODEC) as client,
+            Client(server.address, codec=Codec(flipped, refuse)) as other,
+        ):
+            await client.consumer_groups.create("g", "went", ack="manual")
+            for n in range(2):
+                await client.emit("went", f"{TEXT} {n}")
+            async with other.consumer_groups.join("g") as events:
+                with pytest.raises(CannotDecode, match="no such key"):
+                    await anext(events)
+            async with client.consumer_groups.join("g") as events:
+                event = await anext(events)
+                assert event.data.startswith(TEXT)
+                assert await event.ack()
+            with SyncClient(server.address, codec=CODEC) as blocking, blocking.consumer_groups.join("g") as rest:
+                left = next(rest)
+                assert left.data in {f"{TEXT} 0", f"{TEXT} 1"} - {event.data}
+                assert left.ack()
 
 
 async def test_plain_events_are_read_as_they_are() -> None:

@@ -14,7 +14,7 @@ from ironflow.features.pubsub import contract as pubsub
 from ironflow.features.schedules import contract as schedules
 from ironflow.features.streams import contract as streams
 from ironflow.features.subscriptions import contract as subscriptions
-from ironflow.sdk.values.codec import Codec, check_reads_no_data
+from ironflow.sdk.values.codec import Codec, CodecHidesData, check_reads_no_data
 from ironflow.sdk.values.payload import as_json_text
 
 # Payloads by request; of the messages in it, too.
@@ -45,6 +45,11 @@ def encoded_request(request: Any, codec: Codec) -> Any:
         case controls.InjectOutput():
             plain = msgspec.json.decode(bytes(request.new_output), type=str)
             return replace(request, new_output=as_json_text(codec.encoded(msgspec.Raw(plain.encode()))))
+        case events.InvokeSync() if request.entity_key:
+            raise CodecHidesData(
+                f"{request.function_id!r} is a handler of an entity, which workers with a codec do not have. Call it "
+                "with a client without a codec."
+            )
         case groups.CreateGroup():
             check_reads_no_data(request.filter_expr, f"the filter of group {request.name!r}")
         case subscriptions.Subscribe() if request.options is not None:
