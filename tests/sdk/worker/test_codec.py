@@ -156,6 +156,9 @@ async def test_what_has_the_server_read_data_is_refused() -> None:
             machine.client.subscribe("went", filter="data.total > 1")
         with pytest.raises(CodecHidesData, match="the filter of group 'g'"):
             await machine.client.consumer_groups.create("g", "went", filter="data.total > 1")
+        await machine.client.consumer_groups.create("g", "went")
+        with pytest.raises(CodecHidesData, match="the filter of group 'g'"):
+            await machine.client.consumer_groups.update("g", filter="data.total > 1")
         with pytest.raises(CodecHidesData, match=r"'payment\.make' is a handler of an entity"):
             await machine.client.entities.call("payment", "p-1", "make", {"amount": 1})
 

@@ -20,6 +20,7 @@ from ironflow.sdk.values.payload import as_json_text
 # Payloads by request; of the messages in it, too.
 _FIELDS: dict[type[msgspec.Struct], tuple[str, ...]] = {
     events.Emit: ("data",),
+    events.NamespacedEmit: ("data",),
     events.EmitSync: ("data",),
     events.Invoke: ("data",),
     events.InvokeSync: ("data",),
@@ -51,6 +52,10 @@ def encoded_request(request: Any, codec: Codec) -> Any:
                 "with a client without a codec."
             )
         case groups.CreateGroup():
+            check_reads_no_data(request.filter_expr, f"the filter of group {request.name!r}")
+        case groups.UpdateGroup():
+            return replace(request, group=encoded_request(request.group, codec))
+        case groups.GroupChange() if request.filter_expr:
             check_reads_no_data(request.filter_expr, f"the filter of group {request.name!r}")
         case subscriptions.Subscribe() if request.options is not None:
             check_reads_no_data(request.options.filter, "the filter of a subscription")
