@@ -110,7 +110,6 @@ class Execution:
             self._runner.check_outside,
             self._secrets.texts,
         )
-        self.values = RunValues(lambda: len(self._runner.rows), self._secrets.texts, self._runner.encoded)
         self._runner.attempt = job.attempt
         self._runner.ends_at = clock.now() + job.timeout_ms if job.timeout_ms else None
         if on_progress is not None:
@@ -129,7 +128,9 @@ class Execution:
             on_start=on_start,
         )
         self._trace = self._replay.trace = self._runner.trace = trace
-        self.values = RunValues(lambda: len(self._runner.rows), self._secrets.texts, self._replay.course().place)
+        self.values = RunValues(
+            lambda: len(self._runner.rows), self._secrets.texts, self._replay.course().place, self._runner.encoded
+        )
         self._bridge: Bridge | None = None
         self._restarts = Restarts.of_nothing()
         self._features = features
