@@ -33,6 +33,18 @@ async def test_a_policy_about_some_events_allows_those_only(guarded: Guarded):
     assert await guarded.status("POST", "/api/v1/events", {"name": "cart.filled", "data": {}}, key=key) == 403
 
 
+async def test_a_policy_about_some_streams_holds_for_the_states_of_entities(guarded: Guarded):
+    everything = {"effect": "allow", "actions": "*"}
+    hidden = {"name": "no", "effect": "deny", "actions": "entities:read", "resources": "entities/payment:*"}
+    key = (await guarded.a_key(await a_role(guarded, everything, hidden)))["key"]
+
+    assert await guarded.status("GET", "/api/v1/streams/payment:p1/events", key=key) == 403
+    assert await guarded.status("GET", "/api/v1/entities/payment/p1", key=key) == 403
+    assert await guarded.status("GET", "/api/v1/entities/payment", key=key) == 403
+    assert await guarded.status("GET", "/api/v1/entities/cart/p1", key=key) == 404
+    assert await guarded.status("GET", "/api/v1/entities/cart", key=key) == 200
+
+
 async def test_a_condition_reads_the_fields_of_the_request(guarded: Guarded):
     condition = 'request.event == "order.placed"'
     role = await a_role(guarded, {"effect": "allow", "actions": "events:emit", "condition": condition})

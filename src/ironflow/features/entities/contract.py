@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
+from ironflow.base.entity_streams import stream_of
 from ironflow.base.errors import FailedPrecondition, InvalidArgument, NotFound, PayloadTooLarge
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json
@@ -59,6 +60,11 @@ class GetEntity(Message, kw_only=True):
     entity: str
     key: str
 
+    @property
+    def entity_id(self) -> str:
+        """Of its stream: what policies are about."""
+        return stream_of(self.entity, self.key)
+
 
 class Entity(Message, kw_only=True):
     """entity_id: of its stream. version: of that stream, with the event that run_id brought the state by."""
@@ -78,6 +84,11 @@ class ListEntities(Message, kw_only=True):
     entity: str
     limit: Annotated[int, field(ge=1, le=1_000)] = 100
     cursor: str = ""
+
+    @property
+    def entity_id(self) -> str:
+        """What the ids of their streams begin with: what policies are about."""
+        return stream_of(self.entity, "")
 
 
 class Entities(Message, kw_only=True):
