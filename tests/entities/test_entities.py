@@ -1,5 +1,6 @@
 """States of entities: given with jobs, written with reports, each an event of the entity's stream."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from ironflow.features.environments import contract as environments
 from ironflow.features.events import contract as events
 from ironflow.features.jobs.contract import Assignment
 from ironflow.features.redaction import contract as redaction
+from ironflow.features.runs import contract as runs
 from ironflow.features.schemas import contract as schemas
 from ironflow.features.streams import contract as streams
 from ironflow.features.time_travel import contract as past
@@ -178,6 +180,65 @@ async def test_a_last_report_that_is_repeated_writes_its_state_once(server: Work
     await server.report(job, "completed", output=1, **changed(1))
 
     assert (await state(server), (await refolded(server))[1]) == (2, 2)
+
+
+async def test_a_checkpoint_that_is_repeated_in_one_commit_writes_its_state_once(server: Work):
+    await payments(server)
+    await called(server, "make", "p1")
+    job = await server.claim()
+
+    await asyncio.gather(*[server.report(job, "progress", step(job, "pay"), **changed({"paid": 1})) for _ in range(2)])
+    await asyncio.gather(
+        server.report(job, "progress", **changed({"paid": 2}, 2)),
+        server.report(job, "progress", **changed({"paid": 1})),
+    )
+
+    found = await server.call(streams.read, entity_id="payment:p1")
+    assert [msgspec.json.decode(each.data) for each in found.events] == [{"paid": 1}, {"paid": 2}]
+    assert await state(server) == {"paid": 2}
+
+
+async def test_a_handler_restarts_and_its_successor_begins_with_the_state(server: Work):
+    await payments(server)
+    first_id = await called(server, "make", "p1")
+    await called(server, "cancel", "p1")
+    first = await server.claim()
+    await server.report(first, "completed", restart={"data": {}}, **changed({"paid": 1}))
+    second = await server.claim()
+    assert (second.run_id != first_id, given(second)) == (True, {"paid": 1})
+    await server.report(second, "progress", step(second, "pay"), **changed({"paid": 2}))
+    await server.sleep(second, until=server.now + 1_000)
+    server.move(1_000)
+    await server.loop("timers")
+    again = await server.claim()
+    assert (again.run_id, given(again)) == (second.run_id, {"paid": 1})
+    await server.report(again, "completed", **changed({"paid": 2}))
+    last = await server.claim()
+    assert (last.function_id, given(last)) == ("payment.cancel", {"paid": 2})
+    await check_folded(server)
+
+
+async def test_a_handler_that_is_cancelled_is_undone_over_the_state_that_it_began_with(server: Work):
+    await server.a_function(
+        "payment.make", on=None, entity=PAYMENT, compensate_on_cancel=True, compensation_timeout_ms=60_000
+    )
+    await server.a_function("payment.cancel", on=None, entity=PAYMENT)
+    await server.a_worker(function_ids=HANDLERS)
+    await called(server, "make", "p1")
+    await server.report(await server.claim(), "completed", **changed({"paid": 0}))
+    run_id = await called(server, "make", "p1")
+    await called(server, "cancel", "p1")
+    job = await server.claim()
+    await server.report(job, "progress", step(job, "pay"), **changed({"paid": 1}))
+    await server.call(runs.cancel, id=run_id)
+    await server.report(job, "completed", restart={"data": {}}, **changed({"paid": 2}, 2))
+    undoing = await server.claim()
+    assert (undoing.run_id, given(undoing)) == (run_id, {"paid": 0})
+    await server.report(undoing, "completed", **changed({"paid": 3}, 3))
+    assert (await server.run(run_id)).state == "cancelled"
+    last = await server.claim()
+    assert (last.function_id, given(last)) == ("payment.cancel", {"paid": 3})
+    await check_folded(server)
 
 
 async def test_readers_run_beside_and_see_the_newest_state(server: Work):

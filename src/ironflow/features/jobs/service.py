@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from ironflow.base.call import Call
 from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
@@ -332,7 +334,7 @@ class Jobs:
             try:
                 if run is None:
                     raise StaleExecution(f"Job {fence.job_id!r} belongs to no run here. Drop the job.")
-                command = self._without_secrets(tx, run, each.command)
+                command = self._without_secrets(tx, run, _without_known_state(each.command, run, states))
                 if isinstance(command, commands.Report) and command.unasked_steps:
                     command = self._with_code_change(tx, run, command)
                 run = self._with_ends(tx, run)
@@ -417,6 +419,16 @@ class Jobs:
         if call.now - self._seen.get(key, 0) >= SEEN_EVERY_MS:
             self._seen[key] = call.now
             await self._db.write(lambda tx: sightings.seen(tx, call.environment, worker_id, call.now))
+
+
+def _without_known_state(
+    command: commands.Report | commands.Ack, run: Run, states: Sequence[tuple[Run, EntityState]]
+) -> commands.Report | commands.Ack:
+    """The command without a state that an earlier report of the same commit brings: it is not written yet."""
+    if isinstance(command, commands.Ack) or (change := command.state) is None:
+        return command
+    known = any(of.id == run.id and (change.number < state.number or change == state) for of, state in states)
+    return replace(command, state=None) if known else command
 
 
 def _verdict(job_id: str, applied: _Applied) -> contract.Verdict:
