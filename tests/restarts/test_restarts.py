@@ -175,6 +175,26 @@ async def test_links_that_retention_removed_do_not_end_the_chain(database_url: s
         assert (await server.run(third.run_id)).first_run_id == first_id
 
 
+async def test_the_id_of_a_first_link_that_retention_removed_names_the_chain(database_url: str):
+    async with open_server(Work, database_url, run_retention_days=1) as server:
+        await a_chat(server)
+        first_id = await invoke(server, "ada")
+        second = await restarted(server)
+        await server.sleep(second, until=server.now + 3 * DAY_MS)
+        server.move(2 * DAY_MS)
+        await server.loop("runs-purge")
+
+        assert (await server.call(runs.get, id=first_id, last=True)).id == second.run_id
+        assert (await send(server, first_id, "late")).run_id == second.run_id
+        assert [each.id for each in (await server.call(messages.list_, run_id=first_id)).messages]
+        with pytest.raises(RunNotFound):
+            await server.call(runs.get, id=first_id, last=True, env="shop")
+        with pytest.raises(RunNotFound):
+            await server.call(messages.send, run_id=first_id, name="prompt", data=1, env="shop")
+        with pytest.raises(RunNotFound):
+            await server.call(messages.list_, run_id=first_id, env="shop")
+
+
 @pytest.mark.parametrize("first_deleted", [0, 1])
 async def test_messages_of_a_chain_are_deleted_with_the_last_link_that_is_kept(server: Work, first_deleted: int):
     await a_chat(server)

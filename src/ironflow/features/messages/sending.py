@@ -18,7 +18,7 @@ from ironflow.features.keys import in_tx as keys
 from ironflow.features.messages import contract, rules, store
 from ironflow.features.messages.rules import Row
 from ironflow.features.runs.contract import RunNotFound
-from ironflow.features.runs.in_tx import INVOKED, Change, RunRepository, gather, load_last
+from ironflow.features.runs.in_tx import INVOKED, Change, RunRepository, gather, load_last, load_named
 from ironflow.storage.port import Tx
 
 # A run that ends at the moment of a send with `start` is replaced; each time another transaction got on.
@@ -193,9 +193,11 @@ class _Inbox:
     def last_link(self, run_id: str) -> str:
         """The id of the last link of the run's chain, which is locked, too; `run_id` where there is no such run."""
         run = self.runs.get(run_id)
-        if run is None or run.restarted_as is None:
+        if run is not None and run.restarted_as is None:
             return run_id
-        last = load_last(self._tx, run)
+        last = load_named(self._tx, run_id) if run is None else load_last(self._tx, run)
+        if last is None:
+            return run_id
         self.runs.setdefault(last.id, last)
         return last.id
 

@@ -24,7 +24,7 @@ from ironflow.features.keys import in_tx as keys
 from ironflow.features.messages import contract, rules, store
 from ironflow.features.messages.rules import Row
 from ironflow.features.messages.sending import Sender, Sending, Sent, visible
-from ironflow.features.runs.in_tx import RunRepository, last_id, look
+from ironflow.features.runs.in_tx import RunRepository, last_id, look, look_named
 from ironflow.notify.port import Notifier
 from ironflow.storage.port import Database, Tx
 
@@ -106,7 +106,7 @@ class Messages:
 
         def find(tx: Tx) -> tuple[list[Row], bool]:
             run_id = keys.run_id_of(tx, call.environment, request.run_id)
-            run = visible(look(tx, [run_id]).get(run_id), call, request.run_id)
+            run = visible(look_named(tx, run_id), call, request.run_id)
             return _page(tx, run.chain_id, after, request.limit, unread=request.unread)
 
         page, more = await self._db.read(find)

@@ -27,6 +27,18 @@ def last_id(tx: Tx, chain_id: str) -> str:
     return chain_id if row is None else str(row[0])
 
 
+def look_named(tx: Tx, run_id: str) -> Run | None:
+    """The run, to read; where it is not kept any more, the last link of the chain that it was the first one of."""
+    run = store.look(tx, [run_id]).get(run_id)
+    return run or store.look(tx, [last := last_id(tx, run_id)]).get(last)
+
+
+def load_named(tx: Tx, run_id: str) -> Run | None:
+    """As `look_named`, to change: the last link, locked on PostgreSQL."""
+    run = store.load(tx, [run_id]).get(run_id) or store.load(tx, [last := last_id(tx, run_id)]).get(last)
+    return run and load_last(tx, run)
+
+
 def look_last(tx: Tx, run: Run) -> Run:
     """The last link of the run's chain, to read; the run itself where no later one is kept."""
     return run if run.restarted_as is None else store.look(tx, [last := last_id(tx, run.chain_id)]).get(last, run)

@@ -1,6 +1,6 @@
 """What other features do with runs inside their own transactions."""
 
-from ironflow.features.runs.chains import last_id, load_last, look_last, restarted_text
+from ironflow.features.runs.chains import last_id, load_last, load_named, look_last, look_named, restarted_text
 from ironflow.features.runs.claims import Claims
 from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.deleting import RunDeletion
@@ -72,8 +72,10 @@ __all__ = [
     "job_key",
     "last_id",
     "load_last",
+    "load_named",
     "look",
     "look_last",
+    "look_named",
     "new_values",
     "newest_runs",
     "page",

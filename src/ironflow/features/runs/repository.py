@@ -282,9 +282,7 @@ class RunRepository:
 
     def _cancel_child(self, tx: Tx, effect: CancelChild, now: Millis) -> set[SlotPool]:
         # Of a child that has restarted: the step names the first link of its chain, which may be purged.
-        named = effect.run_id
-        child = store.load(tx, [named]).get(named) or store.load(tx, [last := chains.last_id(tx, named)]).get(last)
-        child = chains.load_last(tx, child) if child is not None else None
+        child = chains.load_named(tx, effect.run_id)
         if child is None or child.ended:
             return set()
         child = store.with_open_steps(tx, child)

@@ -63,8 +63,7 @@ class Runs:
 
     async def get(self, call: Call, request: contract.GetRun) -> contract.Run:
         def look(tx: Tx) -> tuple[contract.Run, bool]:
-            found = _run(tx, call.environment, request.id)
-            found = chains.look_last(tx, found) if request.last else found
+            found = (_last if request.last else _run)(tx, call.environment, request.id)
             (message,) = shown(tx, [found])
             is_small = values.bytes_of(tx, found.id) <= VALUES_AT_ONCE_BYTES
             if is_small:
@@ -252,6 +251,14 @@ def _run(tx: Tx, environment: str, run_id: str) -> Run:
     if run is None or run.environment != environment:
         raise _not_found(run_id, environment)
     return run
+
+
+def _last(tx: Tx, environment: str, run_id: str) -> Run:
+    """The last link of the run's chain, also where the first one, which names it, is not kept any more."""
+    found = chains.look_named(tx, keys.run_id_of(tx, environment, run_id))
+    if found is None or found.environment != environment:
+        raise _not_found(run_id, environment)
+    return chains.look_last(tx, found)
 
 
 def _not_found(run_id: str, environment: str) -> contract.RunNotFound:
