@@ -236,6 +236,16 @@ async def test_events_of_streams_are_given_and_redacted_ones_are_not(server: Wor
     assert (given.started, given.redacted) == (1, 1)
 
 
+async def test_the_end_of_a_stream_is_given_to_no_function(server: Work):
+    await server.call(streams.append, entity_id="order-7", entity_type="order", event_name=REVIEWED, data={"n": 1})
+    await server.call(streams.delete, entity_id="order-7")
+    await server.a_function("review", on=">")
+
+    given = await give(server)
+
+    assert (given.started, given.unmatched) == (1, 1)
+
+
 async def test_an_event_that_a_debounce_gathers_is_known(server: Work):
     await server.a_function("review", on=REVIEWED, debounce={"period_ms": 5_000})
     await server.emit(REVIEWED)

@@ -18,7 +18,7 @@ from ironflow.features.debounces import in_tx as debounces
 from ironflow.features.event_triggers import contract, rules, store
 from ironflow.features.event_triggers.rules import Verdict
 from ironflow.features.events import contract as events
-from ironflow.features.events.in_tx import Found, search
+from ironflow.features.events.in_tx import TOMBSTONE, Found, search
 from ironflow.features.functions.in_tx import FunctionIndex, Startable
 from ironflow.features.runs.in_tx import Claims, Creation, RunRepository, creation
 from ironflow.log.read import records
@@ -129,6 +129,9 @@ class EventTriggers:
             known: dict[str, Any] = {"id": event.id, "source": event.source, "namespace": event.namespace}
             return known | ({"metadata": msgspec.json.decode(event.metadata)} if event.metadata is not None else {})
 
+        if event.name == TOMBSTONE:
+            # It starts nothing when it is written, either.
+            return False
         found = self._index.started_by(event.environment, event.name, lambda: read_json(event.data), about)
         return any(each.id == function.id for each in found)
 

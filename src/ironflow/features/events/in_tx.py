@@ -3,6 +3,7 @@
 from ironflow.features.events.contract import InvalidEvent, StreamDeleted
 from ironflow.features.events.emitting import Answer, Emission, Emitter
 from ironflow.features.events.rules import (
+    TOMBSTONE,
     WEBHOOK,
     check_entity,
     check_idempotency_key,
@@ -14,6 +15,7 @@ from ironflow.features.events.searching import Found, search
 from ironflow.features.events.unneeded import delete_unneeded
 
 __all__ = [
+    "TOMBSTONE",
     "WEBHOOK",
     "Answer",
     "Emission",
