@@ -375,6 +375,29 @@ async def test_a_new_version_takes_over_when_it_has_all_that_readers_see(server:
         await again.poll(generation=acquired.served)
 
 
+async def test_what_readers_saw_of_a_partition_is_not_fed_beside_it_any_more_once_that_is_rebuilt(server: Work):
+    runner = await with_events(server, 4, partition_key="data.c")
+    await rebuild(server, partition="a")
+    acquired = await server.call(contract.acquire_lease, name="totals", feeds_both=True)
+    assert acquired.lease is not None
+    again = Runner(server, "totals", lease={"token": acquired.lease.token, "epoch": acquired.lease.epoch})
+    assert await again.poll(generation=acquired.served) == []
+    await again.load("a")
+    await again.work_off()
+    await server.loop("projections-rebuilds")
+    assert (await runner.status()).status == "active"
+    await server.emit("order.placed", {"c": "a"})
+
+    # The state that it has of the partition is that of before: folded on, it would take the place of the new one.
+    with pytest.raises(GenerationReplaced):
+        await again.poll(generation=acquired.served)
+    with pytest.raises(GenerationReplaced):
+        await again.save_state({"seen": ["old"]}, 5, partition="a", generation=acquired.served)
+    await again.work_off()
+
+    assert (await runner.shown("a"))["seen"] == [1, 3, 5]
+
+
 async def test_a_failing_rebuild_does_not_delay_what_readers_see(server: Work):
     runner = await with_events(server, 2)
     await rebuild(server)

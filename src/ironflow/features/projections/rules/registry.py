@@ -222,7 +222,8 @@ def feed_named(projection: ProjectionRow, rebuild: RebuildRow | None, generation
     """
     if not generation:
         return feed_of(projection, rebuild)
-    if generation != projection.generation:
+    # A partition that was rebuilt has taken its place in the same version: the state that a runner has of it is old.
+    if rebuild is None or generation != projection.generation:
         raise GenerationReplaced(f"{projection.name!r} was built anew. Feed the version that readers see now.")
     return Feed(projection.generation, projection.cursor)
 
