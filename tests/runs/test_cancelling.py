@@ -272,6 +272,25 @@ async def test_a_compensation_may_wait(server: Work):
     assert (await server.run(run_id)).status is RunStatus.CANCELLED
 
 
+async def test_compensations_go_on_when_a_wait_of_theirs_has_timed_out_in_a_pause(server: Work):
+    job = await a_job(server)
+    error = {"message": "too large", "code": "OUTPUT_TOO_LARGE", "retryable": False}
+    await server.report(job, "failed", error=error, uncompensated=True)
+    undoing = await server.claim()
+    await server.report(undoing, "yielded", yields=[waits_for(undoing, "refunded", timeout="1m")])
+    await server.call(controls.pause, run_id=job.run_id)
+    server.move(MINUTE_MS)
+    await server.loop("timers")
+
+    await server.call(controls.resume, run_id=job.run_id)
+
+    again = await server.claim()
+    assert (again.run_id, again.compensating is not None) == (job.run_id, True)
+    await server.report(again, "failed", undo(again, "flight"), error=GIVEN_UP)
+    run = await server.run(job.run_id)
+    assert (run.status, run.error and run.error.code) == (RunStatus.FAILED, "OUTPUT_TOO_LARGE")
+
+
 async def test_a_run_that_fails_and_is_undone_is_cancelled_when_that_is_asked_for_meanwhile(server: Work):
     job = await a_job(server)
     error = {"message": "too large", "code": "OUTPUT_TOO_LARGE", "retryable": False}

@@ -87,7 +87,9 @@ def decide_resume(run: Run, command: commands.Resume, now: Millis) -> Outcome:
         effects += timers
     happened.append(RunResumed(at=now, attempt=attempt, from_step=command.from_step))
     step = run.steps.get(run.open_step) if run.open_step is not None and command.from_sequence is None else None
-    if run.status == "paused" and step is not None and step.status == "timed_out" and step.on_timeout != "answer":
+    # Compensations get the time-out: see `decide_wait_timed_out`.
+    answered = (step is not None and step.on_timeout == "answer") or run.compensating is not None
+    if run.status == "paused" and step is not None and step.status == "timed_out" and not answered:
         happened.append(RunFailed(at=now, error=step.error or "", report=run.last_report))
     elif run.status == "paused" and step is not None and step.open and not step.handle and run.wake_at is None:
         until = step.sleep_until if step.status in ("sleeping", "retrying") else step.wait_until
