@@ -8,6 +8,7 @@ import pytest
 
 from ironflow.base.errors import IronflowError
 from ironflow.engine.errors import StaleExecution
+from ironflow.features.bulk import contract as bulk
 from ironflow.features.controls import contract as controls
 from ironflow.features.entities import contract
 from ironflow.features.entities.contract import EntityNotFound
@@ -384,6 +385,32 @@ async def test_a_resumed_run_begins_with_what_others_have_made_meanwhile(server:
     await server.call(controls.resume, run_id=run_id)
 
     assert given(await server.claim()) == "shipped"
+
+
+@pytest.mark.parametrize("how", ["resume", "retry", "bulk"])
+async def test_a_run_that_begins_again_from_a_step_makes_its_changes_anew(server: Work, how: str):
+    await payments(server)
+    await called(server, "make", "p1")
+    job = await server.claim()
+    await server.report(job, "progress", step(job, "pay"), **changed({"paid": 1}))
+    await server.report(job, "progress", step(job, "check"), **changed({"paid": 2}, 2))
+    error = {"message": "no", "code": "NO", "retryable": False}
+    await server.report(job, "failed", error=error, **changed({"paid": 3}, 3))
+
+    if how == "resume":
+        await server.call(controls.resume, run_id=job.run_id, from_step="check")
+    elif how == "retry":
+        await server.call(controls.retry, id=job.run_id)
+    else:
+        await server.call(bulk.start, action="retry", function_id="payment.make")
+        await server.loop("bulk")
+    again = await server.claim()
+    assert given(again) == "new"
+    await server.report(again, "progress", step(again, "check"), **changed({"paid": 20}, 2))
+    await server.report(again, "completed")
+
+    assert await state(server) == {"paid": 20}
+    await check_folded(server)
 
 
 async def test_entities_are_listed_by_key_with_a_cursor(server: Work):

@@ -6,6 +6,7 @@ from ironflow.base.time import Millis
 from ironflow.engine.decide import decide
 from ironflow.features.bulk import rules, store
 from ironflow.features.bulk.store import Job
+from ironflow.features.entities import in_tx as entities
 from ironflow.features.keys import in_tx as keys
 from ironflow.features.keys.in_tx import RunKey
 from ironflow.features.runs import in_tx as runs
@@ -80,6 +81,8 @@ class AdvanceBulk:
                     keys.take_again(tx, RunKey(run.environment, run.function_id, run.key), run.id)
             except IronflowError:
                 continue
+            if job.action == "retry":
+                entities.begin_again(tx, run)
             if decision.facts:
                 changes.append((whole, decision))
         return changes

@@ -15,6 +15,7 @@ from ironflow.engine.model import Run, Step
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.controls import contract, rules
 from ironflow.features.controls.explaining import Oldest, explain
+from ironflow.features.entities import in_tx as entities
 from ironflow.features.keys import in_tx as keys
 from ironflow.features.runs.contract import Run as RunMessage
 from ironflow.features.runs.contract import RunNotFound
@@ -179,6 +180,8 @@ class Controls:
         if from_step:
             from_sequence = _step(tx, run, from_step).sequence
         after = self._apply(tx, run, commands.Resume(from_step, from_sequence), call)
+        if from_sequence is not None:
+            entities.begin_again(tx, after)
         return shown(tx, [after])[0]
 
     def _apply(self, tx: Tx, run: Run, command: commands.Command, call: Call) -> Run:

@@ -6,6 +6,7 @@ A row is the fold of its entity's stream. What the stream has beyond it, as afte
 from collections.abc import Iterable
 
 from ironflow.base.entity_streams import parts_of, state_event, streams_of
+from ironflow.engine.model import Run
 from ironflow.features.entities.rules import StateRow
 from ironflow.storage.port import Params, Tx
 
@@ -24,6 +25,7 @@ _ONE = "environment = :environment AND entity_id = :entity_id"
 DELETE = f"DELETE FROM entity_states WHERE {_ONE}"
 REDACT = f"UPDATE entity_states SET state = :state WHERE {_ONE} AND version = :version"
 REDACT_BASE = f"UPDATE entity_states SET base = :state WHERE {_ONE} AND base_version = :version"
+BEGIN_AGAIN = f"UPDATE entity_states SET number = 0 WHERE {_ONE} AND run_id = :run_id"
 LATER = f"""SELECT data, entity_version, run_id, created_at FROM events
 WHERE {_ONE} AND entity_version > :version AND name = :name ORDER BY entity_version DESC LIMIT 1"""
 
@@ -81,6 +83,12 @@ def save(tx: Tx, rows: Iterable[tuple[str, StateRow]]) -> None:
 
 def delete(tx: Tx, environment: str, entity_id: str) -> None:
     tx.run(DELETE, {"environment": environment, "entity_id": entity_id})
+
+
+def begin_again(tx: Tx, run: Run) -> None:
+    """A run has dropped recorded steps: what it changes from now on is new, whatever its number."""
+    if run.entity is not None:
+        tx.run(BEGIN_AGAIN, {"environment": run.environment, "entity_id": run.entity, "run_id": run.id})
 
 
 def redact(tx: Tx, environment: str, entity_id: str, version: int, state: str) -> None:
