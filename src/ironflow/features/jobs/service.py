@@ -195,7 +195,7 @@ class Jobs:
         def change(tx: Tx) -> None:
             run = self._repository.load(tx, [rules.run_id_of(job_id)]).get(rules.run_id_of(job_id))
             if run is not None:
-                run = self._with_ends(tx, run)
+                run = self._repository.with_open_steps(tx, run)
                 expired = commands.LeaseExpired(losses_max=self._timing.losses_max, job_id=job_id)
                 self._repository.save(tx, [(run, decide(run, expired, call.now))], call.now)
 
@@ -210,7 +210,7 @@ class Jobs:
             runs = self._repository.load(tx, list(held)) if held else {}
             changes: list[Change] = []
             for loaded in runs.values():
-                run = self._with_ends(tx, loaded)
+                run = self._repository.with_open_steps(tx, loaded)
                 expired = commands.LeaseExpired(losses_max=self._timing.losses_max, job_id=held[run.id])
                 changes.append((run, decide(run, expired, now)))
                 if run.lease is not None:
