@@ -4,6 +4,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, fields
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -91,9 +92,13 @@ class _LoopThread:
             raise
 
     def end(self, inside: asynchronous.Subscription) -> None:
-        """Closes the subscription, and ends the thread."""
+        """Closes the subscription, and ends the thread; from a callback, once that has returned."""
         loop, thread = self._loop, self._thread
         if loop is None or thread is None or loop.is_closed():
+            return
+        if thread is threading.current_thread():
+            # It runs what this would wait for.
+            threading.Thread(target=self.end, args=(inside,), name="ironflow-subscription-end", daemon=True).start()
             return
         self.run(self._close(inside))
         loop.call_soon_threadsafe(loop.stop)
@@ -154,7 +159,13 @@ class Subscription:
     def __next__(self) -> SubscriptionEvent:
         if self._closed:
             raise StopIteration
-        event = self._thread.run(self._next())
+        try:
+            event = self._thread.run(self._next())
+        except CancelledError:
+            # By `close` in another thread, or in a callback.
+            if not self._closed:
+                raise
+            event = None
         if event is None:
             raise StopIteration
         values = {each.name: getattr(event, each.name) for each in fields(event)}
