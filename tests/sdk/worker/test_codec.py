@@ -1,13 +1,15 @@
 """A worker and a client with a codec: everything works, and the server has none of it in plain text."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ironflow import Append, Codec, Context, Retry, SyncContext, current_step, function
-from ironflow.projection import create_projection
+from ironflow.projection import ProjectionRunner, create_projection
 from ironflow.sdk.client.client import Client
 from ironflow.sdk.values.codec import CannotDecode, CodecHidesData
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
@@ -161,6 +163,8 @@ async def test_what_has_the_server_read_data_is_refused() -> None:
             await machine.client.consumer_groups.update("g", filter="data.total > 1")
         with pytest.raises(CodecHidesData, match=r"'payment\.make' is a handler of an entity"):
             await machine.client.entities.call("payment", "p-1", "make", {"amount": 1})
+        with pytest.raises(CodecHidesData, match=r"'payment\.make' is a handler of an entity"):
+            await machine.client.entities.send("payment", "p-1", "make", {"amount": 1})
 
 
 @pytest.mark.processes
@@ -183,6 +187,57 @@ async def test_a_worker_without_the_key_fails_its_attempts_and_names_the_reason(
     assert (run.status, run.attempt) == ("failed", 2)
     assert run.error is not None
     assert (run.error.code, "no such key" in run.error.message) == ("CANNOT_DECODE", True)
+
+
+async def test_a_run_that_cannot_be_decoded_is_undone_by_a_worker_that_can() -> None:
+    undone: list[str] = []
+    lost = [0]
+
+    def decode(text: bytes) -> bytes:
+        if lost[0]:
+            lost[0] -= 1
+            raise ValueError("no such key")
+        return flipped(text)
+
+    @function("booking", on="go", retry=Retry(max_attempts=1))
+    async def booking(ctx: Context) -> Any:
+        await ctx.step.run("book", lambda: "booked")
+        ctx.step.compensate("book", lambda: undone.append("book"))
+        await ctx.step.sleep("rest", "1h")
+
+    async with time_machine([booking], codec=Codec(flipped, decode)) as machine:
+        run = await machine.emit("go", GIVEN)
+        await machine.settle()
+        lost[0] = 1
+        await machine.advance("2h")
+        await machine.settle()
+        assert run.status == "failed"
+        assert run.error is not None
+        assert (run.error.code, undone) == ("CANNOT_DECODE", ["book"])
+
+
+@pytest.mark.processes
+async def test_followed_states_of_a_projection_are_decoded(tmp_path: Path) -> None:
+    def seen(state: Any, event: Any) -> Any:
+        return {"seen": event.data}
+
+    latest = create_projection(name="latest", events=["went"], initial_state={"seen": ""}, handler=seen)
+    with a_server(tmp_path) as server:
+        async with (
+            Client(server.address, codec=CODEC) as client,
+            ProjectionRunner(latest, url=server.address, codec=CODEC),
+        ):
+            await client.emit("went", f"{TEXT} 1")
+
+            async def folded() -> bool:
+                return (await client.projections.get("latest")).state == {"seen": f"{TEXT} 1"}
+
+            await until(folded, "the projection has folded the event", within_s=30)
+            async with aclosing(client.projections.subscribe("latest")) as states:
+                async with asyncio.timeout(60):
+                    assert (await anext(states)).state == {"seen": f"{TEXT} 1"}
+                    await client.emit("went", f"{TEXT} 2")
+                    assert (await anext(states)).state == {"seen": f"{TEXT} 2"}
 
 
 async def test_a_run_that_restarts_goes_on_with_data_that_only_its_worker_reads() -> None:

@@ -305,6 +305,9 @@ class Execution:
             except IronflowError as fault:
                 error = fault
         failure = without_secrets(run_failure(error), self._secrets.texts)
+        if self._undecoded is not None:
+            # The handler has registered nothing. Another worker may have the key, and undo what was done.
+            return Failed(failure, uncompensated=True)
         caused_by = steps_behind(error, self._runner.raised)
         failed: list[str] = []
         if self._replay.job.compensating is not None or decide_compensation(failure, self._replay.job):

@@ -89,7 +89,9 @@ class Projections:
         topic = f"system.projection.{name}.{key}.updated"
         # The event and the time of the newest state.
         newest: tuple[str, datetime | None] = ("", None)
-        with Subscription(self._calls.endpoint, request, on_error, self._calls, reconnect) as events:
+        with Subscription(
+            self._calls.endpoint, request, on_error, self._calls, reconnect, codec=self._calls.codec
+        ) as events:
             for event in events:
                 if not event.topic:
                     # A connection has begun: what was saved before it is asked for.

@@ -46,7 +46,7 @@ def encoded_request(request: Any, codec: Codec) -> Any:
         case controls.InjectOutput():
             plain = msgspec.json.decode(bytes(request.new_output), type=str)
             return replace(request, new_output=as_json_text(codec.encoded(msgspec.Raw(plain.encode()))))
-        case events.InvokeSync() if request.entity_key:
+        case events.Invoke() | events.InvokeSync() if request.entity_key:
             raise CodecHidesData(
                 f"{request.function_id!r} is a handler of an entity, which workers with a codec do not have. Call it "
                 "with a client without a codec."

@@ -88,7 +88,9 @@ class Projections:
         topic = f"system.projection.{name}.{key}.updated"
         # The event and the time of the newest state.
         newest: tuple[str, datetime | None] = ("", None)
-        async with Subscription(self._calls.endpoint, request, on_error, self._calls, reconnect) as events:
+        async with Subscription(
+            self._calls.endpoint, request, on_error, self._calls, reconnect, codec=self._calls.codec
+        ) as events:
             async for event in events:
                 if not event.topic:
                     # A connection has begun: what was saved before it is asked for.
