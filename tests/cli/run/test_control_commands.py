@@ -130,6 +130,9 @@ def test_a_cancel_that_cleans_up_is_waited_for(ironflow):
     run_id = started(ironflow, "visitor.hesitated", '"open"')
     eventually(lambda: reason(ironflow, run_id) == "wait_event")
 
+    assert ironflow("run", "cancel", run_id, "--wait", "--timeout", "soon").code == 2
+    assert reason(ironflow, run_id) == "wait_event"
+
     done = ironflow("run", "cancel", run_id, "--reason", "it rains", "--wait")
 
     assert (done.code, done.out) == (0, f"cancelled {run_id}\n")

@@ -405,3 +405,10 @@ async def test_a_defined_event_is_emitted_with_its_version():
     sent = [each.body for each in transport.sent]
     assert [(each["event"], each["version"]) for each in sent[:2]] == [("order.placed", 3), ("order.placed", 2)]
     assert sent[2]["events"] == [{"version": 3, "name": "order.placed", "data": {"id": 1}}]
+
+
+async def test_a_cancel_with_a_time_that_is_none_cancels_nothing(client):
+    with pytest.raises(errors.InvalidArgument, match="soon"):
+        await client("runs.cancel", "run_1", wait=True, timeout="soon")
+
+    assert client.sent == []

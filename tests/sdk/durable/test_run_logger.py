@@ -66,3 +66,8 @@ def test_a_secret_is_replaced_in_text_data_and_traceback(caplog: pytest.LogCaptu
     }
     assert "ValueError: [secret]" in record.getMessage()
     assert SECRET not in JsonFormatter().format(record)
+
+
+def test_arguments_that_do_not_fit_fail_no_run_and_show_no_secret(caplog: pytest.LogCaptureFixture):
+    RunLogger(RUN, (SECRET,)).info("%d orders", SECRET)
+    assert caplog.messages == ["%d orders ('[secret]',)"]

@@ -148,3 +148,14 @@ def test_a_logger_that_fails_ends_nothing(capsys: pytest.CaptureFixture[str]):
     logger.info("a line")
 
     assert "RuntimeError: mine" in capsys.readouterr().err
+
+
+def test_a_line_that_does_not_fit_its_arguments_is_no_failure_of_its_caller(capsys: pytest.CaptureFixture[str]):
+    lines = Lines()
+    logger = chosen_logger(lines)
+    assert logger is not None
+    logger.info("%d orders", "seven")
+    logger.info("next")
+
+    assert lines == [("info", "next")]
+    assert "%d orders" in capsys.readouterr().err

@@ -49,11 +49,13 @@ def cancel(
         wait: Wait until it has ended. Exit code 75 when it has not.
         timeout: How long to wait, such as 30s or 5m.
     """
+    # Before the run is cancelled.
+    wait_s = duration_ms(timeout) / 1000
     answer = cli.call(runs.cancel, runs.CancelRun(id=run, reason=reason, force=force))
     if wait and not answer.status.ended:
         try:
             with cli.waiting(f"waiting for {answer.id}"):
-                cli.client.runs.wait(answer.id, timeout=duration_ms(timeout) / 1000)
+                cli.client.runs.wait(answer.id, timeout=wait_s)
         except DeadlineExceeded:
             cli.note(f"It goes on. To end it at once: ironflow run cancel {answer.id} --force", "dim")
         answer = cli.call(runs.get, runs.GetRun(id=answer.id))

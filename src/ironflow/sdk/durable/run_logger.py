@@ -65,7 +65,7 @@ def _without_secrets(record: logging.LogRecord) -> bool:
     """Replaces the secrets of the record's run in its text, its fields and its traceback."""
     texts: tuple[str, ...] = record.__dict__.pop(SECRET_TEXTS, ())
     if texts:
-        record.msg, record.args = redact(record.getMessage(), texts), None
+        record.msg, record.args = redact(_message(record), texts), None
         for name in record.__dict__.keys() - _RESERVED:
             record.__dict__[name] = _redacted(record.__dict__[name], texts)
         if record.exc_info:
@@ -73,6 +73,14 @@ def _without_secrets(record: logging.LogRecord) -> bool:
                 record.msg += "\n" + redact(logging.Formatter().formatException(record.exc_info), texts)
             record.exc_info = None
     return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The text of the record; with its arguments beside it, where they do not fit."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return f"{record.msg} {record.args!r}"
 
 
 def _redacted(value: object, texts: tuple[str, ...]) -> object:

@@ -42,7 +42,13 @@ class _Forwarder(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         method = next((name for level, name in _LEVELS if record.levelno >= level), "debug")
-        observe_now(getattr(self._sink, method), _text(record))
+        try:
+            text = _text(record)
+        except (TypeError, ValueError, KeyError):
+            # Arguments that do not fit the message: reported as `logging` does, and no failure of the caller's.
+            self.handleError(record)
+        else:
+            observe_now(getattr(self._sink, method), text)
 
 
 def _text(record: logging.LogRecord) -> str:

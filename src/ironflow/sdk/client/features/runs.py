@@ -132,6 +132,8 @@ class Runs:
         does. wait: gives the run once it has ended. Raises RunNotFound, RunEnded; with wait as `wait`.
         """
         run_id = reference(run_id, key)
+        # Refused before the run is cancelled.
+        duration_ms(timeout)
         request = contract.CancelRun(id=run_id, reason=reason, force=force)
         run = view(Run, await self._calls.call(contract.cancel, request))
         return run if run.status.ended or not wait else await self.wait(run.id, timeout=timeout)
