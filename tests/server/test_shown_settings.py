@@ -1,9 +1,13 @@
 """The settings as the server shows them: each with its origin, secrets as stars."""
 
+import logging
+
 import msgspec
+import pytest
 
 from ironflow.base.settings import Settings, setting_fields, shown_value
 from ironflow.features.server_state import contract
+from ironflow.server.telemetry.exporting import Outage
 from tests.support.server import Server
 
 
@@ -23,3 +27,21 @@ def test_secrets_and_the_password_of_the_database_are_stars():
     assert shown["db"] == "postgresql://shop:***@host/shop"
     assert shown["bootstrap_admin_key"] == "***"
     assert "secret" not in str(shown.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("http://shop:secret@collector:4318", "http://shop:***@collector:4318"),
+        ("shop:secret@collector:4318", "shop:***@collector:4318"),
+        ("http://collector:4318/a@b", "http://collector:4318/a@b"),
+        ("collector:4318", "collector:4318"),
+    ],
+)
+def test_the_password_of_the_collector_is_not_shown(given: str, shown: str, caplog: pytest.LogCaptureFixture):
+    settings = Settings(otel_endpoint=given)
+
+    assert {each.name: shown_value(settings, each) for each in setting_fields()}["otel_endpoint"] == shown
+    with caplog.at_level(logging.INFO):
+        Outage(given).add(False)
+    assert [each.__dict__["endpoint"] for each in caplog.records] == [shown]

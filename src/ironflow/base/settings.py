@@ -259,8 +259,13 @@ def setting_fields() -> list["Field[Any]"]:
 
 
 def shown_value(settings: Settings, setting: "Field[Any]") -> Any:
-    """A value as it may be shown: a secret, and the password of a database's address, as stars."""
+    """A value as it may be shown: a secret, and the password of an address, as stars."""
     value = getattr(settings, setting.name)
     if setting.metadata["secret"] and value:
         return "***"
-    return re.sub(r"://([^:@/]+):[^@/]+@", r"://\1:***@", value) if setting.name == "db" else value
+    return without_password(value) if setting.name in ("db", "otel_endpoint") else value
+
+
+def without_password(address: str) -> str:
+    """An address as it may be shown and logged, with its password as stars."""
+    return re.sub(r"(^|://)([^:@/]*):[^@/]+@", r"\1\2:***@", address)

@@ -341,6 +341,6 @@ def _leaves(node: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
 
 
 def settings_text(settings: Settings) -> str:
-    """The settings as JSON, a database password as stars."""
+    """The settings as JSON, secrets and passwords as stars."""
     shown = {each.name: shown_value(settings, each) for each in setting_fields()}
     return write_json_text(shown)

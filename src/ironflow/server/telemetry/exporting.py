@@ -7,6 +7,8 @@ from threading import Lock
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from ironflow.base.settings import without_password
+
 logger = logging.getLogger(__name__)
 
 # They write a line, often with a traceback, for each request that fails.
@@ -23,7 +25,7 @@ class Outage:
     """Whether what is sent arrives, of traces and metrics together. Exporters call it from their threads."""
 
     def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
+        self._endpoint = without_password(endpoint)
         self._lock = Lock()
         self._failing = False
 

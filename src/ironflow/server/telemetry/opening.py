@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ironflow.base.settings import Settings
+from ironflow.base.settings import Settings, without_password
 from ironflow.features.parts import Parts
 
 if TYPE_CHECKING:
@@ -54,13 +54,14 @@ def collector_of(settings: Settings, environ: Mapping[str, str]) -> str:
 
 def missing_packages(endpoint: str) -> str:
     """What is to be installed before anything is sent to `endpoint`, with a line in the log; empty for nothing."""
+    shown = without_password(endpoint)
     if not _is_installed():
-        missing = MISSING.format(endpoint=endpoint)
-        logger.warning("no telemetry is sent", extra={"endpoint": endpoint, "reason": missing})
+        missing = MISSING.format(endpoint=shown)
+        logger.warning("no telemetry is sent", extra={"endpoint": shown, "reason": missing})
         return missing
     if urlsplit(endpoint).port == GRPC_PORT:
         reason = "OTLP goes over HTTP here, which collectors usually take at port 4318"
-        logger.warning("telemetry goes to the port of gRPC", extra={"endpoint": endpoint, "reason": reason})
+        logger.warning("telemetry goes to the port of gRPC", extra={"endpoint": shown, "reason": reason})
     return ""
 
 
