@@ -97,6 +97,15 @@ def test_functions_whose_settings_read_data_are_refused(options: dict[str, Any],
     assert Worker([handler]).functions
 
 
+def test_functions_whose_settings_read_metadata_are_not():
+    @function("f", on="e", key="metadata.tenant", priority="metadata.weight", when="has(metadata.tenant)")
+    async def handler(ctx):
+        pass
+
+    assert Worker([handler], codec=CODEC).functions
+    assert serve([handler], codec=CODEC)
+
+
 def test_handlers_of_entities_are_refused():
     payment = entity("payment", key="id", initial={"status": "new"})
 

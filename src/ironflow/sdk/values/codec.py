@@ -122,7 +122,12 @@ class Codec:
 
 def reads_data(expression: str) -> bool:
     """Whether a path or expression needs the data of an event. A path always does."""
-    return bool(expression) and (not _OPERATOR.search(expression) or bool(_DATA.search(expression)))
+    return bool(expression) and (not _OPERATOR.search(expression) or expression_reads_data(expression))
+
+
+def expression_reads_data(expression: str) -> bool:
+    """As reads_data, where no path may stand."""
+    return bool(_DATA.search(expression))
 
 
 def check_reads_no_data(expression: str, what: str) -> None:

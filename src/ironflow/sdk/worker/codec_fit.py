@@ -6,7 +6,7 @@ from ironflow.features.functions.contract import InvalidFunction
 from ironflow.features.projections.contract import InvalidProjection
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
-from ironflow.sdk.values.codec import reads_data
+from ironflow.sdk.values.codec import expression_reads_data
 
 
 def check_codec(functions: Iterable[FunctionDefinition], projections: Sequence[ProjectionDefinition]) -> None:
@@ -44,6 +44,6 @@ def _read_by_server(function: FunctionDefinition) -> Iterator[tuple[str, str]]:
     for spec in given.cancel_on:
         yield "cancel_on", spec.match
     for name, text in (("key", given.run_key), ("priority", given.priority)):
-        yield name, text if reads_data(text) else ""
+        yield name, text if expression_reads_data(text) else ""
     for trigger in given.triggers:
-        yield "a trigger", trigger.expression if reads_data(trigger.expression) else ""
+        yield "a trigger", trigger.expression if expression_reads_data(trigger.expression) else ""
