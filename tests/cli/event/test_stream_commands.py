@@ -120,6 +120,7 @@ def test_a_file_of_other_lines_is_refused_before_it_is_sent(ironflow, tmp_path):
     refused = ironflow("stream", "append", "--file", str(file))
     assert refused.code == 2
     assert "line 2 is no event to append" in refused.err
-    assert "--file is given alone" in ironflow("stream", "append", "a", "--file", str(file)).err
+    for beside in (("a",), ("--expect", "0"), ("--type", "thing"), ("--version", "2"), ("--data", "1")):
+        assert "--file is given alone" in ironflow("stream", "append", *beside, "--file", str(file)).err
     assert "give the entity" in ironflow("stream", "append").err
     assert ironflow("stream", "append", "--file", str(tmp_path / "missing")).code == 2

@@ -69,7 +69,7 @@ def append(
         metadata: NAME=VALUE stored with the event, may be repeated; or a JSON object, or @FILE.
     """
     if file:
-        if entity or event or data is not None or data_file is not None or metadata:
+        if any((entity, event, type, metadata)) or (data, data_file, expect, version) != (None, None, -1, 1):
             raise UsageError("--file is given alone, or with --idempotency-key: its lines name entities and events.")
         _append_file(cli, file, idempotency_key)
         return
