@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.parser import text_string_to_metric_families
 
 from ironflow import Client, Context, function
+from ironflow.base.errors import Unavailable
 from ironflow.base.settings import Settings, setting_fields
 from ironflow.base.trace_context import TraceContext, run_span_id, run_trace_id
 from ironflow.features.consumer_groups import contract as groups
@@ -29,6 +30,7 @@ from ironflow.features.events import contract as events
 from ironflow.features.pubsub import contract as pubsub
 from ironflow.features.secrets import contract as secrets
 from ironflow.features.streams import contract as streams
+from ironflow.sdk.client.connection.received import SubscriptionEvent
 from ironflow.server.telemetry import opening
 from ironflow.server.telemetry.exporting import Outage, ReportingExporter
 from ironflow.server.telemetry.opening import collector_of
@@ -593,10 +595,23 @@ def test_the_guide_names_settings_that_there_are_and_its_examples_are_sound():
 
 
 def test_the_context_of_an_event_outside_of_traces_is_empty(provider: TracerProvider, memory: InMemorySpanExporter):
-    from ironflow.sdk.client.connection.received import SubscriptionEvent
-
     event = SubscriptionEvent(id="evt_1", topic="events:x", name="x", data=None, timestamp=None, sequence=1)
     with receiving(event, "mine", tracer_provider=provider):
         pass
     (span,) = in_memory(memory.get_finished_spans())
     assert (span.name, span.parent_id, dict(context_of(event))) == ("mine", "", {})
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(ValueError(PAYLOAD), "ValueError"), (Unavailable(PAYLOAD), "UNAVAILABLE")], ids=str
+)
+def test_work_on_an_event_that_fails_is_marked_without_the_text_of_its_error(error: Exception, kind: str):
+    memory = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    event = SubscriptionEvent(id="evt_1", topic="events:x", name="x", data=None, timestamp=None, sequence=1)
+    with pytest.raises(type(error)), receiving(event, tracer_provider=provider):
+        raise error
+    (span,) = memory.get_finished_spans()
+    assert (span.status.is_ok, (span.attributes or {})["error.type"]) == (False, kind)
+    assert PAYLOAD not in span.to_json()
