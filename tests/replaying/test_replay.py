@@ -205,6 +205,28 @@ async def test_a_failed_run_with_its_compensations():
     assert kinds(mended) == [("other_outcome", "")]
 
 
+async def test_the_steps_of_compensations_are_not_asked_for():
+    def refuse():
+        raise NonRetryableError("declined")
+
+    async def saga(ctx):
+        async def back():
+            await ctx.step.run("a: refund", body("refund"))
+            await ctx.step.sleep("a day", "1d")
+
+        await ctx.step.run("reserve: all", body("reserve"))
+        ctx.step.compensate("reserve: all", back)
+        await ctx.step.run("charge", refuse)
+
+    async with recorded(saga, retry=Retry(max_attempts=1)) as made:
+        undoing = await made.replayed()
+        await made.machine.advance("2d")
+        undone = await made.replayed()
+
+    assert made.run.status == "failed"
+    assert [(each.verdict, kinds(each)) for each in (undoing, undone)] == [("fits", [])] * 2
+
+
 async def test_branches_alternatives_and_invoked_functions():
     @function("price")
     async def price(ctx, data):
