@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ironflow import Client
+from ironflow.features.environments.contract import EnvironmentNotFound
 from tests.crash.scene import Scene
 from tests.crash.test_kill import ROUNDS, SEED, integrity
 from tests.crash.until import until
@@ -38,6 +39,9 @@ async def test_a_deletion_ends_whenever_the_server_is_killed_and_no_other_enviro
             deletion = await client.environments.deletion(made.id)
             assert deletion.rows_removed >= EVENTS
             assert len([event.id async for event in client.events.list()]) == EVENTS
+            with pytest.raises(EnvironmentNotFound):
+                await staging.events.list().page()
+            await client.environments.create("staging")
             assert [event.id async for event in staging.events.list()] == []
         assert scene.stop_server() == 0
     if not database_url.startswith("postgres"):
