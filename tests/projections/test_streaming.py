@@ -24,6 +24,9 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(feeder, "LOOK_AGAIN_S", 0.02)
 
 
+ATTEMPTS = 5
+
+
 async def seqs(stream: AsyncGenerator[ProjectionEvent, None], count: int) -> list[int | None]:
     return [each.seq for each in await of_kind(stream, EventKind.EVENT, count)]
 
@@ -87,8 +90,13 @@ async def test_an_event_of_another_name_is_not_looked_at(server: Work, monkeypat
     async with aclosing(runner.follow()) as stream:
         coming = await waits(stream)
         monkeypatch.setattr(server.db, "peek", counted)
-        await server.emit("mail.sent")
-        await waits_still(coming)
+        for _ in range(ATTEMPTS):
+            # A notification of what was before may be late; it comes once.
+            looks.clear()
+            await server.emit("mail.sent")
+            await waits_still(coming)
+            if not looks:
+                break
         before = list(looks)
         await server.emit("order.paid")
 

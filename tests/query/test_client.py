@@ -30,7 +30,7 @@ async def test_a_projection_is_made_asked_and_deleted_from_python_and_from_the_c
         made = ironflow(
             scene, "sql-projection", "create", "orders", "--table", table, "--on", f"order.placed=@{placed}"
         )
-        assert (made.returncode, made.stdout) == (0, "registered orders\n")
+        assert (made.returncode, made.stdout) == (0, "created orders\n")
         async with scene.client() as client:
             assert (
                 await client.sql_projections.create("orders", table=table, on={"order.placed": PLACED}) == "unchanged"

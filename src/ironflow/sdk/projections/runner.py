@@ -28,6 +28,9 @@ from ironflow.sdk.wire.transport import AiohttpTransport, AsyncTransport
 
 logger = SdkLogger("ironflow.projection")
 
+# How long `async with` waits for the first registration.
+REGISTERED_WITHIN_S = 5.0
+
 
 class ProjectionRunner:
     """Runs one projection until it is stopped; a second runner of it stands by and takes over.
@@ -80,6 +83,8 @@ class ProjectionRunner:
             codec=codec,
         )
         self._task: asyncio.Task[None] | None = None
+        # The first attempt to register has ended, well or not.
+        self._tried = asyncio.Event()
 
     @property
     def events_done(self) -> int:
@@ -120,7 +125,12 @@ class ProjectionRunner:
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
+        """Starts; returns once the projection is registered, so that it can be waited for. Tries on where it is not."""
         await self.start()
+        assert self._task is not None
+        tried = asyncio.ensure_future(self._tried.wait())
+        await asyncio.wait((self._task, tried), timeout=REGISTERED_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        tried.cancel()
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
@@ -136,7 +146,10 @@ class ProjectionRunner:
         while not self._stopping.is_set():
             try:
                 if not registered:
-                    await self._protocol.register()
+                    try:
+                        await self._protocol.register()
+                    finally:
+                        self._tried.set()
                     registered = True
                 granted = await self._protocol.acquire()
                 if granted is None:
