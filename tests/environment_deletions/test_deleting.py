@@ -13,7 +13,7 @@ from tests.support.keys import SEED, Guarded, open_guarded
 # Tables of no environment.
 OF_THE_SERVER = {
     "api_key_bootstraps", "audit_heads", "environment_deletions", "environments", "function_epoch", "limits",
-    "log_head", "login_failures", "orgs", "policies", "policy_versions", "projection_garbage", "projects",
+    "log_head", "login_failures", "nodes", "orgs", "policies", "policy_versions", "projection_garbage", "projects",
     "role_policies", "roles", "schema_migrations", "session_keys", "sessions", "usage_heads", "user_bootstraps",
     "users",
 }  # fmt: skip
