@@ -121,3 +121,18 @@ def exit_of_results(cli: Cli, results: Sequence[RunResult]) -> Exit:
             cli.note(f"To inspect it: ironflow run {verb} {bad[0].run_id}", "dim")
             return code
     return Exit.OK
+
+
+def start_run(cli: Cli, request: events.Invoke) -> Exit:
+    """Starts one run of a function, and shows its ids."""
+    sent = cli.call(events.invoke, request)
+    cli.show(sent, lambda: facts([("run", sent.run_id), ("event", sent.event_id)]))
+    return Exit.OK
+
+
+def invoke_and_wait(cli: Cli, request: events.InvokeSync) -> Exit:
+    """Starts one run of a function, waits for its end within the request's time-out, and shows its result."""
+    with cli.waiting(f"waiting for {request.function_id}"):
+        answer = cli.call(events.invoke_sync, request, timeout=request.timeout_ms / 1000 + SLACK_S)
+    cli.show(answer, lambda: results_table([answer.result]))
+    return exit_of_results(cli, [answer.result])

@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from ironflow.base.duration import duration_ms
 from ironflow.base.entity_streams import stream_of
 from ironflow.base.json import NULL
-from ironflow.cli.event.emit import SLACK_S, Data, DataFile, Key, Timeout, exit_of_results, results_table
+from ironflow.cli.event.emit import Data, DataFile, Key, Timeout, invoke_and_wait, start_run
 from ironflow.cli.exits import Exit
 from ironflow.cli.invocation import Cli, Injected
 from ironflow.cli.pages import Cursor, Limit, note_more
@@ -111,25 +111,18 @@ def call(
     payload = read_data_option(data, data_file, cli.stdin) or NULL
     if not wait:
         request = events.Invoke(function_id=function, data=payload, idempotency_key=idempotency_key, entity_key=key)
-        sent = cli.call(events.invoke, request)
-        cli.show(sent, lambda: facts([("run", sent.run_id), ("event", sent.event_id)]))
-        return Exit.OK
-    timeout_ms = duration_ms(timeout)
-    with cli.waiting(f"waiting for {function}"):
-        answer = cli.call(
-            events.invoke_sync,
-            events.InvokeSync(
-                function_id=function,
-                data=payload,
-                idempotency_key=idempotency_key,
-                timeout_ms=timeout_ms,
-                entity_key=key,
-                detached=True,
-            ),
-            timeout=timeout_ms / 1000 + SLACK_S,
-        )
-    cli.show(answer, lambda: results_table([answer.result]))
-    return exit_of_results(cli, [answer.result])
+        return start_run(cli, request)
+    return invoke_and_wait(
+        cli,
+        events.InvokeSync(
+            function_id=function,
+            data=payload,
+            idempotency_key=idempotency_key,
+            timeout_ms=duration_ms(timeout),
+            entity_key=key,
+            detached=True,
+        ),
+    )
 
 
 def _show_rows(

@@ -6,10 +6,9 @@ from cyclopts import App, Parameter
 
 from ironflow.base.duration import duration_ms
 from ironflow.base.json import NULL
-from ironflow.cli.event.emit import SLACK_S, Data, DataFile, Key, Timeout, exit_of_results, results_table
+from ironflow.cli.event.emit import Data, DataFile, Key, Timeout, invoke_and_wait, start_run
 from ironflow.cli.exits import Exit
 from ironflow.cli.invocation import Injected
-from ironflow.cli.terminal.output import facts
 from ironflow.cli.terminal.payload import read_data_option
 from ironflow.features.events import contract as events
 
@@ -43,25 +42,18 @@ def invoke(
     how = if_running if key else ""
     payload = read_data_option(data, data_file, cli.stdin) or NULL
     if not wait:
-        sent = cli.call(
-            events.invoke,
-            events.Invoke(function_id=function, data=payload, idempotency_key=idempotency_key, key=key, if_running=how),
+        request = events.Invoke(
+            function_id=function, data=payload, idempotency_key=idempotency_key, key=key, if_running=how
         )
-        cli.show(sent, lambda: facts([("run", sent.run_id), ("event", sent.event_id)]))
-        return Exit.OK
-    timeout_ms = duration_ms(timeout)
-    with cli.waiting(f"waiting for {function}"):
-        answer = cli.call(
-            events.invoke_sync,
-            events.InvokeSync(
-                function_id=function,
-                data=payload,
-                idempotency_key=idempotency_key,
-                timeout_ms=timeout_ms,
-                key=key,
-                if_running=how,
-            ),
-            timeout=timeout_ms / 1000 + SLACK_S,
-        )
-    cli.show(answer, lambda: results_table([answer.result]))
-    return exit_of_results(cli, [answer.result])
+        return start_run(cli, request)
+    return invoke_and_wait(
+        cli,
+        events.InvokeSync(
+            function_id=function,
+            data=payload,
+            idempotency_key=idempotency_key,
+            timeout_ms=duration_ms(timeout),
+            key=key,
+            if_running=how,
+        ),
+    )
