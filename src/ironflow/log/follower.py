@@ -18,12 +18,16 @@ from ironflow.log.record import Record
 from ironflow.log.scan import LOOK, Filter, Page, scan, scan_positions
 from ironflow.storage.port import Tx
 
+# Records of a page that are read first, for the size of the rest: no page begins with more than these at their largest.
+PROBE = 16
+
 
 class Follower:
     """One reader of the log. position: its cursor, everything up to there is handled; wanted: what it reads.
 
     until: where it stops, None to follow the head. batch_max, bytes_max: records in one page, and about how much data
-    of theirs; the next page is smaller when the last one had more. look: positions looked at in one read.
+    of theirs, judged by its first records; the next page is smaller when the last one had more. look: positions looked
+    at in one read.
     """
 
     topic = TOPIC
@@ -59,7 +63,15 @@ class Follower:
 
     def read(self, tx: Tx, limit: int | None = None) -> Page[Record]:
         """The next page, of up to `limit` records, else of the batch. Its `reached` is the cursor to save with them."""
-        return scan(tx, self.wanted, self.position, self.find_end(tx), limit or self.batch, self.look)
+        most, end = limit or self.batch, self.find_end(tx)
+        first = scan(tx, self.wanted, self.position, end, min(most, PROBE), self.look)
+        if most <= PROBE or first.reached >= end:
+            return first
+        most = fitting(first.items, most, self.bytes_max) - len(first.items)
+        if most <= 0:
+            return first
+        rest = scan(tx, self.wanted, first.reached, end, most, self.look)
+        return Page([*first.items, *rest.items], rest.reached)
 
     def read_positions(self, tx: Tx, limit: int) -> Page[int]:
         """The next page, positions alone: records are loaded in smaller pieces."""

@@ -7,7 +7,7 @@ from ironflow.base.pattern_index import PatternIndex
 from ironflow.features.subscriptions.contract import InvalidSubscription
 from ironflow.features.subscriptions.entry import entry_of
 from ironflow.features.subscriptions.feed import PAGE, PAGE_BYTES, Page, Subscriber
-from ironflow.log.follower import Follower, fitting
+from ironflow.log.follower import Follower
 from ironflow.log.read import head
 from ironflow.log.record import Record
 from ironflow.log.scan import Filter, scan_back, topic_filter
@@ -29,7 +29,6 @@ class LogFeed:
         self._started: set[Subscriber] = set()
         self._joining = asyncio.Lock()
         self._joined = False
-        self._page = PAGE
         # (environment, kind) -> live subscriptions by pattern.
         self._live: dict[tuple[str, str], PatternIndex[Subscriber]] = {}
 
@@ -83,11 +82,8 @@ class LogFeed:
             raise InvalidSubscription(f"startAfterSequence is {sequence}, but the log ends at {last}.")
 
     async def page(self, subscription: Subscriber, after: int, until: int | None) -> Page:
-        follower = Follower(_filter(subscription), after, until=until, look=LOOK)
-        limit = self._page
-        found = await self._db.read(lambda tx: follower.read(tx, limit))
-        if found.items:
-            self._page = fitting(found.items, PAGE, PAGE_BYTES)
+        follower = Follower(_filter(subscription), after, batch_max=PAGE, bytes_max=PAGE_BYTES, until=until, look=LOOK)
+        found = await self._db.read(follower.read)
         entries = [entry for record in found.items if (entry := subscription.entry_for(record)) is not None]
         return Page(entries, found.reached)
 
