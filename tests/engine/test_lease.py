@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ironflow.engine.commands import Cancel, Fence, GiveBack, Renew
+from ironflow.engine.commands import Cancel, Fence, GiveBack, LeaseExpired, Renew
 from ironflow.engine.errors import StaleExecution
 from tests.engine.driver import BROKEN, HOPELESS, LEASE_MS, LOSSES_MAX, RESERVATION_MS, RunDriver, step
 
@@ -220,6 +220,16 @@ def test_a_lost_reservation_costs_neither_an_attempt_nor_a_loss():
     driver.later(RESERVATION_MS)
 
     driver.lease_over()
+
+    assert state(driver) == ("pending", "ready")
+    assert (driver.run.attempt, driver.run.losses) == (1, 0)
+
+
+def test_a_job_that_ended_with_its_server_s_node_is_no_loss_however_often():
+    driver = RunDriver()
+    for _ in range(LOSSES_MAX + 1):
+        fence = driver.claim()
+        driver.do(LeaseExpired(losses_max=LOSSES_MAX, job_id=fence.job_id, node_ended=True))
 
     assert state(driver) == ("pending", "ready")
     assert (driver.run.attempt, driver.run.losses) == (1, 0)

@@ -63,6 +63,23 @@ async def test_a_job_on_a_stream_that_ended_with_its_process_is_ready_at_once(se
         assert await incarnations(server.db) == []
 
 
+async def test_the_end_of_a_node_is_no_lost_worker_of_the_run(server: Work) -> None:
+    await server.a_function()
+    await server.emit()
+    async with a_stream(server, runtime="go") as worker:
+        job = await worker.job()
+        worker.send(jobAck=worker.of(job))
+        held = "SELECT count(*) FROM jobs WHERE state = 'held'"
+        await eventually(lambda: server.db.read(lambda tx: tx.rows(held)[0][0]), 1)
+        await ended(server)
+        await belongs_to(server, "node_dead", [("jobs", "node")])
+
+        assert await server.part(Nodes).take_over() == 1
+
+        losses = await server.db.read(lambda tx: tx.rows("SELECT losses FROM runs"))
+        assert [row[0] for row in losses] == [0]
+
+
 async def test_a_projection_is_fed_at_once_when_the_process_of_its_stream_has_ended(server: Work) -> None:
     runner = await a_projection(server)
     await server.emit()

@@ -36,7 +36,7 @@ STEP_NAMES = {
 RUN_INTERNAL = {
     "execution_seq", "step_count", "next_sequence", "losses", "last_report", "open_step", "paused_from", "slot_key",
     "limit_key", "holds_slot", "watched", "recorded", "compensating", "open_waits", "wake_at", "family", "hold",
-    "priority", "entity",
+    "priority", "entity", "not_begun",
 }  # fmt: skip
 STEP_INTERNAL = {"injected", "failure", "on_timeout"}
 # Fields of clients that come from elsewhere: the event, the lease, the status, or that this server leaves out.

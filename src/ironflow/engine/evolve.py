@@ -128,9 +128,17 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
             )
         case facts.WakeScheduled(wake_at=wake_at):
             return replace(run, wake_at=wake_at, next_at=wake_at if run.status == "waiting" else run.next_at)
-        case facts.CompensationStarted(error=error, report=report, retry_at=retry_at):
+        case facts.CompensationStarted(error=error, report=report, retry_at=retry_at, not_begun=not_begun):
             shown = error if run.cancelling is None else run.error
-            known = replace(run, compensating=error, error=shown, losses=0, last_report=report, pause_requested=False)
+            known = replace(
+                run,
+                compensating=error,
+                error=shown,
+                losses=0,
+                last_report=report,
+                pause_requested=False,
+                not_begun=None if not_begun is None else msgspec.json.encode(not_begun).decode(),
+            )
             if retry_at is None:
                 return _queued(known, fact)
             return replace(known, status="waiting", reason="retry", next_at=retry_at, lease=None)
@@ -303,6 +311,7 @@ def _ended(run: Run, fact: facts.Fact, status: Status, **more: Any) -> Run:
         pause_requested=False,
         next_at=None,
         lease=None,
+        not_begun=None,
         ended_at=fact.at,
         hold="run" if run.hold else "",
         **more,

@@ -3,7 +3,7 @@
 import msgspec
 
 from ironflow.base.time import Millis
-from ironflow.engine.model import EntityState, Hold, Lease, Policy, Reason, Recording, RunValue, Step
+from ironflow.engine.model import EntityState, Hold, Lease, NotBegun, Policy, Reason, Recording, RunValue, Step
 
 
 class FactBase(msgspec.Struct, frozen=True, tag=True):
@@ -208,12 +208,14 @@ class CancelRequested(FactBase, frozen=True, tag="run.cancel_requested"):
 class CompensationStarted(FactBase, frozen=True, tag="run.compensating"):
     """The run has failed without its worker, or is to be cancelled: one more execution runs its compensations.
 
-    retry_at: compensations have failed; the execution tries them again then. None: it is ready at once.
+    retry_at: compensations have failed, or could not begin; the execution tries them again then. None: it is ready at
+    once. not_begun: why the execution before could not begin.
     """
 
     error: str
     report: str
     retry_at: Millis | None = None
+    not_begun: NotBegun | None = None
 
 
 class RunCompleted(FactBase, frozen=True, tag="run.completed"):

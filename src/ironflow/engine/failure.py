@@ -3,12 +3,20 @@
 from ironflow.base.time import Millis
 from ironflow.engine.effects import SetTimer
 from ironflow.engine.facts import AttemptFailed, CompensationStarted, RunCancelled, RunFailed, RunPaused
-from ironflow.engine.model import ErrorValue, Run, error_text, read_error
+from ironflow.engine.model import ErrorValue, NotBegun, Run, error_text, read_error, read_not_begun
 from ironflow.engine.outcome import Outcome
 from ironflow.engine.retry import decide_retry_at, decide_retry_delay
 
 # The handler reached a recorded step as a step of another type: its code does not fit the recorded history.
 DIVERGED = "STEP_DIVERGED"
+# The error code of a worker that was handed a job of a function it does not have; it sends no ack before.
+NO_SUCH_FUNCTION = "FUNCTION_NOT_FOUND"
+# Those of a worker that lacks what another may have.
+LACKING = (NO_SUCH_FUNCTION, "CANNOT_DECODE")
+# Those of an execution whose request to an endpoint had no answer.
+UNANSWERED = "PUSH_"
+# An execution that could not begin is not tried again sooner.
+NOT_BEGUN_MS = 1_000
 # The error with which a run is undone that is to be cancelled.
 CANCELLED = "RUN_CANCELLED"
 
@@ -74,6 +82,24 @@ def decide_undoing(run: Run, cause: str, report: str, now: Millis) -> Outcome:
     """The execution that runs the compensations of a run that is to be cancelled. cause: why."""
     error = error_text(ErrorValue(message=f"The run is being cancelled: {cause}", code=CANCELLED))
     return Outcome((CompensationStarted(at=now, error=run.compensating or error, report=report),))
+
+
+def decide_not_begun(run: Run, error: ErrorValue, report: str, now: Millis) -> Outcome | None:
+    """The next execution of a run whose execution for compensations could not begin; None where it ends.
+
+    A worker that lacks something leaves the run to others, however long it takes to start one. An endpoint that does
+    not answer is asked as often as an attempt of the run is made.
+    Source: docs/guides/functions-and-steps.md, "Compensations".
+    """
+    times = read_not_begun(run.not_begun).times + 1
+    unanswered = error.code.startswith(UNANSWERED) and error.retryable and times < run.policy.max_attempts
+    if error.code not in LACKING and not unanswered:
+        return None
+    retry_at = now + max(decide_retry_delay(run.policy, times, error.retry_after_ms), NOT_BEGUN_MS)
+    not_begun = NotBegun(times, error.message)
+    undone_for = run.compensating or ""
+    started = CompensationStarted(at=now, error=undone_for, report=report, retry_at=retry_at, not_begun=not_begun)
+    return Outcome((started,), (SetTimer(kind="retry", due_at=retry_at),))
 
 
 def decide_compensation_retry_at(run: Run, failed: tuple[str, ...], now: Millis) -> Millis | None:

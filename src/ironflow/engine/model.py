@@ -227,7 +227,8 @@ class Run(msgspec.Struct, frozen=True):
     a slot it only reads it. restarted_from, restarted_as: the run that restarted as this one, and the one that this
     restarted as. Runs that follow one another so are a chain: first_run_id: of its first link, None for that itself;
     link: how many came before. cancelling: why it was to be cancelled, of a run that is undone first;
-    cancel_requested_at: when.
+    cancel_requested_at: when. not_begun: a `NotBegun` as JSON text, of a run whose last execution for compensations
+    could not begin.
     """
 
     id: str
@@ -281,6 +282,7 @@ class Run(msgspec.Struct, frozen=True):
     link: int = 0
     cancelling: str | None = None
     cancel_requested_at: Millis | None = None
+    not_begun: str | None = None
     lease: Lease | None = None
     steps: dict[str, Step] = {}
     values: dict[str, RunValue] = {}
@@ -305,6 +307,13 @@ class Run(msgspec.Struct, frozen=True):
         return tuple(key for key in (self.slot_key, self.limit_key) if key is not None)
 
 
+class NotBegun(msgspec.Struct, frozen=True):
+    """Executions for compensations in a row that could not begin. message: why the last one could not."""
+
+    times: int
+    message: str
+
+
 class ErrorValue(msgspec.Struct, frozen=True, omit_defaults=True):
     """An error as it is recorded with a run or a step. error_class: the name of the exception's class.
 
@@ -319,6 +328,13 @@ class ErrorValue(msgspec.Struct, frozen=True, omit_defaults=True):
     error_class: str = ""
     details: Any = None
     exhausted: bool = False
+
+
+_decode_not_begun = msgspec.json.Decoder(NotBegun).decode
+
+
+def read_not_begun(text: str | None) -> NotBegun:
+    return NotBegun(0, "") if text is None else _decode_not_begun(text)
 
 
 _encode_error = msgspec.json.Encoder().encode

@@ -23,16 +23,20 @@ from ironflow.engine.facts import (
     StepsUnasked,
     ValuesSet,
 )
-from ironflow.engine.failure import DIVERGED, decide_end, decide_failure, decide_undoing
+from ironflow.engine.failure import (
+    DIVERGED,
+    NO_SUCH_FUNCTION,
+    decide_end,
+    decide_failure,
+    decide_not_begun,
+    decide_undoing,
+)
 from ironflow.engine.lease import check_fence, execution_ms_max, lease_after_checkpoint
 from ironflow.engine.model import HANDLE, ErrorValue, FailureState, Lease, Run, Step, read_error
 from ironflow.engine.outcome import NOTHING, Outcome, Progression
 from ironflow.engine.step_attempts import UNFINISHED, decide_next_result, decide_progress, rests, with_attempt
 from ironflow.engine.wake import decide_step_cancels
 from ironflow.engine.yields import decide_openings, decide_yields
-
-# The error code of a worker that was handed a job of a function it does not have; it sends no ack before.
-NO_SUCH_FUNCTION = "FUNCTION_NOT_FOUND"
 
 
 def decide_report(run: Run, command: commands.Report, now: Millis) -> Outcome:
@@ -244,6 +248,17 @@ def _end(run: Run, lease: Lease, command: commands.Report, now: Millis) -> Outco
         waiting = decide_yields(run, command.yields, report, now, command.join)
         refused = isinstance(waiting.facts[-1], RunFailed)
         return decide_end(run, run.compensating, report, now) if refused else waiting
+    if (
+        run.compensating is not None
+        and command.kind == "failed"
+        and command.uncompensated
+        and command.error is not None
+    ):
+        if command.error.code == NO_SUCH_FUNCTION and command.elsewhere:
+            return Outcome((JobReturned(at=now, avoid=lease.worker_id),))
+        again = decide_not_begun(run, command.error, report, now)
+        if again is not None:
+            return again
     if run.compensating is not None and command.kind != "progress":
         # Whatever it reports, the run has failed with what it failed with before.
         return decide_end(run, run.compensating, report, now, command.uncompensated_steps)

@@ -11,6 +11,8 @@ import pytest
 from ironflow import Append, Codec, Context, Retry, SyncContext, current_step, function
 from ironflow.projection import ProjectionRunner, create_projection
 from ironflow.sdk.client.client import Client
+from ironflow.sdk.durable import execution
+from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.values.codec import CannotDecode, CodecHidesData
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
 from ironflow.sdk.worker.worker import Worker
@@ -214,6 +216,47 @@ async def test_a_run_that_cannot_be_decoded_is_undone_by_a_worker_that_can() -> 
         assert run.status == "failed"
         assert run.error is not None
         assert (run.error.code, undone) == ("CANNOT_DECODE", ["book"])
+
+
+async def test_workers_without_the_key_leave_the_undoing_of_a_run_to_one_that_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    undone: list[str] = []
+    lost = [0]
+    decoded = execution._decoded
+
+    def without_key(job: Assignment, codec: Codec) -> Any:
+        """Workers alone have lost the key, not the client of the machine."""
+        if not lost[0]:
+            return decoded(job, codec)
+        lost[0] -= 1
+        return job, CannotDecode("The codec did not decode a payload: no such key.")
+
+    monkeypatch.setattr(execution, "_decoded", without_key)
+
+    @function("booking", on="go", retry=Retry(max_attempts=1, initial_delay="10s", backoff_factor=2))
+    async def booking(ctx: Context) -> Any:
+        await ctx.step.run("book", lambda: "booked")
+        ctx.step.compensate("book", lambda: undone.append("book"))
+        await ctx.step.sleep("rest", "1h")
+
+    async with time_machine([booking], codec=CODEC) as machine:
+        run = await machine.emit("go", GIVEN)
+        await machine.settle()
+        lost[0] = 3
+        await machine.advance("1h")
+        why = await machine.client.runs.why(run.id)
+        assert (undone, why.reason) == ([], "retry")
+        assert "Its compensations have not begun; they are tried again at" in why.message
+        assert "the last execution could not begin: The codec did not decode a payload: no such key." in why.message
+        await machine.advance("10s")
+        assert "the last 2 executions could not begin" in (await machine.client.runs.why(run.id)).message
+        await machine.advance("19s")
+        assert undone == []
+        await machine.advance("1s")
+        assert (run.status, undone) == ("failed", ["book"])
+        assert run.error is not None
+        assert run.error.code == "CANNOT_DECODE"
 
 
 @pytest.mark.processes

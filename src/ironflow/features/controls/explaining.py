@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ironflow.base.entity_streams import entity_of_scope
 from ironflow.base.message_waits import message_name
 from ironflow.base.time import Millis, to_datetime
-from ironflow.engine.model import Run, Step, read_error
+from ironflow.engine.model import Run, Step, read_error, read_not_begun
 from ironflow.features.code_versions import in_tx as code_versions
 from ironflow.features.controls.contract import Why
 from ironflow.features.endpoints import in_tx as endpoints
@@ -118,7 +118,8 @@ def _waiting(run: Run) -> Why:
             message = f"Attempt {step.attempt} of {step.attempts_max} of step {name!r} failed: {last.rstrip('.')}."
             return _why(run, "retry", f"{message} The next one starts at {at}.", until=run.next_at, step=step)
         case _ if run.compensating is not None:
-            return _why(run, "retry", f"Compensations failed; they are tried again at {at}.", until=run.next_at)
+            what = "Compensations failed" if run.not_begun is None else "Its compensations have not begun"
+            return _why(run, "retry", f"{what}; they are tried again at {at}.", until=run.next_at)
         case _:
             message = f"Attempt {run.attempt} of {run.policy.max_attempts} failed; the next one starts at {at}."
             return _why(run, "retry", message, until=run.next_at)
@@ -240,6 +241,10 @@ def _why(
     unasked: list[str] = msgspec.json.decode(run.unasked_steps) if run.unasked_steps else []
     if unasked:
         message += f" Its handler did not ask for recorded steps: {', '.join(unasked)}. Its code has changed since."
+    if run.not_begun is not None:
+        last = read_not_begun(run.not_begun)
+        times = f"the last {last.times} executions" if last.times > 1 else "the last execution"
+        message += f" To undo it, {times} could not begin: {last.message.rstrip('.')}."
     if advised := advice(run):
         message += f" {advised}"
     return Why(

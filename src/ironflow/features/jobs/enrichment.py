@@ -12,9 +12,10 @@ from ironflow.base.json import read_json
 from ironflow.base.message_waits import message_name
 from ironflow.base.time import Millis
 from ironflow.engine import commands
+from ironflow.engine.failure import NO_SUCH_FUNCTION
 from ironflow.engine.lease import check_fence
 from ironflow.engine.model import EntityState, Lease, Run
-from ironflow.engine.report import NO_SUCH_FUNCTION, decide_divergence, report_id
+from ironflow.engine.report import decide_divergence, report_id
 from ironflow.engine.yields import has_ended
 from ironflow.features.entities.in_tx import StateWriter
 from ironflow.features.functions.in_tx import FunctionIndex

@@ -211,7 +211,8 @@ class Jobs:
             changes: list[Change] = []
             for loaded in runs.values():
                 run = self._repository.with_open_steps(tx, loaded)
-                expired = commands.LeaseExpired(losses_max=self._timing.losses_max, job_id=held[run.id])
+                losses_max = self._timing.losses_max
+                expired = commands.LeaseExpired(losses_max=losses_max, job_id=held[run.id], node_ended=True)
                 changes.append((run, decide(run, expired, now)))
                 if run.lease is not None:
                     # One that only lost its connection for a while stops what it executes.

@@ -164,7 +164,9 @@ def failed_report(job: Assignment, fault: RequestFailed) -> PendingReport:
         retryable=fault.retryable,
         retry_after_ms=after * 1000 if after is not None else None,
     )
-    return PendingReport(fence_of(job), begun=True, ended="failed", error=error)
+    # Compensations are tried again, and are as idempotent as steps.
+    uncompensated = job.compensating is not None
+    return PendingReport(fence_of(job), begun=True, ended="failed", error=error, uncompensated=uncompensated)
 
 
 def fence_of(job: Assignment) -> Fence:

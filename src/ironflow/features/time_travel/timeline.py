@@ -244,13 +244,15 @@ def _status_changed(before: Run, fact: StatusFact, after: Run) -> _Untimed:
         case facts.RetryStarted(attempt=attempt):
             data["attempt"] = attempt
             significant, summary = False, f"Attempt {attempt} is in the queue"
-        case facts.CompensationStarted(error=error, retry_at=retry_at):
+        case facts.CompensationStarted(error=error, retry_at=retry_at, not_begun=not_begun):
             data |= _error(error)
             begun = "Being cancelled" if before.cancelling is not None else f"Failed: {_message(error)}"
             summary = f"{begun}; its compensations are to run"
             if retry_at is not None:
                 data["retry_at"] = to_datetime(retry_at)
                 summary += f" again at {_time(retry_at)}"
+            if not_begun is not None:
+                summary += f", since they could not begin: {not_begun.message}"
         case facts.RunCompleted(restarted_as=successor) if successor is not None:
             data["restarted_as"] = successor
             summary = f"Restarted as run {successor}, {_span(after.updated_at - after.created_at)} after its creation"

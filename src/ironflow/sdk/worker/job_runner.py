@@ -301,7 +301,8 @@ class JobRunner:
 
 def _no_such_function(job: Assignment) -> Failed:
     message = f"this worker has no function {job.function_id!r}"
-    return Failed(RunFailure(message=message, code="FUNCTION_NOT_FOUND", retryable=False))
+    failure = RunFailure(message=message, code="FUNCTION_NOT_FOUND", retryable=False)
+    return Failed(failure, uncompensated=job.compensating is not None)
 
 
 def _log_dropped(what: str, held: HeldJob, fault: IronflowError | None) -> None:
