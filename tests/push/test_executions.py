@@ -10,6 +10,7 @@ from ironflow.features.nodes.service import Nodes
 from ironflow.features.push.service import Push
 from ironflow.features.runs import contract as runs
 from tests.push.endpoint import an_endpoint, completed, eventually, step, until
+from tests.support.late import late_commits, waiters
 from tests.support.server import open_server
 from tests.support.work import Work, text_of
 
@@ -149,6 +150,43 @@ async def test_an_endpoint_has_a_bounded_number_of_requests(database_url: str):
         for run_id in run_ids:
             await until(server, run_id, "completed")
     assert len(endpoint.requests) == 6
+
+
+async def test_two_nodes_share_the_bound_of_an_endpoint(postgres_url: str):
+    """The second node cannot see what the first one has just claimed; it must wait for its commit."""
+    release, running, most = asyncio.Event(), 0, 0
+
+    async def answer(_: dict[str, Any]) -> dict[str, Any]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await release.wait()
+        running -= 1
+        return completed()
+
+    async with (
+        an_endpoint(answer) as endpoint,
+        open_server(Work, postgres_url, push_concurrency=1) as one,
+        open_server(Work, postgres_url, push_concurrency=1) as other,
+    ):
+        await one.a_function(endpoint_url=endpoint.url)
+        run_ids = [(await one.emit()).run_ids[0] for _ in range(4)]
+        await eventually(lambda: running == 1)
+        # It learns of the function.
+        await other.loop("endpoints")
+
+        async with late_commits(postgres_url, "jobs") as connection:
+            release.set()
+            await waiters(connection, 1)
+            other.db.notify("jobs", local=True)
+            await waiters(connection, 2)
+            release.clear()
+        await eventually(lambda: running > 0)
+        release.set()
+        for run_id in run_ids:
+            await until(one, run_id, "completed")
+    assert most == 1
+    assert len(endpoint.requests) == 4
 
 
 async def test_cancelling_a_run_gives_its_request_up(server: Work):

@@ -6,7 +6,7 @@ from ironflow.base.time import Millis, to_datetime
 from ironflow.features.endpoints import store
 from ironflow.features.endpoints.rules import Breaker, BreakerState, Limits, decide_capacity, decide_failed, endpoint_id
 from ironflow.features.endpoints.rules import state_of as state_of
-from ironflow.features.endpoints.store import breaker, breakers, due, forget, next_due
+from ironflow.features.endpoints.store import breaker, breakers, due, forget, lock, next_due
 from ironflow.storage.port import Tx
 
 TOPIC = "endpoints"
@@ -23,6 +23,7 @@ __all__ = [
     "endpoint_id",
     "failed",
     "forget",
+    "lock",
     "next_due",
     "state_of",
     "succeeded",
@@ -31,6 +32,7 @@ __all__ = [
 
 def failed(tx: Tx, environment: str, url: str, limits: Limits, error: str, now: Millis) -> Breaker:
     """Records a failed request. A breaker that opens is published and wakes the loop that tries the endpoint again."""
+    store.lock(tx, environment, url)
     before = store.breaker(tx, environment, url)
     after = decide_failed(before, limits, error, now)
     store.save(tx, environment, url, after)
@@ -42,6 +44,7 @@ def failed(tx: Tx, environment: str, url: str, limits: Limits, error: str, now: 
 
 def succeeded(tx: Tx, environment: str, url: str, now: Millis) -> None:
     """Records a request that succeeded after one or more that failed."""
+    store.lock(tx, environment, url)
     before = store.breaker(tx, environment, url)
     if store.close(tx, environment, url) and before.open_until:
         tx.publish_local(_notice(environment, url, "closed", before, now))

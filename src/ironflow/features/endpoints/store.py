@@ -16,7 +16,13 @@ CLOSE = "DELETE FROM endpoints WHERE environment = :environment AND url = :url"
 DUE = "SELECT environment, url FROM endpoints WHERE open_until > :after AND open_until <= :now LIMIT :limit"
 NEXT = "SELECT min(open_until) FROM endpoints WHERE open_until > :now"
 FORGET = "DELETE FROM endpoints WHERE failed_at <= :oldest AND open_until <= :oldest"
+LOCK = "{lock_key}"
 COUNT_OPEN = "SELECT count(*) FROM endpoints WHERE open_until > :now"
+
+
+def lock(tx: Tx, environment: str, url: str) -> None:
+    """Until the commit no other node counts the requests or the failures of this endpoint."""
+    tx.rows(LOCK, {"lock": f"endpoint/{environment}/{url}"})
 
 
 def breaker(tx: Tx, environment: str, url: str) -> Breaker:

@@ -189,7 +189,9 @@ class Push(Lifecycle):
             return None
         if not self._index.has_pushed:
             return None
-        taken = [each for key, functions in self._wanted(tx, keys).items() if (each := self._claim(tx, key, functions))]
+        # In one order on all nodes, because a claim locks the endpoint until the commit.
+        wanted = sorted(self._wanted(tx, keys).items())
+        taken = [each for key, functions in wanted if (each := self._claim(tx, key, functions))]
         return (lambda: self._begin(taken)) if taken else None
 
     def _wanted(self, tx: Tx, keys: set[str]) -> dict[Key, list[Startable]]:
@@ -219,6 +221,7 @@ class Push(Lifecycle):
         now = self._clock.now()
         worker_id = endpoints.endpoint_id(url)
         by_id = {each.id: each for each in functions}
+        endpoints.lock(tx, environment, url)
         breaker = endpoints.breaker(tx, environment, url)
         if endpoints.state_of(breaker, now) == "open":
             return None
