@@ -4,6 +4,7 @@ import contextlib
 import hmac
 import json
 from contextlib import closing
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -48,6 +49,7 @@ def keep(client: Client, probe: str) -> None:
     client.schemas.register("cart.paid", 1, schema={"type": "object", "required": ["customer"]}, description=probe)
     client.schemas.register("cart.paid", 2, schema=SCHEMA, description="With the currency in minor units")
     _topics(client, probe)
+    _schedules(client, probe)
     _access(client, probe)
     _webhooks(client, probe)
 
@@ -90,6 +92,16 @@ def _make_dead_letters(client: Client, group: str, wanted: int) -> None:
     with closing(client.consumer_groups.join(group, prefetch=1)) as events:
         for event in islice(events, wanted):
             event.term()
+
+
+def _schedules(client: Client, probe: str) -> None:
+    """Two that start nothing while tests run, and one that is paused."""
+    due = {"id": "inv_nightly", "note": probe}
+    client.schedules.create(
+        "nightly-settlement", "settle", due, cron="0 3 * * *", tz="Europe/Berlin", overlap="skip", description=probe
+    )
+    client.schedules.create("launch", "announce", {"id": "launch"}, at=datetime(2099, 1, 1, 9, tzinfo=UTC))
+    client.schedules.create("stock-check", "sync-stock", every="15m", jitter="1m", catch_up="1h", paused=True)
 
 
 def _access(client: Client, probe: str) -> None:

@@ -387,3 +387,28 @@ async def test_a_trigger_is_refused_while_a_run_has_its_key(server: Work):
     with pytest.raises(RunKeyHeld, match=first.run_id):
         await server.call(contract.trigger, id="nightly")
     assert (await get(server)).started == 1
+
+
+async def test_the_ticks_of_a_schedule_are_those_to_come(server: Work):
+    await a_schedule(server, paused=True)
+    hours = [START + timedelta(hours=number) for number in (1, 2)]
+
+    assert await server.call(contract.list_ticks, id="nightly", limit=2) == contract.Ticks(ticks=hours, more=True)
+
+
+async def test_the_ticks_of_a_past_range_are_those_that_a_backfill_starts(server: Work):
+    await a_schedule(server)
+    server.move(6 * HOUR_MS)
+    since, until = START + timedelta(hours=1), START + timedelta(hours=4)
+
+    found = await server.call(contract.list_ticks, id="nightly", since=since, until=until)
+
+    assert found == contract.Ticks(ticks=[START + timedelta(hours=number) for number in (2, 3, 4)], more=False)
+
+
+async def test_one_moment_has_no_tick_after_it(server: Work):
+    await a_schedule(server, at=START + timedelta(hours=1))
+
+    found = await server.call(contract.list_ticks, id="nightly", since=START + timedelta(hours=1))
+
+    assert found == contract.Ticks(ticks=[], more=False)

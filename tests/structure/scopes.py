@@ -227,6 +227,7 @@ schedules.create                     schedules:write
 schedules.delete                     schedules:write
 schedules.get                        schedules:read
 schedules.list                       schedules:read
+schedules.list_ticks                 schedules:read
 schedules.pause                      schedules:write
 schedules.resume                     schedules:write
                                      functions:invoke

@@ -9,6 +9,8 @@ export interface Look {
 const LOOKS: Record<string, Look> = {
   queued: { shape: "○", word: "queued", colour: "muted" },
   pending: { shape: "○", word: "queued", colour: "muted" },
+  active: { shape: "●", word: "active", colour: "good" },
+  ended: { shape: "■", word: "ended", colour: "muted" },
   running: { shape: "◐", word: "running", colour: "busy" },
   waiting: { shape: "◌", word: "waiting", colour: "rest" },
   sleeping: { shape: "◌", word: "waiting", colour: "rest" },

@@ -32,6 +32,7 @@ export const groups: Group[] = [
     pages: [
       { noun: "runs", title: "Runs", load: () => import("../pages/runs/Page.svelte"), one: () => import("../pages/run/Page.svelte") },
       { noun: "functions", title: "Functions", load: () => import("../pages/functions/Page.svelte"), one: () => import("../pages/functions/One.svelte") },
+      { noun: "schedules", title: "Schedules", load: () => import("../pages/schedules/Page.svelte"), one: () => import("../pages/schedules/One.svelte") },
       { noun: "workers", title: "Workers", load: () => import("../pages/workers/Page.svelte") },
     ],
   },

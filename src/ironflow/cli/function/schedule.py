@@ -219,6 +219,30 @@ def backfill(schedule: Id, /, *, since: str, until: str, overlap: Literal["all",
 
 
 @app.command
+def ticks(schedule: Id, /, *, since: str = "", until: str = "", limit: Limit = 20, cli: Injected) -> None:
+    """List the times of a schedule, those to come unless a range is given.
+
+    Args:
+        since: Ticks later than this: RFC 3339, or an age such as 7d. Without it, later than now.
+        until: Ticks up to this: RFC 3339, or an age such as 1h.
+    """
+    now = cli.clock.now()
+    request = schedules.ListTicks(
+        id=schedule,
+        since=read_moment(since, now) if since else None,
+        until=read_moment(until, now) if until else None,
+        limit=limit,
+    )
+    answer = cli.call(schedules.list_ticks, request)
+    if not answer.ticks:
+        cli.note("no ticks", "dim")
+    if answer.ticks or cli.json:
+        cli.show(answer, lambda: "\n".join(moment_text(each, now) for each in answer.ticks))
+    if answer.more:
+        cli.note("there are later ones: raise --limit, or set --since", "dim")
+
+
+@app.command
 def delete(
     schedule: Id, /, *, yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False, cli: Injected
 ) -> None:

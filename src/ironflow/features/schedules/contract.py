@@ -172,6 +172,22 @@ class BackfillSchedule(Message, kw_only=True):
     overlap: str = ""
 
 
+class ListTicks(Message, kw_only=True):
+    """The ticks later than `since`, absent for now, up to `until`, absent for no end."""
+
+    id: str
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: Annotated[int, field(ge=1, le=1000)] = 100
+
+
+class Ticks(Message, kw_only=True):
+    """ticks: oldest first, without jitter. more: there are later ones in the range."""
+
+    ticks: list[datetime]
+    more: bool
+
+
 _PATH = "/api/v1/schedules"
 _ASKS = (events.invoke.scope,)
 _FUNCTION = (FunctionNotFound, FunctionNotActive)
@@ -224,4 +240,9 @@ backfill = operation(
     rest=f"POST {_PATH}/{{id}}/backfill", success=202, scope="schedules:write", asks=_ASKS,
     errors=(ScheduleNotFound, InvalidSchedule, TooManyBackfills),
     doc="Starts the runs of a past range's ticks; it goes on by itself.",
+)  # fmt: skip
+list_ticks = operation(
+    "schedules.list_ticks", ListTicks, Ticks,
+    rest=f"GET {_PATH}/{{id}}/ticks", scope="schedules:read", errors=(ScheduleNotFound,),
+    doc="The times of a schedule in a range, past or to come: what it would start, and what a backfill would.",
 )  # fmt: skip

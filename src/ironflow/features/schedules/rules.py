@@ -176,6 +176,16 @@ def _tick_after(schedule: ScheduleRow, after: Millis) -> Millis | None:
     return schedule.at if schedule.at is not None and schedule.at > after else None
 
 
+def ticks_between(schedule: ScheduleRow, since: Millis, until: Millis | None, limit: int) -> list[Millis]:
+    """The first `limit` ticks later than `since`, up to `until`, None for no end; oldest first."""
+    ticks: list[Millis] = []
+    tick = tick_after(schedule, since)
+    while tick is not None and (until is None or tick <= until) and len(ticks) < limit:
+        ticks.append(tick)
+        tick = tick_after(schedule, tick)
+    return ticks
+
+
 def due_at(schedule: ScheduleRow, tick: Millis) -> Millis:
     """When a tick comes: up to jitter_ms later, by chance, and on every node the same."""
     if not schedule.jitter_ms:

@@ -51,6 +51,7 @@ class Schedules:
             contract.resume: self.resume,
             contract.trigger: self.trigger,
             contract.backfill: self.backfill,
+            contract.list_ticks: self.list_ticks,
         }
 
     async def create(self, call: Call, request: contract.CreateSchedule) -> contract.Schedule:
@@ -213,6 +214,17 @@ class Schedules:
             return _backfill_message(backfill)
 
         return await self._db.write(change)
+
+    async def list_ticks(self, call: Call, request: contract.ListTicks) -> contract.Ticks:
+        since = to_millis(request.since) if request.since is not None else call.now
+
+        def read(tx: Tx) -> contract.Ticks:
+            schedule = _schedule(tx, call, request.id)
+            found = rules.ticks_between(schedule, since, _millis(request.until), request.limit + 1)
+            ticks = [to_datetime(each) for each in found[: request.limit]]
+            return contract.Ticks(ticks=ticks, more=len(found) > request.limit)
+
+        return await self._db.read(read)
 
     async def _change(
         self,

@@ -148,6 +148,16 @@ class Schedules:
         request = contract.BackfillSchedule(id=schedule_id, since=since, until=until, overlap=overlap)
         return self._calls.call(contract.backfill, request)
 
+    def ticks(
+        self, schedule_id: str, *, since: datetime | None = None, until: datetime | None = None, limit: int = 100
+    ) -> Sequence[datetime]:
+        """The first `limit` times later than `since`, None for now, up to `until`, None for no end; at most 1000.
+
+        It tells what the schedule would start, or what a backfill of a range would. Raises ScheduleNotFound.
+        """
+        request = contract.ListTicks(id=schedule_id, since=since, until=until, limit=limit)
+        return (self._calls.call(contract.list_ticks, request)).ticks
+
     def delete(self, schedule_id: str) -> None:
         """Deletes it with its backfills; its runs go on. Raises ScheduleNotFound."""
         self._calls.call(contract.delete, contract.NamedSchedule(id=schedule_id))
