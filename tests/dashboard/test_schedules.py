@@ -92,7 +92,7 @@ def backfilled(shop: Shop) -> int:
     return len([event for event in events if (event.metadata or {}).get("schedule") == "hourly"])
 
 
-def test_the_address_holds_the_filter_and_an_empty_list_says_so(page: Page):
+def test_the_address_holds_the_filter_and_an_empty_list_leads_back(page: Page):
     visit(page, "/schedules")
     page.get_by_label("Status").select_option("paused")
     expect(page.get_by_role("row").filter(has_text="stock-check")).to_be_visible()

@@ -153,7 +153,7 @@ class Schedules:
     ) -> Sequence[datetime]:
         """The first `limit` times later than `since`, None for now, up to `until`, None for no end; at most 1000.
 
-        It tells what the schedule would start, or what a backfill of a range would. Raises ScheduleNotFound.
+        They are what the schedule would start, or a backfill of a range. Raises ScheduleNotFound.
         """
         request = contract.ListTicks(id=schedule_id, since=since, until=until, limit=limit)
         return (self._calls.call(contract.list_ticks, request)).ticks
