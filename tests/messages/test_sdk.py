@@ -5,7 +5,10 @@ import asyncio
 import pytest
 
 from ironflow import AskPending, AskRefused, AskUnanswered, WaitTimeoutError, function
+from ironflow.base.duration import duration_ms
+from ironflow.base.time import FixedClock
 from ironflow.sdk.durable.execution import Execution
+from ironflow.sdk.durable.job.report import WaitForEvent, Yielded
 from ironflow.sdk.values.payload import Raw
 from ironflow.testing import time_machine
 from tests.sdk.durable.jobs import a_job
@@ -33,7 +36,7 @@ class Counting:
     def __init__(self) -> None:
         self.counts: list[int] = []
 
-    async def take(self, job, step_id, step_name, name, running):
+    async def take(self, job, step_id, step_name, name, running, within_ms):
         self.counts.append(running)
         return Raw(b'{"id":"msg_1","name":"prompt","data":1,"timestamp":"2026-01-01T00:00:00Z","asked":true}')
 
@@ -70,6 +73,39 @@ async def test_a_take_and_an_answer_count_the_unfinished_steps_beside_them():
     recorded.set_result(None)
     await running
     assert execution._runner.unfinished == 0
+
+
+class Empty:
+    """An inbox without messages, in which a request takes 700 ms."""
+
+    def __init__(self, clock: FixedClock) -> None:
+        self.clock = clock
+        self.within_ms: list[int] = []
+
+    async def take(self, job, step_id, step_name, name, running, within_ms):
+        self.clock.move(700)
+        self.within_ms.append(within_ms)
+
+    async def answer(self, *_given):
+        return False
+
+
+@pytest.mark.parametrize(("timeout", "left"), [("1h", "3599300ms"), ("1s", "300ms"), ("100ms", "0ms")])
+async def test_the_timeout_of_a_receive_counts_from_the_call(timeout, left):
+    @function("waits")
+    async def waits(ctx):
+        await ctx.step.receive("prompt", timeout=timeout)
+
+    clock = FixedClock()
+    inbox = Empty(clock)
+    outcome = await Execution(waits, a_job(), clock=clock, inbox=inbox).run()
+
+    assert isinstance(outcome, Yielded)
+    (wait,) = outcome.steps
+    assert isinstance(wait, WaitForEvent)
+    assert wait.event_filter.timeout == left
+    # No request is held longer than the receive waits.
+    assert inbox.within_ms == [duration_ms(timeout)]
 
 
 @function("plain")

@@ -19,7 +19,9 @@ class WorkerInbox:
         self._worker_id = worker_id
         self._hold_ms = hold_ms
 
-    async def take(self, job: Assignment, step_id: str, step_name: str, name: str, running: int) -> Raw | None:
+    async def take(
+        self, job: Assignment, step_id: str, step_name: str, name: str, running: int, within_ms: int
+    ) -> Raw | None:
         request = contract.TakeMessage(
             worker=self._worker_id,
             job=job.job_id,
@@ -28,7 +30,7 @@ class WorkerInbox:
             step_id=step_id,
             step_name=step_name,
             name=name,
-            wait_ms=self._hold_ms,
+            wait_ms=min(self._hold_ms, within_ms),
             running=running,
         )
         return (await self._ask(contract.take, request)).message

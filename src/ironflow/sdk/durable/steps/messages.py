@@ -19,8 +19,10 @@ class Inbox(Protocol):
     running: steps that run beside it or are not recorded so far.
     """
 
-    async def take(self, job: Assignment, step_id: str, step_name: str, name: str, running: int) -> Raw | None:
-        """The next message of that name, None when there is none now. Raises IronflowError."""
+    async def take(
+        self, job: Assignment, step_id: str, step_name: str, name: str, running: int, within_ms: int
+    ) -> Raw | None:
+        """The next message of that name, None when there is none soon, or within `within_ms`. Raises IronflowError."""
         ...
 
     async def answer(

@@ -57,19 +57,24 @@ class ReceivingSteps:
             return message_of(memo.output, self._answer)
         if not self._replay.many_waits:
             raise Unimplemented(f"step {name!r}: this server, or the plain protocol, has no messages.")
-        taken = await self._taken(step_id, name)
+        began_at = self._replay.now()
+        taken = await self._taken(step_id, name, timeout_ms)
         if taken is not None:
             return message_of(taken, self._answer)
-        waited = EventFilter(event=awaited_name(name), timeout=f"{timeout_ms}ms")
+        # The time-out counts from the call.
+        passed_ms = max(self._replay.now() - began_at, 0)
+        left_ms = max(timeout_ms - passed_ms, 0)
+        waited = EventFilter(event=awaited_name(name), timeout=f"{left_ms}ms")
         raise self._replay.wait(WaitForEvent(step_id=step_id, step_name=name, event_filter=waited))
 
-    async def _taken(self, step_id: str, name: str) -> Raw | None:
+    async def _taken(self, step_id: str, name: str, timeout_ms: int) -> Raw | None:
         """A message that is taken while the execution goes on, recorded by the server; None to wait for one."""
         inbox = self._replay.inbox
         if inbox is None or self._replay.job.compensating is not None or not self._replay.has_time:
             return None
         try:
-            taken = await inbox.take(self._replay.job, step_id, name, name, self._replay.runner.unfinished)
+            unfinished = self._replay.runner.unfinished
+            taken = await inbox.take(self._replay.job, step_id, name, name, unfinished, timeout_ms)
         except (Aborted, AlreadyExists):
             # The lease is lost.
             raise Stopped from None
