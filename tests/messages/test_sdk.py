@@ -86,7 +86,7 @@ class Empty:
         self.clock.move(700)
         self.within_ms.append(within_ms)
 
-    async def answer(self, *_given):
+    async def answer(self, job, step_id, step_name, message_id, refused, value, running):
         return False
 
 
