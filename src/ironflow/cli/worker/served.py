@@ -74,7 +74,7 @@ def landing_at(url: str, signing_key: str, timeout_s: float = REQUEST_S) -> tupl
 class Discovery:
     """Registers what local endpoints serve, and again when it changes. `look` is called often and is quick.
 
-    register: registers one function. note: shows a line to the user.
+    register: registers one function. note: shows a line to the user. clock: monotonic, in seconds.
     """
 
     def __init__(
@@ -83,31 +83,45 @@ class Discovery:
         signing_key: str,
         register: Callable[[functions.RegisterFunction], object],
         note: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._urls, self._key = urls, signing_key
-        self._register, self._note = register, note
-        self._known: dict[str, bytes] = {}
+        self._register, self._note, self._clock = register, note, clock
+        self._registered: dict[str, bytes] = {}
+        # The last refusal at each address: it is shown once, and tried again.
+        self._refused: dict[str, str] = {}
         self._next_at = 0.0
 
     def look(self) -> None:
-        now = time.monotonic()
-        if now < self._next_at:
+        if self._clock() < self._next_at:
             return
         for url in self._urls:
             try:
                 found = registrations_at(url, self._key, _LOOK_S)
+            except Unauthenticated as fault:
+                self._note_once(url, fault.message)
+                continue
             except IronflowError:
                 # Nothing there, or something else.
                 continue
-            state = msgspec.json.encode(found)
-            if self._known.get(url) == state:
-                continue
-            try:
-                for each in found:
-                    self._register(each)
-            except IronflowError as fault:
-                self._note(f"{url}: {fault.message}")
-            else:
-                self._note(f"{url} serves {', '.join(each.id for each in found) or 'no function'}; registered")
-            self._known[url] = state
-        self._next_at = time.monotonic() + _EVERY_S
+            self._register_changed(url, found)
+        self._next_at = self._clock() + _EVERY_S
+
+    def _register_changed(self, url: str, found: list[functions.RegisterFunction]) -> None:
+        state = msgspec.json.encode(found)
+        if self._registered.get(url) == state:
+            return
+        try:
+            for each in found:
+                self._register(each)
+        except IronflowError as fault:
+            self._note_once(url, fault.message)
+            return
+        self._registered[url] = state
+        self._refused.pop(url, None)
+        self._note(f"{url} serves {', '.join(each.id for each in found) or 'no function'}; registered")
+
+    def _note_once(self, url: str, message: str) -> None:
+        if self._refused.get(url) != message:
+            self._refused[url] = message
+            self._note(f"{url}: {message}")
