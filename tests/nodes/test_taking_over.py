@@ -8,7 +8,7 @@ import pytest
 
 from ironflow.base.time import FixedClock
 from ironflow.features.consumer_groups import contract as groups
-from ironflow.features.nodes import service
+from ironflow.features.nodes import service, store
 from ironflow.features.nodes.service import Nodes
 from ironflow.features.projections.contract import EventKind
 from ironflow.storage import presence
@@ -30,7 +30,8 @@ async def incarnations(db: Database) -> list[str]:
 async def ended(server: Work, node: str = "node_dead", *, silent_ms: int | None = None) -> None:
     """Leaves the row of another incarnation: one whose lock no session holds, or one without a lock."""
     key, seen = (7, "0") if silent_ms is None else (0, f"{{clock_ms}} - {silent_ms}")
-    insert = f"INSERT INTO nodes (id, name, lock_key, started_at, seen_at) VALUES (:id, 'n', {key}, 0, {seen})"
+    insert = f"""INSERT INTO nodes (id, name, lock_key, database_start, started_at, seen_at)
+    VALUES (:id, 'n', {key}, {{database_start}}, 0, {seen})"""
     await server.db.write(lambda tx: tx.run(insert, {"id": node}))
 
 
@@ -119,6 +120,53 @@ async def test_a_node_without_a_lock_counts_as_ended_when_it_is_silent(postgres_
         assert await incarnations(server.db) == ["node_fresh"]
 
 
+async def test_after_a_failover_of_the_database_living_nodes_have_time_to_take_their_locks_anew(
+    postgres_url: str,
+) -> None:
+    clock = FixedClock()
+    async with open_server(Work, postgres_url, clock=clock) as server:
+        nodes = server.part(Nodes)
+        await nodes.start()
+        await ended(server, "node_silent")
+        await ended(server, "node_alive")
+        await server.db.write(
+            lambda tx: tx.run(
+                "UPDATE nodes SET database_start = 'of the primary' WHERE id <> :own", {"own": _own(server)}
+            )
+        )
+        # It was away for long: all are silent.
+        assert await nodes.take_over() == 0
+        clock.move(service.SILENT_MS - 1)
+        assert await nodes.take_over() == 0
+
+        await server.db.write(lambda tx: tx.run("UPDATE nodes SET seen_at = {clock_ms} WHERE id = 'node_alive'"))
+        clock.move(1)
+
+        assert await nodes.take_over() == 1
+        assert await incarnations(server.db) == sorted(["node_alive", _own(server)])
+
+
+async def test_a_new_start_of_the_database_is_waited_for_anew(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FixedClock()
+    async with open_server(Work, postgres_url, clock=clock) as server:
+        nodes = server.part(Nodes)
+        await nodes.start()
+        clock.move(service.SILENT_MS)
+        await ended(server, "node_silent")
+        await server.db.write(
+            lambda tx: tx.run(
+                "UPDATE nodes SET database_start = 'of the primary' WHERE id <> :own", {"own": _own(server)}
+            )
+        )
+        with monkeypatch.context() as other:
+            other.setattr(store, "database_start", lambda tx: "of the standby")
+            assert await nodes.take_over() == 0
+            clock.move(service.SILENT_MS)
+            assert await nodes.take_over() == 1
+
+
 async def test_a_process_that_is_alive_is_not_taken_over_and_one_that_ended_is(postgres_url: str) -> None:
     clock = FixedClock()
     async with (
@@ -189,6 +237,10 @@ async def test_behind_a_pooler_heartbeats_show_a_node(
 
         row = await server.db.read(lambda tx: tx.row("SELECT {clock_ms} - seen_at < 60000 FROM nodes"))
         assert tuple(row or ()) == (True,)
+
+
+def _own(server: Work) -> str:
+    return server.inside.parts.node
 
 
 async def _status(server: Work, run_id: str) -> str:

@@ -59,6 +59,13 @@ STEP_HIDDEN = {
     "handler_at",
 }  # fmt: skip
 
+# Their rows are found by an inbox, an entity or an event; the run is only shown.
+BY_OTHER_KEYS = {"messages", "entity_states", "event_triggers"}
+
+TABLES_WITH_A_RUN = """SELECT t.name FROM sqlite_master t JOIN pragma_table_info(t.name) c
+WHERE t.type = 'table' AND c.name = 'run_id'"""
+INDEXED_BY_RUN = """SELECT t.name FROM sqlite_master t JOIN pragma_index_list(t.name) i JOIN pragma_index_info(i.name) c
+WHERE t.type = 'table' AND c.seqno = 0 AND c.name = 'run_id'"""
 INDEXES = "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :table"
 TABLE_INFO = "SELECT name FROM pragma_table_info(:table)"
 
@@ -91,6 +98,17 @@ async def test_no_index_has_a_column_that_steps_and_renewed_leases_change(tmp_pa
     indexed = {name for sql in indexes for name in re.findall(r"\w+", sql)}
     assert {"status", "parent_run_id"} <= indexed
     assert not indexed & set(PROGRESS) - {"id"}
+
+
+async def test_rows_of_a_run_are_found_by_an_index_whatever_table_they_are_in(tmp_path: Path):
+    """A purge of runs would read the whole table otherwise."""
+    db = await open_database(str(tmp_path / "ironflow.db"), LocalNotifier(), 0)
+    try:
+        with_run = {table for (table,) in await db.peek(lambda tx: tx.rows(TABLES_WITH_A_RUN))}
+        indexed = {table for (table,) in await db.peek(lambda tx: tx.rows(INDEXED_BY_RUN))}
+    finally:
+        await db.close()
+    assert with_run - indexed == BY_OTHER_KEYS
 
 
 def test_a_step_and_a_renewed_lease_are_progress():

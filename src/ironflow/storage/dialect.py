@@ -43,6 +43,11 @@ class Dialect:
         return filled
 
 
+# Which start of PostgreSQL this is, of this or another machine. After a crash of a session, all sessions and locks are
+# gone although the postmaster goes on; its statistics begin anew then.
+DATABASE_START = """(SELECT CAST(extract(epoch FROM pg_postmaster_start_time()) AS text) || ' '
+ || coalesce(CAST(extract(epoch FROM stats_reset) AS text), '') FROM pg_stat_bgwriter)"""
+
 SQLITE = Dialect(
     "sqlite",
     {
@@ -76,6 +81,7 @@ SQLITE = Dialect(
         "ilike": "LIKE",
         # The file is locked: every other process with it has ended.
         "lock_is_free": "1 = 1",
+        "database_start": "''",
     },
 )
 
@@ -103,8 +109,8 @@ POSTGRES = Dialect(
         "text": 'TEXT COLLATE "C"',
         "clock_ms": "CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS bigint)",
         "ilike": "ILIKE",
-        # No session holds the lock of this row. A start of PostgreSQL frees them all: nodes get time to come back.
-        "lock_is_free": "(pg_postmaster_start_time() < clock_timestamp() - interval '10 s'"
-        " AND pg_try_advisory_xact_lock_shared(lock_key))",
+        # No session holds the lock of this row.
+        "lock_is_free": "pg_try_advisory_xact_lock_shared(lock_key)",
+        "database_start": DATABASE_START,
     },
 )

@@ -11,6 +11,7 @@ import psycopg
 
 from ironflow.base.target import is_postgres
 from ironflow.notify.pooler import SESSION, is_pooled
+from ironflow.storage.dialect import DATABASE_START
 
 logger = logging.getLogger(__name__)
 
@@ -26,17 +27,21 @@ SETTINGS = b"""SELECT set_config(name, wanted_value, false) FROM (VALUES
  ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),
  ('idle_session_timeout', '0')) AS wanted (wanted_name, wanted_value) JOIN pg_settings ON name = wanted_name"""
 LOCK = b"SELECT pg_try_advisory_lock(%s)"
+START = f"SELECT {DATABASE_START}".encode()
 
 
 class Presence(Protocol):
     """Shows other processes that this one is alive.
 
     lock_key: of the lock that shows it; 0 where heartbeats have to, because a pooler gives its connection to others;
-    None while it is not held.
+    None while it is not held. database_start: which start of the database the lock is of; another knows nothing of it.
     """
 
     @property
     def lock_key(self) -> int | None: ...
+
+    @property
+    def database_start(self) -> str: ...
 
     async def start(self) -> None:
         """Returns when the lock is held, or later than that after START_S."""
@@ -49,6 +54,7 @@ class OnlyProcess:
     """On SQLite the file is locked: every other process with it has ended."""
 
     lock_key: int | None = 1
+    database_start = ""
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -64,6 +70,7 @@ class PostgresPresence:
         self._url = url
         self._key = key
         self.lock_key: int | None = None
+        self.database_start = ""
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -103,6 +110,8 @@ class PostgresPresence:
         await connection.execute(SETTINGS)
         while not await _answer(connection, LOCK, self._key):  # noqa: ASYNC110 PostgreSQL has no event to wait for
             await asyncio.sleep(AGAIN_S)
+        row = await (await connection.execute(START)).fetchone()
+        self.database_start = row[0] if row is not None else ""
         self._settle(self._key)
         async for _ in connection.notifies():
             # It listens to nothing; the end of the connection ends the wait.

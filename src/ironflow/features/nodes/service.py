@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from ironflow.base.lifecycle import Lifecycle
 from ironflow.base.time import Clock, Millis
 from ironflow.features.nodes import store
-from ironflow.storage.port import STORAGE_FAULTS, Database
+from ironflow.storage.port import STORAGE_FAULTS, Database, Tx
 from ironflow.storage.presence import Presence
 
 logger = logging.getLogger(__name__)
 
-# Heartbeats count only where a pooler keeps a node from holding a lock.
+# Heartbeats count where a pooler keeps a node from holding a lock, and after a restart or a failover of the database.
 HEARTBEAT_MS = 5_000
 SILENT_MS = 30_000
 # Incarnations whose holds are taken over in one round.
@@ -31,6 +31,8 @@ class Nodes(Lifecycle):
         self._node, self._name = node, name
         self._started_at = clock.now()
         self._takeovers: list[TakeOver] = []
+        # Since when this start of the database has been looked at.
+        self._database_start, self._settling_since = "", self._started_at
 
     def on_ended(self, take_over: TakeOver) -> None:
         """Calls `take_over` for every incarnation that has ended, before its row is deleted."""
@@ -51,17 +53,24 @@ class Nodes(Lifecycle):
 
     async def show(self) -> None:
         """Writes that this incarnation is there. One that holds no lock yet is not shown: others would end it."""
-        lock_key = self._presence.lock_key
+        lock_key, start = self._presence.lock_key, self._presence.database_start
         if lock_key is None:
             return
-        await self._db.write(lambda tx: store.show(tx, self._node, self._name, lock_key, self._started_at))
+        await self._db.write(lambda tx: store.show(tx, self._node, self._name, lock_key, start, self._started_at))
 
     async def take_over(self) -> int:
         """Takes over what ended incarnations held. Returns their number."""
-        ended = await self._db.peek(lambda tx: store.ended(tx, self._node, SILENT_MS, BATCH))
+        patience = await self._db.peek(self._patience)
+        ended = await self._db.peek(lambda tx: store.ended(tx, self._node, patience, BATCH))
         for node, name in ended:
             logger.info("node ended", extra={"node": name, "incarnation": node})
             for take_over in self._takeovers:
                 await take_over(node, self._clock.now())
-            await self._db.write(lambda tx, node=node: store.forget(tx, node, SILENT_MS))
+            await self._db.write(lambda tx, node=node: store.forget(tx, node, patience))
         return len(ended)
+
+    def _patience(self, tx: Tx) -> store.Patience:
+        start, now = store.database_start(tx), self._clock.now()
+        if start != self._database_start:
+            self._database_start, self._settling_since = start, now
+        return store.Patience(SILENT_MS, settled=now - self._settling_since >= SILENT_MS)
