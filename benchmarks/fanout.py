@@ -32,14 +32,15 @@ WITHIN_S = 60
 EVENT = b'{"type":"event"'
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 )
 
 
 class Reader(asyncio.Protocol):
     """One subscriber. Records the delay of each message."""
 
-    def __init__(self, topic: str, took_s: list[float]) -> None:
+    def __init__(self, topic: str, took_s: list[float], api_key: str = "") -> None:
+        self._handshake = HANDSHAKE + (f"Authorization: Bearer {api_key}\r\n\r\n" if api_key else "\r\n").encode()
         self._request = msgspec.json.encode({"type": "subscribe", "subscription": {"pattern": f"topic:{topic}"}})
         self._took_s = took_s
         self._data = bytearray()
@@ -52,7 +53,7 @@ class Reader(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not subclasses of asyncio's.
         self._transport: Any = transport
-        self._transport.write(HANDSHAKE)
+        self._transport.write(self._handshake)
 
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter()
@@ -176,10 +177,29 @@ async def measured(server: Process, address: str, subscribers: int) -> tuple[lis
             reader.close()
 
 
-async def connected(address: str, topic: str, took_s: list[float]) -> Reader:
+async def receipt_us(server: Process, address: str, api_key: str) -> float:
+    """The server's microseconds for each receipt of what publishers get through, with 10 subscribers."""
+    topic = f"fanout.{time.perf_counter_ns()}"
+    readers = [await connected(address, topic, [], api_key) for _ in range(10)]
+    publishers = [await Publisher.connected(address, topic, api_key) for _ in range(PUBLISHERS)]
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            await asyncio.gather(*(reader.subscribed for reader in readers))
+        for reader in readers:
+            reader.counts = True
+        spent = server.cpu_seconds()
+        sent = await flooded(publishers)
+        await until(readers, sent)
+        return (server.cpu_seconds() - spent) / (sent * len(readers)) * 1e6
+    finally:
+        for each in (*readers, *publishers):
+            each.close()
+
+
+async def connected(address: str, topic: str, took_s: list[float], api_key: str = "") -> Reader:
     place = urlsplit(address)
     _, reader = await asyncio.get_running_loop().create_connection(
-        lambda: Reader(topic, took_s), place.hostname or "", place.port or 0
+        lambda: Reader(topic, took_s, api_key), place.hostname or "", place.port or 0
     )
     return reader
 
@@ -187,14 +207,15 @@ async def connected(address: str, topic: str, took_s: list[float]) -> Reader:
 class Publisher:
     """One connection that publishes, one message at a time."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, api_key: str = "") -> None:
         self._topic = topic
+        self._api_key = api_key
         self._connection: Connection
         self._answered: asyncio.Future[None] | None = None
 
     @classmethod
-    async def connected(cls, address: str, topic: str) -> "Publisher":
-        publisher = cls(topic)
+    async def connected(cls, address: str, topic: str, api_key: str = "") -> "Publisher":
+        publisher = cls(topic, api_key)
         publisher._connection = await connect(address, publisher._replied, lambda: None)
         return publisher
 
@@ -202,7 +223,7 @@ class Publisher:
         """Returns when the message is on disk."""
         self._answered = asyncio.get_running_loop().create_future()
         body = msgspec.json.encode({"topic": self._topic, "data": time.perf_counter()})
-        self._connection.send(request_of("POST", "/api/v1/topics/publish", body))
+        self._connection.send(request_of("POST", "/api/v1/topics/publish", body, self._api_key))
         await self._answered
 
     def _replied(self, reply: Reply) -> None:

@@ -19,9 +19,11 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def request_of(method: str, path: str, body: bytes = b"") -> bytes:
+def request_of(method: str, path: str, body: bytes = b"", api_key: str = "") -> bytes:
     """The bytes of a request."""
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
+    if api_key:
+        head += f"Authorization: Bearer {api_key}\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body

@@ -100,9 +100,10 @@ class Workspace:
         process = self.start([module], environment)
         return process, (await process.announced())["address"]
 
-    async def worker(self, address: str, *arguments: str) -> Process:
+    async def worker(self, address: str, *arguments: str, api_key: str = "") -> Process:
         """A worker process, registered."""
-        process = self.start(["benchmarks.worker", address, *arguments])
+        environment = {"IRONFLOW_API_KEY": api_key} if api_key else None
+        process = self.start(["benchmarks.worker", address, *arguments], environment)
         await process.announced()
         return process
 

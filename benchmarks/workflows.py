@@ -21,9 +21,9 @@ ROUNDS = 3
 IN_FLIGHT = 64
 
 
-def order(number: int) -> bytes:
+def order(number: int, api_key: str = "") -> bytes:
     body = {"event": ORDER, "data": {"number": number, "note": "x" * 80}, "timeout_ms": 20_000}
-    return request_of("POST", "/api/v1/events/sync", json.dumps(body).encode())
+    return request_of("POST", "/api/v1/events/sync", json.dumps(body).encode(), api_key)
 
 
 def is_done(reply: Reply) -> bool:
