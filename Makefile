@@ -91,6 +91,7 @@ layers: $(VENV)/.tests
 
 types: $(VENV)/.tests
 	$(VENV)/bin/basedpyright
+	for each in examples/*/app.py tests/sdk/durable/typed.py; do $(VENV)/bin/mypy --strict $$each || exit 1; done
 
 generated: $(VENV)/.tests
 	$(PY) -m ironflow.sdk.client.generate_sync --check

@@ -1,10 +1,12 @@
 """GitHub's webhooks become events that start functions: a push starts a build, and a build reports what it did."""
 
-from ironflow import function
+from typing import Any
+
+from ironflow import Context, function
 
 
 @function("build", on="github.push", when="data.ref == 'refs/heads/main'")
-async def build(ctx, push: dict):
+async def build(ctx: Context, push: dict[str, Any]) -> dict[str, str]:
     """Builds what was pushed to main. Started once for each delivery, however often GitHub sends it."""
     commit = push["after"]
     artifact = await ctx.step.run("compile", compile_commit, push["repository"]["full_name"], commit)
@@ -13,7 +15,7 @@ async def build(ctx, push: dict):
 
 
 @function("greet-contributor", on="github.pull_request", when="data.action == 'opened'")
-async def greet(ctx, opened: dict):
+async def greet(ctx: Context, opened: dict[str, Any]) -> str:
     return f"Thank you, {opened['pull_request']['user']['login']}!"
 
 

@@ -45,7 +45,7 @@ async def subscription(ctx: Context, plan: Subscription) -> dict[str, Any]:
     for number in range(1, MONTHS + 1):
         # Until a date instead of a duration: a charge that took three days does not delay the next one.
         await ctx.step.sleep_until("month", months_after(began, number))
-        charge = {"customer": plan.customer, "card": plan.card, "amount": plan.price, "number": number}
+        charge = Charge(customer=plan.customer, card=plan.card, amount=plan.price, number=number)
         try:
             receipt = await ctx.step.invoke(charge_card, charge, timeout="14d")
         except InvokeError as fault:

@@ -12,10 +12,10 @@ from ironflow.sdk.durable.steps.alternatives import choose
 from ironflow.sdk.durable.steps.compensations import Compensation
 from ironflow.sdk.durable.steps.publish import Publish
 from ironflow.sdk.durable.steps.racing import chosen_branch
-from ironflow.sdk.durable.steps.results import result_reader
 from ironflow.sdk.durable.steps.retrying import Attempts
 from ironflow.sdk.durable.steps.step_runner import ONCE, StepRunner
 from ironflow.sdk.values.payload import from_payload, to_payload
+from ironflow.sdk.values.results import result_reader
 
 
 class NotMocked(NonRetryableError):

@@ -1,7 +1,9 @@
 """Waits, invoked functions, branches and compensations: protocol/step-semantics.md 5 to 9."""
 
 import asyncio
+import functools
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,10 +16,14 @@ from ironflow.base.errors import (
     ValidationError,
     WaitTimeoutError,
 )
+from ironflow.base.time import FixedClock
 from ironflow.sdk.durable.definition.function import function
+from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.report import Completed, Failed, Yielded
 from ironflow.sdk.durable.steps.alternatives import event, invoke, sleep
-from tests.sdk.durable.jobs import an_execution, as_sent, outputs
+from ironflow.sdk.values.definitions import define_event
+from ironflow.sdk.values.upcasting import UpcasterRegistry
+from tests.sdk.durable.jobs import a_job, an_execution, as_sent, outputs
 
 AWAITED = {
     "id": "evt_9",
@@ -136,6 +142,107 @@ async def test_an_invoked_function_is_waited_for():
         "with_triggers": True,
     }
     assert await value(an_execution(handler, done={"r:settle:0": [1]})) == [1]
+
+
+class Order(msgspec.Struct):
+    id: int
+
+
+class Receipt(msgspec.Struct):
+    number: str
+
+
+approved = define_event("order.approved", version=2, type=Order)
+
+
+async def test_a_wait_for_a_defined_event_gives_its_data_as_the_declared_type():
+    awaited = {**AWAITED, "data": {"id": 7}}
+
+    async def handler(ctx):
+        event = await ctx.step.wait_for_event("approval", event=approved, match="id")
+        return [type(event.data).__name__, event.data.id, event.version]
+
+    step = await left_for(an_execution(handler))
+    assert step["event_filter"] == {"event": "order.approved", "timeout": "7d", "match": "id", "look_back": "run"}
+    assert await value(an_execution(handler, done={"r:approval:0": awaited})) == ["Order", 7, 2]
+
+
+async def test_an_awaited_event_whose_data_is_of_another_type_is_a_validation_error():
+    async def handler(ctx):
+        with pytest.raises(ValidationError, match=r"step 'approval'.*'order.approved'.*Order"):
+            await ctx.step.wait_for_event("approval", event=approved)
+
+    await value(an_execution(handler, done={"r:approval:0": AWAITED}))
+
+
+async def test_an_awaited_event_is_brought_to_its_latest_version_before_its_data_is_read():
+    registry = UpcasterRegistry()
+    registry.register("order.approved", 1, 2, lambda data: {"id": data["orderId"]})
+
+    async def handler(ctx):
+        event = await ctx.step.wait_for_event("approval", event=approved)
+        return [event.data.id, event.version]
+
+    old = {**AWAITED, "version": 1}
+    execution = Execution(
+        function("f")(handler),
+        a_job(done={"r:approval:0": old}),
+        clock=FixedClock(),
+        environment="test",
+        upcasters=registry,
+    )
+    assert await value(execution) == [7, 2]
+
+
+async def settle(ctx: Any, order: Order) -> Receipt:
+    return Receipt(str(order.id))
+
+
+settling = function("settle")(settle)
+
+
+async def test_the_output_of_a_function_given_by_its_definition_is_what_its_handler_returns():
+    async def handler(ctx):
+        by_definition = await ctx.step.invoke(settling, Order(7))
+        by_name = await ctx.step.invoke("settle", Order(7))
+        return [by_definition.number, by_name["number"]]
+
+    step = await left_for(an_execution(handler))
+    assert (step["function_id"], step["input"]) == ("settle", {"id": 7})
+    done = {f"r:settle:{place}": {"number": "n-7"} for place in (0, 1)}
+    assert await value(an_execution(handler, done=done)) == ["n-7", "n-7"]
+
+
+async def test_the_output_of_a_function_that_returned_something_else_is_a_validation_error():
+    async def handler(ctx):
+        with pytest.raises(ValidationError, match=r"output of function 'settle'.*Receipt"):
+            await ctx.step.invoke(settling, Order(7))
+
+    await value(an_execution(handler, done={"r:settle:0": {"count": 1}}))
+
+
+def twice(fn):
+    @functools.wraps(fn)
+    def wrapper(*args):
+        return fn(*args)
+
+    return wrapper
+
+
+async def test_functions_within_the_same_decorator_have_types_of_their_own():
+    @twice
+    def order() -> Order:
+        raise AssertionError
+
+    @twice
+    def receipt() -> Receipt:
+        raise AssertionError
+
+    async def handler(ctx):
+        return [type(await ctx.step.run("step", fn)).__name__ for fn in (order, receipt)]
+
+    done = {"r:step:0": {"id": 7}, "r:step:1": {"number": "n"}}
+    assert await value(an_execution(handler, done=done)) == ["Order", "Receipt"]
 
 
 async def test_a_function_is_invoked_by_its_definition_too():

@@ -14,7 +14,6 @@ from uuid import uuid4
 from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.operation import Operation, Req, Res
 from ironflow.features.events import contract as events_contract
-from ironflow.features.events.contract import Invoked
 from ironflow.features.messages import contract as messages_contract
 from ironflow.features.messages.contract import Sent
 from ironflow.features.pubsub import contract as pubsub_contract
@@ -65,14 +64,15 @@ from ironflow.sdk.client.features.streams import Streams
 from ironflow.sdk.client.features.tenants import Tenants
 from ironflow.sdk.client.features.users import Users
 from ironflow.sdk.client.features.webhooks import Webhooks
+from ironflow.sdk.client.starting import Starting
 from ironflow.sdk.client.views import Emitted, RunResult, view
 from ironflow.sdk.client.views.asking import answer_of
-from ironflow.sdk.client.views.run_results import EmitResult, emit_result, output_of, wait_times
+from ironflow.sdk.client.views.run_results import EmitResult, emit_result, wait_times
 from ironflow.sdk.user_code.logs import LoggerChoice
 from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.definitions import EventDefinition, named
 from ironflow.sdk.values.payload import batch_item, from_payload, to_payload
-from ironflow.sdk.values.run_keys import IfRunning, reference
+from ironflow.sdk.values.run_keys import reference
 from ironflow.sdk.values.sql_result import SqlResult
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.operations import Prefer
@@ -88,7 +88,7 @@ if TYPE_CHECKING:
 HOLD_S = 20.0
 
 
-class Client:
+class Client(Starting):
     """A server's client. Close it, or use it as a context manager.
 
     url, api_key, environment: None takes IRONFLOW_SERVER_URL, IRONFLOW_API_KEY, IRONFLOW_ENV, else the local server.
@@ -241,57 +241,6 @@ class Client:
         request = events_contract.EmitBatch(events=items, atomic=atomic)
         found = await self._calls.call(events_contract.emit_batch, request)
         return [view(Emitted, each) for each in found.results]
-
-    async def invoke(
-        self,
-        function_id: str,
-        data: Any = None,
-        *,
-        idempotency_key: str = "",
-        key: str = "",
-        if_running: IfRunning = "use",
-    ) -> Invoked:
-        """Starts one run of one function, whatever its triggers.
-
-        key: unique among the runs of the function that have not ended. if_running: when one has it, `use` answers its
-        id, marked `existing`; `refuse` raises RunKeyHeld; `replace` cancels it in the commit that starts this one.
-        Raises FunctionNotFound, FunctionNotActive, InvalidRunKey.
-        """
-        request = events_contract.Invoke(
-            function_id=function_id,
-            data=to_payload(data, f"the input of {function_id!r}"),
-            idempotency_key=idempotency_key,
-            key=key,
-            if_running=if_running if key else "",
-        )
-        return await self._calls.call(events_contract.invoke, request)
-
-    async def invoke_sync(
-        self,
-        function_id: str,
-        data: Any = None,
-        *,
-        timeout: Duration | None = None,
-        idempotency_key: str = "",
-        key: str = "",
-        if_running: IfRunning = "use",
-    ) -> Any:
-        """As invoke, then waits for the run and answers its output.
-
-        Raises RunFailedError, RunCancelledError, or DeadlineExceeded when the run goes on after `timeout`.
-        """
-        timeout_ms, call_s = wait_times(timeout)
-        request = events_contract.InvokeSync(
-            function_id=function_id,
-            data=to_payload(data, f"the input of {function_id!r}"),
-            timeout_ms=timeout_ms,
-            idempotency_key=idempotency_key,
-            key=key,
-            if_running=if_running if key else "",
-            detached=True,
-        )
-        found = await self._calls.call(events_contract.invoke_sync, request, timeout=call_s)
-        return output_of(view(RunResult, found.result))
 
     async def send(
         self,

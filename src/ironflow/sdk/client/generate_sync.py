@@ -17,6 +17,7 @@ SOURCES = [
     HERE / "connection" / "listing.py",
     HERE / "client.py",
     HERE / "commands.py",
+    HERE / "starting.py",
     *sorted((HERE / "features").glob("[a-z]*.py")),
 ]
 
@@ -41,6 +42,7 @@ _TEXTS = [
     ("ironflow.sdk.client.connection.calls", "ironflow.sdk.client._sync.calls"),
     ("ironflow.sdk.client.connection.listing", "ironflow.sdk.client._sync.listing"),
     ("ironflow.sdk.client.commands", "ironflow.sdk.client._sync.commands"),
+    ("ironflow.sdk.client.starting", "ironflow.sdk.client._sync.starting"),
     ("ironflow.sdk.client.features", "ironflow.sdk.client._sync"),
     # A WebSocket needs a loop: in scripts it has one in a thread of its own.
     ("ironflow.sdk.client.connection.subscription", "ironflow.sdk.client.connection.blocking_subscription"),

@@ -3,9 +3,10 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, overload
 
 from ironflow.base.errors import ValidationError
+from ironflow.sdk.values.declared import Data, Data_co
 from ironflow.sdk.values.json_schema import schema_of
 
 # Data of one version in, data of the next out. What it is given is its own to change.
@@ -13,8 +14,8 @@ Upcaster = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
-class EventDefinition:
-    """One version of an event. upcast: makes data of the version before into this one's.
+class EventDefinition(Generic[Data_co]):
+    """One version of an event, whose data is a Data_co. upcast: makes data of the version before into this one's.
 
     type: what the data is in Python. schema: JSON Schema of the data, used instead of that of `type`.
     """
@@ -33,6 +34,19 @@ class EventDefinition:
         return None if self.type is None else schema_of(self.type)
 
 
+@overload
+def define_event(
+    name: str,
+    version: int = 1,
+    upcast: Upcaster | None = None,
+    *,
+    type: type[Data],
+    schema: Mapping[str, Any] | None = None,
+    description: str = "",
+) -> EventDefinition[Data]: ...
+
+
+@overload
 def define_event(
     name: str,
     version: int = 1,
@@ -41,7 +55,18 @@ def define_event(
     type: Any = None,
     schema: Mapping[str, Any] | None = None,
     description: str = "",
-) -> EventDefinition:
+) -> EventDefinition[Any]: ...
+
+
+def define_event(
+    name: str,
+    version: int = 1,
+    upcast: Upcaster | None = None,
+    *,
+    type: Any = None,
+    schema: Mapping[str, Any] | None = None,
+    description: str = "",
+) -> EventDefinition[Any]:
     """Defines one version of an event.
 
     upcast: a function from data of version - 1 to data of this one.

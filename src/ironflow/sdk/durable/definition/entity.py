@@ -1,7 +1,6 @@
 """`entity(name, key=...)`: handlers that share a state for each key, and change it one at a time."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, overload
 
@@ -10,12 +9,11 @@ import msgspec
 from ironflow.base.entity_streams import NAME
 from ironflow.features.functions.contract import EntityConfig
 from ironflow.sdk.durable.definition.controls import check
-from ironflow.sdk.durable.definition.function import FunctionDefinition, StateShape, function
+from ironflow.sdk.durable.definition.function import Define, FunctionDefinition, StateShape, function
 from ironflow.sdk.durable.definition.triggers import Names
 from ironflow.sdk.user_code.signature import Handler
 from ironflow.sdk.values.payload import from_payload, reader_of, to_payload
 
-Define = Callable[[Handler], FunctionDefinition]
 _PATH = re.compile(r"\S+")
 
 

@@ -1,10 +1,10 @@
 """`@function`: a handler with the settings under which the server runs it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, Protocol, overload
 
 import msgspec
 
@@ -26,7 +26,9 @@ from ironflow.sdk.durable.definition.controls import (
 )
 from ironflow.sdk.durable.definition.triggers import Names, triggers_of
 from ironflow.sdk.user_code.signature import UNTYPED, Handler, code_hash, data_parameter, resolved
+from ironflow.sdk.values.declared import Input, Input_contra, Output, Output_co
 from ironflow.sdk.values.payload import Read, from_payload, reader_of, to_payload
+from ironflow.sdk.values.results import result_reader
 
 CODE_HASH = "__ironflow_code_hash"
 _ID = re.compile(r"[^\s*>\x00-\x1f\x7f]{1,256}")
@@ -41,8 +43,8 @@ class StateShape(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class FunctionDefinition:
-    """A function of a user's program. Calling it calls its handler, as tests do.
+class FunctionDefinition(Generic[Input_contra, Output_co]):
+    """A function of a user's program, from Input_contra to Output_co. Calling it calls its handler, as tests do.
 
     registration: gives the message that registers it.
     step_timeout_s: for steps that name none of their own; None for no limit.
@@ -99,6 +101,36 @@ class FunctionDefinition:
                 f"function {self.id!r}: the type of its data cannot be used: {fault}. Name another with schema=."
             ) from fault
 
+    @property
+    def read_output(self) -> Read:
+        """Reads the output as the class that the handler is annotated to return; plain values otherwise.
+
+        The reader raises ValidationError.
+        """
+        return result_reader(self.handler)
+
+
+def id_of(function: str | FunctionDefinition) -> str:
+    return function if isinstance(function, str) else function.id
+
+
+def output_reader(function: str | FunctionDefinition) -> Read:
+    """How the output of a function is read: as it declares, where its definition is given."""
+    return from_payload if isinstance(function, str) else function.read_output
+
+
+class Define(Protocol):
+    """Makes a function of a handler; the type of the handler's data and of its return value are the function's."""
+
+    @overload
+    def __call__(self, handler: Callable[[Any, Input], Awaitable[Output]], /) -> FunctionDefinition[Input, Output]: ...
+    @overload
+    def __call__(self, handler: Callable[[Any], Awaitable[Output]], /) -> FunctionDefinition[Any, Output]: ...
+    @overload
+    def __call__(self, handler: Callable[[Any, Input], Output], /) -> FunctionDefinition[Input, Output]: ...
+    @overload
+    def __call__(self, handler: Callable[[Any], Output], /) -> FunctionDefinition[Any, Output]: ...
+
 
 def function(
     id: str,
@@ -139,7 +171,7 @@ def function(
     checkpoint: Literal["", "each", "batched"] = "",
     metadata: Mapping[str, Any] | None = None,
     schema: Any = None,
-) -> Callable[[Handler], FunctionDefinition]:
+) -> Define:
     """Makes a durable function of a handler `(ctx)` or `(ctx, data)`, async or not.
 
         @function("process-order", on="order.placed", retry=Retry(max_attempts=5))

@@ -1,12 +1,11 @@
 """`handler`: a function whose id comes from its event, as the documents of the Go SDK make it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ironflow.sdk.durable.definition.controls import Concurrency, Retry
-from ironflow.sdk.durable.definition.function import FunctionDefinition, function
-from ironflow.sdk.user_code.signature import Handler
+from ironflow.sdk.durable.definition.function import Define, function
 
 _NO_ID = re.compile(r"[^A-Za-z0-9_-]+")
 _WILDCARDS = {"*": "any", ">": "all"}
@@ -20,7 +19,7 @@ def handler(
     retry: Retry | Mapping[str, Any] | None = None,
     concurrency: Concurrency | Mapping[str, Any] | None = None,
     **settings: Any,
-) -> Callable[[Handler], FunctionDefinition]:
+) -> Define:
     """Makes a durable function of a handler of one event.
 
         @handler("order.placed")            # its id is order-placed-handler

@@ -1,26 +1,30 @@
 """The event as handlers see it: the one that started the run, and those that were waited for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic
 
 import msgspec
 
+from ironflow.base.errors import ValidationError
 from ironflow.sdk.durable.job.assignment import JobEvent
-from ironflow.sdk.values.payload import Raw, Read, from_payload
+from ironflow.sdk.values.declared import Data_co
+from ironflow.sdk.values.definitions import EventDefinition
+from ironflow.sdk.values.payload import Raw, Read, from_payload, reader_of, to_payload
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """version: of its schema, from 1; emitted_by: the run or key that emitted it.
+class Event(Generic[Data_co]):
+    """data: plain values, or what it was declared to be. version: of its schema, from 1; emitted_by: the run or key
+    that emitted it.
 
     entity_id, entity_type, entity_version: where it was appended, if it is an event of an entity's stream.
     """
 
     id: str
     name: str
-    data: Any
+    data: Data_co
     timestamp: datetime
     version: int = 1
     source: str | None = None
@@ -59,6 +63,20 @@ def awaited_event(output: Raw) -> Event:
     """The event that ended a wait, from the step's recorded output. Source: protocol/step-semantics.md 5."""
     event = _read_awaited(output)
     return _event(event, from_payload, event.emitted_by)
+
+
+def read_as(event: Event[Any], declared: str | EventDefinition[Any], step: str) -> Event[Any]:
+    """The event with its data as the type of its definition; as it is where there is none.
+
+    Raises ValidationError, naming the step.
+    """
+    kind = None if isinstance(declared, str) else declared.type
+    if kind is None:
+        return event
+    try:
+        return replace(event, data=reader_of(kind)(to_payload(event.data, f"event {event.name!r}")))
+    except ValidationError as fault:
+        raise ValidationError(f"step {step!r} has got event {event.name!r}: {fault}") from fault
 
 
 def _event(event: JobEvent | _AwaitedEvent, read: Read, emitted_by: str | None) -> Event:

@@ -12,6 +12,7 @@ from ironflow.base.duration import Duration
 
 if TYPE_CHECKING:
     from ironflow.sdk.durable.definition.function import FunctionDefinition
+    from ironflow.sdk.values.definitions import EventDefinition
 
 LookBack = Literal["execution", "run"]
 OnTimeout = Literal["raise"] | None
@@ -28,7 +29,7 @@ class First(NamedTuple):
 
 
 def event(
-    name: str,
+    name: "str | EventDefinition",
     *,
     match: str | None = None,
     match_value: str | None = None,
@@ -37,7 +38,7 @@ def event(
     timeout: Duration = "7d",
     on_timeout: OnTimeout = "raise",
 ) -> Alternative:
-    """An event called `name`; the rest as in `ctx.step.wait_for_event`."""
+    """An event called `name`, or a definition; the rest as in `ctx.step.wait_for_event`."""
 
     async def wait(steps: Any, key: str) -> Any:
         return await steps.wait_for_event(

@@ -13,14 +13,17 @@ from ironflow.base.errors import NonRetryableError
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.event import Event
 from ironflow.sdk.durable.steps.alternatives import Alternative, First, LookBack, OnTimeout
-from ironflow.sdk.durable.steps.branches import OnError
+from ironflow.sdk.durable.steps.branches import FailFast, OnError
 from ironflow.sdk.durable.steps.handles import Handle
 from ironflow.sdk.durable.steps.invoke import Child
+from ironflow.sdk.durable.steps.invoking import INVOKE_DEFAULT, TimeoutFrom
 from ironflow.sdk.durable.steps.messages import Message
 from ironflow.sdk.durable.steps.receiving import RECEIVE_DEFAULT
 from ironflow.sdk.durable.steps.retrying import RetryLike
-from ironflow.sdk.durable.steps.steps import INVOKE_DEFAULT, WAIT_DEFAULT, Item, Steps, mapped
+from ironflow.sdk.durable.steps.steps import WAIT_DEFAULT, Item, Steps, mapped
 from ironflow.sdk.user_code.threads import in_thread
+from ironflow.sdk.values.declared import Data, Input, Output
+from ironflow.sdk.values.definitions import EventDefinition
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -108,7 +111,7 @@ class BlockingSteps:
         name: str,
         fn: Callable[..., Awaitable[T]],
         *args: Any,
-        timeout: Duration | None = None,
+        timeout: Duration | None,
         retry: RetryLike = None,
         **kwargs: Any,
     ) -> T: ...
@@ -119,8 +122,28 @@ class BlockingSteps:
         name: str,
         fn: Callable[..., T],
         *args: Any,
-        timeout: Duration | None = None,
+        timeout: Duration | None,
         retry: RetryLike = None,
+        **kwargs: Any,
+    ) -> T: ...
+
+    @overload
+    def run(
+        self,
+        name: str,
+        fn: Callable[..., Awaitable[T]],
+        *args: Any,
+        retry: RetryLike,
+        **kwargs: Any,
+    ) -> T: ...
+
+    @overload
+    def run(
+        self,
+        name: str,
+        fn: Callable[..., T],
+        *args: Any,
+        retry: RetryLike,
         **kwargs: Any,
     ) -> T: ...
 
@@ -149,41 +172,41 @@ class BlockingSteps:
         self,
         name: str,
         *,
-        event: str,
+        event: str | EventDefinition[Data],
         match: str | None = None,
         match_value: str | None = None,
         payload: Any = None,
         look_back: LookBack = "run",
         timeout: Duration = WAIT_DEFAULT,
         on_timeout: Literal["raise"] = "raise",
-    ) -> Event: ...
+    ) -> Event[Data]: ...
 
     @overload
     def wait_for_event(
         self,
         name: str,
         *,
-        event: str,
+        event: str | EventDefinition[Data],
         match: str | None = None,
         match_value: str | None = None,
         payload: Any = None,
         look_back: LookBack = "run",
         timeout: Duration = WAIT_DEFAULT,
         on_timeout: OnTimeout,
-    ) -> Event | None: ...
+    ) -> Event[Data] | None: ...
 
     def wait_for_event(
         self,
         name: str,
         *,
-        event: str,
+        event: str | EventDefinition[Data],
         match: str | None = None,
         match_value: str | None = None,
         payload: Any = None,
         look_back: LookBack = "run",
         timeout: Duration = WAIT_DEFAULT,
         on_timeout: OnTimeout = "raise",
-    ) -> Event | None:
+    ) -> Event[Data] | None:
         """As Steps.wait_for_event."""
         return self._bridge.wait(
             self._steps.wait_for_event(
@@ -205,13 +228,46 @@ class BlockingSteps:
         found = self._bridge.wait(self._steps.receive(name, timeout=timeout, on_timeout=on_timeout))
         return None if found is None else BlockingMessage(found, self._bridge)
 
+    @overload
     def invoke(
         self,
-        function: "str | FunctionDefinition",
+        function: FunctionDefinition[Input, Output],
+        input: Input,
+        *,
+        timeout: Duration = INVOKE_DEFAULT,
+        timeout_from: TimeoutFrom = "call",
+        delay: Duration | None = None,
+    ) -> Output: ...
+
+    @overload
+    def invoke(
+        self,
+        function: FunctionDefinition[None, Output],
+        input: None = None,
+        *,
+        timeout: Duration = INVOKE_DEFAULT,
+        timeout_from: TimeoutFrom = "call",
+        delay: Duration | None = None,
+    ) -> Output: ...
+
+    @overload
+    def invoke(
+        self,
+        function: str,
         input: Any = None,
         *,
         timeout: Duration = INVOKE_DEFAULT,
-        timeout_from: Literal["call", "start"] = "call",
+        timeout_from: TimeoutFrom = "call",
+        delay: Duration | None = None,
+    ) -> Any: ...
+
+    def invoke(
+        self,
+        function: str | FunctionDefinition[Any, Any],
+        input: Any = None,
+        *,
+        timeout: Duration = INVOKE_DEFAULT,
+        timeout_from: TimeoutFrom = "call",
         delay: Duration | None = None,
     ) -> Any:
         """As Steps.invoke."""
@@ -219,28 +275,88 @@ class BlockingSteps:
             self._steps.invoke(function, input, timeout=timeout, timeout_from=timeout_from, delay=delay)
         )
 
+    @overload
     def invoke_async(
-        self, function: "str | FunctionDefinition", input: Any = None, *, delay: Duration | None = None
+        self, function: FunctionDefinition[Input, Any], input: Input, *, delay: Duration | None = None
+    ) -> Child: ...
+
+    @overload
+    def invoke_async(
+        self, function: FunctionDefinition[None, Any], input: None = None, *, delay: Duration | None = None
+    ) -> Child: ...
+
+    @overload
+    def invoke_async(self, function: str, input: Any = None, *, delay: Duration | None = None) -> Child: ...
+
+    def invoke_async(
+        self, function: str | FunctionDefinition[Any, Any], input: Any = None, *, delay: Duration | None = None
     ) -> Child:
         """As Steps.invoke_async."""
         return self._bridge.wait(self._steps.invoke_async(function, input, delay=delay))
 
+    @overload
     def start(
-        self, function: "str | FunctionDefinition", input: Any = None, *, delay: Duration | None = None
-    ) -> Handle:
+        self, function: FunctionDefinition[Input, Output], input: Input, *, delay: Duration | None = None
+    ) -> Handle[Output]: ...
+
+    @overload
+    def start(
+        self, function: FunctionDefinition[None, Output], input: None = None, *, delay: Duration | None = None
+    ) -> Handle[Output]: ...
+
+    @overload
+    def start(self, function: str, input: Any = None, *, delay: Duration | None = None) -> Handle[Any]: ...
+
+    def start(
+        self, function: str | FunctionDefinition[Any, Any], input: Any = None, *, delay: Duration | None = None
+    ) -> Handle[Any]:
         """As Steps.start."""
         return self._bridge.wait(self._steps.start(function, input, delay=delay))
 
+    @overload
     def start_many(
-        self, function: "str | FunctionDefinition", inputs: Iterable[Any], *, delay: Duration | None = None
-    ) -> list[Handle]:
+        self, function: FunctionDefinition[Input, Output], inputs: Iterable[Input], *, delay: Duration | None = None
+    ) -> list[Handle[Output]]: ...
+
+    @overload
+    def start_many(
+        self, function: str, inputs: Iterable[Any], *, delay: Duration | None = None
+    ) -> list[Handle[Any]]: ...
+
+    def start_many(
+        self, function: str | FunctionDefinition[Any, Any], inputs: Iterable[Any], *, delay: Duration | None = None
+    ) -> list[Handle[Any]]:
         """As Steps.start_many."""
         return self._bridge.wait(self._steps.start_many(function, inputs, delay=delay))
+
+    @overload
+    def join(
+        self,
+        name: str,
+        handles: Sequence[Handle[Output]],
+        *,
+        first: int | None = None,
+        on_error: FailFast = "fail_fast",
+        timeout: Duration | None = None,
+        rest: Literal["leave", "cancel"] = "leave",
+    ) -> list[Output]: ...
+
+    @overload
+    def join(
+        self,
+        name: str,
+        handles: Sequence[Handle[Any]],
+        *,
+        first: int | None = None,
+        on_error: OnError,
+        timeout: Duration | None = None,
+        rest: Literal["leave", "cancel"] = "leave",
+    ) -> list[Any]: ...
 
     def join(
         self,
         name: str,
-        handles: Sequence[Handle],
+        handles: Sequence[Handle[Any]],
         *,
         first: int | None = None,
         on_error: OnError = "fail_fast",

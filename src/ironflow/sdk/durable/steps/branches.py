@@ -13,7 +13,8 @@ from ironflow.sdk.durable.steps.signals import Yield
 from ironflow.sdk.user_code.call import call
 
 # failFast and allSettled: as the documents of the JavaScript SDK name them.
-OnError = Literal["fail_fast", "collect", "failFast", "allSettled"]
+FailFast = Literal["fail_fast", "failFast"]
+OnError = FailFast | Literal["collect", "allSettled"]
 _COLLECTS = {"fail_fast": False, "failFast": False, "collect": True, "allSettled": True}
 
 

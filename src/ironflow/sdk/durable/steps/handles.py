@@ -7,34 +7,34 @@ Source: docs/guides/handles.md; decision 0062.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, overload
 
 from msgspec import UNSET
 
 from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.errors import InvokeError, InvokeTimeoutError, ValidationError
 from ironflow.base.time import to_datetime
+from ironflow.sdk.durable.definition.function import FunctionDefinition, id_of, output_reader
 from ironflow.sdk.durable.job.assignment import CompletedStep
 from ironflow.sdk.durable.job.report import HANDLE, Sleep, StartFunction
-from ironflow.sdk.durable.steps.branches import OnError, collects
+from ironflow.sdk.durable.steps.branches import FailFast, OnError, collects
 from ironflow.sdk.durable.steps.compensations import undoing
 from ironflow.sdk.durable.steps.invoke import invoke_error, output_of
 from ironflow.sdk.durable.steps.replay import Replay
 from ironflow.sdk.durable.steps.step_ids import Scope
-from ironflow.sdk.values.payload import from_payload, to_payload
-
-if TYPE_CHECKING:
-    from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.values.declared import Input, Output, Output_co
+from ironflow.sdk.values.payload import Read, from_payload, to_payload
 
 
 @dataclass(frozen=True, slots=True)
-class Handle:
-    """A run that was started. step_id: of the step that started it."""
+class Handle(Generic[Output_co]):
+    """A run that was started, and whose output is an Output_co. step_id: of the step that started it."""
 
     step_id: str
     function_id: str
     run_id: str
+    read: Read = field(default=from_payload, repr=False, compare=False)
 
 
 class HandleSteps:
@@ -57,9 +57,22 @@ class HandleSteps:
         own, found = self._own_scope, undoing.get()
         return own if found is None or own.path.startswith(f"{found.path}:") else found
 
+    @overload
     async def start(
-        self, function: "str | FunctionDefinition", input: Any = None, *, delay: Duration | None = None
-    ) -> Handle:
+        self, function: FunctionDefinition[Input, Output], input: Input, *, delay: Duration | None = None
+    ) -> Handle[Output]: ...
+
+    @overload
+    async def start(
+        self, function: FunctionDefinition[None, Output], input: None = None, *, delay: Duration | None = None
+    ) -> Handle[Output]: ...
+
+    @overload
+    async def start(self, function: str, input: Any = None, *, delay: Duration | None = None) -> Handle[Any]: ...
+
+    async def start(
+        self, function: str | FunctionDefinition[Any, Any], input: Any = None, *, delay: Duration | None = None
+    ) -> Handle[Any]:
         """Starts another function, and goes on once its run is durable; without a further execution.
 
         delay: until the run may start. Raises InvokeError when it cannot be started, SerializationError,
@@ -67,11 +80,21 @@ class HandleSteps:
         """
         return (await self.start_many(function, [input], delay=delay))[0]
 
+    @overload
     async def start_many(
-        self, function: "str | FunctionDefinition", inputs: Iterable[Any], *, delay: Duration | None = None
-    ) -> list[Handle]:
+        self, function: FunctionDefinition[Input, Output], inputs: Iterable[Input], *, delay: Duration | None = None
+    ) -> list[Handle[Output]]: ...
+
+    @overload
+    async def start_many(
+        self, function: str, inputs: Iterable[Any], *, delay: Duration | None = None
+    ) -> list[Handle[Any]]: ...
+
+    async def start_many(
+        self, function: str | FunctionDefinition[Any, Any], inputs: Iterable[Any], *, delay: Duration | None = None
+    ) -> list[Handle[Any]]:
         """As start, of one run for each input, many in a report."""
-        function_id = function if isinstance(function, str) else function.id
+        function_id, read = id_of(function), output_reader(function)
         delay_ms = 0 if delay is None else duration_ms(delay)
         step_ids: list[str] = []
         fresh: list[StartFunction] = []
@@ -92,12 +115,36 @@ class HandleSteps:
         if fresh:
             self._replay.check_running()
             await self._replay.start(fresh)
-        return [self._handle(step_id, function_id) for step_id in step_ids]
+        return [self._handle(step_id, function_id, read) for step_id in step_ids]
+
+    @overload
+    async def join(
+        self,
+        name: str,
+        handles: Sequence[Handle[Output]],
+        *,
+        first: int | None = None,
+        on_error: FailFast = "fail_fast",
+        timeout: Duration | None = None,
+        rest: Literal["leave", "cancel"] = "leave",
+    ) -> list[Output]: ...
+
+    @overload
+    async def join(
+        self,
+        name: str,
+        handles: Sequence[Handle[Any]],
+        *,
+        first: int | None = None,
+        on_error: OnError,
+        timeout: Duration | None = None,
+        rest: Literal["leave", "cancel"] = "leave",
+    ) -> list[Any]: ...
 
     async def join(
         self,
         name: str,
-        handles: Sequence[Handle],
+        handles: Sequence[Handle[Any]],
         *,
         first: int | None = None,
         on_error: OnError = "fail_fast",
@@ -105,6 +152,8 @@ class HandleSteps:
         rest: Literal["leave", "cancel"] = "leave",
     ) -> list[Any]:
         """Waits for runs that were started, and gives their outputs in the order of `handles`.
+
+        The outputs of a function that was given as its definition are what its handler is annotated to return.
 
         first: waits for so many of them, and gives their outputs in the order in which they ended. on_error:
         `fail_fast` raises the InvokeError of the first that failed, `collect` puts errors in the place of outputs.
@@ -190,12 +239,12 @@ class HandleSteps:
                 if self._replay.handle(each.step_id).status == "waiting":
                     self._replay.cancel_step(each.step_id)
 
-    def _handle(self, step_id: str, function_id: str) -> Handle:
+    def _handle(self, step_id: str, function_id: str, read: Read) -> Handle[Any]:
         """Raises InvokeError when the run could not be started."""
         state = self._replay.handle(step_id)
         if state.failed and state.child_run_id is None:
             self._replay.child_output(state, function_id)
-        return Handle(step_id, function_id, state.child_run_id or "")
+        return Handle(step_id, function_id, state.child_run_id or "", read)
 
     def _next_id(self, name: str) -> str:
         self._check_name(name)
@@ -230,7 +279,7 @@ def _output(state: CompletedStep, handle: Handle) -> Any:
     """Raises InvokeError."""
     if state.status == "cancelled":
         raise invoke_error({"cause": "it was cancelled", "child_run_id": handle.run_id}, handle.function_id)
-    return output_of(state, handle.function_id)
+    return output_of(state, handle.function_id, read=handle.read)
 
 
 def _too_late(handle: Handle, timeout_ms: int | None) -> InvokeTimeoutError:

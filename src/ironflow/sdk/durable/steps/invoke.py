@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from ironflow.base.errors import InvokeError, InvokeTimeoutError
+from ironflow.base.errors import InvokeError, InvokeTimeoutError, ValidationError
 from ironflow.sdk.durable.job.assignment import CompletedStep
-from ironflow.sdk.values.payload import from_payload
+from ironflow.sdk.values.payload import Read, from_payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,17 @@ class _Failed(msgspec.Struct):
     details: Any = None
 
 
-def output_of(step: CompletedStep, function_id: str, timeout_ms: int | None = None) -> Any:
-    """The child's output. Raises InvokeError when it failed or could not be started, InvokeTimeoutError.
+def output_of(step: CompletedStep, function_id: str, timeout_ms: int | None = None, read: Read = from_payload) -> Any:
+    """The child's output, read by `read`. timeout_ms: what it was given.
 
-    timeout_ms: what it was given.
+    Raises InvokeError when it failed or could not be started, InvokeTimeoutError, ValidationError of `read`.
     """
     if step.failed:
         raise invoke_error(step.error, function_id, timeout_ms)
-    return from_payload(step.output)
+    try:
+        return read(step.output)
+    except ValidationError as fault:
+        raise ValidationError(f"the output of function {function_id!r}: {fault}") from fault
 
 
 def invoke_error(error: Any, function_id: str, timeout_ms: int | None = None) -> InvokeError:

@@ -33,6 +33,7 @@ from ironflow.sdk.durable.steps.retrying import Attempts, Rests, RetryLike, step
 from ironflow.sdk.durable.steps.signals import Stopped, Yield
 from ironflow.sdk.durable.steps.step_ids import Scope, is_in_scope
 from ironflow.sdk.durable.steps.step_runner import StepRunner
+from ironflow.sdk.values.payload import Read, from_payload
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 
 if TYPE_CHECKING:
@@ -222,10 +223,15 @@ class Replay:
             failure = recorded_failure(found.error) if found.failed else None
         return None if failure is None else self.runner.failed(failure, step_id, compensation.name)
 
-    def child_output(self, ended: CompletedStep, function_id: str, timeout_ms: int | None = None) -> Any:
-        """The output of an invoked function. Raises InvokeError when it failed. timeout_ms: what it was given."""
+    def child_output(
+        self, ended: CompletedStep, function_id: str, timeout_ms: int | None = None, read: Read = from_payload
+    ) -> Any:
+        """The output of an invoked function. timeout_ms: what it was given.
+
+        Raises InvokeError when it failed, ValidationError of `read`.
+        """
         try:
-            return output_of(ended, function_id, timeout_ms)
+            return output_of(ended, function_id, timeout_ms, read)
         except InvokeError as error:
             self.runner.raised.append((error, ended.step_id))
             raise

@@ -25,7 +25,6 @@ from ironflow.sdk.durable.job.report import StepFailure, StepRow
 from ironflow.sdk.durable.run_logs import in_step
 from ironflow.sdk.durable.steps.compensations import Compensation, undoing
 from ironflow.sdk.durable.steps.current_step import CurrentStep, entered, left
-from ironflow.sdk.durable.steps.results import result_of
 from ironflow.sdk.durable.steps.retrying import Attempts, Rests, decide_step_retry
 from ironflow.sdk.durable.steps.signals import Stopped
 from ironflow.sdk.durable.steps.step_ids import Scope
@@ -33,6 +32,7 @@ from ironflow.sdk.user_code.call import TimedOut, call
 from ironflow.sdk.user_code.cancellation import Cancellation
 from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.payload import Raw, to_payload
+from ironflow.sdk.values.results import result_of
 
 if TYPE_CHECKING:
     from ironflow.sdk.durable.execution_trace import ExecutionTrace

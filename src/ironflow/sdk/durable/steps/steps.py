@@ -9,44 +9,44 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar, get_args, overload
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
-from ironflow.base.duration import Duration, InvalidDuration, duration_ms
+from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.errors import InvalidArgument, InvokeError, Unimplemented, ValidationError, WaitTimeoutError
 from ironflow.base.time import parse_time, to_datetime, to_millis
-from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import CompletedStep
-from ironflow.sdk.durable.job.event import Event, awaited_event
-from ironflow.sdk.durable.job.report import EventFilter, InvokeFunction, InvokeFunctionAsync, Sleep, WaitForEvent
+from ironflow.sdk.durable.job.event import Event, awaited_event, read_as
+from ironflow.sdk.durable.job.report import EventFilter, Sleep, WaitForEvent
 from ironflow.sdk.durable.steps.alternatives import Alternative, First, LookBack, OnTimeout, choose
 from ironflow.sdk.durable.steps.branches import OnError, run_branches
 from ironflow.sdk.durable.steps.determinism import in_branch
-from ironflow.sdk.durable.steps.invoke import Child
+from ironflow.sdk.durable.steps.invoking import InvokingSteps, positive_ms
 from ironflow.sdk.durable.steps.publish import default_key, step_name
 from ironflow.sdk.durable.steps.racing import RacingSteps
 from ironflow.sdk.durable.steps.receiving import ReceivingSteps
-from ironflow.sdk.durable.steps.results import result_reader
 from ironflow.sdk.durable.steps.retrying import RetryLike
 from ironflow.sdk.durable.steps.signals import Yield
 from ironflow.sdk.durable.steps.step_ids import Scope, escaped
 from ironflow.sdk.user_code.call import call
 from ironflow.sdk.values.codec import check_reads_no_data
+from ironflow.sdk.values.declared import Data
+from ironflow.sdk.values.definitions import EventDefinition
 from ironflow.sdk.values.payload import NOTHING, from_payload, to_payload
+from ironflow.sdk.values.results import result_reader
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
 
 WAIT_DEFAULT = "7d"
-INVOKE_DEFAULT = "30s"
 
 
-class Steps(RacingSteps, ReceivingSteps):
+class Steps(RacingSteps, ReceivingSteps, InvokingSteps):
     """The steps of one scope: of the run, or of one branch of a parallel."""
 
     __slots__ = ()
 
-    # Arguments are checked against the body where no timeout stands among them: types cannot say both.
+    # Arguments are checked against the body where no timeout or retry stands among them: types cannot say both.
     @overload
     async def run(self, name: str, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
@@ -59,7 +59,7 @@ class Steps(RacingSteps, ReceivingSteps):
         name: str,
         fn: Callable[..., Awaitable[T]],
         *args: Any,
-        timeout: Duration | None = None,
+        timeout: Duration | None,
         retry: RetryLike = None,
         **kwargs: Any,
     ) -> T: ...
@@ -70,8 +70,28 @@ class Steps(RacingSteps, ReceivingSteps):
         name: str,
         fn: Callable[..., T],
         *args: Any,
-        timeout: Duration | None = None,
+        timeout: Duration | None,
         retry: RetryLike = None,
+        **kwargs: Any,
+    ) -> T: ...
+
+    @overload
+    async def run(
+        self,
+        name: str,
+        fn: Callable[..., Awaitable[T]],
+        *args: Any,
+        retry: RetryLike,
+        **kwargs: Any,
+    ) -> T: ...
+
+    @overload
+    async def run(
+        self,
+        name: str,
+        fn: Callable[..., T],
+        *args: Any,
+        retry: RetryLike,
         **kwargs: Any,
     ) -> T: ...
 
@@ -114,7 +134,7 @@ class Steps(RacingSteps, ReceivingSteps):
         Raises InvalidDuration.
         """
         step_id = self._next_id(name)
-        length_ms = _positive_ms(duration, f"step {name!r} sleeps for")
+        length_ms = positive_ms(duration, f"step {name!r} sleeps for")
         if self._replay.completed(step_id, "sleep") is None:
             until = to_datetime(self._replay.now() + length_ms)
             raise self._replay.wait(Sleep(step_id=step_id, step_name=name, until=until))
@@ -138,71 +158,73 @@ class Steps(RacingSteps, ReceivingSteps):
         self,
         name: str,
         *,
-        event: str,
+        event: str | EventDefinition[Data],
         match: str | None = None,
         match_value: str | None = None,
         payload: Any = None,
         look_back: LookBack = "run",
         timeout: Duration = WAIT_DEFAULT,
         on_timeout: Literal["raise"] = "raise",
-    ) -> Event: ...
+    ) -> Event[Data]: ...
 
     @overload
     async def wait_for_event(
         self,
         name: str,
         *,
-        event: str,
+        event: str | EventDefinition[Data],
         match: str | None = None,
         match_value: str | None = None,
         payload: Any = None,
         look_back: LookBack = "run",
         timeout: Duration = WAIT_DEFAULT,
         on_timeout: OnTimeout,
-    ) -> Event | None: ...
+    ) -> Event[Data] | None: ...
 
     async def wait_for_event(
         self,
         name: str,
         *,
-        event: str,
+        event: str | EventDefinition[Data],
         match: str | None = None,
         match_value: str | None = None,
         payload: Any = None,
         look_back: LookBack = "run",
         timeout: Duration = WAIT_DEFAULT,
         on_timeout: OnTimeout = "raise",
-    ) -> Event | None:
+    ) -> Event[Data] | None:
         """Waits until an event called `event` is emitted, and gives it.
 
+        event: or a definition: the event is one of that name, of any version, and its data is read as its `type`.
         match: a path whose value must be that of the run's own event, or `match_value`; or a CEL expression.
         payload: kept with the wait, for readers of it. look_back: `run` takes the first event since the run was started
         that no earlier wait of the run has taken, `execution` only one since this execution began.
         on_timeout: None to get None when no event comes within `timeout`.
-        Raises WaitTimeoutError when none comes, ValidationError, InvalidDuration, SerializationError,
-        CodecHidesData for a match on data that a codec hides.
+        Raises WaitTimeoutError when none comes, ValidationError, also for data of another type, InvalidDuration,
+        SerializationError, CodecHidesData for a match on data that a codec hides.
         """
         step_id = self._next_id(name)
-        if not event.strip():
+        wanted = (event.name if isinstance(event, EventDefinition) else event).strip()
+        if not wanted:
             raise ValidationError(f"step {name!r} waits for an event without a name.")
         if look_back not in get_args(LookBack):
             raise ValidationError(f"step {name!r} has look_back={look_back!r}; write 'execution' or 'run'.")
         if on_timeout not in ("raise", None):
             raise ValidationError(f"step {name!r} has on_timeout={on_timeout!r}; write None, or leave it out.")
-        timeout_ms = _positive_ms(timeout, f"step {name!r} waits for")
+        timeout_ms = positive_ms(timeout, f"step {name!r} waits for")
         if match and self._replay.runner.codec is not None:
             check_reads_no_data(match, f"the match of step {name!r}")
         memo = self._replay.ended(step_id, "wait_for_event")
         if memo is not None and memo.timed_out:
             if on_timeout is None:
                 return None
-            late = wait_timeout(memo, name, event.strip())
+            late = wait_timeout(memo, name, wanted)
             self._replay.runner.raised.append((late, step_id))
             raise late
         if memo is not None and memo.output != NOTHING:
-            return self._replay.upcast(awaited_event(memo.output))
+            return read_as(self._replay.upcast(awaited_event(memo.output)), event, name)
         waited = EventFilter(
-            event=event.strip(),
+            event=wanted,
             timeout=timeout.strip() if isinstance(timeout, str) else f"{timeout_ms}ms",
             match=match or UNSET,
             match_value=UNSET if match_value is None else match_value,
@@ -212,74 +234,6 @@ class Steps(RacingSteps, ReceivingSteps):
             else self._replay.runner.encoded(to_payload(payload, f"the payload of step {name!r}")),
         )
         raise self._replay.wait(WaitForEvent(step_id=step_id, step_name=name, event_filter=waited))
-
-    async def invoke(
-        self,
-        function: "str | FunctionDefinition",
-        input: Any = None,
-        *,
-        timeout: Duration = INVOKE_DEFAULT,
-        timeout_from: Literal["call", "start"] = "call",
-        delay: Duration | None = None,
-    ) -> Any:
-        """Runs another function and gives its output.
-
-        timeout_from: `start` counts it from the start of the run, so that a queue uses nothing of it up. delay: until
-        the run may start; it comes before the time-out.
-        Raises InvokeError when it failed or could not be started, InvokeTimeoutError when it took longer than
-        `timeout`, SerializationError.
-        """
-        function_id = function if isinstance(function, str) else function.id
-        step_id = self._next_id(function_id)
-        timeout_ms = _positive_ms(timeout, f"{function_id!r} is waited for")
-        done = self._replay.ended(step_id, "invoke_function")
-        if done is not None:
-            return self._replay.child_output(done, function_id, timeout_ms)
-        raise self._replay.wait(
-            InvokeFunction(
-                step_id=step_id,
-                step_name=function_id,
-                function_id=function_id,
-                input=self._replay.runner.encoded(to_payload(input, f"the input of {function_id!r}")),
-                invoke_timeout_ms=timeout_ms,
-                delay_ms=self._delay_ms(delay),
-                timeout_from=self._timeout_from(timeout_from),
-            )
-        )
-
-    async def invoke_async(
-        self, function: "str | FunctionDefinition", input: Any = None, *, delay: Duration | None = None
-    ) -> Child:
-        """Starts another function and goes on. delay: until its run may start.
-
-        Raises InvokeError when it cannot be started, SerializationError.
-        """
-        function_id = function if isinstance(function, str) else function.id
-        step_id = self._next_id(function_id)
-        done = self._replay.ended(step_id, "invoke_function")
-        if done is not None:
-            return Child(self._replay.child_output(done, function_id)["run_id"])
-        raise self._replay.wait(
-            InvokeFunctionAsync(
-                step_id=step_id,
-                step_name=function_id,
-                function_id=function_id,
-                input=self._replay.runner.encoded(to_payload(input, f"the input of {function_id!r}")),
-                delay_ms=self._delay_ms(delay),
-            )
-        )
-
-    def _delay_ms(self, delay: Duration | None) -> int | UnsetType:
-        if delay is not None and not self._replay.many_waits:
-            raise Unimplemented("delay=: this server, or the plain protocol, starts runs at once.")
-        return UNSET if delay is None else duration_ms(delay)
-
-    def _timeout_from(self, begin: str) -> str | UnsetType:
-        if begin not in ("call", "start"):
-            raise ValidationError(f"timeout_from is {begin!r}; write 'call' or 'start'.")
-        if begin == "start" and not self._replay.many_waits:
-            raise Unimplemented("timeout_from='start': this server, or the plain protocol, counts from the call.")
-        return begin if begin == "start" else UNSET
 
     async def publish(self, topic: str, data: Any = None, *, idempotency_key: str | None = None) -> dict[str, Any]:
         """Publishes a message to a topic, once. Gives its `eventId` and `sequence`.
@@ -442,13 +396,6 @@ def wait_timeout(step: CompletedStep, name: str, event: str) -> WaitTimeoutError
     recorded = step.error.get("message") if isinstance(step.error, dict) else None
     message = recorded or f"No {event} came before the wait {name!r} timed out."
     return WaitTimeoutError(message, step_id=step.step_id, step_name=name, event=event)
-
-
-def _positive_ms(span: Duration, what: str) -> int:
-    length_ms = duration_ms(span)
-    if length_ms == 0:
-        raise InvalidDuration(f"{what} {span!r}; write a duration longer than nothing.")
-    return length_ms
 
 
 def _moment(when: datetime | str, name: str) -> datetime:

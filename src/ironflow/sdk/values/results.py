@@ -1,8 +1,10 @@
 """The return value of a step call: the same when its body has just run and when it is replayed.
 
 That is the value read back from the recorded JSON; a body annotated to return a struct, dataclass or model gets one.
+The output of a function that another invokes is read likewise.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from types import CodeType
@@ -21,7 +23,8 @@ def result_reader(fn: Callable[..., Any]) -> Read:
     while isinstance(fn, partial):
         fn = fn.func
     annotation = getattr(fn, "__annotations__", {}).get("return")
-    code = getattr(fn, "__code__", None)
+    # All that a decorator wraps have its code; what it wraps has its own.
+    code = getattr(inspect.unwrap(fn), "__code__", None)
     if annotation is None or code is None:
         return from_payload
     read = _readers.get(code)

@@ -1,0 +1,152 @@
+"""Steps that run another function, and give its output as the type that it declares. Source: step-semantics.md 6."""
+
+from typing import Any, Literal, overload
+
+from msgspec import UNSET, UnsetType
+
+from ironflow.base.duration import Duration, InvalidDuration, duration_ms
+from ironflow.base.errors import Unimplemented, ValidationError
+from ironflow.sdk.durable.definition.function import FunctionDefinition, id_of, output_reader
+from ironflow.sdk.durable.job.report import InvokeFunction, InvokeFunctionAsync
+from ironflow.sdk.durable.steps.invoke import Child
+from ironflow.sdk.durable.steps.replay import Replay
+from ironflow.sdk.values.declared import Input, Output
+from ironflow.sdk.values.payload import to_payload
+
+INVOKE_DEFAULT = "30s"
+
+TimeoutFrom = Literal["call", "start"]
+
+
+class InvokingSteps:
+    """The part of Steps that runs functions and waits for their outputs."""
+
+    __slots__ = ()
+
+    _replay: Replay
+
+    def _next_id(self, name: str) -> str:
+        raise NotImplementedError
+
+    # Where the definition is given, the input is checked against its handler's.
+    @overload
+    async def invoke(
+        self,
+        function: FunctionDefinition[Input, Output],
+        input: Input,
+        *,
+        timeout: Duration = INVOKE_DEFAULT,
+        timeout_from: TimeoutFrom = "call",
+        delay: Duration | None = None,
+    ) -> Output: ...
+
+    @overload
+    async def invoke(
+        self,
+        function: FunctionDefinition[None, Output],
+        input: None = None,
+        *,
+        timeout: Duration = INVOKE_DEFAULT,
+        timeout_from: TimeoutFrom = "call",
+        delay: Duration | None = None,
+    ) -> Output: ...
+
+    @overload
+    async def invoke(
+        self,
+        function: str,
+        input: Any = None,
+        *,
+        timeout: Duration = INVOKE_DEFAULT,
+        timeout_from: TimeoutFrom = "call",
+        delay: Duration | None = None,
+    ) -> Any: ...
+
+    async def invoke(
+        self,
+        function: str | FunctionDefinition[Any, Any],
+        input: Any = None,
+        *,
+        timeout: Duration = INVOKE_DEFAULT,
+        timeout_from: TimeoutFrom = "call",
+        delay: Duration | None = None,
+    ) -> Any:
+        """Runs another function and gives its output: of a definition, as what its handler is annotated to return.
+
+        timeout_from: `start` counts it from the start of the run, so that a queue uses nothing of it up. delay: until
+        the run may start; it comes before the time-out.
+        Raises InvokeError when it failed or could not be started, InvokeTimeoutError when it took longer than
+        `timeout`, SerializationError, ValidationError for an output of another type.
+        """
+        function_id = id_of(function)
+        step_id = self._next_id(function_id)
+        timeout_ms = positive_ms(timeout, f"{function_id!r} is waited for")
+        done = self._replay.ended(step_id, "invoke_function")
+        if done is not None:
+            return self._replay.child_output(done, function_id, timeout_ms, output_reader(function))
+        raise self._replay.wait(
+            InvokeFunction(
+                step_id=step_id,
+                step_name=function_id,
+                function_id=function_id,
+                input=self._replay.runner.encoded(to_payload(input, f"the input of {function_id!r}")),
+                invoke_timeout_ms=timeout_ms,
+                delay_ms=self._delay_ms(delay),
+                timeout_from=self._timeout_from(timeout_from),
+            )
+        )
+
+    @overload
+    async def invoke_async(
+        self, function: FunctionDefinition[Input, Any], input: Input, *, delay: Duration | None = None
+    ) -> Child: ...
+
+    @overload
+    async def invoke_async(
+        self, function: FunctionDefinition[None, Any], input: None = None, *, delay: Duration | None = None
+    ) -> Child: ...
+
+    @overload
+    async def invoke_async(self, function: str, input: Any = None, *, delay: Duration | None = None) -> Child: ...
+
+    async def invoke_async(
+        self, function: str | FunctionDefinition[Any, Any], input: Any = None, *, delay: Duration | None = None
+    ) -> Child:
+        """Starts another function and goes on. delay: until its run may start.
+
+        Raises InvokeError when it cannot be started, SerializationError.
+        """
+        function_id = id_of(function)
+        step_id = self._next_id(function_id)
+        done = self._replay.ended(step_id, "invoke_function")
+        if done is not None:
+            return Child(self._replay.child_output(done, function_id)["run_id"])
+        raise self._replay.wait(
+            InvokeFunctionAsync(
+                step_id=step_id,
+                step_name=function_id,
+                function_id=function_id,
+                input=self._replay.runner.encoded(to_payload(input, f"the input of {function_id!r}")),
+                delay_ms=self._delay_ms(delay),
+            )
+        )
+
+    def _delay_ms(self, delay: Duration | None) -> int | UnsetType:
+        if delay is not None and not self._replay.many_waits:
+            raise Unimplemented("delay=: this server, or the plain protocol, starts runs at once.")
+        return UNSET if delay is None else duration_ms(delay)
+
+    def _timeout_from(self, begin: str) -> str | UnsetType:
+        if begin not in ("call", "start"):
+            raise ValidationError(f"timeout_from is {begin!r}; write 'call' or 'start'.")
+        if begin == "start" and not self._replay.many_waits:
+            raise Unimplemented("timeout_from='start': this server, or the plain protocol, counts from the call.")
+        return begin if begin == "start" else UNSET
+
+
+def positive_ms(span: Duration, what: str) -> int:
+    """Raises InvalidDuration for none. what: the beginning of the message."""
+    length_ms = duration_ms(span)
+    if length_ms == 0:
+        raise InvalidDuration(f"{what} {span!r}; write a duration longer than nothing.")
+    return length_ms
