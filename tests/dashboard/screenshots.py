@@ -40,6 +40,8 @@ def addresses(runs: dict[str, str]) -> dict[str, str]:
         "schedule": "/schedules/nightly-settlement",
         "schedule-form": "/schedules?new=1",
         "schedule-backfill": "/schedules/nightly-settlement?do=backfill",
+        "function-versions": "/functions/archive",
+        "function-lanes": "/functions/payout",
         "workers": "/workers",
         "streams": "/streams",
         "stream": "/streams/cart-1?version=4",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ironflow import Retry, function
+from ironflow import Concurrency, Retry, function
 from ironflow.sync import Client
 from tests.dashboard.shop_data import keep
 
@@ -75,7 +75,13 @@ async def announce(ctx: Any, campaign: Any) -> None:
     await ctx.step.invoke("ship", {"order": campaign["id"]})
 
 
-FUNCTIONS = [process_order, ship, settle, sync_stock, long_import, announce]
+@function("payout", on="payout.due", concurrency=Concurrency(limit=1, key="event.data.account", hold="run"))
+async def payout(ctx: Any, due: Any) -> Any:
+    """One at a time for an account, until the bank has answered."""
+    return await ctx.step.wait_for_event("bank", event="payout.sent", match="data.id", timeout="24h")
+
+
+FUNCTIONS = [process_order, ship, settle, sync_stock, long_import, announce, payout]
 
 
 def fill(client: Client, wait: Callable[[], None]) -> dict[str, str]:
@@ -100,4 +106,6 @@ def fill(client: Client, wait: Callable[[], None]) -> dict[str, str]:
     runs["delivery"] = next(iter(client.webhooks.deliveries(status="rejected"))).id
     runs["campaign_event"] = client.runs.get(runs["campaign"]).event_id
     wait()
+    for number, account in enumerate(("acme", "acme", "acme", PROBE)):
+        emit(f"payout-{number}", "payout.due", {"id": f"pay_{number}", "account": account})
     return runs

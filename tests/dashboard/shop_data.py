@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ironflow.errors import IronflowError
+from ironflow.features.functions.contract import RegisterFunction, RetryConfig, Trigger
 from ironflow.projection import projection
 from ironflow.sync import Client
 
@@ -50,6 +51,7 @@ def keep(client: Client, probe: str) -> None:
     client.schemas.register("cart.paid", 2, schema=SCHEMA, description="With the currency in minor units")
     _topics(client, probe)
     _schedules(client, probe)
+    _functions(client, probe)
     _access(client, probe)
     _webhooks(client, probe)
 
@@ -92,6 +94,21 @@ def _make_dead_letters(client: Client, group: str, wanted: int) -> None:
     with closing(client.consumer_groups.join(group, prefetch=1)) as events:
         for event in islice(events, wanted):
             event.term()
+
+
+def _functions(client: Client, probe: str) -> None:
+    """A push function in two versions, whose cron does not tick while tests run."""
+    for attempts, reason in ((1, ""), (5, "more attempts " + probe)):
+        client.functions.register(
+            RegisterFunction(
+                id="archive",
+                description=probe,
+                triggers=[Trigger(cron="0 3 29 2 *", timezone="Europe/Berlin")],
+                endpoint_url="https://archive.example/ironflow",
+                retry=RetryConfig(max_attempts=attempts),
+                change_reason=reason,
+            )
+        )
 
 
 def _schedules(client: Client, probe: str) -> None:

@@ -232,3 +232,34 @@ async def test_versions_that_no_worker_and_no_run_has_are_forgotten(server: Work
     await server.loop("workers")
     await server.loop("code-versions")
     assert await versions() == ["g2", "v1"]
+
+
+async def test_the_configurations_of_a_function_have_the_runs_that_began_with_them(server: Work):
+    await server.a_function(description="first")
+    await server.emit()
+    await server.a_function(description="second", change_reason="a better one")
+
+    answer = await server.call(contract.registrations, function_id="charge")
+
+    assert [(each.version, each.runs, each.reason) for each in answer.registrations] == [
+        (2, 0, "a better one"),
+        (1, 1, ""),
+    ]
+    assert b"first" in bytes(answer.registrations[1].config)
+    assert not answer.truncated
+
+
+async def test_registrations_are_read_page_by_page(server: Work):
+    for number in range(3):
+        await server.a_function(description=str(number))
+
+    first = await server.call(contract.registrations, function_id="charge", limit=2)
+    rest = await server.call(contract.registrations, function_id="charge", limit=2, cursor=first.next_cursor)
+
+    assert [each.version for each in (*first.registrations, *rest.registrations)] == [3, 2, 1]
+    assert rest.next_cursor is None
+
+
+async def test_registrations_of_an_unknown_function_are_refused(server: Work):
+    with pytest.raises(FunctionNotFound):
+        await server.call(contract.registrations, function_id="nobody")

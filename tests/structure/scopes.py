@@ -64,6 +64,7 @@ controls.resume                      runs:write
 controls.retry                       runs:write
 controls.stuck                       runs:read
 controls.why                         runs:read
+deploys.registrations                functions:read
 deploys.versions                     functions:read
 deploys.move_runs                    runs:write
 conversations.socket                 events:subscribe
@@ -104,6 +105,7 @@ events.names                         events:read
 functions.delete                     functions:write
 functions.get                        functions:read
 functions.list                       functions:read
+functions.list_ticks                 functions:read
 functions.register                   functions:write
 functions.update_status              functions:write
 jobs.ack                             workers:write
@@ -256,6 +258,7 @@ server.settings                      settings:read
 sessions.current                     account:read
 sessions.log_in                      public
 sessions.log_out                     public
+slots.list                           runs:read
 sql_projections.cancel_rebuild       projections:manage
 sql_projections.create               projections:manage
 sql_projections.delete               projections:manage

@@ -68,6 +68,7 @@ from ironflow.features.secrets.in_tx import Vault
 from ironflow.features.server_state import install as server_state
 from ironflow.features.sessions import install as sessions
 from ironflow.features.sessions.service import Sessions
+from ironflow.features.slots import install as slots
 from ironflow.features.sql_projections import in_tx as sql_projections_in_tx
 from ironflow.features.sql_projections import install as sql_projections
 from ironflow.features.statistics import install as statistics
@@ -127,6 +128,7 @@ FEATURES: list[Callable[[Parts], None]] = [
     functions.install,
     schemas.install,
     log_lines.install,
+    slots.install,
     runs.install,
     run_logs.install,
     values.install,

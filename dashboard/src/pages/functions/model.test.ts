@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { endpointFault, limits, registration, servedBy, testEvent, triggers, type Fn } from "./model";
+import { compared, endpointFault, type Fn, laneName, laneText, limits, registration, servedBy, testEvent, triggers, workersOf } from "./model";
 
 it("names what starts a function", () => {
   const fn = { triggers: [{ event: "order.placed", expression: "data.total > 5", cron: "" }, { cron: "0 * * * *", timezone: "UTC", event: "" }] } as unknown as Fn;
@@ -31,4 +31,25 @@ it("registers a push function with or without an event", () => {
 it("finds an event that a test can emit", () => {
   expect(testEvent({ triggers: [{ event: "", cron: "0 * * * *" }, { event: "order.*" }, { event: "order.placed" }] } as never)).toBe("order.placed");
   expect(testEvent({ triggers: [{ event: "order.*" }] } as never)).toBeUndefined();
+});
+
+const registered = [3, 2, 1].map((version) => ({ version, config: {}, code_hash: "", reason: "", actor: "", recorded_at: "", runs: 0 }));
+
+it("compares the newest version with the one before it, unless the address names others", () => {
+  const versions = (version: string | null, other: string | null) => {
+    const { shown, before } = compared(registered, version, other);
+    return [shown?.version, before?.version];
+  };
+  expect([versions(null, null), versions("2", null), versions("3", "1"), versions("1", null), versions("2", "2")]).toEqual([[3, 2], [2, 1], [3, 1], [1, undefined], [2, 1]]);
+});
+
+it("says who serves a version of code, and what needs it", () => {
+  expect(workersOf({ version: "b", first_seen_at: null, workers: 2, runs: 1, newest: true, may_go: false })).toBe("2 workers, 1 run pinned to it");
+  expect(workersOf({ version: "a", first_seen_at: null, workers: 0, runs: 0, newest: false, may_go: true })).toBe("no worker");
+});
+
+it("names lanes and says who holds and who waits", () => {
+  const lane = { kind: "key", scope: "", key: "", limit: 2, held: 2, waiting: 1, holders: [], next: [] };
+  expect([lane, { ...lane, key: "acme" }, { ...lane, kind: "actor", key: "ada" }, { ...lane, kind: "scope", scope: "bank", key: "x" }].map(laneName)).toEqual(["all runs", "acme", "actor ada", "shared limit bank, x"]);
+  expect([laneText(lane), laneText({ ...lane, limit: 0, waiting: 0 })]).toEqual(["2 of 2 held, 1 waits", "2 held"]);
 });

@@ -1,7 +1,7 @@
 // Functions: what starts them and what limits them, as sentences. Pure.
 
 import type { Schemas } from "../../api/client";
-import { span } from "../../format";
+import { count, span } from "../../format";
 
 export type Fn = Schemas["Function"];
 type Worker = Schemas["Worker"];
@@ -46,4 +46,32 @@ export function registration(id: string, endpoint: string, event: string, attemp
 /** The event by which a test starts the function; undefined where only a schedule or a pattern does. */
 export function testEvent(fn: Fn): string | undefined {
   return fn.triggers.map((trigger) => trigger.event).find((event) => event && !/[*>]/.test(event));
+}
+
+export type Registration = Schemas["Registration"];
+
+/** The version that the address names, or the newest; and the one to compare it with: the next older unless named. */
+export function compared(registrations: Registration[], version: string | null, other: string | null): { shown: Registration | undefined; before: Registration | undefined } {
+  const shown = registrations.find((each) => String(each.version) === version) ?? registrations[0];
+  const older = registrations.find((each) => each.version < (shown?.version ?? 0));
+  return { shown, before: registrations.find((each) => String(each.version) === other && each !== shown) ?? older };
+}
+
+/** Who serves a version of code, and what still needs it, such as `2 workers, 3 runs under way`. */
+export function workersOf(version: Schemas["CodeVersion"]): string {
+  const workers = version.workers === 0 ? "no worker" : version.workers === 1 ? "1 worker" : `${count(version.workers)} workers`;
+  return version.runs === 0 ? workers : `${workers}, ${count(version.runs)} ${version.runs === 1 ? "run" : "runs"} pinned to it`;
+}
+
+/** What a lane is of: the value of the key, the actor, or the limit that functions share. */
+export function laneName(lane: Schemas["SlotLane"]): string {
+  if (lane.kind === "actor") return `actor ${lane.key}`;
+  if (lane.kind === "scope") return `shared limit ${lane.scope}${lane.key ? `, ${lane.key}` : ""}`;
+  return lane.key || "all runs";
+}
+
+/** `1 of 1 held, 2 wait`. */
+export function laneText(lane: Schemas["SlotLane"]): string {
+  const held = lane.limit ? `${count(lane.held)} of ${count(lane.limit)} held` : `${count(lane.held)} held`;
+  return lane.waiting > 0 ? `${held}, ${count(lane.waiting)} ${lane.waiting === 1 ? "waits" : "wait"}` : held;
 }

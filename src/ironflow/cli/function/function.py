@@ -21,6 +21,9 @@ app = App("function", help="List, register, pause and activate functions.")
 FunctionId = Annotated[str, Parameter(help="The function's id.")]
 app.command(registering.register)
 app.command(code.versions)
+app.command(code.registrations)
+app.command(code.slots)
+app.command(code.ticks)
 app.command(name="move-runs")(code.move_runs)
 
 

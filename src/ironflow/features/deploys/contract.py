@@ -5,6 +5,7 @@ from typing import Annotated
 
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.fields import Message, field
+from ironflow.base.json import Json
 from ironflow.base.operation import operation
 from ironflow.features.functions.contract import FunctionNotFound
 
@@ -41,6 +42,37 @@ class CodeVersions(Message, kw_only=True):
     versions: list[CodeVersion]
 
 
+class ListRegistrations(Message, kw_only=True):
+    """cursor: empty for the newest."""
+
+    function_id: str
+    limit: Annotated[int, field(ge=1, le=100)] = 20
+    cursor: str = ""
+
+
+class Registration(Message, kw_only=True):
+    """A version of a function's configuration. config: what was registered, without what is the default.
+
+    actor: who registered it. runs: those that began with it and have not ended.
+    """
+
+    version: int
+    config: Json
+    code_hash: str = ""
+    reason: str = ""
+    actor: str = ""
+    recorded_at: datetime
+    runs: int
+
+
+class Registrations(Message, kw_only=True):
+    """registrations: the newest first. truncated: the environment has more unfinished runs than were counted."""
+
+    registrations: list[Registration]
+    truncated: bool
+    next_cursor: str | None = None
+
+
 class MoveRuns(Message, kw_only=True):
     """from_version: of runs that have not ended. to_version: empty for the newest when their next execution begins.
 
@@ -61,6 +93,11 @@ versions = operation(
     "deploys.versions", ListCodeVersions, CodeVersions,
     rest="GET /api/v1/function-versions", scope="functions:read", errors=(FunctionNotFound,),
     doc="The versions of a function's code with their workers and runs, and which workers may go.",
+)  # fmt: skip
+registrations = operation(
+    "deploys.registrations", ListRegistrations, Registrations,
+    rest="GET /api/v1/function-versions/registered", scope="functions:read", errors=(FunctionNotFound,),
+    doc="The configurations that a function had, by its version, with the runs under way; of at most 10,000 runs.",
 )  # fmt: skip
 move_runs = operation(
     "deploys.move_runs", MoveRuns, Moved,

@@ -3,18 +3,25 @@
 from typing import Any
 
 from ironflow.base.call import Call
+from ironflow.base.json import Json
+from ironflow.base.paging import number_of
 from ironflow.base.time import to_datetime
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.code_versions import in_tx as code_versions
 from ironflow.features.deploys import contract
+from ironflow.features.functions import in_tx as functions
 from ironflow.features.functions.contract import FunctionNotFound
 from ironflow.features.functions.in_tx import FunctionIndex, Startable
 from ironflow.features.jobs.in_tx import serving
-from ironflow.features.runs.in_tx import job_key
+from ironflow.features.runs.in_tx import job_key, unfinished_by_version, unfinished_counts
 from ironflow.storage.port import Database, Tx
 
 # Runs that are moved in one transaction.
 MOVED_AT_ONCE = 1_000
+# Unfinished runs that are counted by version.
+RUNS_MAX = 10_000
+# Later than any version.
+NO_VERSION = 2**31
 
 
 class Deploys:
@@ -27,7 +34,11 @@ class Deploys:
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
-        return {contract.versions: self.versions, contract.move_runs: self.move_runs}
+        return {
+            contract.versions: self.versions,
+            contract.registrations: self.registrations,
+            contract.move_runs: self.move_runs,
+        }
 
     async def versions(self, call: Call, request: contract.ListCodeVersions) -> contract.CodeVersions:
         def look(tx: Tx) -> contract.CodeVersions:
@@ -52,6 +63,32 @@ class Deploys:
                     )
                     for each in found
                 ],
+            )
+
+        return await self._db.read(look)
+
+    async def registrations(self, call: Call, request: contract.ListRegistrations) -> contract.Registrations:
+        before = number_of(request.cursor, NO_VERSION)
+
+        def look(tx: Tx) -> contract.Registrations:
+            function = self._function(tx, call, request.function_id)
+            found = functions.versions(tx, call.environment, function.id, before, request.limit)
+            runs = unfinished_by_version(tx, call.environment, function.id, RUNS_MAX)
+            return contract.Registrations(
+                registrations=[
+                    contract.Registration(
+                        version=each.version,
+                        config=Json(each.config.encode()),
+                        code_hash=each.code_hash,
+                        reason=each.reason,
+                        actor=each.actor,
+                        recorded_at=to_datetime(each.recorded_at),
+                        runs=runs.get(each.version, 0),
+                    )
+                    for each in found
+                ],
+                truncated=sum(unfinished_counts(tx, call.environment, RUNS_MAX).values()) >= RUNS_MAX,
+                next_cursor=str(found[-1].version) if len(found) == request.limit else None,
             )
 
         return await self._db.read(look)

@@ -251,6 +251,23 @@ class UpdateFunctionStatus(Message, kw_only=True):
     status: Annotated[FunctionStatus, field(2)]
 
 
+class ListFunctionTicks(Message, kw_only=True):
+    function_id: str
+    limit: Annotated[int, field(ge=1, le=100)] = 10
+
+
+class FunctionTick(Message, kw_only=True):
+    at: datetime
+    cron: str
+    timezone: str = ""
+
+
+class FunctionTicks(Message, kw_only=True):
+    """ticks: the next first."""
+
+    ticks: list[FunctionTick]
+
+
 register = operation(
     "functions.register", RegisterFunction, Registered,
     rpc="IronflowService/RegisterFunction", rest="POST /api/v1/functions", spelling="both",
@@ -279,4 +296,9 @@ delete = operation(
     rpc="IronflowService/DeleteFunction", rest="DELETE /api/v1/functions/{id...}", scope="functions:write",
     errors=(FunctionNotFound,),
     doc="Deletes a function. Its runs and their history stay.",
+)  # fmt: skip
+list_ticks = operation(
+    "functions.list_ticks", ListFunctionTicks, FunctionTicks,
+    rest="GET /api/v1/function-ticks", scope="functions:read", errors=(FunctionNotFound,),
+    doc="The next times of a function's cron triggers; none while it is not active.",
 )  # fmt: skip

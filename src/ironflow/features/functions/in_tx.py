@@ -3,7 +3,7 @@
 from ironflow.features.functions.index import FunctionIndex, PushTarget, Startable
 from ironflow.features.functions.rules import is_push
 from ironflow.features.functions.schedules import Schedule, due_schedules, move_schedule, next_schedule_at, tick_after
-from ironflow.features.functions.store import Retention, code_hash, count, function, retentions
+from ironflow.features.functions.store import Retention, VersionRow, code_hash, count, function, retentions, versions
 
 __all__ = [
     "FunctionIndex",
@@ -11,6 +11,7 @@ __all__ = [
     "Retention",
     "Schedule",
     "Startable",
+    "VersionRow",
     "code_hash",
     "count",
     "due_schedules",
@@ -20,4 +21,5 @@ __all__ = [
     "next_schedule_at",
     "retentions",
     "tick_after",
+    "versions",
 ]

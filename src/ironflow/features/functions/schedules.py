@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from ironflow.base.cron import next_tick
 from ironflow.base.time import Millis, to_datetime, to_millis
+from ironflow.features.functions.contract import Trigger
 from ironflow.features.functions.rules import FunctionRow
 from ironflow.storage.port import Tx
 
@@ -63,6 +64,19 @@ def tick_after(cron: str, timezone: str, now: Millis) -> Millis | None:
     """The first tick after `now`; None when there is none any more."""
     tick = next_tick(cron, timezone, to_datetime(now))
     return to_millis(tick) if tick is not None else None
+
+
+def ticks_to_come(function: FunctionRow, now: Millis, limit: int) -> list[tuple[Millis, Trigger]]:
+    """The next `limit` ticks of the cron triggers of a function, in order; none unless it is active."""
+    found: list[tuple[Millis, Trigger]] = []
+    for trigger in function.config.triggers if function.status == "active" else ():
+        at = tick_after(trigger.cron, trigger.timezone, now) if trigger.cron else None
+        for _ in range(limit):
+            if at is None:
+                break
+            found.append((at, trigger))
+            at = tick_after(trigger.cron, trigger.timezone, at)
+    return sorted(found, key=lambda tick: tick[0])[:limit]
 
 
 def due_schedules(tx: Tx, now: Millis, limit: int) -> list[Schedule]:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from ironflow.base.call import Call
 from ironflow.base.operation import Operation
+from ironflow.base.time import to_datetime
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.functions import contract, rules, schedules, store
 from ironflow.features.functions.index import FunctionIndex
@@ -33,6 +34,7 @@ class Functions:
             contract.list_: self.list_,
             contract.update_status: self.update_status,
             contract.delete: self.delete,
+            contract.list_ticks: self.list_ticks,
         }
 
     async def register(self, call: Call, request: contract.RegisterFunction) -> contract.Registered:
@@ -86,6 +88,21 @@ class Functions:
                 functions=[rules.function_message(function, next_at.get(function.id)) for function in page],
                 next_cursor=page[-1].id if len(following) > limit else None,
                 total_count=len(selected),
+            )
+
+        return await self._db.read(look)
+
+    async def list_ticks(self, call: Call, request: contract.ListFunctionTicks) -> contract.FunctionTicks:
+        def look(tx: Tx) -> contract.FunctionTicks:
+            function = store.function(tx, call.environment, request.function_id)
+            if function is None or function.status == "deleted":
+                raise _not_found(request.function_id, call.environment)
+            ticks = schedules.ticks_to_come(function, call.now, request.limit)
+            return contract.FunctionTicks(
+                ticks=[
+                    contract.FunctionTick(at=to_datetime(at), cron=trigger.cron, timezone=trigger.timezone)
+                    for at, trigger in ticks
+                ]
             )
 
         return await self._db.read(look)

@@ -28,6 +28,8 @@ IN_STATUS = f"""SELECT {_COLUMNS} FROM functions
 WHERE environment = :environment AND status IN {{each:statuses}} ORDER BY id"""
 CODE_HASH = """SELECT code_hash FROM function_versions
 WHERE environment = :environment AND id = :id AND version = :version"""
+VERSIONS = """SELECT version, config, code_hash, reason, actor, recorded_at FROM function_versions
+WHERE environment = :environment AND id = :id AND version < :before ORDER BY version DESC LIMIT :limit"""
 # A configuration does not say what it leaves at its default.
 WITH_RETENTION = """SELECT environment, id, config FROM functions WHERE config LIKE '%"recording_retention"%'"""
 
@@ -38,6 +40,17 @@ class Retention(NamedTuple):
     environment: str
     function_id: str
     kept_ms: int
+
+
+class VersionRow(NamedTuple):
+    """A configuration as it was registered. config: JSON text. actor: the name of the key or user."""
+
+    version: int
+    config: str
+    code_hash: str
+    reason: str
+    actor: str
+    recorded_at: Millis
 
 
 def count(tx: Tx) -> int:
@@ -108,6 +121,12 @@ def code_hash(tx: Tx, environment: str, function_id: str, version: int) -> str:
     """The code hash that a version of a function was registered with; empty when there was none."""
     row = tx.row(CODE_HASH, {"environment": environment, "id": function_id, "version": version})
     return row[0] if row else ""
+
+
+def versions(tx: Tx, environment: str, function_id: str, before: int, limit: int) -> list[VersionRow]:
+    """Versions older than `before`, the newest first."""
+    params = {"environment": environment, "id": function_id, "before": before, "limit": limit}
+    return [VersionRow(*row) for row in tx.rows(VERSIONS, params)]
 
 
 def retentions(tx: Tx) -> list[Retention]:

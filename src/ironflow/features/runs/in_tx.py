@@ -30,7 +30,14 @@ from ironflow.features.runs.rules import (
     status_filter,
     step_row_id,
 )
-from ironflow.features.runs.statistics import RunNumbers, failed_runs, newest_runs, stuck_runs, unfinished_counts
+from ironflow.features.runs.statistics import (
+    RunNumbers,
+    failed_runs,
+    newest_runs,
+    stuck_runs,
+    unfinished_by_version,
+    unfinished_counts,
+)
 from ironflow.features.runs.store import look
 from ironflow.features.runs.unit_of_work import Change, job_key, revoked_key
 from ironflow.features.runs.values import StoredValue
@@ -93,6 +100,7 @@ __all__ = [
     "step_row_id",
     "stuck_runs",
     "taken",
+    "unfinished_by_version",
     "unfinished_counts",
     "value_of",
     "values_of",

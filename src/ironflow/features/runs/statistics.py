@@ -59,6 +59,17 @@ def unfinished_counts(tx: Tx, environment: str, cap: int) -> dict[str, int]:
     return counts
 
 
+_BY_VERSION = """SELECT function_version, count(*) FROM (SELECT function_id, function_version FROM runs
+  WHERE environment = :environment AND status IN ('pending', 'running', 'waiting', 'paused') AND status <> 'completed'
+  LIMIT :cap) AS unfinished WHERE function_id = :function_id GROUP BY function_version"""
+
+
+def unfinished_by_version(tx: Tx, environment: str, function_id: str, cap: int) -> dict[int, int]:
+    """Runs of a function that have not ended, by its version; out of at most `cap` runs of all functions."""
+    params = {"environment": environment, "function_id": function_id, "cap": cap}
+    return {row[0]: row[1] for row in tx.rows(_BY_VERSION, params)}
+
+
 _STUCK = """SELECT id FROM runs WHERE environment = :environment AND status <> 'completed'
   AND (status = 'paused' OR (status = 'pending' AND updated_at <= :pending_since)) ORDER BY id LIMIT :limit"""
 

@@ -54,6 +54,12 @@ def scope_of(slot_key: str) -> str:
     return slot_key[len(SCOPE_PREFIX) :].partition("/")[0] if slot_key.startswith(SCOPE_PREFIX) else ""
 
 
+def key_of(slot_key: str) -> str:
+    """The value of the limit's key or of the actor key; empty for a limit without a key."""
+    text = slot_key[len(SCOPE_PREFIX) :] if scope_of(slot_key) else slot_key
+    return text.partition("/" if scope_of(slot_key) else ":")[2]
+
+
 def kind_of(slot_key: str | None) -> str:
     """Of an actor, of the function's own limit, or of a limit that functions share, with its name; empty for None."""
     if slot_key is None:

@@ -1,6 +1,7 @@
 """Slots are counted from the jobs and runs that hold them; no counter is stored."""
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from ironflow.base.time import Millis
 from ironflow.engine.admission import Queued, decide_admissions
@@ -58,6 +59,36 @@ SHARED_HOLDERS = f"""SELECT run_id FROM jobs WHERE {_SHARED} AND slot_key = :slo
 UNION SELECT id FROM runs WHERE {_SHARED} AND slot_key = :slot_key AND {_KEPT}
 UNION SELECT id FROM runs WHERE {_SHARED} AND slot_key = :slot_key AND {_HELD}
 ORDER BY run_id LIMIT :limit"""
+
+
+# Of each key, how many runs hold its slots and how many are queued for one.
+OCCUPATION = f"""SELECT slot_key, sum(held), sum(waiting) FROM (
+ SELECT slot_key, CASE state WHEN 'queued' THEN 0 ELSE 1 END AS held,
+  CASE state WHEN 'queued' THEN 1 ELSE 0 END AS waiting
+ FROM (SELECT slot_key, state FROM jobs WHERE {_OF} AND slot_key IS NOT NULL LIMIT :limit) AS first_slots
+ UNION ALL
+ SELECT limit_key, CASE state WHEN 'queued' THEN 0 ELSE 1 END, CASE state WHEN 'queued' THEN 1 ELSE 0 END
+ FROM (SELECT limit_key, state FROM jobs WHERE {_OF} AND limit_key IS NOT NULL LIMIT :limit) AS second_slots
+ UNION ALL SELECT slot_key, 1, 0 FROM runs WHERE {_OF} AND slot_key IS NOT NULL AND {_KEPT}
+ UNION ALL SELECT limit_key, 1, 0 FROM runs WHERE {_OF} AND limit_key IS NOT NULL AND {_KEPT}
+ UNION ALL SELECT slot_key, 1, 0 FROM runs WHERE {_OF} AND slot_key IS NOT NULL AND {_HELD}
+) AS found GROUP BY slot_key"""
+_LONGEST = "ORDER BY ready_at, run_id LIMIT :limit"
+WAITING = (
+    f"SELECT ready_at, run_id FROM jobs WHERE {_OF} AND state = 'queued' AND slot_key = :slot_key {_LONGEST}",
+    f"SELECT ready_at, run_id FROM jobs WHERE {_OF} AND state = 'queued' AND limit_key = :slot_key {_LONGEST}",
+)
+WAITING_SHARED = (
+    f"SELECT ready_at, run_id FROM jobs WHERE {_SHARED} AND state = 'queued' AND slot_key = :slot_key {_LONGEST}",
+)
+
+
+class Occupation(NamedTuple):
+    """Runs of one function that hold slots of a key, and that are queued for one."""
+
+    slot_key: str
+    held: int
+    waiting: int
 
 
 class Gate:
@@ -168,3 +199,17 @@ def holders(tx: Tx, pool: SlotPool, limit: int) -> list[str]:
         return [row[0] for row in tx.rows(SHARED_HOLDERS, params)]
     found = [row[0] for row in tx.rows(HOLDERS, params)]
     return (found + [row[0] for row in tx.rows(PAUSED_HOLDERS, params)])[:limit]
+
+
+def waiting(tx: Tx, pool: SlotPool, limit: int) -> list[str]:
+    """Ids of runs that are queued for a slot of a pool, the one that waits longest first."""
+    params = {**pool._asdict(), "limit": limit}
+    found = {tuple(row) for sql in (WAITING if pool.function_id else WAITING_SHARED) for row in tx.rows(sql, params)}
+    return [run_id for _, run_id in sorted(found)][:limit]
+
+
+def occupation(tx: Tx, environment: str, function_id: str, limit: int) -> tuple[list[Occupation], bool]:
+    """Holders and waiting runs by slot key of a function, and whether it has more than `limit` jobs."""
+    params = {"environment": environment, "function_id": function_id, "limit": limit}
+    found = [Occupation(row[0], int(row[1]), int(row[2])) for row in tx.rows(OCCUPATION, params)]
+    return found, sum(each.held + each.waiting for each in found) >= limit

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from ironflow.features.deploys import contract as deploys
-from ironflow.features.deploys.contract import CodeVersions
+from ironflow.features.deploys.contract import CodeVersions, Registration
 from ironflow.features.functions import contract
-from ironflow.features.functions.contract import FunctionStatus
+from ironflow.features.functions.contract import FunctionStatus, FunctionTick
+from ironflow.features.slots import contract as slots
+from ironflow.features.slots.contract import SlotLanes
 from ironflow.sdk.client.connection.calls import Calls
 from ironflow.sdk.client.connection.listing import Listing
 from ironflow.sdk.client.views import Function, Registered, view
@@ -77,6 +79,20 @@ class Functions:
     async def versions(self, function_id: str) -> CodeVersions:
         """The versions of its code with their workers and runs, and which workers may go. Raises FunctionNotFound."""
         return await self._calls.call(deploys.versions, deploys.ListCodeVersions(function_id=function_id))
+
+    def registrations(self, function_id: str, *, page_size: int = 20) -> Listing[Registration]:
+        """The configurations that it had, the newest first, with the runs under way. Raises FunctionNotFound."""
+        request = deploys.ListRegistrations(function_id=function_id, limit=page_size)
+        return Listing(self._calls, deploys.registrations, request, lambda page: page.registrations)
+
+    async def slots(self, function_id: str) -> SlotLanes:
+        """Which runs hold the slots of its limits and actors, and which wait. Raises FunctionNotFound."""
+        return await self._calls.call(slots.list_, slots.ListSlots(function_id=function_id))
+
+    async def ticks(self, function_id: str, *, limit: int = 10) -> Sequence[FunctionTick]:
+        """The next times of its cron triggers; none while it is not active. Raises FunctionNotFound."""
+        request = contract.ListFunctionTicks(function_id=function_id, limit=limit)
+        return (await self._calls.call(contract.list_ticks, request)).ticks
 
     async def move_runs(self, function_id: str, from_version: str, to_version: str = "", *, reason: str = "") -> int:
         """Moves the runs under way that are pinned to a version; how many.
