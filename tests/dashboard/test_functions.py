@@ -31,7 +31,7 @@ def test_the_next_times_of_a_cron_are_listed(page: Page):
     expect(times.first).to_contain_text("Europe/Berlin")
 
 
-def test_lanes_show_who_holds_and_who_waits(page: Page, shop: Shop):
+def test_lanes_show_holders_and_the_queue(page: Page, shop: Shop):
     visit(page, "/functions/payout")
 
     acme = page.get_by_role("list", name="Concurrency lanes").get_by_role("listitem").filter(has_text="acme")

@@ -262,4 +262,4 @@ async def test_registrations_are_read_page_by_page(server: Work):
 
 async def test_registrations_of_an_unknown_function_are_refused(server: Work):
     with pytest.raises(FunctionNotFound):
-        await server.call(contract.registrations, function_id="nobody")
+        await server.call(contract.registrations, function_id="unknown")

@@ -16,7 +16,7 @@ async def lanes(server: Work) -> list[SlotLane]:
     return (await server.call(contract.list_, function_id="charge")).lanes
 
 
-async def test_a_limit_shows_who_holds_and_who_waits_longest_first(server: Work):
+async def test_a_limit_shows_its_holders_and_the_queue_the_longest_first(server: Work):
     await server.a_function(concurrency={"limit": 2})
     await server.a_worker()
     runs = await some_runs(server, 5)
@@ -61,4 +61,4 @@ async def test_a_function_without_limits_has_no_lanes(server: Work):
 
 async def test_an_unknown_function_is_refused(server: Work):
     with pytest.raises(FunctionNotFound):
-        await server.call(contract.list_, function_id="nobody")
+        await server.call(contract.list_, function_id="unknown")
