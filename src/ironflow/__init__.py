@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from ironflow.sdk.durable.steps.alternatives import event, invoke, sleep
     from ironflow.sdk.durable.steps.current_step import CurrentStep, current_step
     from ironflow.sdk.durable.steps.handles import Handle
+    from ironflow.sdk.durable.steps.messages import Message
+    from ironflow.sdk.durable.steps.steps import Steps
     from ironflow.sdk.values.codec import Codec
     from ironflow.sdk.values.definitions import EventDefinition, define_event
     from ironflow.sdk.values.upcasting import UpcasterChainError, UpcasterRegistry
@@ -95,6 +97,8 @@ _HOMES = {
     "ironflow.sdk.durable.steps.current_step": ("CurrentStep", "current_step"),
     "ironflow.sdk.durable.steps.alternatives": ("event", "invoke", "sleep"),
     "ironflow.sdk.durable.steps.handles": ("Handle",),
+    "ironflow.sdk.durable.steps.messages": ("Message",),
+    "ironflow.sdk.durable.steps.steps": ("Steps",),
     "ironflow.sdk.values.codec": ("Codec",),
     "ironflow.sdk.values.definitions": ("EventDefinition", "define_event"),
     "ironflow.sdk.values.upcasting": ("UpcasterChainError", "UpcasterRegistry"),
@@ -136,6 +140,7 @@ __all__ = [
     "InvokeError",
     "InvokeTimeoutError",
     "IronflowError",
+    "Message",
     "NonRetryableError",
     "Reconnect",
     "Retries",
@@ -146,6 +151,7 @@ __all__ = [
     "RunFailedError",
     "StepError",
     "StepTimeoutError",
+    "Steps",
     "SyncContext",
     "Throttle",
     "UpcasterChainError",
