@@ -731,7 +731,8 @@ async def test_a_chain_of_1000_links_is_walked_to_its_end(server: Work):
     waiting = asyncio.create_task(server.part(Runs).wait([first_id], 600_000))
     await send(server, "chat:ada", "hello")
     for number in range(1_000):
-        await restart(server, await server.claim(), number)
+        job = await server.claim()
+        await restart(server, job, number, step(job, "work"))
     last = await server.claim()
     assert await take(server, last) == "hello"
     await server.report(last, "completed", output="end")
@@ -757,6 +758,10 @@ async def test_cancelling_in_bulk_ends_the_links_that_go_on(server: Work):
 async def test_no_look_of_a_chain_depends_on_its_length(tmp_path: Path):
     looks = {
         chains.LAST: ({"chain_id": "run_1"}, "SEARCH runs USING INDEX runs_by_chain (first_run_id=?)"),
+        chains.BEFORE: (
+            {"chain_id": "run_1", "link": 9, "limit": 12},
+            "SEARCH runs USING INDEX runs_by_chain (first_run_id=? AND link<?)",
+        ),
         store.LAST: ({"inbox": "run_1"}, "SEARCH messages USING COVERING INDEX messages_in_order (inbox=?)"),
         store.NEXT: (
             {"inbox": "run_1", "name": "prompt"},

@@ -109,6 +109,9 @@ def _waiting(run: Run) -> Why:
             child = step.child_run_id if step is not None else None
             message = f"It waits in step {name!r} for run {child}, at most until {at}."
             return _why(run, "invoke", message, until=run.next_at, step=step)
+        case "throttle" if run.restarted_from is not None:
+            message = f"The runs before it restarted at once, without a step; it may start at {at}."
+            return _why(run, "throttle", message, run.next_at)
         case "throttle":
             return _why(
                 run, "throttle", f"Its function starts so many runs a period; it may start at {at}.", run.next_at

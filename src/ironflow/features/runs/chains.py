@@ -4,7 +4,7 @@ Source: docs/guides/restarting-runs.md.
 """
 
 from ironflow.engine.model import Run
-from ironflow.features.runs import store
+from ironflow.features.runs import restarting, store
 from ironflow.features.runs.store import RUN_COLUMNS, run_of
 from ironflow.storage.port import Tx
 
@@ -12,6 +12,8 @@ from ironflow.storage.port import Tx
 TRIES = 20
 
 LAST = "SELECT id FROM runs WHERE first_run_id = :chain_id ORDER BY link DESC LIMIT 1"
+BEFORE = """SELECT step_count, started_at, ended_at FROM runs
+WHERE first_run_id = :chain_id AND link < :link ORDER BY link DESC LIMIT :limit"""
 FIRST = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.id = :chain_id AND r.environment = :environment"
 LATER = f"""SELECT {RUN_COLUMNS} FROM runs r
 WHERE r.first_run_id = :chain_id AND r.link > :after AND r.environment = :environment ORDER BY r.link LIMIT :limit"""
@@ -60,6 +62,15 @@ def restarted_text(tx: Tx, run: Run) -> str:
     if last.ended:
         return f"Run {run.id} has restarted, and its chain has ended with run {last.id}: it is {last.status}."
     return f"Run {run.id} has ended: it restarted. The run that goes on in its place is {last.id}; name that one."
+
+
+def restart_delay_ms(tx: Tx, run: Run) -> int:
+    """Milliseconds until the run that goes on in place of this one, which has just restarted, may start."""
+    link = restarting.link_of(run)
+    if run.link <= restarting.QUICK_AT_ONCE or not restarting.is_quick(link):
+        return 0
+    params = {"chain_id": run.chain_id, "link": run.link, "limit": restarting.QUICK_LOOKED_AT}
+    return restarting.decide_restart_delay([link, *(restarting.Link(*row) for row in tx.rows(BEFORE, params))])
 
 
 def page(tx: Tx, environment: str, chain_id: str, after: int, limit: int) -> list[Run]:

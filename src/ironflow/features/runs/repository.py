@@ -350,7 +350,10 @@ class RunRepository:
             created_at=now,
         )
         watches = waits.cancels(tx, run.id) if run.watched else []
-        created, takes_watches = restarting.successor(run, start, event, function, watches, paused=paused)
+        delay_ms = chains.restart_delay_ms(tx, run)
+        created, takes_watches = restarting.successor(
+            run, start, event, function, watches, paused=paused, delay_ms=delay_ms
+        )
         pools = self._create(tx, [created], now)
         # As in `start`: the event is appended after its run is written, and before what cancels the run is registered.
         append(tx, [event])

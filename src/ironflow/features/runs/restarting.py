@@ -3,10 +3,13 @@
 Source: docs/guides/restarting-runs.md, "What goes along"; ADR 0055.
 """
 
+from collections.abc import Iterable
+from itertools import takewhile
 from typing import NamedTuple
 
 from ironflow.base.json import read_json
 from ironflow.base.path import compiled_path, key_text
+from ironflow.base.time import Millis
 from ironflow.engine import commands
 from ironflow.engine.effects import StartSuccessor
 from ironflow.engine.model import Hold, Run
@@ -15,6 +18,14 @@ from ironflow.features.runs.creation import Creation, cancel_watches, slot_keys
 from ironflow.features.slots.in_tx import kind_of
 from ironflow.features.waits.in_tx import Wait
 from ironflow.log.record import Record
+
+# A link that restarts sooner than this after its start, without a step, is a quick one.
+QUICK_MS = 1_000
+# So many quick links in a row go on at once: a handler may have to bring its data to a new form.
+QUICK_AT_ONCE = 4
+DELAY_MS, DELAY_MS_MAX = 1_000, 60_000
+# Links looked at: with this many quick ones, the delay is as long as it gets.
+QUICK_LOOKED_AT = 12
 
 
 class Successor(NamedTuple):
@@ -33,8 +44,43 @@ class Slots(NamedTuple):
     hold: Hold
 
 
+class Link(NamedTuple):
+    """What is looked at of a link that has restarted."""
+
+    steps: int
+    started_at: Millis | None
+    ended_at: Millis | None
+
+
+def link_of(run: Run) -> Link:
+    return Link(run.step_count, run.started_at, run.ended_at)
+
+
+def is_quick(link: Link) -> bool:
+    """Whether it has restarted without having done or received anything."""
+    return not link.steps and (link.ended_at or 0) - (link.started_at or 0) < QUICK_MS
+
+
+def decide_restart_delay(links: Iterable[Link]) -> int:
+    """Milliseconds until the next link starts: a handler that does nothing but restart is slowed down.
+
+    links: of the chain, the newest first. Source: docs/guides/restarting-runs.md, "Restarting at once".
+    """
+    quick = sum(1 for _ in takewhile(is_quick, links))
+    if quick <= QUICK_AT_ONCE:
+        return 0
+    return min(DELAY_MS << min(quick - QUICK_AT_ONCE - 1, QUICK_LOOKED_AT), DELAY_MS_MAX)
+
+
 def successor(
-    run: Run, start: StartSuccessor, event: Record, function: Startable | None, watches: list[Wait], *, paused: bool
+    run: Run,
+    start: StartSuccessor,
+    event: Record,
+    function: Startable | None,
+    watches: list[Wait],
+    *,
+    paused: bool,
+    delay_ms: int = 0,
 ) -> Successor:
     """The creation of the next link of the run's chain.
 
@@ -58,6 +104,7 @@ def successor(
         slot_key=slots.slot_key,
         limit_key=slots.limit_key,
         holds_slot=run.holds_slot if function is None else function.holds_slot,
+        start_at=event.created_at + delay_ms if delay_ms else None,
         watched=bool(watches if takes_watches else own),
         recorded=run.recorded if function is None else function.recorded,
         key=run.key,
