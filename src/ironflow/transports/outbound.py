@@ -36,14 +36,18 @@ class Outbound:
         self._allowed = allowed
         self._headers = {"User-Agent": user_agent, **_NO_COMPRESSION}
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def post(
         self, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float, bytes_max: int
     ) -> Outgoing:
         """The answer, whatever its status; redirects are not followed.
 
-        Raises TooSlow, AnswerTooLarge, AddressRefused, and NotReached when the connection failed or broke.
+        Raises TooSlow, AnswerTooLarge, AddressRefused, and NotReached when the connection failed or broke, and after
+        `close`.
         """
+        if self._closed:
+            raise NotReached("The endpoint was not called: this server stops.")
         session = self._session or self._open()
         try:
             async with session.post(
@@ -68,6 +72,7 @@ class Outbound:
             raise NotReached(f"The endpoint could not be reached: {_reason(fault)}.") from fault
 
     async def close(self) -> None:
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()

@@ -1,6 +1,7 @@
 """`client.subscribe` against real servers: it goes on where it was, whatever becomes of the connection."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import aclosing, closing, contextmanager
@@ -14,6 +15,7 @@ from ironflow.base.errors import IronflowError
 from ironflow.base.pattern import InvalidPattern
 from ironflow.features.subscriptions.contract import InvalidSubscription, SequenceNotKept
 from ironflow.sdk.client.connection.subscription import Subscription
+from ironflow.sdk.wire import sessions
 from ironflow.sdk.wire.transport import CannotConnect
 from tests.crash.processes import Process, reserved_port
 from tests.support.waiting import eventually
@@ -381,3 +383,24 @@ def test_scripts_follow_with_a_plain_loop(server: Server):
             next(events)
 
     assert got == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("in_cycle", [False, True])
+async def test_a_subscription_that_was_dropped_leaves_no_open_session(server: Server, transport: Any, in_cycle: bool):
+    """An unraisable warning fails this test."""
+    of_others = set(sessions._open)
+    async with Client(server.address) as client:
+        await client.publish("sdk.dropped", 1)
+        events: Any = client.subscribe("topic:sdk.dropped", replay=1, transport=transport)
+        await anext(events)
+        if in_cycle:
+            events.itself = events
+    opened = sessions._open - of_others
+    assert opened
+    del events
+    gc.collect()
+
+    async with asyncio.timeout(WITHIN_S):
+        while opened & sessions._open:  # noqa: ASYNC110 there is no notification here
+            await asyncio.sleep(0.01)

@@ -1,7 +1,10 @@
 """HTTP over real sockets: answers, connections, and what goes wrong with them."""
 
 import asyncio
+import gc
 import socket
+import warnings
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -9,7 +12,9 @@ import pytest
 from aiohttp import web
 
 from ironflow.base.errors import ConnectionLost, DeadlineExceeded
+from ironflow.sdk.client.client import Client
 from ironflow.sdk.wire.transport import AiohttpTransport, CannotConnect, Urllib3Transport
+from tests.sdk.worker.fake_server import until
 
 
 @dataclass
@@ -61,6 +66,13 @@ class InThread:
 
     async def request(self, *args):
         return await asyncio.to_thread(self._transport.request, *args)
+
+    async def stream(self, *args):
+        for part in self._transport.stream(*args):
+            yield part
+
+    def open(self):
+        self._transport.open()
 
     async def close(self):
         self._transport.close()
@@ -132,11 +144,31 @@ async def test_no_answer_in_time_is_a_deadline_passed(transport):
         await transport.request("GET", "/hang", {}, None, 0.05)
 
 
-async def test_a_closed_transport_opens_again(transport):
+async def test_a_closed_transport_refuses_requests_until_it_is_opened(transport):
     await transport.request("GET", "/", {}, None, 5)
     await transport.close()
 
+    with pytest.raises(ConnectionLost, match="closed") as refused:
+        await transport.request("GET", "/", {}, None, 5)
+    assert not refused.value.retryable
+    transport.open()
     assert (await transport.request("GET", "/", {}, None, 5)).status == 201
+
+
+async def test_a_stream_of_a_closed_transport_is_refused(transport):
+    await transport.close()
+
+    with pytest.raises(ConnectionLost, match="closed"):
+        await anext(transport.stream("GET", "/", {}, b"", 5))
+
+
+async def test_a_client_is_usable_again_once_it_is_entered_again(peer):
+    client = Client(peer.url)
+    for _ in range(2):
+        async with client:
+            assert (await client._calls.transport.request("GET", "/", {}, None, 5)).status == 201
+        with pytest.raises(ConnectionLost, match="closed"):
+            await client.info()
 
 
 def test_a_client_outlives_its_event_loop():
@@ -150,3 +182,49 @@ def test_a_client_outlives_its_event_loop():
     transport = AiohttpTransport("http://127.0.0.1:9")
     asyncio.run(ask(transport, ""))
     asyncio.run(ask(transport, ""))
+
+
+def run(work, *, tidy):
+    """In a loop of its own. tidy: as asyncio.run, else closed as it is."""
+    if tidy:
+        return asyncio.run(work)
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("tidy", [True, False])
+def test_the_session_of_a_former_loop_is_given_up_without_a_warning(tidy):
+    sessions = []
+
+    async def ask(transport, *, closes):
+        with pytest.raises(CannotConnect):
+            await transport.request("GET", "/", {}, None, 5)
+        sessions.append(weakref.ref(await transport._sessions.current()))
+        if closes:
+            await transport.close()
+
+    transport = AiohttpTransport("http://127.0.0.1:9")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        run(ask(transport, closes=False), tidy=tidy)
+        run(ask(transport, closes=True), tidy=tidy)
+        del transport
+        gc.collect()
+
+    assert [str(each.message) for each in warned if "session" in str(each.message)] == []
+    assert [each() for each in sessions] == [None, None]
+
+
+async def test_a_transport_that_was_dropped_closes_its_session(peer):
+    """Also as a part of a cycle, where finalizers run in no order."""
+    transport = AiohttpTransport(peer.url)
+    await transport.request("GET", "/", {}, None, 5)
+    session = await transport._sessions.current()
+    transport.itself = transport  # type: ignore[attr-defined]
+    del transport
+    gc.collect()
+
+    await until(lambda: session.closed)

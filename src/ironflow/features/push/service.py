@@ -111,7 +111,7 @@ class Push(Lifecycle):
         self._db, self._index, self._jobs, self._clock = db, index, jobs, clock
         self._poster, self._settings = poster, settings
         self._endpoints: dict[Key, _Endpoint] = {}
-        self._closed = False
+        self._closed, self._stopped = False, False
         self._losing: set[asyncio.Task[None]] = set()
         self.outcomes: Counter[str] = Counter()
         jobs.matcher.add_taker(self._take, lambda: index.has_pushed)
@@ -149,7 +149,7 @@ class Push(Lifecycle):
             await asyncio.wait(tasks, timeout=self._settings.drain_s)
 
     async def stop(self) -> None:
-        self._closed = True
+        self._closed = self._stopped = True
         tasks = self._tasks()
         for task in tasks:
             task.cancel()
@@ -253,6 +253,9 @@ class Push(Lifecycle):
 
     def _begin(self, taken: list[_Taken]) -> None:
         """After the commit of `_take`."""
+        if self._stopped:
+            # The next start of a server takes them over, as those of a process that was killed.
+            return
         for each in taken:
             if not each.jobs and each.key not in self._endpoints:
                 continue

@@ -79,7 +79,7 @@ from ironflow.sdk.wire.operations import Prefer
 from ironflow.sdk.wire.reconnect import Reconnect
 from ironflow.sdk.wire.retries import Retries
 from ironflow.sdk.wire.tracing import Tracing
-from ironflow.sdk.wire.transport import AsyncTransport
+from ironflow.sdk.wire.transport import AsyncTransport, Reopening
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -410,10 +410,12 @@ class Client(Starting):
         return await self._calls.call(operation, request, timeout=timeout, prefer=prefer)
 
     async def close(self) -> None:
-        """Closes the connections. The client opens new ones if it is used again."""
+        """Closes the connections. Calls raise ConnectionLost from now on, until it is entered again."""
         await self._calls.transport.close()
 
     async def __aenter__(self) -> Self:
+        if isinstance(self._calls.transport, Reopening):
+            self._calls.transport.open()
         return self
 
     async def __aexit__(self, *_exc: object) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from ironflow.base.errors import ConnectionLost, DeadlineExceeded, InvalidArgument
+from ironflow.sdk.wire.sessions import LoopSessions
 
 if TYPE_CHECKING:
     import aiohttp
@@ -75,6 +76,13 @@ class Transport(Protocol):
 
 
 @runtime_checkable
+class Reopening(Protocol):
+    """What a transport can do besides when it can be used again after its close."""
+
+    def open(self) -> None: ...
+
+
+@runtime_checkable
 class AsyncStreaming(Protocol):
     """What a transport can do besides when it can hold an answer open."""
 
@@ -110,12 +118,14 @@ _PIECES_FROM_BYTES = 256 * 1024
 
 
 class AiohttpTransport:
-    """Keep-alive connections of one event loop, opened at the first request; a new loop gets new connections."""
+    """Keep-alive connections, opened at the first request in an event loop; each loop has its own.
+
+    After `close` requests in the same loop raise ConnectionLost, until `open`.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = checked_url(url)
-        self._session: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sessions = LoopSessions(_session, _closed(self._url))
 
     async def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout: float
@@ -125,9 +135,7 @@ class AiohttpTransport:
 
         # As a file it is written in pieces, and the loop goes on meanwhile.
         data = io.BytesIO(body) if body is not None and len(body) > _PIECES_FROM_BYTES else body
-        session = self._session
-        if session is None or self._loop is not asyncio.get_running_loop():
-            session = self._open()
+        session = await self._sessions.current()
         try:
             async with session.request(
                 method,
@@ -151,9 +159,7 @@ class AiohttpTransport:
         import aiohttp
         from yarl import URL
 
-        session = self._session
-        if session is None or self._loop is not asyncio.get_running_loop():
-            session = self._open()
+        session = await self._sessions.current()
         try:
             async with asyncio.timeout(timeout):
                 response = await session.request(
@@ -179,38 +185,32 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as fault:
             raise ConnectionLost(f"The connection to {self._url} broke: {fault or type(fault).__name__}.") from fault
 
-    def _open(self) -> "aiohttp.ClientSession":
-        import aiohttp
-
-        self._loop = asyncio.get_running_loop()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=CONNECTIONS_MAX, keepalive_timeout=KEEP_ALIVE_S, socket_factory=_socket
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-        return self._session
+    def open(self) -> None:
+        """Allows requests again after `close`."""
+        self._sessions.open()
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._sessions.close()
 
 
 class Urllib3Transport:
-    """Keep-alive connections that threads share, opened at the first request."""
+    """Keep-alive connections that threads share, opened at the first request.
+
+    After `close` requests raise ConnectionLost, until `open`.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = checked_url(url)
         self._prefix = urlsplit(self._url).path
         self._pool: urllib3.HTTPConnectionPool | None = None
+        self._closed = False
 
     def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Answer:
         import urllib3
         from urllib3.exceptions import HTTPError, NewConnectionError
         from urllib3.exceptions import TimeoutError as TimedOut
 
-        pool = self._pool or self._open()
+        pool = self._pool or self._new_pool()
         try:
             response = pool.urlopen(
                 method,
@@ -236,7 +236,7 @@ class Urllib3Transport:
         from urllib3.exceptions import HTTPError, NewConnectionError
         from urllib3.exceptions import TimeoutError as TimedOut
 
-        pool = self._pool or self._open()
+        pool = self._pool or self._new_pool()
         try:
             response = pool.urlopen(
                 method,
@@ -262,9 +262,11 @@ class Urllib3Transport:
         except (HTTPError, OSError) as fault:
             raise ConnectionLost(f"The connection to {self._url} broke: {fault or type(fault).__name__}.") from fault
 
-    def _open(self) -> "urllib3.HTTPConnectionPool":
+    def _new_pool(self) -> "urllib3.HTTPConnectionPool":
         import urllib3
 
+        if self._closed:
+            raise ConnectionLost(_closed(self._url), retryable=False)
         self._pool = urllib3.connection_from_url(
             self._url,
             maxsize=CONNECTIONS_MAX,
@@ -273,10 +275,28 @@ class Urllib3Transport:
         )
         return self._pool
 
+    def open(self) -> None:
+        """Allows requests again after `close`."""
+        self._closed = False
+
     def close(self) -> None:
+        self._closed = True
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
+
+
+def _session() -> "aiohttp.ClientSession":
+    import aiohttp
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEEP_ALIVE_S, socket_factory=_socket),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def _closed(url: str) -> str:
+    return f"The client of {url} is closed. Make a new one, or enter it again."
 
 
 def _socket(address: Any) -> socket.socket:

@@ -80,7 +80,7 @@ from ironflow.sdk.wire.operations import Prefer
 from ironflow.sdk.wire.reconnect import Reconnect
 from ironflow.sdk.wire.retries import Retries
 from ironflow.sdk.wire.tracing import Tracing
-from ironflow.sdk.wire.transport import Transport
+from ironflow.sdk.wire.transport import Transport, Reopening
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -411,10 +411,12 @@ class Client(Starting):
         return self._calls.call(operation, request, timeout=timeout, prefer=prefer)
 
     def close(self) -> None:
-        """Closes the connections. The client opens new ones if it is used again."""
+        """Closes the connections. Calls raise ConnectionLost from now on, until it is entered again."""
         self._calls.transport.close()
 
     def __enter__(self) -> Self:
+        if isinstance(self._calls.transport, Reopening):
+            self._calls.transport.open()
         return self
 
     def __exit__(self, *_exc: object) -> None:

@@ -101,6 +101,8 @@ class _LoopThread:
             threading.Thread(target=self.end, args=(inside,), name="ironflow-subscription-end", daemon=True).start()
             return
         self.run(self._close(inside))
+        # What was dropped without its end has connections of this loop.
+        self.run(loop.shutdown_asyncgens())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

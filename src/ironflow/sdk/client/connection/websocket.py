@@ -14,6 +14,7 @@ from ironflow.sdk.client.connection.received import SubscriptionEvent, plain
 from ironflow.sdk.client.connection.request import SubscriptionRequest
 from ironflow.sdk.values.payload import NOTHING, Raw, from_payload
 from ironflow.sdk.wire.endpoint import Endpoint
+from ironflow.sdk.wire.sessions import kept
 from ironflow.sdk.wire.transport import CannotConnect, checked_url
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class WebSocketLink:
         import aiohttp
 
         try:
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
+            async with kept(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))) as session:
                 async with asyncio.timeout(self._timeout_s):
                     socket = await session.ws_connect(
                         self._url, headers=self._headers, heartbeat=HEARTBEAT_S, max_msg_size=0
