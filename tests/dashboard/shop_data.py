@@ -129,6 +129,8 @@ def _access(client: Client, probe: str) -> None:
     client.roles.assign_policy(role.id, policy.id)
     client.api_keys.create("gateway " + probe, roles=[role.id], expires_in="3d")
     client.api_keys.create("worker", roles=["role_developer"])
+    client.users.create("ada@shop.example", "correct horse battery", name="Ada " + probe, roles=[role.id])
+    client.users.create("bob@shop.example", "correct horse battery", roles=["viewer"])
     client.environments.create("staging", color="amber")
     client.secrets.create("STRIPE_KEY", SECRET, description=probe)
     client.limits.set("key:*", requests_per_second=500, burst=1000)
