@@ -306,6 +306,28 @@ async def test_two_nodes_that_give_the_same_events_start_each_once(postgres_url:
         assert sorted(await started_by(first)) == sorted(ids)
 
 
+async def test_clients_at_once_start_no_more_than_may_be_in_flight(postgres_url: str):
+    async with open_server(Work, postgres_url) as first, open_server(Work, postgres_url) as second:
+        names = [f"order.{number}" for number in range(6)]
+        for name in names:
+            await recorded(first, 5, name)
+        await first.a_function("review", on="order.*")
+        nodes = (first, second) * 3
+        answers = await asyncio.gather(
+            *(give(node, names=[name], in_flight=5) for node, name in zip(nodes, names, strict=True))
+        )
+
+        assert sum(each.started for each in answers) == 5
+        assert sum(each.waiting for each in answers) == 5
+
+
+async def test_a_list_of_names_has_a_maximum(server: Work):
+    await server.a_function("review", on=REVIEWED)
+    async with server.http() as client:
+        answer = await client.post("/api/v1/events/trigger", json={"function_id": "review", "names": ["a"] * 101})
+    assert (answer.status_code, "names" in answer.text) == (400, True)
+
+
 async def test_the_client_works_through_all_batches(server: Work):
     await recorded(server, 450)
     await server.a_function("review", on=REVIEWED)

@@ -1,21 +1,23 @@
 """What an environment that has used up its bytes refuses: all that adds to them, and nothing else."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
+from ironflow.base.time import to_datetime
 from tests.structure.contracts import all_operations
 from tests.support.keys import Guarded, open_guarded
 
 EMIT = {"name": "order.placed", "data": {"x": "y" * 100}}
+HOUR_MS = 3_600_000
 MASTER = "ab" * 32
 # Of every operation that is no reading: what it adds to the bytes of its environment, the others nothing that counts.
 ADDS = {
     "events": {
         "events.emit", "events.emit_batch", "events.emit_namespaced", "events.emit_sync", "events.import",
         "events.invoke", "events.invoke_sync", "messages.ask", "messages.send", "pubsub.publish", "streams.append",
-        "streams.append_many",
-        "webhooks.replay",
+        "schedules.backfill", "schedules.trigger", "streams.append_many", "webhooks.replay",
     },
     "stored": {"config.patch", "config.set", "kv.put", "streams.create_snapshot"},
 }  # fmt: skip
@@ -73,6 +75,26 @@ async def test_what_was_stored_is_deleted_beyond_the_stored_bytes(guarded: Guard
     assert await refused(guarded, "PUT", "/api/v1/kv/buckets/carts/keys/a", {"x": 2})
     for path in ("config/site", "kv/buckets/carts/keys/a", "kv/buckets/carts"):
         assert await guarded.status("DELETE", f"/api/v1/{path}") == 204
+
+
+async def test_schedules_start_no_runs_by_hand_beyond_the_bytes_and_a_backfill_waits(guarded: Guarded):
+    await guarded.request("POST", "/api/v1/functions", {"id": "report", "triggers": [{"event": "never"}]})
+    path = "/api/v1/schedules"
+    await guarded.request("POST", path, {"id": "hourly", "function_id": "report", "every_ms": HOUR_MS})
+    now = to_datetime(guarded.now)
+    past = {"since": (now - timedelta(hours=5)).isoformat(), "until": now.isoformat()}
+    await guarded.request("POST", f"{path}/hourly/backfill", past)
+    await full(guarded, stored_bytes=1)
+
+    assert await refused(guarded, "POST", f"{path}/hourly/trigger", {})
+    assert await refused(guarded, "POST", f"{path}/hourly/backfill", past)
+    await guarded.loop("schedule-backfills")
+    assert (await guarded.request("GET", "/api/v1/runs"))["runs"] == []
+
+    await guarded.request("DELETE", "/api/v1/limits/env:default")
+    await guarded.loop("limits")
+    await guarded.loop("schedule-backfills")
+    assert len((await guarded.request("GET", "/api/v1/runs"))["runs"]) >= 5
 
 
 async def test_values_are_stored_beyond_the_event_bytes_of_a_day(guarded: Guarded):

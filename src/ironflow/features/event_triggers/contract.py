@@ -19,7 +19,7 @@ class InvalidEventTrigger(InvalidArgument):
 class TriggerRecorded(Message, kw_only=True):
     """One batch of recorded events, oldest first, that start runs of a function, each once.
 
-    names: only events of these; a name may hold `*` and `>`. Without any, all that the function's triggers match.
+    names: only events of these, at most 100; a name may hold `*` and `>`. Without any, all that the triggers match.
     since, until: when they were recorded; until is now unless it is given. failed: also events whose runs of this
     function have all failed or were cancelled. dry_run: only count. limit: at most so many runs are started.
     in_flight: no more runs are started while so many that were started this way have not ended.
@@ -27,7 +27,7 @@ class TriggerRecorded(Message, kw_only=True):
     """
 
     function_id: Annotated[str, field(max_length=256)]
-    names: list[str] = []
+    names: Annotated[list[str], field(max_length=100)] = []
     since: datetime | None = None
     until: datetime | None = None
     failed: bool = False

@@ -74,6 +74,7 @@ class EventTriggers:
 
     def _give(self, tx: Tx, call: Call, request: contract.TriggerRecorded, looked_at: Sequence[Record]) -> _Batch:
         function = self._function(tx, call, request)
+        store.lock(tx, call.environment, function.id)
         unfinished = store.unfinished(tx, call.environment, function.id, request.in_flight)
         capacity = rules.capacity(request.in_flight, unfinished, request.limit)
         if not capacity:

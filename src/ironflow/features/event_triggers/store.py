@@ -7,7 +7,9 @@ from ironflow.base.time import Millis
 from ironflow.storage.port import Tx
 
 _AT = "environment = :environment AND function_id = :function_id"
-# Two that give an event at the same moment on PostgreSQL: the second waits here for the first to commit.
+# Two that give events of a function at the same moment on PostgreSQL: the second waits for the first to commit, and
+# counts its runs.
+LOCK = "{lock_key}"
 GIVE = """INSERT INTO event_triggers (environment, function_id, event_id, run_id, given_at)
 VALUES (:environment, :function_id, :event_id, '', :given_at)
 ON CONFLICT (environment, function_id, event_id) DO NOTHING"""
@@ -61,6 +63,11 @@ def take_back(tx: Tx, environment: str, function_id: str, event_ids: set[str]) -
     """These events of this transaction were not given after all."""
     at = {"environment": environment, "function_id": function_id}
     tx.many(TAKE_BACK, [{**at, "event_id": each} for each in sorted(event_ids)])
+
+
+def lock(tx: Tx, environment: str, function_id: str) -> None:
+    """Others give no events to the function until this transaction ends."""
+    tx.rows(LOCK, {"lock": f"event_triggers/{environment}/{function_id}"})
 
 
 def unfinished(tx: Tx, environment: str, function_id: str, most: int) -> int:

@@ -277,7 +277,7 @@ class ListEvents(Message, kw_only=True):
     """
 
     name: str = ""
-    names: list[str] = []
+    names: Annotated[list[str], field(max_length=1000)] = []
     source: str = ""
     search: str = ""
     since: datetime | None = None

@@ -68,6 +68,10 @@ class Limiter:
             retry_after_s=RETRY_AFTER_S if full.until is None else (full.until - now) / 1000,
         )
 
+    def full_environments(self, now: Millis) -> list[str]:
+        """Environments that may record no events now."""
+        return [name for name, full in self._full.items() if full.until is None or now < full.until]
+
     async def look_at_usage(self, now: Millis) -> None:
         """Which environments have used up their bytes."""
         if self._stale:

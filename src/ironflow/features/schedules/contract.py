@@ -231,13 +231,13 @@ resume = operation(
 )  # fmt: skip
 trigger = operation(
     "schedules.trigger", NamedSchedule, Triggered,
-    rest=f"POST {_PATH}/{{id}}/trigger", scope="schedules:write", asks=_ASKS,
+    rest=f"POST {_PATH}/{{id}}/trigger", scope="schedules:write", adds="events", asks=_ASKS,
     errors=(ScheduleNotFound, RunKeyHeld, *_FUNCTION),
     doc="Starts a run of a schedule now, whatever runs, also while it is paused.",
 )  # fmt: skip
 backfill = operation(
     "schedules.backfill", BackfillSchedule, Backfill,
-    rest=f"POST {_PATH}/{{id}}/backfill", success=202, scope="schedules:write", asks=_ASKS,
+    rest=f"POST {_PATH}/{{id}}/backfill", success=202, scope="schedules:write", adds="events", asks=_ASKS,
     errors=(ScheduleNotFound, InvalidSchedule, TooManyBackfills),
     doc="Starts the runs of a past range's ticks; it goes on by itself.",
 )  # fmt: skip

@@ -6,6 +6,7 @@ from ironflow.base.json import write_json_text
 from ironflow.base.loop import Ran
 from ironflow.base.overlap import Overlap, check_overlap
 from ironflow.base.time import Millis, to_datetime
+from ironflow.features.limits.service import Limiter
 from ironflow.features.schedules import rules, store
 from ironflow.features.schedules.rules import ScheduleRow
 from ironflow.features.ticks import in_tx as ticks
@@ -69,9 +70,10 @@ class AdvanceBackfills:
     every_ms = 1_000
     notable = ()
 
-    def __init__(self, db: Database, starter: TickStarter) -> None:
+    def __init__(self, db: Database, starter: TickStarter, limiter: Limiter) -> None:
         self._db = db
         self._starter = starter
+        self._limiter = limiter
 
     async def run_once(self, now: Millis) -> Ran:
         if not await self._db.peek(store.has_backfills):
@@ -81,7 +83,8 @@ class AdvanceBackfills:
 
     def _advance(self, tx: Tx, now: Millis) -> int | None:
         """How many ticks came; None when no backfill may go on."""
-        backfill = store.next_backfill(tx)
+        # A backfill waits where its events would exceed the bytes of its environment.
+        backfill = store.next_backfill(tx, self._limiter.full_environments(now))
         if backfill is None:
             return None
         schedule = store.schedule(tx, backfill.environment, backfill.schedule_id)

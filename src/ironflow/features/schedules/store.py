@@ -32,7 +32,7 @@ WHERE environment = :environment AND schedule_id = :schedule_id ORDER BY id"""
 # One that starts its runs one after another waits until its last one has ended.
 NEXT_BACKFILL = f"""SELECT {", ".join(f"b.{name}" for name in BackfillRow._fields)}
 FROM schedule_backfills b JOIN named_schedules s ON s.environment = b.environment AND s.id = b.schedule_id
-WHERE s.status <> 'paused' AND (b.overlap = 'all' OR NOT EXISTS (
+WHERE s.status <> 'paused' AND b.environment NOT IN {{each:full}} AND (b.overlap = 'all' OR NOT EXISTS (
  SELECT 1 FROM tick_runs t JOIN runs r ON r.id = t.run_id WHERE t.environment = b.environment
  AND t.owner = 'backfill/' || b.schedule_id || '/' || b.id AND r.status NOT IN ('completed', 'failed', 'cancelled')))
 ORDER BY b.started, b.id LIMIT 1 {{skip_locked}}"""
@@ -105,9 +105,12 @@ def backfills(tx: Tx, environment: str, schedule_id: str) -> list[BackfillRow]:
     return [BackfillRow(*row) for row in tx.rows(BACKFILLS, params)]
 
 
-def next_backfill(tx: Tx) -> BackfillRow | None:
-    """One that may start runs, for this node alone; the one that has started the fewest."""
-    row = tx.row(NEXT_BACKFILL)
+def next_backfill(tx: Tx, full: list[str]) -> BackfillRow | None:
+    """One that may start runs, for this node alone; the one that has started the fewest.
+
+    full: environments whose backfills wait.
+    """
+    row = tx.row(NEXT_BACKFILL, {"full": full})
     return BackfillRow(*row) if row else None
 
 
