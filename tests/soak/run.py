@@ -51,9 +51,9 @@ class Soak:
         self.emitted = self.received = self.asked = self.streams = self.refused = 0
 
     async def start_server(self) -> None:
-        self.server = Process("server", ["ironflow.server.run"], self.folder, self.environment)
+        server = self.server = Process("server", ["ironflow.server.run"], self.folder, self.environment)
         async with httpx.AsyncClient(base_url=self.address) as client:
-            await eventually(lambda: is_ready(client))
+            await eventually(lambda: is_ready(client), server, "the server is not ready")
 
     def use(self) -> Use:
         assert self.server is not None
@@ -131,11 +131,15 @@ async def is_registered(client: Client) -> bool:
     return "soak" in [each.id async for each in client.functions.list()]
 
 
-async def eventually(holds, within_s: float = DONE_WITHIN_S) -> None:
-    ends_at = time.monotonic() + within_s
+async def eventually(holds, process: Process, what: str) -> None:
+    """Returns when it holds. Raises SystemExit with the process's log when that ends, or when it takes too long."""
+    ends_at = time.monotonic() + DONE_WITHIN_S
     while not await holds():
-        if time.monotonic() > ends_at:
-            raise SystemExit(f"soak: not within {within_s:g} s")
+        if process.exit_code is not None or time.monotonic() > ends_at:
+            log = process.log.read_text()
+            raise SystemExit(
+                f"soak: {what}: exit code {process.exit_code}, within {DONE_WITHIN_S:g} s; its log:\n{log}"
+            )
         await asyncio.sleep(0.1)
 
 
@@ -152,7 +156,7 @@ async def main() -> int:
                 await client.consumer_groups.create("soak", "soak.order", ack="manual")
                 await client.kv.create_bucket("soak")
                 # An event that comes before its function starts no run.
-                await eventually(lambda: is_registered(client))
+                await eventually(lambda: is_registered(client), worker, "the worker has not registered")
                 load = [
                     asyncio.create_task(part)
                     for part in (
