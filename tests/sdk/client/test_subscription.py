@@ -25,6 +25,8 @@ pytestmark = pytest.mark.processes
 
 WITHIN_S = 30
 TRANSPORTS = ("websocket", "grpc", "auto")
+# A member has a stream and requests, or one stream in both directions.
+MEMBERS = ("websocket", "grpc")
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +102,12 @@ async def test_a_closed_subscription_ends_its_loop(server: Server, transport: An
             await anext(events)
 
 
-async def test_a_member_of_a_group_settles_its_events(server: Server):
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_member_of_a_group_settles_its_events(server: Server, transport: Any):
+    group = f"sdk-members-{transport}"
     async with (
         Client(server.address) as client,
-        client.subscribe("topic:sdk.group", group="sdk-members", ack="manual") as events,
+        client.subscribe("topic:sdk.group", group=group, ack="manual", transport=transport) as events,
     ):
         first = asyncio.ensure_future(anext(events))
         async with asyncio.timeout(WITHIN_S):
@@ -126,44 +130,47 @@ async def until_alone(client: Client, group: str) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.parametrize("transport", MEMBERS)
 @pytest.mark.parametrize("ack", ["auto", "manual"])
-async def test_a_member_whose_loop_is_left_has_left_the_group(server: Server, ack: Any):
-    group = f"sdk-leave-{ack}"
+async def test_a_member_whose_loop_is_left_has_left_the_group(server: Server, ack: Any, transport: Any):
+    group = f"sdk-leave-{ack}-{transport}"
     async with Client(server.address) as client:
         await client.consumer_groups.create(group, "topic:sdk.leave", ack=ack)
         await client.publish("sdk.leave", 1)
         event = None
-        async for event in client.subscribe("topic:sdk.leave", group=group, ack=ack):
+        async for event in client.subscribe("topic:sdk.leave", group=group, ack=ack, transport=transport):
             assert event.attempt == 1
             break
         await until_alone(client, group)
         assert event is not None
         # Its event, which was not settled, goes to the next.
-        async with aclosing(client.subscribe("topic:sdk.leave", group=group, ack=ack)) as events:
+        async with aclosing(client.subscribe("topic:sdk.leave", group=group, ack=ack, transport=transport)) as events:
             again = await anext(events)
             assert (again.id, again.attempt) == (event.id, 2)
             assert await again.ack()
         await until_alone(client, group)
-        async with client.subscribe("topic:sdk.leave", group=group, ack=ack):
+        async with client.subscribe("topic:sdk.leave", group=group, ack=ack, transport=transport):
             pass
         found = await client.consumer_groups.get(group)
 
     assert (found.in_flight, found.waiting, found.dead_letters) == (0, 0, 0)
 
 
-async def test_auto_acks_an_event_after_its_handler(server: Server):
+@pytest.mark.parametrize("transport", MEMBERS)
+async def test_auto_acks_an_event_after_its_handler(server: Server, transport: Any):
+    group = f"sdk-auto-{transport}"
     async with Client(server.address) as client:
-        await client.consumer_groups.create("sdk-auto", "topic:sdk.auto")
+        await client.consumer_groups.create(group, "topic:sdk.auto")
         for number in range(6):
             await client.publish("sdk.auto", number)
         seen: list[tuple[int, int | None]] = []
-        async with client.subscribe("topic:sdk.auto", group="sdk-auto") as events:
+        async with client.subscribe("topic:sdk.auto", group=group, transport=transport) as events:
             async for event in events:
-                seen.append((event.data, (await client.consumer_groups.get("sdk-auto")).in_flight))
+                seen.append((event.data, (await client.consumer_groups.get(group)).in_flight))
                 if event.data == 5:
                     assert await event.ack()
                     break
-        found = await client.consumer_groups.get("sdk-auto")
+        found = await client.consumer_groups.get(group)
 
     assert [number for number, _ in seen] == list(range(6))
     # While a handler works its event is in flight, and no more events than the prefetch are.
@@ -171,13 +178,15 @@ async def test_auto_acks_an_event_after_its_handler(server: Server):
     assert (found.in_flight, found.waiting, found.lag) == (0, 0, 0)
 
 
-async def test_a_handler_slower_than_the_ack_wait_handles_each_event_once(server: Server):
+@pytest.mark.parametrize("transport", MEMBERS)
+async def test_a_handler_slower_than_the_ack_wait_handles_each_event_once(server: Server, transport: Any):
+    group = f"sdk-slow-{transport}"
     async with Client(server.address) as client:
-        await client.consumer_groups.create("sdk-slow", "topic:sdk.slow", ack="manual", ack_wait="2s")
+        await client.consumer_groups.create(group, "topic:sdk.slow", ack="manual", ack_wait="2s")
         for number in range(2):
             await client.publish("sdk.slow", number)
         seen: list[tuple[int, int]] = []
-        async with client.subscribe("topic:sdk.slow", group="sdk-slow", ack="manual") as events:
+        async with client.subscribe("topic:sdk.slow", group=group, ack="manual", transport=transport) as events:
             async for event in events:
                 # The second waits for longer than its time, and then takes longer than that.
                 await asyncio.sleep(3)
@@ -185,7 +194,7 @@ async def test_a_handler_slower_than_the_ack_wait_handles_each_event_once(server
                 seen.append((event.data, event.attempt))
                 if len(seen) == 2:
                     break
-        found = await client.consumer_groups.get("sdk-slow")
+        found = await client.consumer_groups.get(group)
 
     assert seen == [(0, 1), (1, 1)]
     assert (found.waiting, found.dead_letters) == (0, 0)

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from ironflow import Client, sync
-from ironflow.base.errors import ConnectionLost, IronflowError, NotFound, PermissionDenied
+from ironflow.base.errors import (
+    ConnectionLost,
+    FailedPrecondition,
+    IronflowError,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+)
+from ironflow.base.pattern import InvalidPattern
 from ironflow.features.subscriptions.contract import Subscribe, SubscribeOptions, subscribe
 from ironflow.sdk.client.connection.following import Begun
 from ironflow.sdk.client.connection.request import SubscriptionRequest
@@ -45,7 +54,7 @@ async def all_of(link: AutoLink) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("fault", [NotFound(), ConnectionLost("cut off")])
+@pytest.mark.parametrize("fault", [NotFound(), PermissionDenied(), FailedPrecondition(), ConnectionLost("cut off")])
 async def test_where_no_websocket_passes_streams_are_used_from_then_on(fault: IronflowError):
     socket, stream = Fixed(fault), Fixed(Begun(7), ConnectionLost())
     link = AutoLink(socket, stream)
@@ -64,7 +73,7 @@ async def test_where_a_websocket_has_passed_streams_are_not_used():
     assert stream.opened == 0
 
 
-@pytest.mark.parametrize("fault", [CannotConnect(), PermissionDenied()])
+@pytest.mark.parametrize("fault", [CannotConnect(), Unauthenticated(), InvalidPattern(), Unavailable()])
 async def test_a_server_that_is_away_or_refuses_is_no_reason_for_streams(fault: IronflowError):
     socket, stream = Fixed(fault), Fixed(Begun(7))
     assert await all_of(AutoLink(socket, stream)) == [type(fault)]

@@ -356,8 +356,8 @@ class Client(Starting):
         loop works on it. With ack="auto" it is acked when the loop asks for the next one, else by `event.ack()`.
         prefetch: the events that a member has unsettled at a time.
         reconnect: None for the client's own. transport: `grpc` is a stream of PubSubService/Subscribe, for networks
-        that let no WebSocket through; `auto` takes it where the handshake of a WebSocket fails so. Members of groups
-        use streams and requests in any case.
+        that let no WebSocket through; `auto` takes it where the handshake of a WebSocket fails so. A member of a group
+        has a stream for its events and requests for its acks; with `grpc` one stream for both, where HTTP/2 passes.
         on_error: called for every failure after which it continues. The iterator raises the others: InvalidPattern,
         InvalidExpression, InvalidSubscription, CannotConnect for the first connection, Unauthenticated and
         PermissionDenied.

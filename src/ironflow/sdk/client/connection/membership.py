@@ -17,6 +17,7 @@ from ironflow.base.operation import Operation
 from ironflow.features.consumer_groups import contract
 from ironflow.features.consumer_groups.contract import AckType
 from ironflow.sdk.client.connection.calls import Calls
+from ironflow.sdk.client.connection.duplex_member import DuplexMember, NoDuplex
 from ironflow.sdk.client.connection.hooks import expecting
 from ironflow.sdk.client.connection.received import SubscriptionEvent, SubscriptionEventFields, plain
 from ironflow.sdk.client.connection.status import Status
@@ -35,13 +36,18 @@ OnError = Callable[[IronflowError], None]
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The request of a membership. patient: a first connection that fails is repeated too, not raised."""
+    """The request of a membership. patient: a first connection that fails is repeated too, not raised.
+
+    both_ways: the group, where acks go over the stream that brings the events, as long as HTTP/2 passes.
+    """
 
     operation: Operation[Any, contract.SubscriptionEvent]
     request: Any
     group: str
     namespace: str
     patient: bool = False
+    both_ways: contract.CreateGroup | None = None
+    prefetch: int = 0
 
     @property
     def endpoint(self) -> str:
@@ -70,6 +76,7 @@ class Deliveries:
         self._held: dict[str, _Held] = {}
         self._moved = asyncio.Event()
         self._extendable = asyncio.Event()
+        self.duplex = None if join.both_ways is None else DuplexMember(calls, join.both_ways, join.prefetch)
 
     def arrive(self, sent: contract.SubscriptionEvent) -> None:
         meta = sent.metadata
@@ -147,6 +154,8 @@ class Deliveries:
         for pause_s in REPEAT_AFTER_S:
             try:
                 with expecting(IronflowError):
+                    if self.duplex is not None and self.duplex.has(event.member_id):
+                        return await self.duplex.ack(request)
                     return (await self._calls.call(contract.ack, request)).settled
             except (contract.MemberNotFound, contract.GroupNotFound):
                 return False
@@ -209,10 +218,16 @@ async def _read(
         pause_s = 0.0
         status.opening()
         try:
-            stream = calls.stream(join.operation, join.request, joined, timeout_s=reconnect.connect_timeout_s)
+            if deliveries.duplex is not None:
+                stream = deliveries.duplex.events(joined, reconnect.connect_timeout_s)
+            else:
+                stream = calls.stream(join.operation, join.request, joined, timeout_s=reconnect.connect_timeout_s)
             async with aclosing(stream) as answers:
                 async for sent in answers:
                     deliveries.arrive(sent)
+        except NoDuplex:
+            # From now on a stream brings the events, and acks are requests, which pass everywhere.
+            deliveries.duplex = None
         except IronflowError as fault:
             failures += 1
             mends = begun and not isinstance(fault, CannotDecode)

@@ -78,4 +78,21 @@ class SubscriptionRequest:
             settles=True,
         )
         request = contract.Subscribe(pattern=self.pattern, options=options)
-        return Join(contract.subscribe, request, self.group, self.namespace)
+        created = groups.CreateGroup(
+            namespace=self.namespace,
+            name=self.group,
+            pattern=self.pattern,
+            filter_expr=self.filter,
+            ack_mode=groups.AckMode(self.ack),
+            backpressure=groups.BackpressureMode(self.backpressure or "buffer"),
+        )
+        # `replay` and `after` are refused with a group, by the request that has them.
+        both_ways = self.transport == "grpc" and not self.replay and self.after is None
+        return Join(
+            contract.subscribe,
+            request,
+            self.group,
+            self.namespace,
+            both_ways=created if both_ways else None,
+            prefetch=self.prefetch,
+        )

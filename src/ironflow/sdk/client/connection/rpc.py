@@ -3,7 +3,16 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from ironflow.base.errors import ConnectionLost, IronflowError, MethodNotAllowed, NotFound, Unimplemented
+from ironflow.base.errors import (
+    ConnectionLost,
+    FailedPrecondition,
+    InvalidArgument,
+    IronflowError,
+    MethodNotAllowed,
+    NotFound,
+    PermissionDenied,
+    Unimplemented,
+)
 from ironflow.features.consumer_groups.contract import SubscriptionEvent as Sent
 from ironflow.features.subscriptions import contract
 from ironflow.sdk.client.connection.calls import Calls
@@ -42,8 +51,9 @@ class RpcLink:
         raise BrokenStream
 
 
-# What a proxy in between, or a server without WebSockets, makes of a handshake.
-NO_WEBSOCKETS = (NotFound, MethodNotAllowed, Unimplemented)
+# What a proxy in between, or a server without WebSockets, makes of a handshake. A refusal that is the server's own is
+# repeated by the stream.
+NO_WEBSOCKETS = (NotFound, MethodNotAllowed, Unimplemented, PermissionDenied, InvalidArgument, FailedPrecondition)
 
 
 class AutoLink:
@@ -77,7 +87,8 @@ def _is_no_websocket(fault: IronflowError) -> bool:
     """Whether a handshake failed so that a stream may succeed: refused as unknown, or cut off."""
     if isinstance(fault, CannotConnect):
         return False
-    return isinstance(fault, (*NO_WEBSOCKETS, ConnectionLost))
+    # Their subclasses are answers of the server to the subscription.
+    return type(fault) in NO_WEBSOCKETS or isinstance(fault, ConnectionLost)
 
 
 def _received(sent: Sent) -> SubscriptionEvent:
