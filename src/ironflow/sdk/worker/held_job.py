@@ -19,8 +19,6 @@ from ironflow.sdk.durable.job.report import (
     Outcome,
     Restarted,
     SetValue,
-    StartedStep,
-    StepProgress,
     StepRow,
     Yielded,
     YieldedStep,
@@ -32,6 +30,7 @@ from ironflow.sdk.durable.steps.signals import Stopped
 from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.values.payload import Raw
 from ironflow.sdk.worker.reporter import Reporter, ReportResult, ReportStatus
+from ironflow.sdk.worker.running_steps import RunningSteps
 from ironflow.sdk.worker.starts import Starts
 from ironflow.sdk.worker.timing import WorkerTiming
 
@@ -42,8 +41,6 @@ CHECKPOINT_STEPS_MAX = 500
 RESEND_S = 0.05
 # Lines of a handler's logger wait this long for a report of steps before one is made for them.
 LINES_AFTER_S = 0.5
-# The progress of steps is sent at most this often.
-PROGRESS_S = 1.0
 
 # What a server refuses the state of an entity with.
 _STATE_REFUSED = frozenset(
@@ -102,14 +99,7 @@ class HeldJob:
         self._one_by_one = False
         # Handlers that wait for the row before a number to be known.
         self._waiting: list[tuple[int, Recorded]] = []
-        # Steps that are to be reported as started, and those that the server knows to be.
-        self._to_announce: dict[str, StartedStep] = {}
-        self._sent_started: list[StartedStep] = []
-        self._announced: set[str] = set()
-        # What bodies show, by step; the report on its way has those of `_sent_progress`.
-        self._progress: dict[str, StepProgress] = {}
-        self._sent_progress: list[StepProgress] = []
-        self._progress_at = 0.0
+        self._running_steps = RunningSteps()
         self._failures = 0
         self._timer: asyncio.TimerHandle | None = None
         self._submitted = False
@@ -143,10 +133,7 @@ class HeldJob:
 
     def recorded(self, row: StepRow) -> "Recorded | None":
         """A step has ended. What is returned ends when its result is durable; None when the handler goes on at once."""
-        self._to_announce.pop(row.id, None)
-        self._progress.pop(row.id, None)
-        if row.id in self._announced:
-            row.announced = True
+        self._running_steps.ended(row)
         if not self._each:
             self._checkpoint_later()
             return None
@@ -161,29 +148,19 @@ class HeldJob:
 
     def announce(self, row: StepRow) -> None:
         """Reports that the step's body runs, once."""
-        if row.id not in self._announced and row.id not in self._to_announce and not self._ending:
-            started = StartedStep(id=row.id, name=row.name, type=row.type, started_at=row.started_at)
-            self._to_announce[row.id] = started
+        if not self._ending and self._running_steps.announce(row):
             self._submit()
 
     def progressed(self, row: StepRow, details: Raw) -> None:
         """The body of a step shows its progress. The last of each step is sent, about once a second."""
         if STEP_PROGRESS not in self.reporter.features or self._ending or self.dropped:
             return
-        self._progress[row.id] = StepProgress(
-            id=row.id,
-            name=row.name,
-            type=row.type,
-            details=details,
-            started_at=row.started_at,
-            attempt=row.attempt,
-            attempts_max=row.attempts_max,
-        )
+        self._running_steps.progressed(row, details)
         self._send_progress()
 
     def _send_progress(self) -> None:
         if self._timer is None and not self._submitted:
-            wait_s = self._progress_at + PROGRESS_S - asyncio.get_running_loop().time()
+            wait_s = self._running_steps.progress_due_in(asyncio.get_running_loop().time())
             self._submit() if wait_s <= 0 else self._submit_after(wait_s)
 
     def _checkpoint_later(self) -> None:
@@ -228,21 +205,14 @@ class HeldJob:
         update = self._update("progress", rows)
         if not rows and self.starts:
             update.yields = self.starts.next_report()
-        if self.reporter.announces:
-            self._sent_started = list(self._to_announce.values())
-            if self._sent_started:
-                update.started = self._sent_started
+        at_work = {row.id for row in self.running()}
         if self.reporter.answers:
-            running = len(self.running()) + len(self._unknown) - len(rows)
+            running = len(at_work) + len(self._unknown) - len(rows)
             if running:
                 # A pause waits for them: they end, and are recorded.
                 update.running = running
-        # Of bodies that have not ended: their rows follow, or have gone before.
-        at_work = {row.id for row in self.running()}
-        self._sent_progress = [each for step_id, each in self._progress.items() if step_id in at_work]
-        if self._sent_progress:
-            update.progress = self._sent_progress
-            self._progress_at = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        self._running_steps.add_to(update, at_work, now, announces=self.reporter.announces)
         return update
 
     def settle(self, result: ReportResult) -> None:
@@ -252,12 +222,7 @@ class HeldJob:
             case ReportStatus.APPLIED:
                 self._failures = 0
                 self._one_by_one = False
-                for step in self._sent_started:
-                    self._announced.add(step.id)
-                    self._to_announce.pop(step.id, None)
-                for each in self._sent_progress:
-                    if self._progress.get(each.id) is each:
-                        del self._progress[each.id]
+                self._running_steps.acknowledge()
                 self._acknowledge(None)
                 if self._execution is not None:
                     self._execution.logs.reported(self._sent_lines)
@@ -304,8 +269,7 @@ class HeldJob:
             # The handler gets the refusal as the step's failure, which is recorded instead.
             self._acknowledge(fault)
         else:
-            self._to_announce.clear()
-            self._progress.clear()
+            self._running_steps.clear()
 
     def state_refused(self, fault: IronflowError) -> bool:
         """Whether the report had a state of the entity and may be refused because of it; it is not sent again."""
@@ -319,9 +283,9 @@ class HeldJob:
         """Sends what has gathered while a report was on its way."""
         if self.dropped or self._ending:
             return
-        if not (self._unknown or self._to_announce or self.starts):
+        if not (self._unknown or self._running_steps.to_announce or self.starts):
             self._lines_later()
-            if self._progress:
+            if self._running_steps.have_progress:
                 self._send_progress()
             return
         if self._failures:
@@ -332,7 +296,7 @@ class HeldJob:
             )
             if self._each or self._checkpoints or self.starts:
                 self._submit_after(min(first_s * 2.0 ** min(self._failures - 1, 20), longest_s))
-        elif self._each or self._to_announce or self.starts or len(self._unknown) > CHECKPOINT_STEPS_MAX:
+        elif self._each or self._running_steps.to_announce or self.starts or len(self._unknown) > CHECKPOINT_STEPS_MAX:
             self._submit()
         else:
             self._checkpoint_later()
