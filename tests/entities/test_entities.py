@@ -452,6 +452,25 @@ async def test_a_deleted_stream_has_no_state_and_takes_none(server: Work):
     assert (await server.call(contract.list_, entity="payment")).entities == []
 
 
+async def test_a_stream_whose_deletion_is_imported_keeps_nothing(server: Work):
+    await payments(server)
+    await called(server, "make", "p1")
+    await server.report(await server.claim(), "completed", output=1, **changed(1))
+    stream = {"entity_id": "payment:p1", "entity_version": 1}
+    await server.call(streams.create_snapshot, **stream, state={"paid": 1})
+    deleted = {
+        "id": "evt_last", "name": "$stream.deleted", "data": None, "timestamp": text_of(server.now),
+        "entity_id": "payment:p1", "entity_type": "payment", "entity_version": 2,
+    }  # fmt: skip
+
+    await server.call(events.import_, events=[deleted])
+
+    with pytest.raises(EntityNotFound):
+        await state(server)
+    for table in ("entity_states", "snapshots"):
+        assert await server.db.read(lambda tx, table=table: tx.rows(f"SELECT * FROM {table}")) == []
+
+
 async def test_a_stream_of_another_type_keeps_no_state(server: Work):
     await payments(server)
     await server.call(streams.append, entity_id="payment:p1", entity_type="bill", event_name="bill.sent", data={})

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -118,3 +118,35 @@ async def test_looking_for_a_key_uses_the_index(tmp_path: Path) -> None:
 
     assert any("SEARCH idempotency_keys" in plan for plan in plans)
     assert not any("SCAN idempotency_keys" in plan for plan in plans)
+
+
+class Comparisons(str):
+    """A text that counts how often it is compared."""
+
+    __slots__ = ()
+    counted = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Comparisons.counted += 1
+        return str.__eq__(self, other)
+
+
+class Answered:
+    """A transaction in which all keys have an answer."""
+
+    def __init__(self, keys: list[Place]) -> None:
+        self._keys = keys
+
+    def many(self, sql: str, rows: Any) -> None: ...
+
+    def rows(self, sql: str, params: Any) -> list[Any]:
+        return [(*key, "evt_1", "[]", 5, None) for key in self._keys]
+
+
+def test_the_answers_to_many_keys_are_found_without_comparing_each_with_each():
+    keys: list[Place] = [("default", "append:a", Comparisons(number)) for number in range(1_000)]
+
+    assert len(first_answers(cast("Tx", Answered(keys)), keys)) == 1_000
+
+    assert Comparisons.counted < 10_000

@@ -195,6 +195,46 @@ async def test_the_id_of_a_first_link_that_retention_removed_names_the_chain(dat
             await server.call(messages.list_, run_id=first_id, env="shop")
 
 
+@pytest.mark.parametrize("given", [{"idempotency_key": "once"}, {"key": "ada"}], ids=["idempotency", "key"])
+async def test_a_caller_with_a_key_waits_for_the_last_link_when_the_first_was_removed(
+    database_url: str, given: dict[str, str]
+):
+    async with open_server(Work, database_url, run_retention_days=1) as server:
+        await a_chat(server)
+        await server.call(events.invoke, id="chat", **given)
+        second = await restarted(server)
+        await server.sleep(second, until=server.now + 3 * DAY_MS)
+        server.move(2 * DAY_MS)
+        await server.loop("runs-purge")
+
+        waiting = await server.call(events.invoke_sync, id="chat", timeout_ms=1, **given)
+        assert (waiting.result.run_id, waiting.result.wait_timed_out) == (second.run_id, True)
+
+        server.move(2 * DAY_MS)
+        await server.loop("timers")
+        await server.report(await server.claim(), "completed", output="end")
+        ended = await server.call(events.invoke_sync, id="chat", timeout_ms=1, idempotency_key="once")
+        assert given != {"idempotency_key": "once"} or text(ended.result.output) == '"end"'
+
+
+async def test_a_caller_that_disconnects_cancels_the_last_link_when_the_first_was_removed(database_url: str):
+    async with open_server(Work, database_url, run_retention_days=1) as server:
+        await a_chat(server)
+        waiting = asyncio.create_task(server.call(events.invoke_sync, id="chat", timeout_ms=60_000))
+        (first,) = await server.poll(wait=10)
+        await restart(server, first)
+        second = await server.claim()
+        await server.sleep(second, until=server.now + 3 * DAY_MS)
+        server.move(2 * DAY_MS)
+        await server.loop("runs-purge")
+
+        waiting.cancel(CALLER_LEFT)
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+        assert (await server.run(second.run_id)).status is RunStatus.CANCELLED
+
+
 @pytest.mark.parametrize("first_deleted", [0, 1])
 async def test_messages_of_a_chain_are_deleted_with_the_last_link_that_is_kept(server: Work, first_deleted: int):
     await a_chat(server)

@@ -55,10 +55,11 @@ def is_repeat(first_at: Millis, now: Millis) -> bool:
 def first_answers(tx: Tx, keys: list[Place]) -> dict[Place, FirstAnswer]:
     """What earlier emits with these (environment, scope, key) were answered; holds the keys against other nodes."""
     # In one order everywhere, so that no two nodes wait for each other.
-    wanted = sorted(set(keys))
+    wanted = set(keys)
     if not wanted:
         return {}
-    tx.many(HOLD_KEY, [{"environment": each[0], "scope": each[1], "key": each[2]} for each in wanted])
+    held = [{"environment": each[0], "scope": each[1], "key": each[2]} for each in sorted(wanted)]
+    tx.many(HOLD_KEY, held)
     environments, scopes, texts = (list(dict.fromkeys(column)) for column in zip(*wanted, strict=True))
     rows = tx.rows(KEYS, {"environments": environments, "scopes": scopes, "keys": texts})
     return {

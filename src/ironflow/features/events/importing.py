@@ -19,7 +19,22 @@ from ironflow.log.read import lock_head, records
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
+# Drops what a feature keeps of a stream, given its environment and id: it was deleted.
+DropOf = Callable[[Tx, str, str], None]
 Apply = Callable[[Tx, list[Emission]], Sequence[Answer | IronflowError]]
+
+
+class StreamEnds:
+    """The end of streams that are deleted by an import. others: of features that know this one."""
+
+    def __init__(self) -> None:
+        self.others: list[DropOf] = []
+
+    def drop_of(self, tx: Tx, record: Record) -> None:
+        """record: an event that was imported; nothing is done unless it ends its stream."""
+        if record.kind == "entity" and record.name == rules.TOMBSTONE and record.entity_id:
+            for drop in self.others:
+                drop(tx, record.environment, record.entity_id)
 
 
 def imported_records(call: Call, items: Sequence[Json], data_bytes_max: int) -> list[Record]:
@@ -33,7 +48,7 @@ def imported_records(call: Call, items: Sequence[Json], data_bytes_max: int) -> 
     return found
 
 
-def bring_in(tx: Tx, emit: Apply | None, found: Sequence[Record], call: Call) -> contract.Imported:
+def bring_in(tx: Tx, emit: Apply | None, found: Sequence[Record], call: Call, ends: StreamEnds) -> contract.Imported:
     """Adds the records that are not here yet. emit: starts runs with them; None only records them.
 
     Raises ImportRefused for an id of another environment, and for an event that does not fit its entity's stream.
@@ -64,6 +79,8 @@ def bring_in(tx: Tx, emit: Apply | None, found: Sequence[Record], call: Call) ->
             if isinstance(answer, IronflowError):
                 raise answer
             run_ids += answer.run_ids
+    for record in fresh.values():
+        ends.drop_of(tx, record)
     return contract.Imported(imported=len(fresh), known=len(found) - len(fresh), run_ids=run_ids)
 
 

@@ -2,6 +2,7 @@
 
 from ironflow.features.events.contract import InvalidEvent, StreamDeleted
 from ironflow.features.events.emitting import Answer, Emission, Emitter
+from ironflow.features.events.importing import StreamEnds
 from ironflow.features.events.rules import (
     TOMBSTONE,
     WEBHOOK,
@@ -23,6 +24,7 @@ __all__ = [
     "Found",
     "InvalidEvent",
     "StreamDeleted",
+    "StreamEnds",
     "check_entity",
     "check_idempotency_key",
     "check_not_deleted",

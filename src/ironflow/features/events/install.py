@@ -25,6 +25,7 @@ def install(parts: Parts) -> None:
     )
     events = Events(parts.db, emitter, parts.need(Runs), parts.ids, parts.settings.event_bytes_max)
     parts.bind(events.handlers())
+    parts.provide(events.stream_ends)
     # Features that read the log add theirs: nothing is removed before it was read.
     parts.loops += [ForgetKeys(parts.db), PurgeEvents(parts.db, parts.settings.event_retention_days, parts.holds)]
     measures = EventMeasures()

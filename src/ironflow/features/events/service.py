@@ -17,7 +17,7 @@ from ironflow.base.spelling import reader
 from ironflow.base.time import to_datetime, to_millis
 from ironflow.features.events import contract, rules, store
 from ironflow.features.events.emitting import Answer, Emission, Emitter
-from ironflow.features.events.importing import bring_in, imported_records
+from ironflow.features.events.importing import StreamEnds, bring_in, imported_records
 from ironflow.features.events.searching import Found, search
 from ironflow.features.runs.contract import WireError
 from ironflow.features.runs.in_tx import INVOKED, RunRepository
@@ -42,6 +42,7 @@ class Events:
     def __init__(self, db: Database, emitter: Emitter, runs: Runs, ids: Ids, data_bytes_max: int) -> None:
         self._db = db
         self._emitter_apply = emitter.apply
+        self.stream_ends = StreamEnds()
         self._runs = runs
         self._ids = ids
         self._data_bytes_max = data_bytes_max
@@ -125,7 +126,7 @@ class Events:
         records = imported_records(call, request.events, self._data_bytes_max)
 
         def change(tx: Tx) -> contract.Imported:
-            return bring_in(tx, self._emitter_apply if request.trigger else None, records, call)
+            return bring_in(tx, self._emitter_apply if request.trigger else None, records, call, self.stream_ends)
 
         return await self._db.write(change) if records else contract.Imported(imported=0, known=0)
 

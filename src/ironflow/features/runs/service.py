@@ -214,7 +214,10 @@ class Runs:
                 return result_message(run, timed_out=False)
 
     async def _wait_link(self, run_id: str, deadline: float, fresh: bool) -> Run:
-        """The run when it has ended or restarted, or at the deadline."""
+        """The run when it has ended or restarted, or at the deadline.
+
+        Where it is the first of a chain and not kept any more, the last link. Raises RunNotFound.
+        """
         with self._notifier.waiter("run_ended", run_id) as waiter:
             if fresh and not self._notifier.spans_nodes:
                 # Saves a read of each new run. Only an event of the same commit can have ended it already.
@@ -223,19 +226,21 @@ class Runs:
             while True:
                 run = await self._looks.at(run_id)
                 if run is None:
-                    raise contract.RunNotFound(
-                        f"Run {run_id} is not kept any more; its retention is over.", run_id=run_id
-                    )
+                    break
                 left = deadline - asyncio.get_running_loop().time()
                 if run.ended or left <= 0:
                     return run
                 await waiter.wait(min(left, LOOK_AGAIN_S))
+        last_id = await self._db.peek(lambda tx: chains.last_id(tx, run_id))
+        if last_id == run_id:
+            raise contract.RunNotFound(f"Run {run_id} is not kept any more; its retention is over.", run_id=run_id)
+        return await self._wait_link(last_id, deadline, fresh=False)
 
     def _cancel_abandoned(self, tx: Tx, run_ids: list[str], call: Call) -> None:
         command = commands.Cancel(cause="the caller that waited for it disconnected")
-        for found in self._repository.load(tx, run_ids).values():
-            run = chains.load_last(tx, found)
-            if not run.ended:
+        for run_id in run_ids:
+            run = chains.load_named(tx, run_id)
+            if run is not None and not run.ended:
                 whole = self._repository.with_open_steps(tx, run)
                 self._repository.save(tx, [(whole, decide(whole, command, call.now))], call.now)
 

@@ -299,8 +299,7 @@ class Streams:
             (answer,) = self._emitter_apply(tx, [Emission(last, call.now)])
             if isinstance(answer, IronflowError) and not isinstance(answer, StreamDeleted):
                 raise answer
-            store.drop_snapshots(tx, call.environment, request.entity_id)
-            entities.delete(tx, call.environment, request.entity_id)
+            drop_kept(tx, call.environment, request.entity_id)
             head = store.head(tx, call.environment, request.entity_id)
             if head is None:
                 raise contract.StreamNotFound(NOT_FOUND)
@@ -337,6 +336,12 @@ class Streams:
         found = await self._db.read(look)
         page = found[: request.limit]
         return contract.RunStreams(entity_ids=page, next_cursor=page[-1] if len(found) > request.limit else None)
+
+
+def drop_kept(tx: Tx, environment: str, entity_id: str) -> None:
+    """What is kept of a stream beside its events goes: it was deleted."""
+    store.drop_snapshots(tx, environment, entity_id)
+    entities.delete(tx, environment, entity_id)
 
 
 def _appended(answer: Answer) -> contract.Appended:
