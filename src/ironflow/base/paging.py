@@ -24,6 +24,6 @@ class PagedList(Message, kw_only=True):
     paged: answer an object with the items and `next_cursor`, instead of a bare array; see `Options.alone`.
     """
 
-    limit: Annotated[int, field(ge=1, le=1000)] = 1000
+    limit: Annotated[int, field(ge=1, le=10_000)] = 10_000
     cursor: str = ""
     paged: bool = False

@@ -91,10 +91,10 @@ class GetSchema(Message, kw_only=True):
 
 
 class ListSchemas(Message, kw_only=True):
-    """event_name: only this event's; may hold `*` and `>`. limit 0 means 100. offset counts from the cursor."""
+    """event_name: only this event's; may hold `*` and `>`. limit 0 means 100, and 10,000 over REST. offset: from the cursor."""
 
     event_name: Annotated[str, field(1, also=("name",))] = ""
-    limit: Annotated[int, field(2, ge=0, le=1000)] = 0
+    limit: Annotated[int, field(2, ge=0, le=10_000)] = 0
     offset: Annotated[int, field(3, ge=0, le=1_000_000)] = 0
     cursor: str = ""
 
@@ -157,6 +157,7 @@ register = operation(
 list_ = operation(
     "schemas.list", ListSchemas, Schemas,
     rest="GET /api/v1/events/schemas", rpc="EventSchemaService/ListSchemas", scope="schemas:read",
+    rest_defaults={"limit": 10_000},
     doc="The schemas of this environment by event name and version.",
 )  # fmt: skip
 get = operation(
