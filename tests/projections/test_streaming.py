@@ -339,3 +339,34 @@ async def test_every_delivery_of_the_same_first_event_counts(server: Work):
         batch = [await coming]
         await runner.save(batch)
     assert (await runner.status()).status == "active"
+
+
+async def test_events_that_an_external_runner_swallowed_come_again_and_then_are_an_error(server: Work):
+    """Its handler raised, and it neither acks nor leaves: what was sent is not lost, and its state shows it."""
+    runner = await a_projection(server, mode="external")
+    emitted = await server.emit("order.placed")
+    for delivery in range(4):
+        stream = runner.follow()
+        assert await seqs(stream, 1) == [1]
+        status = await runner.status()
+        assert (status.status, status.lag) == ("active", 1) if delivery < 3 else ("error", 1)
+        coming = await waits(stream)
+        server.move(30_000)
+        with pytest.raises(StopAsyncIteration):
+            await after_heartbeats(coming, stream)
+
+    assert emitted.event_id in ((await runner.status()).error_message or "")
+    server.move(600_000)
+    async with aclosing(runner.follow()) as stream:
+        await runner.ack(await anext(stream))
+    assert ((await runner.status()).status, (await runner.status()).lag) == ("active", 0)
+
+
+async def test_an_external_runner_that_acks_past_a_swallowed_event_of_a_poll_gets_it_first(server: Work):
+    runner = await a_projection(server, mode="external")
+    await server.emit("order.placed")
+    await server.emit("order.paid")
+
+    assert [each.seq for each in await runner.poll(1)] == [1]
+    # It was not acked.
+    assert [each.seq for each in await runner.poll(1)] == [1]

@@ -9,6 +9,7 @@ from ironflow.base.json import Json, read_json
 from ironflow.base.operation import Operation
 from ironflow.base.time import DAY_MS, Millis, to_datetime
 from ironflow.engine.errors import StepNotFound
+from ironflow.features.audit import contract as audit
 from ironflow.features.controls import contract as controls
 from ironflow.features.functions import contract as functions
 from ironflow.features.functions.contract import InvalidFunction
@@ -200,6 +201,34 @@ async def test_the_timeline_has_everything_in_the_order_of_time(server: Work):
     patched = next(each for each in timeline if each.event_type == "step.patched")
     assert (patched.step_id, patched.timestamp) == (f"{run_id}:reserve:0", to_datetime(at["patched"]))
     assert patched.summary == "'reserve' patched by api: a better table"
+
+
+async def test_a_step_began_when_its_body_began_not_when_it_was_reported(server: Work):
+    run = await server.a_run(recording=True)
+    job = await server.claim()
+    began = server.now + 1_000
+    server.move(3_000)
+    reported = server.now
+    # A body of a parallel branch began earlier, and a clock that is off says that one began before the run.
+    times = {"started_at": text_of(began), "ended_at": text_of(began + 500), "duration_ms": 500}
+    await server.report(
+        job, "progress", step(job, "reserve", 1, **times), step(job, "charge", 2, **times, sequence=1),
+        step(job, "ship", 3, sequence=2, started_at=text_of(0), ended_at=text_of(1), duration_ms=1),
+    )  # fmt: skip
+
+    timeline = (await server.call(past.timeline, run_id=run.id)).events
+    trail = (await server.call(audit.trail, run_id=run.id)).events
+
+    assert [(each.event_type, each.timestamp) for each in timeline if each.event_type.startswith("step.")] == [
+        ("step.started", to_datetime(began)),
+        ("step.completed", to_datetime(reported)),
+        *[("step.started", to_datetime(reported)), ("step.completed", to_datetime(reported))] * 2,
+    ]
+    # The audit trail has both: when it was recorded, and when the body began.
+    row = next(each for each in trail if each.event_type == "step.started")
+    payload: Any = read_json(row.payload)
+    assert (row.step_id, row.created_at) == (f"{run.id}:reserve:0", to_datetime(reported))
+    assert (payload["step_name"], payload["started_at"]) == ("reserve", text_of(began))
 
 
 async def test_the_state_of_a_moment_agrees_with_the_timeline(server: Work):

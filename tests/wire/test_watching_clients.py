@@ -105,7 +105,30 @@ async def test_a_config_document_is_watched_from_before_it_exists(server: Server
         while found[-1].data is not None:
             found.append(await asyncio.wait_for(anext(flags), WITHIN_S))
     # However late the watch began, it ends with the newest state.
+    assert [each.updated_at is None for each in found] == [each.data is None for each in found]
     assert [each.data for each in found[:-1]] in ([{"a": 1}, {"a": 1, "b": 2}], [{"a": 1, "b": 2}], [{"a": 1}], [])
+
+
+async def test_watches_name_what_was_written_and_when(server: Server):
+    async with ironflow.Client(server.address) as client:
+        bucket = await client.kv.create_bucket("dated")
+        await bucket.put("a", b"1")
+        await client.config.set("dated", {"a": 1})
+        kept = await client.config.get("dated")
+        async with aclosing(bucket.watch(initial=True)) as changes, aclosing(client.config.watch("dated")) as documents:
+            change = asyncio.ensure_future(anext(changes))
+            waiting = asyncio.ensure_future(anext(documents))
+            async with asyncio.timeout(WITHIN_S):
+                # Without `initial` it begins with what is written later.
+                while not waiting.done():
+                    await client.config.set("dated", {"a": 2})
+                    await asyncio.sleep(0.02)
+                document = await waiting
+                assert ((await change).bucket, (await change).key) == ("dated", "a")
+        now = await client.config.get("dated")
+    assert document.updated_at is not None
+    assert (document.name, document.data) == ("dated", {"a": 2})
+    assert kept.updated_at <= document.updated_at <= now.updated_at
 
 
 async def test_the_end_of_the_bucket_is_the_end_of_the_watch(server: Server):

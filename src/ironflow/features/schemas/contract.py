@@ -91,7 +91,7 @@ class GetSchema(Message, kw_only=True):
 
 
 class ListSchemas(Message, kw_only=True):
-    """event_name: only this event's; may hold `*` and `>`. limit 0 means 100, and 10,000 over REST. offset: from the cursor."""
+    """event_name: only this event's; may hold `*` and `>`. limit 0 means 100, 10,000 over REST; offset counts on."""
 
     event_name: Annotated[str, field(1, also=("name",))] = ""
     limit: Annotated[int, field(2, ge=0, le=10_000)] = 0

@@ -165,6 +165,7 @@ class GetRunTimeline(Message, kw_only=True):
 class TimelineEvent(Message, kw_only=True):
     """One thing that happened. step_id: the SDK's, empty when it is about the run. significant: a milestone.
 
+    timestamp: when it was recorded; of `step.started`, when the body began.
     failed (ours): a step, an attempt or the run failed.
     """
 

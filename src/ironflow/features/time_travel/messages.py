@@ -64,7 +64,7 @@ def run_state(run: Run, moment: Millis, data: str | None, code_hash: str) -> con
     )
 
 
-def timeline_event(entry: Entry) -> contract.TimelineEvent:
+def timeline_event(entry: Entry, moment: Millis) -> contract.TimelineEvent:
     return contract.TimelineEvent(
         id=entry.id,
         event_type=entry.type,
@@ -72,7 +72,7 @@ def timeline_event(entry: Entry) -> contract.TimelineEvent:
         step_name=entry.step.name if entry.step is not None else "",
         summary=entry.summary,
         significant=entry.significant,
-        timestamp=to_datetime(entry.at),
+        timestamp=to_datetime(moment),
         failed=entry.data.get("error") is not None,
     )
 

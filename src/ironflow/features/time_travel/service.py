@@ -12,7 +12,7 @@ from ironflow.features.runs.in_tx import LiveSteps
 from ironflow.features.time_travel import contract, rules
 from ironflow.features.time_travel.in_tx import Recorded, recorded
 from ironflow.features.time_travel.messages import at, bytes_of, run_state, timeline_event
-from ironflow.features.time_travel.timeline import Entry, entries
+from ironflow.features.time_travel.timeline import Entry, entries, moments
 from ironflow.log.read import records
 from ironflow.storage.port import Database, Tx
 
@@ -56,8 +56,9 @@ class TimeTravel:
 
         def look(tx: Tx) -> contract.RunTimeline:
             timeline = list(entries(recorded(tx, call.environment, request.run_id).past))
+            page = list(zip(timeline, moments(timeline), strict=True))[offset : offset + limit]
             return contract.RunTimeline(
-                events=[timeline_event(entry) for entry in timeline[offset : offset + limit]],
+                events=[timeline_event(entry, moment) for entry, moment in page],
                 next_cursor=str(offset + limit) if len(timeline) > offset + limit else None,
             )
 

@@ -131,6 +131,20 @@ def entries(past: Sequence[Kept]) -> Iterator[Entry]:
             )
 
 
+def moments(timeline: Sequence[Entry]) -> list[Millis]:
+    """When each entry happened: what began, when its body began, and never before the entry that precedes it.
+
+    A step of code is recorded when it has ended. Source: protocol/connectrpc.md 5.6, "GetRunTimeline".
+    """
+    found: list[Millis] = []
+    for entry in timeline:
+        at = entry.at
+        if entry.type.endswith(".started") and entry.step is not None and entry.step.started_at is not None:
+            at = min(at, max(entry.step.started_at, found[-1] if found else 0))
+        found.append(at)
+    return found
+
+
 def _untimed(before: Run | None, fact: facts.Fact, after: Run) -> Iterator[_Untimed]:
     if before is None:
         yield _created(fact, after)
