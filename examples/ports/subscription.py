@@ -1,7 +1,7 @@
 """A subscription: a trial, then a charge for each period, until it is cancelled (Temporal: subscription workflow).
 
 Start it with `ironflow dev subscription.py`, then subscribe, change the amount, and cancel:
-`ironflow invoke subscribe --key ada --data '{"customer": "ada", "amount": 5, "trial": "1m", "period": "1m"}'`,
+`ironflow invoke subscribe --key ada --no-wait --data '{"customer": "ada", "amount": 5, "trial": "1m"}'`,
 `ironflow run send subscribe:ada command --data '{"amount": 9}'`, `... --data '{"cancel": true}'`.
 """
 

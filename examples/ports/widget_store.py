@@ -1,7 +1,7 @@
 """An order reserves stock and awaits its payment; without one the stock is restored (DBOS: widget store).
 
 Start it with `ironflow dev widget_store.py`, then order and pay:
-`ironflow invoke checkout --key o1 --data '{"sku": "widget", "patience": "1m"}'`,
+`ironflow invoke checkout --no-wait --key o1 --data '{"sku": "widget", "patience": "1m"}'`,
 `ironflow run value checkout:o1 order`, `ironflow run send checkout:o1 payment --data '{"paid": true}'`.
 """
 
