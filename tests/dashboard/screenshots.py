@@ -33,6 +33,7 @@ def addresses(runs: dict[str, str]) -> dict[str, str]:
         "run-waiting": f"/runs/{runs['waiting']}",
         "run-probe": f"/runs/{runs['probe']}?step=reserve-stock",
         "events": "/events",
+        "events-tail": "/events?tail=on",
         "event": f"/events/{runs['campaign_event']}",
         "functions": "/functions",
         "function": "/functions/process-order",
@@ -76,6 +77,8 @@ def addresses(runs: dict[str, str]) -> dict[str, str]:
         "environments": "/environments",
         "audit": "/audit",
         "settings": "/settings",
+        "gallery": "/gallery",
+        "gallery-dialog": "/gallery?dialog=1",
         "audit-entity": "/compliance-audit?entity_id=cart-1",
     }
 

@@ -2,9 +2,11 @@
 
 import json
 import re
+from urllib.parse import quote
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from tests.dashboard.browser import NARROW
 from tests.dashboard.conftest import Shop, settled
 from tests.support.rest_chain import a_chain
 from tests.support.waiting import eventually
@@ -305,3 +307,32 @@ def test_a_run_that_restarted_leads_to_the_next_one_and_back(page: Page, shop: S
 
     expect(page.get_by_text("link 2 of its chain")).to_be_visible()
     expect(page.locator(f"a[href$='/runs/{first}']")).to_be_visible()
+
+
+def test_resuming_chosen_runs_is_taken_back(page: Page, shop: Shop):
+    (run_id,) = shop.client.emit("payment.due", {"id": "inv_3"}).run_ids
+    eventually(lambda: (shop.client.runs.get(run_id).state or "").startswith("waiting"))
+    shop.client.runs.pause(run_id)
+    visit(page, "/runs?filter=" + quote("status:paused function:settle"))
+    page.get_by_label(f"Choose {run_id}").check()
+    page.get_by_role("button", name="Resume…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Resume 1").click()
+    expect(dialog.get_by_role("status")).to_contain_text("done: 1 changed")
+    assert (shop.client.runs.get(run_id).state or "").startswith("waiting")
+
+    dialog.get_by_role("button", name="Undo: pause them again").click()
+
+    expect(dialog.get_by_text("1 of 1 are paused again.")).to_be_visible()
+    assert (shop.client.runs.get(run_id).state or "").startswith("paused")
+
+
+def test_runs_can_be_chosen_on_a_phone(browser: Browser, shop: Shop):
+    context = browser.new_context(base_url=shop.url, viewport=NARROW)
+    page = context.new_page()
+    visit(page, "/runs")
+
+    page.get_by_label(re.compile("Choose run_")).first.check()
+
+    expect(page.get_by_role("button", name="Cancel…")).to_be_visible()
+    context.close()

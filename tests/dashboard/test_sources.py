@@ -43,6 +43,12 @@ def test_every_model_has_a_test():
     assert [str(path) for path in models if not path.with_name("model.test.ts").exists()] == []
 
 
+def test_every_shared_component_is_in_the_gallery():
+    parts = {path.name for path in (SOURCES / "parts").glob("*.svelte")}
+    gallery = (SOURCES / "pages" / "gallery" / "Page.svelte").read_text()
+    assert parts - set(re.findall(r"parts/(\w+\.svelte)", gallery)) == set()
+
+
 def zipped(path: Path) -> int:
     return len(gzip.compress(path.read_bytes(), 9))
 

@@ -79,6 +79,7 @@ export const groups: Group[] = [
       { noun: "environments", title: "Environments", load: () => import("../pages/environments/Page.svelte") },
       { noun: "audit", title: "Audit", load: () => import("../pages/audit/Page.svelte") },
       { noun: "settings", title: "Settings", load: () => import("../pages/settings/Page.svelte") },
+      { noun: "gallery", title: "Gallery", load: () => import("../pages/gallery/Page.svelte") },
     ],
   },
 ];

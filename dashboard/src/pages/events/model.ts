@@ -30,8 +30,8 @@ export interface Tailed {
   data: unknown;
   at: string;
 }
-/** How many events the tail keeps: as many rows as a browser lays out anew several times a second. */
-export const TAIL_MAX = 200;
+/** How many events the tail keeps. Only those in sight are drawn. */
+export const TAIL_MAX = 1000;
 
 /** The tail with newer events at the top. dropped: how many old ones it has left out so far. */
 export function tail(before: { events: Tailed[]; dropped: number }, newer: Tailed[]): { events: Tailed[]; dropped: number } {

@@ -10,6 +10,9 @@ export const ACTIONS: Record<Action, { title: string; effect: string }> = {
   resume: { title: "Resume", effect: "Each paused or failed run goes on with its recorded results: only what failed, and what comes after it, runs." },
 };
 
+/** What takes an action back. A cancelled run stays cancelled, and a retried one has begun anew. */
+export const UNDO: Partial<Record<Action, { verb: string; title: string }>> = { resume: { verb: "pause", title: "Undo: pause them again" } };
+
 const FIELDS = ["function_id", "event_id", "search", "since", "until"] as const;
 
 /** The body of `POST /api/v1/runs/bulk` for the query of the list; undefined where the list filters by what it cannot. */
