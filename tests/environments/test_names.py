@@ -56,3 +56,24 @@ async def test_an_environment_that_was_not_created_is_used_by_its_name(server: W
     assert (await asked(server, "GET", "/api/v1/events", env="preview"))[1]["count"] == 1
     await asked(server, "POST", "/api/v1/environments", {"name": "preview"})
     assert (await asked(server, "GET", "/api/v1/events", env="preview"))[1]["count"] == 1
+
+
+async def test_a_name_that_is_used_without_having_been_created_is_not_given_to_another(server: Work):
+    await asked(server, "POST", "/api/v1/events", EMIT, "preview")
+    await asked(server, "POST", "/api/v1/environments", {"name": "staging"})
+
+    status, refused = await asked(server, "PUT", "/api/v1/environments/staging", {"name": "preview"})
+
+    assert (status, refused["reason"]) == (409, "ENVIRONMENT_EXISTS")
+    assert "in use without having been created: it has events, " in str(refused["message"]) + ", "
+    assert (await asked(server, "GET", "/api/v1/events", env="preview"))[1]["count"] == 1
+    assert (await asked(server, "GET", "/api/v1/events", env="staging"))[1]["count"] == 0
+
+
+async def test_an_environment_gets_an_earlier_name_of_its_own_back(server: Work):
+    await asked(server, "POST", "/api/v1/environments", {"name": "staging"})
+    await asked(server, "POST", "/api/v1/events", EMIT, "staging")
+    await asked(server, "PUT", "/api/v1/environments/staging", {"name": "acceptance"})
+
+    assert (await asked(server, "PUT", "/api/v1/environments/acceptance", {"name": "staging"}))[0] == 200
+    assert (await asked(server, "GET", "/api/v1/events", env="staging"))[1]["count"] == 1

@@ -148,6 +148,7 @@ class Environments:
                 rules.check_name(new.name)
                 if store.has_another(tx, new.name, old.id):
                     raise contract.EnvironmentExists(f"There is an environment {new.name!r} already.")
+                _check_unused(tx, new.name)
             store.save(tx, new)
             _note(tx, call, contract.update, request, "environment.updated", new, name_before=old.name)
             tx.notify(CHANGED)
@@ -209,6 +210,15 @@ def _environment(tx: Tx, call: Call, id_or_name: str, *, to_write: bool = False)
     if found is None or (own is not None and found.rows_as != own):
         raise contract.EnvironmentNotFound(f"There is no environment {id_or_name!r}.")
     return found
+
+
+def _check_unused(tx: Tx, name: str) -> None:
+    """Raises EnvironmentExists for a name that is used without having been created: nothing would name its rows."""
+    if not in_tx.is_taken(tx, name) and (found := store.tables_with_rows(tx, name)):
+        raise contract.EnvironmentExists(
+            f"Environment {name!r} is in use without having been created: it has {', '.join(found)}. Create it, and "
+            "delete or rename it first, or take another name."
+        )
 
 
 def _message(environment: EnvironmentRow) -> contract.Environment:
