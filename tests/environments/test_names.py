@@ -65,7 +65,7 @@ async def test_a_name_that_is_used_without_having_been_created_is_not_given_to_a
     status, refused = await asked(server, "PUT", "/api/v1/environments/staging", {"name": "preview"})
 
     assert (status, refused["reason"]) == (409, "ENVIRONMENT_EXISTS")
-    assert "in use without having been created: it has events, " in str(refused["message"]) + ", "
+    assert "is in use without having been created: it has events." in str(refused["message"])
     assert (await asked(server, "GET", "/api/v1/events", env="preview"))[1]["count"] == 1
     assert (await asked(server, "GET", "/api/v1/events", env="staging"))[1]["count"] == 0
 
