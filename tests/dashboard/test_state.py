@@ -158,3 +158,18 @@ def test_two_versions_of_a_schema_are_compared_and_a_third_registered(page: Page
 
     eventually(lambda: shop.client.schemas.get("cart.paid").version == 3)
     expect(page.get_by_role("region", name="Difference")).to_contain_text('"currency"')
+
+
+def test_a_schema_is_checked_against_past_events_before_it_is_registered(page: Page, shop: Shop):
+    visit(page, "/schemas")
+    page.get_by_role("button", name=re.compile("^Register")).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Event", exact=True).fill("cart.opened")
+
+    dialog.get_by_role("button", name="Check against past events").click()
+
+    expect(dialog.get_by_role("status")).to_contain_text("All of 3 events fit.")
+    shop.client.streams.append("cart-9", "cart.opened", [], entity_type="cart")
+    dialog.get_by_role("button", name="Check against past events").click()
+    expect(dialog.get_by_role("status")).to_contain_text("1 of 4 events do not fit.")
+    expect(dialog.get_by_role("status").get_by_role("link")).to_have_count(1)

@@ -147,3 +147,43 @@ async def test_a_try_of_an_upcast_answers_the_data_with_a_step_for_each_version(
         (1, 2, "upcast to v2"),
         (2, 3, "no schema registered for version 3"),
     ]
+
+
+async def test_past_events_are_held_to_a_schema_before_it_is_registered(server: Work):
+    fits = await server.emit(data={"total": 1})
+    wrong = await server.emit(data={"total": "two", "card": "4242"})
+    await server.emit("order.returned", data={})
+
+    answer = await server.call(contract.check_events, event_name="order.placed", schema_json=ORDER)
+
+    assert (answer.checked, answer.fit, answer.more) == (2, 1, False)
+    (departure,) = answer.departures
+    assert (departure.event_id, departure.path) == (wrong.event_id, "/total")
+    assert fits.event_id != wrong.event_id
+    assert "4242" not in departure.reason
+
+
+async def test_the_newest_events_are_held_to_the_registered_schema(server: Work):
+    await register(server, schema={"required": ["total"]})
+    for _ in range(3):
+        await server.emit(data={})
+
+    answer = await server.call(contract.check_events, event_name="order.placed", limit=2)
+
+    assert (answer.checked, answer.fit, answer.more) == (2, 0, True)
+
+
+async def test_events_of_one_version_are_checked(server: Work):
+    await server.emit(data={}, version=1)
+    await server.emit(data={}, version=2)
+
+    answer = await server.call(contract.check_events, event_name="order.placed", schema_json=ORDER, of_version=2)
+
+    assert (answer.checked, answer.departures[0].version) == (1, 2)
+
+
+async def test_events_cannot_be_held_to_a_schema_that_is_none(server: Work):
+    with pytest.raises(contract.SchemaNotFound):
+        await server.call(contract.check_events, event_name="order.placed")
+    with pytest.raises(contract.InvalidSchema):
+        await server.call(contract.check_events, event_name="order.placed", schema_json={"type": 1})

@@ -235,6 +235,8 @@ schedules.resume                     schedules:write
                                      functions:invoke
 schedules.trigger                    schedules:write
                                      functions:invoke
+schemas.check_events                 schemas:read
+                                     events:read
 schemas.delete                       schemas:write
 schemas.get                          schemas:read
 schemas.list                         schemas:read

@@ -24,6 +24,7 @@ from ironflow.features.projections import contract as projections
 from ironflow.features.query import contract as query
 from ironflow.features.redaction import contract as redaction
 from ironflow.features.schedules import contract as schedules
+from ironflow.features.schemas import contract as schemas
 from ironflow.features.sql_projections import contract as sql_projections
 from ironflow.features.streams import contract as streams
 from ironflow.features.subscriptions import contract as subscriptions
@@ -265,6 +266,10 @@ async def backfill_a_schedule(server: Work) -> set[str]:
     return await asked(server, schedules.backfill, id="s", since=since, until=until)
 
 
+async def check_past_events(server: Work) -> set[str]:
+    return await asked(server, schemas.check_events, event_name="order.placed", schema_json="{}")
+
+
 CASES: dict[str, Callable[[Work], Awaitable[set[str]]]] = {
     bulk.start.name: bulk_cancel_and_delete,
     event_triggers.trigger.name: trigger_recorded_events,
@@ -278,6 +283,7 @@ CASES: dict[str, Callable[[Work], Awaitable[set[str]]]] = {
     schedules.resume.name: resume_a_schedule,
     schedules.trigger.name: trigger_a_schedule,
     schedules.backfill.name: backfill_a_schedule,
+    schemas.check_events.name: check_past_events,
     streams.history.name: history_of_an_entity,
     conversations.socket.name: converse_over_the_socket,
     subscriptions.subscribe.name: subscribe,

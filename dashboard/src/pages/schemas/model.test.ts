@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { chosen, fields, grouped, type Schema } from "./model";
+import { checkedText, chosen, fields, grouped, type Schema } from "./model";
 
 const schema = (event_name: string, version: number) => ({ event_name, version }) as Schema;
 
@@ -19,4 +19,11 @@ it("compares with the next older version", () => {
   expect(chosen(versions, null, null)).toEqual({ shown: versions[0], before: versions[1] });
   expect(chosen(versions, "3", "1").before).toBe(versions[2]);
   expect(chosen(versions, "1", null).before).toBeUndefined();
+});
+
+it("says how past events fit", () => {
+  const checked = { checked: 3, fit: 3, departures: [], more: false };
+  expect([checked, { ...checked, fit: 1 }, { ...checked, more: true }, { ...checked, checked: 0, fit: 0 }].map(checkedText)).toEqual([
+    "All of 3 events fit.", "2 of 3 events do not fit.", "All of the newest 3 events fit.", "No event of this name is recorded.",
+  ]);
 });

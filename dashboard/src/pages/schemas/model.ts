@@ -1,6 +1,7 @@
 // Event schemas: grouped by event, and the difference of two versions. Pure.
 
 import type { Schemas } from "../../api/client";
+import { count } from "../../format";
 
 export type Schema = Schemas["SchemaInfo"];
 
@@ -31,4 +32,11 @@ export function chosen(versions: Schema[], version: string | null, other: string
   const shown = versions.find((each) => String(each.version) === version) ?? versions[0];
   const older = versions.find((each) => each.version < (shown?.version ?? 0));
   return { shown, before: versions.find((each) => String(each.version) === other) ?? older };
+}
+
+/** How past events fit a schema, as a sentence. */
+export function checkedText(result: Schemas["EventsChecked"]): string {
+  if (result.checked === 0) return "No event of this name is recorded.";
+  const which = result.more ? `the newest ${count(result.checked)} events` : `${count(result.checked)} ${result.checked === 1 ? "event" : "events"}`;
+  return result.fit === result.checked ? `All of ${which} fit.` : `${count(result.checked - result.fit)} of ${which} do not fit.`;
 }

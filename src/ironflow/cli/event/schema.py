@@ -92,6 +92,38 @@ def register(
     cli.show(answer, lambda: f"{answer.status} {event} version {version}")
 
 
+@app.command(name="check-events")
+def check_events(
+    event: Event,
+    schema: Annotated[str, Parameter(help="The JSON Schema: JSON, @FILE, or - for standard input.")] = "",
+    /,
+    *,
+    version: Version = 0,
+    limit: int = 200,
+    cli: Injected,
+) -> int:
+    """Hold the newest recorded events to a schema, before it is registered; exit code 1 when one does not fit.
+
+    Args:
+        limit: How many events, 1 to 1000.
+    """
+    text = bytes(read_data(schema, cli.stdin)).decode() if schema else ""
+    request = schemas.CheckEvents(event_name=event, schema_json=text, version=version, limit=limit)
+    answer = cli.call(schemas.check_events, request)
+    cli.note(f"{answer.fit} of {answer.checked} events fit" + ("; older ones were not checked" if answer.more else ""))
+    if answer.departures or cli.json:
+        cli.show(
+            answer,
+            lambda: table(
+                ["EVENT", "VERSION", "AT", "REASON"],
+                ([each.event_id, str(each.version), each.path or "/", each.reason] for each in answer.departures),
+                right=["VERSION"],
+                whole=["EVENT"],
+            ),
+        )
+    return Exit.OK if answer.fit == answer.checked else Exit.FAILED
+
+
 @app.command
 def delete(
     event: Event,

@@ -141,6 +141,36 @@ class UpcastTried(Message, kw_only=True):
     error: str | None = None
 
 
+class CheckEvents(Message, kw_only=True):
+    """schema_json: the schema as a JSON text, or itself; empty for the one that is registered for `version`, 0 for the
+    latest. of_version: only events of this version, 0 for all. limit: how many of the newest events are checked.
+    """
+
+    event_name: Annotated[str, field(None, also=("name", "event"))]
+    schema_json: Annotated[str, field(None, also=("schema",), json_text=True)] = ""
+    version: Annotated[int, field(ge=0, le=VERSION_MAX)] = 0
+    of_version: Annotated[int, field(ge=0, le=VERSION_MAX)] = 0
+    limit: Annotated[int, field(ge=1, le=1000)] = 200
+
+
+class Departure(Message, kw_only=True):
+    """An event that does not fit. path: a JSON pointer into its data. reason: without the data itself."""
+
+    event_id: str
+    version: int
+    path: str
+    reason: str
+
+
+class EventsChecked(Message, kw_only=True):
+    """departures: of the newest 20 events that do not fit, each with its first fault. more: there are older ones."""
+
+    checked: int
+    fit: int
+    departures: list[Departure]
+    more: bool
+
+
 _ONE = "/api/v1/events/schemas/{event_name}/{version}"
 
 
@@ -180,4 +210,10 @@ upcast = operation(
     "schemas.upcast", TestUpcast, UpcastTried,
     rest="POST /api/v1/events/upcast", scope="schemas:read",
     doc="As schemas.test_upcast, with a refusal as an answer.",
+)  # fmt: skip
+check_events = operation(
+    "schemas.check_events", CheckEvents, EventsChecked,
+    rest="POST /api/v1/events/schemas/check", scope="schemas:read", asks=("events:read",),
+    errors=(SchemaNotFound, InvalidSchema),
+    doc="Holds the newest recorded events of a name to a schema, before it is registered; nothing is changed.",
 )  # fmt: skip

@@ -12,11 +12,17 @@ from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.schemas import contract, rules, store
 from ironflow.features.schemas.compiled import Compiled
 from ironflow.features.schemas.rules import SchemaRow
+from ironflow.log.read import head
+from ironflow.log.record import Record
+from ironflow.log.scan import Filter, scan_back
 from ironflow.storage.port import Database, Tx
 
 logger = logging.getLogger(__name__)
 
 LIMIT_DEFAULT = 100
+DEPARTURES_MAX = 20
+# Events that are read at a time.
+PIECE = 200
 
 
 class EventSchemas:
@@ -34,6 +40,7 @@ class EventSchemas:
             contract.delete: self.delete,
             contract.test_upcast: self.test_upcast,
             contract.upcast: self.upcast,
+            contract.check_events: self.check_events,
         }
 
     async def register(self, call: Call, request: contract.RegisterSchema) -> contract.Registered:
@@ -120,9 +127,44 @@ class EventSchemas:
         done = await self.test_upcast(call, request)
         return contract.UpcastTried(success=True, data=done.data)
 
+    async def check_events(self, call: Call, request: contract.CheckEvents) -> contract.EventsChecked:
+        call.require("events:read")
+        text = request.schema_json or await self._text(call, request)
+        compiled = Compiled(rules.check_schema_text(text))
+
+        def look(tx: Tx) -> contract.EventsChecked:
+            found, more = _newest(tx, call.environment, request)
+            faults = [(record, compiled.violations(record.data)[:1]) for record in found]
+            wrong = [(record, violations[0]) for record, violations in faults if violations]
+            departures = [
+                contract.Departure(event_id=record.id, version=record.version, path=fault.path, reason=fault.reason)
+                for record, fault in wrong[:DEPARTURES_MAX]
+            ]
+            return contract.EventsChecked(
+                checked=len(found), fit=len(found) - len(wrong), departures=departures, more=more
+            )
+
+        return await self._db.read(look)
+
+    async def _text(self, call: Call, request: contract.CheckEvents) -> str:
+        wanted = contract.GetSchema(event_name=request.event_name, version=request.version)
+        return (await self.get(call, wanted)).schema_json
+
     def _log(self, what: str, call: Call, event_name: str, version: int, reason: str) -> None:
         fields = {"environment": call.environment, "event_name": event_name, "version": version}
         logger.info(what, extra={**fields, "actor": call.principal.name, "reason": reason})
+
+
+def _newest(tx: Tx, environment: str, request: contract.CheckEvents) -> tuple[list[Record], bool]:
+    """The newest events of a name, and whether there are more that were not read."""
+    wanted = Filter(environment, names=(request.event_name,))
+    found: list[Record] = []
+    until = head(tx)
+    while until > 0 and len(found) <= request.limit:
+        page = scan_back(tx, wanted, 0, until, PIECE)
+        found += [each for each in page.items if request.of_version in (0, each.version)]
+        until = page.reached - 1
+    return found[: request.limit], len(found) > request.limit
 
 
 def _note(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ironflow.features.schemas import contract
+from ironflow.features.schemas.contract import EventsChecked
 from ironflow.sdk.client.connection.calls import Calls
 from ironflow.sdk.client.connection.listing import Listing
 from ironflow.sdk.client.views import EventSchema, schema_view
@@ -56,3 +57,23 @@ class Schemas:
         """Deletes the schema of an event's version. Raises SchemaNotFound."""
         request = contract.DeleteSchema(event_name=name, version=version, change_reason=reason)
         await self._calls.call(contract.delete, request, prefer="rpc")
+
+    async def check_events(
+        self,
+        name: str,
+        schema: Mapping[str, Any] | bool | None = None,
+        *,
+        version: int = 0,
+        of_version: int = 0,
+        limit: int = 200,
+    ) -> EventsChecked:
+        """Holds the newest recorded events of a name to a schema, as before it is registered; nothing is changed.
+
+        schema: None for the one that is registered for `version`, 0 for the latest. of_version: only events of this
+        version, 0 for all. limit: at most 1000 events. Raises SchemaNotFound, InvalidSchema.
+        """
+        text = "" if schema is None else bytes(to_payload(schema, f"the schema of event {name!r}")).decode()
+        request = contract.CheckEvents(
+            event_name=name, schema_json=text, version=version, of_version=of_version, limit=limit
+        )
+        return await self._calls.call(contract.check_events, request)
