@@ -114,6 +114,26 @@ async def test_the_stack_is_step_branch_and_run_and_threads_are_branches(editor:
     assert (await editor.ask("next", threadId=stop["threadId"])) == {}
 
 
+async def test_a_step_whose_worker_reports_it_stands_at_the_line_of_its_call(server: Work):
+    run = await server.a_run(recording=True)
+    job = await server.claim()
+    await server.report(job, "progress", step(job, "reserve", 12) | {"source": "/app/orders.py:42"})
+    await server.report(job, "completed", step(job, "confirm", "sent") | {"source": "no place"}, output=1)
+    editor = Editor(server, run.id)
+    await editor.begin()
+    await editor.ask("setFunctionBreakpoints", breakpoints=[{"name": "reserve"}, {"name": "confirm"}])
+
+    await editor.move("continue")
+    reserved, whole = await editor.frames()
+    assert (reserved["line"], reserved["source"]) == (42, {"name": "orders.py", "path": "/app/orders.py"})
+    assert "sourceReference" in whole["source"]
+    with raises(Refusal, match="only lines of the run's history"):
+        await editor.ask("gotoTargets", source=reserved["source"], line=1)
+    await editor.move("continue")
+    confirmed, whole = await editor.frames()
+    assert confirmed["source"] == whole["source"]
+
+
 async def test_scopes_show_outputs_changes_event_and_attempts(editor: Editor):
     await editor.ask("evaluate", expression=".goto reserve", context="repl")
 

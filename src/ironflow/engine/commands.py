@@ -104,7 +104,7 @@ class StepReport(msgspec.Struct, frozen=True):
 
     keeps_failure: replays raise the failure again. announced: an earlier report announced the start of its body.
     attempt: of a step with a retry of its own, from 1; 0 for others. attempts_max: how many it may have. retry_in_ms:
-    how long it rests before the next one; None when there is none. progress: see `Step`.
+    how long it rests before the next one; None when there is none. progress, source: see `Step`.
     """
 
     step_id: str
@@ -123,6 +123,7 @@ class StepReport(msgspec.Struct, frozen=True):
     attempts_max: int = 0
     retry_in_ms: int | None = None
     progress: str | None = None
+    source: str | None = None
 
 
 class StepProgress(msgspec.Struct, frozen=True):
@@ -138,11 +139,12 @@ class StepProgress(msgspec.Struct, frozen=True):
 
 
 class Sleep(msgspec.Struct, frozen=True):
-    """The execution ends, and its run waits for a time."""
+    """The execution ends, and its run waits for a time. source: see `Step`."""
 
     step_id: str
     name: str
     until: Millis
+    source: str | None = None
 
 
 LookBack = Literal["execution", "run"]
@@ -153,7 +155,7 @@ class WaitForEvent(msgspec.Struct, frozen=True):
 
     event: a name or pattern. path, value: the value that its data must have there; an empty path matches any data.
     expression: CEL, or empty. payload: kept as the step's input. look_back: earlier events count from the start of the
-    execution or of the run. found: a matching event since then, as JSON text. on_timeout: see `Step`.
+    execution or of the run. found: a matching event since then, as JSON text. on_timeout, source: see `Step`.
     """
 
     step_id: str
@@ -167,13 +169,14 @@ class WaitForEvent(msgspec.Struct, frozen=True):
     look_back: LookBack = "execution"
     found: str | None = None
     on_timeout: OnTimeout = ""
+    source: str | None = None
 
 
 class Invoke(msgspec.Struct, frozen=True):
     """The execution ends, and its run waits for a run of another function, its child.
 
     asynchronous: the step completes as soon as the child is created. child_run_id: the id the child will have.
-    refusal: why the child cannot start, or empty. on_timeout: see `Step`. handle: it is started, and joined later.
+    refusal: why the child cannot start, or empty. on_timeout, source: see `Step`. handle: it is started, joined later.
     delay_ms: until the child may start. from_start: timeout_ms counts from the child's start.
     with_triggers: the function may have triggers. trace: the span that invokes it.
     """
@@ -192,6 +195,7 @@ class Invoke(msgspec.Struct, frozen=True):
     from_start: bool = False
     with_triggers: bool = False
     trace: TraceContext | None = None
+    source: str | None = None
 
 
 class JoinHandles(msgspec.Struct, frozen=True):

@@ -101,7 +101,8 @@ class Step(msgspec.Struct, frozen=True):
     `step_attempts` says. on_timeout: `answer` when the handler gets the time-out. failure: whether a failed step is
     replayed or runs anew. attempts_max: of a step with a retry of its own, whose attempts `attempt` counts. attempts:
     those that failed, as a JSON array. sleep_until: also when the next of them is due. progress: what its body showed
-    last, as JSON. handler_at: when it ended as its worker measured it, where that is not `ended_at`.
+    last, as JSON. handler_at: when it ended as its worker measured it, where that is not `ended_at`. source: where the
+    handler calls it, as FILE:LINE.
     """
 
     step_id: str
@@ -133,6 +134,7 @@ class Step(msgspec.Struct, frozen=True):
     attempts: str | None = None
     progress: str | None = None
     handler_at: Millis | None = None
+    source: str | None = None
     injected: bool = False
 
     @property

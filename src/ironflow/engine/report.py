@@ -174,6 +174,7 @@ def decide_steps(run: Run, command: commands.Report, now: Millis) -> tuple[Step,
             compensation_for=step.compensation_for,
             progress=step.progress or (known.progress if known is not None else None),
             handler_at=step.ended_at if step.ended_at != ended_at else None,
+            source=step.source or (known.source if known is not None else None),
         )
         recorded[step.step_id] = with_attempt(ended, known, step, now)
         if known is None:

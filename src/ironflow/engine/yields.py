@@ -166,7 +166,7 @@ def _sleep(run: Run, sleep: commands.Sleep, known: Step | None, fresh: int, now:
     if known is not None and known.status == "sleeping" and known.sleep_until is not None:
         # The step already sleeps: a repeated execution does not start the delay again.
         until = known.sleep_until
-    step = _step(run, known, sleep.step_id, sleep.name, "sleep", "sleeping", fresh, now)
+    step = _step(run, known, sleep, "sleep", "sleeping", fresh, now)
     step = replace(step, sleep_until=until)
     if until <= now:
         return _Opening(_completed(step, "null", now), recorded=True)
@@ -178,7 +178,7 @@ def _wait(run: Run, wait: commands.WaitForEvent, known: Step | None, fresh: int,
     if known is not None and known.status == "waiting" and known.wait_until is not None:
         # The step already waits: a repeated execution keeps the first deadline.
         until = known.wait_until
-    step = _step(run, known, wait.step_id, wait.name, "wait_for_event", "waiting", fresh, now)
+    step = _step(run, known, wait, "wait_for_event", "waiting", fresh, now)
     step = replace(step, wait_event=wait.event, wait_until=until, input=wait.payload, on_timeout=wait.on_timeout)
     if wait.found is not None:
         return _Opening(_completed(step, wait.found, now), recorded=True)
@@ -208,7 +208,7 @@ def _invoke(run: Run, invoke: commands.Invoke, known: Step | None, fresh: int, n
         until = known.wait_until if known.wait_until is not None else now
         return _Opening(known, False, (SetTimer(kind="invoke", due_at=until, step_id=known.step_id),))
     kind = HANDLE if invoke.handle else "invoke_function"
-    step = _step(run, known, invoke.step_id, invoke.name, kind, "waiting", fresh, now)
+    step = _step(run, known, invoke, kind, "waiting", fresh, now)
     step = replace(step, input=invoke.input, on_timeout=invoke.on_timeout)
     if invoke.refusal:
         return _Opening(invoke_failed(step, invoke.function_id, invoke.refusal, now), recorded=True)
@@ -243,12 +243,18 @@ def _rest(rest: commands.Rest, known: Step | None) -> _Opening | _Refused:
 
 
 def _step(
-    run: Run, known: Step | None, step_id: str, name: str, kind: str, status: str, fresh: int, now: Millis
+    run: Run,
+    known: Step | None,
+    asked: commands.Sleep | commands.WaitForEvent | commands.Invoke,
+    kind: str,
+    status: str,
+    fresh: int,
+    now: Millis,
 ) -> Step:
     """fresh: how many new steps are recorded before it."""
     return Step(
-        step_id=step_id,
-        name=name,
+        step_id=asked.step_id,
+        name=asked.name,
         type=kind,
         status=status,
         sequence=run.next_sequence + fresh if known is None else known.sequence,
@@ -257,6 +263,7 @@ def _step(
         created_at=now if known is None else known.created_at,
         updated_at=now,
         started_at=now if known is None else known.started_at,
+        source=asked.source or (known.source if known is not None else None),
     )
 
 

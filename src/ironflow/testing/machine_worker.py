@@ -16,6 +16,7 @@ from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.steps.compensations import CLEAN_UP
 from ironflow.sdk.durable.steps.retrying import FEATURES
+from ironflow.sdk.user_code.calling import STEP_SOURCES
 from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.transport import AsyncTransport
@@ -67,7 +68,9 @@ class TimeMachineWorker:
             codec=codec,
         )
         self._jobs.inbox = WorkerInbox(self._protocol.ask, ID, hold_ms=0)
-        self._jobs.reporter = BatchReporter(self._protocol, many_waits=True, features=FEATURES | {HANDLES, CLEAN_UP})
+        self._jobs.reporter = BatchReporter(
+            self._protocol, many_waits=True, features=FEATURES | {HANDLES, CLEAN_UP, STEP_SOURCES}
+        )
         self._running: dict[asyncio.Task[None], Assignment] = {}
         self._notified = asyncio.Event()
         self._keys = {job_key(ENVIRONMENT, function_id) for function_id in functions} | {""}

@@ -8,6 +8,7 @@ from ironflow.debugging.dap.core import Answering, Core
 from ironflow.debugging.dap.history_source import HistorySource
 from ironflow.debugging.dap.inspection import failure
 from ironflow.debugging.expressions import VARIABLES, evaluate
+from ironflow.features.time_travel.contract import StepState
 
 
 class Looking(Core):
@@ -25,7 +26,13 @@ class Looking(Core):
         source = self._source.reference
         place_of = {"line": run.position + self._line_base, "column": 1, "source": source}
         shown_frames = [
-            {"id": each.id, "name": each.name, "canRestart": each.level != "branch", **place_of} for each in frames
+            {
+                "id": each.id,
+                "name": each.name,
+                "canRestart": each.level != "branch",
+                **(place_of if each.step is None else self._called(each.step) or place_of),
+            }
+            for each in frames
         ]
         return {
             "stackFrames": shown_frames[max(first, 0) :][: levels if levels > 0 else None],
@@ -103,6 +110,14 @@ class Looking(Core):
         last = given.number(arguments, "endLine", first)
         lines = range(max(first, self._line_base), min(last, self._debugged.history.last + self._line_base) + 1)
         return {"breakpoints": [{"line": line} for line in lines]}, None
+
+    def _called(self, step: StepState) -> dict[str, Any] | None:
+        """Where the user's program calls the step, in the file as its worker saw it; None where that is not known."""
+        path, _, line = (step.source or "").rpartition(":")
+        if not path or not line.isdigit():
+            return None
+        name = path.replace("\\", "/").rpartition("/")[2]
+        return {"line": int(line) - 1 + self._line_base, "column": 1, "source": {"name": name, "path": path}}
 
     @property
     def _source(self) -> HistorySource:

@@ -57,6 +57,9 @@ class Walking(Core):
     def _on_gotoTargets(self, arguments: dict[str, Any]) -> Answering:  # noqa: N802
         yield from ()
         run = self._debugged
+        source = given.mapping(arguments, "source")
+        if source and not given.number(source, "sourceReference", 0):
+            raise Refused("only lines of the run's history are moments to jump to.")
         number = given.number(arguments, "line") - self._line_base
         if not 0 <= number <= run.history.last:
             return {"targets": []}, None

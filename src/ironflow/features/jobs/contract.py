@@ -198,7 +198,7 @@ class ReportedStep(Message, kw_only=True):
     Ours: keeps_failure: executions to come raise a failed step's error again, until an attempt ends because of it.
     announced: the step was in `started` of an earlier report. attempt, attempts_max: of a step with a retry of its own,
     the attempts of that step, from 1. retry_in_ms: how long a failed one rests before the next attempt. progress: what
-    its body has shown last.
+    its body has shown last. source: where the handler calls it, as FILE:LINE.
     """
 
     id: str
@@ -217,6 +217,7 @@ class ReportedStep(Message, kw_only=True):
     attempts_max: Annotated[int, field(ge=0, le=ATTEMPTS_MAX)] = 0
     retry_in_ms: Annotated[int, field(ge=0, le=LONGEST_MS)] | None = None
     progress: Json | None = None
+    source: str = ""
 
 
 class StepProgress(Message, kw_only=True):
@@ -267,7 +268,8 @@ class EventFilter(Message, kw_only=True):
 class Yield(Message, kw_only=True):
     """Why the handler stopped: a sleep, a wait for an event, an invoked function, or a step that rests (`rest`, ours).
 
-    on_timeout (ours): `answer` when the handler is to get the time-out of the wait or the invoked function.
+    on_timeout (ours): `answer` when the handler is to get the time-out of the wait or the invoked function. source
+    (ours): as in a reported step.
     Ours of invoked functions: type `start_function`, a handle that is joined later. delay_ms: until the run may start.
     timeout_from: `start`, the time-out counts from the start of the run. with_triggers: the function may have some.
     traceparent, tracestate: the span that invokes it.
@@ -287,6 +289,7 @@ class Yield(Message, kw_only=True):
     with_triggers: bool = False
     traceparent: str = ""
     tracestate: str = ""
+    source: str = ""
 
 
 class Joining(Message, kw_only=True):

@@ -40,6 +40,7 @@ ID_BYTES_MAX = 128
 STEPS_MAX = 500
 # Names of steps that are shown when code has changed.
 UNASKED_MAX = 50
+SOURCE_CHARS_MAX = 1024
 # Of what a step shows of its progress.
 PROGRESS_BYTES_MAX = 64 * 1024
 # Of one report; a worker sends more of them in checkpoints.
@@ -301,6 +302,7 @@ def _step(step: ReportedStep, run_id: str, output_bytes_max: int) -> commands.St
         attempts_max=step.attempts_max,
         progress=_payload(step.progress, f"The progress of step {step.id!r}", PROGRESS_BYTES_MAX),
         retry_in_ms=step.retry_in_ms if step.attempt and not completed else None,
+        source=_source(step.source),
     )
 
 
@@ -328,6 +330,11 @@ def _progress(shown: StepProgress, run_id: str) -> commands.StepProgress:
         attempt=shown.attempt,
         attempts_max=shown.attempts_max,
     )
+
+
+def _source(text: str) -> str | None:
+    """Where a step is called; None for what is too long to be the place of a file."""
+    return text if 0 < len(text) <= SOURCE_CHARS_MAX else None
 
 
 def _payload(payload: msgspec.Raw | None, what: str, bytes_max: int) -> str | None:
@@ -374,7 +381,12 @@ def _yield(reported: Yield, run_id: str) -> commands.YieldFor:
         case "sleep":
             if reported.until is None:
                 raise InvalidReport("A yield of type sleep has an `until`.")
-            return commands.Sleep(step_id=reported.step_id, name=name, until=to_millis(reported.until))
+            return commands.Sleep(
+                step_id=reported.step_id,
+                name=name,
+                until=to_millis(reported.until),
+                source=_source(reported.source),
+            )
         case "wait_for_event":
             return _wait(reported, name)
         case "rest":
@@ -395,6 +407,7 @@ def _yield(reported: Yield, run_id: str) -> commands.YieldFor:
                 from_start=_from_start(reported),
                 with_triggers=reported.with_triggers,
                 trace=parsed(reported.traceparent, reported.tracestate) if reported.traceparent else None,
+                source=_source(reported.source),
             )
         case _:
             raise InvalidReport(f"A yield of type {reported.type[:40]!r} is not known.")
@@ -434,6 +447,7 @@ def _wait(reported: Yield, name: str) -> commands.WaitForEvent:
         payload=json_text(wanted.payload),
         look_back=look_back,
         on_timeout=_on_timeout(reported),
+        source=_source(reported.source),
     )
 
 

@@ -237,6 +237,7 @@ class Step(Message, kw_only=True):
     attempts: Annotated[list[StepAttempt] | None, field(101)] = None
     progress: Annotated[Json, field(102)] | None = None
     handler_at: Annotated[datetime, field(103)] | None = None
+    source: Annotated[str, field(104)] | None = None
     name: str = ""
 
 

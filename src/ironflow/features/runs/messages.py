@@ -110,6 +110,7 @@ def step_message(run: Run, step: Step) -> contract.Step:
         attempts=_attempts(step),
         progress=to_json(step.progress),
         handler_at=_at(step.handler_at),
+        source=step.source,
         name=step.name,
     )
 

@@ -26,8 +26,8 @@ TRANSPORTS = ["connectrpc", "websocket", "rest"]
 # `restarts`: a run ends with a report that has another go on in its place.
 FEATURES = [
     "events", "functions", "runs", "kv", "polling-workers", "acked-polls", "batch-reports", "many-waits", "handles",
-    "worker-control", "step-retries", "step-progress", "handler-time", "run-logs", "run-values", "run-messages",
-    "entities", "restarts", "cancels-clean-up", "connect-streams", "protobuf",
+    "worker-control", "step-retries", "step-progress", "step-sources", "handler-time", "run-logs", "run-values",
+    "run-messages", "entities", "restarts", "cancels-clean-up", "connect-streams", "protobuf",
 ]  # fmt: skip
 
 # How long /ready waits for the database.

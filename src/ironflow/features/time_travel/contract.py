@@ -89,7 +89,8 @@ class RunSnapshot(Message, kw_only=True):
 class StepState(Message, kw_only=True):
     """A step at that moment. id: the row's; step_id: the SDK's.
 
-    original_output: what it was before it was injected or patched. output: null before there is one.
+    original_output: what it was before it was injected or patched. output: null before there is one. source: where the
+    handler calls it, as FILE:LINE.
     """
 
     id: str
@@ -113,6 +114,7 @@ class StepState(Message, kw_only=True):
     wait_event_name: str | None = None
     wait_timeout: datetime | None = None
     child_run_id: str | None = None
+    source: str | None = None
 
 
 class RunState(Message, kw_only=True):

@@ -132,4 +132,5 @@ def _state(run: Run, step: Step) -> contract.StepState:
         wait_event_name=step.wait_event,
         wait_timeout=to_datetime(step.wait_until) if step.wait_until is not None else None,
         child_run_id=step.child_run_id,
+        source=step.source,
     )

@@ -35,6 +35,7 @@ from ironflow.sdk.durable.steps.signals import Stopped, Yield
 from ironflow.sdk.durable.steps.step_runner import OnRecorded, StepRunner, check_shows_no_secret
 from ironflow.sdk.durable.steps.steps import Steps
 from ironflow.sdk.user_code.call import call, is_async
+from ironflow.sdk.user_code.calling import STEP_SOURCES
 from ironflow.sdk.user_code.cancellation import Cancellation
 from ironflow.sdk.user_code.threads import in_thread
 from ironflow.sdk.values.codec import CannotDecode, Codec
@@ -102,6 +103,7 @@ class Execution:
         self._secrets = Secrets(job.secrets)
         self._runner.secret_texts = self._secrets.texts
         self._runner.codec = codec
+        self._runner.has_sources = STEP_SOURCES in features
         self._runner.cancellation = self._cancellation
         self.state = EntityState(
             job.entity,

@@ -227,6 +227,7 @@ def _step(step: Step) -> StepState:
         wait_event_name=step.wait_event_name,
         wait_timeout=step.wait_timeout,
         child_run_id=step.child_run_id,
+        source=step.source,
     )
 
 

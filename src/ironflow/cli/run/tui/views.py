@@ -260,6 +260,7 @@ def _run_lines(state: RunState, step: StepState | None) -> list[str]:
             ("step id", step.step_id),
             ("row", step.id),
             ("type", step_kind(step.type)),
+            ("called", step.source),
             ("status", step.status),
             ("attempt", step.attempt),
             ("started", step.started_at),

@@ -114,6 +114,7 @@ class Step(View, kw_only=True, frozen=True):
     attempts: list[StepAttempt] | None = None
     progress: Any = None
     handler_at: datetime | None = None
+    source: str | None = None
     name: str = ""
 
     @property
@@ -172,6 +173,7 @@ class StepState(View, kw_only=True, frozen=True):
     wait_event_name: str | None = None
     wait_timeout: datetime | None = None
     child_run_id: str | None = None
+    source: str | None = None
 
 
 class RunState(View, kw_only=True, frozen=True):

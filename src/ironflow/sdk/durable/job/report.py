@@ -38,7 +38,7 @@ class StepRow(Struct, kw_only=True):
 
     keeps_failure: replays raise the error again. announced: the server knows that its body has begun.
     attempt, attempts_max: of a step with a retry of its own. retry_in_ms: how long it rests before the next attempt.
-    progress: what its body has shown last.
+    progress: what its body has shown last. source: where the handler calls it, as FILE:LINE.
     """
 
     id: str
@@ -57,6 +57,7 @@ class StepRow(Struct, kw_only=True):
     attempts_max: int | UnsetType = UNSET
     retry_in_ms: int | UnsetType = UNSET
     progress: Raw | UnsetType = UNSET
+    source: str | UnsetType = UNSET
 
 
 class StartedStep(Struct, kw_only=True):
@@ -92,6 +93,7 @@ class Sleep(Struct, kw_only=True, tag_field="type", tag="sleep"):
     step_id: str
     step_name: str
     until: datetime
+    source: str | UnsetType = UNSET
 
 
 class EventFilter(Struct, kw_only=True):
@@ -112,6 +114,7 @@ class WaitForEvent(Struct, kw_only=True, tag_field="type", tag="wait_for_event")
     step_name: str
     event_filter: EventFilter
     on_timeout: str | UnsetType = "answer"
+    source: str | UnsetType = UNSET
 
 
 class InvokeFunction(Struct, kw_only=True, tag_field="type", tag="invoke_function"):
@@ -131,6 +134,7 @@ class InvokeFunction(Struct, kw_only=True, tag_field="type", tag="invoke_functio
     with_triggers: bool | UnsetType = True
     traceparent: str | UnsetType = UNSET
     tracestate: str | UnsetType = UNSET
+    source: str | UnsetType = UNSET
 
 
 class InvokeFunctionAsync(Struct, kw_only=True, tag_field="type", tag="invoke_function_async"):
@@ -142,6 +146,7 @@ class InvokeFunctionAsync(Struct, kw_only=True, tag_field="type", tag="invoke_fu
     with_triggers: bool | UnsetType = True
     traceparent: str | UnsetType = UNSET
     tracestate: str | UnsetType = UNSET
+    source: str | UnsetType = UNSET
 
 
 # The type of a handle.
@@ -159,6 +164,7 @@ class StartFunction(Struct, kw_only=True, tag_field="type", tag=HANDLE):
     with_triggers: bool = True
     traceparent: str | UnsetType = UNSET
     tracestate: str | UnsetType = UNSET
+    source: str | UnsetType = UNSET
 
 
 class Started(Struct, kw_only=True):
@@ -318,19 +324,21 @@ def add_outcome(update: JobUpdate, outcome: Outcome, many_waits: bool = True) ->
 
 
 # What the documented protocol does not have.
-_NO_TRACE: dict[str, Any] = {"traceparent": UNSET, "tracestate": UNSET}
+_NO_TRACE: dict[str, Any] = {"traceparent": UNSET, "tracestate": UNSET, "source": UNSET}
 
 
 def _plain(step: YieldedStep) -> YieldedStep:
     """The wait in the documented protocol."""
     match step:
         case WaitForEvent():
-            return replace(step, on_timeout=UNSET)
+            return replace(step, on_timeout=UNSET, source=UNSET)
         case InvokeFunction():
             return replace(step, on_timeout=UNSET, delay_ms=UNSET, timeout_from=UNSET, with_triggers=UNSET, **_NO_TRACE)
         case InvokeFunctionAsync():
             return replace(step, delay_ms=UNSET, with_triggers=UNSET, **_NO_TRACE)
-        case Sleep() | Rest():
+        case Sleep():
+            return replace(step, source=UNSET)
+        case Rest():
             return step
         case _:
             assert_never(step)

@@ -33,6 +33,7 @@ from ironflow.sdk.durable.steps.retrying import Attempts, Rests, RetryLike, step
 from ironflow.sdk.durable.steps.signals import Stopped, Yield
 from ironflow.sdk.durable.steps.step_ids import Scope, is_in_scope
 from ironflow.sdk.durable.steps.step_runner import StepRunner
+from ironflow.sdk.user_code.calling import calling_line
 from ironflow.sdk.values.payload import Read, from_payload
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 
@@ -248,6 +249,7 @@ class Replay:
             raise Unimplemented(f"step {step.step_name!r}: this server, or the plain protocol, undoes without waits.")
         if self.takes_steps:
             self._add_trace(step)
+            self._add_source(step)
             self.waits[step.step_id] = step
         return Yield(f"waiting in step {step.step_name!r}")
 
@@ -259,6 +261,7 @@ class Replay:
             )
         for step in steps:
             self._add_trace(step)
+            self._add_source(step)
         for started in await self._on_start(steps):
             self._memo[started.step_id] = CompletedStep(
                 step_id=started.step_id,
@@ -273,6 +276,10 @@ class Replay:
         if self.trace is not None and isinstance(step, InvokeFunction | InvokeFunctionAsync | StartFunction):
             for name, text in self.trace.fields().items():
                 setattr(step, name, text)
+
+    def _add_source(self, step: YieldedStep | StartFunction) -> None:
+        if self.runner.has_sources and not isinstance(step, Rest):
+            step.source = calling_line() or UNSET
 
     def handle(self, step_id: str) -> CompletedStep:
         """The state of a handle. Raises KeyError for one of another run."""

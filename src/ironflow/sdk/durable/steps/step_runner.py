@@ -29,6 +29,7 @@ from ironflow.sdk.durable.steps.retrying import Attempts, Rests, decide_step_ret
 from ironflow.sdk.durable.steps.signals import Stopped
 from ironflow.sdk.durable.steps.step_ids import Scope
 from ironflow.sdk.user_code.call import TimedOut, call
+from ironflow.sdk.user_code.calling import calling_line
 from ironflow.sdk.user_code.cancellation import Cancellation
 from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.payload import Raw, to_payload
@@ -93,6 +94,8 @@ class StepRunner:
         self.trace: ExecutionTrace | None = None
         # The texts that are not recorded.
         self.secret_texts: tuple[str, ...] = ()
+        # Whether the server keeps where steps are called.
+        self.has_sources = False
         # Encodes what is recorded; None records it as it is.
         self.codec: Codec | None = None
 
@@ -266,9 +269,10 @@ class StepRunner:
     def _new_row(self, step_id: str, name: str, kind: str) -> StepRow:
         """A row with status completed, which a failed body changes."""
         now = to_datetime(self._clock.now())
-        return StepRow(
-            id=step_id, name=name, type=kind, status="completed", started_at=now, ended_at=now, duration_ms=0
-        )
+        row = StepRow(id=step_id, name=name, type=kind, status="completed", started_at=now, ended_at=now, duration_ms=0)
+        if self.has_sources and kind == "invoke":
+            row.source = calling_line() or UNSET
+        return row
 
     @property
     def unfinished(self) -> int:
