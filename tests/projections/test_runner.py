@@ -183,6 +183,27 @@ async def test_a_handler_that_raises_holds_nothing_but_its_own_event_up(server: 
     assert "ValueError: not yet" in faults[0].message
 
 
+async def test_a_feed_goes_on_when_its_callback_fails(server: Work, capsys: pytest.CaptureFixture[str]):
+    failures = 2
+
+    def fail(fault: IronflowError) -> None:
+        raise RuntimeError("mine")
+
+    def sometimes(state: Any, event: ProjectionEvent) -> Any:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise ValueError("not yet")
+        return listing(state, event)
+
+    await emit(server, 2)
+    async with running(server, totals(handler=sometimes, max_retries=0), on_error=fail) as runner:
+        server.move(60_000)
+        assert await caught_up(server) == {"seen": [1, 2]}
+        assert runner
+    assert "RuntimeError: mine" in capsys.readouterr().err
+
+
 # The points of a runner's cycle at which it is cut off: before its save left, and after the server has it.
 POINTS = ["GetProjection", "totals/states", "RenewProjectionLease", "AcquireProjectionLease"]
 

@@ -52,3 +52,31 @@ def test_a_callback_ends_the_loop(tmp_path: Path):
         events = client.subscribe("a.*")
         events.on_connection_change(lambda state: events.close() if state == "connected" else None)
         assert ended(events)() == ["ended"]
+
+
+def test_an_event_is_settled_in_a_callback(tmp_path: Path):
+    """The callback runs in the thread whose loop sends the ack."""
+    settled: list[Any] = []
+    done = threading.Event()
+    with a_server(tmp_path) as server, Client(server.address) as client:
+        client.consumer_groups.create("g", "went", ack="manual")
+        for number in range(2):
+            client.emit("went", number)
+        with client.consumer_groups.join("g") as events:
+            held = [next(events), next(events)]
+
+            def settle(state: str) -> None:
+                settled.append(held[0].ack())
+                try:
+                    next(events)
+                except RuntimeError as error:
+                    settled.append(str(error))
+                done.set()
+
+            events.on_connection_change(settle)
+            loop: Any = events._thread._loop
+            loop.call_soon_threadsafe(events._status.move, "reconnecting")
+            assert done.wait(WITHIN_S)
+            assert held[1].ack()
+        assert settled[0] is True
+        assert "callback" in settled[1]

@@ -5,13 +5,15 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ironflow import Client, Reconnect, sync
-from ironflow.base.errors import ConnectionLost, InvalidArgument, IronflowError, Unavailable
+from ironflow.base.errors import ConnectionLost, InvalidArgument, IronflowError, NotFound, Unavailable
 from ironflow.base.pattern import InvalidPattern
+from ironflow.sdk.client.connection import subscription
 from ironflow.sdk.client.connection.following import Begun, Follower
 from ironflow.sdk.client.connection.received import SubscriptionEvent
 from ironflow.sdk.client.connection.request import SubscriptionRequest
@@ -81,13 +83,15 @@ class Script:
             yield each
 
 
-def following(script: Script, reconnect: Reconnect = SOON, **request: Any) -> tuple[Follower, Status, list[Any]]:
+def following(
+    script: Script, reconnect: Reconnect = SOON, on_error: Any = None, **request: Any
+) -> tuple[Follower, Status, list[Any]]:
     observers = Observers()
     seen: list[Any] = []
     observers.add_on_change(seen.append)
     observers.add_on_fault(seen.append)
     status = Status("t", observers)
-    return Follower(script, SubscriptionRequest("t", **request), status, reconnect, None), status, seen
+    return Follower(script, SubscriptionRequest("t", **request), status, reconnect, on_error), status, seen
 
 
 async def test_a_subscription_shows_whether_it_is_connected():
@@ -131,6 +135,69 @@ async def test_a_first_connection_that_fails_is_raised():
     follower, _, _ = following(Script([(CannotConnect(),)]))
     with pytest.raises(CannotConnect):
         await anext(follower.follow())
+
+
+async def test_a_callback_that_fails_does_not_end_what_it_is_called_for(capsys: pytest.CaptureFixture[str]):
+    def fail(fault: IronflowError) -> None:
+        raise RuntimeError(f"mine of {fault.message}")
+
+    script = Script([Begun(4), (ConnectionLost("broke"),)], [Begun(4), ConnectionLost("kept"), an_event(5), None])
+    follower, _, _ = following(script, on_error=fail)
+    async with aclosing(follower.follow()) as events:
+        assert (await anext(events)).sequence == 5
+
+    written = capsys.readouterr().err
+    assert ("RuntimeError: mine of broke" in written, "RuntimeError: mine of kept" in written) == (True, True)
+
+
+async def test_a_watch_goes_on_when_its_callback_fails(capsys: pytest.CaptureFixture[str]):
+    async def fail(fault: IronflowError) -> None:
+        raise RuntimeError("mine")
+
+    transport = FakeAsyncTransport().gives(ConnectionLost("broke"), answer({"code": "NOT_FOUND"}, 404))
+    client = Client("http://server", transport=transport, reconnect=SOON)
+    with pytest.raises(IronflowError):
+        await anext(client.config.watch("c", on_error=fail))
+    assert (len(transport.sent), "RuntimeError: mine" in capsys.readouterr().err) == (2, True)
+
+
+class _Answers:
+    """The operations that a follower of states asks for: failures first, then the answer."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.left = list(answers)
+
+    async def __call__(self, operation: Any, request: Any, **_: Any) -> Any:
+        found = self.left.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+async def test_the_state_after_a_reconnect_is_asked_for_until_the_server_is_back(monkeypatch: pytest.MonkeyPatch):
+    script = Script([Begun(1), (ConnectionLost("broke"),)], [Begun(1), None])
+    monkeypatch.setattr(subscription, "_link", lambda *_: script)
+    row = SimpleNamespace(state=b'{"n":1}', last_event_id="evt_1", updated_at=None)
+    client = Client("http://server", transport=FakeAsyncTransport(), reconnect=SOON)
+    known, none = SimpleNamespace(state=row), SimpleNamespace(state=None)
+    away, starting, broke = CannotConnect("away"), Unavailable("starts"), ConnectionLost("broke")
+    answers = _Answers(none, away, starting, known, broke, NotFound("none"))
+    monkeypatch.setattr(client._calls, "call", answers)
+    faults: list[IronflowError] = []
+
+    async with aclosing(client.projections.subscribe("totals", on_error=faults.append)) as states:
+        update = await anext(states)
+
+    assert (update.state, update.event_id, update.event_name) == ({"n": 1}, "evt_1", "")
+    assert [each.message for each in faults] == ["broke", "away", "starts", "broke"]
+
+
+async def test_a_projection_that_is_away_ends_the_following_of_its_state(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(subscription, "_link", lambda *_: Script([Begun(1), None]))
+    client = Client("http://server", transport=FakeAsyncTransport(), reconnect=SOON)
+    monkeypatch.setattr(client._calls, "call", _Answers(NotFound("deleted")))
+    with pytest.raises(NotFound, match="deleted"):
+        await anext(client.projections.subscribe("totals"))
 
 
 def test_what_observes_can_be_removed_and_may_fail(capsys: pytest.CaptureFixture[str]):

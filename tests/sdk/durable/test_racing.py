@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from ironflow import NonRetryableError, function
+from ironflow import Context, NonRetryableError, SyncContext, function
 from ironflow.base.errors import AllBranchesFailed, Unimplemented, ValidationError
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.report import Completed, Failed, StepFailure, Yielded
+from ironflow.testing import time_machine
 from tests.sdk.durable.jobs import a_job, an_execution, outputs
 
 DECIDED = "r:couriers:0"
@@ -324,3 +325,43 @@ async def test_the_plain_protocol_has_no_races() -> None:
 
     outcome = await Execution(function("f")(handler), a_job(), many_waits=False).run()
     assert isinstance(outcome, Completed)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"until": "first_success", "on_error": "collect"}, "no effect with until='first_success'"),
+        ({"until": "first_success", "on_error": "failFast"}, "no effect with until='first_success'"),
+        ({"until": "first_success", "on_error": "nothing"}, "on_error is 'nothing'"),
+        ({"until": "first"}, "until is 'first'"),
+        ({"until": "first_success", "concurrency": 0}, "concurrency is 0"),
+    ],
+)
+@pytest.mark.parametrize("blocks", [False, True])
+async def test_what_contradicts_itself_is_refused_before_a_branch_starts(
+    settings: dict[str, Any], text: str, blocks: bool
+):
+    begun: list[str] = []
+
+    async def branch(steps: Any) -> None:
+        begun.append("branch")
+
+    def plain_branch(steps: Any) -> None:
+        begun.append("branch")
+
+    @function("asynchronous", on="go")
+    async def asynchronous(ctx: Context) -> Any:
+        await ctx.step.parallel("couriers", [branch], **settings)
+
+    @function("plain", on="go")
+    def plain(ctx: SyncContext) -> Any:
+        ctx.step.parallel("couriers", [plain_branch], **settings)
+
+    async with time_machine([plain if blocks else asynchronous]) as machine:
+        (run_id,) = (await machine.client.emit("go")).run_ids
+        await machine.settle()
+        run = await machine.client.runs.get(run_id)
+
+    assert run.error is not None
+    assert text in run.error.message
+    assert (run.status, begun) == ("failed", [])

@@ -360,6 +360,49 @@ async def test_a_member_of_a_group_settles_what_it_has_decoded_and_ends_where_it
                 assert left.ack()
 
 
+@pytest.mark.processes
+async def test_an_event_that_cannot_be_decoded_comes_again_until_it_is_skipped_or_decoded(tmp_path: Path) -> None:
+    has_key = False
+
+    def decode(text: bytes) -> bytes:
+        if not has_key and b"2" not in flipped(text):
+            raise ValueError("no such key")
+        return flipped(text)
+
+    with a_server(tmp_path) as server:
+        async with (
+            Client(server.address, codec=CODEC) as client,
+            Client(server.address, codec=Codec(flipped, decode)) as other,
+        ):
+            sent = [await client.emit("went", f"{TEXT} {n}") for n in range(4)]
+            async with other.subscribe("went", replay=4) as events:
+                for _ in range(2):
+                    with pytest.raises(CannotDecode, match=f"{sent[0].event_id}.*no such key"):
+                        await anext(events)
+                after = events.sequence
+                skipped = events.skip_undecoded()
+                assert skipped is not None
+                assert (skipped.id, after) == (sent[0].event_id, skipped.sequence - 1)
+                with pytest.raises(CannotDecode, match=sent[1].event_id):
+                    await anext(events)
+                has_key = True
+                assert [(await anext(events)).data for _ in range(3)] == [f"{TEXT} {n}" for n in (1, 2, 3)]
+                assert events.skip_undecoded() is None
+            has_key = False
+            # A program that starts again after the last that it had gets the event again.
+            async with client.subscribe("went", after=after) as events:
+                assert (await anext(events)).id == sent[0].event_id
+        with (
+            SyncClient(server.address, codec=Codec(flipped, decode)) as blocking,
+            blocking.subscribe("went", replay=4) as plain,
+        ):
+            with pytest.raises(CannotDecode):
+                next(plain)
+            plain.skip_undecoded()
+            with pytest.raises(CannotDecode, match=sent[1].event_id):
+                next(plain)
+
+
 async def test_plain_events_are_read_as_they_are() -> None:
     @function("reading", on="go")
     async def reading(ctx: Context, data: Any) -> Any:

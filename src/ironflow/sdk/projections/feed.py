@@ -15,6 +15,7 @@ from ironflow.features.projections.contract import GenerationReplaced, LeaseLost
 from ironflow.sdk.projections.definition import ProjectionDefinition, ProjectionEvent
 from ironflow.sdk.projections.fold import HandlerFailed, by_partition, deliver, fold
 from ironflow.sdk.projections.protocol import ProjectionAuthError, ProjectionProtocol, StreamingUnsupported
+from ironflow.sdk.user_code.call import observe
 from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.payload import Raw
@@ -22,7 +23,7 @@ from ironflow.sdk.values.upcasting import UpcasterRegistry
 
 logger = SdkLogger("ironflow.projection")
 
-OnError = Callable[[IronflowError], None]
+OnError = Callable[[IronflowError], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,20 +264,20 @@ class ProjectionFeed:
                 )
             else:
                 logger.error("projection is stuck", extra={"projection": self.definition.name, "fault": fault.message})
-                self._report_error(fault)
+                await self._report_error(fault)
         else:
             if not self.failures:
                 logger.warning(
                     "projection starts again", extra={"projection": self.definition.name, "fault": fault.message}
                 )
-            self._report_error(fault)
+            await self._report_error(fault)
         pause_s = min(self._timing.retry * 2.0 ** min(self.failures, 16), self._timing.retry_max)
         self.failures += 1
         await self.pause(pause_s)
 
-    def _report_error(self, fault: IronflowError) -> None:
+    async def _report_error(self, fault: IronflowError) -> None:
         if self._on_error is not None:
-            self._on_error(fault)
+            await observe(self._on_error, fault)
 
     async def pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -62,7 +62,7 @@ class Config:
         *,
         after: int | None = None,
         initial: bool = False,
-        on_error: Callable[[IronflowError], None] | None = None,
+        on_error: Callable[[IronflowError], object] | None = None,
         reconnect: Reconnect | None = None,
     ) -> Generator[ConfigChange, None]:
         """Changes of a document as they are committed, for ever; goes on after the last when the connection breaks.

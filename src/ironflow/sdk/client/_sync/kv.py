@@ -81,7 +81,7 @@ class KvBucket:
         *,
         after: int | None = None,
         initial: bool = False,
-        on_error: Callable[[IronflowError], None] | None = None,
+        on_error: Callable[[IronflowError], object] | None = None,
         reconnect: Reconnect | None = None,
     ) -> Generator[KeyChange, None]:
         """Changes of keys as they are committed, for ever; goes on after the last one when the connection breaks.

@@ -96,11 +96,12 @@ class Projections:
                 if not event.topic:
                     # A connection has begun: what was saved before it is asked for.
                     asked = contract.GetProjection(name=name, partition=key)
-                    row = (self._calls.call(contract.envelope, asked)).state
+                    found = self._calls.call_reconnecting(contract.envelope, asked, on_error, reconnect)
+                    row = found.state
                     if row is not None and newest != (row.last_event_id, row.updated_at):
                         newest = (row.last_event_id, row.updated_at)
                         if initial:
-                            yield self._update(name, key, row)
+                            yield self._update(name, key, row, on_error, reconnect)
                     initial = True
                 elif event.topic == topic and not _is_known(event, newest):
                     newest = (event.data["last_event_id"], event.timestamp)
@@ -113,13 +114,16 @@ class Projections:
                         timestamp=event.timestamp,
                     )
 
-    def _update(self, name: str, partition: str, row: Any) -> ProjectionUpdate:
+    def _update(
+        self, name: str, partition: str, row: Any, on_error: OnError | None, reconnect: Reconnect | None
+    ) -> ProjectionUpdate:
         """A state that was asked for, with the name of its event, where that is kept and may be read."""
         event_name = ""
         asked = events_contract.GetEvent(id=row.last_event_id)
         try:
             with expecting(NotFound, PermissionDenied):
-                event_name = (self._calls.call(events_contract.get, asked)).name
+                found = self._calls.call_reconnecting(events_contract.get, asked, on_error, reconnect)
+                event_name = found.name
         except (NotFound, PermissionDenied):
             pass
         return ProjectionUpdate(

@@ -3,8 +3,8 @@
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
+from collections.abc import Coroutine
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -15,7 +15,7 @@ from ironflow.sdk.client.connection import subscription as asynchronous
 from ironflow.sdk.client.connection.hooks import Hooks
 from ironflow.sdk.client.connection.membership import Join
 from ironflow.sdk.client.connection.received import SubscriptionEventFields
-from ironflow.sdk.client.connection.status import ConnectionState, OnChange, OnFault
+from ironflow.sdk.client.connection.status import ConnectionState, Observed, OnChange, OnFault
 from ironflow.sdk.client.connection.subscription import (
     AckMode,
     Backpressure,
@@ -61,7 +61,7 @@ class SubscriptionEvent(SubscriptionEventFields):
         return self._now(None)
 
     def _now(self, ack_type: AckType | None, delay: Duration | None = None) -> bool:
-        return self._thread is not None and self._thread.run(self._send_settlement(ack_type, delay))
+        return self._thread is not None and self._thread.settle(self._send_settlement(ack_type, delay))
 
     _thread: "_LoopThread | None" = None
 
@@ -74,8 +74,18 @@ class _LoopThread:
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def settle(self, work: Coroutine[Any, Any, T]) -> T:
+        """As `run`; in a callback on a loop of its own, while the loop of this thread waits."""
+        if self._thread is not threading.current_thread():
+            return self.run(work)
+        with ThreadPoolExecutor(1, "ironflow-settle") as other:
+            return other.submit(asyncio.run, work).result()
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         loop = self._loop
+        if loop is not None and self._thread is threading.current_thread():
+            work.close()
+            raise RuntimeError("The next event of a subscription cannot be waited for in a callback of it.")
         if loop is None:
             loop = self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=loop.run_forever, name="ironflow-subscription", daemon=True)
@@ -133,7 +143,7 @@ class _Calls(Protocol):
     hooks: Hooks
 
 
-class Subscription:
+class Subscription(Observed):
     """As subscription.Subscription, with a plain `for`. Its callbacks are called in the thread of its loop."""
 
     def __init__(
@@ -149,6 +159,7 @@ class Subscription:
         reconnect = reconnect or (None if calls is None else calls.reconnect)
         hooks = None if calls is None else calls.hooks
         self._inside = asynchronous.Subscription(endpoint, request, on_error, None, reconnect, hooks, codec)
+        self._status = self._inside._status
         self._thread = _LoopThread()
         # Also when a loop over it is left, and nothing refers to it any more. Its events do not.
         self._end = weakref.finalize(self, self._thread.end, self._inside)
@@ -170,9 +181,12 @@ class Subscription:
             event = None
         if event is None:
             raise StopIteration
-        values = {each.name: getattr(event, each.name) for each in fields(event)}
-        self.last_event = SubscriptionEvent(**values, _thread=self._thread)
+        self.last_event = self._blocking(event)
         return self.last_event
+
+    def _blocking(self, event: asynchronous.SubscriptionEvent) -> SubscriptionEvent:
+        values = {each.name: getattr(event, each.name) for each in fields(event)}
+        return SubscriptionEvent(**values, _thread=self._thread)
 
     async def _next(self) -> asynchronous.SubscriptionEvent | None:
         # A coroutine cannot raise StopAsyncIteration.
@@ -191,29 +205,10 @@ class Subscription:
     ) -> None:
         self.close()
 
-    @property
-    def id(self) -> str:
-        return self._inside.id
-
-    @property
-    def pattern(self) -> str:
-        return self._inside.pattern
-
-    @property
-    def state(self) -> ConnectionState:
-        return self._inside.state
-
-    @property
-    def is_connected(self) -> bool:
-        return self._inside.is_connected
-
-    def on_connection_change(self, fn: OnChange) -> Callable[[], None]:
-        """Calls `fn(state)` when its state changes. Returns what removes it."""
-        return self._inside.on_connection_change(fn)
-
-    def on_subscription_error(self, fn: OnFault) -> Callable[[], None]:
-        """Calls `fn(error)` for each failure, whether it goes on or not. Returns what removes it."""
-        return self._inside.on_subscription_error(fn)
+    def skip_undecoded(self) -> SubscriptionEvent | None:
+        """Goes on after the event of a CannotDecode, and returns it as it was sent; None without one."""
+        event = self._inside.skip_undecoded()
+        return None if event is None else self._blocking(event)
 
     @property
     def sequence(self) -> int | None:

@@ -18,6 +18,7 @@ from ironflow.sdk.client.connection.hooks import (
     OnClientError,
     OnRetry,
     RetryEvent,
+    expecting,
     is_expected,
     method_called,
 )
@@ -181,7 +182,7 @@ class Calls:
         operation: Operation[Req, Res],
         request: Req,
         moved: Callable[[Req, Res], Req],
-        on_error: Callable[[IronflowError], None] | None = None,
+        on_error: Callable[[IronflowError], object] | None = None,
         reconnect: Reconnect | None = None,
     ) -> AsyncGenerator[Res, None]:
         """As `stream`, for ever: asks again by itself when the connection breaks.
@@ -214,7 +215,36 @@ class Calls:
                     raise
                 pause_s = again_s
                 if on_error is not None:
-                    on_error(fault)
+                    await observe(on_error, fault)
+            await sleep(pause_s)
+
+    async def call_reconnecting(
+        self,
+        operation: Operation[Req, Res],
+        request: Req,
+        on_error: Callable[[IronflowError], object] | None = None,
+        reconnect: Reconnect | None = None,
+    ) -> Res:
+        """As `call`, within what follows the server: asks again as long as that connects again.
+
+        on_error: sees every failure after which it asks again. Raises what asking again cannot mend.
+        """
+        reconnect = reconnect or self.reconnect
+        method = self.method()
+        failures = 0
+        while True:
+            try:
+                with expecting(IronflowError):
+                    return await self.call(operation, request, method=method)
+            except IronflowError as fault:
+                failures += 1
+                decoded = not isinstance(fault, CannotDecode)
+                pause_s = decide_reconnect(fault, failures, reconnect) if decoded else None
+                if pause_s is None:
+                    await self.report(fault, path_of(operation), method=method)
+                    raise
+                if on_error is not None:
+                    await observe(on_error, fault)
             await sleep(pause_s)
 
     async def pages(

@@ -12,9 +12,11 @@ from ironflow.features.subscriptions import contract
 from ironflow.sdk.client.connection.received import SubscriptionEvent
 from ironflow.sdk.client.connection.request import SubscriptionRequest
 from ironflow.sdk.client.connection.status import Status
+from ironflow.sdk.user_code.call import observe
 from ironflow.sdk.wire.reconnect import Reconnect, decide_reconnect
 
-OnError = Callable[[IronflowError], None]
+# Its own failure goes to stderr, and changes nothing.
+OnError = Callable[[IronflowError], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +61,20 @@ class Follower:
                 try:
                     async with aclosing(self._link.open(self._next_request())) as arriving:
                         async for each in arriving:
-                            if (event := self._taken(each)) is not None:
+                            if (event := await self._taken(each)) is not None:
                                 yield event
                 except contract.SequenceNotKept as lost:
                     # Everything that is kept came later.
-                    self._report_error(lost)
+                    await self._report_error(lost)
                     self.after = 0
                 except IronflowError as fault:
                     pause_s = self._pause_after(fault)
+                    await self._observe_error(fault)
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1))
         finally:
             self._status.move("disconnected")
 
-    def _taken(self, each: Begun | SubscriptionEvent | IronflowError) -> SubscriptionEvent | None:
+    async def _taken(self, each: Begun | SubscriptionEvent | IronflowError) -> SubscriptionEvent | None:
         """The event to hand out, if it is a new one."""
         match each:
             case Begun():
@@ -79,7 +82,7 @@ class Follower:
                 if self._request.marks:
                     return marker(each)
             case IronflowError():
-                self._report_error(each)
+                await self._report_error(each)
             case SubscriptionEvent():
                 if self.after is None or each.sequence > self.after:
                     # Before it is handed out: a caller that stops iterating has seen it.
@@ -103,11 +106,12 @@ class Follower:
         self._status.broke(fault, again=pause_s is not None)
         if pause_s is None:
             raise fault
-        if self._on_error is not None:
-            self._on_error(fault)
         return pause_s
 
-    def _report_error(self, fault: IronflowError) -> None:
+    async def _report_error(self, fault: IronflowError) -> None:
         self._status.observers.failed(fault)
+        await self._observe_error(fault)
+
+    async def _observe_error(self, fault: IronflowError) -> None:
         if self._on_error is not None:
-            self._on_error(fault)
+            await observe(self._on_error, fault)

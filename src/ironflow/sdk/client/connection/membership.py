@@ -21,6 +21,7 @@ from ironflow.sdk.client.connection.duplex_member import DuplexMember, NoDuplex
 from ironflow.sdk.client.connection.hooks import expecting
 from ironflow.sdk.client.connection.received import SubscriptionEvent, SubscriptionEventFields, plain
 from ironflow.sdk.client.connection.status import Status
+from ironflow.sdk.user_code.call import observe
 from ironflow.sdk.values.codec import CannotDecode
 from ironflow.sdk.values.payload import from_payload
 from ironflow.sdk.wire.operations import path_of
@@ -31,7 +32,7 @@ REPEAT_AFTER_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 # Parts of its time after which a held event is extended: two requests may be lost.
 EXTENSIONS = 3
 
-OnError = Callable[[IronflowError], None]
+OnError = Callable[[IronflowError], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,7 @@ async def _read(
                 raise
             pause_s = again_s
             if on_error is not None:
-                on_error(fault)
+                await observe(on_error, fault)
         finally:
             deliveries.lose()
         await asyncio.sleep(pause_s)

@@ -56,6 +56,39 @@ def _added(functions: list[Any], fn: Any) -> Callable[[], None]:
     return remove
 
 
+class Observed:
+    """What a subscription shows of its status, whichever way it is iterated over."""
+
+    _status: "Status"
+
+    @property
+    def id(self) -> str:
+        """Made by the client; the same over all its connections."""
+        return self._status.id
+
+    @property
+    def pattern(self) -> str:
+        """What it follows; empty for a member of a group that named none."""
+        return self._status.pattern
+
+    @property
+    def state(self) -> ConnectionState:
+        """`connecting`, `connected`, `reconnecting`; `disconnected` before an event is awaited and at its end."""
+        return self._status.state
+
+    @property
+    def is_connected(self) -> bool:
+        return self._status.state == "connected"
+
+    def on_connection_change(self, fn: OnChange) -> Callable[[], None]:
+        """Calls `fn(state)` when its state changes. Returns what removes it."""
+        return self._status.observers.add_on_change(fn)
+
+    def on_subscription_error(self, fn: OnFault) -> Callable[[], None]:
+        """Calls `fn(error)` for each failure, whether it goes on or not. Returns what removes it."""
+        return self._status.observers.add_on_fault(fn)
+
+
 class Status:
     """Of one subscription. id: made here, and the same over all its connections."""
 

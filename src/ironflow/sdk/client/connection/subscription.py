@@ -7,7 +7,7 @@ What is repeated after a break: docs/guides/subscriptions.md.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
@@ -21,10 +21,10 @@ from ironflow.sdk.client.connection.membership import Join, events_of
 from ironflow.sdk.client.connection.received import SubscriptionEvent, SubscriptionEventFields
 from ironflow.sdk.client.connection.request import AckMode, Backpressure, SubscriptionRequest, SubscriptionTransport
 from ironflow.sdk.client.connection.rpc import AutoLink, RpcLink
-from ironflow.sdk.client.connection.status import ConnectionState, OnChange, OnFault, Status
+from ironflow.sdk.client.connection.status import ConnectionState, Observed, OnChange, OnFault, Status
 from ironflow.sdk.client.connection.websocket import WebSocketLink
 from ironflow.sdk.user_code.call import observe
-from ironflow.sdk.values.codec import Codec, check_reads_no_data
+from ironflow.sdk.values.codec import CannotDecode, Codec, check_reads_no_data
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.reconnect import Reconnect
 from ironflow.sdk.wire.retries import Retries
@@ -45,14 +45,15 @@ __all__ = [
 ]
 
 
-class Subscription:
+class Subscription(Observed):
     """Events of a pattern, or of a member of a group, for ever.
 
     It ends with its loop, also by `break`. Close it, or use it as a context manager, to end it at a certain point.
 
     on_error: called for every failure after which it continues: a broken connection, a server that restarts, events
     that were lost because they are not kept. Other failures, such as an invalid pattern or a first connection that
-    fails, are raised where the next event is awaited.
+    fails, are raised where the next event is awaited. An event that the codec cannot decode is raised as CannotDecode
+    there, and comes again until it is decoded, or skipped by `skip_undecoded`; `sequence` stays before it.
     last_event: the newest that was handed out; None before the first.
     """
 
@@ -98,33 +99,7 @@ class Subscription:
         self._waiting: asyncio.Task[object] | None = None
         self._left: asyncio.Future[None] | None = None
         self.last_event: SubscriptionEvent | None = None
-
-    @property
-    def id(self) -> str:
-        """Made by the client; the same over all its connections."""
-        return self._status.id
-
-    @property
-    def pattern(self) -> str:
-        """What it follows; empty for a member of a group that named none."""
-        return self._status.pattern
-
-    @property
-    def state(self) -> ConnectionState:
-        """`connecting`, `connected`, `reconnecting`; `disconnected` before an event is awaited and at its end."""
-        return self._status.state
-
-    @property
-    def is_connected(self) -> bool:
-        return self._status.state == "connected"
-
-    def on_connection_change(self, fn: OnChange) -> Callable[[], None]:
-        """Calls `fn(state)` when its state changes. Returns what removes it."""
-        return self._status.observers.add_on_change(fn)
-
-    def on_subscription_error(self, fn: OnFault) -> Callable[[], None]:
-        """Calls `fn(error)` for each failure, whether it goes on or not. Returns what removes it."""
-        return self._status.observers.add_on_fault(fn)
+        self._undecoded: SubscriptionEvent | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -136,11 +111,8 @@ class Subscription:
             self._events = self._source.follow()
         task = self._waiting = asyncio.current_task()
         try:
-            event = await anext(self._events)
-            if self._codec is not None:
-                event = replace(event, data=self._codec.decoded_value(event.data))
-            self.last_event = event
-            return event
+            self.last_event = await self._next(self._events)
+            return self.last_event
         except IronflowError as fault:
             if self._on_raised is not None:
                 await observe(self._on_raised, fault, self._context)
@@ -154,6 +126,28 @@ class Subscription:
             self._waiting = None
             if self._left is not None and not self._left.done():
                 self._left.set_result(None)
+
+    async def _next(self, events: AsyncGenerator[SubscriptionEvent, None]) -> SubscriptionEvent:
+        """Raises CannotDecode, again and again until the event is decoded or skipped."""
+        event = self._undecoded or await anext(events)
+        if self._codec is None:
+            return event
+        self._undecoded = event
+        try:
+            decoded = replace(event, data=self._codec.decoded_value(event.data))
+        except CannotDecode as fault:
+            raise CannotDecode(
+                f"Event {event.id} ({event.topic}, sequence {event.sequence}): {fault.message} It comes again with the "
+                "next iteration; skip_undecoded() goes on after it.",
+                details={"event_id": event.id, "topic": event.topic, "sequence": event.sequence},
+            ) from fault
+        self._undecoded = None
+        return decoded
+
+    def skip_undecoded(self) -> SubscriptionEvent | None:
+        """Goes on after the event of a CannotDecode, and returns it as it was sent; None without one."""
+        event, self._undecoded = self._undecoded, None
+        return event
 
     async def close(self) -> None:
         """Ends it; the loop over it ends too, also when it waits for an event in another task."""
@@ -182,7 +176,7 @@ class Subscription:
     @property
     def sequence(self) -> int | None:
         """What a later subscription goes on `after`; None while nothing was received, and for a member of a group."""
-        return self._source.after
+        return self._source.after if self._undecoded is None else self._undecoded.sequence - 1
 
 
 def _link(endpoint: Endpoint, transport: SubscriptionTransport, timeout_s: float) -> Link:

@@ -13,7 +13,7 @@ from ironflow.base.errors import NonRetryableError
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.event import Event
 from ironflow.sdk.durable.steps.alternatives import Alternative, First, LookBack, OnTimeout
-from ironflow.sdk.durable.steps.branches import FailFast, OnError
+from ironflow.sdk.durable.steps.branches import FailFast, OnError, is_race
 from ironflow.sdk.durable.steps.handles import Handle
 from ironflow.sdk.durable.steps.invoke import Child
 from ironflow.sdk.durable.steps.invoking import INVOKE_DEFAULT, TimeoutFrom
@@ -407,8 +407,9 @@ class BlockingSteps:
     ) -> Any:
         """As Steps.parallel; each branch runs in a thread."""
         blocking = [partial(self._in_thread, branch) for branch in branches]
-        if until == "first_success":
-            return self._bridge.wait(self._steps.parallel(name, blocking, concurrency=concurrency, until=until))
+        if is_race(until, on_error):
+            racing = self._steps.parallel(name, blocking, concurrency=concurrency, until="first_success")
+            return self._bridge.wait(racing)
         return self._bridge.wait(self._steps.parallel(name, blocking, concurrency=concurrency, on_error=on_error))
 
     def map(

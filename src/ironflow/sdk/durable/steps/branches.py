@@ -25,6 +25,19 @@ def collects(on_error: str) -> bool:
     return _COLLECTS[on_error]
 
 
+def is_race(until: str, on_error: str) -> bool:
+    """Whether the first success ends a parallel. Raises ValidationError for what is not known, or has no effect."""
+    collects(on_error)
+    if until not in ("all", "first_success"):
+        raise ValidationError(f"until is {until!r}; write 'first_success', or leave it out.")
+    if until == "first_success" and on_error != "fail_fast":
+        raise ValidationError(
+            f"on_error={on_error!r} has no effect with until='first_success', which goes on after errors and raises "
+            "AllBranchesFailed with all of them. Leave out one of the two."
+        )
+    return until == "first_success"
+
+
 def check_concurrency(concurrency: int | None) -> None:
     """Raises ValidationError."""
     if concurrency is not None and concurrency < 1:

@@ -18,7 +18,7 @@ from ironflow.sdk.durable.job.assignment import CompletedStep
 from ironflow.sdk.durable.job.event import Event, awaited_event, read_as
 from ironflow.sdk.durable.job.report import EventFilter, Sleep, WaitForEvent
 from ironflow.sdk.durable.steps.alternatives import Alternative, First, LookBack, OnTimeout, choose
-from ironflow.sdk.durable.steps.branches import OnError, run_branches
+from ironflow.sdk.durable.steps.branches import OnError, is_race, run_branches
 from ironflow.sdk.durable.steps.determinism import in_branch
 from ironflow.sdk.durable.steps.invoking import InvokingSteps, positive_ms
 from ironflow.sdk.durable.steps.publish import default_key, step_name
@@ -288,14 +288,12 @@ class Steps(RacingSteps, ReceivingSteps, InvokingSteps):
         cancels what other branches wait for and the functions they have invoked; `collect` puts exceptions in the
         place of results; `failFast` and `allSettled` are the same.
         until: `first_success` gives the answer of the first branch that succeeds; what the others
-        wait for, and the functions they have invoked, is cancelled, and their compensations run. Raises
-        AllBranchesFailed with the errors of all when none succeeds, StepError for a compensation that failed.
+        wait for, and the functions they have invoked, is cancelled, and their compensations run. It takes no on_error.
+        Raises AllBranchesFailed with the errors of all when none succeeds, StepError for a compensation that failed.
         """
         self._check_name(name)
-        if until == "first_success":
+        if is_race(until, on_error):
             return await self._first_success(name, branches, concurrency)
-        if until != "all":
-            raise ValidationError(f"until is {until!r}; write 'first_success', or leave it out.")
         scopes = self._scope.parallel(name, len(branches))
         return await run_branches(
             [
