@@ -7,7 +7,7 @@ from rich.text import Text
 
 from ironflow.base.time import Millis, to_millis
 from ironflow.cli.run.timeline import FINE, Signs, timeline, waiting_text
-from ironflow.cli.terminal.output import facts, failure_text, json_line, status_style, table
+from ironflow.cli.terminal.output import FittedTable, facts, failure_text, json_line, status_style
 from ironflow.cli.terminal.times import moment_text, since_text, span_text
 from ironflow.features.controls.contract import Why
 from ironflow.features.runs.contract import Run, RunStatus, Step
@@ -30,10 +30,10 @@ _WAIT_SHOWN_MS = 100
 
 
 def runs_table(found: list[Run], now: Millis) -> RenderableType:
-    """Runs as rows."""
-    return table(
+    """Runs as rows. A narrow terminal shows no event, then no attempt, then no duration."""
+    return FittedTable(
         ["STATUS", "RUN", "FUNCTION", "EVENT", "ATTEMPT", "CREATED", "TOOK"],
-        (
+        [
             [
                 run_status(each),
                 each.id,
@@ -44,10 +44,11 @@ def runs_table(found: list[Run], now: Millis) -> RenderableType:
                 run_took(each, now),
             ]
             for each in found
-        ),
+        ],
+        optional=["EVENT", "ATTEMPT", "TOOK"],
         right=["ATTEMPT", "TOOK"],
-        # Copied into other commands.
-        whole=["RUN"],
+        # An id is copied into other commands.
+        whole=["STATUS", "RUN", "CREATED", "TOOK"],
     )
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Timer
 from typing import Any
 
 import msgspec
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -77,14 +79,49 @@ def table(
     right: Sequence[str] = (),
     whole: Sequence[str] = (),
 ) -> Table:
-    """Rows under dim headings, without rules. right: headings of right-aligned columns. whole: of those not folded."""
+    """Rows under dim headings, which are never folded. right: headings of right-aligned columns. whole: of those whose
+    cells are not folded either.
+    """
     drawn = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
         justify = "right" if heading in right else "left"
-        drawn.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in whole)
+        drawn.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in whole, min_width=len(heading))
     for row in rows:
         drawn.add_row(*("" if cell is None else cell for cell in row))
     return drawn
+
+
+@dataclass(frozen=True)
+class FittedTable:
+    """A `table` that leaves columns out while it is wider than the terminal, in the order of `optional`."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[RenderableType | None]]
+    optional: Sequence[str]
+    right: Sequence[str] = ()
+    whole: Sequence[str] = ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        left_out = 0
+        drawn = self._without(())
+        while left_out < len(self.optional) and _natural_width(drawn, console) > options.max_width:
+            left_out += 1
+            drawn = self._without(self.optional[:left_out])
+        yield drawn
+
+    def _without(self, left_out: Sequence[str]) -> Table:
+        kept = [index for index, heading in enumerate(self.headings) if heading not in left_out]
+        return table(
+            [self.headings[index] for index in kept],
+            ([row[index] for index in kept] for row in self.rows),
+            right=self.right,
+            whole=self.whole,
+        )
+
+
+def _natural_width(drawn: Table, terminal: Console) -> int:
+    """Columns that a table takes when no cell is folded."""
+    return Measurement.get(terminal, terminal.options.update_width(_PIPE_COLUMNS), drawn).maximum
 
 
 def facts(pairs: Iterable[tuple[str, RenderableType | None]]) -> Table:
