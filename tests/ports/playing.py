@@ -12,15 +12,16 @@ from tests.crash.scene import Scene
 from tests.crash.until import until
 
 PORTS = Path(__file__).parents[2] / "examples" / "ports"
-# `ironflow worker` sends heartbeats every 30 s; the bodies of the ports are short, so that reports keep the lease.
-LEASE_S = 2.0
+# A polling `ironflow worker` sends heartbeats every 30 s: its lease is longer than a body is slow before it is killed.
+# A streaming one sends them as often as the server asks for.
+LEASE_S, STREAM_LEASE_S = 3.0, 1.5
 
 
 class Play(Scene):
     """Actions are those of examples/ports/outside.py."""
 
     def __init__(self, port: str, folder: Path, *, stream: bool) -> None:
-        super().__init__(folder, str(folder / "ironflow.db"), lease_s=LEASE_S)
+        super().__init__(folder, str(folder / "ironflow.db"), lease_s=STREAM_LEASE_S if stream else LEASE_S)
         self._file = str(PORTS / f"{port}.py")
         self._options = ["--stream"] if stream else []
 
@@ -41,10 +42,13 @@ class Play(Scene):
         await self.start_server()
 
     async def kill_and_start_all(self) -> None:
-        """As kill_all; then nothing is slow any more, and a new worker goes on."""
-        await self.kill_all()
+        """`kill -9` of both, and a new start of both; nothing is slow any more."""
+        self.kill_worker(self.workers[0])
+        self.kill_server()
         self.release()
+        self.begin_server()
         self.start_worker()
+        await self.serving()
 
     # The services outside.
 
