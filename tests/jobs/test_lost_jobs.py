@@ -1,7 +1,5 @@
 """Jobs that end with the process or the request that executed them."""
 
-import pytest
-
 from ironflow.base.call import Call
 from ironflow.features.jobs.service import Jobs
 from ironflow.features.runs.contract import RunStatus
@@ -12,19 +10,13 @@ from tests.support.yields import sleeps
 HOUR_MS = 3_600_000
 
 
-@pytest.mark.parametrize("how", ["lost", "taken over"])
-async def test_open_steps_of_a_run_end_with_its_last_execution(database_url: str, how: str):
+async def test_open_steps_of_a_run_end_with_its_last_execution(database_url: str):
     async with open_server(Work, database_url, lease_losses_max=1) as server:
         await server.a_run()
         job = await server.claim()
         await server.report(job, "progress", yields=[sleeps(job, server.now + HOUR_MS)])
-        jobs = server.part(Jobs)
 
-        if how == "lost":
-            await jobs.lost(Call(environment="default", now=server.now), job.job_id)
-        else:
-            await server.db.write(lambda tx: tx.run("UPDATE jobs SET node = 'node_dead'"))
-            await jobs.take_over("node_dead", server.now)
+        await server.part(Jobs).lost(Call(environment="default", now=server.now), job.job_id)
 
         run = await server.run(job.run_id)
         assert (run.status, run.error and run.error.code) == (RunStatus.FAILED, "WORKER_LOST")

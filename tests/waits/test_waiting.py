@@ -5,13 +5,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from ironflow.base.message_waits import awaited_name
 from ironflow.base.time import to_datetime
 from ironflow.features.events import contract as events
 from ironflow.features.jobs import enrichment
 from ironflow.features.jobs.contract import Assignment, InvalidReport
+from ironflow.features.messages import contract as messages
 from ironflow.features.pubsub import contract as pubsub
 from ironflow.features.runs.contract import Run, RunStatus, StepStatus, StepType
 from ironflow.features.waits import look_back
+from ironflow.storage.port import Database
 from tests.support.server import open_server
 from tests.support.work import Work, step
 from tests.support.yields import sleeps, waits_for
@@ -186,21 +189,83 @@ async def test_two_waits_that_look_back_to_the_run_take_two_events(server: Work)
     assert [output_of(job, name)["data"] for name in ("first", "second")] == [{"n": 1}, {"n": 2}]  # pyright: ignore[reportIndexIssue]
 
 
-async def test_a_wait_that_looks_back_to_the_start_of_its_run_looks_at_a_limited_number_of_events(
-    server: Work, monkeypatch: pytest.MonkeyPatch
-):
+@pytest.fixture
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction looks at few events."""
     monkeypatch.setattr(look_back, "PAGE", 2)
     monkeypatch.setattr(enrichment, "LOOK_BACK_MAX", 4)
-    await server.a_run()
-    for number in range(6):
-        await server.emit(EVENT, data={"n": number})
-    job = await server.claim()
-    within = waits_for(job, EVENT, match="n", match_value="3", look_back="run", name="within")
-    await server.report(job, "yielded", yielded=within)
-    job = await server.claim()
-    await server.report(job, "yielded", yielded=waits_for(job, EVENT, match="n", match_value="5", look_back="run"))
 
-    assert output_of(job, "within")["data"] == {"n": 3}  # pyright: ignore[reportIndexIssue]
+
+async def a_job_and_events(server: Work, count: int) -> Assignment:
+    """An execution of `charge`, and as many events since it began; their `n` counts from 0."""
+    await server.a_run()
+    job = await server.claim()
+    await server.call(events.emit_batch, events=[{"event": EVENT, "data": {"n": number}} for number in range(count)])
+    return job
+
+
+def waits_for_number(job: Assignment, number: int, since: str = "run") -> dict[str, Any]:
+    return waits_for(job, EVENT, match="n", match_value=str(number), look_back=since, name=f"n{number}")
+
+
+@pytest.mark.usefixtures("few_at_once")
+@pytest.mark.parametrize("since", ["run", "execution"])
+async def test_more_events_than_a_transaction_looks_at_are_looked_at_before_it(server: Work, since: str):
+    job = await a_job_and_events(server, 20)
+
+    both = [waits_for_number(job, 17, since), waits_for_number(job, 3, since)]
+    await server.report(job, "yielded", yields=both)
+
+    job = await server.claim()
+    assert [output_of(job, name)["data"] for name in ("n17", "n3")] == [{"n": 17}, {"n": 3}]  # pyright: ignore[reportIndexIssue]
+    assert (await count(server, "waits"), await count(server, "timers")) == (0, 0)
+
+
+@pytest.mark.usefixtures("few_at_once")
+async def test_events_that_come_while_it_looks_are_looked_at_too(server: Work, monkeypatch: pytest.MonkeyPatch):
+    job = await a_job_and_events(server, 20)
+    look = look_back.LookFurther.look
+    tries = 0
+
+    async def look_while_more_come(further: look_back.LookFurther, db: Database) -> look_back.Looked:
+        nonlocal tries
+        tries += 1
+        found = await look(further, db)
+        more = [{"event": EVENT, "data": {"n": 20 * tries + number}} for number in range(20)]
+        await server.call(events.emit_batch, events=more)
+        return found
+
+    monkeypatch.setattr(look_back.LookFurther, "look", look_while_more_come)
+    await server.report(job, "yielded", yielded=waits_for_number(job, 75))
+
+    assert output_of(await server.claim(), "n75")["data"] == {"n": 75}  # pyright: ignore[reportIndexIssue]
+    # Then the transaction looks at all that is left.
+    assert tries == enrichment.LOOK_BEFORE_MAX
+
+
+@pytest.mark.usefixtures("few_at_once")
+async def test_a_message_is_taken_once_beside_a_wait_that_looks_further(server: Work):
+    job = await a_job_and_events(server, 20)
+    for number in range(2):
+        await server.call(messages.send, run_id=job.run_id, name="prompt", data=number)
+
+    receive = waits_for(job, awaited_name("prompt"), name="received")
+    await server.report(job, "yielded", yields=[receive, waits_for_number(job, 17)])
+
+    job = await server.claim()
+    assert output_of(job, "n17")["data"] == {"n": 17}  # pyright: ignore[reportIndexIssue]
+    assert output_of(job, "received")["data"] == 0  # pyright: ignore[reportIndexIssue]
+
+
+async def test_a_wait_looks_back_at_a_limited_number_of_events(server: Work, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(look_back, "PAGE", 2)
+    monkeypatch.setattr(look_back, "EVENTS_MAX", 4)
+    job = await a_job_and_events(server, 6)
+    await server.report(job, "yielded", yielded=waits_for_number(job, 3))
+    job = await server.claim()
+    await server.report(job, "yielded", yielded=waits_for_number(job, 5))
+
+    assert output_of(job, "n3")["data"] == {"n": 3}  # pyright: ignore[reportIndexIssue]
     assert (await server.run(job.run_id)).status is RunStatus.WAITING
 
 

@@ -5,6 +5,8 @@ found or refused; a missing function is known elsewhere or not; values and state
 out. The run that goes on in place of one that restarts gets its id.
 """
 
+from collections.abc import Collection
+
 from msgspec.structs import replace
 
 from ironflow.base.ids import Ids
@@ -23,13 +25,15 @@ from ironflow.features.jobs import rules, store
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.messages import in_tx as messages
 from ironflow.features.runs.in_tx import RunRepository, event_text, new_values, taken
-from ironflow.features.waits.in_tx import Wait, first_matches
+from ironflow.features.waits.in_tx import LookBack, Looked, LookFurther, Wait
 from ironflow.log.read import lock_head, records
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
-# The most events of its name that a wait looks at back to the start of its run; the log's head is locked meanwhile.
-LOOK_BACK_MAX = 10_000
+# The most events that waits look at within the transaction, which locks the log's head. For more, and so often, they
+# look before it.
+LOOK_BACK_MAX = 1_000
+LOOK_BEFORE_MAX = 3
 # The most steps that the error of a divergence shows.
 HISTORY_MAX = 100
 
@@ -51,9 +55,12 @@ class ReportEnricher:
         return replace(run, steps=steps | run.steps)
 
     def enriched(
-        self, tx: Tx, run: Run, command: commands.Report | commands.Ack, now: Millis
+        self, tx: Tx, run: Run, command: commands.Report | commands.Ack, now: Millis, looked: Looked | None = None
     ) -> commands.Report | commands.Ack:
-        """The command as the engine needs it; the command itself when there is nothing to look up."""
+        """The command as the engine needs it; the command itself when there is nothing to look up.
+
+        looked: for events of its waits, after it raised LookFurther. Nothing is written where it raises.
+        """
         if isinstance(command, commands.Ack) or run.lease is None:
             return command
         if command.values:
@@ -69,7 +76,7 @@ class ReportEnricher:
             if run.winding_down:
                 # Nothing is waited for any more, and no message is taken.
                 return replace(command, yields=())
-            return replace(command, yields=self._yields(tx, run, run.lease, command.yields, now))
+            return replace(command, yields=self._yields(tx, run, run.lease, command.yields, now, looked))
         if command.error is not None and command.error.code == NO_SUCH_FUNCTION:
             oldest = now - self._timing.evict_ms
             elsewhere = store.is_served_elsewhere(tx, run.environment, run.function_id, run.lease.worker_id, oldest)
@@ -84,22 +91,25 @@ class ReportEnricher:
         return self._states.admitted(tx, run, report.state, now)
 
     def _yields(
-        self, tx: Tx, run: Run, lease: Lease, yields: tuple[commands.YieldFor, ...], now: Millis
+        self,
+        tx: Tx,
+        run: Run,
+        lease: Lease,
+        yields: tuple[commands.YieldFor, ...],
+        now: Millis,
+        looked: Looked | None,
     ) -> tuple[commands.YieldFor, ...]:
         found: dict[str, commands.YieldFor] = {}
         for each in yields:
             found.setdefault(each.step_id, each)
         yields = tuple(found.values())
-        waits: list[commands.WaitForEvent] = []
-        for each in yields:
-            if isinstance(each, commands.WaitForEvent):
-                name = message_name(each.event)
-                if name is None:
-                    waits.append(each)
-                else:
-                    found[each.step_id] = self._receive(tx, run, each, name, now)
-        if waits:
-            found |= {wait.step_id: wait for wait in self._waits(tx, run, lease, waits)}
+        waits = [each for each in yields if isinstance(each, commands.WaitForEvent)]
+        # First of all: it may ask for another look, and a message is taken once.
+        if of_events := [each for each in waits if message_name(each.event) is None]:
+            found |= {wait.step_id: wait for wait in self._waits(tx, run, lease, of_events, looked)}
+        for each in waits:
+            if name := message_name(each.event):
+                found[each.step_id] = self._receive(tx, run, each, name, now)
         if any(isinstance(each, commands.Invoke) for each in yields):
             self._index.refresh(tx)
             found |= {each.step_id: self._invoke(run, each) for each in yields if isinstance(each, commands.Invoke)}
@@ -116,8 +126,13 @@ class ReportEnricher:
         message = messages.take(tx, run, name, wait.step_id, now)
         return wait if message is None else replace(wait, found=messages.message_text(message))
 
-    def _waits(self, tx: Tx, run: Run, lease: Lease, waits: list[commands.WaitForEvent]) -> list[commands.WaitForEvent]:
-        """The waits with their values, and with the first event since the run or the execution began."""
+    def _waits(
+        self, tx: Tx, run: Run, lease: Lease, waits: list[commands.WaitForEvent], looked: Looked | None
+    ) -> list[commands.WaitForEvent]:
+        """The waits with their values, and with the first event since the run or the execution began.
+
+        Raises LookFurther.
+        """
         # Nothing is appended between this look and our commit: an event comes before the look or finds the wait.
         last = lock_head(tx)
         began = records(tx, [run.event_id]).get(run.event_id)
@@ -125,13 +140,11 @@ class ReportEnricher:
         waits = [rules.with_trigger_value(wait, data) for wait in waits]
         new = [wait for wait in waits if not _is_known(run, wait)]
         known = taken(tx, run.id) if new and run.step_count else set[str]()
-        found: dict[str, Record] = {}
-        of_run = [_looked_for(run, wait) for wait in new if wait.look_back == "run"]
-        if of_run and began is not None:
-            found = first_matches(tx, of_run, began.position, last, known, LOOK_BACK_MAX)
         # Where the event that started the run is not kept any more, the start of the execution is known.
-        others = [_looked_for(run, wait) for wait in new if wait.step_id not in found]
-        found |= first_matches(tx, others, lease.log_position, last, known)
+        of_run = [_looked_for(run, wait) for wait in new if wait.look_back == "run" and began is not None]
+        of_execution = [_looked_for(run, wait) for wait in new if wait.look_back != "run" or began is None]
+        began_at = began.position if began is not None else last
+        found = _first_matches(tx, (of_run, began_at), (of_execution, lease.log_position), last, known, looked)
         return [
             replace(wait, found=event_text(found[wait.step_id])) if wait.step_id in found else wait for wait in waits
         ]
@@ -146,6 +159,29 @@ class ReportEnricher:
         elif function.has_triggers and not invoke.with_triggers:
             refusal = f"function {invoke.function_id!r} has triggers; only functions without any are invoked"
         return replace(invoke, child_run_id=self._ids.new("run"), refusal=refusal)
+
+
+def _first_matches(
+    tx: Tx,
+    of_run: tuple[list[Wait], int],
+    of_execution: tuple[list[Wait], int],
+    last: int,
+    taken: Collection[str],
+    looked: Looked | None,
+) -> dict[str, Record]:
+    """By step id, the first event of each wait, of those with their positions. Raises LookFurther."""
+    found = dict(looked.found) if looked is not None else {}
+    seen = 0
+    for waits, position in (of_run, of_execution):
+        missing = [wait for wait in waits if wait.step_id not in found]
+        look = LookBack(missing, max(position, looked.position if looked is not None else 0), last, taken)
+        while not look.is_over:
+            if seen + look.seen >= LOOK_BACK_MAX and (looked is None or looked.tries < LOOK_BEFORE_MAX):
+                raise LookFurther(of_run, of_execution, last, taken, looked)
+            look.read(tx)
+        seen += look.seen
+        found |= look.found
+    return found
 
 
 def _is_known(run: Run, wait: commands.WaitForEvent) -> bool:

@@ -31,6 +31,7 @@ from ironflow.features.log_lines.contract import ReportedLine
 from ironflow.features.log_lines.in_tx import Keeping, Writer
 from ironflow.features.runs.in_tx import Change, LiveStep, LiveSteps, RunRepository, StepsStarted, gather, revoked_key
 from ironflow.features.secrets.in_tx import Vault, without_secrets
+from ironflow.features.waits.in_tx import Looked, LookFurther
 from ironflow.storage.port import Database, Tx
 
 # A worker's row is read again after this long, in case another node registered it anew.
@@ -47,24 +48,27 @@ OK = contract.WorkerStatus(status="ok")
 class _PendingCommand(NamedTuple):
     """An ack or report that waits for the next commit. started: the steps that the report announces as running.
 
-    logs: lines that the report takes along."""
+    logs: lines that the report takes along. looked: for events that its waits are for, before the commit.
+    """
 
     run_id: str
     command: commands.Report | commands.Ack
     now: Millis
     started: list[LiveStep] = []
     logs: Sequence[ReportedLine] = ()
+    looked: Looked | None = None
 
 
 class _Applied(NamedTuple):
     """What became of a command. refusal: why it was not applied. control: what the worker has to do now.
 
-    started: the handles of the report, as they are recorded.
+    started: the handles of the report, as they are recorded. further: nothing became of it, until that was looked for.
     """
 
     refusal: IronflowError | None
     control: rules.Control | None
     started: tuple[Step, ...] = ()
+    further: LookFurther | None = None
 
 
 class Jobs:
@@ -273,8 +277,7 @@ class Jobs:
             except IronflowError as refusal:
                 asked.append(refusal)
         pending = [each for each in asked if isinstance(each, _PendingCommand)]
-        # One item of the commit, instead of a task for each report.
-        applied = iter(await self._db.write_many(self._apply, pending) if pending else ())
+        applied = iter(await self._commit(pending) if pending else ())
         verdicts: list[contract.Verdict] = []
         for update, each in zip(request.reports, asked, strict=True):
             answer = next(applied) if isinstance(each, _PendingCommand) else _Applied(each, None)
@@ -314,9 +317,20 @@ class Jobs:
 
     async def _submit(self, pending: _PendingCommand) -> None:
         """Raises what the command was refused with."""
-        (applied,) = await self._db.write_many(self._apply, [pending])
+        (applied,) = await self._commit([pending])
         if applied.refusal is not None:
             raise applied.refusal
+
+    async def _commit(self, pending: list[_PendingCommand]) -> list[_Applied]:
+        """One item of the commit, instead of a task for each report; again for those that had to look further."""
+        applied = await self._db.write_many(self._apply, pending)
+        while further := [(number, each.further) for number, each in enumerate(applied) if each.further is not None]:
+            for number, each in further:
+                pending[number] = pending[number]._replace(looked=await each.look(self._db))
+            again = await self._db.write_many(self._apply, [pending[number] for number, _ in further])
+            for (number, _), result in zip(further, again, strict=True):
+                applied[number] = result
+        return applied
 
     def _apply(self, tx: Tx, requests: list[list[_PendingCommand]]) -> list[list[_Applied]]:
         """Acks and reports of one commit, in order, by request."""
@@ -342,7 +356,10 @@ class Jobs:
                 if run.open_waits and isinstance(command, commands.Report) and _closes_steps(command):
                     run = self._repository.with_open_steps(tx, run)
                 run = self._enricher.with_history(tx, run, command)
-                decision = decide(run, self._enricher.enriched(tx, run, command, each.now), each.now)
+                decision = decide(run, self._enricher.enriched(tx, run, command, each.now, each.looked), each.now)
+            except LookFurther as further:
+                applied.append(_Applied(None, None, further=further))
+                continue
             except StaleExecution as stale:
                 applied.append(_Applied(stale, rules.decide_control(run, fence.job_id)))
                 continue
