@@ -93,7 +93,7 @@ def register(
 
 
 @app.command(name="check-events")
-def check_events(
+def hold_events(
     event: Event,
     schema: Annotated[str, Parameter(help="The JSON Schema: JSON, @FILE, or - for standard input.")] = "",
     /,
