@@ -151,6 +151,27 @@ async def test_a_replay_begins_with_the_state_that_its_run_began_with(server: Wo
     await check_folded(server)
 
 
+async def test_a_change_with_a_higher_number_to_the_same_state_is_known(server: Work):
+    await payments(server)
+    await called(server, "make", "p1")
+    job = await server.claim()
+    assert job.entity is not None
+    assert job.entity.number == 0
+    await server.report(job, "progress", step(job, "charge"), **changed(2, 2))
+    server.move(90_001)
+    await server.loop("leases")
+    again = await server.claim()
+    assert again.entity is not None
+    assert again.entity.number == 2
+
+    await server.report(again, "progress", **changed(2, 3))
+    assert (await server.call(contract.get, entity="payment", key="p1")).version == 1
+    await server.report(again, "completed", output=1, **changed(3, 3))
+
+    assert await state(server) == 3
+    await check_folded(server)
+
+
 async def test_a_lost_fence_writes_nothing(server: Work):
     await payments(server)
     await called(server, "make", "p1")

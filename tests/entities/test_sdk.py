@@ -298,6 +298,68 @@ def test_a_change_is_not_sent_before_the_steps_that_ended_before_it():
     assert state.unsent(1, 1) is None
 
 
+async def test_code_that_makes_fewer_changes_loses_none_of_its_own():
+    deployed = [False]
+    tally = entity("tally", key="id", initial={})
+
+    @tally.handler
+    async def count(ctx: Context) -> None:
+        state = ctx.state
+        state["first"] = 1
+        await ctx.step.run("a", lambda: None)
+        if not deployed[0]:
+            state["second"] = 2
+        await ctx.step.run("b", lambda: None)
+        if not deployed[0]:
+            state["third"] = 3
+        await ctx.step.sleep("rest", "1h")
+        state["new"] = 1
+        await ctx.step.run("c", lambda: None)
+        await ctx.step.run("d", lambda: None)
+        await ctx.step.wait_for_event("wait", event="went", timeout="1d")
+        state["newer"] = 2
+
+    async with time_machine(functions=tally.functions) as machine:
+        sent = await machine.client.entities.send("tally", "t1", "count")
+        await machine.settle()
+        assert (await machine.client.entities.get("tally", "t1")).state == {"first": 1, "second": 2, "third": 3}
+        deployed[0] = True
+        await machine.advance("1h")
+        assert (await machine.client.entities.get("tally", "t1")).state == {"first": 1, "new": 1}
+        await machine.emit("went", {})
+        await machine.settle()
+
+        assert (await machine.client.runs.get(sent.run_id)).status == "completed"
+        found = await machine.client.entities.get("tally", "t1")
+        assert found.state == {"first": 1, "new": 1, "newer": 2}
+        assert found.version == 5
+
+
+@pytest.mark.parametrize(
+    ("number", "ended", "changes", "sent"),
+    [
+        (0, False, 1, 1),
+        (1, False, 1, 1),
+        (2, False, 1, 1),
+        (2, True, 1, 3),
+        (2, True, 0, None),
+        (1, True, 1, 1),
+    ],
+)
+def test_a_change_past_the_record_has_a_number_above_all_that_were_made(
+    number: int, ended: bool, changes: int, sent: int | None
+):
+    state = an_entity_state([], number=number)
+    for n in range(1, changes + 1):
+        state.value["n"] = n
+        state.look()
+    assert state.value["n"] == changes
+    state.look(ended=ended)
+
+    found = state.unsent(0, 0)
+    assert (found.number if found is not None else None) == sent
+
+
 def test_a_state_that_is_what_it_was_is_no_change():
     state = an_entity_state([])
     state.set({"n": 0})

@@ -37,7 +37,7 @@ class EntityStateTooLarge(PayloadTooLarge):
 class JobEntity(Message, kw_only=True):
     """The entity of a job, for workers of ours. state: what the execution begins with. is_new: there is none.
 
-    read_only: the handler may not change it.
+    read_only: the handler may not change it. number: of the last change that the run has made; 0 for none.
     """
 
     entity: str
@@ -45,10 +45,14 @@ class JobEntity(Message, kw_only=True):
     state: Json | None = None
     is_new: bool = False
     read_only: bool = False
+    number: int = 0
 
 
 class ChangedState(Message, kw_only=True):
-    """The state that a report sets. number: of the change within its run, from 1, the same in every replay."""
+    """The state that a report sets. number: of the change within its run, from 1, the same in every replay.
+
+    Past what is recorded it is above those that the run has made, also where the replayed code has made fewer.
+    """
 
     state: Json
     number: Annotated[int, field(ge=1)]

@@ -53,4 +53,5 @@ def _job_entity(run: Run, row: rules.StateRow | None) -> JobEntity:
         state=None if state is None else Json(state.encode()),
         is_new=state is None,
         read_only=run.slot_key is None,
+        number=row.number if row is not None and row.run_id == run.id else 0,
     )

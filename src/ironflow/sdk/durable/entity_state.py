@@ -33,6 +33,7 @@ class EntityState:
     """The state in one execution.
 
     reached: how many rows of steps there are at this moment. check_outside: raises within the body of a step.
+    past_record: whether the handler is past all that earlier executions have recorded.
     A change is only sent with all steps that had ended before it.
     """
 
@@ -43,12 +44,14 @@ class EntityState:
         reached: Callable[[], int] = lambda: 0,
         check_outside: Callable[[str], None] = lambda _: None,
         secret_texts: tuple[str, ...] = (),
+        past_record: Callable[[], bool] = lambda: False,
     ) -> None:
         self._entity = entity
         self._shape = shape
         self._reached = reached
         self._check_outside = check_outside
         self._secret_texts = secret_texts
+        self._past_record = past_record
         self._is_loaded = False
         self._value: Any = None
         self._text = b""
@@ -76,10 +79,10 @@ class EntityState:
         _ = self.value
         self._value = value
 
-    def look(self) -> None:
+    def look(self, *, ended: bool = False) -> None:
         """Notes what the state has become. Raises SerializationError, SecretInOutput, EntityStateReadOnly.
 
-        Also what the server has refused an earlier state with.
+        Also what the server has refused an earlier state with. ended: the handler has returned.
         """
         if self._refusal is not None:
             raise self._refusal
@@ -87,14 +90,17 @@ class EntityState:
             return
         what = f"the state of entity {self._entity.entity!r}"
         payload = to_payload(self._value, what)
-        if bytes(payload) == self._text:
+        known = self._entity.number
+        # Earlier code has made more changes up to here: what follows is new, and what this code has made counts.
+        fewer = self._number < known and (ended or self._past_record())
+        if bytes(payload) == self._text and not (fewer and self._number):
             return
         if self._entity.read_only:
             raise EntityStateReadOnly(f"ctx.state: a reader of {self._entity.entity!r} has changed it.")
         check_shows_no_secret(payload, what, self._secret_texts)
         self._text = bytes(payload)
         # The same number in every replay: an older state never takes the place of a newer one.
-        self._number += 1
+        self._number = (known if fewer else self._number) + 1
         self._newest = (self._reached(), ChangedState(state=payload, number=self._number))
 
     def unsent(self, sent: int, rows: int) -> ChangedState | None:

@@ -111,6 +111,8 @@ class Execution:
             lambda: len(self._runner.rows),
             self._runner.check_outside,
             self._secrets.texts,
+            # Once a new step has ended, the replay of those that are recorded has come to its end.
+            lambda: bool(self._runner.rows) and not self._replay.has_steps_ahead(),
         )
         self._runner.attempt = job.attempt
         self._runner.ends_at = clock.now() + job.timeout_ms if job.timeout_ms else None
@@ -302,7 +304,7 @@ class Execution:
                 what = f"what function {self._function.id!r} returned"
                 payload = to_payload(value, what)
                 check_shows_no_secret(payload, what, self._secrets.texts)
-                self.state.look()
+                self.state.look(ended=True)
                 return Completed(self._runner.encoded(payload))
             except IronflowError as fault:
                 error = fault

@@ -80,13 +80,17 @@ class JobContext(msgspec.Struct, kw_only=True):
 
 
 class JobEntity(msgspec.Struct, kw_only=True):
-    """The entity that the function is a handler of. state: what the execution begins with. is_new: there is none."""
+    """The entity that the function is a handler of. state: what the execution begins with. is_new: there is none.
+
+    number: of the last change that an earlier execution has made; 0 for none.
+    """
 
     entity: str
     key: str
     state: Raw = NOTHING
     is_new: bool = False
     read_only: bool = False
+    number: int = 0
 
 
 class Assignment(msgspec.Struct, kw_only=True):
