@@ -336,3 +336,16 @@ def test_runs_can_be_chosen_on_a_phone(browser: Browser, shop: Shop):
 
     expect(page.get_by_role("button", name="Cancel…")).to_be_visible()
     context.close()
+
+
+def test_a_long_run_has_a_map_of_its_steps_that_leads_there(page: Page, shop: Shop):
+    (run_id,) = shop.client.emit("import.started", {"rows": 250}).run_ids
+    eventually(lambda: shop.status(run_id) == "completed")
+    visit(page, f"/runs/{run_id}")
+    expect(page.get_by_text("250 steps")).to_be_visible()
+    steps = page.get_by_role("region", name="Steps")
+    assert steps.evaluate("each => each.scrollTop") == 0
+
+    page.locator("canvas").click(position={"x": 20, "y": 54})
+
+    eventually(lambda: steps.evaluate("each => each.scrollTop") > 3000)
