@@ -170,6 +170,11 @@ class H2cornServer:
             if not _is_out_of_descriptors(fault):
                 raise
             logger.error("out of descriptors", extra={"error": str(fault), "descriptors_max": descriptors_max()})
+        except RuntimeError as fault:
+            if not self._stopping:
+                raise
+            # h2corn waits no longer for requests that ignore their cancellation; they end with the process.
+            logger.warning("requests did not end in time", extra={"error": str(fault)})
         finally:
             # What it raised was raised above, or is the same.
             await asyncio.gather(serving, return_exceptions=True)

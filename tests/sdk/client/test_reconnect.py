@@ -192,7 +192,7 @@ async def test_the_state_after_a_reconnect_is_asked_for_until_the_server_is_back
     assert [each.message for each in faults] == ["broke", "away", "starts", "broke"]
 
 
-async def test_a_projection_that_is_away_ends_the_following_of_its_state(monkeypatch: pytest.MonkeyPatch):
+async def test_a_deleted_projection_ends_the_following_of_its_state(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(subscription, "_link", lambda *_: Script([Begun(1), None]))
     client = Client("http://server", transport=FakeAsyncTransport(), reconnect=SOON)
     monkeypatch.setattr(client._calls, "call", _Answers(NotFound("deleted")))
