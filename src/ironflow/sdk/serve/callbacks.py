@@ -1,6 +1,5 @@
 """Calls back to the server by which each step is recorded before its handler goes on."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -8,6 +7,7 @@ import msgspec
 
 from ironflow.base.errors import IronflowError
 from ironflow.features.push import contract as push_contract
+from ironflow.sdk.serve.by_address import ByAddress
 from ironflow.sdk.values.payload import Raw
 from ironflow.sdk.wire.operations import error_in, read_answer
 from ironflow.sdk.wire.transport import AiohttpTransport, AsyncTransport
@@ -44,24 +44,23 @@ class Callbacks:
     def __init__(self, server_url: str, headers: Mapping[str, str]) -> None:
         self._server_url = server_url
         self._headers = headers
-        self._reporters: dict[tuple[str, int], tuple[AsyncTransport, BatchReporter]] = {}
+        self._reporters: ByAddress[tuple[AsyncTransport, BatchReporter]] = ByAddress()
 
     def reporter(self, url: str) -> BatchReporter:
         base, path = self._server_url, push_contract.REPORTS_PATH
         if not base:
             parts = urlsplit(url)
             base, path = f"{parts.scheme}://{parts.netloc}", parts.path
-        key = (base, id(asyncio.get_running_loop()))
-        if key not in self._reporters:
+        found = self._reporters.get(base, path)
+        if found is None:
             transport = AiohttpTransport(base)
-            self._reporters[key] = (transport, BatchReporter(CallbackChannel(transport, path, self._headers), True))
-        return self._reporters[key][1]
+            reporter = BatchReporter(CallbackChannel(transport, path, self._headers), True)
+            found = self._reporters.put((transport, reporter), base, path)
+        return found[1]
 
     async def close(self) -> None:
         """Ends the connections of this event loop."""
-        this = id(asyncio.get_running_loop())
-        for key in [each for each in self._reporters if each[1] == this]:
-            transport, reporter = self._reporters.pop(key)
+        for transport, reporter in self._reporters.pop_all():
             await reporter.close()
             await transport.close()
 

@@ -22,6 +22,7 @@ from ironflow.sdk.durable.job.report import Outcome
 from ironflow.sdk.durable.steps.publish import Publish, nowhere
 from ironflow.sdk.durable.steps.signals import Stopped
 from ironflow.sdk.projections.definition import ProjectionDefinition
+from ironflow.sdk.serve.by_address import ByAddress
 from ironflow.sdk.serve.callbacks import PLAIN, Callbacks
 from ironflow.sdk.serve.landing import landing_json, landing_page
 from ironflow.sdk.serve.messages import Callback, Request, answer_of, read_request
@@ -95,10 +96,10 @@ class ServeHandler:
         self._tracer_provider = tracer_provider
         self._tracing = Tracing(tracer_provider)
         self._callbacks = Callbacks(self._configured_url, self._endpoint.headers())
-        self._publishers: dict[int, tuple[AiohttpTransport, Publish]] = {}
-        self._clients: dict[int, Client] = {}
-        # By event loop, address and environment.
-        self._of_runs: dict[tuple[int, str, str], tuple[AiohttpTransport, RunClients]] = {}
+        self._publishers: ByAddress[tuple[AiohttpTransport, Publish]] = ByAddress()
+        self._forwarders: ByAddress[Client] = ByAddress()
+        # By address and environment.
+        self._of_runs: ByAddress[tuple[AiohttpTransport, RunClients]] = ByAddress()
         self._warned = False
         if self.projections:
             self.logger.warning(
@@ -200,12 +201,13 @@ class ServeHandler:
         url = self._url_of(callback)
         if not url:
             return nowhere
-        key = id(asyncio.get_running_loop())
-        if key not in self._publishers:
+        found = self._publishers.get(url)
+        if found is None:
             endpoint = replace(self._endpoint, url=url)
             transport = AiohttpTransport(url)
-            self._publishers[key] = transport, WorkerProtocol(transport, endpoint, "push", _TIMING).publish
-        return self._publishers[key][1]
+            publish = WorkerProtocol(transport, endpoint, "push", _TIMING).publish
+            found = self._publishers.put((transport, publish), url)
+        return found[1]
 
     def _run_clients(self, callback: Callback | None) -> "RunClients | None":
         from ironflow.sdk.worker.run_clients import RunClients
@@ -214,12 +216,13 @@ class ServeHandler:
         if not url:
             return None
         environment = (callback.environment if callback is not None else "") or self._endpoint.environment
-        key = id(asyncio.get_running_loop()), url, environment
-        if key not in self._of_runs:
+        found = self._of_runs.get(url, environment)
+        if found is None:
             transport = AiohttpTransport(url)
             endpoint = replace(self._endpoint, url=url, environment=environment)
-            self._of_runs[key] = transport, RunClients(endpoint, transport, self._tracer_provider, self._codec)
-        return self._of_runs[key][1]
+            clients = RunClients(endpoint, transport, self._tracer_provider, self._codec)
+            found = self._of_runs.put((transport, clients), url, environment)
+        return found[1]
 
     def _url_of(self, callback: Callback | None) -> str:
         """The server's address; empty when it is not known."""
@@ -239,17 +242,18 @@ class ServeHandler:
     async def _forward(self, event: Any) -> Any:
         from ironflow.sdk.client.client import Client
 
-        key = id(asyncio.get_running_loop())
-        if key not in self._clients:
+        client = self._forwarders.get()
+        if client is None:
             endpoint = self._endpoint
-            self._clients[key] = Client(
+            client = Client(
                 endpoint.url,
                 api_key=endpoint.api_key or None,
                 environment=endpoint.environment or None,
                 tracer_provider=self._tracer_provider,
                 codec=self._codec,
             )
-        return await self._clients[key].webhooks.forward(event)
+            self._forwarders.put(client)
+        return await client.webhooks.forward(event)
 
     # The landing page.
 
@@ -271,14 +275,11 @@ class ServeHandler:
 
     async def close(self) -> None:
         """Closes the connections of this event loop; for hosts without the lifespan of ASGI."""
-        key = id(asyncio.get_running_loop())
         await self._callbacks.close()
-        if (publisher := self._publishers.pop(key, None)) is not None:
-            await publisher[0].close()
-        if (client := self._clients.pop(key, None)) is not None:
+        for transport, _ in (*self._publishers.pop_all(), *self._of_runs.pop_all()):
+            await transport.close()
+        for client in self._forwarders.pop_all():
             await client.close()
-        for of_run in [each for each in self._of_runs if each[0] == key]:
-            await self._of_runs.pop(of_run)[0].close()
 
     # Adapters.
 
