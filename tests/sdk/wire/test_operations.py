@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 
 from ironflow.base import errors
-from ironflow.base.errors import Internal, IronflowError
+from ironflow.base.errors import Internal, IronflowError, SerializationError
 from ironflow.base.json import Json
 from ironflow.base.operation import Operation
 from ironflow.base.spelling import reader
@@ -176,3 +176,16 @@ def test_an_answer_that_is_no_json_is_quoted():
 def test_a_redirect_is_no_answer():
     with pytest.raises(IronflowError, match="status 301 http://elsewhere"):
         read_answer(runs.get, answer(status=301, Location="http://elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        (events.emit, events.Emit(event="\ud800", data=Json(b"1"))),
+        (runs.get, runs.GetRun(id="\ud800")),
+        (runs.list_, runs.ListRuns(search="\ud800")),
+    ],
+)
+def test_a_text_that_is_none_in_utf_8_is_refused_by_the_client(operation, request_):
+    with pytest.raises(SerializationError, match=operation.name):
+        outgoing(operation, request_)

@@ -20,6 +20,7 @@ from ironflow.base.errors import IronflowError
 from ironflow.base.json import check_payload
 from ironflow.base.time import Millis, SystemClock, to_datetime
 from ironflow.sdk.values.payload import Raw, to_payload
+from ironflow.sdk.values.texts import storable
 
 # Lines that wait for a report, and their bytes. Beyond them lines are left out: a handler never waits for its log.
 WAITING_MAX = 1_000
@@ -74,7 +75,7 @@ class RunLogs:
         step_id = _step.get()
         if not step_id and self._is_replaying():
             return
-        text, cut = _shortened(_clean(message))
+        text, cut = _shortened(storable(message))
         payload = _payload(data) if data else UNSET
         if payload is None:
             payload, cut = UNSET, True
@@ -151,11 +152,6 @@ def _level(weight: int) -> str:
     return next((name for name, each in reversed(_WEIGHTS.items()) if weight >= each), "debug")
 
 
-def _clean(text: str) -> str:
-    """The text as it can be stored: databases have no U+0000, UTF-8 no half of a surrogate pair."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-
-
 def _shortened(text: str) -> tuple[str, bool]:
     whole = text.encode()
     if len(whole) <= LINE_BYTES_MAX:
@@ -169,7 +165,7 @@ def _payload(data: Mapping[str, Any]) -> Raw | None:
         payload = to_payload(data, "the data")
     except IronflowError:
         try:
-            shown = {_clean(str(name)): _clean(str(value)) for name, value in data.items()}
+            shown = {storable(str(name)): storable(str(value)) for name, value in data.items()}
             payload = Raw(msgspec.json.encode(shown))
         except (ValueError, TypeError, RecursionError):
             return None

@@ -8,6 +8,7 @@ from ironflow.sdk.durable.job.report import SetValue
 from ironflow.sdk.durable.steps.determinism import Place
 from ironflow.sdk.durable.steps.step_runner import check_shows_no_secret
 from ironflow.sdk.values.payload import Raw, to_payload
+from ironflow.sdk.values.texts import is_storable
 
 # As the server accepts.
 NAME_CHARS_MAX = 128
@@ -47,8 +48,7 @@ class RunValues:
 
     def set(self, name: str, value: Any) -> None:
         """Raises ValidationError, SerializationError, SecretInOutput."""
-        if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARS_MAX or "/" in name or name != name.strip():
-            raise ValidationError(f"a value is called {name!r}; write 1 to {NAME_CHARS_MAX} characters without `/`.")
+        _check_name(name)
         if name not in self._newest and len(self._newest) >= NAMES_MAX:
             raise ValidationError(f"value {name!r} is one too many: a run sets at most {NAMES_MAX} names.")
         what = f"value {name!r}"
@@ -72,3 +72,13 @@ class RunValues:
         """Those of calls after the call `sent`, made when at most `rows` steps had ended; and the last such call."""
         found = [each for each in self._newest.values() if each.call > sent and each.reached <= rows]
         return [each.value for each in found], max((each.call for each in found), default=sent)
+
+
+def _check_name(name: str) -> None:
+    """Raises ValidationError."""
+    if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARS_MAX or "/" in name or name != name.strip():
+        raise ValidationError(
+            f"a value is called {name!r}; write 1 to {NAME_CHARS_MAX} characters without `/`, and no space around them."
+        )
+    if not is_storable(name):
+        raise ValidationError(f"a value is called {name!r}; leave out U+0000 and halves of surrogate pairs.")

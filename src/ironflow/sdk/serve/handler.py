@@ -10,7 +10,13 @@ from urllib.parse import unquote
 
 import msgspec
 
-from ironflow.base.errors import InvalidArgument, IronflowError, MethodNotAllowed, PayloadTooLarge
+from ironflow.base.errors import (
+    InvalidArgument,
+    IronflowError,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    SerializationError,
+)
 from ironflow.base.signature import HEADER, Keys, SignatureError, verify
 from ironflow.base.time import Clock, SystemClock
 from ironflow.base.trace_context import TraceContext, of_mapping
@@ -18,7 +24,8 @@ from ironflow.features.functions.contract import FunctionNotFound, InvalidFuncti
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.execution import Execution, trace_of
 from ironflow.sdk.durable.job.assignment import Assignment
-from ironflow.sdk.durable.job.report import Outcome
+from ironflow.sdk.durable.job.failure import run_failure
+from ironflow.sdk.durable.job.report import Failed, Outcome
 from ironflow.sdk.durable.steps.publish import Publish, nowhere
 from ironflow.sdk.durable.steps.signals import Stopped
 from ironflow.sdk.projections.definition import ProjectionDefinition
@@ -185,8 +192,7 @@ class ServeHandler:
             if not done or running.cancelled():
                 # The server waits no longer, or the execution is another's: what is answered is not read.
                 return self._dropped(job)
-            update = held.final_update(running.result())
-            return ServeResponse(200, dict(_JSON), answer_of(update, job))
+            return ServeResponse(200, dict(_JSON), _answer(held, running.result()))
         finally:
             held.close()
             if not running.done():
@@ -321,6 +327,15 @@ class ServeHandler:
 
     def __repr__(self) -> str:
         return f"<serve {', '.join(self.functions)}>"
+
+
+def _answer(held: HeldJob, outcome: Outcome) -> bytes:
+    """The answer with the last report; when it cannot be written, the run fails with the reason."""
+    try:
+        return answer_of(held.final_update(outcome), held.job)
+    except SerializationError as fault:
+        failed = Failed(run_failure(fault), uncompensated=True)
+        return answer_of(held.final_update(failed, with_steps=False), held.job)
 
 
 async def _run(held: HeldJob, execution: Execution) -> Outcome:

@@ -14,7 +14,15 @@ from msgspec import UNSET, Struct, UnsetType, field
 from ironflow.base.errors import InvalidArgument, ValidationError
 from ironflow.base.trace_context import TraceContext
 from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep, JobContext, JobEvent
-from ironflow.sdk.durable.job.report import JobUpdate, Restart, RunFailure, StartFunction, StepRow, YieldedStep
+from ironflow.sdk.durable.job.report import (
+    JobUpdate,
+    Restart,
+    RunFailure,
+    StartFunction,
+    StepRow,
+    YieldedStep,
+    report_json,
+)
 from ironflow.sdk.durable.run_logs import LogLine
 from ironflow.sdk.values.payload import NOTHING, Raw
 
@@ -165,7 +173,6 @@ class PushAnswer(Struct, kw_only=True):
 
 
 _read = msgspec.json.Decoder(Request).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def read_request(body: bytes) -> Request:
@@ -179,9 +186,9 @@ def read_request(body: bytes) -> Request:
 
 
 def answer_of(update: JobUpdate, job: Assignment) -> bytes:
-    """The body that answers an execution with its last report."""
+    """The body that answers an execution with its last report. Raises SerializationError."""
     ours = bool(job.job_id)
-    return _encode(
+    return report_json(
         PushAnswer(
             status=update.status,
             steps=update.steps,

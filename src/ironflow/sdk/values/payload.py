@@ -53,7 +53,10 @@ def to_bytes(value: Any, what: str) -> bytes:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if isinstance(value, str):
-        return value.encode()
+        try:
+            return value.encode()
+        except UnicodeEncodeError as fault:
+            raise SerializationError(f"{what} cannot be written in UTF-8: {fault}") from fault
     return bytes(to_payload(value, what))
 
 

@@ -28,6 +28,7 @@ from ironflow.base.errors import (
     PermissionDenied,
     PreconditionFailed,
     ResourceExhausted,
+    SerializationError,
     Unauthenticated,
     Unavailable,
     Unimplemented,
@@ -66,9 +67,14 @@ class Outgoing:
 def outgoing(operation: Operation[Req, Res], request: Req, prefer: Prefer = "rest") -> Outgoing:
     """The HTTP request that asks `operation`: its first REST route, or Connect JSON where it has none.
 
-    prefer: which of the two to take where it has both.
+    prefer: which of the two to take where it has both. Raises SerializationError for a text that is none in UTF-8.
     """
-    return _plan(operation, prefer).outgoing(request)
+    try:
+        return _plan(operation, prefer).outgoing(request)
+    except UnicodeEncodeError as fault:
+        raise SerializationError(
+            f"The request of {operation.name} has a text that is none in UTF-8: {fault}."
+        ) from fault
 
 
 def path_of(operation: Operation[Any, Any]) -> str:

@@ -320,8 +320,10 @@ class HeldJob:
     # Ending.
 
     def final_update(self, outcome: Outcome, with_steps: bool = True) -> JobUpdate:
-        """The last report, with the steps that the server does not know."""
+        """The last report, with the steps that the server does not know; else without what may have been refused."""
         update = add_outcome(self._update("", self._unknown if with_steps else []), outcome, self.reporter.many_waits)
+        if not with_steps:
+            update.values = msgspec.UNSET
         if not self.reporter.answers:
             update.caused_by = msgspec.UNSET
         if self._execution is not None and isinstance(outcome, Completed | Restarted | Yielded):

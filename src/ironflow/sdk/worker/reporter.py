@@ -10,19 +10,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-import msgspec
-
-from ironflow.base.errors import Internal, IronflowError, WorkerAuthError
+from ironflow.base.errors import Internal, IronflowError, SerializationError, WorkerAuthError
 from ironflow.sdk.durable.job.assignment import Assignment
-from ironflow.sdk.durable.job.report import JobUpdate, Started
+from ironflow.sdk.durable.job.report import JobUpdate, Started, report_json
 from ironflow.sdk.values.payload import Raw
 from ironflow.sdk.wire.backoff import is_transient
 from ironflow.sdk.worker.protocol import ReportAnswer, is_stale
 
 BATCH_REPORTS_MAX = 200
 BATCH_BYTES_MAX = 4 * 1024 * 1024
-
-_encode = msgspec.json.Encoder().encode
 
 
 class ReportStatus(Enum):
@@ -133,7 +129,12 @@ class PlainReporter:
         task.add_done_callback(self._sending.discard)
 
     async def _send(self, report: Report) -> None:
-        report.settle(await self.send_once(report.job.job_id, Raw(_encode(report.build()))))
+        try:
+            update = Raw(report_json(report.build()))
+        except SerializationError as fault:
+            report.settle(ReportResult(ReportStatus.REFUSED, fault))
+            return
+        report.settle(await self.send_once(report.job.job_id, update))
 
     async def send_once(self, job_id: str, update: Raw) -> ReportResult:
         try:
@@ -182,6 +183,8 @@ class BatchReporter:
         try:
             while self._waiting:
                 batch = self._next_batch()
+                if not batch:
+                    continue
                 results = [ReportResult(ReportStatus.UNKNOWN)] * len(batch)
                 try:
                     results = await self._send_batch(batch)
@@ -198,15 +201,23 @@ class BatchReporter:
         """The oldest reports that fit into one request; at least one."""
         batch: list[_Sent] = []
         size = 0
+        refused: list[tuple[Report, SerializationError]] = []
         for report in self._waiting[:BATCH_REPORTS_MAX]:
             update = report.build()
             update.job_id = report.job.job_id
-            encoded = _encode(update)
-            size += len(encoded)
+            try:
+                text = report_json(update)
+            except SerializationError as fault:
+                # It goes alone: the reports of other runs do not wait for one that can never be sent.
+                refused.append((report, fault))
+                continue
+            size += len(text)
             if batch and size > BATCH_BYTES_MAX:
                 break
-            batch.append(_Sent(report, update.job_id, Raw(encoded)))
-        del self._waiting[: len(batch)]
+            batch.append(_Sent(report, update.job_id, Raw(text)))
+        del self._waiting[: len(batch) + len(refused)]
+        for report, fault in refused:
+            report.settle(ReportResult(ReportStatus.REFUSED, fault))
         return batch
 
     async def _send_batch(self, batch: list[_Sent]) -> list[ReportResult]:

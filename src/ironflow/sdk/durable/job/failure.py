@@ -23,6 +23,7 @@ from ironflow.base.errors import (
 from ironflow.base.retry_after import RetryAfterError
 from ironflow.base.secret_texts import redact
 from ironflow.sdk.durable.job.report import RunFailure, StepFailure
+from ironflow.sdk.values.texts import storable
 
 Failure = TypeVar("Failure", RunFailure, StepFailure)
 
@@ -46,7 +47,7 @@ def run_failure(error: BaseException) -> RunFailure:
             retry_after_ms = max(1, round(error.retry_after_s * 1000))
     return RunFailure(
         message=message_of(error),
-        code=code,
+        code=storable(code),
         retryable=retryable,
         retry_after_ms=retry_after_ms,
         stack=stack_of(error),
@@ -67,7 +68,7 @@ def step_failure(error: BaseException) -> StepFailure:
     )
     if isinstance(error, IronflowError):
         if error.code not in PLAIN_STEP_CODES:
-            failure.code = error.code
+            failure.code = storable(error.code)
         if error.retryable and error.retry_after_s:
             failure.retry_after_ms = max(1, round(error.retry_after_s * 1000))
     return failure
@@ -75,7 +76,7 @@ def step_failure(error: BaseException) -> StepFailure:
 
 def class_of(error: BaseException) -> str:
     """The name of the class of what failed first: a step's error stands for the exception of its body."""
-    return getattr(error, "error_class", "") or type(error).__name__
+    return storable(getattr(error, "error_class", "") or type(error).__name__)
 
 
 def details_of(error: BaseException) -> Any:
@@ -173,7 +174,7 @@ def steps_behind(error: BaseException, raised: Sequence[tuple[BaseException, str
 
 
 def message_of(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return storable(str(error)) or type(error).__name__
 
 
 def stack_of(error: BaseException) -> str:
@@ -185,4 +186,4 @@ def stack_of(error: BaseException) -> str:
             each for each in link.stack if not each.filename.startswith(_SDK_FOLDER)
         )
         link = link.__cause__ or link.__context__
-    return "".join(formatted.format())[-_STACK_CHARS_MAX:]
+    return storable("".join(formatted.format())[-_STACK_CHARS_MAX:])

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import replace
 
+from ironflow.base.errors import SerializationError
 from ironflow.sdk.durable.run_logs import LogLine
 from ironflow.sdk.values.payload import Raw
 
@@ -342,3 +344,14 @@ def _plain(step: YieldedStep) -> YieldedStep:
             return step
         case _:
             assert_never(step)
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def report_json(report: Struct) -> bytes:
+    """Raises SerializationError for a text that is none in UTF-8."""
+    try:
+        return _encode(report)
+    except (TypeError, ValueError, OverflowError, RecursionError) as fault:
+        raise SerializationError(f"A report of the run cannot be written as JSON: {fault}.") from fault

@@ -5,6 +5,9 @@ Source: protocol/step-semantics.md 1.
 
 from random import Random
 
+from ironflow.base.errors import ValidationError
+from ironflow.sdk.values.texts import is_storable
+
 _NAMESPACES = ("compensate:", "publish:")
 
 
@@ -61,7 +64,12 @@ class Scope:
 
 
 def escaped(name: str) -> str:
-    """`name` with `\\` and `:` written as `\\\\` and `\\:`, except in the SDK's own prefix."""
+    """`name` with `\\` and `:` written as `\\\\` and `\\:`, except in the SDK's own prefix.
+
+    Raises ValidationError for a name that no report could have.
+    """
+    if not is_storable(name):
+        raise ValidationError(f"a step is called {name!r}; leave out U+0000 and halves of surrogate pairs.")
     if ":" not in name and "\\" not in name:
         return name
     for prefix in _NAMESPACES:
