@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+from aiohttp import web
+
 from ironflow import signing
 from ironflow.features.controls import contract as controls
 from ironflow.features.nodes.service import Nodes
@@ -116,6 +118,24 @@ async def test_a_failure_of_the_handler_is_tried_again_and_does_not_count_agains
         await next_attempt(server, run_id)
 
         await until(server, run_id, "completed")
+
+
+async def test_compensations_are_asked_for_again_when_the_endpoint_did_not_answer(server: Work):
+    def answer(request: dict[str, Any]) -> Any:
+        if "compensating" in request["ironflow"]:
+            return web.Response(status=503) if len(endpoint.requests) == 2 else completed()
+        error = {"message": "no such card", "code": "NO_CARD", "retryable": False}
+        return {"status": "failed", "steps": [step(request, "book")], "error": error, "uncompensated": True}
+
+    async with an_endpoint(answer) as endpoint:
+        await server.a_function(endpoint_url=endpoint.url, push_checkpoints=True, compensation_timeout_ms=60_000)
+        (run_id,) = (await server.emit()).run_ids
+        await next_attempt(server, run_id)
+        run = await until(server, run_id, "failed")
+
+    assert len(endpoint.requests) == 3
+    assert run.error is not None
+    assert run.error.code == "NO_CARD"
 
 
 async def next_attempt(server: Work, run_id: str) -> None:
