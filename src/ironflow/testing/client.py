@@ -111,8 +111,13 @@ class TestClient:
             raise InvalidArgument(f"event {name!r} starts {ids}. Name the one to run with function=.")
         return await self._run(started[0], event, cancel_at)
 
-    async def invoke(self, function: str | FunctionDefinition, data: Any = None, *, cancel_at: str = "") -> TestRun:
+    async def invoke(
+        self, function: str | FunctionDefinition, data: Any = None, *, cancel_at: str = "", entity_key: str = ""
+    ) -> TestRun:
         """A run of that function, whatever its triggers, at its end. cancel_at: as of emit.
+
+        entity_key: of the entity that the function is a handler of, as `client.entities.call` names it; empty for the
+        one in `data`.
 
         Raises FunctionNotFound, NotMocked, NeverEnds, InvalidArgument.
         """
@@ -123,11 +128,13 @@ class TestClient:
             raise FunctionNotFound(
                 f"There is no function {function_id!r} here; there is {there}.", function_id=function_id
             )
-        return await self._run(found, self._state.event(INVOKED, data, source="invoke"), cancel_at)
+        if entity_key and found.settings.entity is None:
+            raise InvalidArgument(f"{function_id!r} is no handler of an entity: it takes no entity_key.")
+        return await self._run(found, self._state.event(INVOKED, data, source="invoke"), cancel_at, entity_key)
 
-    async def _run(self, function: FunctionDefinition, event: Record, cancel_at: str) -> TestRun:
+    async def _run(self, function: FunctionDefinition, event: Record, cancel_at: str, entity_key: str = "") -> TestRun:
         self._state.fault = None
-        return await simulated(self._state, function, event, cancel_at)
+        return await simulated(self._state, function, event, cancel_at, entity_key)
 
 
 def functions_by_id(functions: Sequence[FunctionDefinition]) -> dict[str, FunctionDefinition]:

@@ -64,16 +64,16 @@ class NeverEnds(FailedPrecondition):
 
 
 async def simulated(
-    state: SimulationState, function: FunctionDefinition, event: Record, cancel_at: str = ""
+    state: SimulationState, function: FunctionDefinition, event: Record, cancel_at: str = "", entity_key: str = ""
 ) -> TestRun:
     """The run that `event` starts, at its end; of one that restarts, the last link of its chain. cancel_at: the step in
-    which one of them waits when it is cancelled.
+    which one of them waits when it is cancelled. entity_key: empty for that in the event's data.
 
     Raises NotMocked, NeverEnds.
     """
     run: TestRun | None = None
     for _ in range(LINKS_MAX):
-        simulation = Simulation(state, function, event, run, cancel_at)
+        simulation = Simulation(state, function, event, run, cancel_at, entity_key)
         run = await simulation.run()
         if simulation.restart is None:
             return run
@@ -102,6 +102,7 @@ class Simulation:
         event: Record,
         previous: TestRun | None = None,
         cancel_at: str = "",
+        entity_key: str = "",
     ) -> None:
         self.restart: Raw | None = None
         self._previous = previous
@@ -120,7 +121,7 @@ class Simulation:
         self._on_exhausted = (retry and retry.on_exhausted) or policy.on_exhausted
         self._compensating: str | None = None
         self._started_at = to_datetime(state.clock.now())
-        self._entity = self._entity_of(function, event)
+        self._entity = self._entity_of(function, event, entity_key)
 
     async def run(self) -> TestRun:
         """The run at its end. Raises NotMocked, NeverEnds."""
@@ -255,12 +256,12 @@ class Simulation:
             entity=self._entity,
         )
 
-    def _entity_of(self, function: FunctionDefinition, event: Record) -> JobEntity | None:
+    def _entity_of(self, function: FunctionDefinition, event: Record, entity_key: str) -> JobEntity | None:
         """The entity of the handler, with the state that the run begins with."""
         entity = function.settings.entity
         if entity is None:
             return None
-        key = key_text(compiled_path(entity.key)(from_payload(Raw(event.data.encode()))))
+        key = entity_key or key_text(compiled_path(entity.key)(from_payload(Raw(event.data.encode()))))
         state = self._state.entities.get((entity.name, key))
         return JobEntity(
             entity=entity.name,
