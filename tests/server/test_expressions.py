@@ -7,8 +7,12 @@ import pytest
 
 from ironflow.base import cel
 from ironflow.base.cel import Expression
+from ironflow.features.events import contract as events
+from ironflow.features.functions import contract as functions
 from ironflow.server import expressions
 from ironflow.server.expressions import Evaluator
+from tests.support.server import open_server
+from tests.support.work import Work
 
 HOSTILE = "data.s.matches('(a{0,100}){0,10}(x+x+)+y')"
 
@@ -52,3 +56,44 @@ def test_a_dear_expression_is_given_up_once_and_matches_nothing_for_a_while(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(expressions, "DEADLINE_S", 20)
         assert found.matches({"s": "xxxy"}) is True
+
+
+class Observed:
+    """Evaluates nothing; writes down in which order it is asked. Every expression is true."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def prepare(self) -> None:
+        self.asked.append("prepare")
+
+    def matches(self, source: str, values: bytes) -> bool:
+        self.asked.append("matches")
+        return True
+
+
+async def test_the_processes_start_with_the_server_and_not_with_the_first_event(database_url: str) -> None:
+    dear = {"event": "order.placed", "expression": "data.s.matches('(a{0,9})+b')"}
+    async with open_server(Work, database_url) as server:
+        await server.call(functions.register, id="dear", triggers=[dear])
+    # As in another process.
+    cel.expression.cache_clear()
+
+    async with open_server(Work, database_url) as server:
+        observed = Observed()
+        cel.evaluate_dear(observed)
+        try:
+            await server.inside.start()
+            assert observed.asked == ["prepare"]
+            emitted = await server.call(events.emit, event="order.placed", data={"s": "ab"})
+        finally:
+            cel.evaluate_dear(None)
+
+    assert observed.asked == ["prepare", "matches"]
+    assert len(emitted.run_ids) == 1
+
+
+def test_another_process_starts_when_one_is_given_up(evaluator: Evaluator) -> None:
+    found = Expression(HOSTILE, None)
+    assert found.matches({"s": "a" * 800_000}) is False
+    assert len(evaluator._processes) == 2

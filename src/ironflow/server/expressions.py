@@ -113,6 +113,8 @@ class Evaluator(Lifecycle):
                 return self._processes[0].ask(request)
             except TookTooLong:
                 self._processes.pop(0).end()
+                # It starts while the spare one answers.
+                self._processes.append(_Process())
                 raise
 
     async def stop(self) -> None:

@@ -1,16 +1,32 @@
 """Puts the feature into a server."""
 
+from ironflow.base.lifecycle import Lifecycle
 from ironflow.base.settings import Settings
 from ironflow.engine.model import Policy
 from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.functions.service import Functions
 from ironflow.features.functions.store import count
 from ironflow.features.parts import Parts
+from ironflow.storage.port import Database
+
+
+class ReadFunctions(Lifecycle):
+    """Reads the functions when a server starts, and compiles their expressions.
+
+    Else the first event after a restart would wait for it, and for the start of the process that evaluates dear ones.
+    """
+
+    def __init__(self, db: Database, index: FunctionIndex) -> None:
+        self._db, self._index = db, index
+
+    async def start(self) -> None:
+        await self._db.read(self._index.refresh)
 
 
 def install(parts: Parts) -> None:
     index = parts.provide(FunctionIndex(_policy(parts.settings), parts.settings.on_code_change))
     parts.bind(Functions(parts.db, index).handlers())
+    parts.follow(ReadFunctions(parts.db, index))
     parts.counters["function_count"] = count
 
 
