@@ -21,7 +21,7 @@ from ironflow.engine.report import decide_divergence, report_id
 from ironflow.engine.yields import has_ended
 from ironflow.features.entities.in_tx import StateWriter
 from ironflow.features.functions.in_tx import FunctionIndex
-from ironflow.features.jobs import rules, store
+from ironflow.features.jobs import report_rules, store
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.messages import in_tx as messages
 from ironflow.features.runs.in_tx import RunRepository, event_text, new_values, taken
@@ -137,7 +137,7 @@ class ReportEnricher:
         last = lock_head(tx)
         began = records(tx, [run.event_id]).get(run.event_id)
         data = read_json(began.data) if began else None
-        waits = [rules.with_trigger_value(wait, data) for wait in waits]
+        waits = [report_rules.with_trigger_value(wait, data) for wait in waits]
         new = [wait for wait in waits if not _is_known(run, wait)]
         known = taken(tx, run.id) if new and run.step_count else set[str]()
         # Where the event that started the run is not kept any more, the start of the execution is known.

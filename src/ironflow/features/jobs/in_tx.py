@@ -1,14 +1,13 @@
 """What other features ask of jobs and workers inside their own transactions."""
 
 from ironflow.features.jobs.claiming import Claims, Holder
+from ironflow.features.jobs.report_rules import report_of, with_trigger_value
 from ironflow.features.jobs.rules import (
     LeaseSight,
     Timing,
     WorkerRow,
     missing_labels,
-    report_of,
     run_id_of,
-    with_trigger_value,
 )
 from ironflow.features.jobs.store import (
     actor_worker,

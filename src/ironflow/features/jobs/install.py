@@ -6,6 +6,7 @@ from ironflow.features.jobs import store
 from ironflow.features.jobs.enrichment import ReportEnricher
 from ironflow.features.jobs.loops import EvictWorkers, ForgetVersions, OfferAgain, ReclaimLeases
 from ironflow.features.jobs.measures import WorkerMeasures
+from ironflow.features.jobs.recording import ReportRecorder
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.jobs.service import Jobs
 from ironflow.features.log_lines.in_tx import Keeping
@@ -27,16 +28,15 @@ def install(parts: Parts) -> None:
         )
     )
     index, live, bytes_max = parts.need(FunctionIndex), parts.need(LiveSteps), settings.output_bytes_max
-    states = parts.need(StateWriter)
+    states, vault, keeping = parts.need(StateWriter), parts.need(Vault), parts.need(Keeping)
     enricher = ReportEnricher(index, parts.ids, timing, states)
-    vault = parts.need(Vault)
-    keeping = parts.need(Keeping)
+    recorder = ReportRecorder(db, repository, index, enricher, vault, keeping, states)
     jobs = parts.provide(
         Jobs(
             db,
             repository,
             index,
-            enricher,
+            recorder,
             parts.ids,
             parts.clock,
             timing,
@@ -44,7 +44,6 @@ def install(parts: Parts) -> None:
             bytes_max,
             vault,
             keeping,
-            states,
             parts.tracing,
         )
     )

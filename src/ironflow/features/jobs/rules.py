@@ -1,55 +1,19 @@
-"""What is decided about workers and about reading their reports; pure. Leases and fences: `ironflow.engine.lease`."""
+"""What is decided about workers and the leases of their jobs; pure. Fences: `ironflow.engine.lease`."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
-from msgspec.structs import replace
-
-from ironflow.base.cel import expression
-from ironflow.base.duration import duration_ms
-from ironflow.base.errors import IronflowError, PayloadTooLarge
-from ironflow.base.json import json_text
-from ironflow.base.path import compiled_path, value_text
-from ironflow.base.pattern import compiled
-from ironflow.base.time import Millis, to_millis
-from ironflow.base.trace_context import parsed
-from ironflow.engine import commands
-from ironflow.engine.failure import DIVERGED
-from ironflow.engine.model import EntityState, ErrorValue, Lease, OnTimeout, Run, RunValue
-from ironflow.engine.step_names import step_name
-from ironflow.features.code_versions.in_tx import CHARS_MAX, OnCodeChange
-from ironflow.features.entities.contract import ChangedState
+from ironflow.base.time import Millis
+from ironflow.engine.model import Lease, Run
+from ironflow.features.code_versions.in_tx import CHARS_MAX
 from ironflow.features.jobs.contract import (
-    InvalidReport,
     InvalidWorker,
-    Joining,
-    ReportedError,
-    ReportedStep,
-    Restart,
-    SetValue,
-    StepProgress,
-    UpdateJob,
-    Yield,
 )
-from ironflow.features.runs.in_tx import LiveStep
 
 ID_BYTES_MAX = 128
-STEPS_MAX = 500
-# Names of steps that are shown when code has changed.
-UNASKED_MAX = 50
-SOURCE_CHARS_MAX = 1024
-# Of what a step shows of its progress.
-PROGRESS_BYTES_MAX = 64 * 1024
-# Of one report; a worker sends more of them in checkpoints.
-YIELDS_MAX = 2_000
 POLL_HOLD_S_MAX = 25.0
-# Of the values that a run sets.
-VALUES_MAX = 100
-VALUE_NAME_CHARS_MAX = 128
-VALUE_BYTES_MAX = 64 * 1024
 # The most that a lease lasts beyond the timeout of its function.
 GRACE_MS_MAX = 60_000
 # Expired leases are looked for at least this often; the loop is notified of one that ends sooner.
@@ -57,21 +21,11 @@ RECLAIM_EVERY_MS = 1_000
 # An evicted worker that comes back within this time is known.
 EVICTED_KEPT_MS = 30 * 24 * 3600 * 1000
 _FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f*>/]")
-# How long a wait without a timeout lasts.
-WAIT_MS_DEFAULT = 7 * 24 * 3600 * 1000
-# What makes a `match` an expression rather than a path.
-_OPERATORS = re.compile(r"[=<>!&|()\[\]'\"+*/?\s]")
 
 
 def missing_labels(has: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     """Which labels of a function a worker lacks, as `name=value`, by name."""
     return sorted(f"{name}={value}" for name, value in wanted.items() if has.get(name) != value)
-
-
-class OutputTooLarge(PayloadTooLarge):
-    """The output of a step or run is larger than this server accepts."""
-
-    code = "OUTPUT_TOO_LARGE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,90 +127,6 @@ def run_id_of(job_id: str) -> str:
     return f"run_{job_id.removeprefix('job_').rpartition('_')[0]}"
 
 
-def fence_of(request: UpdateJob) -> commands.Fence:
-    return commands.Fence(job_id=request.job, execution_seq=request.execution_seq, token=request.lease_token)
-
-
-def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Millis) -> commands.Report:
-    """The engine's command for a job update. Raises InvalidReport, OutputTooLarge."""
-    kind = request.status
-    if kind not in ("progress", "completed", "failed", "yielded"):
-        raise InvalidReport(f"status is {kind[:40]!r}; it is progress, completed, failed or yielded.")
-    if kind == "progress" and len(request.steps) > STEPS_MAX:
-        raise InvalidReport(f"The checkpoint has {len(request.steps)} steps; {STEPS_MAX} is the limit.")
-    if len(request.yields) > YIELDS_MAX:
-        raise InvalidReport(f"The report has {len(request.yields)} yields; {YIELDS_MAX} is the limit.")
-    if len(request.values) > VALUES_MAX:
-        raise InvalidReport(f"The report has {len(request.values)} values; {VALUES_MAX} is the limit.")
-    if kind == "yielded" and request.yielded is None and not request.yields and request.join is None:
-        raise InvalidReport("status is yielded but there is no `yield`.")
-    run_id = run_id_of(request.job)
-    yields = request.yields if request.yielded is None else [request.yielded, *request.yields]
-    return commands.Report(
-        fence=fence_of(request),
-        kind=kind,
-        lease_ms=lease_ms,
-        steps=tuple(_step(step, run_id, output_bytes_max) for step in request.steps),
-        step_offset=request.step_offset,
-        output=_payload(request.output, "The run's output", output_bytes_max),
-        error=_error(request.error) if kind == "failed" else None,
-        yields=tuple(_yield(each, run_id) for each in yields) if kind in ("progress", "yielded") else (),
-        cancels=tuple(request.cancels),
-        uncompensated=request.uncompensated,
-        running=request.running if kind == "progress" else 0,
-        caused_by=tuple(request.caused_by[:STEPS_MAX]),
-        unasked_steps=tuple(request.unasked_steps[:UNASKED_MAX]) if kind != "progress" else (),
-        uncompensated_steps=tuple(request.uncompensated_steps[:STEPS_MAX]),
-        join=_join(request.join) if request.join is not None and kind == "yielded" else None,
-        restart=_restart(request.restart, output_bytes_max) if kind == "completed" and request.restart else None,
-        values=tuple(_value(each) for each in request.values),
-        progress=tuple(_progress(each, run_id) for each in request.progress[:STEPS_MAX]) if kind == "progress" else (),
-        state=_state(request.state) if request.state is not None else None,
-    )
-
-
-def _restart(restart: Restart, bytes_max: int) -> commands.Restart:
-    """Raises OutputTooLarge."""
-    return commands.Restart(input=_payload(restart.data, "The data of the restart", bytes_max) or "null")
-
-
-def _join(join: Joining) -> commands.JoinHandles:
-    return commands.JoinHandles(step_id=join.step_id, left=join.left, known_failed=join.known_failed)
-
-
-def decide_code_change(report: commands.Report, change: OnCodeChange) -> commands.Report:
-    """What a report of a handler that did not ask for recorded steps means. change: of its function.
-
-    pause: the execution has diverged, whatever came of it, and its run is held for a person.
-    Source: docs/guides/changing-code.md.
-    """
-    if not report.unasked_steps or change in ("warn", "pin"):
-        return report
-    if change == "continue":
-        return replace(report, unasked_steps=())
-    names = ", ".join(report.unasked_steps)
-    error = ErrorValue(
-        message=(
-            f"The handler did not ask for recorded steps: {names}. Its code has changed, and on_code_change is pause. "
-            "Deploy code that fits and resume the run, resume it from an earlier step, or register the function with "
-            "on_code_change warn and resume."
-        ),
-        code=DIVERGED,
-    )
-    return replace(
-        report,
-        kind="failed",
-        output=None,
-        error=error,
-        yields=(),
-        cancels=(),
-        caused_by=(),
-        join=None,
-        state=None,
-        restart=None,
-    )
-
-
 Control = Literal["pause", "cancelling", "paused", "cancelled", "lost"]
 
 
@@ -275,209 +145,3 @@ def decide_control(run: Run | None, job_id: str) -> Control | None:
     if run.status == "cancelled":
         return "cancelled"
     return "paused" if run.status == "paused" else "lost"
-
-
-def _step(step: ReportedStep, run_id: str, output_bytes_max: int) -> commands.StepReport:
-    if step.status not in ("completed", "failed"):
-        raise InvalidReport(f"Step {step.id[:80]!r} has status {step.status[:40]!r}; it is completed or failed.")
-    if not step.id:
-        raise InvalidReport("A step has no id.")
-    completed = step.status == "completed"
-    return commands.StepReport(
-        step_id=step.id,
-        name=step.name or step_name(step.id, run_id),
-        type="compensate" if step.type == "compensate" else "invoke",
-        status="completed" if completed else "failed",
-        output=(_payload(step.output, f"The output of step {step.id!r}", output_bytes_max) or "null")
-        if completed
-        else None,
-        error=_error_text(step.error) if not completed else None,
-        started_at=to_millis(step.started_at) if step.started_at else None,
-        ended_at=to_millis(step.ended_at) if step.ended_at else None,
-        duration_ms=step.duration_ms,
-        compensation_for=step.compensation_for,
-        keeps_failure=step.keeps_failure and not completed,
-        announced=step.announced,
-        attempt=step.attempt,
-        attempts_max=step.attempts_max,
-        progress=_payload(step.progress, f"The progress of step {step.id!r}", PROGRESS_BYTES_MAX),
-        retry_in_ms=step.retry_in_ms if step.attempt and not completed else None,
-        source=_source(step.source),
-    )
-
-
-def _value(given: SetValue) -> RunValue:
-    if not 0 < len(given.name) <= VALUE_NAME_CHARS_MAX or "/" in given.name:
-        raise InvalidReport(f"A value is called {given.name[:60]!r}; write 1 to {VALUE_NAME_CHARS_MAX} characters.")
-    text = _payload(given.value, f"Value {given.name!r}", VALUE_BYTES_MAX) or "null"
-    return RunValue(name=given.name, value=text, number=given.number)
-
-
-def _state(given: ChangedState) -> EntityState:
-    return EntityState(value=json_text(given.state) or "null", number=given.number)
-
-
-def _progress(shown: StepProgress, run_id: str) -> commands.StepProgress:
-    """Raises OutputTooLarge, InvalidReport."""
-    if not shown.id:
-        raise InvalidReport("A step that shows progress has no id.")
-    return commands.StepProgress(
-        step_id=shown.id,
-        name=shown.name or step_name(shown.id, run_id),
-        type="compensate" if shown.type == "compensate" else "invoke",
-        details=_payload(shown.details, f"The progress of step {shown.id!r}", PROGRESS_BYTES_MAX) or "null",
-        started_at=to_millis(shown.started_at) if shown.started_at else None,
-        attempt=shown.attempt,
-        attempts_max=shown.attempts_max,
-    )
-
-
-def _source(text: str) -> str | None:
-    """Where a step is called; None for what is too long to be the place of a file."""
-    return text if 0 < len(text) <= SOURCE_CHARS_MAX else None
-
-
-def _payload(payload: msgspec.Raw | None, what: str, bytes_max: int) -> str | None:
-    text = json_text(payload)
-    if text is not None and len(text) > bytes_max // 4 and len(text.encode()) > bytes_max:
-        raise OutputTooLarge(
-            f"{what} is {len(text.encode())} bytes; this server accepts {bytes_max}. "
-            "Store it elsewhere and return a reference, or raise the server's limit."
-        )
-    return text
-
-
-def _error_text(error: msgspec.Raw | None) -> str:
-    """A step's error as it is stored: an object as sent; a text becomes an object with that message."""
-    text = json_text(error) or '{"message":"The step failed."}'
-    if text.lstrip().startswith("{"):
-        return text
-    return msgspec.json.encode(ErrorValue(message=text.strip().strip('"'))).decode()
-
-
-def _error(error: ReportedError | None) -> ErrorValue | None:
-    if error is None:
-        return None
-    after = error.retry_after_ms
-    # Negative and absurd hints are ignored. Source: behaviour.md 1, "Retry-after".
-    usable = after is not None and 0 < after < 2**53
-    return ErrorValue(
-        message=error.message,
-        code=error.code,
-        retryable=error.retryable,
-        stack=error.stack or "",
-        retry_after_ms=int(after) if usable and after is not None else None,
-        error_class=error.error_class,
-        details=None if error.details is None else msgspec.json.decode(error.details),
-        exhausted=error.exhausted,
-    )
-
-
-def _yield(reported: Yield, run_id: str) -> commands.YieldFor:
-    if not reported.step_id:
-        raise InvalidReport("The yield has no step_id.")
-    name = reported.step_name or step_name(reported.step_id, run_id)
-    match reported.type:
-        case "sleep":
-            if reported.until is None:
-                raise InvalidReport("A yield of type sleep has an `until`.")
-            return commands.Sleep(
-                step_id=reported.step_id,
-                name=name,
-                until=to_millis(reported.until),
-                source=_source(reported.source),
-            )
-        case "wait_for_event":
-            return _wait(reported, name)
-        case "rest":
-            return commands.Rest(step_id=reported.step_id, name=name)
-        case "invoke_function" | "invoke_function_async" | "start_function":
-            if not reported.function_id:
-                raise InvalidReport(f"A yield of type {reported.type} has a function_id.")
-            return commands.Invoke(
-                step_id=reported.step_id,
-                name=name,
-                function_id=reported.function_id,
-                input=json_text(reported.input) or "null",
-                timeout_ms=reported.invoke_timeout_ms,
-                asynchronous=reported.type == "invoke_function_async",
-                on_timeout=_on_timeout(reported),
-                handle=reported.type == "start_function",
-                delay_ms=reported.delay_ms,
-                from_start=_from_start(reported),
-                with_triggers=reported.with_triggers,
-                trace=parsed(reported.traceparent, reported.tracestate) if reported.traceparent else None,
-                source=_source(reported.source),
-            )
-        case _:
-            raise InvalidReport(f"A yield of type {reported.type[:40]!r} is not known.")
-
-
-def _from_start(reported: Yield) -> bool:
-    if reported.timeout_from not in ("", "call", "start"):
-        raise InvalidReport(f"timeout_from is {reported.timeout_from[:40]!r}; it is call or start.")
-    return reported.timeout_from == "start"
-
-
-def _wait(reported: Yield, name: str) -> commands.WaitForEvent:
-    """A wait whose `match` is a path; without a value, the triggering event's is taken. With an operator it is CEL."""
-    wanted = reported.event_filter
-    if wanted is None or not wanted.event.strip():
-        raise InvalidReport("A yield of type wait_for_event has an event_filter with an event.")
-    look_back = wanted.look_back or "execution"
-    if look_back not in ("execution", "run"):
-        raise InvalidReport(f"event_filter: look_back is {look_back[:40]!r}; it is execution or run.")
-    is_expression = bool(_OPERATORS.search(wanted.match))
-    try:
-        compiled(wanted.event.strip())
-        if is_expression:
-            expression(wanted.match)
-        timeout_ms = duration_ms(wanted.timeout, number_unit="ms") if wanted.timeout else WAIT_MS_DEFAULT
-    except IronflowError as fault:
-        raise InvalidReport(f"event_filter: {fault.message}") from None
-    value = "" if wanted.match_value is None else value_text(wanted.match_value)
-    return commands.WaitForEvent(
-        step_id=reported.step_id,
-        name=name,
-        event=wanted.event.strip(),
-        path="" if is_expression else wanted.match,
-        value=value,
-        expression=wanted.match if is_expression else "",
-        timeout_ms=timeout_ms,
-        payload=json_text(wanted.payload),
-        look_back=look_back,
-        on_timeout=_on_timeout(reported),
-        source=_source(reported.source),
-    )
-
-
-def _on_timeout(reported: Yield) -> OnTimeout:
-    if reported.on_timeout not in ("", "answer"):
-        raise InvalidReport(f"on_timeout is {reported.on_timeout[:40]!r}; it is answer, or absent.")
-    return "answer" if reported.on_timeout else ""
-
-
-def with_trigger_value(wait: commands.WaitForEvent, data: Any) -> commands.WaitForEvent:
-    """The wait with the value that the run's own event has at its path, where none was given.
-
-    Source: protocol/step-semantics.md 5, "Match semantics", 3.
-    """
-    if not wait.path or wait.value:
-        return wait
-    return replace(wait, value=value_text(compiled_path(wait.path)(data)))
-
-
-def live_steps(request: UpdateJob, now: Millis) -> list[LiveStep]:
-    """The steps that a worker reports as under way. A worker whose clock is ahead has them begin now."""
-    run_id = run_id_of(request.job)
-    return [
-        LiveStep(
-            step_id=step.id,
-            name=step.name or step_name(step.id, run_id),
-            type="compensate" if step.type == "compensate" else "invoke",
-            started_at=min(to_millis(step.started_at), now) if step.started_at is not None else now,
-            execution_seq=request.execution_seq or 0,
-        )
-        for step in request.started
-        if step.id
-    ]

@@ -1,11 +1,7 @@
 """The operations of workers: register, poll, ack, report."""
 
 import math
-from collections.abc import Sequence
-from itertools import islice
-from typing import Any, NamedTuple
-
-from msgspec.structs import replace
+from typing import Any
 
 from ironflow.base.call import Call
 from ironflow.base.errors import IronflowError
@@ -14,24 +10,18 @@ from ironflow.base.time import Clock, Millis, to_datetime
 from ironflow.base.trace_context import RunTracing
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
-from ironflow.engine.errors import StaleExecution
-from ironflow.engine.facts import StateChanged
-from ironflow.engine.model import EntityState, Run, Step
+from ironflow.engine.model import Step
 from ironflow.features.code_versions import in_tx as code_versions
-from ironflow.features.entities.in_tx import StateWriter
 from ironflow.features.functions.in_tx import FunctionIndex
-from ironflow.features.jobs import contract, rules, sightings, store
-from ironflow.features.jobs.enrichment import ReportEnricher
+from ironflow.features.jobs import contract, report_rules, rules, sightings, store
 from ironflow.features.jobs.matcher import Matcher
+from ironflow.features.jobs.recording import Applied, PendingCommand, ReportRecorder
 from ironflow.features.jobs.revocations import Revocations
 from ironflow.features.jobs.rules import Timing as Timing
 from ironflow.features.jobs.rules import WorkerRow
-from ironflow.features.log_lines import in_tx as log_lines
-from ironflow.features.log_lines.contract import ReportedLine
-from ironflow.features.log_lines.in_tx import Keeping, Writer
-from ironflow.features.runs.in_tx import Change, LiveStep, LiveSteps, RunRepository, StepsStarted, gather, revoked_key
-from ironflow.features.secrets.in_tx import Vault, without_secrets
-from ironflow.features.waits.in_tx import Looked, LookFurther
+from ironflow.features.log_lines.in_tx import Keeping
+from ironflow.features.runs.in_tx import Change, LiveSteps, RunRepository, revoked_key
+from ironflow.features.secrets.in_tx import Vault
 from ironflow.storage.port import Database, Tx
 
 # A worker's row is read again after this long, in case another node registered it anew.
@@ -45,32 +35,6 @@ LOST_AT_ONCE = 500
 OK = contract.WorkerStatus(status="ok")
 
 
-class _PendingCommand(NamedTuple):
-    """An ack or report that waits for the next commit. started: the steps that the report announces as running.
-
-    logs: lines that the report takes along. looked: for events that its waits are for, before the commit.
-    """
-
-    run_id: str
-    command: commands.Report | commands.Ack
-    now: Millis
-    started: list[LiveStep] = []
-    logs: Sequence[ReportedLine] = ()
-    looked: Looked | None = None
-
-
-class _Applied(NamedTuple):
-    """What became of a command. refusal: why it was not applied. control: what the worker has to do now.
-
-    started: the handles of the report, as they are recorded. further: nothing became of it, until that was looked for.
-    """
-
-    refusal: IronflowError | None
-    control: rules.Control | None
-    started: tuple[Step, ...] = ()
-    further: LookFurther | None = None
-
-
 class Jobs:
     """The jobs feature. bytes_max: the largest output of a step or run that is accepted."""
 
@@ -79,7 +43,7 @@ class Jobs:
         db: Database,
         repository: RunRepository,
         index: FunctionIndex,
-        enricher: ReportEnricher,
+        recorder: ReportRecorder,
         ids: Ids,
         clock: Clock,
         timing: Timing,
@@ -87,21 +51,17 @@ class Jobs:
         bytes_max: int,
         vault: Vault,
         keeping: Keeping,
-        states: StateWriter,
         tracing: RunTracing | None = None,
     ) -> None:
         self._db = db
         self._repository = repository
-        self._enricher = enricher
+        self._recorder = recorder
         self._timing = timing
         self._live = live
         self._output_bytes_max = bytes_max
         self.revocations = Revocations(db)
         self.matcher = Matcher(db, repository, index, ids, clock, timing, vault, keeping.wanted_level, tracing)
-        self._keeping = keeping
-        self._states = states
         self._index = index
-        self._vault = vault
         self._known: dict[tuple[str, str], tuple[WorkerRow, Millis]] = {}
         self._seen: dict[tuple[str, str], Millis] = {}
 
@@ -188,7 +148,7 @@ class Jobs:
         def change(tx: Tx) -> None:
             run = self._repository.load(tx, [rules.run_id_of(job_id)]).get(rules.run_id_of(job_id))
             if run is not None:
-                run = self._with_ends(tx, run)
+                run = self._recorder.with_ends(tx, run)
                 self._repository.save(tx, [(run, decide(run, commands.GiveBack(job_id=job_id), call.now))], call.now)
 
         await self._db.write(change)
@@ -227,10 +187,6 @@ class Jobs:
         while after := await self._db.write(change):
             pass
 
-    def _with_ends(self, tx: Tx, run: Run) -> Run:
-        """A run that is to be cancelled with its open steps: they end with its last execution."""
-        return self._repository.with_open_steps(tx, run) if run.winding_down else run
-
     async def poll(self, call: Call, request: contract.PollJobs) -> contract.Assignments:
         worker = await self._worker(call, request.worker)
         await self._mark_seen(call, worker.id)
@@ -260,7 +216,7 @@ class Jobs:
     async def ack(self, call: Call, request: contract.AckJob) -> contract.WorkerStatus:
         fence = commands.Fence(request.job, request.execution_seq, request.lease_token)
         command = commands.Ack(fence, self._timing.lease_ms)
-        await self._submit(_PendingCommand(rules.run_id_of(request.job), command, call.now))
+        await self._submit(PendingCommand(rules.run_id_of(request.job), command, call.now))
         return OK
 
     async def update(self, call: Call, request: contract.UpdateJob) -> contract.WorkerStatus:
@@ -270,23 +226,23 @@ class Jobs:
         return OK
 
     async def report(self, call: Call, request: contract.Reports) -> contract.Verdicts:
-        asked: list[_PendingCommand | IronflowError] = []
+        asked: list[PendingCommand | IronflowError] = []
         for each in request.reports:
             try:
                 asked.append(self._pending_report(call, each))
             except IronflowError as refusal:
                 asked.append(refusal)
-        pending = [each for each in asked if isinstance(each, _PendingCommand)]
-        applied = iter(await self._commit(pending) if pending else ())
+        pending = [each for each in asked if isinstance(each, PendingCommand)]
+        applied = iter(await self._recorder.record(pending) if pending else ())
         verdicts: list[contract.Verdict] = []
         for update, each in zip(request.reports, asked, strict=True):
-            answer = next(applied) if isinstance(each, _PendingCommand) else _Applied(each, None)
-            if isinstance(each, _PendingCommand) and answer.refusal is None:
+            answer = next(applied) if isinstance(each, PendingCommand) else Applied(each, None)
+            if isinstance(each, PendingCommand) and answer.refusal is None:
                 self._show(each)
             verdicts.append(_verdict(update.job, answer))
         return contract.Verdicts(results=verdicts)
 
-    def _show(self, pending: _PendingCommand) -> None:
+    def _show(self, pending: PendingCommand) -> None:
         """Lets people see which steps run; after the commit of a report."""
         if isinstance(pending.command, commands.Ack):
             return
@@ -309,111 +265,17 @@ class Jobs:
         more = found[-1].id if len(found) == request.limit else None
         return contract.Workers(workers=workers, count=len(workers), next_cursor=more)
 
-    def _pending_report(self, call: Call, request: contract.UpdateJob) -> _PendingCommand:
+    def _pending_report(self, call: Call, request: contract.UpdateJob) -> PendingCommand:
         """Raises InvalidReport, OutputTooLarge."""
-        command = rules.report_of(request, self._timing.lease_ms, self._output_bytes_max, call.now)
-        started = rules.live_steps(request, call.now) if request.started and command.kind == "progress" else []
-        return _PendingCommand(rules.run_id_of(request.job), command, call.now, started, request.logs)
+        command = report_rules.report_of(request, self._timing.lease_ms, self._output_bytes_max, call.now)
+        started = report_rules.live_steps(request, call.now) if request.started and command.kind == "progress" else []
+        return PendingCommand(rules.run_id_of(request.job), command, call.now, started, request.logs)
 
-    async def _submit(self, pending: _PendingCommand) -> None:
+    async def _submit(self, pending: PendingCommand) -> None:
         """Raises what the command was refused with."""
-        (applied,) = await self._commit([pending])
+        (applied,) = await self._recorder.record([pending])
         if applied.refusal is not None:
             raise applied.refusal
-
-    async def _commit(self, pending: list[_PendingCommand]) -> list[_Applied]:
-        """One item of the commit, instead of a task for each report; again for those that had to look further."""
-        applied = await self._db.write_many(self._apply, pending)
-        while further := [(number, each.further) for number, each in enumerate(applied) if each.further is not None]:
-            for number, each in further:
-                pending[number] = pending[number]._replace(looked=await each.look(self._db))
-            again = await self._db.write_many(self._apply, [pending[number] for number, _ in further])
-            for (number, _), result in zip(further, again, strict=True):
-                applied[number] = result
-        return applied
-
-    def _apply(self, tx: Tx, requests: list[list[_PendingCommand]]) -> list[list[_Applied]]:
-        """Acks and reports of one commit, in order, by request."""
-        pending = [each for request in requests for each in request]
-        runs = self._repository.load(tx, [each.run_id for each in pending], _steps_touched(pending))
-        if self._vault.are_there:
-            # Another node may have registered functions that declare secrets.
-            self._index.refresh(tx)
-        changes: dict[str, Change] = {}
-        applied: list[_Applied] = []
-        written: list[tuple[Writer, Sequence[ReportedLine]]] = []
-        states: list[tuple[Run, EntityState]] = []
-        for each in pending:
-            run = runs.get(each.run_id)
-            fence = each.command.fence
-            try:
-                if run is None:
-                    raise StaleExecution(f"Job {fence.job_id!r} belongs to no run here. Drop the job.")
-                command = self._without_secrets(tx, run, _without_known_state(each.command, run, states))
-                if isinstance(command, commands.Report) and command.unasked_steps:
-                    command = self._with_code_change(tx, run, command)
-                run = self._with_ends(tx, run)
-                if run.open_waits and isinstance(command, commands.Report) and _closes_steps(command):
-                    run = self._repository.with_open_steps(tx, run)
-                run = self._enricher.with_history(tx, run, command)
-                decision = decide(run, self._enricher.enriched(tx, run, command, each.now, each.looked), each.now)
-            except LookFurther as further:
-                applied.append(_Applied(None, None, further=further))
-                continue
-            except StaleExecution as stale:
-                applied.append(_Applied(stale, rules.decide_control(run, fence.job_id)))
-                continue
-            except IronflowError as refusal:
-                applied.append(_Applied(refusal, None))
-                continue
-            after = decision.run
-            states += [(after, each.state) for each in decision.facts if isinstance(each, StateChanged)]
-            goes_on = isinstance(each.command, commands.Report) and each.command.kind == "progress"
-            control = rules.decide_control(after, fence.job_id) if goes_on else None
-            applied.append(_Applied(None, control, _started(after, each.command)))
-            if each.logs:
-                written.append((self._writer(tx, run, fence), each.logs))
-            if each.started:
-                tx.publish_local(StepsStarted(after, each.started))
-            gather(changes, run, decision)
-            runs[run.id] = after
-        if changes:
-            self._save(tx, list(changes.values()), states, pending[-1].now)
-        if written:
-            log_lines.keep(tx, written, self._keeping, pending[-1].now)
-        answers = iter(applied)
-        return [list(islice(answers, len(request))) for request in requests]
-
-    def _save(self, tx: Tx, changes: list[Change], states: list[tuple[Run, EntityState]], now: Millis) -> None:
-        """Writes the runs, then the states of entities, which go into the log; slots are locked last."""
-        if not states:
-            self._repository.save(tx, changes, now)
-            return
-        pools = self._repository.write(tx, changes, now)
-        self._states.write(tx, states, now)
-        self._repository.admit(tx, pools, now)
-
-    def _writer(self, tx: Tx, run: Run, fence: commands.Fence) -> Writer:
-        """The execution whose lines a report brings. run: as it was before the report."""
-        function = self._index.get(run.environment, run.function_id)
-        secrets = function.secrets if function is not None else ()
-        texts = self._vault.recognized(tx, run.environment, secrets) if secrets else ()
-        seq = fence.execution_seq
-        return Writer(run.id, run.execution_seq if seq is None else seq, run.attempt, texts)
-
-    def _with_code_change(self, tx: Tx, run: Run, report: commands.Report) -> commands.Report:
-        self._index.refresh(tx)
-        function = self._index.get(run.environment, run.function_id)
-        return report if function is None else rules.decide_code_change(report, function.on_code_change)
-
-    def _without_secrets(
-        self, tx: Tx, run: Run, command: commands.Report | commands.Ack
-    ) -> commands.Report | commands.Ack:
-        """The command without the secrets that its function was given."""
-        function = self._index.get(run.environment, run.function_id)
-        if function is None or not function.secrets or isinstance(command, commands.Ack):
-            return command
-        return without_secrets(command, self._vault.recognized(tx, run.environment, function.secrets))
 
     async def _worker(self, call: Call, worker_id: str) -> WorkerRow:
         key = (call.environment, worker_id)
@@ -439,17 +301,7 @@ class Jobs:
             await self._db.write(lambda tx: sightings.seen(tx, call.environment, worker_id, call.now))
 
 
-def _without_known_state(
-    command: commands.Report | commands.Ack, run: Run, states: Sequence[tuple[Run, EntityState]]
-) -> commands.Report | commands.Ack:
-    """The command without a state that an earlier report of the same commit brings: it is not written yet."""
-    if isinstance(command, commands.Ack) or (change := command.state) is None:
-        return command
-    known = any(of.id == run.id and (change.number < state.number or change == state) for of, state in states)
-    return replace(command, state=None) if known else command
-
-
-def _verdict(job_id: str, applied: _Applied) -> contract.Verdict:
+def _verdict(job_id: str, applied: Applied) -> contract.Verdict:
     refusal = applied.refusal
     if refusal is None:
         started = [_started_message(step) for step in applied.started] or None
@@ -459,36 +311,9 @@ def _verdict(job_id: str, applied: _Applied) -> contract.Verdict:
     )
 
 
-def _started(run: Run, command: commands.Report | commands.Ack) -> tuple[Step, ...]:
-    """The handles of a report as they are recorded."""
-    if isinstance(command, commands.Ack):
-        return ()
-    handles = (each.step_id for each in command.yields if isinstance(each, commands.Invoke) and each.handle)
-    return tuple(run.steps[step_id] for step_id in handles if step_id in run.steps)
-
-
 def _started_message(step: Step) -> contract.StartedRun:
     run_id = step.child_run_id
     return contract.StartedRun(step_id=step.step_id, run_id=run_id, error=step.error if run_id is None else None)
-
-
-def _closes_steps(report: commands.Report) -> bool:
-    """Whether open steps can end with this report: because the run does, or the handler waits for them no more."""
-    return report.kind in ("completed", "failed") or bool(report.cancels)
-
-
-def _steps_touched(pending: list[_PendingCommand]) -> dict[str, set[str]]:
-    touched: dict[str, set[str]] = {}
-    for each in pending:
-        if isinstance(each.command, commands.Report):
-            names = touched.setdefault(each.run_id, set())
-            names.update(step.step_id for step in each.command.steps)
-            names.update(step.step_id for step in each.command.progress)
-            names.update(each.command.caused_by)
-            names.update(each.command.uncompensated_steps)
-            names.update(awaited.step_id for awaited in each.command.yields)
-            names.update(name for name in each.command.cancels if not name.endswith(":"))
-    return touched
 
 
 def _worker_message(worker: WorkerRow, active: int) -> contract.Worker:

@@ -1,0 +1,209 @@
+"""Recording acks and reports: those that come together are decided and written in one commit."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from ironflow.base.errors import IronflowError
+from ironflow.base.time import Millis
+from ironflow.engine import commands
+from ironflow.engine.decide import decide
+from ironflow.engine.errors import StaleExecution
+from ironflow.engine.facts import StateChanged
+from ironflow.engine.model import EntityState, Run, Step
+from ironflow.features.entities.in_tx import StateWriter
+from ironflow.features.functions.in_tx import FunctionIndex
+from ironflow.features.jobs import report_rules, rules
+from ironflow.features.jobs.enrichment import ReportEnricher
+from ironflow.features.log_lines import in_tx as log_lines
+from ironflow.features.log_lines.contract import ReportedLine
+from ironflow.features.log_lines.in_tx import Keeping, Writer
+from ironflow.features.runs.in_tx import Change, LiveStep, RunRepository, StepsStarted, gather
+from ironflow.features.secrets.in_tx import Vault, without_secrets
+from ironflow.features.waits.in_tx import Looked, LookFurther
+from ironflow.storage.port import Database, Tx
+
+
+class PendingCommand(NamedTuple):
+    """An ack or report that waits for the next commit. started: the steps that the report announces as running.
+
+    logs: lines that the report takes along. looked: for events that its waits are for, before the commit.
+    """
+
+    run_id: str
+    command: commands.Report | commands.Ack
+    now: Millis
+    started: list[LiveStep] = []
+    logs: Sequence[ReportedLine] = ()
+    looked: Looked | None = None
+
+
+class Applied(NamedTuple):
+    """What became of a command. refusal: why it was not applied. control: what the worker has to do now.
+
+    started: the handles of the report, as they are recorded. further: nothing became of it, until that was looked for.
+    """
+
+    refusal: IronflowError | None
+    control: rules.Control | None
+    started: tuple[Step, ...] = ()
+    further: LookFurther | None = None
+
+
+class ReportRecorder:
+    """Decides commands of workers, and writes what comes of them."""
+
+    def __init__(
+        self,
+        db: Database,
+        repository: RunRepository,
+        index: FunctionIndex,
+        enricher: ReportEnricher,
+        vault: Vault,
+        keeping: Keeping,
+        states: StateWriter,
+    ) -> None:
+        self._db = db
+        self._repository = repository
+        self._index = index
+        self._enricher = enricher
+        self._vault = vault
+        self._keeping = keeping
+        self._states = states
+
+    async def record(self, pending: list[PendingCommand]) -> list[Applied]:
+        """What became of each, in order: together one item of the commit, and again those that had to look further."""
+        applied = await self._db.write_many(self._apply, pending)
+        while further := [(number, each.further) for number, each in enumerate(applied) if each.further is not None]:
+            for number, each in further:
+                pending[number] = pending[number]._replace(looked=await each.look(self._db))
+            again = await self._db.write_many(self._apply, [pending[number] for number, _ in further])
+            for (number, _), result in zip(further, again, strict=True):
+                applied[number] = result
+        return applied
+
+    def _apply(self, tx: Tx, requests: list[list[PendingCommand]]) -> list[list[Applied]]:
+        """Acks and reports of one commit, in order, by request."""
+        pending = [each for request in requests for each in request]
+        runs = self._repository.load(tx, [each.run_id for each in pending], _steps_touched(pending))
+        if self._vault.are_there:
+            # Another node may have registered functions that declare secrets.
+            self._index.refresh(tx)
+        changes: dict[str, Change] = {}
+        applied: list[Applied] = []
+        written: list[tuple[Writer, Sequence[ReportedLine]]] = []
+        states: list[tuple[Run, EntityState]] = []
+        for each in pending:
+            run = runs.get(each.run_id)
+            fence = each.command.fence
+            try:
+                if run is None:
+                    raise StaleExecution(f"Job {fence.job_id!r} belongs to no run here. Drop the job.")
+                command = self._without_secrets(tx, run, _without_known_state(each.command, run, states))
+                if isinstance(command, commands.Report) and command.unasked_steps:
+                    command = self._with_code_change(tx, run, command)
+                run = self.with_ends(tx, run)
+                if run.open_waits and isinstance(command, commands.Report) and _closes_steps(command):
+                    run = self._repository.with_open_steps(tx, run)
+                run = self._enricher.with_history(tx, run, command)
+                decision = decide(run, self._enricher.enriched(tx, run, command, each.now, each.looked), each.now)
+            except LookFurther as further:
+                applied.append(Applied(None, None, further=further))
+                continue
+            except StaleExecution as stale:
+                applied.append(Applied(stale, rules.decide_control(run, fence.job_id)))
+                continue
+            except IronflowError as refusal:
+                applied.append(Applied(refusal, None))
+                continue
+            after = decision.run
+            states += [(after, each.state) for each in decision.facts if isinstance(each, StateChanged)]
+            goes_on = isinstance(each.command, commands.Report) and each.command.kind == "progress"
+            control = rules.decide_control(after, fence.job_id) if goes_on else None
+            applied.append(Applied(None, control, _started(after, each.command)))
+            if each.logs:
+                written.append((self._writer(tx, run, fence), each.logs))
+            if each.started:
+                tx.publish_local(StepsStarted(after, each.started))
+            gather(changes, run, decision)
+            runs[run.id] = after
+        if changes:
+            self._save(tx, list(changes.values()), states, pending[-1].now)
+        if written:
+            log_lines.keep(tx, written, self._keeping, pending[-1].now)
+        answers = iter(applied)
+        return [list(islice(answers, len(request))) for request in requests]
+
+    def _save(self, tx: Tx, changes: list[Change], states: list[tuple[Run, EntityState]], now: Millis) -> None:
+        """Writes the runs, then the states of entities, which go into the log; slots are locked last."""
+        if not states:
+            self._repository.save(tx, changes, now)
+            return
+        pools = self._repository.write(tx, changes, now)
+        self._states.write(tx, states, now)
+        self._repository.admit(tx, pools, now)
+
+    def _writer(self, tx: Tx, run: Run, fence: commands.Fence) -> Writer:
+        """The execution whose lines a report brings. run: as it was before the report."""
+        function = self._index.get(run.environment, run.function_id)
+        secrets = function.secrets if function is not None else ()
+        texts = self._vault.recognized(tx, run.environment, secrets) if secrets else ()
+        seq = fence.execution_seq
+        return Writer(run.id, run.execution_seq if seq is None else seq, run.attempt, texts)
+
+    def _with_code_change(self, tx: Tx, run: Run, report: commands.Report) -> commands.Report:
+        self._index.refresh(tx)
+        function = self._index.get(run.environment, run.function_id)
+        return report if function is None else report_rules.decide_code_change(report, function.on_code_change)
+
+    def _without_secrets(
+        self, tx: Tx, run: Run, command: commands.Report | commands.Ack
+    ) -> commands.Report | commands.Ack:
+        """The command without the secrets that its function was given."""
+        function = self._index.get(run.environment, run.function_id)
+        if function is None or not function.secrets or isinstance(command, commands.Ack):
+            return command
+        return without_secrets(command, self._vault.recognized(tx, run.environment, function.secrets))
+
+    def with_ends(self, tx: Tx, run: Run) -> Run:
+        """A run that is to be cancelled with its open steps: they end with its last execution."""
+        return self._repository.with_open_steps(tx, run) if run.winding_down else run
+
+
+def _without_known_state(
+    command: commands.Report | commands.Ack, run: Run, states: Sequence[tuple[Run, EntityState]]
+) -> commands.Report | commands.Ack:
+    """The command without a state that an earlier report of the same commit brings: it is not written yet."""
+    if isinstance(command, commands.Ack) or (change := command.state) is None:
+        return command
+    known = any(of.id == run.id and (change.number < state.number or change == state) for of, state in states)
+    return replace(command, state=None) if known else command
+
+
+def _started(run: Run, command: commands.Report | commands.Ack) -> tuple[Step, ...]:
+    """The handles of a report as they are recorded."""
+    if isinstance(command, commands.Ack):
+        return ()
+    handles = (each.step_id for each in command.yields if isinstance(each, commands.Invoke) and each.handle)
+    return tuple(run.steps[step_id] for step_id in handles if step_id in run.steps)
+
+
+def _closes_steps(report: commands.Report) -> bool:
+    """Whether open steps can end with this report: because the run does, or the handler waits for them no more."""
+    return report.kind in ("completed", "failed") or bool(report.cancels)
+
+
+def _steps_touched(pending: list[PendingCommand]) -> dict[str, set[str]]:
+    touched: dict[str, set[str]] = {}
+    for each in pending:
+        if isinstance(each.command, commands.Report):
+            names = touched.setdefault(each.run_id, set())
+            names.update(step.step_id for step in each.command.steps)
+            names.update(step.step_id for step in each.command.progress)
+            names.update(each.command.caused_by)
+            names.update(each.command.uncompensated_steps)
+            names.update(awaited.step_id for awaited in each.command.yields)
+            names.update(name for name in each.command.cancels if not name.endswith(":"))
+    return touched
