@@ -21,7 +21,7 @@ FROM {{main}}runs WHERE environment = {environment}""",
     "steps": """SELECT r.id AS run_id, r.function_id, s.step_id, s.name, s.type, s.status, s.sequence, s.attempt,
  {json:s.output} AS output, {json:s.error} AS error, s.started_at, {time:s.started_at} AS started, s.ended_at,
  {time:s.ended_at} AS ended, COALESCE(s.started_at, s.ended_at, r.created_at) AS created_at, s.duration_ms,
- s.child_run_id, s.injected
+ s.child_run_id, s.source, s.injected
 FROM {{main}}runs r JOIN {{main}}steps s ON s.run_id = r.id WHERE r.environment = {environment}""",
     "streams": """SELECT entity_id, entity_type, version, event_count, created_at, {time:created_at} AS created,
  updated_at, {time:updated_at} AS updated, deleted_at
