@@ -4,6 +4,7 @@ from ironflow.features.runs.chains import last_id, load_last, load_named, look_l
 from ironflow.features.runs.claims import Claims
 from ironflow.features.runs.creation import Creation, creation
 from ironflow.features.runs.deleting import RunDeletion
+from ironflow.features.runs.following import event_text
 from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.live import LiveStep, LiveSteps
 from ironflow.features.runs.messages import cancel_requested, error_message, step_message
@@ -17,7 +18,7 @@ from ironflow.features.runs.redacting import (
     waits_ended_by,
     whole_steps,
 )
-from ironflow.features.runs.repository import INVOKED, RunRepository, event_text, gather, taken
+from ironflow.features.runs.repository import INVOKED, RunRepository, gather, taken
 from ironflow.features.runs.rules import (
     advice,
     check_ended,

@@ -13,8 +13,8 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from ironflow.base.ids import Ids
-from ironflow.base.json import read_json, write_json_text
-from ironflow.base.time import Millis, to_datetime
+from ironflow.base.json import read_json
+from ironflow.base.time import Millis
 from ironflow.base.trace_context import RunTracing, TraceContext, with_trace
 from ironflow.engine import commands
 from ironflow.engine.decide import Decision, decide, replaced_by
@@ -30,11 +30,12 @@ from ironflow.engine.effects import (
     StartChild,
     StartSuccessor,
 )
-from ironflow.engine.model import ErrorValue, Run, read_error, read_family
+from ironflow.engine.model import Run, read_family
 from ironflow.features.functions.in_tx import FunctionIndex, Startable
 from ironflow.features.runs import chains, restarting, store
 from ironflow.features.runs.claims import Claims
 from ironflow.features.runs.creation import Creation, Lineage, creation
+from ironflow.features.runs.following import child_ended, due_command, event_text
 from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.unit_of_work import Change, write_changes
 from ironflow.features.slots import in_tx as slots
@@ -262,7 +263,7 @@ class RunRepository:
             run = runs.get(timer.run_id)
             if run is None:
                 continue
-            decision = decide(run, _due_command(run, timer), now)
+            decision = decide(run, due_command(run, timer), now)
             gather(changes, run, decision)
             runs[run.id] = decision.run
         self.admit(tx, self._save(tx, list(changes.values()), now, handing_out=handing_out), now)
@@ -400,15 +401,7 @@ class RunRepository:
         parent = store.load(tx, [parent_id], {parent_id: {step_id}}).get(parent_id)
         if parent is None:
             return set()
-        command = commands.ChildEnded(
-            step_id=step_id,
-            child_run_id=child.chain_id,
-            function_id=child.function_id,
-            output=child.output,
-            error=None if child.status == "completed" else _cause(child),
-            failure=_failure(child),
-        )
-        return self._save(tx, [(parent, decide(parent, command, now))], now)
+        return self._save(tx, [(parent, decide(parent, child_ended(child, step_id), now))], now)
 
 
 def taken(tx: Tx, run_id: str) -> set[str]:
@@ -439,57 +432,3 @@ def gather(changes: dict[str, Change], run: Run, decision: Decision) -> None:
     before, first = earlier
     facts, effects = (*first.facts, *decision.facts), (*first.effects, *decision.effects)
     changes[run.id] = (before, Decision(run=decision.run, facts=facts, effects=effects))
-
-
-def _cause(child: Run) -> str:
-    """Why a child did not complete: its cancellation cause or its error's message."""
-    if child.status == "cancelled":
-        return f"cancelled: {child.cancellation_cause}"
-    error = read_json(child.error) if child.error else None
-    return str(error.get("message", "")) if isinstance(error, dict) else "failed"
-
-
-def _failure(child: Run) -> ErrorValue:
-    """The error with which a child failed; one without a code when it did not, or was recorded in another shape."""
-    return read_error(child.error) if child.status == "failed" and child.error else ErrorValue(message="")
-
-
-def _due_command(run: Run, timer: Timer) -> commands.Command:
-    match timer.kind:
-        case "sleep":
-            return commands.SleepDue(step_id=timer.step_id)
-        case "rest":
-            return commands.RestDue(step_id=timer.step_id)
-        case "wait":
-            return commands.WaitTimedOut(step_id=timer.step_id)
-        case "invoke":
-            step = run.steps.get(timer.step_id)
-            return commands.InvokeTimedOut(step_id=timer.step_id, function_id=step.name if step else "")
-        case "start":
-            return commands.StartDue()
-        case "wake":
-            return commands.WakeDue()
-        case "retry":
-            return commands.RetryDue()
-        case _:
-            assert_never(timer.kind)
-
-
-def event_text(record: Record) -> str:
-    """An event as a waiting step returns it. Source: protocol/step-semantics.md 5, "Result"."""
-    about = {
-        "id": record.id,
-        "name": record.name,
-        "version": record.version,
-        "timestamp": to_datetime(record.created_at),
-        "source": record.source or None,
-        "idempotencyKey": record.idempotency_key,
-        "emittedBy": record.emitted_by,
-        "entityId": record.entity_id,
-        "entityType": record.entity_type,
-        "entityVersion": record.entity_version,
-    }
-    text = write_json_text({name: value for name, value in about.items() if value is not None})
-    metadata = f',"metadata":{record.metadata}' if record.metadata else ""
-    # The data goes in as it was sent, byte for byte.
-    return f'{text[:-1]},"data":{record.data}{metadata}}}'
