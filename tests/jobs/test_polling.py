@@ -412,3 +412,18 @@ async def test_a_held_poll_gets_a_job_whose_notification_was_lost(server: Work):
     await server.loop("jobs-offer")
 
     assert [job.run_id for job in await poll] == [run_id]
+
+
+async def test_a_held_poll_without_capacity_is_answered_when_a_job_of_its_worker_ends(server: Work):
+    await server.a_function()
+    await server.a_worker(jobs_max=2)
+    runs = await emitted(server, 3)
+    # The worker has dropped one of the two, and asks for two.
+    _, job = await server.poll(available=2)
+    poll = asyncio.create_task(server.poll(available=2, wait=20))
+    # Answered after the first look of the held poll.
+    assert await server.poll(available=2) == []
+
+    await server.report(job, "completed")
+
+    assert [each.run_id for each in await poll] == runs[2:]

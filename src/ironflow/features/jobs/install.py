@@ -49,6 +49,7 @@ def install(parts: Parts) -> None:
     )
     parts.bind(jobs.handlers())
     parts.need(Nodes).on_ended(jobs.take_over)
+    recorder.keys_of_short = jobs.matcher.keys_of_short
     parts.follow(jobs.matcher)
     parts.follow(jobs.revocations)
     for topic in ("job_revoked", "job_winding_down"):

@@ -145,6 +145,17 @@ class Matcher(Lifecycle):
             if not poll.fresh and not poll.answer.done():
                 poll.answer.set_result([])
 
+    def keys_of_short(self, workers: set[tuple[str, str]]) -> set[str]:
+        """Keys to notify when leases of these workers, by environment and id, have ended: those of their short polls.
+
+        A worker may count fewer jobs than the server, which waits for a job that was dropped until its lease ends.
+        """
+        return {
+            min(poll.keys)
+            for poll in list(self._polls)
+            if poll.short and poll.keys and (poll.worker.environment, poll.worker.id) in workers
+        }
+
     def waiting(self) -> int:
         return len(self._polls)
 

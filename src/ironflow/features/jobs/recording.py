@@ -1,6 +1,6 @@
 """Recording acks and reports: those that come together are decided and written in one commit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -53,7 +53,7 @@ class Applied(NamedTuple):
 
 
 class ReportRecorder:
-    """Decides commands of workers, and writes what comes of them."""
+    """Decides commands of workers, and writes what comes of them. keys_of_short: of the matcher."""
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class ReportRecorder:
         self._vault = vault
         self._keeping = keeping
         self._states = states
+        self.keys_of_short: Callable[[set[tuple[str, str]]], set[str]] = lambda _: set()
 
     async def record(self, pending: list[PendingCommand]) -> list[Applied]:
         """What became of each, in order: together one item of the commit, and again those that had to look further."""
@@ -95,6 +96,7 @@ class ReportRecorder:
         applied: list[Applied] = []
         written: list[tuple[Writer, Sequence[ReportedLine]]] = []
         states: list[tuple[Run, EntityState]] = []
+        freed: set[tuple[str, str]] = set()
         for each in pending:
             run = runs.get(each.run_id)
             fence = each.command.fence
@@ -121,6 +123,8 @@ class ReportRecorder:
             after = decision.run
             states += [(after, each.state) for each in decision.facts if isinstance(each, StateChanged)]
             goes_on = isinstance(each.command, commands.Report) and each.command.kind == "progress"
+            if run.lease is not None and not goes_on:
+                freed.add((run.environment, run.lease.worker_id))
             control = rules.decide_control(after, fence.job_id) if goes_on else None
             applied.append(Applied(None, control, _started(after, each.command)))
             if each.logs:
@@ -131,6 +135,8 @@ class ReportRecorder:
             runs[run.id] = after
         if changes:
             self._save(tx, list(changes.values()), states, pending[-1].now)
+        for key in self.keys_of_short(freed):
+            tx.notify("jobs", key)
         if written:
             log_lines.keep(tx, written, self._keeping, pending[-1].now)
         answers = iter(applied)
