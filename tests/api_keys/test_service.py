@@ -173,6 +173,11 @@ async def test_a_key_without_roles_of_its_own_gets_developer_from_an_administrat
     assert made["role_ids"] == ["role_developer"]
 
 
+async def test_roles_under_their_short_name_are_not_passed_over(guarded: Guarded):
+    made = await guarded.request("POST", "/api/v1/apikeys", {"name": "x", "roles": ["role_viewer"]})
+    assert made["role_ids"] == ["role_viewer"]
+
+
 async def test_a_key_gives_no_more_than_it_has(guarded: Guarded):
     role = await guarded.request("POST", "/api/v1/roles", {"name": "key maker"})
     policy = await guarded.request(

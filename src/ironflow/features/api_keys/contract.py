@@ -63,7 +63,8 @@ class CreateApiKey(Message, kw_only=True):
 
     name: Annotated[str, field(min_length=1, max_length=200)]
     env_id: Annotated[str, field(None, also=("environment_id", "environment"))] = ""
-    role_ids: list[str] | None = None
+    # Unread, `roles` would leave the default role, which may be mightier than what was asked for.
+    role_ids: Annotated[list[str] | None, field(None, also=("roles",))] = None
     expires_in: str = ""
 
 
@@ -80,7 +81,7 @@ class RotateApiKey(Message, kw_only=True):
 
 class SetRoles(Message, kw_only=True):
     id: Annotated[str, field(None, also=("api_key_id",))]
-    role_ids: list[str]
+    role_ids: Annotated[list[str], field(None, also=("roles",))]
 
 
 class ListApiKeys(PagedList, kw_only=True):
