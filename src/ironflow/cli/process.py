@@ -23,6 +23,7 @@ READY_WITHIN_S = 30.0
 
 class Child:
     """`ironflow ARGUMENTS…` as a process in its own session: Ctrl-C reaches only the parent, which stops its children.
+    It ends when the parent does, however that ends.
 
     output: target of its standard output and error, as in subprocess; None inherits the parent's.
     announces: its standard output is a pipe that `announced` reads.
@@ -38,9 +39,9 @@ class Child:
         announces: bool = False,
     ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ironflow", *arguments],
+            [sys.executable, "-m", "ironflow.cli.child", *arguments],
             env={**os.environ, **(environment or {})},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if announces else output,
             stderr=output,
             cwd=folder,
@@ -68,9 +69,11 @@ class Child:
     def wait(self, timeout_s: float) -> int | None:
         """Its exit code, or None if it still runs after `timeout_s`."""
         try:
-            return self._process.wait(timeout_s)
+            code = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
+        self._let_go()
+        return code
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Sends SIGTERM, and SIGKILL after `grace_s`. Ignores a process that has ended."""
@@ -88,8 +91,14 @@ class Child:
 
     def _reap(self) -> None:
         self._process.wait()
+        self._let_go()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+    def _let_go(self) -> None:
+        """Closes the pipe by which the process knows that its parent is there."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
 
 class Announcement(msgspec.Struct):

@@ -7,10 +7,8 @@ server outlives the tests that started it, however they end.
 import asyncio
 import os
 import select
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -18,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ironflow.base.errors import Unavailable
+from ironflow.cli.child import STOP_WITHIN_S, end_with_parent
 from ironflow.sdk.client.client import Client
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 
 READY_WITHIN_S = 30.0
-STOP_WITHIN_S = 10.0
 # From the tests to the server process: arguments are visible to other users of the machine.
 _ADMIN_KEY = "IRONFLOW_TESTING_ADMIN_KEY"
 
@@ -124,16 +122,6 @@ class ServerProcess:
         return f"<ServerProcess {self.url}>"
 
 
-def _end_with_parent() -> None:
-    """Stops this process when the one that holds the other end of standard input stops it or exits."""
-    # Not by way of sys.stdin, which a thread must not hold when the program ends.
-    while os.read(0, 1024):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
-    threading.Event().wait(STOP_WITHIN_S)
-    os._exit(1)
-
-
 def main(file: str) -> None:
     """Serves `file`. Nothing is taken from the environment: a developer's settings are not those of the tests."""
     from ironflow.server.run import serve
@@ -143,7 +131,7 @@ def main(file: str) -> None:
         sys.stdout.write(f"{address}\n")
         sys.stdout.flush()
 
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     key = os.environ.get(_ADMIN_KEY, "")
     access: Any = {"auth": True, "bootstrap_admin_key": key} if key else {"dev": True}
     serve(Settings(port=0, db=file, shutdown_ms=500, **access), started)

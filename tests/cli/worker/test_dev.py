@@ -1,6 +1,7 @@
 """`ironflow dev` and `ironflow worker --reload`: a save restarts the worker."""
 
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -42,6 +43,13 @@ def version(client):
     return next((each.version for each in client.functions.list() if each.id == "reply"), 0)
 
 
+def refused(address):
+    """Whether no process listens at that address any more."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    with socket.socket() as client:
+        return client.connect_ex((host, int(port))) != 0
+
+
 def address_in(log):
     """The server's address in the output of `dev`; empty before that line."""
     return next((line.split()[-1] for line in log.read_text().splitlines() if line.startswith("  server ")), "")
@@ -81,6 +89,21 @@ def test_an_event_emitted_right_after_a_save_runs_the_new_code(tmp_path):
             eventually(lambda: version(client) == 2)
 
             assert client.invoke_sync("reply", timeout="10s") == "good day"
+
+
+def test_server_and_worker_end_when_dev_is_killed(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+
+    with running(tmp_path, "dev", "app.py", "--port", "0") as (process, log):
+        eventually(lambda: address_in(log) != "")
+        address = address_in(log)
+        with Client(address) as client:
+            eventually(lambda: version(client) == 1)
+
+        process.kill()
+
+        eventually(lambda: "draining" in log.read_text())
+        eventually(lambda: refused(address))
 
 
 def test_dev_ends_when_its_server_ends(tmp_path):
