@@ -40,3 +40,11 @@ def test_headings_are_not_folded():
     shown = lines(table(["FUNCTION", "DATA"], [["f", "x" * 40]]), 24)
 
     assert shown[0].split() == ["FUNCTION", "DATA"]
+
+
+def test_ids_are_not_folded():
+    event = "evt_01M8PCMR99G12FDJTKWTH8GNQK"
+
+    shown = lines(table(["EVENT", "DATA"], [[event, "x" * 40]]), 50)
+
+    assert shown[1].split()[0] == event

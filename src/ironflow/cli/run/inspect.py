@@ -179,7 +179,12 @@ def _render_timeline(
     """The timeline, one entry per line; a rule marks the moment, and later entries are dim."""
     shown = [each for each in entries if everything or each.significant]
     created = to_millis(entries[0].timestamp)
-    drawn = table(["", "TIME", "AFTER", "WHAT", ""], _rows(shown, created, moment, signs), right=["AFTER"])
+    drawn = table(
+        ["", "TIME", "AFTER", "WHAT", ""],
+        _rows(shown, created, moment, signs),
+        right=["AFTER"],
+        whole=["TIME", "AFTER"],
+    )
     hidden = len(entries) - len(shown)
     if not hidden:
         return drawn

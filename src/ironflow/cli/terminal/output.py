@@ -1,5 +1,6 @@
 """The output format: plain tables, lists of facts, colours for statuses, JSON with `--json`."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from ironflow.features.runs.contract import WireError
 
 _PIPE_COLUMNS = 1000
 _QUIET_S = 0.5
+# An id is copied into other commands, so a narrow terminal folds other columns.
+_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
 
 _STYLES = {
     "completed": "green",
@@ -80,13 +83,26 @@ def table(
     whole: Sequence[str] = (),
 ) -> Table:
     """Rows under dim headings, which are never folded. right: headings of right-aligned columns. whole: of those whose
-    cells are not folded either.
+    cells are not folded either, as in a column of ids.
     """
+    listed = [list(row) for row in rows]
+    ids = {
+        heading
+        for row in listed
+        for heading, cell in zip(headings, row, strict=False)
+        if isinstance(cell, str) and _ID.fullmatch(cell)
+    }
     drawn = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
         justify = "right" if heading in right else "left"
-        drawn.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in whole, min_width=len(heading))
-    for row in rows:
+        drawn.add_column(
+            heading,
+            justify=justify,
+            overflow="fold",
+            no_wrap=heading in whole or heading in ids,
+            min_width=len(heading),
+        )
+    for row in listed:
         drawn.add_row(*("" if cell is None else cell for cell in row))
     return drawn
 

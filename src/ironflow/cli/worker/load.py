@@ -98,7 +98,7 @@ def load_codec(target: str) -> Codec:
     module_name, _, name = target.rpartition(":")
     if not module_name or not name:
         raise UsageError(f"--codec {target!r} is not MODULE:NAME.")
-    codec = getattr(_module(module_name), name, None)
+    codec = getattr(_module(module_name, wanted="--codec MODULE:NAME"), name, None)
     if not isinstance(codec, Codec):
         raise UsageError(f"{name!r} of module {module_name!r} is no Codec.")
     return codec
@@ -110,7 +110,7 @@ def source_folder(target: str) -> Path:
     return path.resolve().parent if path.suffix == ".py" else Path.cwd()
 
 
-def _module(module_name: str) -> ModuleType:
+def _module(module_name: str, wanted: str = "MODULE:FUNCTIONS or a file such as app.py") -> ModuleType:
     path = Path(module_name)
     folder = source_folder(module_name)
     if str(folder) not in sys.path:
@@ -124,9 +124,7 @@ def _module(module_name: str) -> ModuleType:
     except ModuleNotFoundError as fault:
         # An import that fails inside the user's code keeps its traceback.
         if fault.name is not None and (module_name == fault.name or module_name.startswith(fault.name + ".")):
-            raise UsageError(
-                f"module {module_name!r} does not exist here. Write MODULE:FUNCTIONS or a file such as app.py."
-            ) from None
+            raise UsageError(f"module {module_name!r} does not exist here. Write {wanted}.") from None
         raise
 
 
