@@ -91,7 +91,7 @@ async def test_a_message_starts_its_run_and_waits_for_it(server: Work):
 
 async def test_without_a_run_a_message_is_refused(server: Work):
     await a_chat(server)
-    with pytest.raises(RunNotFound):
+    with pytest.raises(RunNotFound, match="Send with start"):
         await send(server)
     run_id = (await send(server, start=True)).run_id
     await server.call(runs.cancel, id=run_id)

@@ -258,7 +258,8 @@ class _Inbox:
 
 def _receiving(run: Run | None, sending: Sending) -> Run:
     """Raises RunNotFound, ReceiverEnded."""
-    run = visible(run, sending.call, sending.request.run_id)
+    hint = " Send with start to start one under that key." if ":" in sending.request.run_id else ""
+    run = visible(run, sending.call, sending.request.run_id, hint)
     if run.ended:
         raise contract.ReceiverEnded(
             f"Run {run.id} has ended: it is {run.status}. Send with start to start another under its key."
@@ -266,8 +267,8 @@ def _receiving(run: Run | None, sending: Sending) -> Run:
     return run
 
 
-def visible(run: Run | None, call: Call, given: str) -> Run:
-    """Raises RunNotFound."""
+def visible(run: Run | None, call: Call, given: str, hint: str = "") -> Run:
+    """Raises RunNotFound; hint: behind its message."""
     if run is None or run.environment != call.environment:
-        raise RunNotFound(f"There is no run {given[:140]!r} in environment {call.environment!r}.", run_id=given)
+        raise RunNotFound(f"There is no run {given[:140]!r} in environment {call.environment!r}.{hint}", run_id=given)
     return run
