@@ -92,6 +92,8 @@ def shoot(browser: Browser, url: str, folder: Path, pages: dict[str, str]) -> No
             for name, address in pages.items():
                 page.goto(address)
                 page.wait_for_selector("main[data-ready]")
+                # What the page asks for has come.
+                page.wait_for_load_state("networkidle")
                 page.screenshot(path=folder / f"{name}-{theme}-{size}.png")
             context.close()
 
