@@ -141,7 +141,7 @@ async def test_a_mock_is_read_as_the_class_that_the_body_returns():
     run = await client.emit("order.placed", {"id": "o1", "amount": 5})
 
     assert run.status == "failed"
-    assert "the data is not a Charge" in error_of(run).message
+    assert "the data does not fit Charge" in error_of(run).message
 
 
 async def test_data_that_does_not_fit_fails_the_run_at_once():

@@ -98,7 +98,7 @@ def test_two_models_of_one_name_within_a_type_are_refused():
 
 
 def test_data_that_a_model_refuses_is_reported_with_the_field():
-    with pytest.raises(ValidationError, match=r"the data is not a Line(?s:.*)count"):
+    with pytest.raises(ValidationError, match=r"the data does not fit Line(?s:.*)count"):
         reader_of(Line)(to_payload({"sku": "a", "count": 0}, "the line"))
 
 

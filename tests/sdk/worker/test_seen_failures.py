@@ -36,6 +36,18 @@ async def test_a_run_has_a_line_when_it_starts_and_one_when_it_fails(server, a_w
     assert len(lines(caplog, "run started")) == 1
 
 
+async def test_a_failure_that_is_tried_again_is_one_of_an_attempt(server, a_worker, caplog):
+    async def refuse(ctx):
+        raise RuntimeError("try again")
+
+    await a_worker(refuse)
+    await server.final(await server.give(attempt=1, max_attempts=2))
+    await server.final(await server.give(attempt=2, max_attempts=2))
+
+    assert [line.attempt for line in lines(caplog, "attempt failed")] == ["1/2"]
+    assert [line.attempt for line in lines(caplog, "run failed")] == ["2/2"]
+
+
 async def test_a_function_that_is_refused_is_named_once_and_the_others_run(server, a_worker, caplog):
     refusal = {"message": "bad CEL", "code": "invalid_argument", "reason": "INVALID_FUNCTION"}
     await server.script("register_function", (400, refusal))

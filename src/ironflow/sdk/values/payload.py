@@ -141,7 +141,7 @@ def reader_of(kind: Any) -> Read:
         try:
             return decode(payload)
         except (msgspec.ValidationError, ValueError) as fault:
-            raise ValidationError(f"the data is not a {_name(kind)}: {fault}") from fault
+            raise ValidationError(f"the data does not fit {_name(kind)}: {fault}") from fault
 
     return read
 

@@ -41,7 +41,10 @@ def log_ended(job: Assignment, outcome: Outcome) -> None:
             logger.info("run restarted", extra=_fields(job))
         case Failed(error=error):
             if job.compensating is None and error.code != RUN_CANCELLED:
-                logger.warning("run failed", extra={**_fields(job), **_failure_fields(error)})
+                # The server decides; it tries again what this worker calls retryable.
+                again = error.retryable and job.attempt < (job.max_attempts or 0)
+                text = "attempt failed" if again else "run failed"
+                logger.warning(text, extra={**_fields(job), **_failure_fields(error)})
         case _:
             assert_never(outcome)
 
