@@ -50,7 +50,7 @@ class StateWriter:
 
     def write(self, tx: Tx, changes: Sequence[tuple[Run, EntityState]], now: Millis) -> None:
         """Appends the states to their streams, in order. The runs are written, and no slots are locked."""
-        rows = {stream: row for stream in _streams(changes) if (row := _row(tx, stream)) is not None}
+        rows = _rows(tx, changes)
         emissions = [Emission(self._record(run, change, now), now) for run, change in changes]
         answers = self._emitter.apply(tx, emissions)
         for (run, change), answer in zip(changes, answers, strict=True):
@@ -83,10 +83,14 @@ def _stream(run: Run) -> Stream:
     return (run.environment, run.entity or "")
 
 
-def _streams(changes: Sequence[tuple[Run, EntityState]]) -> list[Stream]:
-    return list(dict.fromkeys(_stream(run) for run, _ in changes))
-
-
-def _row(tx: Tx, stream: Stream) -> StateRow | None:
-    environment, entity_id = stream
-    return store.states(tx, environment, [entity_id]).get(entity_id)
+def _rows(tx: Tx, changes: Sequence[tuple[Run, EntityState]]) -> dict[Stream, StateRow]:
+    """The states as they are, one statement for each environment."""
+    wanted: dict[str, list[str]] = {}
+    for run, _ in changes:
+        environment, entity_id = _stream(run)
+        wanted.setdefault(environment, []).append(entity_id)
+    return {
+        (environment, entity_id): row
+        for environment, entity_ids in wanted.items()
+        for entity_id, row in store.states(tx, environment, entity_ids).items()
+    }
