@@ -17,6 +17,7 @@ from ironflow.base.errors import (
     ValidationError,
 )
 from ironflow.base.retry_after import RetryAfterError
+from ironflow.sdk.durable.job.failure import MESSAGE_CHARS_MAX
 from ironflow.sdk.durable.job.report import Completed, Failed
 from tests.sdk.durable.jobs import an_execution, as_sent
 
@@ -34,6 +35,16 @@ TABLE = [
     (RetryAfterError("busy", after="30s"), "RETRY_AFTER", True, 30_000),
     (ResourceExhausted("busy", retry_after_s=1.5), "RESOURCE_EXHAUSTED", True, 1500),
 ]
+
+
+async def test_of_a_long_text_the_beginning_is_reported():
+    async def handler(ctx):
+        raise RuntimeError("z" * 100_000)
+
+    outcome = await an_execution(handler).run()
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.message == "z" * MESSAGE_CHARS_MAX + f" … ({100_000 - MESSAGE_CHARS_MAX} more characters)"
 
 
 @pytest.mark.parametrize(("raised", "code", "retryable", "retry_after_ms"), TABLE, ids=lambda value: str(value)[:30])

@@ -33,6 +33,8 @@ PLAIN_STEP_CODES = (NonRetryableError.code, RetryAfterError.code, IronflowError.
 # Kinds of step failures that are no StepError of the body's.
 TIMEOUT, SERIALIZATION, SECRET = "timeout", "serialization", "secret"
 _STACK_CHARS_MAX = 8192
+# It is shown in lists, logs and terminals.
+MESSAGE_CHARS_MAX = 8192
 # Larger details are left out: they are shown wherever the error is.
 DETAILS_BYTES_MAX = 64 * 1024
 _SDK_FOLDER = str(Path(__file__).parents[2])
@@ -174,7 +176,11 @@ def steps_behind(error: BaseException, raised: Sequence[tuple[BaseException, str
 
 
 def message_of(error: BaseException) -> str:
-    return storable(str(error)) or type(error).__name__
+    """The text of an exception, else its class; of a long text the beginning."""
+    text = storable(str(error)) or type(error).__name__
+    if len(text) <= MESSAGE_CHARS_MAX:
+        return text
+    return f"{text[:MESSAGE_CHARS_MAX]} … ({len(text) - MESSAGE_CHARS_MAX} more characters)"
 
 
 def stack_of(error: BaseException) -> str:
