@@ -28,6 +28,8 @@ Output = Annotated[
 Reason = Annotated[str, Parameter(help="The reason, stored in the run's recording.")]
 FromStep = Annotated[str, Parameter(help="Name, step id or row id of the first step whose result is dropped.")]
 
+# What a run waits for a slot of, as `Why.waits_for` names it.
+_LANES = {"actor": "its actor", "limit": "its concurrency limit or entity"}
 _OUTPUT_SHOWN_MAX = 100
 
 
@@ -164,7 +166,7 @@ def _render_why(cli: Cli, found: Why) -> RenderableType:
             ("message", message),
             ("child", found.child_run_id),
             ("worker", found.worker_id),
-            ("lacks a slot of", ", ".join(found.waits_for or ())),
+            ("lacks a slot of", ", ".join(_LANES.get(each, each) for each in found.waits_for or ())),
             ("slots held by", "\n".join(found.held_by or ())),
         ]
     )
