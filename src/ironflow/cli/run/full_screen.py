@@ -39,4 +39,7 @@ async def _show(cli: Cli, run: str, *, at: str, replay: bool, everything: bool) 
     async with Client(cli.url, api_key=cli.key, environment=cli.environment, retries=retries) as client:
         opening = Opening(at, play=replay, milestones=replay and not everything)
         signs = ASCII if cli.out.options.ascii_only else FINE
+        # They are the size at the time of the start; the terminal itself knows when it is resized.
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)
         await InspectApp(client.call, run, opening=opening, clock=cli.clock, signs=signs).run_async()
