@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ironflow.features.controls import contract as controls
-from ironflow.features.deploys import contract
+from ironflow.features.deploys import contract, service
 from ironflow.features.deploys.contract import CodeVersion, InvalidMove
 from ironflow.features.functions.contract import FunctionNotFound, InvalidFunction
 from ironflow.features.jobs import loops, rules, store
@@ -247,6 +247,19 @@ async def test_the_configurations_of_a_function_have_the_runs_that_began_with_th
     ]
     assert b"first" in bytes(answer.registrations[1].config)
     assert not answer.truncated
+
+
+async def test_runs_of_other_functions_count_only_towards_the_bound(server: Work, monkeypatch: pytest.MonkeyPatch):
+    await server.a_function()
+    await server.a_function("ship", on="order.placed")
+    await server.emit()
+    monkeypatch.setattr(service, "RUNS_MAX", 3)
+    whole = await server.call(contract.registrations, function_id="charge")
+    monkeypatch.setattr(service, "RUNS_MAX", 2)
+    part = await server.call(contract.registrations, function_id="charge")
+
+    assert [(each.version, each.runs) for each in whole.registrations] == [(1, 1)]
+    assert (whole.truncated, part.truncated) == (False, True)
 
 
 async def test_registrations_are_read_page_by_page(server: Work):

@@ -13,7 +13,7 @@ from ironflow.features.functions import in_tx as functions
 from ironflow.features.functions.contract import FunctionNotFound
 from ironflow.features.functions.in_tx import FunctionIndex, Startable
 from ironflow.features.jobs.in_tx import serving
-from ironflow.features.runs.in_tx import job_key, unfinished_by_version, unfinished_counts
+from ironflow.features.runs.in_tx import job_key, unfinished_by_version
 from ironflow.storage.port import Database, Tx
 
 # Runs that are moved in one transaction.
@@ -73,7 +73,7 @@ class Deploys:
         def look(tx: Tx) -> contract.Registrations:
             function = self._function(tx, call, request.function_id)
             found = functions.versions(tx, call.environment, function.id, before, request.limit)
-            runs = unfinished_by_version(tx, call.environment, function.id, RUNS_MAX)
+            runs, truncated = unfinished_by_version(tx, call.environment, function.id, RUNS_MAX)
             return contract.Registrations(
                 registrations=[
                     contract.Registration(
@@ -87,7 +87,7 @@ class Deploys:
                     )
                     for each in found
                 ],
-                truncated=sum(unfinished_counts(tx, call.environment, RUNS_MAX).values()) >= RUNS_MAX,
+                truncated=truncated,
                 next_cursor=str(found[-1].version) if len(found) == request.limit else None,
             )
 

@@ -59,15 +59,22 @@ def unfinished_counts(tx: Tx, environment: str, cap: int) -> dict[str, int]:
     return counts
 
 
-_BY_VERSION = """SELECT function_version, count(*) FROM (SELECT function_id, function_version FROM runs
+# Those of other functions have no version.
+_BY_VERSION = """SELECT CASE WHEN function_id = :function_id THEN function_version END AS version, count(*)
+FROM (SELECT function_id, function_version FROM runs
   WHERE environment = :environment AND status IN ('pending', 'running', 'waiting', 'paused') AND status <> 'completed'
-  LIMIT :cap) AS unfinished WHERE function_id = :function_id GROUP BY function_version"""
+  LIMIT :cap) AS unfinished GROUP BY 1"""
 
 
-def unfinished_by_version(tx: Tx, environment: str, function_id: str, cap: int) -> dict[int, int]:
-    """Runs of a function that have not ended, by its version; out of at most `cap` runs of all functions."""
+def unfinished_by_version(tx: Tx, environment: str, function_id: str, cap: int) -> tuple[dict[int, int], bool]:
+    """Runs of a function that have not ended, by its version; out of at most `cap` runs of all functions.
+
+    Also whether there may be more than those.
+    """
     params = {"environment": environment, "function_id": function_id, "cap": cap}
-    return {row[0]: row[1] for row in tx.rows(_BY_VERSION, params)}
+    counts: dict[int | None, int] = {row[0]: row[1] for row in tx.rows(_BY_VERSION, params)}
+    runs = {version: count for version, count in counts.items() if version is not None}
+    return runs, sum(counts.values()) >= cap
 
 
 _STUCK = """SELECT id FROM runs WHERE environment = :environment AND status <> 'completed'
