@@ -208,14 +208,7 @@ class Calls:
                 pause_s = 0.0
             except IronflowError as fault:
                 failures += 1
-                decoded = not isinstance(fault, CannotDecode)
-                again_s = decide_reconnect(fault, failures, reconnect) if decoded else None
-                if again_s is None:
-                    await self.report(fault, path_of(operation), method=method)
-                    raise
-                pause_s = again_s
-                if on_error is not None:
-                    await observe(on_error, fault)
+                pause_s = await self._pause_after(fault, failures, reconnect, on_error, path_of(operation), method)
             await sleep(pause_s)
 
     async def call_reconnecting(
@@ -238,14 +231,26 @@ class Calls:
                     return await self.call(operation, request, method=method)
             except IronflowError as fault:
                 failures += 1
-                decoded = not isinstance(fault, CannotDecode)
-                pause_s = decide_reconnect(fault, failures, reconnect) if decoded else None
-                if pause_s is None:
-                    await self.report(fault, path_of(operation), method=method)
-                    raise
-                if on_error is not None:
-                    await observe(on_error, fault)
+                pause_s = await self._pause_after(fault, failures, reconnect, on_error, path_of(operation), method)
             await sleep(pause_s)
+
+    async def _pause_after(
+        self,
+        fault: IronflowError,
+        failures: int,
+        reconnect: Reconnect,
+        on_error: Callable[[IronflowError], object] | None,
+        path: str,
+        method: str,
+    ) -> float:
+        """Seconds to rest before it asks again. Reports and raises what asking again cannot mend."""
+        pause_s = None if isinstance(fault, CannotDecode) else decide_reconnect(fault, failures, reconnect)
+        if pause_s is None:
+            await self.report(fault, path, method=method)
+            raise fault
+        if on_error is not None:
+            await observe(on_error, fault)
+        return pause_s
 
     async def pages(
         self, operation: Operation[Req, Res], request: Req, *, timeout: Duration | None = None
