@@ -1,7 +1,8 @@
 """A server and its workers on one database, which tests kill; the journal records what step bodies did."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
@@ -98,6 +99,16 @@ class Scene:
             return len([worker async for worker in client.workers.list()]) >= len(self.workers)
 
         await until(known, "the workers are registered", within_s=30)
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[Client]:
+        """A server, a polling and a streaming worker, all ready; yields a client."""
+        await self.start_server()
+        self.start_worker()
+        self.start_worker(stream="1")
+        async with self.client() as client:
+            await self.workers_ready(client)
+            yield client
 
     def kill_server(self) -> None:
         assert self.server is not None

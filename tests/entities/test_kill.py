@@ -18,11 +18,7 @@ KILLS = 5
 @pytest.mark.timeout(300)
 async def test_each_change_is_made_once_and_the_state_is_the_fold_of_its_stream(tmp_path: Path, database_url: str):
     with Scene(tmp_path, database_url, seed=11, work="tests.entities.accounts") as scene:
-        await scene.start_server()
-        scene.start_worker()
-        scene.start_worker(stream="1")
-        async with scene.client() as client:
-            await scene.workers_ready(client)
+        async with scene.working() as client:
             sent: dict[str, list[str]] = {key: [] for key in KEYS}
             for n in range(CALLS):
                 for key in KEYS:

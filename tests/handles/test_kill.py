@@ -17,11 +17,7 @@ KILLS = 5
 @pytest.mark.timeout(300)
 async def test_each_start_has_one_run_and_each_join_its_results_whatever_is_killed(tmp_path: Path, database_url: str):
     with Scene(tmp_path, database_url, seed=7, work="tests.handles.gathering") as scene:
-        await scene.start_server()
-        scene.start_worker()
-        scene.start_worker(stream="1")
-        async with scene.client() as client:
-            await scene.workers_ready(client)
+        async with scene.working() as client:
             parents = [
                 (await client.invoke("gather", idempotency_key=f"g{number}")).run_id for number in range(PARENTS)
             ]

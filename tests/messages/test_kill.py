@@ -47,11 +47,7 @@ async def looked(client: Client, key: str) -> tuple[dict[str, int] | None, int]:
 @pytest.mark.timeout(300)
 async def test_each_question_has_one_answer_and_no_value_is_newer_than_its_step(tmp_path: Path, database_url: str):
     with Scene(tmp_path, database_url, seed=5, work="tests.messages.tallying") as scene:
-        await scene.start_server()
-        scene.start_worker()
-        scene.start_worker(stream="1")
-        async with scene.client() as client:
-            await scene.workers_ready(client)
+        async with scene.working() as client:
             answers: dict[str, list[Any]] = {key: [] for key in KEYS}
             faults: list[str] = []
 

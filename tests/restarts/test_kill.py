@@ -19,11 +19,7 @@ KILLS = 6
 @pytest.mark.timeout(300)
 async def test_each_restart_happens_once_and_each_message_is_taken_once_in_order(tmp_path: Path, database_url: str):
     with Scene(tmp_path, database_url, seed=11, work="tests.restarts.looping") as scene:
-        await scene.start_server()
-        scene.start_worker()
-        scene.start_worker(stream="1")
-        async with scene.client() as client:
-            await scene.workers_ready(client)
+        async with scene.working() as client:
             firsts = [
                 (await client.invoke("chat", key=f"c{number}", idempotency_key=f"i{number}")).run_id
                 for number in range(CHATS)
