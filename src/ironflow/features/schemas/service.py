@@ -1,6 +1,7 @@
 """What happens: one method for each operation of the feature."""
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from ironflow.base.call import Call
@@ -133,16 +134,23 @@ class EventSchemas:
         compiled = Compiled(rules.check_schema_text(text))
 
         def look(tx: Tx) -> contract.EventsChecked:
-            found, more = _newest(tx, call.environment, request)
-            faults = [(record, compiled.violations(record.data)[:1]) for record in found]
-            wrong = [(record, violations[0]) for record, violations in faults if violations]
-            departures = [
-                contract.Departure(event_id=record.id, version=record.version, path=fault.path, reason=fault.reason)
-                for record, fault in wrong[:DEPARTURES_MAX]
-            ]
-            return contract.EventsChecked(
-                checked=len(found), fit=len(found) - len(wrong), departures=departures, more=more
-            )
+            checked = fit = 0
+            departures: list[contract.Departure] = []
+            for record in _newest(tx, call.environment, request):
+                if checked == request.limit:
+                    return contract.EventsChecked(checked=checked, fit=fit, departures=departures, more=True)
+                checked += 1
+                violations = compiled.violations(record.data)
+                if not violations:
+                    fit += 1
+                elif len(departures) < DEPARTURES_MAX:
+                    fault = violations[0]
+                    departures.append(
+                        contract.Departure(
+                            event_id=record.id, version=record.version, path=fault.path, reason=fault.reason
+                        )
+                    )
+            return contract.EventsChecked(checked=checked, fit=fit, departures=departures, more=False)
 
         return await self._db.read(look)
 
@@ -155,16 +163,14 @@ class EventSchemas:
         logger.info(what, extra={**fields, "actor": call.principal.name, "reason": reason})
 
 
-def _newest(tx: Tx, environment: str, request: contract.CheckEvents) -> tuple[list[Record], bool]:
-    """The newest events of a name, and whether there are more that were not read."""
+def _newest(tx: Tx, environment: str, request: contract.CheckEvents) -> Iterator[Record]:
+    """The events of a name, the newest first; no more than a piece of them is in memory."""
     wanted = Filter(environment, names=(request.event_name,))
-    found: list[Record] = []
     until = head(tx)
-    while until > 0 and len(found) <= request.limit:
+    while until > 0:
         page = scan_back(tx, wanted, 0, until, PIECE)
-        found += [each for each in page.items if request.of_version in (0, each.version)]
+        yield from (each for each in page.items if request.of_version in (0, each.version))
         until = page.reached - 1
-    return found[: request.limit], len(found) > request.limit
 
 
 def _note(
