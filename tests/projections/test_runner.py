@@ -435,6 +435,34 @@ async def test_a_worker_runs_projections_beside_functions_and_alone(server: Work
     assert (both, alone) == ({"seen": [1]}, {"seen": [1, 2]})
 
 
+async def test_a_worker_has_started_when_the_server_knows_its_projections(server: Work):
+    transport = Faulty(server.inside.app)
+    tries: list[str] = []
+
+    def refuse_twice(path: str) -> None:
+        if path.endswith("/RegisterProjection"):
+            tries.append(path)
+            if len(tries) <= 2:
+                raise ConnectionLost("the network is gone")
+
+    transport.before = refuse_twice
+    async with Worker(projections=[totals()], transport=transport, projection_timing=QUICK):
+        assert len(tries) == 3
+        assert (await a_client(server).projections.status("totals")).name == "totals"
+
+
+async def test_a_projection_that_the_server_refuses_ends_the_worker(server: Work):
+    @function("greet", on="order.placed")
+    async def greet(ctx: Any) -> str:
+        return "hello"
+
+    transport = AppTransport(server.inside.app)
+    for functions in ([], [greet]):
+        worker = Worker(functions, projections=[totals(name="a b")], transport=transport, projection_timing=QUICK)
+        with pytest.raises(contract.InvalidProjection, match="no name of a projection"):
+            await worker.start()
+
+
 async def test_a_registration_that_the_server_refuses_ends_the_runner(server: Work):
     runner = ProjectionRunner(totals(name="a b"), transport=AppTransport(server.inside.app), timing=QUICK)
     with pytest.raises(contract.InvalidProjection, match="no name of a projection"):

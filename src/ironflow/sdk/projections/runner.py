@@ -85,6 +85,7 @@ class ProjectionRunner:
         self._task: asyncio.Task[None] | None = None
         # The first attempt to register has ended, well or not.
         self._tried = asyncio.Event()
+        self._registered = asyncio.Event()
 
     @property
     def events_done(self) -> int:
@@ -109,6 +110,10 @@ class ProjectionRunner:
             await asyncio.shield(self._task)
         finally:
             await self.stop()
+
+    async def registered(self) -> None:
+        """Returns once the server knows the projection, so that it can be waited for."""
+        await self._registered.wait()
 
     async def stop(self, *, flush: float | None = None) -> None:
         """Saves the batch under way, gives the lease back, ends.
@@ -151,6 +156,7 @@ class ProjectionRunner:
                     finally:
                         self._tried.set()
                     registered = True
+                    self._registered.set()
                 granted = await self._protocol.acquire()
                 if granted is None:
                     self._feed.failures = 0

@@ -184,13 +184,15 @@ class Worker:
     async def start(self) -> None:
         """Registers and begins to take jobs; returns when the server knows the worker.
 
-        Keeps trying while the server cannot be reached. Raises WorkerAuthError, or the
-        server's error for a function that it refuses.
+        The functions and the projections are registered then: events and waits find them. Keeps trying while the
+        server cannot be reached. Raises WorkerAuthError, or the server's error for a function or a projection that
+        it refuses.
         """
         if self._connection_task is None and not self._running:
             with logging_to(self._logger):
                 self._begin()
         await self._ready.wait()
+        await self._projections_registered()
         if self._fault is not None:
             await self.stop()
             raise self._fault
@@ -203,6 +205,17 @@ class Worker:
             self._connection_task = self._task(self._connection.run())
         else:
             self._ready.set()
+
+    async def _projections_registered(self) -> None:
+        """Returns when the server knows every projection, or the worker has ended."""
+        registering = [asyncio.ensure_future(each.registered()) for each in self._runners]
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            for each in registering:
+                await asyncio.wait((each, ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*registering, ended):
+                task.cancel()
 
     async def serve(self) -> None:
         """Starts and works until drain or stop is called. Raises as start, also when its key is refused later."""
