@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from ironflow.engine import commands
 from ironflow.engine.facts import CompensationStarted
-from ironflow.engine.model import ErrorValue, read_error, read_not_begun
+from ironflow.engine.model import ErrorValue, NotBegun, read_error, read_not_begun
 from tests.engine.driver import HOPELESS, LEASE_MS, RunDriver, step
 
 NO_KEY = ErrorValue(message="no such key", code="CANNOT_DECODE", retryable=True)
@@ -71,6 +71,26 @@ def test_an_endpoint_that_does_not_answer_is_asked_as_often_as_an_attempt_is_mad
         retry_now(driver)
     failing(driver, NO_ANSWER)
     assert driver.run.status == "failed"
+    assert read_error(driver.run.error or "").code == "NO_CARD"
+    # It has ended, and it is known that nothing was undone, and why.
+    assert read_not_begun(driver.run.not_begun) == NotBegun(3, NO_ANSWER.message)
+
+    driver.do(commands.Resume())
+    assert driver.run.not_begun is None
+
+
+def test_an_endpoint_that_never_answers_has_the_run_undone_as_a_lost_worker_has():
+    driver = RunDriver(compensation_timeout_ms=60_000, max_attempts=2)
+    fence = driver.claim()
+    driver.do(commands.Report(fence=fence, kind="progress", lease_ms=LEASE_MS, steps=(step("hotel"),)))
+    driver.do(commands.Report(fence=fence, kind="failed", lease_ms=LEASE_MS, error=NO_ANSWER, uncompensated=True))
+    retry_now(driver)
+    failing(driver, NO_ANSWER)
+
+    assert driver.run.status == "pending"
+    assert read_error(driver.run.compensating or "").code == "PUSH_REFUSED"
+    # The executions of the handler that got no answer are none of those for the compensations.
+    assert driver.run.not_begun is None
 
 
 @pytest.mark.parametrize(

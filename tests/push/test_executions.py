@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from ironflow import signing
 from ironflow.features.controls import contract as controls
+from ironflow.features.functions.install import ReadFunctions
 from ironflow.features.nodes.service import Nodes
 from ironflow.features.push.service import Push
 from ironflow.features.runs import contract as runs
@@ -138,6 +141,90 @@ async def test_compensations_are_asked_for_again_when_the_endpoint_did_not_answe
     assert run.error.code == "NO_CARD"
 
 
+def booked(request: dict[str, Any], server: Work) -> dict[str, Any]:
+    """The answer of a handler that has made a step, and sleeps for a second."""
+    nap = {"type": "sleep", "step_id": f"{request['run_id']}:nap:0", "until": text_of(server.now + 1_000)}
+    return {"status": "yielded", "steps": [step(request, "book")], "yield": nap}
+
+
+async def a_booked_run(server: Work, **function: Any) -> str:
+    """A run whose handler goes on after its first step."""
+    await server.a_function(**function)
+    (run_id,) = (await server.emit()).run_ids
+    await until(server, run_id, "waiting", "paused")
+    server.move(1_000)
+    await server.loops()
+    return run_id
+
+
+UNANSWERED: list[tuple[str, Callable[[], Any]]] = [
+    ("dead", lambda: web.Response(status=503)),
+    ("hangs", lambda: asyncio.sleep(60)),
+    ("rubbish", lambda: web.Response(body=b"<html>hello</html>")),
+    ("refuses for good", lambda: web.Response(status=400)),
+]
+
+
+@pytest.mark.parametrize(("name", "bad"), UNANSWERED, ids=[each[0] for each in UNANSWERED])
+async def test_a_run_whose_last_attempt_got_no_answer_is_undone(tmp_path: Any, name: str, bad: Callable[[], Any]):
+    """As a worker's run is, whose last attempt ended with a time-out or a lost lease."""
+    undoing: list[dict[str, Any]] = []
+
+    def answer(request: dict[str, Any]) -> Any:
+        if request["steps"]:
+            if "compensating" not in request["ironflow"]:
+                return bad()
+            undoing.append(request)
+            return completed()
+        return booked(request, server)
+
+    async with an_endpoint(answer) as endpoint, open_server(Work, str(tmp_path / "db")) as server:
+        ours = {"push_checkpoints": True, "compensation_timeout_ms": 60_000, "push_budget_ms": 300}
+        run_id = await a_booked_run(server, endpoint_url=endpoint.url, retry={"maxAttempts": 1}, **ours)
+        run = await until(server, run_id, "failed")
+
+    (request,) = undoing
+    assert run.error is not None
+    assert (run.error.code or "").startswith("PUSH_")
+    # It is undone for what it failed with.
+    assert request["ironflow"]["compensating"]["code"] == run.error.code
+
+
+async def test_an_endpoint_that_stays_dead_is_asked_so_often_to_undo_a_run_and_no_more(server: Work):
+    def answer(request: dict[str, Any]) -> Any:
+        if request["steps"]:
+            return web.Response(status=503)
+        return booked(request, server)
+
+    async with an_endpoint(answer) as endpoint:
+        ours = {"push_checkpoints": True, "compensation_timeout_ms": 60_000}
+        run_id = await a_booked_run(server, endpoint_url=endpoint.url, retry={"maxAttempts": 2}, **ours)
+        await next_attempt(server, run_id)
+        await next_attempt(server, run_id)
+        run = await until(server, run_id, "failed")
+        why = await server.call(controls.why, id=run_id)
+
+    # One that yields, two attempts, and as many requests for its compensations.
+    assert ["compensating" in each["ironflow"] for each in endpoint.requests] == [False, False, False, True, True]
+    assert run.error is not None
+    assert run.error.code == "PUSH_REFUSED"
+    assert "To undo it, the last 2 executions could not begin: The endpoint answered 503." in why.message
+
+
+async def test_the_handler_of_an_existing_client_that_gets_no_answer_fails_at_once(server: Work):
+    """It cannot run compensations alone; its function may be registered with a time for them all the same."""
+
+    def answer(request: dict[str, Any]) -> Any:
+        if request["steps"]:
+            return web.Response(status=400)
+        return booked(request, server)
+
+    async with an_endpoint(answer) as endpoint:
+        run_id = await a_booked_run(server, endpoint_url=endpoint.url, compensation_timeout_ms=60_000)
+        await until(server, run_id, "failed")
+    assert len(endpoint.requests) == 2
+
+
 async def next_attempt(server: Work, run_id: str) -> None:
     """Lets the delay before the next attempt pass."""
     async with asyncio.timeout(20):
@@ -249,6 +336,7 @@ async def test_a_server_that_starts_again_repeats_the_execution_and_no_recorded_
         hang = False
         async with open_server(Work, database_url) as server:
             await server.part(Nodes).start()
+            await server.part(ReadFunctions).start()
             await server.part(Push).start()
             run = await until(server, run_id, "completed")
 

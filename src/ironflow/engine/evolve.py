@@ -7,7 +7,19 @@ import msgspec
 from msgspec.structs import replace
 
 from ironflow.engine import facts
-from ironflow.engine.model import POINT_MS, Family, Lease, Reason, Run, RunValue, Status, Step, family_text, read_family
+from ironflow.engine.model import (
+    POINT_MS,
+    Family,
+    Lease,
+    NotBegun,
+    Reason,
+    Run,
+    RunValue,
+    Status,
+    Step,
+    family_text,
+    read_family,
+)
 
 
 def evolve(run: Run | None, fact: facts.Fact) -> Run:
@@ -95,10 +107,11 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
             )
         case facts.RunCompleted(output=output, report=report, restarted_as=successor):
             return _ended(run, fact, "completed", output=output, error=None, last_report=report, restarted_as=successor)
-        case facts.RunFailed(error=error, report=report):
-            return _ended(run, fact, "failed", error=error, last_report=report)
-        case facts.RunCancelled(cause=cause, report=report):
-            return _ended(run, fact, "cancelled", cancellation_cause=cause, last_report=report or run.last_report)
+        case facts.RunFailed(error=error, report=report, not_begun=not_begun):
+            return _ended(run, fact, "failed", error=error, last_report=report, not_begun=_not_begun(not_begun))
+        case facts.RunCancelled(cause=cause, report=report, not_begun=not_begun):
+            known = _ended(run, fact, "cancelled", cancellation_cause=cause, not_begun=_not_begun(not_begun))
+            return replace(known, last_report=report or run.last_report)
         case facts.CancelRequested(cause=cause):
             return replace(run, cancelling=cause, cancel_requested_at=fact.at, pause_requested=False)
         case facts.LeaseRenewed(lease=lease):
@@ -137,7 +150,7 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
                 losses=0,
                 last_report=report,
                 pause_requested=False,
-                not_begun=None if not_begun is None else msgspec.json.encode(not_begun).decode(),
+                not_begun=_not_begun(not_begun),
             )
             if retry_at is None:
                 return _queued(known, fact)
@@ -199,6 +212,7 @@ def _interrupted(run: Run, fact: facts.Interruption) -> Run:
                 attempt=attempt,
                 error=compensating if run.cancelling is None else run.error,
                 compensating=compensating,
+                not_begun=None if compensating is None else run.not_begun,
                 ended_at=None,
                 losses=0,
                 pause_requested=False,
@@ -311,8 +325,11 @@ def _ended(run: Run, fact: facts.Fact, status: Status, **more: Any) -> Run:
         pause_requested=False,
         next_at=None,
         lease=None,
-        not_begun=None,
         ended_at=fact.at,
         hold="run" if run.hold else "",
-        **more,
+        **{"not_begun": None} | more,
     )
+
+
+def _not_begun(value: NotBegun | None) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()

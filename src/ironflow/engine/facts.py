@@ -227,13 +227,19 @@ class RunCompleted(FactBase, frozen=True, tag="run.completed"):
 
 
 class RunFailed(FactBase, frozen=True, tag="run.failed"):
+    """not_begun: why its compensations have not run; None when they have, or when there was nothing to undo."""
+
     error: str
     report: str
+    not_begun: NotBegun | None = None
 
 
 class RunCancelled(FactBase, frozen=True, tag="run.cancelled"):
+    """not_begun: as of a run that has failed."""
+
     cause: str
     report: str = ""
+    not_begun: NotBegun | None = None
 
 
 # Facts that make a run wait or pause, and the one that ends a pause.

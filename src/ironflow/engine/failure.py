@@ -71,11 +71,11 @@ def decide_end(run: Run, error: str, report: str, now: Millis, failed: tuple[str
     return Outcome((CompensationStarted(at=now, error=error, report=report),))
 
 
-def _over(run: Run, error: str, report: str, now: Millis) -> Outcome:
-    """No compensation of the run is left."""
+def _over(run: Run, error: str, report: str, now: Millis, not_begun: NotBegun | None = None) -> Outcome:
+    """No compensation of the run is left, or none that can be run: not_begun says why."""
     if run.cancelling is not None:
-        return Outcome((RunCancelled(at=now, cause=run.cancelling, report=report),))
-    return Outcome((RunFailed(at=now, error=error, report=report),))
+        return Outcome((RunCancelled(at=now, cause=run.cancelling, report=report, not_begun=not_begun),))
+    return Outcome((RunFailed(at=now, error=error, report=report, not_begun=not_begun),))
 
 
 def decide_undoing(run: Run, cause: str, report: str, now: Millis) -> Outcome:
@@ -92,12 +92,14 @@ def decide_not_begun(run: Run, error: ErrorValue, report: str, now: Millis) -> O
     Source: docs/guides/functions-and-steps.md, "Compensations".
     """
     times = read_not_begun(run.not_begun).times + 1
-    unanswered = error.code.startswith(UNANSWERED) and error.retryable and times < run.policy.max_attempts
-    if error.code not in LACKING and not unanswered:
-        return None
-    retry_at = now + max(decide_retry_delay(run.policy, times, error.retry_after_ms), NOT_BEGUN_MS)
     not_begun = NotBegun(times, error.message)
     undone_for = run.compensating or ""
+    unanswered = error.code.startswith(UNANSWERED)
+    if error.code not in LACKING and not unanswered:
+        return None
+    if unanswered and (not error.retryable or times >= run.policy.max_attempts):
+        return _over(run, undone_for, report, now, not_begun)
+    retry_at = now + max(decide_retry_delay(run.policy, times, error.retry_after_ms), NOT_BEGUN_MS)
     started = CompensationStarted(at=now, error=undone_for, report=report, retry_at=retry_at, not_begun=not_begun)
     return Outcome((started,), (SetTimer(kind="retry", due_at=retry_at),))
 

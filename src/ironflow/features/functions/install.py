@@ -26,7 +26,7 @@ class ReadFunctions(Lifecycle):
 def install(parts: Parts) -> None:
     index = parts.provide(FunctionIndex(_policy(parts.settings), parts.settings.on_code_change))
     parts.bind(Functions(parts.db, index).handlers())
-    parts.follow(ReadFunctions(parts.db, index))
+    parts.follow(parts.provide(ReadFunctions(parts.db, index)))
     parts.counters["function_count"] = count
 
 

@@ -342,6 +342,7 @@ def is_selected(function: FunctionRow, name: str, mode: str) -> bool:
 def policy_of(config: Config, defaults: Policy) -> Policy:
     """The policy of a new run: what the function says, else the server's defaults. 0 and empty mean unsaid."""
     retry = config.retry or RetryConfig()
+    compensation_ms = _compensation_ms(config)
     return Policy(
         max_attempts=retry.max_attempts or defaults.max_attempts,
         initial_delay_ms=retry.initial_delay_ms or defaults.initial_delay_ms,
@@ -349,15 +350,15 @@ def policy_of(config: Config, defaults: Policy) -> Policy:
         max_delay_ms=retry.max_delay_ms or defaults.max_delay_ms,
         on_exhausted="pause" if (retry.on_exhausted or defaults.on_exhausted) == "pause" else "fail",
         timeout_ms=config.timeout_ms or defaults.timeout_ms,
-        compensation_timeout_ms=config.compensation_timeout_ms,
-        compensates_on_cancel=_compensates_on_cancel(config),
+        compensation_timeout_ms=compensation_ms,
+        compensates_on_cancel=config.compensate_on_cancel and compensation_ms > 0,
     )
 
 
-def _compensates_on_cancel(config: Config) -> bool:
-    """Whether a cancelled run is undone: hosts of existing clients cannot run compensations alone, and end at once."""
+def _compensation_ms(config: Config) -> int:
+    """How long an execution for compensations may take; 0 without one: hosts of existing clients cannot run it."""
     ours = config.preferred_mode != ExecutionMode.PUSH or config.push_checkpoints
-    return config.compensate_on_cancel and config.compensation_timeout_ms > 0 and ours
+    return config.compensation_timeout_ms if ours else 0
 
 
 def code_hash_of(config: Config) -> str:

@@ -164,9 +164,8 @@ def failed_report(job: Assignment, fault: RequestFailed) -> PendingReport:
         retryable=fault.retryable,
         retry_after_ms=after * 1000 if after is not None else None,
     )
-    # Compensations are tried again, and are as idempotent as steps.
-    uncompensated = job.compensating is not None
-    return PendingReport(fence_of(job), begun=True, ended="failed", error=error, uncompensated=uncompensated)
+    # Whether it was the handler or its compensations that got no answer: what was to be undone is not known to be.
+    return PendingReport(fence_of(job), begun=True, ended="failed", error=error, uncompensated=True)
 
 
 def fence_of(job: Assignment) -> Fence:

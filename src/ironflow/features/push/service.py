@@ -135,9 +135,10 @@ class Push(Lifecycle):
     # Start and end.
 
     async def start(self) -> None:
-        """Executions of processes that have ended were taken over before, and are repeated at once."""
-        # Without it, it is not known that there are push functions.
-        await self._db.peek(self._index.refresh)
+        """Executions of processes that have ended were taken over before, and are repeated at once.
+
+        The functions were read before, by `ReadFunctions`.
+        """
         self._db.notify("jobs", local=True)
 
     def drain(self) -> None:

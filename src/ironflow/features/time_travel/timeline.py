@@ -14,7 +14,7 @@ from ironflow.base.message_waits import awaited_text, message_name
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine import facts
 from ironflow.engine.evolve import evolve
-from ironflow.engine.model import Run, Step
+from ironflow.engine.model import NotBegun, Run, Step
 from ironflow.features.time_travel.rules import Kept
 
 # The facts whose entry is a change of the run's status.
@@ -275,13 +275,17 @@ def _status_changed(before: Run, fact: StatusFact, after: Run) -> _Untimed:
             summary = f"Completed, {_span(after.updated_at - after.created_at)} after its creation"
         case facts.RunFailed(error=error):
             data |= _error(error)
-            summary = f"Failed: {_message(error)}"
+            summary = f"Failed: {_message(error)}{_undone(fact.not_begun)}"
         case facts.RunCancelled(cause=cause):
             data["reason"] = cause
-            summary = f"Cancelled: {cause}"
+            summary = f"Cancelled: {cause}{_undone(fact.not_begun)}"
         case _:
             assert_never(fact)
     return _Untimed(type_, summary, data, significant)
+
+
+def _undone(not_begun: NotBegun | None) -> str:
+    return "" if not_begun is None else f"; its compensations have not run: {not_begun.message}"
 
 
 def _step(known: Step | None, step: Step) -> Iterator[_Untimed]:
