@@ -46,9 +46,9 @@ def test_a_state_that_was_not_recorded_is_answered_with_the_one_kept_before_it(i
     result = ironflow("projection", "get", name, "--as-of", "0s")
 
     assert (result.code, json.loads(result.out)) == (0, {"count": 1})
-    assert "the last state kept before it, of 20" in result.err
+    assert "the last one kept before it, of 20" in result.err
     answer = ironflow("projection", "get", name, "--as-of", "0s", "--json").json
-    assert (answer["recorded"], answer["state"]["state"]) == (False, {"count": 1})
+    assert (answer["as_of"]["exact"], answer["state"]["state"]) == (False, {"count": 1})
 
 
 def test_a_projection_is_paused_resumed_rebuilt_cancelled_and_deleted(ironflow, name):

@@ -24,7 +24,17 @@ async def recording(database_url: str) -> AsyncIterator[Work]:
 
 
 async def at(runner: Runner, moment: int, partition: str = "") -> object:
-    return await runner.shown(partition, as_of=text_of(moment))
+    """The state of that very moment."""
+    found = await answered(runner, moment, partition)
+    assert found.as_of is not None
+    assert found.as_of.exact, found.as_of
+    return msgspec.json.decode(found.state.state) if found.state else None
+
+
+async def answered(runner: Runner, moment: int, partition: str = "") -> contract.Envelope:
+    return await runner.server.call(
+        contract.envelope, name=runner.name, partition=partition, as_of=text_of(moment), env=runner.env
+    )
 
 
 async def test_the_state_as_of_a_moment_has_folded_what_was_there_then(recording: Work):
@@ -65,8 +75,32 @@ async def test_what_is_not_saved_yet_is_not_recorded_either(recording: Work):
     recording.move(1_000)
     await recording.emit("order.placed")
 
+    nearest = await answered(runner, recording.now)
+
+    first = recording.now - 1_000
+    assert nearest.state is not None
+    assert nearest.as_of is not None
+    assert msgspec.json.decode(nearest.state.state)["seen"] == [1]
+    assert nearest.as_of == contract.AsOf(
+        moment=to_datetime(recording.now),
+        exact=False,
+        last_event_seq=1,
+        last_event_time=to_datetime(first),
+        missing=nearest.as_of.missing,
+    )
+    assert (nearest.as_of.missing or "").endswith("came in between")
+
+
+async def test_a_runner_is_given_no_state_of_another_moment(recording: Work):
+    """Its answer has no place for the difference."""
+    runner = await a_projection(recording)
+    await recording.emit("order.placed")
+    await runner.save(await runner.poll())
+    recording.move(1_000)
+    await recording.emit("order.placed")
+
     with pytest.raises(NotRecorded, match="that of event evt_"):
-        await at(runner, recording.now)
+        await recording.call(contract.get, name="totals", as_of=text_of(recording.now))
 
 
 async def test_each_partition_is_looked_back_at_alone(recording: Work):
@@ -159,7 +193,7 @@ async def test_a_quiet_partition_of_a_busy_projection_is_looked_back_at(recordin
     assert await at(runner, moment, "unknown") is None
 
 
-async def test_a_search_that_takes_too_long_names_the_last_state_kept_and_its_time(
+async def test_a_search_that_takes_too_long_answers_the_last_state_kept_and_its_time(
     recording: Work, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(looking_back, "SEARCH_S", -1.0)
@@ -172,5 +206,10 @@ async def test_a_search_that_takes_too_long_names_the_last_state_kept_and_its_ti
     for _ in range(30):
         await recording.emit("order.placed", {"c": "busy"})
 
-    with pytest.raises(NotRecorded, match=f"of {text_of(moment)}, and later events are searched for no longer"):
-        await at(runner, moment + 500, "quiet")
+    nearest = await answered(runner, moment + 500, "quiet")
+
+    assert nearest.state is not None
+    assert nearest.as_of is not None
+    assert msgspec.json.decode(nearest.state.state)["seen"] == [1]
+    assert (nearest.as_of.exact, nearest.as_of.last_event_time) == (False, to_datetime(moment))
+    assert "searched for no longer" in (nearest.as_of.missing or "")

@@ -7,7 +7,6 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ironflow.base.duration import duration_ms, duration_text
-from ironflow.base.spelling import writer
 from ironflow.base.time import to_datetime
 from ironflow.cli.exits import Exit, UsageError
 from ironflow.cli.invocation import Cli, Injected
@@ -17,7 +16,7 @@ from ironflow.cli.refused import DURABLES, refused
 from ironflow.cli.terminal.output import facts, status_text, table
 from ironflow.cli.terminal.times import read_moment, since_text, time_text
 from ironflow.features.projections import contract as projections
-from ironflow.features.projections.contract import NotRecorded, RebuildJob, StateRow
+from ironflow.features.projections.contract import RebuildJob
 
 app = App("projection", help="List, rebuild and wait for projections.")
 
@@ -66,38 +65,31 @@ def list_(*, status: str = "", limit: int = 100, offset: int = 0, cli: Injected)
 def get(name: Name, /, *, partition: Partition = "", as_of: str | None = None, cli: Injected) -> None:
     """Show the state of a projection.
 
-    Where the state of a time was not recorded, the last one kept before it is shown, with its time on standard error.
+    Where the state of a time was not recorded, the last one kept before it is shown, with its time on standard error;
+    with --json, `as_of.exact` of the answer states which it is.
 
     Args:
         as_of: The state at this time, such as 2026-01-31T12:00:00Z, or so long ago, such as 10m.
     """
     at = None if as_of is None else read_moment(as_of, cli.clock.now())
-    request = projections.GetProjection(name=name, partition=partition, as_of=at)
-    try:
-        answer = cli.call(projections.envelope, request)
-    except NotRecorded:
-        _show_recorded(cli, cli.call(projections.recorded, request))
-        return
+    answer = cli.call(projections.envelope, projections.GetProjection(name=name, partition=partition, as_of=at))
     if cli.json:
         cli.show(answer, lambda: "")
         return
+    if answer.type == "sql":
+        cli.note(f"{name} is a SQL projection: its state is in its tables. Read them with: ironflow sql", "dim")
+        return
     if answer.state is None:
-        cli.note("no state yet", "dim")
+        cli.note("no state yet" if at is None else "no state yet at that time", "dim")
         return
     cli.write(msgspec.json.format(bytes(answer.state.state), indent=2) + b"\n")
-
-
-def _show_recorded(cli: Cli, kept: StateRow) -> None:
-    """Shows the last state kept before the time that was asked for."""
-    if cli.json:
-        cli.show({"recorded": False, "state": writer(StateRow).write(kept)}, lambda: "")
-        return
-    cli.write(msgspec.json.format(bytes(kept.state), indent=2) + b"\n")
-    cli.note(
-        f"Not recorded for that time: this is the last state kept before it, of {time_text(kept.last_event_time)}. "
-        "To fold the events in between: ironflow.projection.state_as_of",
-        "yellow",
-    )
+    if answer.as_of is not None and not answer.as_of.exact:
+        kept = f"of {time_text(answer.state.last_event_time)} at position {answer.as_of.last_event_seq}"
+        cli.note(
+            f"Not the state of that time: this is the last one kept before it, {kept}; {answer.as_of.missing}. "
+            "To fold the events in between: ironflow.projection.state_as_of",
+            "yellow",
+        )
 
 
 @app.command

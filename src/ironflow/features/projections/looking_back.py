@@ -1,4 +1,4 @@
-"""The state of a partition as it was at a moment, from the states that were kept."""
+"""The state of a partition at a moment, from the states that were kept."""
 
 import asyncio
 from typing import NamedTuple
@@ -26,35 +26,43 @@ class _Kept(NamedTuple):
 
 
 class LookedBack(NamedTuple):
-    """state: None before the first event of the partition."""
+    """state: the last one kept from the moment or before; None before the first event of the partition, or without any.
+
+    folded: up to there it has every event of its partition. missing: why it may lack events of that time; None when it
+    is the state of the moment.
+    """
 
     projection: ProjectionRow
     rebuild: RebuildRow | None
     state: StateRow | None
+    folded: int
+    missing: str | None
 
 
 async def look_back(db: Database, environment: str, name: str, partition: str, at: Millis) -> LookedBack:
-    """The state that has folded every event of the partition up to `at`, and none after it.
+    """The last state kept at `at` or before, and whether it has folded every event of the partition up to `at`.
 
-    Raises ProjectionNotFound, and NotRecorded when the last state kept lacks events of that time. The server folds
-    nothing itself: programs with the reducer can, from `recorded` and `events`. Source: protocol/projections.md 7.
+    Raises ProjectionNotFound. The server folds nothing itself: programs with the reducer can, from `recorded` and
+    `events`. Source: protocol/projections.md 7.
     """
     kept = await db.read(lambda tx: _kept(tx, environment, name, partition, at))
+    return LookedBack(*kept, missing=await _missing(db, kept, partition, at))
+
+
+async def _missing(db: Database, kept: _Kept, partition: str, at: Millis) -> str | None:
+    """Why the state kept may lack events up to `at`, as a sentence; None when it lacks none."""
     deadline = asyncio.get_running_loop().time() + SEARCH_S
     position = kept.folded
     while True:
         found = await db.read(lambda tx, after=position: _later(tx, kept.projection, partition, after))
         if found.events:
             first = found.events[0].record
-            if first.created_at <= at:
-                raise _not_recorded(kept, partition, at, f"event {first.id} came in between")
-            break
+            return f"event {first.id} came in between" if first.created_at <= at else None
         if not found.more:
-            break
+            return None
         position = found.searched
         if asyncio.get_running_loop().time() > deadline:
-            raise _not_recorded(kept, partition, at, f"later events are searched for no longer than {SEARCH_S:g} s")
-    return LookedBack(kept.projection, kept.rebuild, kept.state)
+            return f"later events are searched for no longer than {SEARCH_S:g} s"
 
 
 def _kept(tx: Tx, environment: str, name: str, partition: str, at: Millis) -> _Kept:
@@ -74,15 +82,16 @@ def _later(tx: Tx, projection: ProjectionRow, partition: str, after: int) -> fee
     return feeding.next_events(tx, projection, Feed("", after), after, PIECE, partition=only)
 
 
-def _not_recorded(kept: _Kept, partition: str, at: Millis, reason: str) -> NotRecorded:
-    state = kept.state
+def not_recorded(found: LookedBack, partition: str, at: Millis) -> NotRecorded:
+    """The refusal of a state that may lack events of the moment."""
+    state = found.state
     nearest = "none before is kept"
     if state is not None:
         nearest = f"the last state kept before is that of event {state.event_id}, of {_text(state.event_at)}"
     return NotRecorded(
-        f"The state of partition {partition!r} of {kept.projection.name!r} as of {_text(at)} was not recorded: "
-        f"{nearest}, and {reason}. Fold from there with the reducer.",
-        details={"last_event_seq": kept.folded if state else 0},
+        f"The state of partition {partition!r} of {found.projection.name!r} as of {_text(at)} was not recorded: "
+        f"{nearest}, and {found.missing}. Fold from there with the reducer.",
+        details={"last_event_seq": found.folded if state else 0},
     )
 
 

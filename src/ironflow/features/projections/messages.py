@@ -84,7 +84,20 @@ def state_message(projection: ProjectionRow, state: StateRow) -> contract.StateR
     )
 
 
-def envelope_message(projection: ProjectionRow, state: StateRow | None) -> contract.Envelope:
+def as_of_message(at: Millis, state: StateRow | None, missing: str | None) -> contract.AsOf:
+    """missing: why the state may lack events up to the moment."""
+    return contract.AsOf(
+        moment=to_datetime(at),
+        exact=missing is None,
+        last_event_seq=state.position if state else 0,
+        last_event_time=to_datetime(state.event_at) if state else None,
+        missing=missing,
+    )
+
+
+def envelope_message(
+    projection: ProjectionRow, state: StateRow | None, as_of: contract.AsOf | None = None
+) -> contract.Envelope:
     return contract.Envelope(
         name=projection.name,
         version=projection.version,
@@ -94,6 +107,7 @@ def envelope_message(projection: ProjectionRow, state: StateRow | None) -> contr
         updated_at=to_datetime(projection.updated_at),
         error_message=projection.error_message or None,
         state=state_message(projection, state) if state else None,
+        as_of=as_of,
     )
 
 

@@ -180,6 +180,8 @@ class Projections:
         if request.as_of is not None:
             at = to_millis(request.as_of)
             then = await looking_back.look_back(self._db, call.environment, request.name, partition, at)
+            if then.missing is not None:
+                raise looking_back.not_recorded(then, partition, at)
             return messages.projection_message(then.projection, then.rebuild, partition, then.state)
 
         def look(tx: Tx) -> contract.Projection:
@@ -197,7 +199,11 @@ class Projections:
         if request.as_of is not None:
             at = to_millis(request.as_of)
             then = await looking_back.look_back(self._db, call.environment, request.name, partition, at)
-            return messages.envelope_message(then.projection, then.state)
+            if then.missing is not None and then.state is None:
+                raise looking_back.not_recorded(then, partition, at)
+            return messages.envelope_message(
+                then.projection, then.state, messages.as_of_message(at, then.state, then.missing)
+            )
 
         def look(tx: Tx) -> contract.Envelope:
             found = saving.load(tx, call.environment, request.name)

@@ -114,6 +114,11 @@ class Adapter:
 
     async def _envelope(self, call: Call, request: projections.GetProjection) -> projections.Envelope:
         found = await self._found(call, request.name)
+        if request.as_of is not None:
+            raise projections.NotRecorded(
+                f"{found.name!r} is a SQL projection: its tables hold what is so now, and no earlier states are kept. "
+                "Read the events of that time instead, or keep the times in its rows."
+            )
         return projections.Envelope(
             name=found.name,
             version=1,

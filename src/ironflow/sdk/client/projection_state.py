@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-from ironflow.base.errors import NotFound
 from ironflow.features.projections import contract
 from ironflow.features.projections.contract import NotRecorded, WrongMode
 from ironflow.sdk.client.client import Client
@@ -27,12 +26,19 @@ async def state_as_of(
     if definition.mode != "managed":
         raise WrongMode(f"{definition.name!r} is of mode external and has no state.")
     asked = contract.GetProjection(name=definition.name, partition=partition, as_of=moment)
+    state: Raw | None = None
+    position = 0
     try:
         with expecting(NotRecorded):
             found = await client.call(contract.envelope, asked)
-        return from_payload(found.state.state) if found.state is not None else None
     except NotRecorded:
-        state, position = await _start(client, asked)
+        pass
+    else:
+        recorded = found.state
+        if found.as_of is None or found.as_of.exact:
+            return from_payload(recorded.state) if recorded is not None else None
+        if recorded is not None:
+            state, position = recorded.state, recorded.last_event_seq
     while True:
         page = await client.call(
             contract.events,
@@ -47,13 +53,3 @@ async def state_as_of(
         position = page.searched
         if len(events) < len(page.events) or position >= page.head:
             return None if state is None else from_payload(state)
-
-
-async def _start(client: Client, asked: contract.GetProjection) -> tuple[Raw | None, int]:
-    """The last state recorded before the moment, and where it is in the log; the beginning where there is none."""
-    try:
-        with expecting(NotRecorded, NotFound):
-            recorded = await client.call(contract.recorded, asked)
-    except (NotRecorded, NotFound):
-        return None, 0
-    return recorded.state, recorded.last_event_seq

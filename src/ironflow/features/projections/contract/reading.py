@@ -86,10 +86,24 @@ class StateRow(Message, kw_only=True):
     updated_at: datetime
 
 
+class AsOf(Message, kw_only=True):
+    """How the state that is answered relates to the moment that was asked for.
+
+    exact: it has folded every event up to the moment, and none after it; else it is the last one that was kept before,
+    and `missing` states why it may lack events. last_event_seq, last_event_time: the last event that it has folded.
+    """
+
+    moment: datetime
+    exact: bool
+    last_event_seq: int
+    last_event_time: datetime | None = None
+    missing: str | None = None
+
+
 class Envelope(Message, kw_only=True):
     """A projection with the state of one partition; without `state` before the first save.
 
-    type: `sql` for one that the server keeps by itself, absent for others.
+    type: `sql` for one that the server keeps by itself, absent for others. as_of: for a request with `as_of`.
     """
 
     name: str
@@ -101,6 +115,7 @@ class Envelope(Message, kw_only=True):
     updated_at: datetime
     error_message: str | None = None
     state: StateRow | None = None
+    as_of: AsOf | None = None
 
 
 class ListProjections(Message, kw_only=True):
@@ -194,7 +209,8 @@ get = operation(
 envelope = operation(
     "projections.envelope", GetProjection, Envelope,
     rest=f"GET {PATH}", scope="projections:read", errors=(ProjectionNotFound, NotRecorded),
-    doc="A projection and the state of one partition as readers see it.",
+    doc="""A projection and the state of one partition as readers see it. With `as_of`, the state of that moment, or the
+    last one kept before it: `as_of.exact` of the answer states which.""",
 )  # fmt: skip
 list_ = operation(
     "projections.list", ListProjections, Projections,

@@ -39,14 +39,25 @@ class Projections:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def get(self, name: str, *, partition: str = "", as_of: datetime | None = None) -> ProjectionState:
+    def get(
+        self, name: str, *, partition: str = "", as_of: datetime | None = None, nearest: bool = False
+    ) -> ProjectionState:
         """The state as readers see it; `state` is None before the first save.
 
-        partition: of a partitioned projection. as_of: as it was then. Raises ProjectionNotFound, NotRecorded.
+        partition: of a partitioned projection. as_of: as it was then. nearest: the last state kept before is as good,
+        which `state_event_time` dates; else NotRecorded is raised when that of the moment was not recorded.
+        Raises ProjectionNotFound, NotRecorded.
         """
         request = contract.GetProjection(name=name, partition=partition, as_of=as_of)
         found = self._calls.call(contract.envelope, request)
         row = found.state
+        if found.as_of is not None and not found.as_of.exact and not nearest:
+            raise contract.NotRecorded(
+                f"The state of {name!r} as of {found.as_of.moment.isoformat()} was not recorded: the last state kept "
+                f"before is of {found.as_of.last_event_time}, and {found.as_of.missing}. Fold from there with "
+                "ironflow.projection.state_as_of, or ask with nearest=True.",
+                details={"last_event_seq": found.as_of.last_event_seq},
+            )
         return ProjectionState(
             name=found.name,
             partition=row.partition_key if row is not None else partition or contract.GLOBAL,
