@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
+import pytest
 from msgspec import UNSET
 
 from ironflow import Context, SyncContext, function
 from ironflow.sdk.durable.job.report import Completed, Yielded
+from ironflow.sdk.user_code import calling
 from ironflow.sdk.user_code.calling import STEP_SOURCES, calling_line
 from ironflow.testing import time_machine
 from tests.sdk.durable.jobs import an_execution
@@ -74,6 +76,24 @@ async def test_a_server_that_does_not_take_lines_is_sent_none():
     execution = an_execution(called)
 
     assert not any(sources(await execution.run(), execution).values())
+
+
+@pytest.mark.parametrize(("features", "done"), [((), {}), ((STEP_SOURCES,), {"r:first:0": "done", "r:nap:0": None})])
+async def test_a_plain_handler_looks_for_no_line_in_a_replay_or_where_the_server_takes_none(
+    monkeypatch: pytest.MonkeyPatch, features: tuple[str, ...], done: dict[str, Any]
+):
+    looked = 0
+    look = calling._line
+
+    def counted(frame: FrameType | None) -> str:
+        nonlocal looked
+        looked += 1
+        return look(frame)
+
+    monkeypatch.setattr(calling, "_line", counted)
+    await an_execution(blocking, features=frozenset(features), done=done).run()
+
+    assert looked == 0
 
 
 async def test_outside_of_handlers_the_line_is_that_of_the_caller():

@@ -18,8 +18,9 @@ _PACKAGE = str(Path(__file__).parents[2]) + "/"
 _OUTER = (str(Path(asyncio.__file__).parent) + "/", threading.__file__)
 _DEPTH_MAX = 40
 
-# Of a plain handler's thread, for the step that it waits for on the loop.
-of_thread: ContextVar[str] = ContextVar("of_thread", default="")
+# The frame in which a plain handler's thread waits for a step on the loop. Read only when a line is wanted: a replay
+# wants none.
+of_thread: ContextVar[FrameType | None] = ContextVar("of_thread", default=None)
 
 # Whose code it is: the user's, this package's, or what runs both. Bounded by the program's text.
 _owners: dict[CodeType, str] = {}
@@ -27,7 +28,15 @@ _owners: dict[CodeType, str] = {}
 
 def calling_line() -> str:
     """`FILE:LINE` of the nearest frame of the user's; empty where there is none."""
-    frame: FrameType | None = sys._getframe(1)
+    return _line(sys._getframe(1)) or _line(of_thread.get())
+
+
+def calling_frame() -> FrameType:
+    """The frame of the caller, for `of_thread`."""
+    return sys._getframe(1)
+
+
+def _line(frame: FrameType | None) -> str:
     for _ in range(_DEPTH_MAX):
         if frame is None:
             break
@@ -40,7 +49,7 @@ def calling_line() -> str:
         if owner == "outer":
             break
         frame = frame.f_back
-    return of_thread.get()
+    return ""
 
 
 def _owner(file: str) -> str:

@@ -21,7 +21,7 @@ from ironflow.sdk.durable.steps.messages import Message
 from ironflow.sdk.durable.steps.receiving import RECEIVE_DEFAULT
 from ironflow.sdk.durable.steps.retrying import RetryLike
 from ironflow.sdk.durable.steps.steps import WAIT_DEFAULT, Item, Steps, mapped
-from ironflow.sdk.user_code.calling import calling_line, of_thread
+from ironflow.sdk.user_code.calling import calling_frame, of_thread
 from ironflow.sdk.user_code.threads import in_thread
 from ironflow.sdk.values.declared import Data, Input, Output
 from ironflow.sdk.values.definitions import EventDefinition
@@ -54,7 +54,7 @@ class Bridge:
             work.close()
             raise BlockingStepOnLoop()
         # The task on the loop begins with a copy of this context.
-        token = of_thread.set(calling_line())
+        token = of_thread.set(calling_frame())
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         of_thread.reset(token)
         self._waited_for.add(future)
