@@ -53,7 +53,7 @@ def work(client: Client, function: str, *, patch: bool, **config: Any) -> str:
         return {"id": f"{run_id}:{name}:0", "name": name, "type": "invoke", "duration_ms": 12, **more}
 
     held = claim()
-    reserved = step("reserve", status="completed", output={"table": 12})
+    reserved = step("reserve", status="completed", output={"table": 12}, source="/srv/shop/orders.py:42")
     charged = step("charge", status="failed", error={"message": "card declined"})
     failed = {"message": "card declined", "retryable": False}
     ask(client, jobs.update, status="failed", steps=[reserved, charged], error=failed, **held)
@@ -85,7 +85,8 @@ def test_a_run_is_shown_with_its_timeline_and_its_steps(ironflow, worked: Worked
     assert any(line.endswith("'reserve' patched by api: a better table") for line in lines)
     assert any(line.endswith("'charge' failed: card declined") for line in lines)
     assert 'reserve  run   completed  12 ms  {"table":13}' in result.out
-    assert 'patched by api, was {"table":12}' in result.out
+    assert 'patched by api, was {"table":12}, orders.py:42' in result.out
+    assert "/srv/shop/orders.py:42" in ironflow("inspect", worked.run_id, "--full").out
 
 
 def test_a_moment_shows_the_run_as_it_was_and_is_marked(ironflow, worked: Worked):

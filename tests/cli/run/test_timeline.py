@@ -76,6 +76,16 @@ def test_a_run_without_length_still_has_a_bar():
     assert bar_place(5, 5, 5, 5, columns=10) == (0, 1)
 
 
+def test_a_step_shows_the_line_that_calls_it_in_eighty_columns():
+    called = {"source": "/home/ada/projects/shop/orders.py:42"}
+    steps = [a_step("reserve", 0, 100, **called), a_step("charge", 100, 400, attempt=2, source="no line")]
+
+    lines = drawn(timeline(a_run(), steps, T + 400), width=80)
+
+    assert [line.split()[-1] for line in lines[1:]] == ["orders.py:42", "2"]
+    assert all(len(line) <= 80 for line in lines)
+
+
 def test_a_timeline_has_a_row_for_each_step():
     steps = [a_step("reserve", 0, 100), a_step("charge", 100, 400, attempt=2)]
 

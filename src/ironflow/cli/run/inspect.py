@@ -20,6 +20,7 @@ from ironflow.cli.run.full_screen import is_terminal, open_screen
 from ironflow.cli.run.timeline import ASCII, FINE, Signs
 from ironflow.cli.terminal.output import facts, failure_text, json_line, status_style, status_text, table
 from ironflow.cli.terminal.times import moment_text, read_moment, span_text
+from ironflow.debugging.lines import line_of
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import step_kind
 from ironflow.features.time_travel import contract as past
@@ -267,6 +268,10 @@ def _note(step: StepState, shown_max: int | None) -> str:
         parts.append(f"patched by {step.patched_by}" if step.patched_by else "patched")
     if step.injected or step.patched:
         parts.append(f"was {json_line(step.original_output, shown_max) or 'nothing'}")
+    called = line_of(step.source)
+    if called is not None:
+        # The whole path is what --full and --json show.
+        parts.append(called.short if shown_max is not None else f"{called.path}:{called.number}")
     return ", ".join(parts)
 
 

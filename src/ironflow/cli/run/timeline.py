@@ -10,6 +10,7 @@ from ironflow.base.message_waits import awaited_text, message_name
 from ironflow.base.time import Millis, to_millis
 from ironflow.cli.terminal.output import json_line, status_style
 from ironflow.cli.terminal.times import moment_text, since_text, span_text
+from ironflow.debugging.lines import line_of
 from ironflow.features.runs.contract import Run, RunStatus, Step, StepStatus, StepType
 
 BAR_COLUMNS = 36
@@ -132,6 +133,9 @@ def _note(step: Step, now: Millis) -> Text:
         parts.append(f"patched {since_text(step.patched_at, now)}")
     if step.compensation_for:
         parts.append(f"undoes {step.compensation_for}")
+    called = line_of(step.source)
+    if called is not None:
+        parts.append(called.short)
     note = Text(", ".join(parts), style="dim")
     if step.error is not None and step.status is not StepStatus.COMPLETED:
         note.append("  " if parts else "").append(step.error.message, style="red")
