@@ -236,12 +236,6 @@ async def test_lines_of_the_history_take_breakpoints_and_logpoints(editor: Edito
     assert editor.printed == "table 12 of {nothing.here}\n"
 
 
-async def test_lines_of_files_take_none_and_the_answer_names_what_does(editor: Editor):
-    answer = await editor.ask("setBreakpoints", source={"path": "/app.py"}, breakpoints=[{"line": 3}])
-    assert answer["breakpoints"][0]["verified"] is False
-    assert "function breakpoint" in answer["breakpoints"][0]["message"]
-
-
 @pytest.mark.parametrize("filters", [{"filters": ["any"]}, {"filterOptions": [{"filterId": "uncaught"}]}])
 async def test_exception_filters_stop_at_failures_which_are_described(server: Work, filters: dict[str, Any]):
     editor = Editor(server, await an_order(server, fails=True))

@@ -3,11 +3,13 @@
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from ironflow.base.json import read_json, write_json
 from ironflow.engine import commands
 from ironflow.engine.facts import Fact, tag_of
 from ironflow.engine.model import ErrorValue
+from ironflow.features.time_travel.messages import timeline_event
 from ironflow.features.time_travel.rules import history
 from ironflow.features.time_travel.timeline import KINDS, Entry, entries
 from tests.engine.driver import HOPELESS, RunDriver, step
@@ -208,6 +210,17 @@ def test_heartbeats_have_no_entry():
 
     assert len(driver.facts) == since + 1
     assert timeline_of(driver, since) == []
+
+
+def test_a_step_that_has_shown_progress_has_begun_when_it_ends_and_names_its_line():
+    driver, fence, since = running()
+    shown = commands.StepProgress(step_id="run_1:copy:0", name="copy", type="invoke", details="7")
+    driver.report(fence, "progress", progress=(shown,))
+    driver.report(fence, "progress", replace(step("copy", "1"), source="/app/orders.py:7"))
+
+    found = timeline_of(driver, since)
+    assert [each.type for each in found] == ["step.started", "step.completed"]
+    assert {timeline_event(each, each.at).source for each in found} == {"/app/orders.py:7"}
 
 
 @pytest.mark.parametrize("kind", [fact.__struct_config__.tag for fact in get_args(Fact)])

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ironflow.debugging.lines import file_key, line_of
 from ironflow.features.time_travel.contract import TimelineEvent
 
 _BEGINNINGS = ("step.started", "saga.compensation.started")
@@ -51,6 +52,16 @@ class Moment:
         return [each for each in self.entries if each.event_type in _BEGINNINGS]
 
     @property
+    def called(self) -> dict[tuple[str, int], str]:
+        """The lines that call steps which began, as key of the file and number, with the first such step's id."""
+        found: dict[tuple[str, int], str] = {}
+        for entry in self.begun:
+            line = line_of(entry.source)
+            if line is not None:
+                found.setdefault((file_key(line.path), line.number), entry.step_id)
+        return found
+
+    @property
     def summary(self) -> str:
         """What happened, in a line. A step that began and ended in one fact is one of them."""
         ended = {each.step_id for each in self.entries if each.event_type not in _BEGINNINGS}
@@ -69,6 +80,9 @@ class History:
     def __init__(self, entries: Iterable[TimelineEvent] = ()) -> None:
         self.entries: list[TimelineEvent] = []
         self.moments: list[Moment] = []
+        # The lines that call steps, by the key of their file; and each source that was read.
+        self._lines: dict[str, set[int]] = {}
+        self._sources: set[str] = set()
         self.add(entries)
 
     def __len__(self) -> int:
@@ -87,12 +101,25 @@ class History:
         before = len(self.moments)
         for entry in entries:
             self.entries.append(entry)
+            self._add_line(entry.source)
             known = self.moments[-1] if self.moments else None
             if known is not None and _fact_of(known.entries[-1]) == _fact_of(entry):
                 self.moments[-1] = Moment(known.number, (*known.entries, entry))
             else:
                 self.moments.append(Moment(len(self.moments), (entry,)))
         return len(self.moments) - before
+
+    def lines(self, path: str) -> list[int]:
+        """The lines of a file that call steps which have begun, in order."""
+        return sorted(self._lines.get(file_key(path), ()))
+
+    def _add_line(self, source: str) -> None:
+        if not source or source in self._sources:
+            return
+        self._sources.add(source)
+        line = line_of(source)
+        if line is not None:
+            self._lines.setdefault(file_key(line.path), set()).add(line.number)
 
     def at(self, time: datetime) -> int:
         """The last moment at or before that time; the first one for an earlier time. Raises IndexError when empty."""

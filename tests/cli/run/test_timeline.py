@@ -77,7 +77,7 @@ def test_a_run_without_length_still_has_a_bar():
 
 
 def test_a_step_shows_the_line_that_calls_it_in_eighty_columns():
-    called = {"source": "/home/ada/projects/shop/orders.py:42"}
+    called = {"source": "/srv/projects/shop/orders.py:42"}
     steps = [a_step("reserve", 0, 100, **called), a_step("charge", 100, 400, attempt=2, source="no line")]
 
     lines = drawn(timeline(a_run(), steps, T + 400), width=80)

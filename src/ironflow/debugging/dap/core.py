@@ -46,10 +46,17 @@ class Core:
             "allThreadsStopped": True,
         }
         if reason == "exception":
-            body["text"] = failure(state, run.moment.step_id)[1]["message"]
+            body["text"] = failure(state, run.step_id)[1]["message"]
         if ids:
             body["hitBreakpointIds"] = ids
         yield from self._events(("stopped", body))
+
+    def _place_breakpoints(self, run: DebuggedRun) -> Flow:
+        """Breakpoints in files whose line is known by now are shown there."""
+        for each in self._breakpoints.placed_anew(run.history):
+            yield from self._events(
+                ("breakpoint", {"reason": "changed", "breakpoint": each.answer(None, self._line_base)})
+            )
 
     @property
     def _debugged(self) -> DebuggedRun:

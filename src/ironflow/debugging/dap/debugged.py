@@ -26,6 +26,7 @@ class DebuggedRun:
         self.history = history
         self.position = 0
         self.paused_here = False
+        self._focus = (-1, "")
         self._states: OrderedDict[str, RunState] = OrderedDict()
         self._documents: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
@@ -36,6 +37,16 @@ class DebuggedRun:
     @property
     def moment(self) -> Moment:
         return self.history[self.position]
+
+    @property
+    def step_id(self) -> str:
+        """The step that the moment is about: that of a breakpoint that has stopped here, else the last one."""
+        number, step_id = self._focus
+        return step_id if step_id and number == self.position else self.moment.step_id
+
+    def focus(self, number: int, step_id: str) -> None:
+        """Several steps may have ended in one fact; at that moment this one is looked at."""
+        self._focus = number, step_id
 
     @property
     def at_the_end(self) -> bool:

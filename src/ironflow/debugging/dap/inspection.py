@@ -65,7 +65,7 @@ class Inspection:
 
     def thread_of_moment(self, run: DebuggedRun) -> int:
         """The thread of the branch that the moment is about."""
-        return self.thread_of(branch_of(run.moment.step_id, run.id))
+        return self.thread_of(branch_of(run.step_id, run.id))
 
     def frames(self, run: DebuggedRun, state: RunState, thread_id: int) -> list[Frame]:
         """Step, branch, run: the innermost first."""
@@ -122,7 +122,7 @@ class Inspection:
 def current_step(run: DebuggedRun, state: RunState, branch: str) -> StepState | None:
     """The step of this moment where it is of the branch, else one under way there, else the last one there."""
     there = [step for step in state.steps if branch == MAIN or branch_of(step.step_id, run.id).startswith(branch)]
-    own = next((step for step in there if step.step_id == run.moment.step_id), None)
+    own = next((step for step in there if step.step_id == run.step_id), None)
     if own is not None:
         return own
     under_way = [step for step in there if step.status in ("running", *_OPEN)]

@@ -8,6 +8,7 @@ from ironflow.debugging.dap.core import Answering, Core
 from ironflow.debugging.dap.history_source import HistorySource
 from ironflow.debugging.dap.inspection import failure
 from ironflow.debugging.expressions import VARIABLES, evaluate
+from ironflow.debugging.lines import line_of
 from ironflow.features.time_travel.contract import StepState
 
 
@@ -87,7 +88,7 @@ class Looking(Core):
     def _on_exceptionInfo(self, arguments: dict[str, Any]) -> Answering:  # noqa: N802
         run = self._debugged
         state = yield from run.state(run.position)
-        exception_id, details = failure(state, run.moment.step_id if run.moment.failed else "")
+        exception_id, details = failure(state, run.step_id if run.moment.failed else "")
         mode = "unhandled" if run.moment.uncaught else "always"
         body = {"exceptionId": exception_id, "description": details["message"], "breakMode": mode, "details": details}
         return body, None
@@ -108,16 +109,21 @@ class Looking(Core):
         yield from ()
         first = given.number(arguments, "line")
         last = given.number(arguments, "endLine", first)
+        source = given.mapping(arguments, "source")
+        path = given.text(source, "path", "")
+        if path and not given.number(source, "sourceReference", 0):
+            calling = (line + self._line_base - 1 for line in self._debugged.history.lines(path))
+            return {"breakpoints": [{"line": line} for line in calling if first <= line <= last]}, None
         lines = range(max(first, self._line_base), min(last, self._debugged.history.last + self._line_base) + 1)
         return {"breakpoints": [{"line": line} for line in lines]}, None
 
     def _called(self, step: StepState) -> dict[str, Any] | None:
         """Where the user's program calls the step, in the file as its worker saw it; None where that is not known."""
-        path, _, line = (step.source or "").rpartition(":")
-        if not path or not line.isdigit():
+        line = line_of(step.source)
+        if line is None:
             return None
-        name = path.replace("\\", "/").rpartition("/")[2]
-        return {"line": int(line) - 1 + self._line_base, "column": 1, "source": {"name": name, "path": path}}
+        source = {"name": line.file_name, "path": line.path}
+        return {"line": line.number - 1 + self._line_base, "column": 1, "source": source}
 
     @property
     def _source(self) -> HistorySource:

@@ -15,19 +15,28 @@ from ironflow.debugging.history import Moment
 
 @dataclass(slots=True)
 class Hit:
-    """What breakpoints say of a moment. stops: those that stop there. logs: messages of the others."""
+    """What breakpoints say of a moment. stops: those that stop there. logs: messages of the others.
+
+    step_id: of the step that the first of the stops concerns; empty for the moment itself.
+    """
 
     stops: list[Breakpoint] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
+    step_id: str = ""
+
+    @property
+    def reason(self) -> str:
+        """As in the event `stopped`."""
+        return self.stops[0].reason if self.stops else "step"
 
 
 def hit(run: DebuggedRun, breakpoints: Breakpoints, number: int) -> Generator[Step, Any, Hit]:
     """Asks for the state of the moment only where a condition or a message needs it."""
     found = Hit()
-    for each in breakpoints.met(run.history[number]):
+    for each, step_id in breakpoints.met(run.history[number]):
         values: dict[str, Any] = {}
         if each.condition or each.log:
-            values = yield from run.values(number)
+            values = yield from run.values(number, step_id)
         if each.condition and not holds(each.condition, values):
             continue
         if not each.counted():
@@ -35,6 +44,7 @@ def hit(run: DebuggedRun, breakpoints: Breakpoints, number: int) -> Generator[St
         if each.log:
             found.logs.append(rendered(each.log, values, shown))
         else:
+            found.step_id = found.step_id if found.stops else step_id
             found.stops.append(each)
     return found
 

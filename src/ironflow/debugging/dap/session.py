@@ -143,6 +143,7 @@ class Session(Looking, Walking):
         yield Open(*wanted)
         run = yield from opened(run_id)
         self._run = run
+        yield from self._place_breakpoints(run)
         return run
 
     def _on_configurationDone(self, arguments: dict[str, Any]) -> Answering:  # noqa: N802
@@ -166,12 +167,15 @@ class Session(Looking, Walking):
         yield from ()
         source = given.mapping(arguments, "source")
         wanted = given.mappings(arguments, "breakpoints")
-        if not given.number(source, "sourceReference", 0):
-            fault = "only lines of the run's history take breakpoints; set a function breakpoint on a step's name."
-            return {"breakpoints": [{"verified": False, "message": fault} for _ in wanted]}, None
-        made = self._breakpoints.set_lines(wanted, self._line_base)
-        offset = self._line_base - 1
-        return {"breakpoints": [each.answer(source) | {"line": each.line + offset} for each in made]}, None
+        if given.number(source, "sourceReference", 0):
+            made = self._breakpoints.set_lines(wanted, self._line_base)
+        else:
+            path = given.text(source, "path", "")
+            if not path:
+                raise Refused("the source has neither a path nor a reference.")
+            history = self._run.history if self._run is not None else None
+            made = self._breakpoints.set_file(path, wanted, self._line_base, history)
+        return {"breakpoints": [each.answer(source, self._line_base) for each in made]}, None
 
     def _on_setFunctionBreakpoints(self, arguments: dict[str, Any]) -> Answering:  # noqa: N802
         yield from ()

@@ -5,7 +5,7 @@ from typing import Any
 from ironflow.debugging.dap import arguments as given
 from ironflow.debugging.dap.core import Answering, Core
 from ironflow.debugging.dap.debugged import DebuggedRun
-from ironflow.debugging.dap.moving import hit, step_back_to, step_to
+from ironflow.debugging.dap.moving import Hit, hit, step_back_to, step_to
 from ironflow.debugging.dap.protocol import Flow, Refused
 
 
@@ -76,13 +76,14 @@ class Walking(Core):
 
     def _forward(self, run: DebuggedRun) -> Flow:
         """Goes on to the next breakpoint; without one to the end, and on with a live run."""
+        yield from self._place_breakpoints(run)
         was_at_the_end = run.at_the_end and run.position >= 0
         for number in range(run.position + 1, len(run.history)):
             found = yield from hit(run, self._breakpoints, number)
             for line in found.logs:
                 yield self._output(line)
             if found.stops:
-                yield from self._stopped_at(run, number, found.stops[0].reason, [each.id for each in found.stops])
+                yield from self._stopped_at_hit(run, number, found)
                 return
         run.position = run.history.last
         if not run.ended and run.paused and not run.paused_here:
@@ -96,16 +97,22 @@ class Walking(Core):
         else:
             yield from self._stopped("pause", f"The run has ended: {run.run.status.value}")
 
+    def _stopped_at_hit(self, run: DebuggedRun, number: int, found: Hit) -> Flow:
+        run.focus(number, found.step_id)
+        yield from self._stopped_at(run, number, found.reason, [each.id for each in found.stops])
+
     def _backward(self, run: DebuggedRun) -> Flow:
+        yield from self._place_breakpoints(run)
         for number in range(run.position - 1, -1, -1):
             found = yield from hit(run, self._breakpoints, number)
             if found.stops:
-                yield from self._stopped_at(run, number, found.stops[0].reason, [each.id for each in found.stops])
+                yield from self._stopped_at_hit(run, number, found)
                 return
         yield from self._stopped_at(run, 0, "entry")
 
     def _follow(self, run: DebuggedRun) -> Flow:
         yield from run.refresh()
+        yield from self._place_breakpoints(run)
         if self._unreachable:
             self._unreachable = False
             yield self._output("The server is there again.", "important")
@@ -116,8 +123,7 @@ class Walking(Core):
             run.position = number
             if found.stops or self._stepping:
                 yield from run.pause()
-                reason = found.stops[0].reason if found.stops else "step"
-                yield from self._stopped_at(run, number, reason, [each.id for each in found.stops])
+                yield from self._stopped_at_hit(run, number, found)
                 return
         if run.ended:
             yield from self._stopped("pause", f"The run has ended: {run.run.status.value}")

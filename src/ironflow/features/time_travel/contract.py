@@ -168,7 +168,7 @@ class TimelineEvent(Message, kw_only=True):
     """One thing that happened. step_id: the SDK's, empty when it is about the run. significant: a milestone.
 
     timestamp: when it was recorded; of `step.started`, when the body began.
-    failed (ours): a step, an attempt or the run failed.
+    failed (ours): a step, an attempt or the run failed. source (ours): where the handler calls the step, as FILE:LINE.
     """
 
     id: Annotated[str, field(1)]
@@ -179,6 +179,7 @@ class TimelineEvent(Message, kw_only=True):
     significant: Annotated[bool, field(6)]
     timestamp: Annotated[datetime, field(7)]
     failed: Annotated[bool, field(100)] = False
+    source: Annotated[str, field(101)] = ""
 
 
 class RunTimeline(Message, kw_only=True):

@@ -74,6 +74,7 @@ def timeline_event(entry: Entry, moment: Millis) -> contract.TimelineEvent:
         significant=entry.significant,
         timestamp=to_datetime(moment),
         failed=entry.data.get("error") is not None,
+        source=(entry.step.source if entry.step is not None else None) or "",
     )
 
 

@@ -62,7 +62,8 @@ KINDS: dict[str, frozenset[str]] = {
     "saga.compensation.failed": frozenset({"steps.recorded"}),
 }  # fmt: skip
 
-_UNDER_WAY = ("running", "sleeping", "waiting")
+_RESTING = ("sleeping", "waiting")
+_UNDER_WAY = ("running", *_RESTING)
 _PAUSED = {"injection": "by hand", "exhausted": "all attempts failed", "diverged": "its code is not what it was"}
 
 
@@ -297,7 +298,8 @@ def _step(known: Step | None, step: Step) -> Iterator[_Untimed]:
     prefix, name = ("saga.compensation", step.compensation_for or step.name) if saga else ("step", step.name)
     undo = "Undoing " if saga else ""
     under_way = step.status in _UNDER_WAY
-    if under_way or known is None or known.status not in _UNDER_WAY:
+    # A step that has only shown progress has no entry so far.
+    if under_way or known is None or known.status not in _RESTING:
         summary = f"{undo}'{name}' {_opening(step)}"
         yield _Untimed(f"{prefix}.started", summary, _step_data(step, {}), significant=False, step=step)
     if under_way:
