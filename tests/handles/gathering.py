@@ -10,14 +10,17 @@ from tests.crash.journal import Journal
 from tests.crash.witness import WitnessTransport
 
 CHILDREN = 40
+LOOSE = 10
 
 
 @function("gather", retry={"max_attempts": 50, "initial_delay": "50ms"})
 async def gather(ctx: Context) -> Any:
+    loose = [(await ctx.step.invoke_async("leaf", number)).run_id for number in range(LOOSE)]
     handles = await ctx.step.start_many("leaf", list(range(CHILDREN)))
     early = await ctx.step.join("early", handles, first=3)
     await ctx.step.sleep("nap", "100ms")
-    return {"early": len(early), "all": await ctx.step.join("all", handles), "runs": [each.run_id for each in handles]}
+    runs = [*loose, *(each.run_id for each in handles)]
+    return {"early": len(early), "all": await ctx.step.join("all", handles), "runs": runs}
 
 
 @function("leaf", retry={"max_attempts": 50, "initial_delay": "50ms"})

@@ -7,7 +7,7 @@ import pytest
 
 from tests.crash.scene import Scene
 from tests.crash.until import until
-from tests.handles.gathering import CHILDREN
+from tests.handles.gathering import CHILDREN, LOOSE
 
 PARENTS = 6
 KILLS = 5
@@ -42,5 +42,5 @@ async def test_each_start_has_one_run_and_each_join_its_results_whatever_is_kill
     for run in ended:
         assert run.output["early"] == 3
         assert run.output["all"] == [number * number for number in range(CHILDREN)]
-    assert len(leaves) == PARENTS * CHILDREN
+    assert len(leaves) == PARENTS * (CHILDREN + LOOSE)
     assert {leaf.id for leaf in leaves} == {run_id for run in ended for run_id in run.output["runs"]}

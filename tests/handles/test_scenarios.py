@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ironflow import Client, Context, InvokeError, InvokeTimeoutError, Retry, function
+from ironflow.features.runs.contract import StepType
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
 from ironflow.sdk.worker.worker import Worker
 from ironflow.testing import time_machine
@@ -126,9 +127,34 @@ async def invokes_triggered(ctx: Context) -> Any:
     return [await ctx.step.invoke("triggered", {"left": 2}, timeout="1m")]
 
 
+@function("one-by-one", retry=ONCE)
+async def start_one_by_one(ctx: Context) -> Any:
+    """Starts functions that it does not wait for, in a loop and in branches, then waits, then replays all of it."""
+    EXECUTIONS[ctx.run.id] += 1
+    loop = [(await ctx.step.invoke_async("index", number)).run_id for number in range(5)]
+    branches = await ctx.step.map("branches", [5, 6], lambda data, step, _: step.invoke_async("index", data))
+    await ctx.step.sleep("nap", "50ms")
+    started = {*loop, *(each.run_id for each in branches)}
+    return len(started)
+
+
+@function("none-to-start", retry=Retry(max_attempts=2, initial_delay="10ms"))
+async def start_none(ctx: Context) -> Any:
+    """A start that is refused is caught, recorded and replayed; one that ends the attempt is tried anew."""
+    try:
+        await ctx.step.invoke_async("nowhere")
+    except InvokeError as error:
+        await ctx.step.sleep("nap", "50ms")
+        if ctx.run.attempt == 1:
+            raise RuntimeError("once more") from error
+        return error.cause
+    return None
+
+
 FUNCTIONS = [
     index, triggered, join_all, join_first, join_collect, join_fail_fast, join_late, join_late_raises, start_missing,
     work_between, join_in_branches, invoke_delayed, join_in_a_thread, invokes_triggered,
+    start_one_by_one, start_none,
 ]  # fmt: skip
 SCENARIOS: list[tuple[str, Any]] = [
     ("all", [2, 4, 6, 8]),
@@ -143,6 +169,8 @@ SCENARIOS: list[tuple[str, Any]] = [
     ("delayed", 6),
     ("plain", [2, 4]),
     ("invokes-triggered", [2]),
+    ("one-by-one", 7),
+    ("none-to-start", "there is no function 'nowhere'"),
 ]
 SCENARIO = pytest.mark.parametrize(("name", "output"), SCENARIOS, ids=[name for name, _ in SCENARIOS])
 
@@ -166,10 +194,20 @@ async def test_with_a_worker(client: Client, name: str, output: Any) -> None:
     assert (run.status, run.output, run.error) == ("completed", output, None)
     if name == "between":
         assert EXECUTIONS[run.id] <= 3
+    if name == "one-by-one":
+        assert EXECUTIONS[run.id] == 2
+        started = [step for step in await client.runs.steps(run.id) if step.step_type is StepType.INVOKE_FUNCTION]
+        assert [(step.status, await finished(client, step.child_run_id or "")) for step in started] == [
+            ("completed", number * 2) for number in range(7)
+        ]
     if name == "first":
         handles = [step for step in await client.runs.steps(run.id) if step.name == "index"]
         children = [(await client.runs.get(step.child_run_id or "")).status for step in handles]
         assert children == ["cancelled", "completed", "completed"]
+
+
+async def finished(client: Client, run_id: str) -> Any:
+    return (await client.runs.wait(run_id, timeout=30)).output
 
 
 @SCENARIO

@@ -15,6 +15,7 @@ from ironflow.notify.port import Notifier
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.steps.compensations import CLEAN_UP
+from ironflow.sdk.durable.steps.replay import ASYNC_STARTS
 from ironflow.sdk.durable.steps.retrying import FEATURES
 from ironflow.sdk.user_code.calling import STEP_SOURCES
 from ironflow.sdk.values.codec import Codec
@@ -69,7 +70,7 @@ class TimeMachineWorker:
         )
         self._jobs.inbox = WorkerInbox(self._protocol.ask, ID, hold_ms=0)
         self._jobs.reporter = BatchReporter(
-            self._protocol, many_waits=True, features=FEATURES | {HANDLES, CLEAN_UP, STEP_SOURCES}
+            self._protocol, many_waits=True, features=FEATURES | {HANDLES, ASYNC_STARTS, CLEAN_UP, STEP_SOURCES}
         )
         self._running: dict[asyncio.Task[None], Assignment] = {}
         self._notified = asyncio.Event()

@@ -369,7 +369,7 @@ class Reports(Message, kw_only=True):
 
 
 class StartedRun(Message, kw_only=True):
-    """What became of a handle of a report: the run that was started, or why none was, as JSON text."""
+    """What a report asked to start: the run that was started, or why none was, as JSON text."""
 
     step_id: str
     run_id: str | None = None
@@ -382,7 +382,7 @@ class Verdict(Message, kw_only=True):
     control: what the worker has to do with an execution that it reports on; absent when it goes on or has ended.
     `pause`: start no more steps, report those that run. `cancelling`: end the execution now, and report it; the run is
     undone next. `paused`, `cancelled`: of the run; `lost`: the lease is; in these three the execution is over.
-    started: the handles of the report.
+    started: what the report has started, and its handler goes on with.
     """
 
     job_id: str

@@ -43,7 +43,7 @@ class PendingCommand(NamedTuple):
 class Applied(NamedTuple):
     """What became of a command. refusal: why it was not applied. control: what the worker has to do now.
 
-    started: the handles of the report, as they are recorded. further: nothing became of it, until that was looked for.
+    started: what the report has started, as it is recorded. further: nothing became of it, until that was looked for.
     """
 
     refusal: IronflowError | None
@@ -189,11 +189,13 @@ def _without_known_state(
 
 
 def _started(run: Run, command: commands.Report | commands.Ack) -> tuple[Step, ...]:
-    """The handles of a report as they are recorded."""
+    """What a report starts and its handler goes on with, as it is recorded."""
     if isinstance(command, commands.Ack):
         return ()
-    handles = (each.step_id for each in command.yields if isinstance(each, commands.Invoke) and each.handle)
-    return tuple(run.steps[step_id] for step_id in handles if step_id in run.steps)
+    progress = command.kind == "progress"
+    invokes = (each for each in command.yields if isinstance(each, commands.Invoke))
+    asked = (each.step_id for each in invokes if each.handle or (each.asynchronous and progress))
+    return tuple(run.steps[step_id] for step_id in asked if step_id in run.steps)
 
 
 def _closes_steps(report: commands.Report) -> bool:

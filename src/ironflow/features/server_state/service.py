@@ -20,14 +20,15 @@ TRANSPORTS = ["connectrpc", "websocket", "rest"]
 # `connect-streams` and `protobuf` belong to connectrpc: a client may use them, or unary JSON alone.
 # `acked-polls`, `batch-reports`, `many-waits`, `handles` and `worker-control` are ours: workers that know them make
 # fewer requests, hand over all waits of an execution at once, start runs without ending their execution, learn at once
-# of cancels, and end late executions themselves. `step-retries`: a step rests between attempts of its own.
+# of cancels, and end late executions themselves. `async-starts`: what `invoke_function_async` starts while an execution
+# goes on is answered as handles are. `step-retries`: a step rests between attempts of its own.
 # `step-progress`: it shows its progress. `handler-time`: when steps ended is kept as the worker measured it.
 # `cancels-clean-up`: a function's runs may be undone before they are cancelled, and compensations wait in steps.
 # `restarts`: a run ends with a report that has another go on in its place.
 FEATURES = [
     "events", "functions", "runs", "kv", "polling-workers", "acked-polls", "batch-reports", "many-waits", "handles",
-    "worker-control", "step-retries", "step-progress", "step-sources", "handler-time", "run-logs", "run-values",
-    "run-messages", "entities", "restarts", "cancels-clean-up", "connect-streams", "protobuf",
+    "async-starts", "worker-control", "step-retries", "step-progress", "step-sources", "handler-time", "run-logs",
+    "run-values", "run-messages", "entities", "restarts", "cancels-clean-up", "connect-streams", "protobuf",
 ]  # fmt: skip
 
 # How long /ready waits for the database.

@@ -52,7 +52,7 @@ class Polled(NamedTuple):
 class ReportAnswer(NamedTuple):
     """What became of one report. fault: why it was not applied. control: as `Verdict.control`, empty to go on.
 
-    started: its handles.
+    started: what it has started.
     """
 
     fault: IronflowError | None

@@ -35,7 +35,7 @@ class ReportStatus(Enum):
 class ReportResult:
     """The outcome of one report. fault: why it was not applied. control: as `Verdict.control`, empty to go on.
 
-    started: its handles.
+    started: what it has started.
     """
 
     status: ReportStatus

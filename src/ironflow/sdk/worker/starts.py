@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from ironflow.base.errors import IronflowError
-from ironflow.sdk.durable.job.report import Started, StartFunction
+from ironflow.sdk.durable.job.report import Start, Started
 from ironflow.sdk.durable.steps.signals import Stopped
 
 # Of one report, which others wait for meanwhile.
@@ -19,14 +19,14 @@ class Starts:
 
     def __init__(self, submit: Callable[[], None]) -> None:
         self._submit = submit
-        self._waiting: dict[str, tuple[StartFunction, asyncio.Future[Result]]] = {}
+        self._waiting: dict[str, tuple[Start, asyncio.Future[Result]]] = {}
         self._sent: list[str] = []
         self._over = False
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    async def start(self, steps: Sequence[StartFunction]) -> Sequence[Started]:
+    async def start(self, steps: Sequence[Start]) -> Sequence[Started]:
         """What became of each. Raises Stopped when the execution is over, or why the server refuses them."""
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[Result]] = []
@@ -46,9 +46,9 @@ class Starts:
             started.append(result)
         return started
 
-    def next_report(self) -> list[StartFunction]:
+    def next_report(self) -> list[Start]:
         """The steps of the next report."""
-        steps: list[StartFunction] = []
+        steps: list[Start] = []
         size = 0
         for step, _ in self._waiting.values():
             size += len(bytes(step.input))

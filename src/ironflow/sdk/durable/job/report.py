@@ -169,8 +169,12 @@ class StartFunction(Struct, kw_only=True, tag_field="type", tag=HANDLE):
     source: str | UnsetType = UNSET
 
 
+# What starts a run while the execution goes on.
+Start = StartFunction | InvokeFunctionAsync
+
+
 class Started(Struct, kw_only=True):
-    """What became of a StartFunction: a run, or why there is none."""
+    """What became of a Start: a run, or why there is none."""
 
     step_id: str
     run_id: str | None = None

@@ -5,10 +5,12 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from ironflow.base.errors import InvokeError, InvokeTimeoutError, ValidationError
 from ironflow.sdk.durable.job.assignment import CompletedStep
-from ironflow.sdk.values.payload import Read, from_payload
+from ironflow.sdk.durable.job.report import HANDLE, Started
+from ironflow.sdk.values.payload import Read, from_payload, to_payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,16 @@ class _Failed(msgspec.Struct):
     code: str = ""
     error_class: str = ""
     details: Any = None
+
+
+def started_step(started: Started, *, is_handle: bool) -> CompletedStep:
+    """The step of a run that was started, or that could not be. is_handle: it may be joined later."""
+    step = CompletedStep(step_id=started.step_id, error=started.error, child_run_id=started.run_id)
+    if is_handle:
+        return structs.replace(step, type=HANDLE, status="failed" if started.run_id is None else "waiting")
+    output = to_payload({"run_id": started.run_id}, "the id of a run")
+    status = "failed" if started.run_id is None else "completed"
+    return structs.replace(step, type="invoke_function", status=status, output=output)
 
 
 def output_of(step: CompletedStep, function_id: str, timeout_ms: int | None = None, read: Read = from_payload) -> Any:

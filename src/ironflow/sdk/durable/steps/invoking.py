@@ -112,24 +112,29 @@ class InvokingSteps:
     async def invoke_async(
         self, function: str | FunctionDefinition[Any, Any], input: Any = None, *, delay: Duration | None = None
     ) -> Child:
-        """Starts another function and goes on. delay: until its run may start.
+        """Starts another function, and goes on once its run is durable. delay: until the run may start.
+
+        A server with `async-starts` starts it while the execution goes on; elsewhere it takes a further execution.
 
         Raises InvokeError when it cannot be started, SerializationError.
         """
         function_id = id_of(function)
         step_id = self._next_id(function_id)
         done = self._replay.ended(step_id, "invoke_function")
-        if done is not None:
-            return Child(self._replay.child_output(done, function_id)["run_id"])
-        raise self._replay.wait(
-            InvokeFunctionAsync(
+        if done is None:
+            step = InvokeFunctionAsync(
                 step_id=step_id,
                 step_name=function_id,
                 function_id=function_id,
                 input=self._replay.runner.encoded(to_payload(input, f"the input of {function_id!r}")),
                 delay_ms=self._delay_ms(delay),
             )
-        )
+            if not self._replay.starts_async:
+                raise self._replay.wait(step)
+            self._replay.check_running()
+            await self._replay.start([step])
+            done = self._replay.handle(step_id)
+        return Child(self._replay.child_output(done, function_id)["run_id"])
 
     def _delay_ms(self, delay: Duration | None) -> int | UnsetType:
         if delay is not None and not self._replay.many_waits:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ironflow.base.errors import AllBranchesFailed, Unimplemented, ValidationError
-from ironflow.sdk.durable.job.report import StartFunction, YieldedStep
+from ironflow.sdk.durable.job.report import Start, YieldedStep
 from ironflow.sdk.durable.steps.branches import check_concurrency
 from ironflow.sdk.durable.steps.compensations import Compensation, Compensations, undoing
 from ironflow.sdk.durable.steps.determinism import in_branch
@@ -66,7 +66,7 @@ class BranchReplay(Replay):
             return Yield("another branch has succeeded")
         return super().join(step_id, name, handle_id, needed, fails_fast=fails_fast)
 
-    async def start(self, steps: Sequence[StartFunction]) -> None:
+    async def start(self, steps: Sequence[Start]) -> None:
         self.check_running()
         await super().start(steps)
 

@@ -19,6 +19,7 @@ from ironflow.sdk.durable.job.report import (
     InvokeFunctionAsync,
     Join,
     Rest,
+    Start,
     Started,
     StartFunction,
     YieldedStep,
@@ -26,7 +27,7 @@ from ironflow.sdk.durable.job.report import (
 from ironflow.sdk.durable.steps.compensations import CLEAN_UP, Compensation, Compensations, undoing
 from ironflow.sdk.durable.steps.determinism import HANDLER_TIME, Course
 from ironflow.sdk.durable.steps.divergence import Diverged, diverged
-from ironflow.sdk.durable.steps.invoke import output_of
+from ironflow.sdk.durable.steps.invoke import output_of, started_step
 from ironflow.sdk.durable.steps.messages import Inbox
 from ironflow.sdk.durable.steps.publish import Publish
 from ironflow.sdk.durable.steps.retrying import Attempts, Rests, RetryLike, step_retry
@@ -45,7 +46,10 @@ OnAsked = Callable[[str, str], None]
 # Pauses between tries of a request that may be repeated.
 REPEATS_S = (0.1, 0.3, 1.0, 3.0, 10.0)
 Answer = TypeVar("Answer")
-OnStart = Callable[[Sequence[StartFunction]], Awaitable[Sequence[Started]]]
+OnStart = Callable[[Sequence[Start]], Awaitable[Sequence[Started]]]
+
+# What a server has where functions that are not waited for start while the execution goes on.
+ASYNC_STARTS = "async-starts"
 
 
 class Replay:
@@ -253,8 +257,13 @@ class Replay:
             self.waits[step.step_id] = step
         return Yield(f"waiting in step {step.step_name!r}")
 
-    async def start(self, steps: Sequence[StartFunction]) -> None:
-        """Starts runs; they are handles then. Raises Unimplemented where there are none, Stopped."""
+    @property
+    def starts_async(self) -> bool:
+        """Whether functions that are not waited for start while the execution goes on."""
+        return self._on_start is not None and ASYNC_STARTS in self.features
+
+    async def start(self, steps: Sequence[Start]) -> None:
+        """Starts runs, and goes on once they are durable. Raises Unimplemented where there are no handles, Stopped."""
         if self._on_start is None:
             raise Unimplemented(
                 "This server, or this host, has no handles. Use invoke_async, or run the function in a worker."
@@ -262,22 +271,18 @@ class Replay:
         for step in steps:
             self._add_trace(step)
             self._add_source(step)
+        handles = {step.step_id for step in steps if isinstance(step, StartFunction)}
         for started in await self._on_start(steps):
-            self._memo[started.step_id] = CompletedStep(
-                step_id=started.step_id,
-                status="waiting" if started.run_id is not None else "failed",
-                error=started.error,
-                type=HANDLE,
-                child_run_id=started.run_id,
-            )
+            is_handle = started.step_id in handles
+            self._memo[started.step_id] = started_step(started, is_handle=is_handle)
 
-    def _add_trace(self, step: YieldedStep | StartFunction) -> None:
+    def _add_trace(self, step: YieldedStep | Start) -> None:
         """A function that is invoked goes on below the span in which the handler asks for it."""
         if self.trace is not None and isinstance(step, InvokeFunction | InvokeFunctionAsync | StartFunction):
             for name, text in self.trace.fields().items():
                 setattr(step, name, text)
 
-    def _add_source(self, step: YieldedStep | StartFunction) -> None:
+    def _add_source(self, step: YieldedStep | Start) -> None:
         if self.runner.has_sources and not isinstance(step, Rest):
             step.source = calling_line() or UNSET
 
