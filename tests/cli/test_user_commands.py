@@ -52,6 +52,13 @@ def test_a_user_is_created_logs_in_and_out_and_is_deleted(
     type_in(monkeypatch, "another password\n")
     assert ironflow("user", "set-password", made["id"], *admin).code == 0
     assert ironflow("user", "end-sessions", made["id"], *admin).code == 0
+    assert "disabled ada@" in ironflow("user", "disable", made["id"], "--reason", "left", *admin).out
+    assert "left" in ironflow("user", "get", made["id"], *admin).out
+    type_in(monkeypatch, "another password\n")
+    assert ironflow("login", "--user", "ada@example.com").code == 5
+    assert "enabled ada@" in ironflow("user", "enable", made["id"], *admin).out
+    type_in(monkeypatch, "another password\n")
+    assert ironflow("login", "--user", "ada@example.com").code == 0
     assert ironflow("user", "delete", made["id"], *admin).code == 2
     assert ironflow("user", "delete", made["id"], "--yes", *admin).code == 0
     assert ironflow("user", "get", made["id"], *admin).code == 4

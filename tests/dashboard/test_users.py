@@ -56,6 +56,25 @@ def test_a_new_password_takes_the_place_of_the_old_one(page: Page, shop: Shop):
     assert (answer.status, refused.status) == (200, 401)
 
 
+def test_a_user_is_disabled_with_a_reason_and_enabled_again(page: Page, shop: Shop):
+    visit(page, "/users")
+    row = page.get_by_role("row").filter(has_text="ada@shop.example")
+    row.get_by_role("button", name="Disable…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label(re.compile("Reason")).fill("left the shop")
+    dialog.get_by_role("button", name="Disable", exact=True).click()
+
+    expect(row).to_contain_text("left the shop")
+    login = {"email": "ada@shop.example", "password": "correct horse battery"}
+    assert page.request.post("/api/v1/auth/login", data=login).status == 401
+    visit(page, "/users")
+    row.get_by_role("button", name="Enable…").click()
+    dialog.get_by_role("button", name="Enable", exact=True).click()
+    expect(row.get_by_role("button", name="Disable…")).to_be_visible()
+    expect(row).not_to_contain_text("left the shop")
+    assert page.request.post("/api/v1/auth/login", data=login).status == 200
+
+
 def test_a_user_is_logged_out_everywhere(page: Page, shop: Shop):
     visit(page, "/users")
     page.get_by_role("row").filter(has_text="ada@shop.example").get_by_role("button", name="Log out…").click()

@@ -103,6 +103,16 @@ async def test_a_user_that_the_provider_confirms_gets_a_session(guarded: Guarded
     assert provider.client == (CLIENT, "s3cret-of-the-client")
 
 
+async def test_a_disabled_user_gets_no_session_from_the_provider(guarded: Guarded, provider: SmallProvider):
+    made = await a_user(guarded)
+    await guarded.request("POST", f"/api/v1/users/{made['id']}/disable")
+    async with guarded.http() as client:
+        await begin(client, provider)
+        answer = await end(client, provider)
+        assert (answer.status_code, COOKIE in answer.cookies) == (401, False)
+        assert "disabled" in answer.text
+
+
 @pytest.mark.parametrize(
     "claims",
     [

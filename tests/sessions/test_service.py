@@ -221,7 +221,7 @@ async def test_the_key_that_signs_opens_nothing_by_itself(guarded: Guarded):
 
 
 @pytest.mark.parametrize(
-    "end", ["log_out", "everywhere", "admin", "delete", "password", "roles", "expiry", "own role changed"]
+    "end", ["log_out", "everywhere", "admin", "disable", "delete", "password", "roles", "expiry", "own role changed"]
 )
 async def test_what_is_open_with_a_session_is_closed_when_it_ends(guarded: Guarded, end: str):
     role = await guarded.request("POST", "/api/v1/roles", {"name": "own"})
@@ -246,6 +246,8 @@ async def test_what_is_open_with_a_session_is_closed_when_it_ends(guarded: Guard
                 await client.post("/api/v1/auth/logout", json={"everywhere": True})
             case "admin":
                 await guarded.request("DELETE", f"{path}/sessions")
+            case "disable":
+                await guarded.request("POST", f"{path}/disable")
             case "delete":
                 await guarded.request("DELETE", path)
             case "password":

@@ -312,6 +312,9 @@ time_travel.timeline                 runs:read
 users.change_password                account:write
 users.create                         users:write
 users.delete                         users:write
+users.disable                        users:write
+                                     apikeys:write
+users.enable                         users:write
 users.end_sessions                   users:write
 users.get                            users:read
 users.list                           users:read

@@ -28,6 +28,7 @@ from ironflow.features.schemas import contract as schemas
 from ironflow.features.sql_projections import contract as sql_projections
 from ironflow.features.streams import contract as streams
 from ironflow.features.subscriptions import contract as subscriptions
+from ironflow.features.users import contract as users
 from tests.structure.scopes import declared, recorded, text
 from tests.support.work import Work, step
 
@@ -294,6 +295,7 @@ ELSEWHERE = {
     redaction.redact_event.name: "tests/redaction",
     messages.send.name: "tests/messages",
     messages.ask.name: "tests/messages",
+    users.disable.name: "tests/users",
 }
 
 

@@ -31,3 +31,8 @@ export function changes(user: User, email: string, name: string, roles: string[]
     ...(same ? {} : { roles }),
   };
 }
+
+/** What the form sends to disable a user: fields that are empty are left out. */
+export function disabling(reason: string, revoke: boolean): Partial<Schemas["DisableUser"]> {
+  return { ...(reason.trim() ? { reason: reason.trim() } : {}), ...(revoke ? { revoke_keys: true } : {}) };
+}

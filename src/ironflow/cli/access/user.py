@@ -13,7 +13,7 @@ from ironflow.cli.terminal.times import since_text, time_text
 from ironflow.features.users import contract as users
 from ironflow.features.users.contract import User
 
-app = App("user", help="Create, change and delete users, who log in with a password.")
+app = App("user", help="Create, change, disable and delete users, who log in with a password.")
 
 UserId = Annotated[str, Parameter(help="The user's id, such as user-06DGK3….")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask for confirmation.")]
@@ -41,7 +41,7 @@ def list_(*, limit: Limit = 1000, cursor: Cursor = "", cli: Injected) -> None:
     cli.show(
         answer,
         lambda: table(
-            ["ID", "EMAIL", "NAME", "ROLES", "LAST LOG-IN"],
+            ["ID", "EMAIL", "NAME", "ROLES", "LAST LOG-IN", "DISABLED"],
             (
                 [
                     each.id,
@@ -49,6 +49,7 @@ def list_(*, limit: Limit = 1000, cursor: Cursor = "", cli: Injected) -> None:
                     each.name,
                     ", ".join(each.roles),
                     since_text(each.last_login_at, now) if each.last_login_at else "never",
+                    since_text(each.disabled_at, now) if each.disabled_at else "",
                 ]
                 for each in answer.users
             ),
@@ -102,6 +103,26 @@ def end_sessions(user_id: UserId, /, *, cli: Injected) -> None:
 
 
 @app.command
+def disable(user_id: UserId, /, *, reason: str = "", revoke_keys: bool = False, cli: Injected) -> None:
+    """Refuse the log-ins of a user, and end the user's sessions, until `user enable`.
+
+    Args:
+        reason: Why; it is kept with the user and in the audit trail.
+        revoke_keys: Revoke the API keys that the user has created too; they stay revoked.
+    """
+    request = users.DisableUser(id=user_id, reason=reason, revoke_keys=revoke_keys)
+    answer = cli.call(users.disable, request)
+    cli.show(answer, lambda: f"disabled {answer.email}")
+
+
+@app.command
+def enable(user_id: UserId, /, *, cli: Injected) -> None:
+    """Accept the log-ins of a disabled user again."""
+    answer = cli.call(users.enable, users.NamedUser(id=user_id))
+    cli.show(answer, lambda: f"enabled {answer.email}")
+
+
+@app.command
 def delete(user_id: UserId, /, *, yes: Yes = False, cli: Injected) -> None:
     """Delete a user, and end the user's sessions."""
     if not yes and not cli.confirm(f"Delete the user {user_id}?"):
@@ -132,6 +153,11 @@ def _show(cli: Cli, user: User) -> None:
                 ("roles", ", ".join(user.roles)),
                 ("created", time_text(user.created_at)),
                 ("last log-in", time_text(user.last_login_at) if user.last_login_at else "never"),
+                *(
+                    [("disabled", f"{time_text(user.disabled_at)} {user.disabled_reason or ''}")]
+                    if user.disabled_at
+                    else []
+                ),
             ]
         ),
     )

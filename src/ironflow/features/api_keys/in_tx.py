@@ -1,5 +1,6 @@
 """What other features do with keys inside their own transactions."""
 
+from ironflow.base.call import Access
 from ironflow.base.ids import Ids
 from ironflow.base.time import Millis
 from ironflow.features.api_keys import rules, store
@@ -10,6 +11,7 @@ from ironflow.features.api_keys.rules import presented as presented
 from ironflow.features.api_keys.rules import roles_for as roles_for
 from ironflow.features.api_keys.store import count_by_role as count_by_role
 from ironflow.features.api_keys.store import count_of as count_of
+from ironflow.features.api_keys.store import has_role as has_role
 from ironflow.features.roles.in_tx import ADMIN
 from ironflow.storage.port import Tx
 
@@ -50,3 +52,15 @@ def revoke_of(tx: Tx, environment: str) -> None:
     """Revokes every key that is limited to this environment."""
     for key_id in store.delete_of(tx, environment):
         tx.notify(KEYS, f"revoked:{key_id}")
+
+
+def revoke_created_by(tx: Tx, creator: str, access: Access | None) -> list[str]:
+    """Revokes every key that this principal has created; their ids.
+
+    access: of the caller. Raises KeyExceedsMaker for a key that has more.
+    """
+    revoked = store.delete_created_by(tx, creator)
+    for key in revoked:
+        check_roles_within(access, key.roles)
+        tx.notify(KEYS, f"revoked:{key.id}")
+    return [key.id for key in revoked]

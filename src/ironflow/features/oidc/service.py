@@ -65,6 +65,8 @@ class Oidc:
             user = await self._users.add_without_password(call, email, name if isinstance(name, str) else "", role)
         if user is None:
             raise contract.OidcUnknownUser(f"There is no user {email[:100]!r}. Ask an administrator to create one.")
+        if user.disabled_at:
+            raise contract.OidcRefused(f"The user {email[:100]!r} is disabled. Ask an administrator.")
         cookie = await self._log_ins.begin_as_cookie(call, user, cookies)
         return contract.Redirect(location="/", set_cookie=cookie)
 

@@ -58,6 +58,9 @@ class LogIns:
         password_hash = user.password_hash if user is not None else ""
         if not await self._passwords.is_password(password_hash, request.password, client) or user is None:
             raise WrongPassword(_WRONG)
+        if user.disabled_at:
+            # After the password was verified, with the same answer: that it was the right one is not shown.
+            raise WrongPassword(_WRONG)
         new_hash = ""
         if self._passwords.is_old(password_hash):
             new_hash = await self._passwords.hashed(request.password, client)
@@ -75,7 +78,7 @@ class LogIns:
 
         def change(tx: Tx) -> SessionRow:
             found = users.user(tx, user.id, to_write=True)
-            if found is None or found.password_hash != user.password_hash:
+            if found is None or found.password_hash != user.password_hash or found.disabled_at:
                 # Changed while the old password was verified.
                 raise WrongPassword(_WRONG)
             session = SessionRow(

@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Annotated
 
-from ironflow.base.errors import AlreadyExists, InvalidArgument, NotFound, Unauthenticated
+from ironflow.base.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
 from ironflow.base.fields import Message, field
 from ironflow.base.operation import operation
 from ironflow.base.paging import PagedList
 from ironflow.features.api_keys.contract import KeyExceedsMaker
+from ironflow.features.api_keys.contract import delete as delete_key
 from ironflow.features.roles.contract import RoleNotFound
 
 
@@ -35,8 +36,17 @@ class WrongPassword(Unauthenticated):
     code = "WRONG_PASSWORD"
 
 
+class LastAdministrator(FailedPrecondition):
+    """Without this user no administrator could log in."""
+
+    code = "LAST_ADMINISTRATOR"
+
+
 class User(Message, kw_only=True):
-    """roles: ids. last_login_at: absent before the first log-in."""
+    """roles: ids. last_login_at: absent before the first log-in.
+
+    disabled: whether log-ins are refused; disabled_at and disabled_reason are absent where they are not.
+    """
 
     id: str
     org_id: str
@@ -46,6 +56,9 @@ class User(Message, kw_only=True):
     created_at: datetime
     updated_at: datetime
     last_login_at: datetime | None = None
+    disabled: bool = False
+    disabled_at: datetime | None = None
+    disabled_reason: str | None = None
 
 
 class CreateUser(Message, kw_only=True):
@@ -60,6 +73,14 @@ class CreateUser(Message, kw_only=True):
 
 class NamedUser(Message, kw_only=True):
     id: Annotated[str, field(None, also=("user_id",))]
+
+
+class DisableUser(Message, kw_only=True):
+    """reason: kept with the user and in the audit trail. revoke_keys: also the API keys that the user has created."""
+
+    id: Annotated[str, field(None, also=("user_id",))]
+    reason: Annotated[str, field(max_length=500)] = ""
+    revoke_keys: bool = False
 
 
 class UpdateUser(Message, kw_only=True):
@@ -108,13 +129,25 @@ get = operation(
 update = operation(
     "users.update", UpdateUser, User,
     rest=f"PATCH {_PATH}/{{id}}", spelling="both", scope="users:write",
-    errors=(UserNotFound, InvalidUser, UserExists, RoleNotFound, KeyExceedsMaker),
+    errors=(UserNotFound, InvalidUser, UserExists, RoleNotFound, KeyExceedsMaker, LastAdministrator),
     doc="Changes a user. New roles count at once, also for open connections; a new password ends the sessions.",
 )  # fmt: skip
 delete = operation(
     "users.delete", NamedUser, None,
-    rest=f"DELETE {_PATH}/{{id}}", scope="users:write", errors=(UserNotFound, KeyExceedsMaker),
+    rest=f"DELETE {_PATH}/{{id}}", scope="users:write",
+    errors=(UserNotFound, KeyExceedsMaker, LastAdministrator),
     doc="Deletes a user, ends the user's sessions and closes their connections.",
+)  # fmt: skip
+disable = operation(
+    "users.disable", DisableUser, User,
+    rest=f"POST {_PATH}/{{id}}/disable", spelling="both", scope="users:write", asks=(delete_key.scope,),
+    errors=(UserNotFound, KeyExceedsMaker, LastAdministrator),
+    doc="Refuses the log-ins of a user until `enable`, and ends the user's sessions and connections on every node.",
+)  # fmt: skip
+enable = operation(
+    "users.enable", NamedUser, User,
+    rest=f"POST {_PATH}/{{id}}/enable", spelling="both", scope="users:write", errors=(UserNotFound, KeyExceedsMaker),
+    doc="Accepts the log-ins of a disabled user again. Sessions and keys that were ended stay so.",
 )  # fmt: skip
 change_password = operation(
     "users.change_password", ChangePassword, None,

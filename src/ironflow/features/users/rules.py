@@ -5,8 +5,8 @@ import unicodedata
 from typing import NamedTuple
 
 from ironflow.base.time import Millis
-from ironflow.features.roles.in_tx import BUILT_IN
-from ironflow.features.users.contract import InvalidUser
+from ironflow.features.roles.in_tx import ADMIN, BUILT_IN
+from ironflow.features.users.contract import InvalidUser, LastAdministrator
 
 PASSWORD_CHARS_MIN = 8
 # Whether an address exists is found out by writing to it; this keeps out what is none.
@@ -16,7 +16,7 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 class UserRow(NamedTuple):
     """role_ids: separated by commas. email_key: the address as it is compared. 0 is no time.
 
-    epoch: of the sessions that count; it rises when they are ended.
+    epoch: of the sessions that count; it rises when they are ended. disabled_at: 0 for one who may log in.
     """
 
     id: str
@@ -31,6 +31,8 @@ class UserRow(NamedTuple):
     created_by: str
     updated_at: Millis
     last_login_at: Millis
+    disabled_at: Millis = 0
+    disabled_reason: str = ""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -52,6 +54,24 @@ def check_password(password: str) -> None:
     """Raises InvalidUser, which does not have the password in it."""
     if len(password) < PASSWORD_CHARS_MIN:
         raise InvalidUser(f"The password has {len(password)} characters; {PASSWORD_CHARS_MIN} is the least.")
+
+
+def check_administrator_stays(old: UserRow, new: UserRow | None, *, others: bool) -> None:
+    """Whether a user may be changed so, or deleted where `new` is None.
+
+    others: whether another user who is not disabled, or a valid key of all environments, has the role admin.
+    Raises LastAdministrator. Source: docs/guides/security.md, "Users".
+    """
+    if others or not _is_administrator(old) or (new is not None and _is_administrator(new)):
+        return
+    raise LastAdministrator(
+        f"{old.email[:80]!r} is the last user with the role admin who may log in, and no API key of all environments "
+        "has that role. Give it to another user or key first."
+    )
+
+
+def _is_administrator(user: UserRow) -> bool:
+    return ADMIN in user.roles and not user.disabled_at
 
 
 def role_named(role: str) -> str:

@@ -8,6 +8,8 @@ from ironflow.base.errors import PermissionDenied
 from ironflow.base.ids import Ids
 from ironflow.base.operation import Operation
 from ironflow.base.time import Millis, to_datetime
+from ironflow.features.api_keys import contract as api_keys_contract
+from ironflow.features.api_keys import in_tx as api_keys
 from ironflow.features.api_keys.in_tx import check_roles_within, roles_for
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.policies.service import DEFAULT_ORG, check_all_environments
@@ -35,6 +37,8 @@ class Users:
             contract.get: self.get,
             contract.update: self.update,
             contract.delete: self.delete,
+            contract.disable: self.disable,
+            contract.enable: self.enable,
             contract.change_password: self.change_password,
             contract.end_sessions: self.end_sessions,
         }
@@ -124,9 +128,12 @@ class Users:
             given["password_hash"] = await self._passwords.hashed(request.password, call.remote_address)
 
         def change(tx: Tx) -> UserRow:
+            others = _administrators(tx, call) if "role_ids" in given else frozenset[str]()
             old = _lesser(tx, call, request.id)
             new = old._replace(**given, updated_at=call.now)
             roles.check_roles(tx, new.roles)
+            if "role_ids" in given:
+                rules.check_administrator_stays(old, new, others=bool(others - {old.id}))
             taken = store.user_by_email(tx, new.email_key)
             if taken is not None and taken.id != old.id:
                 raise contract.UserExists(f"There is a user {new.email!r} already.")
@@ -145,12 +152,50 @@ class Users:
         check_all_environments(call, "users")
 
         def change(tx: Tx) -> None:
+            others = _administrators(tx, call)
             user = _lesser(tx, call, request.id)
+            rules.check_administrator_stays(user, None, others=bool(others - {user.id}))
             store.delete(tx, user.id)
             _note(tx, call, contract.delete, request, "user.deleted", user)
             tx.notify(USERS, f"ended:{user.id}")
 
         await self._db.write(change)
+
+    async def disable(self, call: Call, request: contract.DisableUser) -> contract.User:
+        check_all_environments(call, "users")
+        if request.revoke_keys:
+            call.require(api_keys_contract.delete.scope)
+
+        def change(tx: Tx) -> UserRow:
+            access = call.principal.access
+            # First: a key that is revoked is no way in for an administrator.
+            revoked = api_keys.revoke_created_by(tx, f"user:{request.id}", access) if request.revoke_keys else []
+            others = _administrators(tx, call)
+            old = _lesser(tx, call, request.id)
+            new = old._replace(
+                disabled_at=old.disabled_at or call.now, disabled_reason=request.reason, updated_at=call.now
+            )
+            rules.check_administrator_stays(old, new, others=bool(others - {old.id}))
+            in_tx.end_sessions(tx, new)
+            more = {"reason": request.reason or None, "revoked_keys": revoked or None}
+            _note(tx, call, contract.disable, request, "user.disabled", new, **more)
+            return new
+
+        return message(await self._db.write(change))
+
+    async def enable(self, call: Call, request: contract.NamedUser) -> contract.User:
+        check_all_environments(call, "users")
+
+        def change(tx: Tx) -> UserRow:
+            old = _lesser(tx, call, request.id)
+            if not old.disabled_at:
+                return old
+            new = old._replace(disabled_at=0, disabled_reason="", updated_at=call.now)
+            store.save(tx, new)
+            _note(tx, call, contract.enable, request, "user.enabled", new)
+            return new
+
+        return message(await self._db.write(change))
 
     async def change_password(self, call: Call, request: contract.ChangePassword) -> None:
         if call.principal.name != f"user:{request.id}":
@@ -229,6 +274,9 @@ def message(user: UserRow) -> contract.User:
         created_at=to_datetime(user.created_at),
         updated_at=to_datetime(user.updated_at),
         last_login_at=to_datetime(user.last_login_at) if user.last_login_at else None,
+        disabled=bool(user.disabled_at),
+        disabled_at=to_datetime(user.disabled_at) if user.disabled_at else None,
+        disabled_reason=user.disabled_reason or None,
     )
 
 
@@ -242,6 +290,13 @@ def _user(tx: Tx, user_id: str, *, to_write: bool = False) -> UserRow:
     if found is None:
         raise contract.UserNotFound(f"There is no user {user_id!r}.")
     return found
+
+
+def _administrators(tx: Tx, call: Call) -> frozenset[str]:
+    """Who has the role admin: users, and `key` where a key has it or none is needed. Read before a user is locked."""
+    if call.principal.access is None or api_keys.has_role(tx, roles.ADMIN, call.now):
+        return frozenset({"key"})
+    return frozenset(store.administrators(tx, roles.ADMIN, limit=100))
 
 
 def _lesser(tx: Tx, call: Call, user_id: str) -> UserRow:
@@ -259,6 +314,7 @@ def _note(
     event_type: str,
     user: UserRow,
     before: UserRow | None = None,
+    **more: Any,
 ) -> None:
     audit_notes.record(
         tx,
@@ -271,4 +327,5 @@ def _note(
         role_ids=list(user.roles),
         role_ids_before=list(before.roles) if before else None,
         email_before=before.email if before and before.email != user.email else None,
+        **more,
     )

@@ -49,6 +49,19 @@ class Users:
         request = contract.UpdateUser(id=user_id, email=email, name=name, roles=wanted, password=password)
         return self._calls.call(contract.update, request)
 
+    def disable(self, user_id: str, *, reason: str = "", revoke_keys: bool = False) -> User:
+        """Refuses the user's log-ins until `enable`, and ends the sessions.
+
+        revoke_keys: also revokes the API keys that the user has created. Raises UserNotFound, KeyExceedsMaker,
+        LastAdministrator.
+        """
+        request = contract.DisableUser(id=user_id, reason=reason, revoke_keys=revoke_keys)
+        return self._calls.call(contract.disable, request)
+
+    def enable(self, user_id: str) -> User:
+        """Accepts the log-ins of a disabled user again. Raises UserNotFound, KeyExceedsMaker."""
+        return self._calls.call(contract.enable, contract.NamedUser(id=user_id))
+
     def delete(self, user_id: str) -> None:
         """Deletes a user, and closes what is open with their sessions. Raises UserNotFound, KeyExceedsMaker."""
         self._calls.call(contract.delete, contract.NamedUser(id=user_id))

@@ -48,6 +48,19 @@ class Users:
         request = contract.UpdateUser(id=user_id, email=email, name=name, roles=wanted, password=password)
         return await self._calls.call(contract.update, request)
 
+    async def disable(self, user_id: str, *, reason: str = "", revoke_keys: bool = False) -> User:
+        """Refuses the user's log-ins until `enable`, and ends the sessions.
+
+        revoke_keys: also revokes the API keys that the user has created. Raises UserNotFound, KeyExceedsMaker,
+        LastAdministrator.
+        """
+        request = contract.DisableUser(id=user_id, reason=reason, revoke_keys=revoke_keys)
+        return await self._calls.call(contract.disable, request)
+
+    async def enable(self, user_id: str) -> User:
+        """Accepts the log-ins of a disabled user again. Raises UserNotFound, KeyExceedsMaker."""
+        return await self._calls.call(contract.enable, contract.NamedUser(id=user_id))
+
     async def delete(self, user_id: str) -> None:
         """Deletes a user, and closes what is open with their sessions. Raises UserNotFound, KeyExceedsMaker."""
         await self._calls.call(contract.delete, contract.NamedUser(id=user_id))
