@@ -53,7 +53,11 @@ async def test_each_question_has_one_answer_and_no_value_is_newer_than_its_step(
 
             async def ask_all(key: str) -> None:
                 for number in range(QUESTIONS):
-                    answers[key].append(await asked(client, key, number))
+                    answer = await asked(client, key, number)
+                    answers[key].append(answer)
+                    shown, _ = await looked(client, key)
+                    if isinstance(answer, int) and (shown is None or shown["total"] != answer):
+                        faults.append(f"{key} showed {shown} after the answer {answer}")
 
             async def watch(key: str) -> None:
                 before = 0

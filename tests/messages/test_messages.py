@@ -17,6 +17,7 @@ from ironflow.features.messages.service import PAGE_BYTES, READ_AT_ONCE, Message
 from ironflow.features.redaction import contract as redaction
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import RunNotFound, RunStatus
+from ironflow.features.values import contract as values
 from tests.support.server import open_server
 from tests.support.work import Work
 from tests.support.yields import waits_for
@@ -126,6 +127,79 @@ async def test_what_an_execution_took_is_in_the_memo_of_the_next(server: Work):
     with pytest.raises(StaleExecution):
         await take(server, job, 2)
     assert await take(server, again, 2) == 2
+
+
+def sets(value: Any, number: int, name: str = "status") -> list[dict[str, Any]]:
+    return [{"name": name, "value": value, "number": number}]
+
+
+async def shown(server: Work, run_id: str) -> dict[str, Any]:
+    found = await server.call(values.list_, run_id=run_id)
+    return {each.name: msgspec.json.decode(each.value) for each in found.values}
+
+
+async def test_values_come_with_a_take_whether_or_not_there_is_a_message(server: Work):
+    await a_chat(server)
+    run_id = (await send(server, 0, start=True)).run_id
+    job = await server.claim()
+
+    assert await take(server, job, 0, values=sets("begun", 1)) == 0
+    assert await shown(server, run_id) == {"status": "begun"}
+    assert await take(server, job, 1, values=sets("idle", 2)) is None
+    assert await shown(server, run_id) == {"status": "idle"}
+    # A replay, and a request that is repeated.
+    assert await take(server, job, 0, values=sets("begun", 1)) == 0
+    assert await shown(server, run_id) == {"status": "idle"}
+
+
+async def test_values_come_with_an_answer_under_its_fence(server: Work):
+    await a_chat(server)
+    asked = await server.call(contract.ask, run_id="chat:ada", name="prompt", data=1, start=True)
+    job = await server.claim()
+    await take(server, job, 0)
+
+    assert await answer(server, job, asked.id, "yes", values=sets("answered", 1))
+    assert await shown(server, asked.run_id) == {"status": "answered"}
+    # The answer to the request was lost; meanwhile the handler has set more.
+    assert not await answer(server, job, asked.id, "yes", values=sets("more", 2))
+    assert await shown(server, asked.run_id) == {"status": "more"}
+    server.move(90_001)
+    await server.loop("leases")
+    await server.claim()
+    for request in (
+        lambda: answer(server, job, asked.id, "no", number=1, values=sets("late", 3)),
+        lambda: take(server, job, 1, values=sets("late", 3)),
+    ):
+        with pytest.raises(StaleExecution):
+            await request()
+    assert await shown(server, asked.run_id) == {"status": "more"}
+
+
+async def test_a_look_for_a_message_that_brings_values_does_not_end_what_a_pause_waits_for(server: Work):
+    await a_chat(server)
+    run_id = (await send(server, 0, start=True)).run_id
+    job = await server.claim()
+    assert await take(server, job, 0) == 0
+    await server.call(controls.pause, run_id=run_id)
+
+    assert await take(server, job, 1, values=sets("idle", 1)) is None
+
+    assert (await server.run(run_id)).pause_requested
+    assert await shown(server, run_id) == {"status": "idle"}
+
+
+async def test_values_that_are_refused_take_and_answer_nothing(server: Work):
+    await a_chat(server)
+    asked = await server.call(contract.ask, run_id="chat:ada", name="prompt", data=1, start=True)
+    job = await server.claim()
+
+    with pytest.raises(values.InvalidRunValue):
+        await take(server, job, 0, values=sets(1, 1, "a/b"))
+    assert await unread(server) == [1]
+    await take(server, job, 0)
+    with pytest.raises(values.RunValueTooLarge):
+        await answer(server, job, asked.id, "yes", values=sets("x" * 70_000, 1))
+    assert await answer(server, job, asked.id, "yes")
 
 
 async def test_a_run_that_waits_is_woken_by_its_message_alone(server: Work):

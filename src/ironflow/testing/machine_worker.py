@@ -23,7 +23,7 @@ from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.transport import AsyncTransport
 from ironflow.sdk.worker.inbox import WorkerInbox
 from ironflow.sdk.worker.job_runner import JobRunner
-from ironflow.sdk.worker.protocol import HANDLES, WorkerProtocol
+from ironflow.sdk.worker.protocol import HANDLES, MESSAGE_VALUES, WorkerProtocol
 from ironflow.sdk.worker.reporter import BatchReporter
 from ironflow.sdk.worker.run_clients import RunClients
 from ironflow.sdk.worker.timing import WorkerTiming
@@ -70,7 +70,9 @@ class TimeMachineWorker:
         )
         self._jobs.inbox = WorkerInbox(self._protocol.ask, ID, hold_ms=0)
         self._jobs.reporter = BatchReporter(
-            self._protocol, many_waits=True, features=FEATURES | {HANDLES, ASYNC_STARTS, CLEAN_UP, STEP_SOURCES}
+            self._protocol,
+            many_waits=True,
+            features=FEATURES | {HANDLES, ASYNC_STARTS, CLEAN_UP, STEP_SOURCES, MESSAGE_VALUES},
         )
         self._running: dict[asyncio.Task[None], Assignment] = {}
         self._notified = asyncio.Event()

@@ -12,6 +12,7 @@ from ironflow.engine.errors import StaleExecution
 from ironflow.features.entities.contract import ChangedState, JobEntity
 from ironflow.features.functions.contract import ATTEMPTS_MAX
 from ironflow.features.log_lines.contract import ReportedLine
+from ironflow.features.values.contract import InvalidRunValue, RunValueTooLarge, SetValue
 
 
 class WorkerNotFound(NotFound):
@@ -304,17 +305,6 @@ class Joining(Message, kw_only=True):
     known_failed: Annotated[int, field(ge=0)] | None = None
 
 
-class SetValue(Message, kw_only=True):
-    """A value that the handler has set (ours).
-
-    number: from 1, the same in every replay; of several calls that set one name, the one with the highest wins.
-    """
-
-    name: str
-    value: Json
-    number: Annotated[int, field(ge=1)]
-
-
 class Restart(Message, kw_only=True):
     """The run does not end, but restarts (ours). data: the input of the run that goes on in its place."""
 
@@ -448,12 +438,14 @@ ack = operation(
 )  # fmt: skip
 update = operation(
     "jobs.update", UpdateJob, WorkerStatus,
-    rest=f"PUT {_WORKER}/jobs/{{job}}", scope="workers:write", under_way=True, errors=(StaleExecution, InvalidReport),
+    rest=f"PUT {_WORKER}/jobs/{{job}}", scope="workers:write", under_way=True,
+    errors=(StaleExecution, InvalidReport, InvalidRunValue, RunValueTooLarge),
     doc="A checkpoint, or the end of an execution: completed, failed or yielded.",
 )  # fmt: skip
 report = operation(
     "jobs.report", Reports, Verdicts,
-    rest=f"POST {_WORKER}/reports", scope="workers:write", under_way=True, errors=(InvalidReport,),
+    rest=f"POST {_WORKER}/reports", scope="workers:write", under_way=True,
+    errors=(InvalidReport, InvalidRunValue, RunValueTooLarge),
     doc="Several job updates at once, each with its own verdict.",
 )  # fmt: skip
 control = operation(

@@ -16,7 +16,7 @@ from ironflow.base.time import Millis, to_millis
 from ironflow.base.trace_context import parsed
 from ironflow.engine import commands
 from ironflow.engine.failure import DIVERGED
-from ironflow.engine.model import EntityState, ErrorValue, OnTimeout, RunValue
+from ironflow.engine.model import EntityState, ErrorValue, OnTimeout
 from ironflow.engine.step_names import step_name
 from ironflow.features.code_versions.in_tx import OnCodeChange
 from ironflow.features.entities.contract import ChangedState
@@ -26,13 +26,13 @@ from ironflow.features.jobs.contract import (
     ReportedError,
     ReportedStep,
     Restart,
-    SetValue,
     StepProgress,
     UpdateJob,
     Yield,
 )
 from ironflow.features.jobs.rules import run_id_of
 from ironflow.features.runs.in_tx import LiveStep
+from ironflow.features.values.in_tx import run_values
 
 STEPS_MAX = 500
 # Names of steps that are shown when code has changed.
@@ -42,10 +42,6 @@ SOURCE_CHARS_MAX = 1024
 PROGRESS_BYTES_MAX = 64 * 1024
 # Of one report; a worker sends more of them in checkpoints.
 YIELDS_MAX = 2_000
-# Of the values that a run sets.
-VALUES_MAX = 100
-VALUE_NAME_CHARS_MAX = 128
-VALUE_BYTES_MAX = 64 * 1024
 # How long a wait without a timeout lasts.
 WAIT_MS_DEFAULT = 7 * 24 * 3600 * 1000
 # What makes a `match` an expression rather than a path.
@@ -63,7 +59,10 @@ def fence_of(request: UpdateJob) -> commands.Fence:
 
 
 def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Millis) -> commands.Report:
-    """The engine's command for a job update. Raises InvalidReport, OutputTooLarge."""
+    """The engine's command for a job update.
+
+    Raises InvalidReport, OutputTooLarge, InvalidRunValue, RunValueTooLarge.
+    """
     kind = request.status
     if kind not in ("progress", "completed", "failed", "yielded"):
         raise InvalidReport(f"status is {kind[:40]!r}; it is progress, completed, failed or yielded.")
@@ -71,8 +70,6 @@ def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Mil
         raise InvalidReport(f"The checkpoint has {len(request.steps)} steps; {STEPS_MAX} is the limit.")
     if len(request.yields) > YIELDS_MAX:
         raise InvalidReport(f"The report has {len(request.yields)} yields; {YIELDS_MAX} is the limit.")
-    if len(request.values) > VALUES_MAX:
-        raise InvalidReport(f"The report has {len(request.values)} values; {VALUES_MAX} is the limit.")
     if kind == "yielded" and request.yielded is None and not request.yields and request.join is None:
         raise InvalidReport("status is yielded but there is no `yield`.")
     run_id = run_id_of(request.job)
@@ -94,7 +91,7 @@ def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Mil
         uncompensated_steps=tuple(request.uncompensated_steps[:STEPS_MAX]),
         join=_join(request.join) if request.join is not None and kind == "yielded" else None,
         restart=_restart(request.restart, output_bytes_max) if kind == "completed" and request.restart else None,
-        values=tuple(_value(each) for each in request.values),
+        values=run_values(request.values),
         progress=tuple(_progress(each, run_id) for each in request.progress[:STEPS_MAX]) if kind == "progress" else (),
         state=_state(request.state) if request.state is not None else None,
     )
@@ -169,13 +166,6 @@ def _step(step: ReportedStep, run_id: str, output_bytes_max: int) -> commands.St
         retry_in_ms=step.retry_in_ms if step.attempt and not completed else None,
         source=_source(step.source),
     )
-
-
-def _value(given: SetValue) -> RunValue:
-    if not 0 < len(given.name) <= VALUE_NAME_CHARS_MAX or "/" in given.name:
-        raise InvalidReport(f"A value is called {given.name[:60]!r}; write 1 to {VALUE_NAME_CHARS_MAX} characters.")
-    text = _payload(given.value, f"Value {given.name!r}", VALUE_BYTES_MAX) or "null"
-    return RunValue(name=given.name, value=text, number=given.number)
 
 
 def _state(given: ChangedState) -> EntityState:

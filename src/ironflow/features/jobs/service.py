@@ -266,7 +266,7 @@ class Jobs:
         return contract.Workers(workers=workers, count=len(workers), next_cursor=more)
 
     def _pending_report(self, call: Call, request: contract.UpdateJob) -> PendingCommand:
-        """Raises InvalidReport, OutputTooLarge."""
+        """Raises what `report_of` does."""
         command = report_rules.report_of(request, self._timing.lease_ms, self._output_bytes_max, call.now)
         started = report_rules.live_steps(request, call.now) if request.started and command.kind == "progress" else []
         return PendingCommand(rules.run_id_of(request.job), command, call.now, started, request.logs)

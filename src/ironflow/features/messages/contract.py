@@ -13,6 +13,7 @@ from ironflow.base.run_keys import InvalidRunKey
 from ironflow.engine.errors import StaleExecution
 from ironflow.features.functions.contract import FunctionNotActive, FunctionNotFound
 from ironflow.features.runs.contract import RunNotFound
+from ironflow.features.values.contract import InvalidRunValue, RunValueTooLarge, SetValue
 
 WAIT_MS_MAX = 60_000
 
@@ -111,7 +112,8 @@ class Messages(Message, kw_only=True):
 class TakeMessage(Message, kw_only=True):
     """The fence of the execution, the step that takes the message, and how long to hold an empty answer.
 
-    running: steps that run beside it or are not reported so far; a requested pause waits for them.
+    running: steps that run beside it or are not reported so far; a requested pause waits for them. values: set since
+    the last report; they are recorded whether or not there is a message.
     """
 
     worker: str
@@ -123,6 +125,7 @@ class TakeMessage(Message, kw_only=True):
     name: str
     wait_ms: Annotated[int, field(ge=0, le=WAIT_MS_MAX)] = 0
     running: Annotated[int, field(ge=0)] = 0
+    values: list[SetValue] = []
 
 
 class Taken(Message, kw_only=True):
@@ -134,7 +137,8 @@ class Taken(Message, kw_only=True):
 class AnswerMessage(Message, kw_only=True):
     """The fence, the step that answers, and the answer. refused: with `value` as the reason.
 
-    running: steps that run beside it or are not reported so far; a requested pause waits for them.
+    running: steps that run beside it or are not reported so far; a requested pause waits for them. values: set since
+    the last report; a caller with the answer finds them.
     """
 
     worker: str
@@ -147,6 +151,7 @@ class AnswerMessage(Message, kw_only=True):
     refused: bool = False
     value: Json = msgspec.field(default_factory=null)
     running: Annotated[int, field(ge=0)] = 0
+    values: list[SetValue] = []
 
 
 class Answered(Message, kw_only=True):
@@ -185,11 +190,13 @@ list_ = operation(
 )  # fmt: skip
 take = operation(
     "messages.take", TakeMessage, Taken,
-    rest=f"POST {_JOB}/messages", scope="workers:write", under_way=True, holds=True, errors=(StaleExecution,),
+    rest=f"POST {_JOB}/messages", scope="workers:write", under_way=True, holds=True,
+    errors=(StaleExecution, InvalidRunValue, RunValueTooLarge),
     doc="The next unread message of a name, recorded as the output of a step of a run that is executed.",
 )  # fmt: skip
 answer = operation(
     "messages.answer", AnswerMessage, Answered,
-    rest=f"POST {_JOB}/answers", scope="workers:write", under_way=True, errors=(StaleExecution,),
+    rest=f"POST {_JOB}/answers", scope="workers:write", under_way=True,
+    errors=(StaleExecution, InvalidRunValue, RunValueTooLarge),
     doc="Answers a message that the run has taken, recorded as a step.",
 )  # fmt: skip

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from ironflow.base.call import Call
 from ironflow.base.errors import PayloadTooLarge
@@ -12,19 +13,20 @@ from ironflow.base.json import Json, json_text, to_json
 from ironflow.base.message_waits import awaited_name
 from ironflow.base.paging import number_of
 from ironflow.base.run_keys import check_key
-from ironflow.base.time import to_datetime
+from ironflow.base.time import Millis, to_datetime
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.errors import StaleExecution
 from ironflow.engine.lease import check_fence
-from ironflow.engine.model import Run
+from ironflow.engine.model import Run, RunValue
 from ironflow.engine.yields import has_ended
 from ironflow.features.events.in_tx import Emitter, check_idempotency_key
 from ironflow.features.keys import in_tx as keys
 from ironflow.features.messages import contract, rules, store
 from ironflow.features.messages.rules import Row
 from ironflow.features.messages.sending import Sender, Sending, Sent, visible
-from ironflow.features.runs.in_tx import RunRepository, last_id, look, look_named
+from ironflow.features.runs.in_tx import RunRepository, last_id, look, look_named, new_values
+from ironflow.features.values.in_tx import run_values
 from ironflow.notify.port import Notifier
 from ironflow.storage.port import Database, Tx
 
@@ -117,9 +119,11 @@ class Messages:
     async def take(self, call: Call, request: contract.TakeMessage) -> contract.Taken:
         deadline = asyncio.get_running_loop().time() + request.wait_ms / 1000
         run_id = _run_id_of(request.job)
+        values = run_values(request.values)
         with self._notifier.waiter("messages", run_id) as waiter:
             while True:
-                text = await self._db.write(lambda tx: self._take(tx, call, request, run_id))
+                text = await self._db.write(lambda tx, values=values: self._take(tx, call, request, run_id, values))
+                values = ()
                 left = deadline - asyncio.get_running_loop().time()
                 if text is not None or left <= 0:
                     return contract.Taken(message=to_json(text))
@@ -132,10 +136,12 @@ class Messages:
         if size > self._answer_bytes_max:
             raise MessageTooLarge(f"The answer is {size} bytes; this server accepts {self._answer_bytes_max}.")
         text = json_text(request.value) or "null"
+        values = run_values(request.values)
 
         def change(tx: Tx) -> contract.Answered:
             run = self._executed(tx, run_id, request.step_id, fence)
             if request.step_id in run.steps:
+                self._record(tx, run, self._shown(fence, values), call.now)
                 return contract.Answered(counted=False)
             counted = store.answer(
                 tx, run_id, request.message_id, "refused" if request.refused else "answered", text, call.now
@@ -151,23 +157,26 @@ class Messages:
                 ended_at=call.now,
                 duration_ms=0,
             )
-            report = commands.Report(
-                fence=fence, kind="progress", lease_ms=self._lease_ms, steps=(step,), running=request.running
-            )
-            self._repository.save(tx, [(run, decide(run, report, call.now))], call.now)
+            report = replace(self._shown(fence, values), steps=(step,), running=request.running)
+            self._record(tx, run, report, call.now)
             return contract.Answered(counted=counted)
 
         return await self._db.write(change)
 
-    def _take(self, tx: Tx, call: Call, request: contract.TakeMessage, run_id: str) -> str | None:
+    def _take(
+        self, tx: Tx, call: Call, request: contract.TakeMessage, run_id: str, values: tuple[RunValue, ...]
+    ) -> str | None:
         fence = commands.Fence(request.job, request.execution_seq, request.lease_token)
         run = self._executed(tx, run_id, request.step_id, fence)
+        shown = self._shown(fence, values)
         known = run.steps.get(request.step_id)
         if known is not None and (known.open or has_ended(known)):
             # The answer to the first request was lost. A step that was cancelled waits anew, as after a resume.
+            self._record(tx, run, shown, call.now)
             return known.output
         message = store.take(tx, run, request.name, request.step_id, call.now)
         if message is None:
+            self._record(tx, run, shown, call.now)
             return None
         text = rules.message_text(message)
         received = commands.WaitForEvent(
@@ -180,11 +189,19 @@ class Messages:
             timeout_ms=0,
             found=text,
         )
-        report = commands.Report(
-            fence=fence, kind="progress", lease_ms=self._lease_ms, yields=(received,), running=request.running
-        )
-        self._repository.save(tx, [(run, decide(run, report, call.now))], call.now)
+        self._record(tx, run, replace(shown, yields=(received,), running=request.running), call.now)
         return text
+
+    def _shown(self, fence: commands.Fence, values: tuple[RunValue, ...]) -> commands.Report:
+        """A report of values alone. It is no boundary of a step, so a pause waits."""
+        return commands.Report(fence=fence, kind="progress", lease_ms=self._lease_ms, values=values, running=1)
+
+    def _record(self, tx: Tx, run: Run, report: commands.Report, now: Millis) -> None:
+        """Saves the report, if it has anything; of its values, those that change what is stored."""
+        if report.values:
+            report = replace(report, values=new_values(tx, run.id, report.values))
+        if report.values or report.steps or report.yields:
+            self._repository.save(tx, [(run, decide(run, report, now))], now)
 
     def _executed(self, tx: Tx, run_id: str, step_id: str, fence: commands.Fence) -> Run:
         """The run, locked, with the step if it is recorded. Raises StaleExecution."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from ironflow.base.errors import NotFound
+from ironflow.base.errors import InvalidArgument, NotFound, PayloadTooLarge
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
@@ -16,6 +16,29 @@ class ValueNotFound(NotFound):
     """The run has set no value of that name."""
 
     code = "VALUE_NOT_FOUND"
+
+
+class InvalidRunValue(InvalidArgument):
+    """A value is named by 1 to 128 characters without `/`, and a request sets at most 100 of them."""
+
+    code = "INVALID_RUN_VALUE"
+
+
+class RunValueTooLarge(PayloadTooLarge):
+    """A value has up to 64 KiB."""
+
+    code = "RUN_VALUE_TOO_LARGE"
+
+
+class SetValue(Message, kw_only=True):
+    """A value that the handler has set (ours).
+
+    number: from 1, the same in every replay; of several calls that set one name, the one with the highest wins.
+    """
+
+    name: str
+    value: Json
+    number: Annotated[int, field(ge=1)]
 
 
 class GetValue(Message, kw_only=True):

@@ -73,6 +73,10 @@ class RunValues:
         found = [each for each in self._newest.values() if each.call > sent and each.reached <= rows]
         return [each.value for each in found], max((each.call for each in found), default=sent)
 
+    def rows_before(self, sent: int) -> int:
+        """How many steps have to be known before all values of calls after `sent` may be sent."""
+        return max((each.reached for each in self._newest.values() if each.call > sent), default=0)
+
 
 def _check_name(name: str) -> None:
     """Raises ValidationError."""

@@ -1,8 +1,8 @@
 """A job that a worker holds: its execution, and which of its steps the server knows already."""
 
 import asyncio
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, assert_never
@@ -29,6 +29,8 @@ from ironflow.sdk.durable.steps.current_step import STEP_PROGRESS
 from ironflow.sdk.durable.steps.signals import Stopped
 from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.values.payload import Raw
+from ironflow.sdk.worker.protocol import MESSAGE_VALUES
+from ironflow.sdk.worker.report_once import send
 from ironflow.sdk.worker.reporter import Reporter, ReportResult, ReportStatus
 from ironflow.sdk.worker.running_steps import RunningSteps
 from ironflow.sdk.worker.starts import Starts
@@ -95,6 +97,11 @@ class HeldJob:
         # The call that set the last value that the server has, and the last in the report on its way.
         self._known_value = self._sent_value = 0
         self._known_state = self._sent_state = 0
+        # Requests of messages that carry values, or wait to; a report that waits for them, and what waits for a report.
+        self._value_requests = 0
+        self._one_value_request = asyncio.Lock()
+        self._deferred = False
+        self._until_settled: list[asyncio.Future[None]] = []
         # One row at a time, after a report of several was refused.
         self._one_by_one = False
         # Handlers that wait for the row before a number to be known.
@@ -194,7 +201,9 @@ class HeldJob:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._submitted and not self.dropped:
+        if self._value_requests:
+            self._deferred = True
+        elif not self._submitted and not self.dropped:
             self._submitted = True
             self.reporter.submit(self)
 
@@ -242,6 +251,7 @@ class HeldJob:
                 assert_never(status)
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
+        self._wake_value_requests()
         self._go_on()
 
     def _acknowledge(self, refusal: IronflowError | None) -> None:
@@ -377,10 +387,63 @@ class HeldJob:
     def _release(self) -> None:
         """Handlers, and tasks and threads of theirs, that wait for a report end here."""
         self.starts.end(Stopped())
+        self._wake_value_requests()
         waiting, self._waiting = self._waiting, []
         for _, recorded in waiting:
             if not recorded.done():
                 recorded.set_result(Stopped())
+
+    @asynccontextmanager
+    async def sends_values(self) -> AsyncIterator[Sequence[SetValue]]:
+        """The values that the server does not have, for a request that records them. Raises Stopped.
+
+        Steps that other branches have just ended are reported first; with `batched` their values go with them.
+        Reports and such requests wait for each other: of two values of one moment, the one that comes last stays.
+        """
+        if self._execution is None or MESSAGE_VALUES not in self.reporter.features:
+            yield ()
+            return
+        needed = self._execution.values.rows_before(self._known_value) if self._each else 0
+        while self._known < needed:
+            await self._settled()
+        if not self._unsent_values(self._known)[0]:
+            yield ()
+            return
+        self._value_requests += 1
+        try:
+            async with self._one_value_request:
+                while self._submitted:
+                    await self._settled()
+                values, sent = self._unsent_values(self._known)
+                yield values
+                self._known_value = sent
+        finally:
+            self._value_requests -= 1
+            if self._deferred and not self._value_requests:
+                self._deferred = False
+                if not self._ending:
+                    self._submit()
+
+    async def _settled(self) -> None:
+        """Waits for the outcome of a report. Raises Stopped."""
+        if not (self.dropped or self._ending):
+            settled = asyncio.get_running_loop().create_future()
+            self._until_settled.append(settled)
+            await settled
+        if self.dropped or self._ending:
+            raise Stopped
+
+    def _wake_value_requests(self) -> None:
+        waiting, self._until_settled = self._until_settled, []
+        for settled in waiting:
+            if not settled.done():
+                settled.set_result(None)
+
+    def _unsent_values(self, rows: int) -> tuple[list[SetValue], int]:
+        """The values that go to a server that knows so many rows, and the call that set the last of them."""
+        if self._execution is None or not self.reporter.many_waits:
+            return [], self._known_value
+        return self._execution.values.unsent(self._known_value, rows)
 
     def _state(self, rows: int) -> ChangedState | None:
         """The state of the entity that goes with a report after which the server knows so many rows."""
@@ -391,10 +454,7 @@ class HeldJob:
     def _update(self, status: str, rows: list[StepRow]) -> JobUpdate:
         cancels = self._execution.cancels if self._execution is not None else []
         self._sent_lines = self._waiting_lines()
-        values: list[SetValue] = []
-        self._sent_value = self._known_value
-        if self._execution is not None and self.reporter.many_waits:
-            values, self._sent_value = self._execution.values.unsent(self._known_value, self._known + len(rows))
+        values, self._sent_value = self._unsent_values(self._known + len(rows))
         state = self._state(self._known + len(rows))
         return JobUpdate(
             state=state or msgspec.UNSET,
@@ -414,32 +474,3 @@ def _plain(row: StepRow) -> StepRow:
     ours = ("keeps_failure", "announced", "attempt", "attempts_max", "progress")
     given = {name: msgspec.UNSET for name in ours if getattr(row, name) is not msgspec.UNSET}
     return msgspec.structs.replace(row, **given) if given else row
-
-
-class _Single:
-    """A report that is sent by itself, and awaited."""
-
-    def __init__(self, job: Assignment, make: Callable[[], JobUpdate], final: bool) -> None:
-        self.job, self.final, self.build = job, final, make
-        self._result: asyncio.Future[ReportResult] = asyncio.get_running_loop().create_future()
-
-    def settle(self, result: ReportResult) -> None:
-        if not self._result.done():
-            self._result.set_result(result)
-
-    def __await__(self) -> Generator[Any, None, ReportResult]:
-        return self._result.__await__()
-
-
-async def send(
-    reporter: Reporter, job: Assignment, make: Callable[[], JobUpdate], *, final: bool, pauses: tuple[float, ...]
-) -> ReportResult:
-    """The outcome of a report that `make` builds. pauses: between tries while the server does not answer."""
-    for pause in (*pauses, None):
-        single = _Single(job, make, final)
-        reporter.submit(single)
-        result = await single
-        if result.status is not ReportStatus.UNKNOWN or pause is None:
-            return result
-        await asyncio.sleep(pause)
-    raise AssertionError("unreachable")

@@ -13,14 +13,15 @@ from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.execution import Execution, trace_of
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.report import Failed, JobUpdate, Outcome, RunFailure, Yielded
-from ironflow.sdk.durable.steps.messages import Inbox
 from ironflow.sdk.durable.steps.publish import Publish
 from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.upcasting import UpcasterRegistry
 from ironflow.sdk.wire.tracing import Tracing
-from ironflow.sdk.worker.held_job import HeldJob, send
+from ironflow.sdk.worker.held_job import HeldJob
+from ironflow.sdk.worker.inbox import JobInbox, WorkerInbox
 from ironflow.sdk.worker.protocol import HANDLES
+from ironflow.sdk.worker.report_once import send
 from ironflow.sdk.worker.reporter import APPLIED, NoReporter, Reporter, ReportResult, ReportStatus
 from ironflow.sdk.worker.run_lines import RUN_CANCELLED, log_ended, log_started
 from ironflow.sdk.worker.timing import WorkerTiming
@@ -73,7 +74,7 @@ class JobRunner:
         self._functions = functions
         self._publish = publish
         # Takes and answers messages while executions go on; None: each ends and its run waits.
-        self.inbox: Inbox | None = None
+        self.inbox: WorkerInbox | None = None
         self.tracing = Tracing()
         self.timing = timing
         self._environment = environment
@@ -143,7 +144,7 @@ class JobRunner:
                 on_recorded=held.recorded,
                 on_progress=held.progressed,
                 publish=self._publish,
-                inbox=self.inbox if self.reporter.many_waits else None,
+                inbox=JobInbox(self.inbox, held) if self.inbox is not None and self.reporter.many_waits else None,
                 upcasters=self._upcasters,
                 many_waits=self.reporter.many_waits,
                 features=self.reporter.features,

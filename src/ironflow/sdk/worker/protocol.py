@@ -34,6 +34,7 @@ ACKED_POLLS, BATCH_REPORTS, MANY_WAITS = "acked-polls", "batch-reports", "many-w
 HANDLES = "handles"
 WORKER_CONTROL = "worker-control"
 ENTITIES = "entities"
+MESSAGE_VALUES = "message-values"
 
 _encode = msgspec.json.encode
 _JSON = {"Content-Type": "application/json"}
