@@ -103,11 +103,10 @@ async def test_looking_for_a_key_uses_the_index(tmp_path: Path) -> None:
     class Explaining:
         """Notes how each query would be run."""
 
+        alone = True
+
         def __init__(self, tx: Tx) -> None:
             self._tx = tx
-
-        def many(self, sql: str, params: object) -> None:
-            """Not a query."""
 
         def rows(self, sql: str, params: dict[str, Any]) -> list[Any]:
             plans.extend(row[3] for row in self._tx.rows(f"EXPLAIN QUERY PLAN {sql}", params))
@@ -134,6 +133,8 @@ class Comparisons(str):
 
 class Answered:
     """A transaction in which all keys have an answer."""
+
+    alone = False
 
     def __init__(self, keys: list[Place]) -> None:
         self._keys = keys

@@ -87,16 +87,21 @@ def check_payload(payload: Json, what: str, bytes_max: int | None = None) -> Jso
 
     Raises InvalidJson or PayloadTooLarge naming `what`.
     """
+    read_payload(payload, what, bytes_max)
+    return payload
+
+
+def read_payload(payload: Json, what: str, bytes_max: int | None = None) -> Any:
+    """The value of a payload, which is checked as by `check_payload`."""
     text = bytes(payload)
     if bytes_max is not None:
         check_size(payload, what, bytes_max)
     if text.count(b"[") + text.count(b"{") > DEPTH_MAX and depth(text) > DEPTH_MAX:
         raise InvalidJson(f"{what} is nested deeper than {DEPTH_MAX} levels")
     try:
-        _decode(text)
+        return _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise InvalidJson(f"{what}: {json_fault(text, fault)}") from None
-    return payload
 
 
 def check_size(payload: Json, what: str, bytes_max: int) -> None:

@@ -54,12 +54,13 @@ def is_repeat(first_at: Millis, now: Millis) -> bool:
 
 def first_answers(tx: Tx, keys: list[Place]) -> dict[Place, FirstAnswer]:
     """What earlier emits with these (environment, scope, key) were answered; holds the keys against other nodes."""
-    # In one order everywhere, so that no two nodes wait for each other.
     wanted = set(keys)
     if not wanted:
         return {}
-    held = [{"environment": each[0], "scope": each[1], "key": each[2]} for each in sorted(wanted)]
-    tx.many(HOLD_KEY, held)
+    if not tx.alone:
+        # In one order everywhere, so that no two nodes wait for each other. One writer waits for no other: saves a
+        # statement that writes each key twice.
+        tx.many(HOLD_KEY, [{"environment": each[0], "scope": each[1], "key": each[2]} for each in sorted(wanted)])
     environments, scopes, texts = (list(dict.fromkeys(column)) for column in zip(*wanted, strict=True))
     rows = tx.rows(KEYS, {"environments": environments, "scopes": scopes, "keys": texts})
     return {
@@ -96,7 +97,8 @@ def save_answers(tx: Tx, answers: dict[Place, FirstAnswer]) -> None:
 
 def release_keys(tx: Tx, keys: list[Place]) -> None:
     """Releases keys that `first_answers` held and no emit was answered under."""
-    tx.many(RELEASE_KEY, [{"environment": each[0], "scope": each[1], "key": each[2]} for each in keys])
+    if not tx.alone:
+        tx.many(RELEASE_KEY, [{"environment": each[0], "scope": each[1], "key": each[2]} for each in keys])
 
 
 def delete_old_keys(tx: Tx, oldest: Millis, limit: int) -> int:

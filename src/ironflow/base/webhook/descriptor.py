@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -118,9 +119,11 @@ def presented(descriptor: Descriptor, request: WebhookRequest) -> Presented:
     signatures = [value for key, value in entries if not descriptor.signature_key or key == descriptor.signature_key]
     if not signatures:
         raise SignatureMissing(f"The header {header} has no signature {descriptor.signature_key!r}.")
-    timestamps = [value for key, value in entries if descriptor.timestamp_key and key == descriptor.timestamp_key]
-    timestamps += [request.headers[name] for name in _names(descriptor.timestamp_header) if name in request.headers]
-    timestamp = timestamps[0] if timestamps else ""
+    timestamp = ""
+    if descriptor.timestamp_key or descriptor.timestamp_header:
+        timestamps = [value for key, value in entries if descriptor.timestamp_key and key == descriptor.timestamp_key]
+        timestamps += [request.headers[name] for name in _names(descriptor.timestamp_header) if name in request.headers]
+        timestamp = timestamps[0] if timestamps else ""
     if "{ts}" in descriptor.template and not timestamp:
         raise SignatureError("The request has no time, which its signature covers.")
     return Presented(_signed(descriptor, request, timestamp), signatures, timestamp)
@@ -173,8 +176,9 @@ def key_of(descriptor: Descriptor, secret: str) -> bytes:
     return secret.encode()
 
 
-def _names(header: str) -> list[str]:
-    return [name.strip() for name in header.split(",") if name.strip()]
+@lru_cache(maxsize=1024)
+def _names(header: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in header.split(",") if name.strip())
 
 
 def _entries(descriptor: Descriptor, value: str) -> list[tuple[str, str]]:
@@ -206,8 +210,14 @@ def _signed(descriptor: Descriptor, request: WebhookRequest, timestamp: str) -> 
 
 
 def _filled(template: str, parts: dict[str, bytes]) -> bytes:
-    pieces = _PARTS.split(template)
-    return b"".join(parts[piece] if place % 2 else piece.encode() for place, piece in enumerate(pieces))
+    return b"".join(parts[name] if name else text for name, text in _pieces(template))
+
+
+@lru_cache(maxsize=1024)
+def _pieces(template: str) -> tuple[tuple[str, bytes], ...]:
+    """(name of a part, or empty; the text where there is no part) in order."""
+    pieces = enumerate(_PARTS.split(template))
+    return tuple((piece, b"") if place % 2 else ("", piece.encode()) for place, piece in pieces if piece)
 
 
 def _form_text(request: WebhookRequest) -> bytes:

@@ -1,5 +1,6 @@
 """Providers whose signatures are known: their descriptors, and how a request is signed as they do it."""
 
+import re
 from typing import NamedTuple
 
 from ironflow.base.time import Millis
@@ -8,6 +9,10 @@ from ironflow.base.webhook.request import Headers, WebhookRequest, found_at
 
 _COMMON_NAME = "type"
 _COMMON_ID = "id, event_id"
+
+
+# What nearly all names are; the other characters are looked at one by one.
+_PLAIN = re.compile(r"[A-Za-z0-9_./:-]*")
 
 
 class Preset(NamedTuple):
@@ -116,8 +121,9 @@ def event_name(descriptor: Descriptor, prefix: str, payload: object, headers: He
     A slash becomes a dot, and characters that no event name has become underscores. Empty when there is neither.
     """
     found = found_at(descriptor.event_name_path or _COMMON_NAME, payload, headers)
-    kept = "".join("_" if each.isspace() or each in "*>" or not each.isprintable() else each for each in found)
-    return ".".join(part for part in (prefix, kept.replace("/", ".").strip(".")) if part)
+    if not _PLAIN.fullmatch(found):
+        found = "".join("_" if each.isspace() or each in "*>" or not each.isprintable() else each for each in found)
+    return ".".join(part for part in (prefix, found.replace("/", ".").strip(".")) if part)
 
 
 def dedup_id(descriptor: Descriptor, payload: object, headers: Headers) -> str:

@@ -1,16 +1,18 @@
 """A webhook's request: the raw body, case-insensitive headers, and what a path finds in them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from ironflow.base.json import InvalidJson, check_payload, read_json
+from ironflow.base.json import InvalidJson, read_payload
 
 FORM = "application/x-www-form-urlencoded"
 FORM_FIELDS_MAX = 10_000
+_HEADER = "header:"
 
 
 class Headers(Mapping[str, str]):
@@ -19,13 +21,27 @@ class Headers(Mapping[str, str]):
     __slots__ = ("_values",)
 
     def __init__(self, headers: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
-        self._values = {name.lower(): value for name, value in dict(headers).items()}
+        self._values: Mapping[str, str] = {name.lower(): value for name, value in dict(headers).items()}
+
+    @classmethod
+    def lowered(cls, values: Mapping[str, str]) -> "Headers":
+        """Headers whose names are in lower case already: saves a copy of each request's."""
+        headers = cls.__new__(cls)
+        headers._values = values
+        return headers
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]
 
+    def __contains__(self, name: object) -> bool:
+        # Saves the exception of a header that is not there.
+        return isinstance(name, str) and name.lower() in self._values
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
+
+    def items(self) -> ItemsView[str, str]:
+        return self._values.items()
 
     def __len__(self) -> int:
         return len(self._values)
@@ -64,16 +80,20 @@ class WebhookRequest:
 
     def json(self) -> Any:
         """The body as a JSON value. Raises InvalidJson."""
-        return read_json(self.payload())
+        return self.content()[1]
 
     def payload(self) -> msgspec.Raw:
-        """The body as JSON: itself, byte for byte, or a form as an object.
+        """The body as JSON. Raises InvalidJson."""
+        return self.content()[0]
+
+    def content(self) -> tuple[msgspec.Raw, Any]:
+        """The body as JSON, itself, byte for byte, or a form as an object; and the value of that.
 
         A form's fields are texts, a repeated one a list of texts; a form of the one field `payload` is the JSON in it,
         as GitHub and Slack send it. Raises InvalidJson.
         """
         if not self.is_form:
-            return check_payload(msgspec.Raw(self.body), "the body")
+            return _read(self.body, "the body")
         fields: dict[str, str | list[str]] = {}
         for name, value in self.form():
             before = fields.get(name)
@@ -85,8 +105,13 @@ class WebhookRequest:
                 fields[name] = [before, value]
         inner = fields.get("payload")
         if len(fields) == 1 and isinstance(inner, str) and inner.lstrip().startswith("{"):
-            return check_payload(msgspec.Raw(inner.encode()), "the form's payload")
-        return msgspec.Raw(msgspec.json.encode(fields))
+            return _read(inner.encode(), "the form's payload")
+        return msgspec.Raw(msgspec.json.encode(fields)), fields
+
+
+def _read(body: bytes, what: str) -> tuple[msgspec.Raw, Any]:
+    payload = msgspec.Raw(body)
+    return payload, read_payload(payload, what)
 
 
 def query_value(url: str, name: str) -> str | None:
@@ -101,17 +126,25 @@ def found_at(paths: str, payload: Any, headers: Headers) -> str:
     paths: separated by commas; each is members of the payload with dots between (`data.object.id`, `items.0.id`), or
     `header:NAME`. Only texts and whole numbers are found.
     """
-    for path in paths.split(","):
-        path = path.strip()
-        if path.lower().startswith("header:"):
-            value: Any = headers.get(path[len("header:") :].strip())
-        else:
-            value = _member(payload, path.removeprefix("$.").removeprefix("body."))
+    for is_header, path in _paths(paths):
+        value: Any = headers.get(path) if is_header else _member(payload, path)
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if isinstance(value, str) and value.strip():
             return value.strip()
     return ""
+
+
+@lru_cache(maxsize=1024)
+def _paths(paths: str) -> tuple[tuple[bool, str], ...]:
+    """(whether it is a header, its name or the members with dots between) of each path."""
+    found: list[tuple[bool, str]] = []
+    for path in map(str.strip, paths.split(",")):
+        if path.lower().startswith(_HEADER):
+            found.append((True, path[len(_HEADER) :].strip()))
+        else:
+            found.append((False, path.removeprefix("$.").removeprefix("body.")))
+    return tuple(found)
 
 
 def _member(payload: Any, path: str) -> Any:

@@ -222,6 +222,7 @@ def record_of(
     entity: tuple[str, str] | None = None,
     tombstone_of_import: bool = False,
     trace: TraceContext | None = None,
+    source: str = "api",
 ) -> Record:
     """The event to append. entity: (id, type) for one of its stream. tombstone_of_import: it may end a stream.
 
@@ -253,7 +254,7 @@ def record_of(
         data=json_text(data) or "null",
         metadata=with_trace(metadata_text(metadata), trace),
         version=version,
-        source="api",
+        source=source,
         namespace=namespace,
         idempotency_key=idempotency_key or None,
         run_id=run_id or None,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -44,9 +45,13 @@ def kept_headers(headers: Iterable[tuple[str, str]]) -> str:
     for name, value in headers:
         if len(kept) == HEADERS_MAX:
             break
-        hidden = _CREDENTIAL.search(name) and name not in _NO_CREDENTIALS
-        kept[name.replace("\0", "")] = REMOVED if hidden else value[:HEADER_CHARS_MAX].replace("\0", "")
+        kept[name.replace("\0", "")] = REMOVED if _is_credential(name) else value[:HEADER_CHARS_MAX].replace("\0", "")
     return msgspec.json.encode(kept).decode()
+
+
+@lru_cache(maxsize=1024)
+def _is_credential(name: str) -> bool:
+    return _CREDENTIAL.search(name) is not None and name not in _NO_CREDENTIALS
 
 
 def statuses_of(status: str) -> tuple[str, ...]:

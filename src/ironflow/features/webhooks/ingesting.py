@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ironflow.base.errors import IronflowError
 from ironflow.base.ids import Ids
-from ironflow.base.json import Json, read_json, write_json
+from ironflow.base.json import Json, write_json
 from ironflow.base.time import Millis
 from ironflow.base.trace_context import TraceContext
 from ironflow.base.webhook.presets import dedup_id, event_name
@@ -26,18 +26,28 @@ from ironflow.storage.port import Tx
 
 ERROR_CHARS_MAX = 500
 EXTERNAL_ID_CHARS_MAX = 512
+EVENT_NAME_CHARS_MAX = 256
 # What is an idempotency key as it is; other ids are hashed.
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
 class Delivery(NamedTuple):
-    """A request as it will be kept, with its event where it is one. replayed: the delivery that it makes again.
+    """A request as it will be kept, with its event where it is one. row: with the id of that event.
 
     refusal: why it has no event.
     """
 
     row: DeliveryRow
     emission: Emission | None
+    refusal: IronflowError | None = None
+
+
+class _Found(NamedTuple):
+    """What a genuine request is: its provider's id, and its event or why it has none. A challenge has neither."""
+
+    external_id: str = ""
+    event_name: str = ""
+    emission: Emission | None = None
     refusal: IronflowError | None = None
 
 
@@ -66,15 +76,21 @@ class Ingestion:
         trace: TraceContext | None = None,
     ) -> Delivery:
         """The delivery that a request is. Nothing of a request that is not genuine is parsed. trace: as of a call."""
+        delivery_id = self._ids.new("whd")
+        if verdict.fault is None:
+            found = self._found(source, request, delivery_id, now, trace)
+            status = "accepted" if found.refusal is None else "failed"
+        else:
+            found, status = _Found(refusal=verdict.fault), "rejected"
         row = DeliveryRow(
-            id=self._ids.new("whd"),
+            id=delivery_id,
             environment=source.environment,
             source_id=source.id,
-            external_id="",
-            status="accepted",
-            event_id="",
-            event_name="",
-            error="",
+            external_id=found.external_id,
+            status=status,
+            event_id=found.emission.record.id if found.emission is not None else "",
+            event_name=found.event_name,
+            error=_text(found.refusal),
             signature_key=verdict.key,
             duplicate=0,
             headers=deliveries.kept_headers(request.headers.items()),
@@ -82,12 +98,7 @@ class Ingestion:
             body_bytes=len(request.body),
             created_at=now,
         )
-        if verdict.fault is not None:
-            return Delivery(_refused(row, "rejected", verdict.fault), None, verdict.fault)
-        try:
-            return self._event(source, request, row, now, trace)
-        except IronflowError as refusal:
-            return Delivery(_refused(row, "failed", refusal), None, refusal)
+        return Delivery(row, found.emission, found.refusal)
 
     def replayed(self, first: DeliveryRow, delivery: Delivery) -> Delivery:
         """The delivery as a replay of `first`; of an accepted one its event is a new one, whatever its id."""
@@ -107,29 +118,30 @@ class Ingestion:
                 deliveries.mark_replayed(tx, each.row.replay_of, each.row.id)
         return [*outcomes]
 
-    def _event(
-        self, source: SourceRow, request: WebhookRequest, row: DeliveryRow, now: Millis, trace: TraceContext | None
-    ) -> Delivery:
-        """Raises InvalidJson, InvalidEvent, EventTooLarge."""
-        data = request.payload()
-        payload = read_json(data)
+    def _found(
+        self, source: SourceRow, request: WebhookRequest, delivery_id: str, now: Millis, trace: TraceContext | None
+    ) -> _Found:
+        try:
+            data, payload = request.content()
+        except IronflowError as refusal:
+            return _Found(refusal=refusal)
         descriptor = descriptor_of(source)
         external_id = dedup_id(descriptor, payload, request.headers).replace("\0", "")[:EXTERNAL_ID_CHARS_MAX]
-        name = event_name(descriptor, source.event_prefix, payload, request.headers)
-        row = replace(row, external_id=external_id, event_name=name[:256])
         if challenge_of(source, payload) is not None:
-            return Delivery(replace(row, event_name=""), None)
+            return _Found(external_id)
+        name = event_name(descriptor, source.event_prefix, payload, request.headers)
+        shown = name[:EVENT_NAME_CHARS_MAX]
         if not name:
             path = descriptor.event_name_path or "type"
             refusal = InvalidEvent(f"The request has no event name at {path}, and the source no event_prefix.")
-            return Delivery(_refused(row, "failed", refusal), None, refusal)
+            return _Found(external_id, shown, refusal=refusal)
         try:
             record = record_of(
                 event_id=self._ids.new("evt"),
                 environment=source.environment,
                 name=name,
                 data=data,
-                metadata=Json(write_json({"webhook": {"source_id": source.id, "delivery_id": row.id}})),
+                metadata=Json(write_json({"webhook": {"source_id": source.id, "delivery_id": delivery_id}})),
                 version=source.schema_version,
                 namespace="default",
                 idempotency_key=_key_of(external_id),
@@ -138,11 +150,11 @@ class Ingestion:
                 data_bytes_max=self._data_bytes_max,
                 now=now,
                 trace=trace,
+                source=WEBHOOK,
             )
         except IronflowError as refusal:
-            return Delivery(_refused(row, "failed", refusal), None, refusal)
-        emission = Emission(replace(record, source=WEBHOOK), now, key_scope=f"webhook:{source.id}")
-        return Delivery(row, emission)
+            return _Found(external_id, shown, refusal=refusal)
+        return _Found(external_id, shown, Emission(record, now, key_scope=f"webhook:{source.id}"))
 
 
 def challenge_of(source: SourceRow, payload: Any) -> str | None:
@@ -158,12 +170,18 @@ def _outcome(delivery: Delivery, answer: Answer | IronflowError | None) -> Outco
         return Outcome(delivery.row, [], delivery.refusal)
     if isinstance(answer, IronflowError):
         return Outcome(_refused(delivery.row, "failed", answer), [], answer)
-    row = replace(delivery.row, event_id=answer.event_id, duplicate=int(answer.duplicate))
+    row = delivery.row
+    if answer.duplicate:
+        row = replace(row, event_id=answer.event_id, duplicate=1)
     return Outcome(row, answer.run_ids, None)
 
 
 def _refused(row: DeliveryRow, status: str, refusal: IronflowError) -> DeliveryRow:
-    return replace(row, status=status, error=refusal.message[:ERROR_CHARS_MAX].replace("\0", ""))
+    return replace(row, status=status, event_id="", error=_text(refusal))
+
+
+def _text(refusal: IronflowError | None) -> str:
+    return "" if refusal is None else refusal.message[:ERROR_CHARS_MAX].replace("\0", "")
 
 
 def _key_of(external_id: str) -> str:

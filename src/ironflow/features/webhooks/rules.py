@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -229,11 +230,16 @@ def decide_genuine(source: SourceRow, secrets: tuple[str, str], request: Webhook
 
 def descriptor_of(source: SourceRow) -> Descriptor:
     """How the source's requests are signed; a header alone means an HMAC of the body in hex."""
-    config = msgspec.json.decode(source.verify_config, type=Descriptor) if source.verify_config else Descriptor()
+    return _descriptor(source.verify_config, source.verify_header, source.verify_algorithm)
+
+
+@lru_cache(maxsize=1024)
+def _descriptor(verify_config: str, verify_header: str, verify_algorithm: str) -> Descriptor:
+    config = msgspec.json.decode(verify_config, type=Descriptor) if verify_config else Descriptor()
     return replace(
         config,
-        signature_header=config.signature_header or source.verify_header or HEADER_DEFAULT,
-        algorithm=config.algorithm or source.verify_algorithm,
+        signature_header=config.signature_header or verify_header or HEADER_DEFAULT,
+        algorithm=config.algorithm or verify_algorithm,
     )
 
 

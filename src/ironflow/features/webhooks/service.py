@@ -226,7 +226,7 @@ class Webhooks:
     def _request(self, source_id: str, body: bytes, head: RequestHead | None) -> WebhookRequest:
         query = f"?{head.query}" if head is not None and head.query else ""
         url = f"{self._public_url}{INGEST_PATH}{source_id}{query}" if self._public_url else ""
-        return WebhookRequest(body, Headers(head.headers if head is not None else {}), "POST", url)
+        return WebhookRequest(body, Headers.lowered(head.headers if head is not None else {}), "POST", url)
 
     def _answer(self, source: SourceRow, sent: WebhookRequest, outcome: Outcome) -> contract.WebhookIngested:
         row = outcome.row
