@@ -67,7 +67,10 @@ class TestClient:
         self._state.invokes.add(function if isinstance(function, str) else function.id, answers)
 
     def send_event(self, name: str, data: Any = None, *, metadata: Any = None, version: int = 1) -> None:
-        """Queues an event for a wait_for_event. Each wait takes the oldest that is for it; without any it times out."""
+        """Queues an event. It comes when a run waits for it, the oldest first, and ends all waits that it is for.
+
+        A wait for which none comes times out. Raises SerializationError.
+        """
         self._state.events.append(self._state.event(name, data, metadata=metadata, version=version))
 
     def set_state(self, entity: str, key: str, state: Any) -> None:

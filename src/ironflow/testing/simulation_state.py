@@ -1,18 +1,17 @@
 """What all runs of one TestClient share: functions, mocks, queued events, clock and ids."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ironflow.base.time import FixedClock
-from ironflow.engine import commands
-from ironflow.features.jobs.in_tx import with_trigger_value
+from ironflow.features.runs.in_tx import event_text
 from ironflow.features.waits.in_tx import Wait, matches
 from ironflow.log.record import Record
 from ironflow.sdk.durable.context import Clients
 from ironflow.sdk.durable.definition.function import FunctionDefinition
-from ironflow.sdk.values.payload import Raw, from_payload, to_payload
+from ironflow.sdk.values.payload import Raw, to_payload
 from ironflow.testing.mocks import Mocks, NotMocked
 
 ENVIRONMENT = "default"
@@ -56,17 +55,19 @@ class SimulationState:
             source=source,
         )
 
-    def take_event(self, wait: commands.WaitForEvent, begun_by: Record) -> Record | None:
-        """The oldest queued event that the wait is for; it is not there for other waits any more.
+    def event_for(self, waits: Iterable[Wait]) -> tuple[Record, list[Wait]] | None:
+        """The oldest queued event that one of the waits is for, and all that it is for; it is not queued any more."""
+        waits = list(waits)
+        for event in self.events:
+            found = [wait for wait in waits if matches(wait, event)]
+            if found:
+                self.events.remove(event)
+                return event, found
+        return None
 
-        begun_by: the event that started the waiting run.
-        """
-        wait = with_trigger_value(wait, from_payload(Raw(begun_by.data.encode())))
-        looked_for = Wait("", "wait", wait.step_id, ENVIRONMENT, wait.event, wait.path, wait.value, wait.expression)
-        found = next((each for each in self.events if matches(looked_for, each)), None)
-        if found is not None:
-            self.events.remove(found)
-        return found
+    def text_of(self, event: Record) -> str:
+        """The event as a step returns it."""
+        return event_text(event)
 
     def remember_fault(self, fault: NotMocked) -> None:
         self.fault = self.fault or fault

@@ -1,18 +1,20 @@
 """What other features read of functions inside their own transactions."""
 
-from ironflow.features.functions.index import FunctionIndex, PushTarget, Startable
-from ironflow.features.functions.rules import is_push
+from ironflow.features.functions.index import FunctionIndex, PushTarget, Startable, startable
+from ironflow.features.functions.rules import FunctionRow, config_of, is_push
 from ironflow.features.functions.schedules import Schedule, due_schedules, move_schedule, next_schedule_at, tick_after
 from ironflow.features.functions.store import Retention, VersionRow, code_hash, count, function, retentions, versions
 
 __all__ = [
     "FunctionIndex",
+    "FunctionRow",
     "PushTarget",
     "Retention",
     "Schedule",
     "Startable",
     "VersionRow",
     "code_hash",
+    "config_of",
     "count",
     "due_schedules",
     "function",
@@ -20,6 +22,7 @@ __all__ = [
     "move_schedule",
     "next_schedule_at",
     "retentions",
+    "startable",
     "tick_after",
     "versions",
 ]

@@ -92,6 +92,36 @@ class _Rule:
     expression: Expression | None
 
 
+def startable(row: FunctionRow, defaults: Policy, on_code_change: OnCodeChange) -> Startable:
+    """What starting a run of the function takes. defaults: of the server, for what the function leaves open."""
+    return Startable(
+        environment=row.environment,
+        id=row.id,
+        version=row.version,
+        status=row.status,
+        policy=policy_of(row.config, defaults),
+        has_triggers=bool(row.config.triggers),
+        labels=row.config.labels,
+        push=_push_target(row),
+        actor_key=row.config.actor_key,
+        concurrency_limit=row.config.concurrency.limit if row.config.concurrency else 0,
+        concurrency_key=row.config.concurrency.key if row.config.concurrency else "",
+        concurrency_scope=row.config.concurrency.scope if row.config.concurrency else "",
+        holds_run=row.config.concurrency is not None and row.config.concurrency.hold == "run",
+        holds_slot=row.config.pause_behavior != "release",
+        recorded=recording_of(row.config.recording, row.config.recording_profile),
+        cancel_on=tuple(spec for spec in row.config.cancel_on if spec.event and spec.match),
+        throttle=row.config.throttle if row.config.throttle and row.config.throttle.limit else None,
+        debounce=row.config.debounce if row.config.debounce and row.config.debounce.period_ms else None,
+        secrets=tuple(dict.fromkeys(row.config.secrets)),
+        run_key=row.config.run_key,
+        if_running=check_if_running(row.config.if_running),
+        priority=row.config.priority,
+        on_code_change=on_code_change,
+        entity=row.config.entity,
+    )
+
+
 class FunctionIndex:
     """Functions by id, and by the events that start them."""
 
@@ -222,32 +252,7 @@ class FunctionIndex:
             self._pushed.pop(key, None)
             self._put(key, ())
             return
-        function = Startable(
-            environment=row.environment,
-            id=row.id,
-            version=row.version,
-            status=row.status,
-            policy=policy_of(row.config, self._defaults),
-            has_triggers=bool(row.config.triggers),
-            labels=row.config.labels,
-            push=_push_target(row),
-            actor_key=row.config.actor_key,
-            concurrency_limit=row.config.concurrency.limit if row.config.concurrency else 0,
-            concurrency_key=row.config.concurrency.key if row.config.concurrency else "",
-            concurrency_scope=row.config.concurrency.scope if row.config.concurrency else "",
-            holds_run=row.config.concurrency is not None and row.config.concurrency.hold == "run",
-            holds_slot=row.config.pause_behavior != "release",
-            recorded=recording_of(row.config.recording, row.config.recording_profile),
-            cancel_on=tuple(spec for spec in row.config.cancel_on if spec.event and spec.match),
-            throttle=row.config.throttle if row.config.throttle and row.config.throttle.limit else None,
-            debounce=row.config.debounce if row.config.debounce and row.config.debounce.period_ms else None,
-            secrets=tuple(dict.fromkeys(row.config.secrets)),
-            run_key=row.config.run_key,
-            if_running=check_if_running(row.config.if_running),
-            priority=row.config.priority,
-            on_code_change=self._change_of(row),
-            entity=row.config.entity,
-        )
+        function = startable(row, self._defaults, self._change_of(row))
         self._functions[key] = function
         if function.push is not None:
             self._pushed[key] = function

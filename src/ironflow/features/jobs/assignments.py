@@ -54,7 +54,7 @@ def assignments(
     level = log_level if with_types else None
     of_entities = entities.of_jobs(tx, claimed) if any(run.entity is not None for run in claimed) else {}
     return [
-        _assignment(
+        assignment(
             run,
             events[run.event_id],
             memos.get(run.id, []),
@@ -79,7 +79,7 @@ def _is_to_run(step: Step) -> bool:
     return step.status in UNFINISHED or step.failure == "released"
 
 
-def _assignment(
+def assignment(
     run: Run,
     event: Record,
     memo: list[Step],
@@ -88,6 +88,7 @@ def _assignment(
     log_level: str | None,
     entity: JobEntity | None,
 ) -> Assignment:
+    """The assignment of a run just claimed. memo: its steps that are replayed, in order. with_types: as above."""
     lease = run.lease
     if lease is None:
         raise ValueError(f"run {run.id} is not claimed")

@@ -1,5 +1,6 @@
 """What other features ask of jobs and workers inside their own transactions."""
 
+from ironflow.features.jobs.assignments import assignment
 from ironflow.features.jobs.claiming import Claims, Holder
 from ironflow.features.jobs.report_rules import report_of, with_trigger_value
 from ironflow.features.jobs.rules import (
@@ -26,6 +27,7 @@ __all__ = [
     "Timing",
     "WorkerRow",
     "actor_worker",
+    "assignment",
     "count_live",
     "missing_labels",
     "queue",

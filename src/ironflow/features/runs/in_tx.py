@@ -2,9 +2,9 @@
 
 from ironflow.features.runs.chains import last_id, load_last, load_named, look_last, look_named, restarted_text
 from ironflow.features.runs.claims import Claims
-from ironflow.features.runs.creation import Creation, creation
+from ironflow.features.runs.creation import Creation, Lineage, creation
 from ironflow.features.runs.deleting import RunDeletion
-from ironflow.features.runs.following import event_text
+from ironflow.features.runs.following import child_ended, due_command, event_text
 from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.live import LiveStep, LiveSteps
 from ironflow.features.runs.messages import cancel_requested, error_message, step_message
@@ -23,6 +23,7 @@ from ironflow.features.runs.rules import (
     advice,
     check_ended,
     is_cancelling,
+    is_replayed,
     pause_reason,
     run_id_of_step,
     shown_state,
@@ -54,6 +55,7 @@ __all__ = [
     "Creation",
     "Filter",
     "Inheritance",
+    "Lineage",
     "LiveStep",
     "LiveSteps",
     "RunChanges",
@@ -67,16 +69,19 @@ __all__ = [
     "cancel_requested",
     "change_facts",
     "check_ended",
+    "child_ended",
     "count",
     "count_active",
     "count_by_status",
     "creation",
     "drop_values",
+    "due_command",
     "error_message",
     "event_text",
     "failed_runs",
     "gather",
     "is_cancelling",
+    "is_replayed",
     "job_key",
     "last_id",
     "load_last",

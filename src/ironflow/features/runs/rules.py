@@ -51,6 +51,18 @@ def shown_state(run: Run) -> str:
     return f"{run.status}: {run.reason}" if run.reason else run.status
 
 
+def is_replayed(step: Step) -> bool:
+    """Whether a handler is replayed over the step; the same that MEMO of the store selects."""
+    return (
+        step.status in ("completed", "retrying", "pending", "running")
+        or step.failure == "kept"
+        or (step.failure == "released" and step.progress is not None)
+        or (step.type == "invoke_function" and step.status == "failed" and not step.failure)
+        or (step.status == "timed_out" and step.on_timeout == "answer" and not step.failure)
+        or (step.handle and step.failure != "released")
+    )
+
+
 def shown_step_status(step: Step, run: Run) -> StepStatus:
     """A failed step is shown as retrying while another attempt of its run is to come; a failure that is kept is not.
 

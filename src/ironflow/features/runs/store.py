@@ -68,7 +68,7 @@ DROP_LEASE = "DELETE FROM jobs WHERE run_id = :run_id"
 
 SOME_STEPS = f"SELECT run_id, {STEP_COLUMNS} FROM steps WHERE (run_id, step_id) IN {{pairs:keys}}"
 # What a handler is replayed over: finished steps, those with an attempt to come, invoked functions that failed,
-# failures that are kept, waits that timed out, and handles.
+# failures that are kept, waits that timed out, and handles. `rules.is_replayed` is the same for a step in memory.
 MEMO = f"""SELECT run_id, {STEP_COLUMNS} FROM steps WHERE run_id IN {{each:run_ids}}
  AND (status IN ('completed', 'retrying', 'pending', 'running') OR failure = 'kept'
   OR (failure = 'released' AND progress IS NOT NULL)
