@@ -70,6 +70,17 @@ async def test_a_name_that_is_used_without_having_been_created_is_not_given_to_a
     assert (await asked(server, "GET", "/api/v1/events", env="staging"))[1]["count"] == 0
 
 
+async def test_a_name_that_only_workers_use_is_not_given_to_another(server: Work):
+    """They would take the jobs of its runs."""
+    await server.a_worker("w1", env="preview")
+    await asked(server, "POST", "/api/v1/environments", {"name": "staging"})
+
+    status, refused = await asked(server, "PUT", "/api/v1/environments/staging", {"name": "preview"})
+
+    assert (status, refused["reason"]) == (409, "ENVIRONMENT_EXISTS")
+    assert "it has workers." in str(refused["message"])
+
+
 async def test_an_environment_gets_an_earlier_name_of_its_own_back(server: Work):
     await asked(server, "POST", "/api/v1/environments", {"name": "staging"})
     await asked(server, "POST", "/api/v1/events", EMIT, "staging")

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ironflow import Context, function
 from ironflow.base.run_keys import RunKeyHeld
 from ironflow.features.audit import contract as audit
 from ironflow.features.events import contract as events
@@ -20,6 +21,7 @@ from ironflow.features.schedules import contract
 from ironflow.features.schedules.contract import InvalidSchedule, Schedule, ScheduleConflict, ScheduleExists
 from ironflow.features.ticks import store as ticks
 from ironflow.storage.port import Tx
+from ironflow.testing import time_machine
 from tests.support.server import open_server
 from tests.support.work import Work
 
@@ -412,3 +414,16 @@ async def test_one_moment_has_no_tick_after_it(server: Work):
     found = await server.call(contract.list_ticks, id="nightly", since=START + timedelta(hours=1))
 
     assert found == contract.Ticks(ticks=[], more=False)
+
+
+async def test_the_sdk_gives_the_input_as_it_was_given():
+    @function("charge")
+    async def charge(ctx: Context) -> None:
+        """Nothing to do."""
+
+    async with time_machine([charge]) as machine:
+        schedules = machine.client.schedules
+        made = await schedules.create("nightly", "charge", {"order": [1]}, cron="@hourly")
+
+        assert made == await schedules.get("nightly") == await anext(schedules.list())
+        assert made.input == {"order": [1]}

@@ -126,6 +126,8 @@ async def test_bad_frames_are_answered_and_the_socket_stays_open(server: Server,
             ('{"type":"dance"}', "UNKNOWN_TYPE"),
             (b"\xff\xfe", "INVALID_MESSAGE"),
             ('{"type":"subscribe","subscriptions":7}', "INVALID_MESSAGE"),
+            ('{"type":"subscribe"}', "INVALID_MESSAGE"),
+            ('{"type":"subscribe","pattern":"order.*"}', "INVALID_MESSAGE"),
             ("[" * 100_000, "INVALID_MESSAGE"),
         ]:
             await socket.connection.send(text)

@@ -101,8 +101,16 @@ class Child:
             self._process.stdin.close()
 
 
+class ServerEnded(Unavailable):
+    """The server ended before it accepted requests; it has written why."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"the server ended with exit code {exit_code}; its output shows the reason.")
+        self.exit_code = exit_code
+
+
 class Announcement(msgspec.Struct):
-    """The line that `ironflow serve --json` writes once it accepts requests."""
+    """The line that `ironflow serve --announce` writes once it accepts requests."""
 
     address: str
 
@@ -110,10 +118,13 @@ class Announcement(msgspec.Struct):
 def start_server(
     arguments: Sequence[str], output: IO[bytes] | int | None = None, environment: Mapping[str, str] | None = None
 ) -> tuple[Child, str]:
-    """Starts `ironflow serve ARGUMENTS…`; returns it with its address. Raises Unavailable, with no process left."""
+    """Starts `ironflow serve ARGUMENTS…`; returns it with its address.
+
+    Raises ServerEnded, Unavailable, with no process left.
+    """
     # Its clients are children of this process and end first, so a long drain is of no use.
     environment = {"IRONFLOW_SHUTDOWN_MS": "500", **(environment or {})}
-    server = Child(["serve", "--json", *arguments], environment=environment, output=output, announces=True)
+    server = Child(["serve", "--announce", *arguments], environment=environment, output=output, announces=True)
     try:
         line = server.announced(READY_WITHIN_S)
         if line:
@@ -125,7 +136,7 @@ def start_server(
     server.kill()
     if ended is None:
         raise Unavailable(f"the server was not ready within {READY_WITHIN_S:g} s.")
-    raise Unavailable(f"the server ended with exit code {ended}; its output shows the reason.")
+    raise ServerEnded(ended)
 
 
 class Interruption:

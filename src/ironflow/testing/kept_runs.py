@@ -171,11 +171,11 @@ class KeptRuns:
         if before is not None and before.started_at is None and run.started_at is not None:
             timeout_ms = read_family(run.family).parent_timeout_ms
             if timeout_ms:
-                self._tell_parent(run, commands.ChildStarted(run.parent_step_id, run.id, timeout_ms))
+                self._inform_parent(run, commands.ChildStarted(run.parent_step_id, run.id, timeout_ms))
         if run.ended and run.restarted_as is None:
-            self._tell_parent(run, child_ended(run, run.parent_step_id))
+            self._inform_parent(run, child_ended(run, run.parent_step_id))
 
-    def _tell_parent(self, run: Run, command: commands.RunCommand) -> None:
+    def _inform_parent(self, run: Run, command: commands.RunCommand) -> None:
         parent = self.runs[run.parent_run_id or ""]
         self._apply(parent, decide(parent, command, self._state.clock.now()))
 

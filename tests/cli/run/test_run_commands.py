@@ -271,7 +271,7 @@ def test_a_chain_of_runs_is_shown_from_any_of_its_links(ironflow, server):
     assert [each["id"] for each in rest.json["runs"]] == [last]
     one = ironflow("run", "get", second)
     assert f"restarted from  {first}" in one.out
-    assert f"link 2 since {first}" in one.out
+    assert f"link 1 since {first}" in one.out
     assert (
         "RUN_ENDED" in ironflow("run", "cancel", first, "--json").err + ironflow("run", "cancel", first, "--json").out
     )

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from ironflow.cli.terminal.output import FittedTable, table
+from ironflow.cli.terminal.output import FittedTable, draw, table
 
 
 def lines(rendered, width):
@@ -48,3 +48,18 @@ def test_ids_are_not_folded():
     shown = lines(table(["EVENT", "DATA"], [[event, "x" * 40]]), 50)
 
     assert shown[1].split()[0] == event
+
+
+@pytest.mark.parametrize("length", [10, 60, 120])
+def test_an_address_is_neither_folded_nor_cut_on_a_narrow_terminal(length):
+    address = "https://api.example.com/" + "x" * length
+    written = io.StringIO()
+    rows = [["open", address, "charge-card, refund-card", "ConnectError: refused by the other side"]]
+    drawn = table(["STATE", "ENDPOINT", "FUNCTIONS", "LAST ERROR"], rows)
+
+    draw(Console(file=written, width=60, force_terminal=True, color_system=None), drawn)
+
+    shown = written.getvalue()
+    assert address in shown
+    assert "STATE" in shown
+    assert "LAST ERROR" in shown

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from ironflow.cli.exits import Exit
 from ironflow.cli.process import Child
 from ironflow.sync import Client
 from tests.support.waiting import eventually
@@ -104,6 +105,21 @@ def test_server_and_worker_end_when_dev_is_killed(tmp_path):
 
         eventually(lambda: "draining" in log.read_text())
         eventually(lambda: refused(address))
+
+
+def test_dev_on_a_database_in_use_prints_the_servers_reason_and_nothing_else(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "second").mkdir()
+    database = str(tmp_path / "shared.db")
+    with running(tmp_path, "dev", "app.py", "--port", "0", "--db", database) as (_, log):
+        eventually(lambda: address_in(log) != "")
+        with running(tmp_path / "second", "dev", "--port", "0", "--db", database) as (second, reason):
+            code = second.wait(timeout=60)
+
+    assert code == Exit.TRY_AGAIN
+    assert reason.read_text() == (
+        f"error: {database} is in use by another server. Stop that one, or give --db another path.\n"
+    )
 
 
 def test_dev_ends_when_its_server_ends(tmp_path):

@@ -24,7 +24,7 @@ def _links_table(links: list[Run], now: Millis) -> RenderableType:
         ["LINK", "STATUS", "RUN", "CREATED", "TOOK"],
         (
             [
-                str((each.link or 0) + 1),
+                str(each.link or 0),
                 run_status(each) if each.restarted_as is None else "restarted",
                 each.id,
                 since_text(each.created_at, now),

@@ -76,7 +76,7 @@ def run_page(
                 ("key", run.key),
                 ("restarted from", run.restarted_from),
                 ("restarted as", run.restarted_as),
-                ("chain", f"link {run.link + 1} since {run.first_run_id}" if run.link is not None else None),
+                ("chain", f"link {run.link} since {run.first_run_id}" if run.link is not None else None),
                 ("parent", f"{run.parent_run_id}  step {run.parent_step_id}" if run.parent_run_id else None),
                 ("children", _children(children)),
                 ("attempt", f"{run.attempt} of {run.max_attempts}"),

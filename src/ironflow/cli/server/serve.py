@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from ironflow.base.duration import duration_ms, duration_text
+from ironflow.base.json import write_json
 from ironflow.base.settings import Settings
 from ironflow.base.target import is_postgres
 from ironflow.base.version import VERSION
@@ -44,6 +45,7 @@ def serve(
     lease: str | None = None,
     log_level: LogLevel | None = None,
     log_format: LogFormat | None = None,
+    announce: Annotated[bool, Parameter(negative="", show=False)] = False,
     cli: Injected,
 ) -> Exit:
     """Start a server.
@@ -103,7 +105,11 @@ def serve(
         _reset(cli, settings)
 
     def started(address: str) -> None:
-        cli.show({"address": address}, lambda: f"Ironflow {VERSION} serves {address}")
+        if announce:
+            # For `dev`, whose terminal shows everything else of this process.
+            cli.write(write_json({"address": address}) + b"\n")
+        else:
+            cli.show({"address": address}, lambda: f"Ironflow {VERSION} serves {address}")
         if open:
             # Starting a browser may block for seconds.
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

@@ -8,6 +8,7 @@ from threading import Timer
 from typing import Any
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
@@ -19,8 +20,10 @@ from ironflow.features.runs.contract import WireError
 
 _PIPE_COLUMNS = 1000
 _QUIET_S = 0.5
-# An id is copied into other commands, so a narrow terminal folds other columns.
-_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
+# Between the columns of a table.
+_GAP = 2
+# An id, or an address, is copied into other commands, so a narrow terminal folds other columns.
+_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}|https?://\S+")
 
 _STYLES = {
     "completed": "green",
@@ -54,6 +57,8 @@ def console(stderr: bool = False) -> Console:
 def draw(terminal: Console, rendered: RenderableType) -> None:
     """Prints `rendered`; on a pipe without trailing blanks."""
     if terminal.is_terminal:
+        if (width := _whole_width(rendered)) > terminal.width:
+            terminal = Console(file=terminal.file, force_terminal=True, highlight=False, emoji=False, width=width)
         terminal.print(rendered)
         return
     with terminal.capture() as capture:
@@ -92,7 +97,7 @@ def table(
         for heading, cell in zip(headings, row, strict=False)
         if isinstance(cell, str) and _ID.fullmatch(cell)
     }
-    drawn = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    drawn = Table(box=None, show_edge=False, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for heading in headings:
         justify = "right" if heading in right else "left"
         drawn.add_column(
@@ -125,6 +130,10 @@ class FittedTable:
             drawn = self._without(self.optional[:left_out])
         yield drawn
 
+    def narrowest(self) -> Table:
+        """The table without all columns that may be left out."""
+        return self._without(self.optional)
+
     def _without(self, left_out: Sequence[str]) -> Table:
         kept = [index for index, heading in enumerate(self.headings) if heading not in left_out]
         return table(
@@ -133,6 +142,21 @@ class FittedTable:
             right=self.right,
             whole=self.whole,
         )
+
+
+def _whole_width(rendered: RenderableType) -> int:
+    """Columns that a table takes at the least, so that the cells which are not folded are not cut either.
+
+    A terminal that is narrower breaks the line itself, and gives it whole to who copies it.
+    """
+    if isinstance(rendered, FittedTable):
+        rendered = rendered.narrowest()
+    if not isinstance(rendered, Table):
+        return 0
+    return sum(
+        max([column.min_width or 0, *(cell_len(str(cell)) for cell in column.cells if column.no_wrap)]) + _GAP
+        for column in rendered.columns
+    )
 
 
 def _natural_width(drawn: Table, terminal: Console) -> int:

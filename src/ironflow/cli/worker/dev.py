@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ironflow.cli.exits import Exit, Interrupted, UsageError
 from ironflow.cli.invocation import Cli, Injected
-from ironflow.cli.process import interruptible, start_server
+from ironflow.cli.process import ServerEnded, interruptible, start_server
 from ironflow.cli.worker.load import source_folder
 from ironflow.cli.worker.reload import run_reloading
 from ironflow.cli.worker.served import LOCAL, Discovery
@@ -50,8 +50,11 @@ def dev(
         raise UsageError(f"file {file!r} does not exist. Give the file with your functions, such as app.py.")
     folder = source_folder(file) if file is not None else None
     with interruptible() as interruption:
-        with cli.waiting("starting the server"):
-            server, url = start_server(["--dev", "--port", str(port), "--db", db, "--log-level", "warn"])
+        try:
+            with cli.waiting("starting the server"):
+                server, url = start_server(["--dev", "--port", str(port), "--db", db, "--log-level", "warn"])
+        except ServerEnded as fault:
+            return fault.exit_code
         try:
             cli.err.print(_welcome(url, db, folder))
             discovery = _discovery(cli, url, endpoint or LOCAL)

@@ -27,7 +27,7 @@ class Frame(msgspec.Struct, rename="camel"):
 
     type: str = ""
     subscription: msgspec.Raw = _NOTHING
-    subscriptions: list[msgspec.Raw] = []
+    subscriptions: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
     subscription_id: str = ""
     event_id: str = ""
     ack_type: str = ""
@@ -35,8 +35,14 @@ class Frame(msgspec.Struct, rename="camel"):
 
     @property
     def wanted(self) -> list[Wanted]:
+        """The subscriptions that a frame of type subscribe asks for. Raises InvalidMessage where there is no field."""
+        if not self.subscription and self.subscriptions is msgspec.UNSET:
+            raise InvalidMessage(
+                "A frame of type subscribe has `subscription`, an object with a pattern, or `subscriptions`, a list of "
+                "them; this one has neither."
+            )
         single = [self.subscription] if self.subscription else []
-        return [_wanted(text) for text in (*single, *self.subscriptions)]
+        return [_wanted(text) for text in (*single, *(self.subscriptions or ()))]
 
 
 class _Named(msgspec.Struct):

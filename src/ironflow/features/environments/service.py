@@ -214,7 +214,7 @@ def _environment(tx: Tx, call: Call, id_or_name: str, *, to_write: bool = False)
 
 def _check_unused(tx: Tx, name: str) -> None:
     """Raises EnvironmentExists for a name that is used without having been created: nothing would name its rows."""
-    if not in_tx.is_taken(tx, name) and (found := store.tables_with_rows(tx, name)):
+    if not in_tx.is_taken(tx, name) and (found := store.tables_in_use(tx, name)):
         raise contract.EnvironmentExists(
             f"Environment {name!r} is in use without having been created: it has {', '.join(found)}. Create it, and "
             "delete or rename it first, or take another name."

@@ -1,5 +1,7 @@
 """What is remembered of environments."""
 
+from collections.abc import Sequence
+
 from ironflow.features.environments.rules import EnvironmentRow
 from ironflow.storage.port import Tx
 
@@ -19,24 +21,33 @@ SAVE = """UPDATE environments SET name = :name, project_id = :project_id, color 
 WHERE id = :id"""
 DELETE = "DELETE FROM environments WHERE id = :id"
 # What keeps an environment from being deleted.
-HAS_ROWS = " UNION ALL ".join(
-    f"SELECT * FROM (SELECT '{table}' FROM {table} WHERE environment = :rows_as LIMIT 1) AS {table}_found"
-    for table in (
-        "api_keys",
-        "events",
-        "runs",
-        "functions",
-        "kv_buckets",
-        "streams",
-        "webhook_sources",
-        "projections",
-        "sql_projections",
-        "event_schemas",
-        "consumer_groups",
-        "secrets",
-        "named_schedules",
-    )
+KEEPS = (
+    "api_keys",
+    "events",
+    "runs",
+    "functions",
+    "kv_buckets",
+    "streams",
+    "webhook_sources",
+    "projections",
+    "sql_projections",
+    "event_schemas",
+    "consumer_groups",
+    "secrets",
+    "named_schedules",
 )
+
+
+def _has_rows(tables: Sequence[str]) -> str:
+    return " UNION ALL ".join(
+        f"SELECT * FROM (SELECT '{table}' FROM {table} WHERE environment = :rows_as LIMIT 1) AS {table}_found"
+        for table in tables
+    )
+
+
+HAS_ROWS = _has_rows(KEEPS)
+# What keeps its name from another: also workers, which would take the jobs of the other's runs.
+HAS_USERS = _has_rows((*KEEPS, "workers"))
 
 
 def add(tx: Tx, environment: EnvironmentRow) -> bool:
@@ -87,4 +98,10 @@ def delete(tx: Tx, environment_id: str) -> None:
 
 
 def tables_with_rows(tx: Tx, rows_as: str) -> list[str]:
+    """What keeps the environment from being deleted."""
     return [row[0] for row in tx.rows(HAS_ROWS, {"rows_as": rows_as})]
+
+
+def tables_in_use(tx: Tx, rows_as: str) -> list[str]:
+    """What keeps its name from another environment."""
+    return [row[0] for row in tx.rows(HAS_USERS, {"rows_as": rows_as})]

@@ -2,7 +2,7 @@
 """Lists: iterators over all items, and pages of them."""
 
 from collections.abc import Generator, Iterator, Callable, Sequence
-from typing import Any, Generic
+from typing import Any, Generic, NoReturn
 
 from ironflow.base.duration import Duration
 from ironflow.base.operation import Operation
@@ -33,6 +33,12 @@ class Listing(Iterator[ItemT], Generic[ItemT]):
         self._paging, self._timeout = paging, timeout
         self._method = calls.method()
         self._rest: Generator[ItemT, None] | None = None
+
+    def __await__(self) -> NoReturn:
+        raise TypeError(
+            "A list is not awaited: it may have more items than one answer. Write `async for item in ...` for all of "
+            "them, `[item async for item in ...]` for a list, or `await ....page(limit=25)` for one page."
+        )
 
     def __iter__(self) -> Iterator[ItemT]:
         return self

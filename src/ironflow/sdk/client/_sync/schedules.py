@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 from ironflow.base.duration import Duration, duration_ms
 from ironflow.features.schedules import contract
-from ironflow.features.schedules.contract import Backfill, Schedule
+from ironflow.features.schedules.contract import Backfill
 from ironflow.sdk.client._sync.calls import Calls
 from ironflow.sdk.client._sync.listing import Listing
+from ironflow.sdk.client.views.convert import view
+from ironflow.sdk.client.views.schedules import Schedule
 from ironflow.sdk.values.payload import to_payload
 
 Overlap = Literal["all", "skip", "one", "cancel_running"]
@@ -62,7 +64,7 @@ class Schedules:
             description=description,
             paused=paused,
         )
-        return self._calls.call(contract.create, request)
+        return view(Schedule, self._calls.call(contract.create, request))
 
     def change(
         self,
@@ -105,11 +107,11 @@ class Schedules:
             description=description,
             clear=[*clear],
         )
-        return self._calls.call(contract.change, request)
+        return view(Schedule, self._calls.call(contract.change, request))
 
     def get(self, schedule_id: str) -> Schedule:
         """One schedule, with what runs and what waits. Raises ScheduleNotFound."""
-        return self._calls.call(contract.get, contract.NamedSchedule(id=schedule_id))
+        return view(Schedule, self._calls.call(contract.get, contract.NamedSchedule(id=schedule_id)))
 
     def list(
         self,
@@ -120,15 +122,17 @@ class Schedules:
     ) -> Listing[Schedule]:
         """Schedules by id; asks for the next page when it is needed."""
         request = contract.ListSchedules(function_id=function_id, status=status, limit=page_size)
-        return Listing(self._calls, contract.list_, request, lambda page: page.schedules)
+        return Listing(
+            self._calls, contract.list_, request, lambda page: [view(Schedule, each) for each in page.schedules]
+        )
 
     def pause(self, schedule_id: str) -> Schedule:
         """Ticks and backfills start no runs until it is resumed. Raises ScheduleNotFound."""
-        return self._calls.call(contract.pause, contract.NamedSchedule(id=schedule_id))
+        return view(Schedule, self._calls.call(contract.pause, contract.NamedSchedule(id=schedule_id)))
 
     def resume(self, schedule_id: str) -> Schedule:
         """Goes on with the next tick from now. Raises ScheduleNotFound."""
-        return self._calls.call(contract.resume, contract.NamedSchedule(id=schedule_id))
+        return view(Schedule, self._calls.call(contract.resume, contract.NamedSchedule(id=schedule_id)))
 
     def trigger(self, schedule_id: str) -> str:
         """Starts a run now, whatever runs, also of a paused schedule; the run's id.

@@ -1,7 +1,7 @@
 """Lists: iterators over all items, and pages of them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from typing import Any, Generic
+from typing import Any, Generic, NoReturn
 
 from ironflow.base.duration import Duration
 from ironflow.base.operation import Operation
@@ -32,6 +32,12 @@ class Listing(AsyncIterator[ItemT], Generic[ItemT]):
         self._paging, self._timeout = paging, timeout
         self._method = calls.method()
         self._rest: AsyncGenerator[ItemT, None] | None = None
+
+    def __await__(self) -> NoReturn:
+        raise TypeError(
+            "A list is not awaited: it may have more items than one answer. Write `async for item in ...` for all of "
+            "them, `[item async for item in ...]` for a list, or `await ....page(limit=25)` for one page."
+        )
 
     def __aiter__(self) -> AsyncIterator[ItemT]:
         return self
