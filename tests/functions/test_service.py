@@ -121,6 +121,20 @@ async def test_the_mode_follows_from_the_endpoint_unless_it_is_given(server: Wor
         assert shown.preferred_mode == ExecutionMode(mode), given
 
 
+async def test_rest_has_the_short_words_and_rpc_those_of_protobuf(server: Work):
+    """Source: protocol/connectrpc.md 4."""
+    await register(server, id="charge")
+    async with server.http() as client:
+        for path in ("/api/v1/functions", "/api/v1/functions/charge"):
+            answer = (await client.get(path)).json()
+            found = answer["functions"][0] if "functions" in answer else answer
+            assert [found[each] for each in ("preferred_mode", "preferredMode", "status")] == ["pull", "pull", "active"]
+        for headers in ({}, {"connect-protocol-version": "1"}, {"user-agent": "Go-http-client/1.1"}):
+            rpc = "/ironflow.v1.IronflowService/GetFunction"
+            found = (await client.post(rpc, json={"id": "charge"}, headers=headers)).json()
+            assert (found["preferredMode"], found["status"]) == ("EXECUTION_MODE_PULL", "FUNCTION_STATUS_ACTIVE")
+
+
 NOT_VALID: list[tuple[dict[str, Any], str]] = [
     ({"id": ""}, "function id"),
     ({"id": "two tokens"}, "function id"),

@@ -109,6 +109,11 @@ class WireEnum(StrEnum):
         """The form sent in JSON: the protobuf name unless the enum overrides it."""
         return self.prefix() + self.value.upper()
 
+    @property
+    def sent_by_rest(self) -> str:
+        """The form in answers of REST: that of JSON over RPC unless the enum overrides it."""
+        return self.sent
+
     @classmethod
     def accept(cls, given: Any) -> Self | None:
         """The member that `given` names; None for unset forms (empty text, 0, `..._UNSPECIFIED`). Raises ValueError."""

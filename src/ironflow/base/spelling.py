@@ -372,7 +372,7 @@ def _writing(hint: Any, spelling: Spelling, rpc: bool, twins: Twins, declared: F
         # The child's writer is looked up late, so that messages may contain themselves.
         return lambda value: writer(kind, spelling, rpc, twins).write(value)
     if isinstance(kind, type) and issubclass(kind, WireEnum):
-        return lambda value: value.sent
+        return attrgetter("sent" if rpc else "sent_by_rest")
     if kind is timedelta:
         return seconds_text
     if get_origin(kind) is list:

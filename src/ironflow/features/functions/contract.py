@@ -56,6 +56,11 @@ class ExecutionMode(WireEnum):
     def numbers(cls) -> dict[str, int]:
         return {"push": 1, "pull": 2}
 
+    @property
+    def sent_by_rest(self) -> str:
+        """As it is: existing clients pass the text on."""
+        return self.value
+
 
 class FunctionStatus(WireEnum):
     ACTIVE = "active"
@@ -69,6 +74,11 @@ class FunctionStatus(WireEnum):
     @classmethod
     def numbers(cls) -> dict[str, int]:
         return {"active": 1, "paused": 2, "archived": 3}
+
+    @property
+    def sent_by_rest(self) -> str:
+        """As it is: existing clients pass the text on."""
+        return self.value
 
 
 class Trigger(Message, kw_only=True):
