@@ -59,6 +59,20 @@ async def test_the_start_of_a_step_is_published_once_when_it_was_reported_before
         ]
 
 
+async def test_only_the_end_of_a_step_says_when_it_ended(server: Work):
+    await server.a_function()
+    await server.a_worker()
+    await server.emit(data={"total": 100})
+    job = await server.claim()
+    async with following(server, "system.run.*.step.*.*") as system:
+        times = {"started_at": "2026-01-01T00:00:00Z", "ended_at": "2026-01-01T00:00:01Z", "duration_ms": 1_000}
+        await server.report(job, "completed", {**step(job, "pay", 1), **times})
+        events = await system.data(3)
+
+    names = ("startedAt", "endedAt", "durationMs", "output")
+    assert [{name for name in names if name in each} for each in events] == [{"startedAt"}, {"startedAt"}, {*names}]
+
+
 async def test_system_events_of_a_run_have_its_status_output_and_error(server: Work):
     run = await server.a_run()
     async with following(server, f"system.run.{run.id}.*") as system:

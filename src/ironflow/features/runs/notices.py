@@ -33,7 +33,13 @@ _VERBS: dict[type[facts.Fact], str] = {
 # Types of steps that have a body: its start is published, with its end where a worker did not report it before.
 _BODIES = ("invoke", "compensate")
 # What a step is before it has ended.
-_UNENDED: dict[str, Any] = {"status": "running", "output": None, "error": None, "duration_ms": None}
+_UNENDED: dict[str, Any] = {
+    "status": "running",
+    "output": None,
+    "error": None,
+    "duration_ms": None,
+    "ended_at": None,
+}
 _UPDATES = (
     facts.Leased,
     facts.LeaseLost,
