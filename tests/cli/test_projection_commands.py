@@ -83,3 +83,20 @@ def test_a_rebuild_is_cancelled_by_its_published_name(ironflow, name):
     assert ironflow("projection", "rebuild", name).out == f"{name} is rebuilding: 2 events\n"
     assert ironflow("projection", "rebuild", "cancel", name).out == f"{name} is active\n"
     assert ironflow("projection", "rebuild", name, "other").code == 2
+
+
+def test_a_watch_of_what_has_no_state_is_refused_with_where_to_look(ironflow, server):
+    assert ironflow("projection", "watch", "missing").code == 4
+
+    tables, elsewhere = f"rows{uuid.uuid4().hex[:8]}", f"mails-{uuid.uuid4().hex[:8]}"
+    statement = f"INSERT INTO proj_{tables} VALUES (1)"
+    made = ["--sql", f"CREATE TABLE proj_{tables} (a INT)", "--event-handler", f"a.b={statement}"]
+    assert ironflow("projection", "create", tables, *made).code == 0
+    with sync.Client(server) as client:
+        client.call(contract.register, contract.Register(name=elsewhere, events=["a.b"], mode="external"))
+
+    for name, sentence in ((tables, f"ironflow sql-projection query {tables}"), (elsewhere, "is external")):
+        watched = ironflow("projection", "watch", name, "--replay", "1")
+        assert (watched.code, sentence in watched.err) == (2, True), watched.err
+        shown = ironflow("projection", "get", name)
+        assert (shown.code, shown.out, sentence in shown.err) == (0, "", True), shown.err

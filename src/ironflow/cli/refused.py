@@ -20,6 +20,7 @@ REFUSED = {
     "platform": "there is no platform kind: give each tenant an environment with `ironflow env create NAME`.",
 }
 DURABLES = "projections have no durables that outlive them: `ironflow projection delete NAME` removes everything."
+PLATFORM_KEY = "there is no platform kind: a key with --role role_admin and without --env is for every environment."
 AS_ORG = "a key acts for its own organisation only: give --api-key the key of the other one, without --as-org."
 
 

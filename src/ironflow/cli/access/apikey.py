@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.text import Text
 
+from ironflow.cli import refused
 from ironflow.cli.exits import UsageError
 from ironflow.cli.invocation import Cli, Injected
 from ironflow.cli.pages import Cursor, Limit, note_more
@@ -27,6 +28,7 @@ def create(
     role: list[str] | None = None,
     env: str = "",
     expires_in: str = "",
+    platform: Annotated[bool, Parameter(negative="", show=False)] = False,
     cli: Injected,
 ) -> None:
     """Create a key. Its plain text is shown once, on standard output.
@@ -37,6 +39,8 @@ def create(
         env: The only environment that the key may use. Default: all
         expires_in: Lifetime, such as 90d. Default: unlimited
     """
+    if platform:
+        raise UsageError(refused.PLATFORM_KEY)
     request = api_keys.CreateApiKey(name=name, role_ids=role, env_id=env, expires_in=expires_in)
     _show_secret(cli, cli.call(api_keys.create, request))
 

@@ -76,11 +76,9 @@ def get(name: Name, /, *, partition: Partition = "", as_of: str | None = None, c
     if cli.json:
         cli.show(answer, lambda: "")
         return
-    if answer.type == "sql":
-        cli.note(f"{name} is a SQL projection: its state is in its tables. Read them with: ironflow sql", "dim")
-        return
     if answer.state is None:
-        cli.note("no state yet" if at is None else "no state yet at that time", "dim")
+        nothing = "no state yet" if at is None else "no state yet at that time"
+        cli.note(waiting.without_state(answer) or nothing, "dim")
         return
     cli.write(msgspec.json.format(bytes(answer.state.state), indent=2) + b"\n")
     if answer.as_of is not None and not answer.as_of.exact:

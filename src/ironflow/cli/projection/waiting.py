@@ -16,7 +16,7 @@ from ironflow.cli.terminal.output import json_line, table
 from ironflow.cli.terminal.payload import read_bytes
 from ironflow.cli.terminal.times import time_text
 from ironflow.features.projections import contract as projections
-from ironflow.features.projections.contract import WaitItem
+from ironflow.features.projections.contract import Envelope, StateRow, WaitItem
 
 # The server answers at its deadline; the client allows this much time for the response to arrive.
 _SLACK_S = 10.0
@@ -110,9 +110,12 @@ def watch(
         count: End after this many changes; 0 for never.
     """
     pattern = f"system.projection.{name}.{partition or '*'}.updated"
+    current = cli.call(projections.envelope, projections.GetProjection(name=name, partition=partition))
+    if reason := without_state(current):
+        raise UsageError(reason)
     shown = 0
-    if replay:
-        _show_current(cli, name, partition)
+    if replay and current.state is not None:
+        _show_current(cli, name, current.state)
         shown += 1
     with cli.client.subscribe(pattern) as changes:
         for change in changes if not count or shown < count else ():
@@ -122,13 +125,19 @@ def watch(
                 return
 
 
-def _show_current(cli: Cli, name: str, partition: str) -> None:
-    answer = cli.call(projections.envelope, projections.GetProjection(name=name, partition=partition))
-    if answer.state is None:
-        return
-    topic = f"system.projection.{name}.{answer.state.partition_key}.updated"
-    data = {"state": msgspec.Raw(bytes(answer.state.state)), "last_event_id": answer.state.last_event_id}
-    _show(cli, topic, answer.state.updated_at, data)
+def without_state(found: Envelope) -> str:
+    """Why the server never has a state of this projection; empty where it has one or is given one."""
+    if found.type == "sql":
+        query = f"ironflow sql-projection query {found.name}"
+        return f"{found.name} is a SQL projection: its state is in its tables. Read them with: {query}"
+    if found.mode == "external":
+        return f"{found.name} is external: its runner keeps the state elsewhere. See ironflow projection status."
+    return ""
+
+
+def _show_current(cli: Cli, name: str, kept: StateRow) -> None:
+    topic = f"system.projection.{name}.{kept.partition_key}.updated"
+    _show(cli, topic, kept.updated_at, {"state": msgspec.Raw(bytes(kept.state)), "last_event_id": kept.last_event_id})
 
 
 def _show(cli: Cli, topic: str, at: datetime | None, data: Any) -> None:
