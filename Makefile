@@ -22,7 +22,7 @@ VSCODE_MODULES := $(VSCODE)/node_modules/.package-lock.json
 VSIX := $(VSCODE)/dist/ironflow.vsix
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve dashboard try-dashboard dashboard-check screenshots vscode test soak services services-stop check style layers types generated format bench lock clean
+.PHONY: help demo serve dashboard try-dashboard dashboard-check screenshots vscode test soak services services-stop check style layers types generated dialects format bench lock clean
 
 help:
 	@echo "make demo    install, send 240 orders through a worker that is killed half-way, count the executed steps"
@@ -33,7 +33,7 @@ help:
 	@echo "make test    all tests, on SQLite and, if there is one, PostgreSQL; TESTS=tests/kv for some of them"
 	@echo "make soak    two minutes of mixed load with restarts: flat descriptors, memory and threads; SOAK_MINUTES=30 for more"
 	@echo "make services  start PostgreSQL and NATS for make test, install what is missing; make services-stop ends them"
-	@echo "make check   style, layers, types, generated, dashboard-check; each is also a target of its own"
+	@echo "make check   style, layers, types, generated, dialects, dashboard-check; each is also a target of its own"
 	@echo "make format  format the code"
 	@echo "make bench   all benchmarks, compared with the limits of this machine; BENCH=kv for one"
 	@echo "make lock    resolve the dependency versions again; UPGRADE=--upgrade for the newest"
@@ -80,7 +80,7 @@ services: $(VENV)/.python
 services-stop: $(VENV)/.python
 	@$(PY) -m tests.support.local_services stop
 
-check: style layers types generated dashboard-check
+check: style layers types generated dialects dashboard-check
 
 style: $(VENV)/.tests
 	$(VENV)/bin/ruff check
@@ -98,6 +98,11 @@ generated: $(VENV)/.tests
 	$(PY) -m ironflow.cli.reference --check
 	$(PY) -m ironflow.server.reference --check
 	$(PY) -m tests.protocol.protofiles --check
+
+# Every RPC answers in both dialects of JSON, streams included.
+dialects: $(VENV)/.tests
+	$(PY) -m pytest -q -n 2 tests/wire/test_stream_dialects.py \
+	  tests/wire/test_dialects.py::test_every_method_answers_in_both_dialects_what_it_answers_in_binary
 
 format: $(VENV)/.tests
 	$(VENV)/bin/ruff check --fix
