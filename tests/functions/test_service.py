@@ -121,7 +121,7 @@ async def test_the_mode_follows_from_the_endpoint_unless_it_is_given(server: Wor
         assert shown.preferred_mode == ExecutionMode(mode), given
 
 
-async def test_rest_has_the_short_words_and_rpc_those_of_protobuf(server: Work):
+async def test_rest_has_short_enum_names_and_rpc_those_of_protobuf(server: Work):
     """Source: protocol/connectrpc.md 4."""
     await register(server, id="charge")
     async with server.http() as client:

@@ -59,7 +59,7 @@ async def test_the_start_of_a_step_is_published_once_when_it_was_reported_before
         ]
 
 
-async def test_only_the_end_of_a_step_says_when_it_ended(server: Work):
+async def test_only_the_end_of_a_step_has_the_time_of_its_end(server: Work):
     await server.a_function()
     await server.a_worker()
     await server.emit(data={"total": 100})
