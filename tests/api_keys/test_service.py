@@ -1,5 +1,6 @@
 """API keys: what each answers, and what becomes of one that expires, is rotated or revoked."""
 
+import asyncio
 import stat
 from pathlib import Path
 
@@ -242,6 +243,21 @@ async def test_of_several_nodes_one_writes_the_first_key(empty_postgres_url: str
         open_guarded(empty_postgres_url, bootstrap_admin_key="", bootstrap_key_file=str(files[1])),
     ):
         assert [file.exists() for file in files] == [True, False]
+
+
+async def test_of_nodes_that_start_at_once_one_writes_the_first_key(empty_postgres_url: str, tmp_path: Path):
+    files = [tmp_path / f"key{number}.json" for number in range(4)]
+    all_started = asyncio.Barrier(len(files))
+
+    async def start(file: Path) -> None:
+        async with open_guarded(empty_postgres_url, bootstrap_admin_key="", bootstrap_key_file=str(file)) as opened:
+            await all_started.wait()
+            (written,) = [each for each in files if each.exists()]
+            key = msgspec.json.decode(written.read_bytes())["key"]
+            assert len(await opened.request("GET", "/api/v1/apikeys", key=key)) == 1
+            await all_started.wait()
+
+    await asyncio.gather(*map(start, files))
 
 
 async def test_a_key_is_looked_up_once(guarded: Guarded):

@@ -1,7 +1,6 @@
 """Every operation, on every wire that it has, with every kind of key: as the table of scopes has it."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -10,6 +9,8 @@ import pytest
 from ironflow.base.operation import Operation
 from ironflow.base.socket import SocketRoute
 from ironflow.features.events import contract as events
+from ironflow.storage.port import Tx
+from tests.environments.parties import a_party, columns_of, fill
 from tests.structure.contracts import all_operations, all_sockets
 from tests.structure.scopes import roles_of
 from tests.support.keys import SEED, Guarded, open_guarded
@@ -37,7 +38,8 @@ def ways(operation: Operation[Any, Any]) -> list[Way]:
     for name in operation.rpc:
         if operation.streaming == "unary":
             found.append(Way("POST", f"/ironflow.v1.{name}", {"content-type": "application/json"}))
-        elif operation.streaming == "server":
+        else:
+            # Of a stream in both directions, one frame: it is refused before a frame is read.
             found.append(Way("POST", f"/ironflow.v1.{name}", {"content-type": FRAMES}, streams=True))
     return found
 
@@ -46,9 +48,18 @@ def filled(path: str) -> str:
     return "/".join("x" if part.startswith("{") else part for part in path.split("/"))
 
 
+def over_http2(guarded: Guarded) -> httpx.AsyncClient:
+    """An HTTP client whose requests come by HTTP/2, as streams in both directions have to."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await guarded.inside.app({**scope, "http_version": "2"}, receive, send)
+
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server")
+
+
 @pytest.fixture
-async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
-    async with open_guarded(str(tmp_path / "ironflow.db")) as opened:
+async def guarded(database_url: str) -> AsyncIterator[Guarded]:
+    async with open_guarded(database_url, master_key="11" * 32) as opened:
         yield opened
 
 
@@ -87,7 +98,7 @@ async def test_a_key_that_is_missing_wrong_expired_or_revoked_is_refused_by_ever
     guarded: Guarded, keys: dict[str, str]
 ):
     reached = 0
-    async with guarded.http() as client:
+    async with over_http2(guarded) as client:
         for operation in refusable():
             for way in ways(operation):
                 for name in UNUSABLE:
@@ -98,7 +109,7 @@ async def test_a_key_that_is_missing_wrong_expired_or_revoked_is_refused_by_ever
 
 
 async def test_public_operations_need_no_key_and_ignore_a_wrong_one(guarded: Guarded):
-    async with guarded.http() as client:
+    async with over_http2(guarded) as client:
         for operation in all_operations():
             for way in ways(operation) if operation.scope == "public" else []:
                 assert [await ask(client, way, key) for key in ("", "ifkey_wrong")] == ["allowed", "allowed"]
@@ -106,7 +117,7 @@ async def test_public_operations_need_no_key_and_ignore_a_wrong_one(guarded: Gua
 
 async def test_another_environment_is_refused_by_every_operation(guarded: Guarded, keys: dict[str, str]):
     await guarded.an_environment("mine")
-    async with guarded.http() as client:
+    async with over_http2(guarded) as client:
         for operation in refusable():
             for way in ways(operation):
                 for env in ("mine", "no-such"):
@@ -116,7 +127,7 @@ async def test_another_environment_is_refused_by_every_operation(guarded: Guarde
 
 async def test_each_role_may_do_what_the_table_grants_and_nothing_else(guarded: Guarded, keys: dict[str, str]):
     """A scope that a role lacks is refused before the body is read; what it has is not refused."""
-    async with guarded.http() as client:
+    async with over_http2(guarded) as client:
         for operation in refusable():
             for way in ways(operation):
                 for role in ("none", *ROLES):
@@ -130,16 +141,41 @@ def held(operation: Operation[Any, Any]) -> bool:
     return operation.holds or operation.streaming != "unary" or "wait" in operation.name
 
 
+# What refusals may change: their notes, and when a key was used last.
+OF_REFUSALS = {"audit_notes", "audit_heads", "audit_refusals", "login_failures"}
+
+
+async def every_row(guarded: Guarded) -> dict[str, str]:
+    """Every row of every table but those of refusals."""
+
+    def look(tx: Tx) -> dict[str, str]:
+        tables = columns_of(tx, is_postgres=guarded.db.name == "postgres").keys() - OF_REFUSALS
+        return {table: repr(sorted(map(repr, tx.rows(f"SELECT * FROM {table}")))) for table in tables}
+
+    return await guarded.db.read(look)
+
+
 async def test_refusals_change_no_row(guarded: Guarded, keys: dict[str, str]):
-    async with guarded.http() as client:
+    """Every operation on every wire, with every key that is refused there: without a role, of another environment, and
+    those that open nothing."""
+    other = await a_party(guarded, "victim-env")
+    await fill(other)
+    await guarded.loops()
+    before = await every_row(guarded)
+    assert sum(map(len, before.values())) > 10_000
+    refused = 0
+    async with over_http2(guarded) as client:
         for operation in refusable():
             for way in ways(operation):
-                if way.method != "GET" and "viewer" not in roles_of(operation.scope):
-                    await ask(client, way, keys["none"])
-                    await ask(client, way, "")
-    assert (await guarded.request("GET", "/api/v1/events"))["count"] == 0
-    assert (await guarded.request("GET", "/api/v1/runs"))["total_count"] == 0
-    assert len(await guarded.request("GET", "/api/v1/apikeys")) == 7
+                allowed = roles_of(operation.scope)
+                for name in ("none", *ROLES, *UNUSABLE):
+                    if name not in allowed:
+                        assert await ask(client, way, keys.get(name, name)) != "allowed", (operation.name, way, name)
+                        refused += 1
+                assert await ask(client, way, keys["other"], "victim-env") == "permission_denied", (operation.name, way)
+    after = await every_row(guarded)
+    assert {table for table, rows in after.items() if rows != before[table]} == set()
+    assert refused > 1_500
 
 
 def paths_of_sockets() -> list[str]:
@@ -179,7 +215,10 @@ async def handshake(guarded: Guarded, path: str, query: str, headers: list[tuple
 @pytest.mark.parametrize("path", paths_of_sockets())
 async def test_every_socket_refuses_its_handshake_without_a_key(guarded: Guarded, keys: dict[str, str], path: str):
     assert await handshake(guarded, path, "", []) == 401
-    assert await handshake(guarded, path, "token=ifkey_wrong", []) == 401
+    for name in ("wrong", "expired", "revoked"):
+        assert await handshake(guarded, path, f"token={keys.get(name, 'ifkey_wrong')}", []) == 401
+        header = (b"authorization", f"Bearer {keys.get(name, 'ifkey_wrong')}".encode())
+        assert await handshake(guarded, path, "", [header]) == 401
     assert await handshake(guarded, path, f"token={keys['none']}", []) == 403
     assert await handshake(guarded, path, f"token={keys['other']}&env=no-such", []) == 403
 

@@ -12,6 +12,7 @@ import pytest
 from ironflow.base.errors import IronflowError
 from ironflow.engine.errors import StaleExecution
 from ironflow.features.secrets import contract, store
+from ironflow.features.secrets.service import Secrets
 from ironflow.storage.port import Tx
 from tests.secrets.conftest import MASTER
 from tests.support.server import open_server
@@ -252,10 +253,19 @@ async def test_a_rekey_that_was_killed_half_way_is_finished_by_the_loop(
         for number in range(5):
             await server.call(contract.set_, name=f"K{number}", value=f"value-{number}")
         keys.write_text(f"{NEXT_MASTER}\n{MASTER}")
-        monkeypatch.setattr("ironflow.features.secrets.service.Secrets.encrypt_anew", killed)
-        with pytest.raises(IronflowError):
-            await server.call(contract.rekey)
-        monkeypatch.undo()
+        encrypt_anew = Secrets.encrypt_anew
+        batches = 0
+
+        async def dying(self: Secrets, now: int) -> tuple[int, int]:
+            nonlocal batches
+            batches += 1
+            return await (killed() if batches == 2 else encrypt_anew(self, now))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Secrets, "encrypt_anew", dying)
+            with pytest.raises(IronflowError):
+                await server.call(contract.rekey)
+        assert len(await server.db.read(lambda tx: store.old_secrets(tx, 10))) == 3
 
     # Already without the old key: its data keys are under the new one.
     async with open_server(Work, database_url, master_key=NEXT_MASTER) as server:
@@ -264,6 +274,11 @@ async def test_a_rekey_that_was_killed_half_way_is_finished_by_the_loop(
         await server.loop("secrets")
         assert await server.db.read(lambda tx: store.old_secrets(tx, 10)) == []
         assert await server.db.read(store.with_old_data_keys) == []
+
+    # Nothing that is stored now can be read with the old key.
+    async with open_server(Work, database_url, master_key=MASTER) as server:
+        await server.emit()
+        assert await server.poll() == []
 
 
 async def killed(*_: object) -> tuple[int, int]:

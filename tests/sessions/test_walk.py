@@ -1,24 +1,15 @@
 """Every operation, socket and stream, with every kind of session: as the table of scopes has it."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import httpx
 import pytest
 
 from ironflow.features.sessions.rules import COOKIE
-from tests.api_keys.test_walk import ROLES, Way, handshake, held, paths_of_sockets, refusable, ways
+from tests.api_keys.test_walk import ROLES, Way, handshake, held, over_http2, paths_of_sockets, refusable, ways
 from tests.structure.scopes import roles_of
-from tests.support.keys import Guarded, open_guarded
+from tests.support.keys import Guarded
 from tests.support.users import MARK, a_cookie, a_token, a_user
 
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture
-async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
-    async with open_guarded(str(tmp_path / "ironflow.db")) as opened:
-        yield opened
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -62,7 +53,7 @@ async def ask(client: httpx.AsyncClient, way: Way, headers: dict[str, str]) -> s
 async def test_a_session_that_is_wrong_expired_or_ended_is_refused_by_every_operation(
     guarded: Guarded, unusable: dict[str, dict[str, str]]
 ):
-    async with guarded.http() as client:
+    async with over_http2(guarded) as client:
         for operation in refusable():
             for way in ways(operation):
                 for name, headers in unusable.items():
@@ -73,7 +64,7 @@ async def test_no_operation_takes_the_cookie_from_another_page(guarded: Guarded)
     await a_user(guarded, "admin@example.com", "admin")
     cookie = await a_cookie(guarded, "admin@example.com")
     foreign = [{}, {"origin": "http://evil.example", **MARK}, {"sec-fetch-site": "same-site", **MARK}]
-    async with guarded.http() as client:
+    async with over_http2(guarded) as client:
         for operation in refusable():
             for way in ways(operation):
                 for headers in foreign:
@@ -90,7 +81,7 @@ async def test_each_role_may_do_with_a_session_what_the_table_grants_and_nothing
             if kind == "token"
             else {"cookie": await a_cookie(guarded, f"{role}@example.com"), **MARK}
         )
-    async with guarded.http() as client:
+    async with over_http2(guarded) as client:
         for operation in refusable():
             for way in ways(operation):
                 for role, headers in sessions.items():
