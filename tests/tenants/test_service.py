@@ -76,3 +76,56 @@ async def test_a_tenant_whose_environment_exists_is_not_made_in_part(guarded: Gu
     assert await guarded.status("POST", "/api/v1/tenants/provision", {"name": "acme"}) == 409
     assert [each["id"] for each in await guarded.request("GET", "/api/v1/orgs")] == ["org_default"]
     assert await guarded.status("POST", "/api/v1/tenants/provision", {"name": "no name for one!"}) == 400
+
+
+async def test_a_tenant_sees_the_roles_and_policies_of_its_organisation_and_the_shared_ones(guarded: Guarded):
+    tenants = {
+        name: await guarded.request("POST", "/api/v1/tenants/provision", {"name": name, "env": f"{name}-prod"})
+        for name in ("acme", "globex")
+    }
+    made: dict[str, tuple[str, str]] = {}
+    for name, org in (("shared", {}), ("globex", {"org_id": tenants["globex"]["org_id"]})):
+        policy = {"name": f"policy-{name}", "effect": "allow", "actions": "*", **org}
+        policy_id = (await guarded.request("POST", "/api/v1/policies", policy))["id"]
+        role_id = (await guarded.request("POST", "/api/v1/roles", {"name": f"role-{name}", **org}))["id"]
+        await guarded.request("POST", f"/api/v1/roles/{role_id}/policies", {"policy_id": policy_id})
+        made[name] = (role_id, policy_id)
+
+    for name, seen in (("acme", {"shared"}), ("globex", {"shared", "globex"})):
+        key = tenants[name]["key"]
+        for path, place in (("roles", 0), ("policies", 1)):
+            found = {each["id"] for each in await guarded.request("GET", f"/api/v1/{path}", key=key)}
+            assert {owner for owner, ids in made.items() if ids[place] in found} == seen
+            for owner, ids in made.items():
+                status = 200 if owner in seen else 404
+                assert await guarded.status("GET", f"/api/v1/{path}/{ids[place]}", key=key) == status
+        status = 201 if "globex" in seen else 404
+        body = {"name": "k", "role_ids": [made["globex"][0]]}
+        assert await guarded.status("POST", "/api/v1/apikeys", body, key=key) == status
+        asked = {"action": "events:emit", "roles": [made["globex"][0]]}
+        assert await guarded.status("POST", "/api/v1/authz/explain", asked, key=key) == (200 if status == 201 else 404)
+        tried = {"policy_id": made["globex"][1]}
+        assert await guarded.status("POST", "/api/v1/policies/test", tried, key=key) == (200 if status == 201 else 404)
+        versions = f"/api/v1/policies/{made['globex'][1]}/versions"
+        assert await guarded.status("GET", versions, key=key) == (200 if status == 201 else 404)
+
+
+async def test_a_key_belongs_to_the_organisation_of_its_environment(guarded: Guarded):
+    """A rule about an organisation holds for the keys that its tenant makes, too."""
+    tenant = await guarded.request("POST", "/api/v1/tenants/provision", {"name": "acme", "env": "acme-prod"})
+    denied = {"name": "no", "effect": "deny", "actions": "emit:*", "condition": f'subject.org == "{tenant["org_id"]}"'}
+    everything = {"name": "all", "effect": "allow", "actions": "*"}
+    role = (await guarded.request("POST", "/api/v1/roles", {"name": "limited"}))["id"]
+    for policy in (denied, everything):
+        policy_id = (await guarded.request("POST", "/api/v1/policies", policy))["id"]
+        await guarded.request("POST", f"/api/v1/roles/{role}/policies", {"policy_id": policy_id})
+
+    first = await guarded.a_key(role, env="acme-prod")
+    second = await guarded.a_key(role, by=tenant["key"])
+    third = await guarded.a_key(role, by=second["key"])
+    elsewhere = await guarded.a_key(role)
+
+    assert [each["org_id"] for each in (first, second, third)] == [tenant["org_id"]] * 3
+    event = {"name": "order.placed", "data": {}}
+    for key, status in ((first, 403), (second, 403), (third, 403), (elsewhere, 200)):
+        assert await guarded.status("POST", "/api/v1/events", event, key=key["key"]) == status

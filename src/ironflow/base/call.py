@@ -16,6 +16,11 @@ class Access(Protocol):
     def roles(self) -> tuple[str, ...]: ...
 
     @property
+    def org_id(self) -> str:
+        """The organisation that the principal belongs to."""
+        ...
+
+    @property
     def has_denials(self) -> bool:
         """Whether a rule denies anything."""
         ...

@@ -18,7 +18,7 @@ from ironflow.features.api_keys.rules import ApiKeyRow
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.environments import in_tx as environments
 from ironflow.features.policies.in_tx import Grant
-from ironflow.features.policies.service import DEFAULT_ORG
+from ironflow.features.policies.service import org_of, orgs_seen
 from ironflow.features.roles import in_tx as roles
 from ironflow.storage.port import Database, Tx
 
@@ -47,11 +47,12 @@ class ApiKeys:
         expires_at = rules.expiry(request.expires_in, call.now)
 
         def change(tx: Tx) -> ApiKeyRow:
-            roles.check_roles(tx, wanted)
+            roles.check_roles(tx, wanted, orgs_seen(call))
+            environment = _environment_of(tx, call, request.env_id)
             key = ApiKeyRow(
                 id=self._ids.new("apikey"),
-                org_id=DEFAULT_ORG,
-                environment=_environment_of(tx, call, request.env_id),
+                org_id=environments.org_of(tx, environment) if environment else org_of(call),
+                environment=environment,
                 name=request.name,
                 key_hash=rules.hash_of(secret),
                 key_prefix=secret[: rules.SHOWN_CHARS],
@@ -110,7 +111,7 @@ class ApiKeys:
         wanted = rules.roles_for(call.principal, request.role_ids)
 
         def change(tx: Tx) -> ApiKeyRow:
-            roles.check_roles(tx, wanted)
+            roles.check_roles(tx, wanted, orgs_seen(call))
             old = _lesser(tx, call, request.id)
             key = old._replace(role_ids=",".join(wanted))
             store.save(tx, key)
@@ -125,8 +126,8 @@ class ApiKeys:
             if request.subject:
                 key = _key(tx, call, request.subject)
                 return Grant(key.id, key.roles, roles.policies_of(tx, key.roles), key.org_id)
-            roles.check_roles(tx, request.roles)
-            return Grant("", tuple(request.roles), roles.policies_of(tx, request.roles), DEFAULT_ORG)
+            roles.check_roles(tx, request.roles, orgs_seen(call))
+            return Grant("", tuple(request.roles), roles.policies_of(tx, request.roles), org_of(call))
 
         grant = await self._db.read(look)
         resource = request.resource or request.action.partition(":")[0]

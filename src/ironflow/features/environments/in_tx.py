@@ -51,6 +51,11 @@ def create(tx: Tx, environment_id: str, name: str, project_id: str, now: Millis,
     return environment
 
 
+def org_of(tx: Tx, rows_as: str) -> str:
+    """The organisation of the environment whose rows carry this."""
+    return store.org_of(tx, rows_as) or DEFAULT_ORG
+
+
 def rows_by_name(tx: Tx) -> dict[str, str]:
     """What the rows of each environment that was created carry, by its name and by its id."""
     return {key: each.rows_as for each in store.all_environments(tx) for key in (each.id, each.name)}

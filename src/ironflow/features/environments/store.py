@@ -17,6 +17,7 @@ ALL = f"SELECT {_COLUMNS} FROM environments"
 COUNT_OF_PROJECT = "SELECT count(*) FROM environments WHERE project_id = :project_id"
 ROWS_BY_ORG = """SELECT p.org_id, e.rows_as FROM environments e JOIN projects p ON p.id = e.project_id
 WHERE p.org_id IN {each:ids}"""
+ORG_OF = """SELECT p.org_id FROM environments e JOIN projects p ON p.id = e.project_id WHERE e.rows_as = :rows_as"""
 SAVE = """UPDATE environments SET name = :name, project_id = :project_id, color = :color, updated_at = :updated_at
 WHERE id = :id"""
 DELETE = "DELETE FROM environments WHERE id = :id"
@@ -83,6 +84,12 @@ def count_of_project(tx: Tx, project_id: str) -> int:
 def rows_by_org(tx: Tx, org_ids: list[str]) -> list[tuple[str, str]]:
     """(organisation, what rows carry) of every environment that was created in these organisations."""
     return [(row[0], row[1]) for row in tx.rows(ROWS_BY_ORG, {"ids": org_ids})]
+
+
+def org_of(tx: Tx, rows_as: str) -> str:
+    """The organisation of the environment whose rows carry this; empty where it was not created."""
+    row = tx.row(ORG_OF, {"rows_as": rows_as})
+    return row[0] if row else ""
 
 
 def all_environments(tx: Tx) -> list[EnvironmentRow]:

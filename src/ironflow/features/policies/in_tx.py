@@ -12,9 +12,9 @@ from ironflow.storage.port import Tx
 CHANGED = "access"
 
 
-def policy(tx: Tx, policy_id: str) -> PolicyRow:
-    """Raises PolicyNotFound."""
+def policy(tx: Tx, policy_id: str, orgs: tuple[str, ...] = ()) -> PolicyRow:
+    """orgs: those whose policies are looked for, empty for all. Raises PolicyNotFound."""
     found = store.policy(tx, policy_id)
-    if found is None:
+    if found is None or (orgs and found.org_id not in orgs):
         raise contract.PolicyNotFound(f"There is no policy {policy_id!r}.")
     return found

@@ -164,10 +164,10 @@ class Grant:
     It is made anew when a role, a policy or the key changes.
     """
 
-    __slots__ = ("_by_action", "_by_resource", "_policies", "_settled", "roles", "subject")
+    __slots__ = ("_by_action", "_by_resource", "_policies", "_settled", "org_id", "roles", "subject")
 
     def __init__(self, subject: str, roles: tuple[str, ...], policies: list[PolicyRow], org_id: str = "") -> None:
-        self.roles = roles
+        self.roles, self.org_id = roles, org_id
         self.subject: dict[str, Any] = {"key": subject, "roles": list(roles), "org": org_id}
         self._policies = policies
         self._by_action: dict[str, tuple[list[PolicyRow], Literal["always", "resource", "request"]]] = {}

@@ -45,7 +45,7 @@ class Policies:
         rules.check_policy(request.effect, request.actions, request.resources, request.condition)
         policy = PolicyRow(
             id=self._ids.new("policy"),
-            org_id=request.org_id or DEFAULT_ORG,
+            org_id=request.org_id or org_of(call),
             name=request.name,
             effect=request.effect,
             actions=request.actions,
@@ -64,12 +64,14 @@ class Policies:
         return _message(policy)
 
     async def list_(self, call: Call, request: contract.ListPolicies) -> contract.Policies:
-        found = await self._db.read(lambda tx: store.policies_after(tx, request.org_id, request.cursor, request.limit))
+        found = await self._db.read(
+            lambda tx: store.policies_after(tx, request.org_id, request.cursor, request.limit, orgs_seen(call))
+        )
         more = found[-1].id if len(found) == request.limit else None
         return contract.Policies(policies=[_message(each) for each in found], next_cursor=more)
 
     async def get(self, call: Call, request: contract.NamedPolicy) -> contract.Policy:
-        return _message(await self._db.peek(lambda tx: in_tx.policy(tx, request.id)))
+        return _message(await self._db.peek(lambda tx: in_tx.policy(tx, request.id, orgs_seen(call))))
 
     async def update(self, call: Call, request: contract.UpdatePolicy) -> contract.Policy:
         check_all_environments(call, "policies")
@@ -100,7 +102,7 @@ class Policies:
     async def try_(self, call: Call, request: contract.TryPolicy) -> contract.Tried:
         effect, source = "allow", request.condition
         if request.policy_id:
-            policy = await self._db.peek(lambda tx: in_tx.policy(tx, request.policy_id))
+            policy = await self._db.peek(lambda tx: in_tx.policy(tx, request.policy_id, orgs_seen(call)))
             effect, source = policy.effect, policy.condition
         now = to_datetime(call.now).isoformat()
         held = condition(source).holds(request.request, request.subject, now) if source else True
@@ -109,7 +111,7 @@ class Policies:
 
     async def versions(self, call: Call, request: contract.ListVersions) -> contract.PolicyVersions:
         def look(tx: Tx) -> list[contract.PolicyVersion]:
-            policy = in_tx.policy(tx, request.id)
+            policy = in_tx.policy(tx, request.id, orgs_seen(call))
             below = request.before or policy.version + 1
             current = [_version(policy)] if policy.version < below else []
             old = store.versions_below(tx, policy.id, below, request.limit + 1)
@@ -231,6 +233,18 @@ def check_all_environments(call: Call, what: str) -> None:
             f"This key is limited to environment {call.principal.environment!r}; {what} are shared by all. "
             "Use a key for all environments."
         )
+
+
+def org_of(call: Call) -> str:
+    """The organisation of the caller, which what it makes belongs to."""
+    access = call.principal.access
+    return (access.org_id if access is not None else "") or DEFAULT_ORG
+
+
+def orgs_seen(call: Call) -> tuple[str, ...]:
+    """The organisations whose roles and policies a caller sees: a key of one environment its own and the default one,
+    whose roles are for all; empty for all."""
+    return () if call.principal.environment is None else (org_of(call), DEFAULT_ORG)
 
 
 def check_unlimited(call: Call, what: str) -> None:

@@ -14,7 +14,8 @@ VALUES (:id, :org_id, :name, :effect, :actions, :resources, :condition, :created
 ONE = f"SELECT {_COLUMNS} FROM policies WHERE id = :id"
 SOME = f"SELECT {_COLUMNS} FROM policies WHERE id IN {{each:ids}} ORDER BY id"
 AFTER = f"""SELECT {_COLUMNS} FROM policies
-WHERE id > :cursor AND (:org_id = '' OR org_id = :org_id) ORDER BY id LIMIT :limit"""
+WHERE id > :cursor AND (:org_id = '' OR org_id = :org_id)
+AND (:all = 1 OR org_id IN {{each:orgs}}) ORDER BY id LIMIT :limit"""
 SAVE = """UPDATE policies SET name = :name, effect = :effect, actions = :actions, resources = :resources,
 condition = :condition, updated_at = :updated_at, version = :version, changed_by = :changed_by WHERE id = :id"""
 DELETE = "DELETE FROM policies WHERE id = :id"
@@ -54,9 +55,10 @@ def policies(tx: Tx, ids: Iterable[str]) -> list[PolicyRow]:
     return [PolicyRow(*row) for row in tx.rows(SOME, {"ids": list(ids)})]
 
 
-def policies_after(tx: Tx, org_id: str, cursor: str, limit: int) -> list[PolicyRow]:
-    """By id, after `cursor`; of one organisation, or of all when it is empty."""
-    return [PolicyRow(*row) for row in tx.rows(AFTER, {"org_id": org_id, "cursor": cursor, "limit": limit})]
+def policies_after(tx: Tx, org_id: str, cursor: str, limit: int, orgs: tuple[str, ...] = ()) -> list[PolicyRow]:
+    """By id, after `cursor`; of one organisation, or of all when it is empty. orgs: those that count, empty for all."""
+    given = {"org_id": org_id, "cursor": cursor, "limit": limit, "all": int(not orgs), "orgs": list(orgs) or [""]}
+    return [PolicyRow(*row) for row in tx.rows(AFTER, given)]
 
 
 def save(tx: Tx, policy: PolicyRow) -> None:

@@ -13,10 +13,13 @@ from ironflow.features.roles.rules import built_in_policy
 from ironflow.storage.port import Tx
 
 
-def check_roles(tx: Tx, role_ids: Sequence[str]) -> None:
-    """Raises RoleNotFound for the first that does not exist."""
+def check_roles(tx: Tx, role_ids: Sequence[str], orgs: tuple[str, ...] = ()) -> None:
+    """Raises RoleNotFound for the first that does not exist. orgs: those whose roles count, empty for all."""
     for role_id in role_ids:
-        if role_id not in BUILT_IN and store.role(tx, role_id) is None:
+        if role_id in BUILT_IN:
+            continue
+        role = store.role(tx, role_id)
+        if role is None or (orgs and role.org_id not in orgs):
             raise contract.RoleNotFound(f"There is no role {role_id!r}.")
 
 

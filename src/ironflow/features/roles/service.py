@@ -9,7 +9,13 @@ from ironflow.base.operation import Operation
 from ironflow.base.time import to_datetime
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.policies import in_tx as policies
-from ironflow.features.policies.service import DEFAULT_ORG, check_all_environments, check_unlimited
+from ironflow.features.policies.service import (
+    DEFAULT_ORG,
+    check_all_environments,
+    check_unlimited,
+    org_of,
+    orgs_seen,
+)
 from ironflow.features.roles import contract, rules, store
 from ironflow.features.roles.rules import BUILT_IN, RoleRow
 from ironflow.storage.port import Database, Tx
@@ -38,7 +44,7 @@ class Roles:
 
     async def create(self, call: Call, request: contract.CreateRole) -> contract.Role:
         check_all_environments(call, "roles")
-        role = RoleRow(self._ids.new("role"), request.org_id or DEFAULT_ORG, request.name, call.now)
+        role = RoleRow(self._ids.new("role"), request.org_id or org_of(call), request.name, call.now)
 
         def change(tx: Tx) -> None:
             store.add(tx, role)
@@ -50,7 +56,7 @@ class Roles:
     async def list_(self, call: Call, request: contract.ListRoles) -> contract.Roles:
         def look(tx: Tx) -> contract.Roles:
             counts = self._count_keys(tx)
-            found = store.roles_after(tx, request.org_id, request.cursor, request.limit)
+            found = store.roles_after(tx, request.org_id, request.cursor, request.limit, orgs_seen(call))
             more = found[-1].id if len(found) == request.limit else None
             built_in = [] if request.cursor else rules.built_in_roles(request.org_id or DEFAULT_ORG)
             roles = [
@@ -66,7 +72,7 @@ class Roles:
             for each in rules.built_in_roles(DEFAULT_ORG):
                 if each.id == request.id:
                     return _message(each, counts.get(each.id, 0), [])
-            role = _own(tx, request.id)
+            role = _own(tx, request.id, orgs=orgs_seen(call))
             return _message(role, counts.get(role.id, 0), store.policy_ids(tx, [role.id]))
 
         return await self._db.read(look)
@@ -133,12 +139,12 @@ def _note(
     audit_notes.record(tx, call, operation, request, event_type, summary, role_id=role.id, name=role.name, **details)
 
 
-def _own(tx: Tx, role_id: str, *, to_write: bool = False) -> RoleRow:
-    """A role that is not built in. Raises BuiltInRole, RoleNotFound."""
+def _own(tx: Tx, role_id: str, *, to_write: bool = False, orgs: tuple[str, ...] = ()) -> RoleRow:
+    """A role that is not built in, of one of `orgs`, or of any when it is empty. Raises BuiltInRole, RoleNotFound."""
     if role_id in BUILT_IN:
         raise contract.BuiltInRole(f"{role_id!r} is built in. Make a role of your own with the policies that you need.")
     found = store.role(tx, role_id, to_write=to_write)
-    if found is None:
+    if found is None or (orgs and found.org_id not in orgs):
         raise contract.RoleNotFound(f"There is no role {role_id!r}.")
     return found
 

@@ -9,7 +9,8 @@ _COLUMNS = ", ".join(RoleRow._fields)
 INSERT = f"INSERT INTO roles ({_COLUMNS}) VALUES (:id, :org_id, :name, :created_at)"
 ONE = f"SELECT {_COLUMNS} FROM roles WHERE id = :id"
 AFTER = f"""SELECT {_COLUMNS} FROM roles
-WHERE id > :cursor AND (:org_id = '' OR org_id = :org_id) ORDER BY id LIMIT :limit"""
+WHERE id > :cursor AND (:org_id = '' OR org_id = :org_id)
+AND (:all = 1 OR org_id IN {{each:orgs}}) ORDER BY id LIMIT :limit"""
 RENAME = "UPDATE roles SET name = :name WHERE id = :id"
 DELETE = "DELETE FROM roles WHERE id = :id"
 DELETE_POLICIES = "DELETE FROM role_policies WHERE role_id = :id"
@@ -30,9 +31,10 @@ def role(tx: Tx, role_id: str, *, to_write: bool = False) -> RoleRow | None:
     return RoleRow(*row) if row else None
 
 
-def roles_after(tx: Tx, org_id: str, cursor: str, limit: int) -> list[RoleRow]:
-    """By id, after `cursor`; of one organisation, or of all when it is empty."""
-    return [RoleRow(*row) for row in tx.rows(AFTER, {"org_id": org_id, "cursor": cursor, "limit": limit})]
+def roles_after(tx: Tx, org_id: str, cursor: str, limit: int, orgs: tuple[str, ...] = ()) -> list[RoleRow]:
+    """By id, after `cursor`; of one organisation, or of all when it is empty. orgs: those that count, empty for all."""
+    given = {"org_id": org_id, "cursor": cursor, "limit": limit, "all": int(not orgs), "orgs": list(orgs) or [""]}
+    return [RoleRow(*row) for row in tx.rows(AFTER, given)]
 
 
 def rename(tx: Tx, role_id: str, name: str) -> None:
