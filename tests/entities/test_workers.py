@@ -7,10 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from ironflow import Client, Context, NonRetryableError, RunFailedError, entity
+from ironflow import Client, Context, InvokeError, NonRetryableError, RunFailedError, entity, function
 from ironflow.base.errors import DeadlineExceeded
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
 from ironflow.sdk.worker.worker import Worker
+from ironflow.testing import time_machine
 from tests.wire.server_process import Server, a_server
 
 pytestmark = pytest.mark.processes
@@ -49,6 +50,36 @@ async def fail(ctx: Context) -> None:
     raise NonRetryableError("no")
 
 
+@function("bank")
+async def bank(ctx: Context, key: str) -> Any:
+    total = await ctx.step.invoke(add, 2, timeout="1m", entity_key=key)
+    both = [lambda step: step.invoke("counter.add", 3, timeout="1m", entity_key=key)] * 2
+    await ctx.step.parallel("both", both)
+    return [total, await ctx.step.invoke(value, timeout="1m", entity_key=key), await refusals(ctx)]
+
+
+@function("plain-bank")
+def plain_bank(ctx: Any, key: str) -> Any:
+    return ctx.step.invoke(plain, 5, timeout="1m", entity_key=key)
+
+
+async def refusals(ctx: Context) -> list[str]:
+    found: list[str] = []
+    for function_id, key in (("bank", "k"), ("counter.add", "a b")):
+        try:
+            await ctx.step.invoke(function_id, 1, timeout="1m", entity_key=key)
+        except InvokeError as error:
+            found.append(error.cause)
+    return found
+
+
+REFUSED = [
+    "function 'bank' is no handler of an entity: it takes no entity_key",
+    "'a b' is no key of an entity: write 1 to 190 characters without spaces, `*` or `>`",
+]
+FUNCTIONS = [*counter.functions, bank, plain_bank]
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with a_server(tmp_path_factory.mktemp("server")) as running:
@@ -57,7 +88,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(params=[Worker, StreamingWorker], ids=["polling", "streaming"])
 async def client(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Client]:
-    worker = request.param(counter.functions, url=server.address, max_concurrent_jobs=20)
+    worker = request.param(FUNCTIONS, url=server.address, max_concurrent_jobs=20)
     async with worker, Client(server.address) as client:
         yield client
 
@@ -71,6 +102,26 @@ async def test_calls_at_once_are_handled_one_after_another(client: Client) -> No
     assert sorted(answers) == list(range(1, 11))
     assert (await client.entities.get("counter", key)).state == 10
     assert await client.entities.call("counter", key, "value", timeout="60s") == 10
+
+
+async def test_a_step_invokes_a_handler_of_one_key(client: Client) -> None:
+    key = uuid4().hex
+
+    banks = [client.invoke_sync(name, key, timeout="60s") for name in ("bank", "plain-bank")]
+    first, _ = await asyncio.gather(*banks)
+
+    assert (first[1] in (8, 13), first[2]) == (True, REFUSED)
+    assert (await client.entities.get("counter", key)).state == 13
+
+
+async def test_a_step_invokes_a_handler_of_one_key_in_the_time_machine() -> None:
+    async with time_machine(functions=FUNCTIONS) as machine:
+        run = await machine.invoke(bank, "k")
+        other = await machine.invoke(plain_bank, "k")
+        await machine.advance("1s")
+
+        assert run.output == [2, 8, REFUSED]
+        assert (await machine.client.runs.get(other.id)).output == 13
 
 
 async def test_readers_and_other_keys_do_not_wait_for_a_handler_that_waits(client: Client) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ironflow import Context, entity, function
+from ironflow import Context, InvokeError, entity, function
 from ironflow.base.errors import InvalidArgument
 from ironflow.testing import TestClient
 
@@ -27,6 +27,24 @@ async def test_a_handler_is_invoked_with_a_key_that_its_data_does_not_have():
 
     assert run.status == "completed"
     assert client.state("payment", "p1") == {"status": "cancelled", "by": "ada"}
+
+
+@function("support")
+async def support(ctx: Context, data: Any) -> Any:
+    await ctx.step.invoke(cancel, {"by": "step"}, entity_key=data)
+    try:
+        await ctx.step.invoke(charge, entity_key=data)
+    except InvokeError as error:
+        return error.cause
+
+
+async def test_a_step_invokes_a_handler_with_a_key():
+    client = TestClient([support, cancel, charge], strict=False)
+
+    run = await client.invoke(support, "p1")
+
+    assert run.output == "function 'charge' is no handler of an entity: it takes no entity_key"
+    assert client.state("payment", "p1") == {"status": "cancelled", "by": "step"}
 
 
 async def test_a_function_without_an_entity_takes_no_key():

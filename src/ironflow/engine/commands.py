@@ -178,7 +178,8 @@ class Invoke(msgspec.Struct, frozen=True):
     asynchronous: the step completes as soon as the child is created. child_run_id: the id the child will have.
     refusal: why the child cannot start, or empty. on_timeout, source: see `Step`. handle: it is started, joined later.
     delay_ms: until the child may start. from_start: timeout_ms counts from the child's start.
-    with_triggers: the function may have triggers. trace: the span that invokes it.
+    with_triggers: the function may have triggers. trace: the span that invokes it. entity_key: of the entity that the
+    function is a handler of; empty for that in the input.
     """
 
     step_id: str
@@ -196,6 +197,7 @@ class Invoke(msgspec.Struct, frozen=True):
     with_triggers: bool = False
     trace: TraceContext | None = None
     source: str | None = None
+    entity_key: str = ""
 
 
 class JoinHandles(msgspec.Struct, frozen=True):

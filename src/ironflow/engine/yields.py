@@ -221,6 +221,7 @@ def _invoke(run: Run, invoke: commands.Invoke, known: Step | None, fresh: int, n
         delay_ms=invoke.delay_ms,
         parent_timeout_ms=invoke.timeout_ms if invoke.from_start and not invoke.handle else 0,
         trace=invoke.trace,
+        entity_key=invoke.entity_key,
     )
     if invoke.handle:
         return _Opening(step, True, (child,), at_once=True)

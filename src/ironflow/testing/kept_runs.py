@@ -193,8 +193,9 @@ class KeptRuns:
             Lineage(parent.id, start.step_id),
             start_at=delayed,
             parent_timeout_ms=start.parent_timeout_ms,
+            entity_key=start.entity_key,
         )
-        self._create(created.command, Begun(function, event, self._entity_of(function, event)))
+        self._create(created.command, Begun(function, event, self._entity_of(function, event, start.entity_key)))
 
     def _cancel_child(self, effect: CancelChild) -> None:
         self.mocked = [each for each in self.mocked if each[1].run_id != effect.run_id]

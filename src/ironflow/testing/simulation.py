@@ -15,6 +15,7 @@ from ironflow.base.spelling import reader, writer
 from ironflow.engine import commands
 from ironflow.engine.effects import StartChild
 from ironflow.engine.model import ErrorValue, Run
+from ironflow.features.entities.in_tx import invoke_refusal
 from ironflow.features.jobs import contract as jobs
 from ironflow.features.jobs.contract import InvalidReport
 from ironflow.features.jobs.in_tx import assignment, report_of, with_trigger_value
@@ -209,6 +210,8 @@ class Simulation:
             )
         if function.settings.triggers and not wanted.with_triggers:
             return f"function {function_id!r} has triggers; only functions without any are invoked"
+        if wanted.entity_key:
+            return invoke_refusal(function_id, wanted.entity_key, is_handler=function.settings.entity is not None)
         return ""
 
     async def _answer_mock(self, parent_id: str, start: StartChild) -> None:

@@ -119,6 +119,7 @@ async def invoking(ctx: Context, any_function: FunctionDefinition, either: str |
     assert_type(await ctx.step.invoke(settle, Order(7), timeout="2m", timeout_from="start"), Receipt)
     assert_type(await ctx.step.invoke(pack, [Line(sku="x")]), int)
     assert_type(await ctx.step.invoke(tidy), list[str])
+    assert_type(await ctx.step.invoke(tidy, entity_key="b1"), list[str])
     assert_type(await ctx.step.invoke(tidy, {"anything": True}), list[str])
     assert_type(await ctx.step.invoke(greet), str)
     assert_type(await ctx.step.invoke(greet, "ada"), str)

@@ -7,13 +7,14 @@ from ironflow.base.json import Json
 from ironflow.engine.model import Run
 from ironflow.features.entities import rules, store
 from ironflow.features.entities.contract import JobEntity
+from ironflow.features.entities.rules import invoke_refusal
 from ironflow.features.entities.store import begin_again, delete
 from ironflow.features.entities.writing import StateWriter
 from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
-__all__ = ["StateWriter", "begin_again", "delete", "is_reserved", "of_jobs", "redacted"]
+__all__ = ["StateWriter", "begin_again", "delete", "invoke_refusal", "is_reserved", "of_jobs", "redacted"]
 
 
 def of_jobs(tx: Tx, runs: Iterable[Run]) -> dict[str, JobEntity]:

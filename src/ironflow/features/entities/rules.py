@@ -2,11 +2,24 @@
 
 from typing import NamedTuple
 
+from ironflow.base.entity_streams import KEY_CHARS_MAX, is_key
 from ironflow.base.time import Millis
 from ironflow.engine.model import EntityState, Run
 from ironflow.features.entities.contract import EntityStateReadOnly, EntityStateTooLarge, InvalidEntityState
 from ironflow.features.events.contract import EntityTypeConflict
 from ironflow.log.heads import Head
+
+
+def invoke_refusal(function_id: str, entity_key: str, *, is_handler: bool) -> str:
+    """Why a step cannot invoke the function for that key of an entity; empty where it can."""
+    if not is_handler:
+        return f"function {function_id!r} is no handler of an entity: it takes no entity_key"
+    if not is_key(entity_key):
+        return (
+            f"{entity_key[:60]!r} is no key of an entity: write 1 to {KEY_CHARS_MAX} characters without spaces, `*` "
+            "or `>`"
+        )
+    return ""
 
 
 class StateRow(NamedTuple):

@@ -273,7 +273,7 @@ class Yield(Message, kw_only=True):
     (ours): as in a reported step.
     Ours of invoked functions: type `start_function`, a handle that is joined later. delay_ms: until the run may start.
     timeout_from: `start`, the time-out counts from the start of the run. with_triggers: the function may have some.
-    traceparent, tracestate: the span that invokes it.
+    traceparent, tracestate: the span that invokes it. entity_key: of the entity that the function is a handler of.
     """
 
     type: str
@@ -291,6 +291,7 @@ class Yield(Message, kw_only=True):
     traceparent: str = ""
     tracestate: str = ""
     source: str = ""
+    entity_key: str = ""
 
 
 class Joining(Message, kw_only=True):

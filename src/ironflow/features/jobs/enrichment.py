@@ -19,7 +19,7 @@ from ironflow.engine.lease import check_fence
 from ironflow.engine.model import EntityState, Lease, Run
 from ironflow.engine.report import decide_divergence, report_id
 from ironflow.engine.yields import has_ended
-from ironflow.features.entities.in_tx import StateWriter
+from ironflow.features.entities.in_tx import StateWriter, invoke_refusal
 from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.jobs import report_rules, store
 from ironflow.features.jobs.rules import Timing
@@ -158,6 +158,8 @@ class ReportEnricher:
             refusal = f"function {invoke.function_id!r} is {function.status}"
         elif function.has_triggers and not invoke.with_triggers:
             refusal = f"function {invoke.function_id!r} has triggers; only functions without any are invoked"
+        elif invoke.entity_key:
+            refusal = invoke_refusal(function.id, invoke.entity_key, is_handler=function.entity is not None)
         return replace(invoke, child_run_id=self._ids.new("run"), refusal=refusal)
 
 

@@ -263,6 +263,7 @@ def _yield(reported: Yield, run_id: str) -> commands.YieldFor:
                 with_triggers=reported.with_triggers,
                 trace=parsed(reported.traceparent, reported.tracestate) if reported.traceparent else None,
                 source=_source(reported.source),
+                entity_key=reported.entity_key,
             )
         case _:
             raise InvalidReport(f"A yield of type {reported.type[:40]!r} is not known.")

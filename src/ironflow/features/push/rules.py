@@ -20,7 +20,7 @@ LEASE_MARGIN_MS = 5_000
 FINAL_STATUSES = (400, 413, 422)
 RETRY_AFTER_S_MAX = 24 * 3600
 # What an endpoint of ours may use besides steps that are recorded one by one.
-FEATURES = ["step-retries", "step-progress", "handler-time", "restarts", "cancels-clean-up"]
+FEATURES = ["step-retries", "step-progress", "handler-time", "restarts", "entity-invokes", "cancels-clean-up"]
 
 _encode = msgspec.json.Encoder().encode
 

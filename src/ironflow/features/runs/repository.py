@@ -306,6 +306,7 @@ class RunRepository:
                     Lineage(run.id, start.step_id),
                     start_at=now + start.delay_ms if start.delay_ms else None,
                     parent_timeout_ms=start.parent_timeout_ms,
+                    entity_key=start.entity_key,
                 )
             )
         pools = self._create(tx, created, now)

@@ -122,7 +122,7 @@ class WaitForEvent(Struct, kw_only=True, tag_field="type", tag="wait_for_event")
 class InvokeFunction(Struct, kw_only=True, tag_field="type", tag="invoke_function"):
     """timeout_from: `start` counts the time-out from the run's start. with_triggers: the function may have triggers.
 
-    traceparent, tracestate: the span that invokes it, of a worker that traces.
+    traceparent, tracestate: the span that invokes it, of a worker that traces. entity_key: of the function's entity.
     """
 
     step_id: str
@@ -137,6 +137,7 @@ class InvokeFunction(Struct, kw_only=True, tag_field="type", tag="invoke_functio
     traceparent: str | UnsetType = UNSET
     tracestate: str | UnsetType = UNSET
     source: str | UnsetType = UNSET
+    entity_key: str | UnsetType = UNSET
 
 
 class InvokeFunctionAsync(Struct, kw_only=True, tag_field="type", tag="invoke_function_async"):
@@ -339,7 +340,15 @@ def _plain(step: YieldedStep) -> YieldedStep:
         case WaitForEvent():
             return replace(step, on_timeout=UNSET, source=UNSET)
         case InvokeFunction():
-            return replace(step, on_timeout=UNSET, delay_ms=UNSET, timeout_from=UNSET, with_triggers=UNSET, **_NO_TRACE)
+            return replace(
+                step,
+                on_timeout=UNSET,
+                delay_ms=UNSET,
+                timeout_from=UNSET,
+                with_triggers=UNSET,
+                entity_key=UNSET,
+                **_NO_TRACE,
+            )
         case InvokeFunctionAsync():
             return replace(step, delay_ms=UNSET, with_triggers=UNSET, **_NO_TRACE)
         case Sleep():

@@ -241,6 +241,7 @@ class BlockingSteps:
         timeout: Duration = INVOKE_DEFAULT,
         timeout_from: TimeoutFrom = "call",
         delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Output: ...
 
     @overload
@@ -252,6 +253,7 @@ class BlockingSteps:
         timeout: Duration = INVOKE_DEFAULT,
         timeout_from: TimeoutFrom = "call",
         delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Output: ...
 
     @overload
@@ -263,6 +265,7 @@ class BlockingSteps:
         timeout: Duration = INVOKE_DEFAULT,
         timeout_from: TimeoutFrom = "call",
         delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Any: ...
 
     def invoke(
@@ -273,10 +276,13 @@ class BlockingSteps:
         timeout: Duration = INVOKE_DEFAULT,
         timeout_from: TimeoutFrom = "call",
         delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Any:
         """As Steps.invoke."""
         return self._bridge.wait(
-            self._steps.invoke(function, input, timeout=timeout, timeout_from=timeout_from, delay=delay)
+            self._steps.invoke(
+                function, input, timeout=timeout, timeout_from=timeout_from, delay=delay, entity_key=entity_key
+            )
         )
 
     @overload

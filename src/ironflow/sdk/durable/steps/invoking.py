@@ -10,6 +10,7 @@ from ironflow.sdk.durable.definition.function import FunctionDefinition, id_of, 
 from ironflow.sdk.durable.job.report import InvokeFunction, InvokeFunctionAsync
 from ironflow.sdk.durable.steps.invoke import Child
 from ironflow.sdk.durable.steps.replay import Replay
+from ironflow.sdk.durable.steps.retrying import ENTITY_INVOKES
 from ironflow.sdk.values.declared import Input, Output
 from ironflow.sdk.values.payload import to_payload
 
@@ -38,6 +39,7 @@ class InvokingSteps:
         timeout: Duration = INVOKE_DEFAULT,
         timeout_from: TimeoutFrom = "call",
         delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Output: ...
 
     @overload
@@ -49,6 +51,7 @@ class InvokingSteps:
         timeout: Duration = INVOKE_DEFAULT,
         timeout_from: TimeoutFrom = "call",
         delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Output: ...
 
     @overload
@@ -60,6 +63,7 @@ class InvokingSteps:
         timeout: Duration = INVOKE_DEFAULT,
         timeout_from: TimeoutFrom = "call",
         delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Any: ...
 
     async def invoke(
@@ -70,11 +74,13 @@ class InvokingSteps:
         timeout: Duration = INVOKE_DEFAULT,
         timeout_from: TimeoutFrom = "call",
         delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Any:
         """Runs another function and gives its output: of a definition, as what its handler is annotated to return.
 
         timeout_from: `start` counts it from the start of the run, so that a queue uses nothing of it up. delay: until
-        the run may start; it comes before the time-out.
+        the run may start; it comes before the time-out. entity_key: of the entity that the function is a handler of, as
+        `client.entities.call` names it; empty for the key in its input.
         Raises InvokeError when it failed or could not be started, InvokeTimeoutError when it took longer than
         `timeout`, SerializationError, ValidationError for an output of another type.
         """
@@ -93,6 +99,7 @@ class InvokingSteps:
                 invoke_timeout_ms=timeout_ms,
                 delay_ms=self._delay_ms(delay),
                 timeout_from=self._timeout_from(timeout_from),
+                entity_key=self._entity_key(entity_key),
             )
         )
 
@@ -140,6 +147,11 @@ class InvokingSteps:
         if delay is not None and not self._replay.many_waits:
             raise Unimplemented("delay=: this server, or the plain protocol, starts runs at once.")
         return UNSET if delay is None else duration_ms(delay)
+
+    def _entity_key(self, key: str) -> str | UnsetType:
+        if key and ENTITY_INVOKES not in self._replay.features:
+            raise Unimplemented("entity_key=: this server, or the plain protocol, takes the key from the input alone.")
+        return key or UNSET
 
     def _timeout_from(self, begin: str) -> str | UnsetType:
         if begin not in ("call", "start"):

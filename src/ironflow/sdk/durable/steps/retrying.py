@@ -19,8 +19,10 @@ from ironflow.sdk.durable.steps.determinism import HANDLER_TIME
 
 STEP_RETRIES = "step-retries"
 RESTARTS = "restarts"
+# A step names the entity whose handler it invokes.
+ENTITY_INVOKES = "entity-invokes"
 # What the server of this version announces; of executions without a server.
-FEATURES = frozenset({STEP_RETRIES, STEP_PROGRESS, HANDLER_TIME, RESTARTS})
+FEATURES = frozenset({STEP_RETRIES, STEP_PROGRESS, HANDLER_TIME, RESTARTS, ENTITY_INVOKES})
 
 
 RetryLike = Retry | Mapping[str, Any] | None
