@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +17,9 @@ from ironflow.base.errors import PermissionDenied
 from ironflow.base.socket import REFUSED
 from ironflow.base.time import FixedClock
 from ironflow.cli.process import start_server
+from ironflow.features.api_keys import in_tx as api_keys
 from ironflow.features.api_keys.rules import ApiKeyRow, hash_of
+from ironflow.features.api_keys.service import Authenticator
 from ironflow.features.policies import rules
 from ironflow.features.policies.in_tx import PolicyRow
 from ironflow.features.policies.rules import Grant
@@ -98,6 +101,45 @@ async def test_a_key_with_a_thousand_policies_may_do_what_they_allow_and_nothing
         body = {"name": f"order.{number}", "data": {}}
         assert await guarded.status("POST", "/api/v1/events", body, key=key) == status
     assert await guarded.status("GET", "/api/v1/runs", key=key) == 403
+
+
+class Counted(dict[str, Any]):
+    """Counts how often all of it is looked through."""
+
+    passes = 0
+
+    def items(self) -> Any:
+        Counted.passes += 1
+        return super().items()
+
+
+@pytest.mark.parametrize("change", ["role", "revoked"])
+async def test_a_change_for_ten_thousand_keys_looks_through_them_once(guarded: Guarded, change: str):
+    """It is made on the event loop: with a pass for each key, everything else waited for seconds."""
+    authenticator = guarded.part(Authenticator)
+    role = await guarded.request("POST", "/api/v1/roles", {"name": "own"})
+    keys = [await guarded.a_key(role["id"]) for _ in range(5)]
+    for key in keys:
+        assert await guarded.status("GET", "/api/v1/runs", key=key["key"]) == 403
+    known = Counted(authenticator._known)  # pyright: ignore[reportPrivateUsage]
+    assert len(known) >= len(keys)
+    authenticator._known = known  # pyright: ignore[reportPrivateUsage]
+    Counted.passes = 0
+    if change == "role":
+        await guarded.request("PATCH", f"/api/v1/roles/{role['id']}", {"name": "other"})
+        policy = await guarded.request("POST", "/api/v1/policies", {"name": "p", "effect": "allow", "actions": "*"})
+        await guarded.request("POST", f"/api/v1/roles/{role['id']}/policies", {"policy_id": policy["id"]})
+    else:
+
+        def revoke(tx: Tx) -> None:
+            tx.run("DELETE FROM api_keys WHERE role_ids = :role", {"role": role["id"]})
+            for key in keys:
+                tx.notify(api_keys.KEYS, f"revoked:{key['id']}")
+
+        await guarded.db.write(revoke)
+    assert Counted.passes <= 1
+    for key in keys:
+        assert await guarded.status("GET", "/api/v1/runs", key=key["key"]) == (200 if change == "role" else 401)
 
 
 def test_policies_of_other_actions_are_not_looked_at(monkeypatch: pytest.MonkeyPatch):

@@ -268,3 +268,16 @@ async def test_a_key_is_looked_up_once(guarded: Guarded):
     await guarded.status("GET", "/api/v1/runs", key=made["key"])
     await guarded.status("GET", "/api/v1/runs", key="ifkey_wrong")
     assert len(authenticator._known) == known  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_a_revoked_key_is_refused_and_closed_on_every_node(postgres_url: str):
+    async with open_guarded(postgres_url) as here, open_guarded(postgres_url) as there:
+        made = await here.a_key("role_viewer")
+        assert await there.status("GET", "/api/v1/runs", key=made["key"]) == 200
+        closed = asyncio.Event()
+        there.dispatch.connections.opened("stream", f"key:{made['id']}", lambda _: closed.set()).__enter__()
+
+        await here.request("DELETE", f"/api/v1/apikeys/{made['id']}")
+
+        await asyncio.wait_for(closed.wait(), 30)
+        assert await there.status("GET", "/api/v1/runs", key=made["key"]) == 401

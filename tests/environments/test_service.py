@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.support.keys import Guarded
+from tests.support.keys import SEED, Guarded
 
 EMIT = {"name": "order.placed", "data": {"n": 1}}
 
@@ -113,3 +113,26 @@ async def test_an_environment_is_deleted_once_it_is_empty(guarded: Guarded):
     await guarded.request("DELETE", f"/api/v1/apikeys/{made['id']}")
     assert await guarded.request("DELETE", "/api/v1/environments/staging") == {"status": "deleted"}
     assert await guarded.status("GET", "/api/v1/events", env="staging") == 404
+
+
+async def test_two_headers_that_name_two_environments_are_refused(guarded: Guarded):
+    mine, other = await guarded.an_environment("mine"), await guarded.an_environment("other")
+    limited = (await guarded.a_key("role_admin", env="mine"))["key"]
+
+    async def status(key: str, name: str, by_id: str) -> int:
+        async with guarded.client(key) as client:
+            headers = {"x-ironflow-environment": name, "x-ironflow-environment-id": by_id}
+            return (await client.get("/api/v1/events", headers=headers)).status_code
+
+    for key in (SEED, limited):
+        for name, by_id in (("mine", "mine"), ("mine", mine["id"]), (mine["id"], "mine"), ("default", "mine")):
+            assert await status(key, name, by_id) == 200
+    for by_id in ("other", other["id"], "no-such"):
+        assert await status(SEED, "mine", by_id) == 400
+        assert await status(limited, "mine", by_id) == 403
+        assert await status(limited, "default", by_id) == 403
+    # What clients send unasked does not hide the environment that is meant.
+    await guarded.request("POST", "/api/v1/events", EMIT, env="other")
+    async with guarded.client() as client:
+        headers = {"x-ironflow-environment": "default", "x-ironflow-environment-id": "other"}
+        assert (await client.get("/api/v1/events", headers=headers)).json()["count"] == 1

@@ -1,8 +1,9 @@
 """Policies over the wire: what a key with a role of one's own may do, and who decides."""
 
+import asyncio
 from typing import Any
 
-from tests.support.keys import SEED, Guarded
+from tests.support.keys import SEED, Guarded, open_guarded
 
 EMIT = {"name": "order.placed", "data": {}}
 
@@ -124,3 +125,18 @@ async def test_a_key_of_one_environment_changes_nothing_that_all_share(guarded: 
     ):
         assert await guarded.status(method, path, body, key=key) == 403
     assert await guarded.status("GET", "/api/v1/policies", key=SEED) == 200
+
+
+async def test_a_change_of_a_policy_holds_on_every_node(postgres_url: str):
+    async with open_guarded(postgres_url) as here, open_guarded(postgres_url) as there:
+        role = await a_role(here, {"effect": "allow", "actions": "*"})
+        made = await here.a_key(role)
+        assert await there.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 200
+        closed = asyncio.Event()
+        there.dispatch.connections.opened("stream", f"key:{made['id']}", lambda _: closed.set()).__enter__()
+
+        denied = await here.request("POST", "/api/v1/policies", {"name": "no", "effect": "deny", "actions": "emit:*"})
+        await here.request("POST", f"/api/v1/roles/{role}/policies", {"policy_id": denied["id"]})
+
+        await asyncio.wait_for(closed.wait(), 30)
+        assert await there.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 403

@@ -304,3 +304,25 @@ async def test_a_user_has_so_many_sessions_and_the_oldest_ends(guarded: Guarded,
     await a_user(guarded)
     tokens = [await a_token(guarded) for _ in range(3)]
     assert [await guarded.status("GET", "/api/v1/runs", key=each) for each in tokens] == [401, 200, 200]
+
+
+async def test_a_change_for_many_sessions_looks_through_them_once(guarded: Guarded):
+    role = await guarded.request("POST", "/api/v1/roles", {"name": "own"})
+    made = await a_user(guarded, "ada@example.com", role["id"])
+    tokens = [await a_token(guarded) for _ in range(5)]
+    for token in tokens:
+        assert await guarded.status("GET", "/api/v1/runs", key=token) == 403
+    sessions = guarded.part(Sessions)
+    passes = 0
+
+    class Counted(dict[str, Any]):
+        def items(self) -> Any:
+            nonlocal passes
+            passes += 1
+            return super().items()
+
+    sessions._known = Counted(sessions._known)  # pyright: ignore[reportPrivateUsage]
+    await guarded.request("DELETE", f"/api/v1/users/{made['id']}/sessions")
+    assert passes <= 1
+    for token in tokens:
+        assert await guarded.status("GET", "/api/v1/runs", key=token) == 401

@@ -82,7 +82,8 @@ class Credentials(msgspec.Struct, frozen=True):
     """What a request presents to be authenticated. A transport copies it and interprets nothing.
 
     authorization, api_key, cookie: the headers Authorization, X-Ironflow-Api-Key and Cookie, empty when absent.
-    environment: the environment that the request names, empty when it names none.
+    environment: the environment that the request names, empty when it names none. environment_too: the one that it
+    names in its other header, where both are there and differ; it has to be the same.
     remote_address: the peer's address, empty when it is not known. browser: None without a cookie.
     """
 
@@ -92,6 +93,7 @@ class Credentials(msgspec.Struct, frozen=True):
     environment: str = ""
     remote_address: str = ""
     browser: Browser | None = None
+    environment_too: str = ""
 
 
 # Raises Unauthenticated or PermissionDenied; given the call, the scope that is needed, and the operation's message, if

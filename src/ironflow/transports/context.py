@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from ironflow.base.call import Browser, Call, Credentials
+from ironflow.base.environment import DEFAULT_ENVIRONMENT
 from ironflow.base.trace_context import TRACEPARENT, parsed
 from ironflow.dispatch import Dispatch
 from ironflow.transports.peers import Link, Peers
@@ -23,13 +24,18 @@ class CallContext:
         """The Call of a request to what needs `scope`. Raises Unauthenticated, PermissionDenied, InvalidEnvironment."""
         header = headers.get
         cookie = header("cookie", "")
+        named, by_id = header("x-ironflow-environment", ""), header("x-ironflow-environment-id", "")
+        if by_id and named == DEFAULT_ENVIRONMENT:
+            # Clients send it unasked.
+            named = ""
         credentials = Credentials(
             header("authorization", ""),
             header("x-ironflow-api-key", ""),
             cookie,
-            header("x-ironflow-environment") or header("x-ironflow-environment-id", ""),
+            named or by_id,
             link.peer[0] if link else "",
             _browser(headers) if cookie else None,
+            by_id if named and by_id != named else "",
         )
         return self._dispatch.authenticate(
             credentials,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ironflow.base.call import Call
-from ironflow.base.environment import DEFAULT_ENVIRONMENT, environment_named
+from ironflow.base.environment import DEFAULT_ENVIRONMENT, InvalidEnvironment, environment_named
 from ironflow.base.ids import Ids
 from ironflow.base.operation import Operation
 from ironflow.base.time import Clock, Millis, to_datetime
@@ -44,6 +44,13 @@ class EnvironmentNames:
         if found is None:
             raise contract.EnvironmentNotFound(f"There is no environment {named!r}. Create it first.")
         return found
+
+    async def check_same(self, named: str, rows_as: str) -> None:
+        """Raises InvalidEnvironment where `named` is another environment than the one whose rows carry `rows_as`."""
+        if await self.find(named) != rows_as:
+            raise InvalidEnvironment(
+                "X-Ironflow-Environment and X-Ironflow-Environment-ID name two environments. Send one of them."
+            )
 
     async def rows_as_or_named(self, named: str) -> str:
         """As `rows_as`, but an environment that was not created is used by its name.
