@@ -42,6 +42,7 @@ NAMES = (
     "idle",
     "sockets",
     "dashboard",
+    "dashboard_runs",
     "storage",
 )
 ON_REQUEST = ("profile",)

@@ -6,8 +6,9 @@ import pytest
 
 from ironflow.base.time import to_datetime
 from ironflow.features.bulk import contract as bulk
-from ironflow.features.bulk.contract import Bulk, BulkEnded, BulkNotFound, InvalidBulk
+from ironflow.features.bulk.contract import Bulk, BulkEnded, BulkNotFound, BulkNotUndoable, InvalidBulk
 from ironflow.features.bulk.loops import BATCH, AdvanceBulk
+from ironflow.features.bulk.rules import UNDO_WITHIN_MS
 from ironflow.features.controls import contract as controls
 from ironflow.features.events import contract as events
 from ironflow.features.jobs import contract as jobs
@@ -44,7 +45,7 @@ async def counts(server: Work, job: Bulk) -> tuple[str, int, int, int]:
 
 
 async def total(server: Work, status: str) -> int:
-    return (await server.call(runs.list_, status=status, limit=1)).total_count
+    return (await server.call(runs.list_, status=status, limit=1)).total_count or 0
 
 
 async def test_all_runs_that_pass_the_filter_are_cancelled_a_few_at_a_time(server: Work):
@@ -148,6 +149,68 @@ async def test_a_retry_does_not_meet_its_own_runs_again(server: Work):
     await server.loop("bulk")
 
     assert await counts(server, job) == ("done", 2 * BATCH, 2 * BATCH, 0)
+
+
+async def test_a_resume_is_undone_for_the_runs_that_it_resumed(server: Work):
+    run_ids = await many_runs(server, 2 * BATCH + 3)
+    for run_id in run_ids[1:]:
+        await server.call(controls.pause, run_id=run_id)
+    job = await start(server, "resume", function_id="charge")
+    await server.loop("bulk")
+    assert await counts(server, job) == ("done", 2 * BATCH + 3, 2 * BATCH + 2, 1)
+    await server.call(runs.cancel, id=run_ids[1])
+
+    undo = await server.call(bulk.undo, id=job.id)
+    again = await server.call(bulk.undo, id=job.id)
+    await server.loop("bulk")
+
+    assert (undo.action, undo.undoes, undo.matched) == ("pause", job.id, 2 * BATCH + 2)
+    assert await counts(server, undo) == ("done", 2 * BATCH + 2, 2 * BATCH + 1, 1)
+    assert (await counts(server, again))[2:] == (0, 0)
+    assert [run.id for run in await server.runs(status="pending")] == [run_ids[0]]
+    assert await total(server, "paused") == 2 * BATCH + 1
+
+
+async def test_a_pause_is_undone_by_a_resume(server: Work):
+    await many_runs(server, 3)
+    job = await start(server, "pause", function_id="charge")
+    await server.loop("bulk")
+    assert await total(server, "paused") == 3
+
+    undo = await server.call(bulk.undo, id=job.id)
+    await server.loop("bulk")
+
+    assert await counts(server, undo) == ("done", 3, 3, 0)
+    assert len(await server.poll(available=10)) == 3
+
+
+async def test_what_cannot_be_undone_is_refused_with_the_reason(server: Work):
+    await failed_runs(server, 1)
+    retry = await start(server, "retry", statuses=["failed"])
+    resume = await start(server, "resume", statuses=["failed"])
+    for job, reason in ((retry, "A retry cannot be undone"), (resume, "still running")):
+        with pytest.raises(BulkNotUndoable, match=reason):
+            await server.call(bulk.undo, id=job.id)
+
+    await server.loop("bulk")
+    undo = await server.call(bulk.undo, id=resume.id)
+    with pytest.raises(BulkNotUndoable, match="takes another back"):
+        await server.call(bulk.undo, id=undo.id)
+    server.move(UNDO_WITHIN_MS + 1)
+    with pytest.raises(BulkNotUndoable, match="more than a day old"):
+        await server.call(bulk.undo, id=resume.id)
+    with pytest.raises(BulkNotFound):
+        await server.call(bulk.undo, id="bulk_none")
+
+
+async def test_changes_are_forgotten_after_a_day(server: Work):
+    await many_runs(server, 2)
+    await start(server, "pause", function_id="charge")
+    await server.loop("bulk")
+
+    server.move(UNDO_WITHIN_MS + 1)
+
+    assert [each.done for each in await server.loop("bulk")] == [{"forgotten": 2}]
 
 
 async def test_a_dry_run_only_counts(server: Work):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page, Request
 
 from ironflow.sync import Client
 from ironflow.testing.server_process import ServerProcess
@@ -18,6 +18,7 @@ from tests.dashboard.browser import NARROW, WIDE, chromium_browser
 from tests.dashboard.shop import FUNCTIONS, fill
 from tests.dashboard.shop_data import PROJECTIONS
 
+LOOK_MS, QUIET_LOOKS = 100, 4
 SIZES = {"wide": WIDE, "narrow": NARROW}
 
 
@@ -83,17 +84,42 @@ def addresses(runs: dict[str, str]) -> dict[str, str]:
     }
 
 
+class Asked:
+    """What a page has asked for and not got yet; streams of changes never end, and do not count."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._pending: set[Request] = set()
+        page.on("request", self._begin)
+        page.on("requestfinished", self._end)
+        page.on("requestfailed", self._end)
+
+    def _begin(self, request: Request) -> None:
+        if request.headers.get("accept") != "text/event-stream":
+            self._pending.add(request)
+
+    def _end(self, request: Request) -> None:
+        self._pending.discard(request)
+
+    def wait(self) -> None:
+        """Returns when all of it has come, and nothing else was asked for meanwhile."""
+        quiet = 0
+        while quiet < QUIET_LOOKS:
+            self._page.wait_for_timeout(LOOK_MS)
+            quiet = 0 if self._pending else quiet + 1
+
+
 def shoot(browser: Browser, url: str, folder: Path, pages: dict[str, str]) -> None:
     for theme in ("light", "dark"):
         for size, viewport in SIZES.items():
             scheme: Any = theme
             context = browser.new_context(viewport=viewport, color_scheme=scheme, base_url=url)
             page = context.new_page()
+            asked = Asked(page)
             for name, address in pages.items():
                 page.goto(address)
                 page.wait_for_selector("main[data-ready]")
-                # What the page asks for has come.
-                page.wait_for_load_state("networkidle")
+                asked.wait()
                 page.screenshot(path=folder / f"{name}-{theme}-{size}.png")
             context.close()
 

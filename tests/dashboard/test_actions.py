@@ -81,6 +81,8 @@ def test_a_waiting_run_is_paused_injected_resumed_and_cancelled(page: Page, shop
     page.get_by_role("button", name="Cancel…").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label(re.compile("Reason")).fill("the customer left")
+    expect(dialog.get_by_role("button", name="Cancel", exact=True)).to_be_disabled()
+    dialog.get_by_label("to go on").fill("settle")
     dialog.get_by_role("button", name="Cancel", exact=True).click()
 
     expect(page.get_by_role("main").get_by_text("cancelled").first).to_be_visible()
@@ -218,7 +220,11 @@ def test_chosen_runs_are_cancelled_with_a_count_before_and_progress_after(page: 
     page.get_by_role("button", name="Cancel…").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("2 runs match")).to_be_visible()
-    dialog.get_by_role("button", name="Cancel 2").click()
+    button = dialog.get_by_role("button", name="Cancel 2")
+    expect(button).to_be_disabled()
+    expect(dialog.get_by_text("This cannot be undone.")).to_be_visible()
+    dialog.get_by_label("to go on").fill("cancel 2")
+    button.click()
 
     expect(dialog.get_by_role("status")).to_contain_text("done: 2 changed, 0 refused of 2")
     assert [shop.status(run) for run in runs] == ["cancelled", "cancelled", "paused"]
@@ -232,7 +238,10 @@ def test_all_runs_that_pass_the_filter_are_cancelled(page: Page, shop: Shop):
     page.get_by_role("button", name="Cancel…").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("runs match")).to_be_visible()
-    dialog.get_by_role("button", name=re.compile(r"Cancel \d+")).click()
+    button = dialog.get_by_role("button", name=re.compile(r"Cancel \d+"))
+    expect(button).to_be_disabled()
+    dialog.get_by_label("to go on").fill(button.inner_text().lower())
+    button.click()
 
     expect(dialog.get_by_role("status")).to_contain_text("done")
     eventually(lambda: all(shop.status(run) == "cancelled" for run in runs))
@@ -323,8 +332,36 @@ def test_resuming_chosen_runs_is_taken_back(page: Page, shop: Shop):
 
     dialog.get_by_role("button", name="Undo: pause them again").click()
 
-    expect(dialog.get_by_text("1 of 1 are paused again.")).to_be_visible()
+    expect(dialog.get_by_text("Undo done: 1 changed, 0 refused of 1.")).to_be_visible()
     assert (shop.client.runs.get(run_id).state or "").startswith("paused")
+
+
+def test_resuming_all_runs_of_a_filter_is_taken_back(page: Page, shop: Shop):
+    runs = [shop.client.emit("payment.due", {"id": f"inv_back{number}"}).run_ids[0] for number in range(3)]
+    eventually(lambda: all((shop.client.runs.get(run).state or "").startswith("waiting") for run in runs))
+    for run_id in runs:
+        shop.client.runs.pause(run_id)
+    visit(page, "/runs?filter=" + quote("status:paused function:settle since:1h"))
+    page.get_by_role("button", name="Resume…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("This can be undone for a day")).to_be_visible()
+    dialog.get_by_role("button", name=re.compile(r"Resume \d+")).click()
+    expect(dialog.get_by_role("status")).to_contain_text("done: ")
+    assert all((shop.client.runs.get(run).state or "").startswith("waiting") for run in runs)
+
+    dialog.get_by_role("button", name="Undo: pause them again").click()
+
+    expect(dialog.get_by_text("Undo done: ")).to_be_visible()
+    assert all((shop.client.runs.get(run).state or "").startswith("paused") for run in runs)
+
+
+def test_runs_are_found_by_the_text_of_their_error(page: Page, shop: Shop):
+    visit(page, "/runs")
+    page.get_by_label("Filter runs").fill('error:"insufficient … on card"')
+    page.get_by_label("Filter runs").press("Enter")
+
+    expect(page.locator("tbody tr").filter(has_not_text="insufficient funds on card")).to_have_count(0)
+    expect(page.locator("tbody tr").filter(has_text="insufficient funds on card").first).to_be_visible()
 
 
 def test_runs_can_be_chosen_on_a_phone(browser: Browser, shop: Shop):

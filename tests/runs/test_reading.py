@@ -90,6 +90,55 @@ async def test_each_state_is_shown_as_clients_know_it_and_found_by_it(server: Wo
     assert [run.id for run in by_event] == [made["failed"]]
 
 
+async def test_runs_are_found_by_the_text_of_their_error(server: Work):
+    made = await one_of_each(server)
+    failed = await server.run(made["failed"])
+    message = failed.error.message if failed.error else ""
+
+    for text in (message.upper(), f"{message[:1]}…{message[-1:]}"):
+        assert {run.id for run in await server.runs(error=text, status="failed")} == {made["failed"]}
+    assert await server.runs(error="100%") == []
+
+
+async def test_runs_are_found_by_a_value_in_their_output(server: Work):
+    await server.a_function()
+    await server.a_worker()
+    outputs = [
+        {"order": {"total": 1200, "paid": True, "items": [{"sku": "a-1"}]}},
+        {"order": {"total": "1200", "paid": None}},
+        "plain \0 text",
+    ]
+    made: list[str] = []
+    for output in outputs:
+        made += (await server.emit()).run_ids
+        (job,) = await server.poll(available=1)
+        await server.report(job, "completed", output=output)
+
+    found = {
+        wanted: [made.index(run.id) for run in await server.runs(output=wanted)]
+        for wanted in ("order.total=1200", 'order.total="1200"', "order.paid=true", "order.items.0.sku=a-1", "order=1")
+    }
+
+    assert found == {
+        "order.total=1200": [1, 0],
+        'order.total="1200"': [1],
+        "order.paid=true": [0],
+        "order.items.0.sku=a-1": [0],
+        "order=1": [],
+    }
+    for wrong in ("total", "=1", "a..b=1", 'a"b=1'):
+        with pytest.raises(InvalidArgument, match="PATH=VALUE"):
+            await server.runs(output=wrong)
+
+
+async def test_no_run_is_counted_where_the_count_is_not_asked_for(server: Work):
+    await one_of_each(server)
+
+    page = await server.call(runs.list_, count=False, limit=2)
+
+    assert (len(page.runs), page.total_count) == (2, None)
+
+
 async def test_the_json_of_a_run_has_the_statuses_that_clients_compare(server: Work):
     made = await one_of_each(server)
     async with server.http() as client:

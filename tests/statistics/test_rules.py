@@ -3,8 +3,10 @@
 import pytest
 
 from ironflow.base.time import to_datetime
+from ironflow.features.runs.in_tx import Started
 from ironflow.features.statistics import rules
 from ironflow.features.statistics.rules import RunLine
+from ironflow.log.emitters import Emitted
 
 PYTHON_STACK = """Traceback (most recent call last):
   File "/app/shop.py", line 24, in charge
@@ -87,3 +89,29 @@ def test_failures_of_one_cause_are_one_group():
 def test_no_values_have_no_quantile():
     assert rules.quantile([], 0.5) is None
     assert rules.quantile([1, 2, 3, 4], 0.99) == 4
+
+
+def test_flows_are_what_runs_were_started_by_and_what_they_emitted():
+    started = [
+        Started("run_3", "ship", "", "completed", "pay"),
+        Started("run_2", "pay", "order.placed", "failed", None),
+        Started("run_1", "pay", "order.placed", "completed", None),
+        Started("run_0", "tick", "", "completed", None),
+    ]
+    emitted = [
+        Emitted(3, "topic", "mail", "run_3"),
+        Emitted(2, "event", "order.placed", None),
+        Emitted(1, "event", "order.placed", "api"),
+    ]
+
+    flows, names = rules.flows_of(started, emitted, {"run_3": "ship"})
+
+    assert [(each.source, each.target, each.count, each.failed) for each in flows] == [
+        ("order.placed", "pay", 2, 1),
+        ("pay", "ship", 1, 0),
+        ("ship", "mail", 1, 0),
+    ]
+    assert [(each.kind, each.name, each.count) for each in names] == [
+        ("event", "order.placed", 2),
+        ("topic", "mail", 1),
+    ]

@@ -1,5 +1,8 @@
 """Statistics of real runs, on both databases."""
 
+import pytest
+
+from ironflow.base.errors import InvalidArgument
 from ironflow.features.controls import contract as controls
 from ironflow.features.statistics import contract
 from tests.support.work import Work
@@ -40,6 +43,30 @@ async def test_failures_are_grouped_and_filtered_by_function(server: Work):
     assert group.latest_run_id == failed
     assert sum(group.counts) == 1
     assert others.groups == []
+
+
+async def test_what_led_to_what_is_counted_in_pages(server: Work):
+    failed = await a_failed_run(server)
+    run = await server.run(failed)
+    await server.emit("order.refused", {})
+    await server.emit("stock.changed", {})
+
+    first = await server.call(contract.flows)
+    pages = [await server.call(contract.flows, limit=1)]
+    while (cursor := pages[-1].next_cursor) is not None:
+        pages.append(await server.call(contract.flows, limit=1, cursor=cursor))
+
+    started = contract.Flow(
+        source_kind="event", source=run.event_name or "", target_kind="function", target="charge", count=1, failed=1
+    )
+    assert started in first.flows
+    assert {each.name for each in first.names} >= {"order.refused", "stock.changed"}
+    assert first.next_cursor is None
+    assert sorted(str(each) for page in pages for each in page.names) == sorted(str(each) for each in first.names)
+    assert sorted(str(each) for page in pages for each in page.flows) == sorted(str(each) for each in first.flows)
+    for wrong in ("run_1", "1.2", "run_1.x"):
+        with pytest.raises(InvalidArgument):
+            await server.call(contract.flows, cursor=wrong)
 
 
 async def test_runs_of_other_environments_and_older_ones_are_not_counted(server: Work):

@@ -35,6 +35,7 @@ bulk.start                           runs:write
                                      runs:cancel
                                      runs:delete
 bulk.stop                            runs:write
+bulk.undo                            runs:write
 config.delete                        config:write
 config.get                           config:read
 config.list                          config:read
@@ -271,6 +272,8 @@ sql_projections.query                projections:read
 sql_projections.rebuild              projections:manage
 sql_projections.resume               projections:manage
 statistics.failures                  runs:read
+statistics.flows                     functions:read
+                                     events:read
 statistics.runs                      runs:read
 streaming_workers.connect            workers:write
 streams.append                       entities:append

@@ -26,6 +26,7 @@ from ironflow.features.redaction import contract as redaction
 from ironflow.features.schedules import contract as schedules
 from ironflow.features.schemas import contract as schemas
 from ironflow.features.sql_projections import contract as sql_projections
+from ironflow.features.statistics import contract as statistics
 from ironflow.features.streams import contract as streams
 from ironflow.features.subscriptions import contract as subscriptions
 from ironflow.features.users import contract as users
@@ -179,6 +180,10 @@ async def query_every_view(server: Work) -> set[str]:
     return await asked(server, query.execute, query=names)
 
 
+async def map_what_led_to_what(server: Work) -> set[str]:
+    return await asked(server, statistics.flows)
+
+
 async def redact_a_run(server: Work) -> set[str]:
     await server.a_function(retry={"max_attempts": 1})
     await server.a_worker()
@@ -285,6 +290,7 @@ CASES: dict[str, Callable[[Work], Awaitable[set[str]]]] = {
     schedules.trigger.name: trigger_a_schedule,
     schedules.backfill.name: backfill_a_schedule,
     schemas.check_events.name: check_past_events,
+    statistics.flows.name: map_what_led_to_what,
     streams.history.name: history_of_an_entity,
     conversations.socket.name: converse_over_the_socket,
     subscriptions.subscribe.name: subscribe,

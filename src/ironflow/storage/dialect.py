@@ -79,6 +79,13 @@ SQLITE = Dialect(
         "clock_ms": "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
         # LIKE that ignores case: SQLite's does for ASCII.
         "ilike": "LIKE",
+        # A part of the JSON text in a column, as JSON text; :json_path is a list of names and of numbers of elements.
+        "json_part": _Named(
+            "(NAME -> (SELECT '$' || coalesce(group_concat(CASE WHEN value GLOB '*[^0-9]*' THEN '.\"' || value || '\"' "
+            "ELSE '[' || value || ']' END, ''), '') FROM json_each(:json_path)))"
+        ),
+        # Class and message of an error, as pages show it.
+        "error_text": _Named("(coalesce(NAME ->> '$.error_class' || ': ', '') || coalesce(NAME ->> '$.message', ''))"),
         # The file is locked: every other process with it has ended.
         "lock_is_free": "1 = 1",
         "database_start": "''",
@@ -109,6 +116,15 @@ POSTGRES = Dialect(
         "text": 'TEXT COLLATE "C"',
         "clock_ms": "CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS bigint)",
         "ilike": "ILIKE",
+        # The type json keeps what jsonb refuses until it is read: \\u0000.
+        "json_part": _Named(
+            "CASE WHEN strpos(NAME, '\\u0000') = 0 "
+            "THEN CAST(CAST(NAME AS json) #> CAST(:json_path AS text[]) AS text) END"
+        ),
+        "error_text": _Named(
+            "CASE WHEN strpos(NAME, '\\u0000') = 0 THEN coalesce((CAST(NAME AS json) ->> 'error_class') || ': ', '') "
+            "|| coalesce(CAST(NAME AS json) ->> 'message', '') ELSE NAME END"
+        ),
         # No session holds the lock of this row.
         "lock_is_free": "pg_try_advisory_xact_lock_shared(lock_key)",
         "database_start": DATABASE_START,

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { bulk, groups, issueText, type Group } from "./model";
+import { bulk, filterOf, groups, issueText, type Group } from "./model";
 
 const GROUP = {
   id: "flr_1", function_id: "pay", error_class: "CardDeclined", pattern: "card … declined", step: "charge", count: 3, counts: [1, 2], versions: [2],
@@ -20,6 +20,10 @@ it("writes an issue that leads to an example", () => {
   expect(issueText(GROUP, "http://host")).toContain("http://host/runs/run_1");
 });
 
-it("asks for the failed runs of the function", () => {
-  expect(bulk(GROUP, "resume", "2026-01-01T00:00:00Z")).toEqual({ action: "resume", function_id: "pay", statuses: ["failed"], since: "2026-01-01T00:00:00Z" });
+it("leads to the runs with its message", () => {
+  expect(filterOf({ ...GROUP, pattern: 'no "x" for …' })).toBe('status:failed function:pay error:"no …x… for …"');
+});
+
+it("asks for the failed runs of the function with its message", () => {
+  expect(bulk(GROUP, "resume", "2026-01-01T00:00:00Z")).toEqual({ action: "resume", function_id: "pay", statuses: ["failed"], error: "card … declined", since: "2026-01-01T00:00:00Z" });
 });

@@ -2,6 +2,7 @@
 
 import type { Schemas } from "../../api/client";
 import { exact } from "../../format";
+import type { Wanted } from "../runs/bulk";
 
 export type Group = Schemas["FailureGroup"];
 
@@ -32,9 +33,14 @@ export function issueText(group: Group, origin: string): string {
   ].join("\n");
 }
 
-/** The bulk request that resumes or retries what failed for this reason: failed runs of the function in this time. */
-export function bulk(group: Group, action: "resume" | "retry", since: string): { action: string; function_id: string; statuses: "failed"[]; since: string } {
-  return { action, function_id: group.function_id, statuses: ["failed"], since };
+/** The bulk request that resumes or retries what failed for this reason: failed runs of the function with this message. */
+export function bulk(group: Group, action: "resume" | "retry", since: string): Wanted {
+  return { action, function_id: group.function_id, statuses: ["failed"], ...(group.pattern ? { error: group.pattern } : {}), since };
+}
+
+/** The filter line of the list of runs for the same. Double quotes end a value there; … stands for anything. */
+export function filterOf(group: Group): string {
+  return `status:failed function:${group.function_id}${group.pattern ? ` error:"${group.pattern.replaceAll('"', "…")}"` : ""}`;
 }
 
 export function bars(group: Group, since: string, until: string, zone: "utc" | "local") {

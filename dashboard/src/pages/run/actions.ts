@@ -31,6 +31,9 @@ const TITLES: Record<Action, string> = { pause: "Pause", resume: "Resume", retry
 /** Actions whose reason the server records. */
 export const WITH_REASON: ReadonlySet<Action> = new Set(["cancel", "force", "inject", "patch"]);
 
+/** Actions after which a run never goes on: its name is asked for. */
+export const FINAL: ReadonlySet<Action> = new Set(["cancel", "force"]);
+
 export function title(action: Action): string {
   return TITLES[action];
 }

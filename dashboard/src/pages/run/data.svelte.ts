@@ -82,5 +82,5 @@ export function stateAt(id: string, at: number, signal: AbortSignal): Promise<Ru
 
 /** The runs that steps of this one started, by step id. */
 export async function childrenOf(id: string): Promise<Run[]> {
-  return (await ask("get", "/api/v1/runs", { query: { parent_run_id: id, limit: 100 } })).runs;
+  return (await ask("get", "/api/v1/runs", { query: { parent_run_id: id, limit: 100, count: false } })).runs;
 }

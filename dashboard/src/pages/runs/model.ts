@@ -18,18 +18,23 @@ export function query(line: string, now: number): { query: Query; faults: string
   const faults: string[] = [];
   const words: string[] = [];
   for (const { name, value } of terms(line)) {
-    if (name === "" || name === "error") words.push(value);
+    if (name === "") words.push(value);
     else if (name === "status") {
       if (STATUSES.has(value)) asked["status"] = value;
       else faults.push(`status:${value} is no status; one of ${[...STATUSES].join(", ")}`);
     } else if (name === "function") asked["function_id"] = value;
     else if (name === "event") asked["event_id"] = value;
     else if (name === "parent") asked["parent_run_id"] = value;
+    else if (name === "key" || name === "error") asked[name] = value;
+    else if (name === "output") {
+      if (/^[^=]+=/.test(value)) asked["output"] = value;
+      else faults.push(`output:${value} has no value; write output:order.total=1200`);
+    }
     else if (name === "since" || name === "until") {
       const at = moment(value, now);
       if (at) asked[name] = at;
       else faults.push(`${name}:${value} is no time; write 1h, 30m, 7d or 2026-01-31T12:00Z`);
-    } else faults.push(`${name}: is not known; use status, function, event, parent, since, until or words`);
+    } else faults.push(`${name}: is not known; use status, function, event, parent, key, error, output, since, until or words`);
   }
   if (words.length > 0) asked["search"] = words.join(" ");
   return { query: asked, faults };

@@ -220,7 +220,7 @@ def _kill_worker(scene: Scene, cli: Cli) -> Recorded:
 
 
 def _count(cli: Cli, statuses: list[RunStatus]) -> int:
-    return cli.call(runs.list_, runs.ListRuns(statuses=statuses, limit=1)).total_count
+    return cli.call(runs.list_, runs.ListRuns(statuses=statuses, limit=1)).total_count or 0
 
 
 def _all_runs(cli: Cli) -> Iterator[Run]:

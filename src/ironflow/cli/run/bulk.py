@@ -1,4 +1,4 @@
-"""`ironflow run bulk`: cancel, retry, resume or delete many runs."""
+"""`ironflow run bulk`: cancel, retry, resume, pause or delete many runs."""
 
 import threading
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ from ironflow.cli.terminal.times import moment_text, read_moment, since_text
 from ironflow.features.bulk import contract as bulk
 from ironflow.features.bulk.contract import Bulk
 
-app = App("bulk", help="Cancel, retry, resume or delete all runs that match a filter.")
+app = App("bulk", help="Cancel, retry, resume, pause or delete all runs that match a filter.")
 
 BulkId = Annotated[str, Parameter(help="The job's id, such as bulk_06DGK3….")]
 _POLL_EVERY_S = 0.25
@@ -23,7 +23,7 @@ _POLL_EVERY_S = 0.25
 
 @app.command
 def start(
-    action: Literal["cancel", "retry", "resume", "delete"],
+    action: Literal["cancel", "retry", "resume", "pause", "delete"],
     /,
     *,
     status: list[str] | None = None,
@@ -31,7 +31,10 @@ def start(
     function_version: int = 0,
     event: str = "",
     parent: str = "",
+    key: str = "",
     search: str = "",
+    error: str = "",
+    output: str = "",
     since: str = "",
     until: str = "",
     reason: str = "",
@@ -50,7 +53,10 @@ def start(
         function_version: Only runs created with this version of the function; 0 for any.
         event: Only runs started by the event of this id.
         parent: Only runs that the steps of this run started.
+        key: Only runs with this key.
         search: Only runs with this text in run, function or event id, or in the event's name.
+        error: Only runs with this text in the class or message of their error.
+        output: Only runs with this value in their output: PATH=VALUE, such as order.total=1200.
         since: Only runs created since: RFC 3339, or an age such as 2h.
         until: Only runs created until: RFC 3339, or an age such as 30m.
         reason: The reason, stored with cancelled runs.
@@ -67,7 +73,10 @@ def start(
         statuses=[run_status(each) for each in status or []],
         event_id=event,
         parent_run_id=parent,
+        key=key,
         search=search,
+        error=error,
+        output=output,
         since=read_moment(since, now) if since else None,
         until=read_moment(until, now) if until else None,
         reason=reason,
@@ -147,6 +156,21 @@ def stop(job: BulkId, /, *, cli: Injected) -> None:
     """Stop a bulk job. Runs that it has changed stay changed."""
     answer = cli.call(bulk.stop, bulk.NamedBulk(id=job))
     cli.show(answer, lambda: f"stopped {answer.id} after {answer.changed} of {answer.matched} runs")
+
+
+@app.command
+def undo(
+    job: BulkId, /, *, wait: Annotated[bool, Parameter(name=["--wait", "-w"], negative="")] = False, cli: Injected
+) -> None:
+    """Take back what an ended job did within a day: pause the runs that it resumed, or resume those that it paused.
+
+    Args:
+        wait: Wait until that has ended.
+    """
+    found = cli.call(bulk.undo, bulk.NamedBulk(id=job))
+    if wait:
+        found = _wait(cli, found)
+    cli.show(found, lambda: _details(cli, found))
 
 
 def _wait(cli: Cli, job: Bulk) -> Bulk:

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from ironflow.cli.exits import UsageError
 from ironflow.features.runs.contract import RunStatus
 
-FILTER_HELP = "As in the dashboard: status:failed since:1h function:pay event:ID parent:ID text."
+FILTER_HELP = (
+    "As in the dashboard: status:failed since:1h function:pay event:ID parent:ID key:K "
+    'error:"card declined" output:order.total=1200 text.'
+)
 _TERM = re.compile(r'(?:([A-Za-z_]+):)?(?:"([^"]*)"|(\S+))')
 
 
@@ -21,6 +24,9 @@ class RunFilter:
     since: str = ""
     until: str = ""
     search: str = ""
+    key: str = ""
+    error: str = ""
+    output: str = ""
 
 
 def read_filter(line: str) -> RunFilter:
@@ -34,12 +40,12 @@ def read_filter(line: str) -> RunFilter:
                 texts.append(value)
             case "status":
                 found.statuses += value.split(",")
-            case "function" | "event" | "parent" | "since" | "until":
+            case "function" | "event" | "parent" | "since" | "until" | "key" | "error" | "output":
                 setattr(found, name, value)
             case _:
                 raise UsageError(
                     f"{name}: is not a filter of runs. "
-                    "Use status:, function:, event:, parent:, since:, until: or a text."
+                    "Use status:, function:, event:, parent:, since:, until:, key:, error:, output: or a text."
                 )
     found.search = " ".join(texts)
     return found

@@ -153,6 +153,8 @@ def list_(
     parent: str = "",
     key: str = "",
     search: str = "",
+    error: str = "",
+    output: str = "",
     since: str = "",
     until: str = "",
     limit: int = 20,
@@ -168,6 +170,8 @@ def list_(
         parent: Only runs that steps of this run started.
         key: Only runs with this key.
         search: Only runs with this text in run, function or event id, or in the event's name.
+        error: Only runs with this text in the class or message of their error.
+        output: Only runs with this value in their output: PATH=VALUE, such as order.total=1200.
         since: Only runs created since: RFC 3339, or an age such as 2h.
         until: Only runs created until: RFC 3339, or an age such as 30m.
         limit: Maximum number of runs, 1 to 1000.
@@ -182,8 +186,10 @@ def list_(
             function_id=function or line.function,
             event_id=event or line.event,
             parent_run_id=parent or line.parent,
-            key=key,
+            key=key or line.key,
             search=search or line.search,
+            error=error or line.error,
+            output=output or line.output,
             statuses=[run_status(each) for each in status or line.statuses],
             since=read_moment(since, now) if since else None,
             until=read_moment(until, now) if until else None,

@@ -22,14 +22,20 @@ class BulkEnded(FailedPrecondition):
     code = "BULK_ENDED"
 
 
+class BulkNotUndoable(FailedPrecondition):
+    """What the bulk job did cannot be undone."""
+
+    code = "BULK_NOT_UNDOABLE"
+
+
 class InvalidBulk(InvalidArgument):
-    """A bulk job has an action (cancel, retry, resume or delete) and a filter that says which runs."""
+    """A bulk job has an action (cancel, retry, resume, pause or delete) and a filter that says which runs."""
 
     code = "INVALID_BULK"
 
 
 class StartBulk(Message, kw_only=True):
-    """action: cancel, retry, resume, or delete, which removes ended runs for ever.
+    """action: cancel, retry, resume, pause, or delete, which removes ended runs for ever.
 
     The filter is that of runs.list; at least one field of it must be given. function_version: only runs that were
     created with this version of the function.
@@ -45,7 +51,10 @@ class StartBulk(Message, kw_only=True):
     until: datetime | None = None
     event_id: str = ""
     parent_run_id: str = ""
+    key: str = ""
     search: str = ""
+    error: str = ""
+    output: str = ""
     reason: str = ""
     force: bool = False
     dry_run: bool = False
@@ -55,7 +64,7 @@ class StartBulk(Message, kw_only=True):
 class Bulk(Message, kw_only=True):
     """status: running, done, stopped or dry_run. matched: runs that passed the filter when it began; changed and
     refused: what became of those reached so far (a cancel needs runs that have not
-    ended, a delete those that have)."""
+    ended, a delete those that have). undoes: the job whose changes this one takes back, empty for the others."""
 
     id: str
     action: str
@@ -65,6 +74,7 @@ class Bulk(Message, kw_only=True):
     refused: int
     created_at: datetime
     updated_at: datetime
+    undoes: str = ""
 
 
 class NamedBulk(Message, kw_only=True):
@@ -86,7 +96,7 @@ start = operation(
     "bulk.start", StartBulk, Bulk,
     rest="POST /api/v1/runs/bulk", success=202, scope="runs:write",
     asks=(runs.cancel.scope, runs.delete.scope), errors=(InvalidBulk,),
-    doc="Starts to cancel, retry, resume or delete all runs that pass a filter; it goes on by itself.",
+    doc="Starts to cancel, retry, resume, pause or delete all runs that pass a filter; it goes on by itself.",
 )  # fmt: skip
 get = operation(
     "bulk.get", NamedBulk, Bulk,
@@ -102,4 +112,11 @@ stop = operation(
     "bulk.stop", NamedBulk, Bulk,
     rest="POST /api/v1/runs/bulk/{id}/stop", scope="runs:write", errors=(BulkNotFound, BulkEnded),
     doc="Stops a bulk job; what it has changed stays changed.",
+)  # fmt: skip
+undo = operation(
+    "bulk.undo", NamedBulk, Bulk,
+    rest="POST /api/v1/runs/bulk/{id}/undo", success=202, scope="runs:write",
+    errors=(BulkNotFound, BulkNotUndoable),
+    doc="Starts a job that takes back what an ended one has done within a day: it pauses the runs that were resumed, "
+    "or resumes those that were paused; runs that have ended since are refused. Nothing else can be undone.",
 )  # fmt: skip

@@ -15,6 +15,7 @@ from ironflow.storage.port import Database, Tx
 
 # Small, so that workers' reports get their turn in between.
 BATCH = 50
+FORGOTTEN_MAX = 500
 
 
 class AdvanceBulk:
@@ -33,7 +34,10 @@ class AdvanceBulk:
     async def run_once(self, now: Millis) -> Ran:
         def advance(tx: Tx) -> Ran:
             job = store.next_running(tx)
-            return Ran() if job is None else self._advance(tx, job, now)
+            if job is None:
+                forgotten = store.forget_changes(tx, now - rules.UNDO_WITHIN_MS, FORGOTTEN_MAX)
+                return Ran({"forgotten": forgotten} if forgotten else {}, more=forgotten == FORGOTTEN_MAX)
+            return self._undo(tx, job, now) if job.undoes else self._advance(tx, job, now)
 
         return await self._db.write(advance)
 
@@ -48,6 +52,8 @@ class AdvanceBulk:
             changes = self._changes(tx, job, reached_ids, now)
             self._repository.save(tx, changes, now)
             changed = len(changes)
+            if job.action in rules.UNDO:
+                store.keep_changes(tx, job, [run.id for run, _ in changes if run is not None], now)
         done = len(found) < BATCH
         store.save(
             tx,
@@ -60,6 +66,24 @@ class AdvanceBulk:
             ),
         )
         return Ran({"reached": len(reached)}, more=True)
+
+    def _undo(self, tx: Tx, job: Job, now: Millis) -> Ran:
+        """Changes the next runs back; each once, however often the job is undone."""
+        run_ids = store.changes_after(tx, job.undoes, job.cursor, BATCH)
+        changes = self._changes(tx, job, run_ids, now)
+        self._repository.save(tx, changes, now)
+        store.drop_changes(tx, job.undoes, run_ids)
+        store.save(
+            tx,
+            job._replace(
+                status="done" if len(run_ids) < BATCH else "running",
+                cursor=run_ids[-1] if run_ids else job.cursor,
+                changed=job.changed + len(changes),
+                refused=job.refused + len(run_ids) - len(changes),
+                updated_at=now,
+            ),
+        )
+        return Ran({"reached": len(run_ids)}, more=True)
 
     def _delete(self, tx: Tx, run_ids: list[str], now: Millis) -> int:
         """Removes those that have ended; how many."""

@@ -2,13 +2,18 @@
 
 from ironflow.base.time import to_millis
 from ironflow.engine import commands
-from ironflow.features.bulk.contract import InvalidBulk, StartBulk
-from ironflow.features.runs.in_tx import Filter, status_filter
+from ironflow.features.bulk.contract import BulkNotUndoable, InvalidBulk, StartBulk
+from ironflow.features.runs.in_tx import Filter, output_filter, status_filter
 
 # Removes rows; the others are commands to each run.
 DELETE = "delete"
-ACTIONS = ("cancel", "retry", "resume", DELETE)
-_FILTER = ("function_id", "statuses", "since", "until", "event_id", "parent_run_id", "search")
+ACTIONS = ("cancel", "retry", "resume", "pause", DELETE)
+# What takes an action back. A cancelled run stays cancelled, and a retried one has dropped its results.
+UNDO = {"resume": "pause", "pause": "resume"}
+UNDO_WITHIN_MS = 24 * 3600 * 1000
+_FILTER = (
+    "function_id", "statuses", "since", "until", "event_id", "parent_run_id", "key", "search", "error", "output",
+)  # fmt: skip
 
 
 def check_bulk(request: StartBulk) -> None:
@@ -23,13 +28,28 @@ def check_bulk(request: StartBulk) -> None:
         raise InvalidBulk(f"Say which runs: {', '.join(_FILTER)}; at least one of them.")
 
 
+def check_undo(action: str, status: str, undoes: str, age_ms: int) -> None:
+    """Whether the changes of a job can be taken back. age_ms: since it was started. Raises BulkNotUndoable."""
+    if undoes:
+        raise BulkNotUndoable("This bulk job takes another back. Start a new one instead.")
+    if action not in UNDO:
+        raise BulkNotUndoable(f"A {action} cannot be undone; only {' and '.join(UNDO)} can.")
+    if status == "running":
+        raise BulkNotUndoable("The bulk job is still running. Stop it first, then undo what it did.")
+    if age_ms > UNDO_WITHIN_MS:
+        raise BulkNotUndoable("The bulk job is more than a day old: the runs that it changed are no longer known.")
+
+
 def filter_of(request: StartBulk, environment: str) -> Filter:
     return Filter(
         environment=environment,
         function_id=request.function_id,
         event_id=request.event_id,
         parent_run_id=request.parent_run_id,
+        key=request.key,
         search=request.search,
+        error=request.error,
+        output=output_filter(request.output),
         since=to_millis(request.since) if request.since else 0,
         until=to_millis(request.until) if request.until else 0,
         function_version=request.function_version,
@@ -46,5 +66,7 @@ def command_for(action: str, reason: str, force: bool) -> commands.Command:
             return commands.Resume(from_step="", from_sequence=0)
         case "resume":
             return commands.Resume()
+        case "pause":
+            return commands.Pause()
         case _:
             raise LookupError(f"no bulk action {action!r}")

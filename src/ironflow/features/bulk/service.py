@@ -30,6 +30,7 @@ class BulkJobs:
             contract.get: self.get,
             contract.list_: self.list_,
             contract.stop: self.stop,
+            contract.undo: self.undo,
         }
 
     async def start(self, call: Call, request: contract.StartBulk) -> contract.Bulk:
@@ -76,6 +77,33 @@ class BulkJobs:
 
         return _message(await self._db.write(change))
 
+    async def undo(self, call: Call, request: contract.NamedBulk) -> contract.Bulk:
+        def change(tx: Tx) -> Job:
+            job = _job(tx, call, request.id, to_change=True)
+            rules.check_undo(job.action, job.status, job.undoes, call.now - job.created_at)
+            undo = Job(
+                id=self._ids.new("bulk"),
+                environment=call.environment,
+                action=rules.UNDO[job.action],
+                wanted=job.wanted,
+                reason="",
+                status="running",
+                cursor="",
+                matched=store.count_changes(tx, job.id),
+                changed=0,
+                refused=0,
+                created_at=call.now,
+                updated_at=call.now,
+                undoes=job.id,
+            )
+            store.insert(tx, undo)
+            about = {"bulk_id": undo.id, "undoes": job.id, "action": undo.action, "matched": undo.matched}
+            summary = f"undo of the {job.action} of {undo.matched} runs"
+            audit_notes.record(tx, call, contract.undo, request, "bulk.started", summary, **about)
+            return undo
+
+        return _message(await self._db.write(change))
+
 
 def _start(tx: Tx, call: Call, request: contract.StartBulk, job: Job) -> None:
     store.insert(tx, job)
@@ -103,4 +131,5 @@ def _message(job: Job) -> contract.Bulk:
         refused=job.refused,
         created_at=to_datetime(job.created_at),
         updated_at=to_datetime(job.updated_at),
+        undoes=job.undoes,
     )

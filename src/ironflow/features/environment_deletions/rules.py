@@ -47,6 +47,7 @@ TABLES = (
     "runs",
     "actors",
     "api_keys",
+    "bulk_changes",
     "bulk_jobs",
     "consumer_groups",
     "endpoints",

@@ -281,6 +281,9 @@ class ListRuns(Message, kw_only=True):
     """Newest first. limit 0 means 50; search looks in run, function and event ids and in event names.
 
     parent_run_id: only runs that steps of this one started. key: only runs with this key.
+    error: only runs that failed, or were paused, with this text in `Class: message`; … stands for anything.
+    output: PATH=VALUE, such as order.total=1200: only completed runs with this value there.
+    count: false leaves out total_count, for which all runs that pass are read.
     """
 
     function_id: Annotated[str, field(1)] = ""
@@ -295,12 +298,15 @@ class ListRuns(Message, kw_only=True):
     statuses: Annotated[list[RunStatus], field(10)] = []
     parent_run_id: str = ""
     key: str = ""
+    error: str = ""
+    output: str = ""
+    count: bool = True
 
 
 class Runs(Message, kw_only=True):
     runs: Annotated[list[Run], field(1)]
     next_cursor: Annotated[str, field(2)] | None = None
-    total_count: Annotated[int, field(3)] = 0
+    total_count: Annotated[int, field(3)] | None = 0
 
 
 class GetRunSteps(Message, kw_only=True):

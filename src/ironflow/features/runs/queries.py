@@ -12,7 +12,10 @@ from ironflow.storage.port import Params, Tx
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Empty and zero mean no matter. states: (status, reasons) as `rules.status_filter` says."""
+    """Empty and zero mean no matter. states: (status, reasons) as `rules.status_filter` says.
+
+    error: a part of `Class: message`, where … stands for anything. output: as of `rules.output_filter`.
+    """
 
     environment: str
     function_id: str = ""
@@ -24,6 +27,8 @@ class Filter:
     until: Millis = 0
     states: tuple[tuple[str, tuple[str, ...] | None], ...] = ()
     function_version: int = 0
+    error: str = ""
+    output: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
 
 def page(tx: Tx, wanted: Filter, cursor: str, limit: int, offset: int) -> list[Run]:
@@ -84,6 +89,17 @@ def _where(wanted: Filter) -> tuple[str, Params]:
             "(r.id = :search OR r.event_id = :search OR r.function_id {ilike} :like OR r.event_name {ilike} :like)"
         )
         params |= {"search": wanted.search, "like": f"%{wanted.search}%"}
+    if wanted.error:
+        # Redundant where the status is given, so that the planner recognises the partial index.
+        parts.append(
+            "r.status <> 'completed' AND r.error IS NOT NULL AND {error_text:r.error} {ilike} :error ESCAPE '!'"
+        )
+        text = wanted.error.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        params["error"] = f"%{text.replace('…', '%')}%"
+    if wanted.output:
+        path, values = wanted.output
+        parts.append("r.output IS NOT NULL AND {json_part:r.output} IN {each:output_values}")
+        params |= {"json_path": list(path), "output_values": list(values)}
     if wanted.states:
         states: list[str] = []
         for number, (status, reasons) in enumerate(wanted.states):

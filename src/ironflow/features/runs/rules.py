@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from ironflow.base.errors import InvalidArgument
+from ironflow.base.json import write_json_text
 from ironflow.engine.model import Run, Status, Step
 from ironflow.features.runs.contract import RunNotEnded, RunStatus, StepStatus
 
@@ -112,6 +113,20 @@ def check_cursor(cursor: str, prefix: str) -> None:
     """Raises InvalidArgument for a text that no list gave out."""
     if cursor and (not cursor.startswith(prefix) or len(cursor) > 64 or not cursor.replace("_", "").isalnum()):
         raise InvalidArgument(f"{cursor[:40]!r} is not a cursor of this list. Pass next_cursor as it was given.")
+
+
+def output_filter(wanted: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """`order.total=1200`: names and numbers of elements on the way, and the JSON texts that are equal to the value.
+
+    None for an empty text. Raises InvalidArgument.
+    """
+    if not wanted:
+        return None
+    path, equals, value = wanted.partition("=")
+    names = tuple(path.strip().split("."))
+    if not equals or not all(names) or any(sign in path for sign in '"\\\0') or "\0" in value:
+        raise InvalidArgument(f"output is {wanted[:60]!r}; write PATH=VALUE, such as order.total=1200.")
+    return names, (value, write_json_text(value))
 
 
 def offset_of(cursor: str) -> int:

@@ -85,6 +85,8 @@ class Runs:
             parent_run_id=request.parent_run_id,
             key=request.key,
             search=request.search,
+            error=request.error,
+            output=rules.output_filter(request.output),
             since=to_millis(request.since) if request.since else 0,
             until=to_millis(request.until) if request.until else 0,
             states=tuple(rules.status_filter(statuses)),
@@ -99,7 +101,7 @@ class Runs:
             return contract.Runs(
                 runs=shown(tx, page),
                 next_cursor=page[-1].id if len(found) > limit else None,
-                total_count=queries.count(tx, wanted),
+                total_count=queries.count(tx, wanted) if request.count else None,
             )
 
         return await self._db.read(look)

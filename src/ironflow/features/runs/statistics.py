@@ -20,6 +20,16 @@ class RunNumbers(NamedTuple):
     step: str
 
 
+class Started(NamedTuple):
+    """What started a run: the function of its parent, else its event."""
+
+    id: str
+    function_id: str
+    event_name: str
+    status: str
+    parent_function_id: str | None
+
+
 _COLUMNS = "r.id, r.function_id, r.function_version, r.status, r.created_at, r.ended_at"
 _NEWEST = f"""SELECT {_COLUMNS}, CASE WHEN r.status = 'failed' THEN r.error END, ''
 FROM runs r WHERE r.environment = :environment AND r.id >= :since ORDER BY r.id DESC LIMIT :limit"""
@@ -85,3 +95,20 @@ def stuck_runs(tx: Tx, environment: str, pending_since: Millis, limit: int) -> l
     """Ids of runs that are paused, or pending since before a moment; the oldest first."""
     params = {"environment": environment, "pending_since": pending_since, "limit": limit}
     return [row[0] for row in tx.rows(_STUCK, params)]
+
+
+_STARTED = """SELECT r.id, r.function_id, r.event_name, r.status, p.function_id
+FROM runs r LEFT JOIN runs p ON p.id = r.parent_run_id
+WHERE r.environment = :environment AND (:before = '' OR r.id < :before) ORDER BY r.id DESC LIMIT :limit"""
+_FUNCTIONS = "SELECT id, function_id FROM runs WHERE id IN {each:ids} AND environment = :environment"
+
+
+def started_before(tx: Tx, environment: str, before: str, limit: int) -> list[Started]:
+    """Runs with ids below `before`, empty for the newest; the newest first."""
+    params = {"environment": environment, "before": before, "limit": limit}
+    return [Started(*row) for row in tx.rows(_STARTED, params)]
+
+
+def functions_of(tx: Tx, environment: str, ids: list[str]) -> dict[str, str]:
+    """The functions of those ids that are runs, by id."""
+    return {row[0]: row[1] for row in tx.rows(_FUNCTIONS, {"environment": environment, "ids": ids})}

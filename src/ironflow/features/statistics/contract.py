@@ -5,6 +5,7 @@ from typing import Annotated
 
 from ironflow.base.fields import Message, field
 from ironflow.base.operation import operation
+from ironflow.features.events import contract as events
 
 
 class GetRunStatistics(Message, kw_only=True):
@@ -90,6 +91,46 @@ class Failures(Message, kw_only=True):
     truncated: bool
 
 
+class ListFlows(Message, kw_only=True):
+    """limit: how many of the newest runs, and of the newest events and messages, are looked at.
+
+    cursor: goes on with older ones; the counts of pages are added.
+    """
+
+    limit: Annotated[int, field(ge=1, le=10_000)] = 5000
+    cursor: str = ""
+
+
+class Flow(Message, kw_only=True):
+    """How often one thing led to another: an event started a function, or a function invoked one, or emitted an event,
+    or published to a topic. source_kind, target_kind: event, function or topic. failed: runs of it that failed."""
+
+    source_kind: str
+    source: str
+    target_kind: str
+    target: str
+    count: int
+    failed: int = 0
+
+
+class FlowName(Message, kw_only=True):
+    """An event or topic, and how often it occurred. kind: event or topic."""
+
+    kind: str
+    name: str
+    count: int
+
+
+class Flows(Message, kw_only=True):
+    """runs, records: how many were looked at. records are events and messages of topics."""
+
+    flows: list[Flow]
+    names: list[FlowName]
+    runs: int
+    records: int
+    next_cursor: str | None = None
+
+
 runs = operation(
     "statistics.runs", GetRunStatistics, RunStatistics,
     rest="GET /api/v1/statistics/runs", scope="runs:read",
@@ -99,4 +140,9 @@ failures = operation(
     "statistics.failures", ListFailures, Failures,
     rest="GET /api/v1/statistics/failures", scope="runs:read",
     doc="Failed runs grouped by function, error class, message pattern and step; of the newest 2,000.",
+)  # fmt: skip
+flows = operation(
+    "statistics.flows", ListFlows, Flows,
+    rest="GET /api/v1/statistics/flows", scope="functions:read", asks=(events.list_.scope,),
+    doc="What led to what among the newest runs, events and messages: events, functions and topics as observed.",
 )  # fmt: skip

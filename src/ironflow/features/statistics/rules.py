@@ -2,11 +2,15 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ironflow.base.errors import InvalidArgument
 from ironflow.base.time import Millis, to_datetime
-from ironflow.features.statistics.contract import FailureGroup, FunctionStatistics, RunSlice
+from ironflow.features.runs.in_tx import Started
+from ironflow.features.statistics.contract import FailureGroup, Flow, FlowName, FunctionStatistics, RunSlice
+from ironflow.log.emitters import Emitted
 
 PATTERN_MAX = 200
 _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|<[^>]*>|[\w-]*\d[\w-]*")
@@ -43,6 +47,49 @@ def error_class(message: str, code: str, stack: str) -> str:
         if raised[2] == first:
             return raised[1]
     return code or "Error"
+
+
+def cursor_of(run_id: str, position: int) -> str:
+    return f"{run_id}.{position}"
+
+
+def read_cursor(cursor: str, head: int) -> tuple[str, int]:
+    """The run and the position that a page ended with; empty and one above the head for the first page.
+
+    Raises InvalidArgument.
+    """
+    if not cursor:
+        return "", head + 1
+    run_id, _, position = cursor.rpartition(".")
+    if not (position.isascii() and position.isdigit() and len(position) < 19 and run_id.startswith("run_")):
+        raise InvalidArgument(f"{cursor[:40]!r} is not a cursor of this list. Pass next_cursor as it was given.")
+    return run_id, int(position)
+
+
+def flows_of(
+    started: Sequence[Started], emitted: Sequence[Emitted], functions: dict[str, str]
+) -> tuple[list[Flow], list[FlowName]]:
+    """functions: of emitters that are runs. What flowed most comes first."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    failed: Counter[tuple[str, str, str, str]] = Counter()
+    names: Counter[tuple[str, str]] = Counter()
+    for run in started:
+        source = ("event", run.event_name) if run.parent_function_id is None else ("function", run.parent_function_id)
+        if source[1]:
+            key = (source[0], source[1], "function", run.function_id)
+            counts[key] += 1
+            failed[key] += run.status == "failed"
+    for record in emitted:
+        kind = "topic" if record.kind == "topic" else "event"
+        names[kind, record.name] += 1
+        if (function := functions.get(record.emitter or "")) is not None:
+            counts["function", function, kind, record.name] += 1
+    flows = [
+        Flow(source_kind=key[0], source=key[1], target_kind=key[2], target=key[3], count=count, failed=failed[key])
+        for key, count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    ]
+    found = sorted(names.items(), key=lambda each: (-each[1], each[0]))
+    return flows, [FlowName(kind=kind, name=name, count=count) for (kind, name), count in found]
 
 
 def slice_of(at: Millis, since: Millis, until: Millis, slices: int) -> int:

@@ -6,14 +6,26 @@ import msgspec
 
 from ironflow.base.call import Call
 from ironflow.base.time import to_datetime, to_millis
-from ironflow.features.runs.in_tx import RunNumbers, failed_runs, newest_runs, unfinished_counts
+from ironflow.features.events import contract as events
+from ironflow.features.runs.in_tx import (
+    RunNumbers,
+    failed_runs,
+    functions_of,
+    newest_runs,
+    started_before,
+    unfinished_counts,
+)
 from ironflow.features.statistics import contract, rules
+from ironflow.log.emitters import LOOK, emitted_before
+from ironflow.log.read import head
 from ironflow.storage.port import Database, Tx
 
 RUNS_MAX = 10_000
 FAILURES_MAX = 2_000
 UNFINISHED_CAP = 1_000
 HOUR_MS = 3_600_000
+# Below all runs: a cursor where there were none.
+FIRST_RUN = "run_0"
 
 
 class _Error(msgspec.Struct):
@@ -30,7 +42,7 @@ class Statistics:
 
     def handlers(self) -> dict[Any, Any]:
         """The method of each operation."""
-        return {contract.runs: self.runs, contract.failures: self.failures}
+        return {contract.runs: self.runs, contract.failures: self.failures, contract.flows: self.flows}
 
     async def runs(self, call: Call, request: contract.GetRunStatistics) -> contract.RunStatistics:
         since = call.now - HOUR_MS if request.since is None else to_millis(request.since)
@@ -63,6 +75,28 @@ class Statistics:
                 groups=rules.failure_groups(found[:FAILURES_MAX], since, call.now, request.slices),
                 scanned=min(len(found), FAILURES_MAX),
                 truncated=len(found) > FAILURES_MAX,
+            )
+
+        return await self._db.read(look)
+
+    async def flows(self, call: Call, request: contract.ListFlows) -> contract.Flows:
+        call.require(events.list_.scope)
+
+        def look(tx: Tx) -> contract.Flows:
+            run_id, position = rules.read_cursor(request.cursor, head(tx))
+            started = started_before(tx, call.environment, run_id, request.limit)
+            emitted = emitted_before(tx, call.environment, position, request.limit)
+            emitters = sorted({each.emitter for each in emitted if each.emitter is not None})
+            flows, names = rules.flows_of(started, emitted, functions_of(tx, call.environment, emitters))
+            run_id = started[-1].id if started else run_id
+            position = emitted[-1].position if len(emitted) == request.limit else max(0, position - LOOK)
+            more = len(started) == request.limit or position > 1
+            return contract.Flows(
+                flows=flows,
+                names=names,
+                runs=len(started),
+                records=len(emitted),
+                next_cursor=rules.cursor_of(run_id or FIRST_RUN, position) if more else None,
             )
 
         return await self._db.read(look)

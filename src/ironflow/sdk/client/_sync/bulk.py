@@ -25,7 +25,7 @@ class BulkJobs:
 
     def start(
         self,
-        action: Literal["cancel", "retry", "resume", "delete"],
+        action: Literal["cancel", "retry", "resume", "pause", "delete"],
         *,
         function_id: str = "",
         statuses: Sequence[RunStatus | str] = (),
@@ -33,7 +33,10 @@ class BulkJobs:
         until: datetime | None = None,
         event_id: str = "",
         parent_run_id: str = "",
+        key: str = "",
         search: str = "",
+        error: str = "",
+        output: str = "",
         reason: str = "",
         force: bool = False,
         dry_run: bool = False,
@@ -43,6 +46,7 @@ class BulkJobs:
 
         delete: removes ended runs with their steps, for ever. dry_run: only count, in `matched`.
         reason: recorded with cancelled runs. function_version: only runs created with this version of the function.
+        error: text of the error. output: PATH=VALUE, such as "order.total=1200".
         force: of a cancel: without the compensations that run before, also where they run already.
         """
         request = contract.StartBulk(
@@ -53,7 +57,10 @@ class BulkJobs:
             until=until,
             event_id=event_id,
             parent_run_id=parent_run_id,
+            key=key,
             search=search,
+            error=error,
+            output=output,
             reason=reason,
             force=force,
             dry_run=dry_run,
@@ -72,6 +79,12 @@ class BulkJobs:
     def stop(self, job_id: str) -> Bulk:
         """Stops a job; what it has changed stays changed. Raises BulkNotFound, BulkEnded."""
         return self._calls.call(contract.stop, contract.NamedBulk(id=job_id))
+
+    def undo(self, job_id: str) -> Bulk:
+        """Starts a job that takes back what an ended one did within a day: pauses runs that were resumed, or resumes
+        those that were paused. Raises BulkNotFound, BulkNotUndoable.
+        """
+        return self._calls.call(contract.undo, contract.NamedBulk(id=job_id))
 
     def wait(self, job_id: str, *, timeout: Duration = "30s") -> Bulk:
         """The job, once it is done or stopped. Raises BulkNotFound, or DeadlineExceeded while it goes on."""

@@ -88,12 +88,16 @@ class Runs:
         event_id: str = "",
         parent_run_id: str = "",
         key: str = "",
+        error: str = "",
+        output: str = "",
+        count: bool = True,
         page_size: int = 100,
     ) -> Listing[Run]:
         """Runs, newest first; asks for the next page when it is needed.
 
         search: a part of a run, function or event id, or of an event name. parent_run_id: whose steps started them.
-        key: of the runs.
+        key: of the runs. error: text of `Class: message`, where … stands for anything. output: PATH=VALUE, such as
+        "order.total=1200". count: False leaves out `total_count` of pages, which is slow with a million runs.
         """
         request = contract.ListRuns(
             function_id=function_id,
@@ -104,6 +108,9 @@ class Runs:
             event_id=event_id,
             parent_run_id=parent_run_id,
             key=key,
+            error=error,
+            output=output,
+            count=count,
             limit=page_size,
         )
         return Listing(self._calls, contract.list_, request, lambda page: [view(Run, run) for run in page.runs])
