@@ -97,15 +97,19 @@ def stuck_runs(tx: Tx, environment: str, pending_since: Millis, limit: int) -> l
     return [row[0] for row in tx.rows(_STUCK, params)]
 
 
+# Limited before the join and bounded by an id: SQLite would sort all runs of the environment.
 _STARTED = """SELECT r.id, r.function_id, r.event_name, r.status, p.function_id
-FROM runs r LEFT JOIN runs p ON p.id = r.parent_run_id
-WHERE r.environment = :environment AND (:before = '' OR r.id < :before) ORDER BY r.id DESC LIMIT :limit"""
+FROM (SELECT id, function_id, event_name, status, parent_run_id FROM runs
+  WHERE environment = :environment AND id < :before ORDER BY id DESC LIMIT :limit) AS r
+LEFT JOIN runs p ON p.id = r.parent_run_id ORDER BY r.id DESC"""
+# Greater than every id of a run.
+_LAST = "run_z"
 _FUNCTIONS = "SELECT id, function_id FROM runs WHERE id IN {each:ids} AND environment = :environment"
 
 
 def started_before(tx: Tx, environment: str, before: str, limit: int) -> list[Started]:
     """Runs with ids below `before`, empty for the newest; the newest first."""
-    params = {"environment": environment, "before": before, "limit": limit}
+    params = {"environment": environment, "before": before or _LAST, "limit": limit}
     return [Started(*row) for row in tx.rows(_STARTED, params)]
 
 
