@@ -8,6 +8,7 @@ from ironflow.base.json import Json
 from ironflow.base.time import to_datetime
 from ironflow.cli.run.overview import run_page, runs_table
 from ironflow.cli.run.timeline import ASCII, bar_place, changes, run_span, timeline, waiting_text
+from ironflow.cli.terminal.output import failure_text
 from ironflow.features.runs.contract import Run, RunStatus, Step, StepStatus, StepType, WireError
 
 T = 1_767_225_600_000
@@ -74,6 +75,19 @@ def test_a_bar_covers_the_time_of_its_step_in_the_run(start, end, place):
 
 def test_a_run_without_length_still_has_a_bar():
     assert bar_place(5, 5, 5, 5, columns=10) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [
+        ({}, "no card"),
+        ({"code": "DECLINED"}, "DECLINED: no card"),
+        ({"error_class": "CardDeclined"}, "CardDeclined: no card"),
+        ({"code": "DECLINED", "error_class": "CardDeclined"}, "DECLINED (CardDeclined): no card"),
+    ],
+)
+def test_an_error_is_shown_with_what_names_it(named, shown):
+    assert failure_text(WireError(message="no card", **named)) == shown
 
 
 def test_a_step_shows_the_line_that_calls_it_in_eighty_columns():

@@ -72,7 +72,8 @@ def status_style(status: str) -> str:
 
 def failure_text(error: WireError) -> str:
     """An error in a line: `CARD_DECLINED (CardDeclined): the card is blocked {"bank":"x"}`, as far as it has these."""
-    named = " ".join(filter(None, (error.code, f"({error.error_class})" if error.error_class else "")))
+    both = error.code and error.error_class
+    named = f"{error.code} ({error.error_class})" if both else error.code or error.error_class
     details = f" {bytes(error.details).decode()}" if error.details is not None else ""
     return f"{named}: {error.message}{details}" if named else error.message + details
 
