@@ -22,7 +22,7 @@ VSCODE_MODULES := $(VSCODE)/node_modules/.package-lock.json
 VSIX := $(VSCODE)/dist/ironflow.vsix
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve dashboard try-dashboard dashboard-check screenshots pictures vscode test soak services services-stop check style layers types generated dialects format bench lock clean
+.PHONY: help demo serve dashboard try-dashboard dashboard-check screenshots pictures vscode test soak services services-stop otel-collector check style layers types generated dialects format bench lock clean
 
 help:
 	@echo "make demo    install, send 240 orders through a worker that is killed half-way, count the executed steps"
@@ -34,6 +34,7 @@ help:
 	@echo "make test    all tests, on SQLite and, if there is one, PostgreSQL; TESTS=tests/kv for some of them"
 	@echo "make soak    two minutes of mixed load with restarts: flat descriptors, memory and threads; SOAK_MINUTES=30 for more"
 	@echo "make services  start PostgreSQL and NATS for make test, install what is missing; make services-stop ends them"
+	@echo "make otel-collector  build a collector of OpenTelemetry, for the tests that send to a real one"
 	@echo "make check   style, layers, types, generated, dialects, dashboard-check; each is also a target of its own"
 	@echo "make format  format the code"
 	@echo "make bench   all benchmarks, compared with the limits of this machine; BENCH=kv for one"
@@ -84,6 +85,10 @@ services: $(VENV)/.python
 
 services-stop: $(VENV)/.python
 	@$(PY) -m tests.support.local_services stop
+
+# From Go modules, in about ten minutes; tests/server/test_real_collector.py sends to it.
+otel-collector:
+	cd tests/support/otel_collector && go build -o $(CURDIR)/.services/otel-collector .
 
 check: style layers types generated dialects dashboard-check
 
