@@ -1,6 +1,8 @@
 """Helpers that packages of other languages export, for ported programs: `from ironflow.core import deep_merge`."""
 
 import json
+import logging
+import os
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 from uuid import uuid4
@@ -10,15 +12,63 @@ from ironflow.base.errors import InvalidArgument, is_ironflow_error, is_retryabl
 
 __all__ = [
     "calculate_backoff",
+    "create_logger",
     "deep_merge",
     "generate_id",
     "is_ironflow_error",
     "is_object",
     "is_retryable",
+    "log_level",
+    "noop_logger",
     "parse_duration",
     "safe_json_parse",
     "to_error",
 ]
+
+
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "silent": logging.CRITICAL + 1,
+}
+
+
+class _Apart(logging.Logger):
+    """A logger that `logging` does not know: a program may make several, and its root sees none of their lines."""
+
+
+def log_level(name: str | None = None) -> int:
+    """The level of `logging` for debug, info, warn, error or silent; None reads IRONFLOW_LOG_LEVEL, else info.
+
+    Raises InvalidArgument.
+    """
+    wanted = os.environ.get("IRONFLOW_LOG_LEVEL") or "info" if name is None else name
+    level = _LEVELS.get(wanted.strip().lower())
+    if level is None:
+        raise InvalidArgument(f"the log level is {wanted[:40]!r}; write debug, info, warn, error or silent.")
+    return level
+
+
+def create_logger(*, prefix: str = "[ironflow]", level: str | None = None) -> logging.Logger:
+    """A logger for `logger=` that writes to stderr from a level on, apart from the loggers of `logging`.
+
+    level: as of `log_level`. Raises InvalidArgument.
+    """
+    made = _Apart("ironflow", log_level(level))
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{prefix.replace('%', '%%')} %(levelname)s %(message)s".strip()))
+    made.addHandler(handler)
+    return made
+
+
+def noop_logger() -> logging.Logger:
+    """A logger that writes nothing."""
+    made = _Apart("ironflow", log_level("silent"))
+    made.addHandler(logging.NullHandler())
+    return made
 
 
 def parse_duration(duration: Duration) -> int:

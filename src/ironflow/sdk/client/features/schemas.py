@@ -6,13 +6,14 @@ Asked by RPC where REST has the event's name in its path, for a name may hold sl
 from collections.abc import Mapping
 from typing import Any
 
+from ironflow.base.json import Json
 from ironflow.features.schemas import contract
 from ironflow.features.schemas.contract import EventsChecked
 from ironflow.sdk.client.connection.calls import Calls
 from ironflow.sdk.client.connection.listing import Listing
-from ironflow.sdk.client.views import EventSchema, schema_view
+from ironflow.sdk.client.views import EventSchema, UpcastTrial, schema_view
 from ironflow.sdk.values.definitions import EventDefinition
-from ironflow.sdk.values.payload import to_payload
+from ironflow.sdk.values.payload import Raw, from_payload, to_payload
 
 
 class Schemas:
@@ -57,6 +58,16 @@ class Schemas:
         """Deletes the schema of an event's version. Raises SchemaNotFound."""
         request = contract.DeleteSchema(event_name=name, version=version, change_reason=reason)
         await self._calls.call(contract.delete, request, prefer="rpc")
+
+    async def test_upcast(self, name: str, data: Any, from_version: int, to_version: int) -> UpcastTrial:
+        """What the server makes of data of one version in another: a step for each version between them.
+
+        Upcasters are code of workers, so the data of a server is unchanged; `UpcasterRegistry.upcast` runs your own.
+        """
+        payload = Json(bytes(to_payload(data, f"the data of event {name!r}")))
+        request = contract.TestUpcast(event_name=name, from_version=from_version, to_version=to_version, data=payload)
+        tried = await self._calls.call(contract.test_upcast, request)
+        return UpcastTrial(data=from_payload(Raw(bytes(tried.data))), steps_applied=tried.steps_applied)
 
     async def check_events(
         self,

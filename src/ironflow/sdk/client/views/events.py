@@ -112,6 +112,13 @@ class EventSchema(View, kw_only=True, frozen=True):
     created_at: datetime
 
 
+class UpcastTrial(View, kw_only=True, frozen=True):
+    """Data of an event as the server brings it to another version, and the steps that it took."""
+
+    data: Any
+    steps_applied: list[schemas.UpcastStep] = []
+
+
 def schema_view(message: schemas.Schema | schemas.SchemaInfo) -> EventSchema:
     """The schema is a JSON text in the message."""
     values = {name: getattr(message, name) for name in EventSchema.__struct_fields__}
