@@ -28,6 +28,7 @@ from ironflow.sdk.client.client import Client
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.run_keys import IfRunning
+from ironflow.sdk.wire.world import World, present
 from ironflow.sdk.worker.codec_fit import check_codec
 from ironflow.server.composition import Server, build
 from ironflow.server.settings import Settings
@@ -59,7 +60,8 @@ async def time_machine(
 
     start: the time it begins at, else the first moment of 2026. settings: the server's, but for its database and
     its need of keys. settle_within: real time that handlers may take without anything happening.
-    codec: of the worker and the machine's client. Raises InvalidFunction.
+    codec: of the worker and the machine's client. A `Client()` that is made inside, without an address, is one of the
+    machine's server. Raises InvalidFunction.
     """
     found = functions_by_id(functions)
     if codec is not None:
@@ -70,11 +72,15 @@ async def time_machine(
         server = await build(replace(settings or Settings(), db=file, dev=True), clock)
         transport = AppTransport(server.app)
         within_s = duration_ms(settle_within) / 1000
+        before = present.get()
         worker = TimeMachineWorker(found, transport, server.notifier, clock, max_concurrent_jobs, within_s, codec)
         try:
             await worker.start()
-            yield TimeMachine(server, clock, worker, Client(URL, transport=transport, codec=codec))
+            world = World(URL, transport)
+            present.set(world)
+            yield TimeMachine(server, clock, worker, Client(URL, transport=transport, codec=codec), world)
         finally:
+            present.set(before)
             server.drain()
             await worker.close()
             await server.stop()
@@ -95,8 +101,11 @@ class TimeMachine:
     client: a client of the server, for all that is not here; call `settle` after what it changed.
     """
 
-    def __init__(self, server: Server, clock: FixedClock, worker: TimeMachineWorker, client: Client) -> None:
+    def __init__(
+        self, server: Server, clock: FixedClock, worker: TimeMachineWorker, client: Client, world: World
+    ) -> None:
         self.client = client
+        self._world = world
         self._server = server
         self._clock = clock
         self._worker = worker
@@ -196,12 +205,17 @@ class TimeMachine:
 
     async def _settle_now(self) -> None:
         """Work and loops in turn, until neither gives the other anything to do."""
-        for _ in range(ROUNDS_MAX):
-            await self._worker.work()
-            self._notified.clear()
-            await self._run_loops()
-            if not self._notified and not self._worker.notified:
-                return
+        # Handlers belong to this world, also where a test has two.
+        token = present.set(self._world)
+        try:
+            for _ in range(ROUNDS_MAX):
+                await self._worker.work()
+                self._notified.clear()
+                await self._run_loops()
+                if not self._notified and not self._worker.notified:
+                    return
+        finally:
+            present.reset(token)
         raise NotSettled(f"At {self.now.isoformat()} there was still something to do after {ROUNDS_MAX} rounds.")
 
     async def _run_loops(self) -> None:

@@ -27,8 +27,9 @@ from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.failure import run_failure
-from ironflow.sdk.durable.job.report import JobUpdate, Outcome, Started, StartFunction, add_outcome, report_json
+from ironflow.sdk.durable.job.report import JobUpdate, Outcome, Start, Started, add_outcome, report_json
 from ironflow.sdk.durable.steps.compensations import CLEAN_UP
+from ironflow.sdk.durable.steps.replay import ASYNC_STARTS
 from ironflow.sdk.durable.steps.retrying import FEATURES
 from ironflow.sdk.user_code.call import call
 from ironflow.sdk.values.payload import Raw, from_payload, to_payload
@@ -115,7 +116,7 @@ class Simulation:
             clock=state.clock,
             environment=ENVIRONMENT,
             publish=state.publish,
-            features=FEATURES | {CLEAN_UP},
+            features=FEATURES | {CLEAN_UP, ASYNC_STARTS},
             runner=runner,
             clients=state.clients,
             on_start=reported.start,
@@ -259,7 +260,7 @@ class _Reported:
         self._known = 0
         self.execution: Execution
 
-    async def start(self, steps: Sequence[StartFunction]) -> Sequence[Started]:
+    async def start(self, steps: Sequence[Start]) -> Sequence[Started]:
         """Starts runs in the middle of the execution: they are the handler's handles then."""
         update = self._update("progress")
         update.yields = steps

@@ -28,6 +28,7 @@ _NAMES = {
     "AsyncTransport": "Transport",
     "AsyncStreaming": "Streaming",
     "AiohttpTransport": "Urllib3Transport",
+    "async_transport_of": "transport_of",
     "aclosing": "closing",
     "aclose": "close",
     "anext": "next",

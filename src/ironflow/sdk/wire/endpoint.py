@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 
 from ironflow.base.version import VERSION
+from ironflow.sdk.wire.world import present
 
 DEFAULT_URL = "http://localhost:9123"
 
@@ -18,7 +19,12 @@ class Endpoint:
 
     @classmethod
     def resolve(cls, url: str | None = None, api_key: str | None = None, environment: str | None = None) -> "Endpoint":
-        """The arguments, else IRONFLOW_SERVER_URL, IRONFLOW_API_KEY and IRONFLOW_ENV, else the local server."""
+        """The arguments, else IRONFLOW_SERVER_URL, IRONFLOW_API_KEY and IRONFLOW_ENV, else the local server.
+
+        Without an address in a time machine, its server; the variables are those of another one.
+        """
+        if (world := present.get()) is not None and url in (None, world.url):
+            return cls(url=world.url, api_key=api_key or "", environment=environment or "")
         return cls(
             url=url or os.environ.get("IRONFLOW_SERVER_URL") or DEFAULT_URL,
             api_key=api_key or os.environ.get("IRONFLOW_API_KEY") or "",

@@ -34,6 +34,7 @@ from ironflow.sdk.wire.reconnect import Reconnect, decide_reconnect
 from ironflow.sdk.wire.retries import Retries, attempts_max, decide_repeat, is_away
 from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import Urllib3Transport, Streaming, Transport, Refused
+from ironflow.sdk.wire.world import transport_of
 
 
 class Calls:
@@ -57,7 +58,7 @@ class Calls:
         codec: Codec | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self.transport = transport or Urllib3Transport(endpoint.url)
+        self.transport = transport or transport_of(endpoint.url) or Urllib3Transport(endpoint.url)
         self._headers = endpoint.headers()
         self._timeout_s = duration_ms(timeout) / 1000
         self._retries = retries

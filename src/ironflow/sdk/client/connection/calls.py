@@ -33,6 +33,7 @@ from ironflow.sdk.wire.reconnect import Reconnect, decide_reconnect
 from ironflow.sdk.wire.retries import Retries, attempts_max, decide_repeat, is_away
 from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import AiohttpTransport, AsyncStreaming, AsyncTransport, Refused
+from ironflow.sdk.wire.world import async_transport_of
 
 
 class Calls:
@@ -56,7 +57,7 @@ class Calls:
         codec: Codec | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self.transport = transport or AiohttpTransport(endpoint.url)
+        self.transport = transport or async_transport_of(endpoint.url) or AiohttpTransport(endpoint.url)
         self._headers = endpoint.headers()
         self._timeout_s = duration_ms(timeout) / 1000
         self._retries = retries
