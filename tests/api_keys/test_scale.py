@@ -1,6 +1,7 @@
 """Ten thousand keys and a thousand policies; a key that many connections hold when it is revoked."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -177,37 +178,49 @@ async def closing(socket: ClientConnection) -> int:
 
 
 @pytest.mark.processes
-async def test_a_revoked_key_closes_a_hundred_sockets_and_twenty_workers(tmp_path: Path):
+async def test_a_revoked_key_closes_a_hundred_sockets_and_twenty_workers_within_a_second(tmp_path: Path):
+    """The quickest of three: a loaded machine may stop the clients for longer."""
     with (tmp_path / "log").open("wb") as log:
         process, url = start_server(["--port", "0", "--db", str(tmp_path / "test.db")], output=log)
         admin = (tmp_path / ".ironflow_bootstrap_key.json").read_text().split('"')[3]
         try:
-            async with AsyncExitStack() as stack:
-                client = await stack.enter_async_context(Client(url, api_key=admin))
-                made = await client.api_keys.create("shared")
-                address = f"{url.replace('http', 'ws')}/ws?token={made.key}"
-                sockets = [await stack.enter_async_context(connect(address)) for _ in range(SOCKETS)]
-                headers = {"authorization": f"Bearer {made.key}"}
-                limits = httpx.Limits(max_connections=WORKERS)
-                workers = await stack.enter_async_context(
-                    httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=60)
-                )
-                names = [f"worker-{number}" for number in range(WORKERS)]
-                for name in names:
-                    body = {"function_ids": ["charge"], "max_concurrent_jobs": 1}
-                    assert (await workers.post(f"/api/v1/workers/{name}/register", json=body)).is_success
-                polling = [asyncio.create_task(poll(workers, name)) for name in names]
-                await until(lambda: held(url, WORKERS), "the workers poll")
-
-                await client.api_keys.delete(made.id)
-
-                async with asyncio.timeout(20):
-                    codes = await asyncio.gather(*(closing(socket) for socket in sockets))
-                    statuses = await asyncio.gather(*polling)
-                assert set(codes) == {REFUSED}
-                assert statuses == [401] * WORKERS
+            async with Client(url, api_key=admin) as client:
+                took_s = [await closing_all(client, url)]
+                while min(took_s) >= 1 and len(took_s) < 3:
+                    took_s.append(await closing_all(client, url))
         finally:
             process.stop()
+    assert min(took_s) < 1
+
+
+async def closing_all(client: Client, url: str) -> float:
+    """The seconds from the revocation of a key until everything that it holds is closed."""
+    async with AsyncExitStack() as stack:
+        made = await client.api_keys.create("shared")
+        address = f"{url.replace('http', 'ws')}/ws?token={made.key}"
+        sockets = [await stack.enter_async_context(connect(address)) for _ in range(SOCKETS)]
+        headers = {"authorization": f"Bearer {made.key}"}
+        limits = httpx.Limits(max_connections=WORKERS)
+        workers = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=60)
+        )
+        names = [f"worker-{number}" for number in range(WORKERS)]
+        for name in names:
+            body = {"function_ids": ["charge"], "max_concurrent_jobs": 1}
+            assert (await workers.post(f"/api/v1/workers/{name}/register", json=body)).is_success
+        polling = [asyncio.create_task(poll(workers, name)) for name in names]
+        await until(lambda: held(url, WORKERS), "the workers poll")
+
+        begun = time.perf_counter()
+        await client.api_keys.delete(made.id)
+
+        async with asyncio.timeout(20):
+            codes = await asyncio.gather(*(closing(socket) for socket in sockets))
+            statuses = await asyncio.gather(*polling)
+        took_s = time.perf_counter() - begun
+    assert set(codes) == {REFUSED}
+    assert statuses == [401] * WORKERS
+    return took_s
 
 
 async def held(url: str, count: int) -> bool:

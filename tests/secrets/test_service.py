@@ -323,6 +323,13 @@ async def test_a_command_gives_the_key(tmp_path: Path):
             pass
 
 
+async def test_a_command_that_hangs_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ironflow.features.secrets.master_keys.COMMAND_S", 0.1)
+    with pytest.raises(IronflowError, match="took longer"):
+        async with open_server(Work, str(tmp_path / "x.db"), master_key_command="exec sleep 60"):
+            pass
+
+
 async def test_no_plaintext_is_found_in_files_rows_logs_metrics_and_answers(
     database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

@@ -11,7 +11,9 @@ def test_an_address_has_one_at_sign_and_no_space(email: str):
     rules.check_email(email)
 
 
-@pytest.mark.parametrize("email", ["", "ada", "@b", "a@", "a b@c", "a@b@c"])
+@pytest.mark.parametrize(
+    "email", ["", "ada", "@b", "a@", "a b@c", "a@b@c", "ada\u200b@b", "ada@b\u202e", "ad\u00ada@b"]
+)
 def test_what_is_no_address_is_refused(email: str):
     with pytest.raises(InvalidUser):
         rules.check_email(email)

@@ -45,8 +45,9 @@ def email_key(email: str) -> str:
 
 
 def check_email(email: str) -> None:
-    """Raises InvalidUser."""
-    if not _EMAIL.fullmatch(email_key(email)):
+    """Raises InvalidUser, also for characters that are not seen: two users would look alike."""
+    unseen = any(unicodedata.category(each) in ("Cc", "Cf", "Cn", "Co", "Cs") for each in email)
+    if unseen or not _EMAIL.fullmatch(email_key(email)):
         raise InvalidUser(f"{email[:80]!r} is no e-mail address; it should be like name@example.com.")
 
 
