@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from typing import Any
 
 import pytest
 from msgspec import UNSET
@@ -19,6 +20,7 @@ from ironflow.base.errors import (
 from ironflow.base.retry_after import RetryAfterError
 from ironflow.sdk.durable.job.failure import MESSAGE_CHARS_MAX
 from ironflow.sdk.durable.job.report import Completed, Failed
+from ironflow.sdk.values.payload import to_payload
 from tests.sdk.durable.jobs import an_execution, as_sent
 
 TABLE = [
@@ -238,3 +240,23 @@ async def test_cancelling_an_execution_cancels_its_handler_and_gives_no_outcome(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert execution.rows == []
+
+
+@pytest.mark.parametrize(
+    ("returned", "advice"),
+    [
+        (asyncio.sleep, "it holds a coroutine, whose call was not awaited. Write `await` before the call."),
+        (
+            lambda _: object(),
+            "an object of class object is not JSON. Use plain values, dataclasses, or msgspec or pydantic models.",
+        ),
+    ],
+)
+def test_what_is_not_json_is_refused_with_what_to_do(returned: Any, advice: str):
+    value = returned(0)
+    with pytest.raises(SerializationError) as raised:
+        to_payload({"x": value}, "what function 'f' returned")
+    if asyncio.iscoroutine(value):
+        value.close()
+
+    assert raised.value.message == f"what function 'f' returned cannot be written as JSON: {advice}"

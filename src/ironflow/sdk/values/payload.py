@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from inspect import iscoroutine
 from typing import Any, get_args
 
 import msgspec
@@ -23,9 +24,14 @@ _PLAIN = frozenset({str, int, bool, type(None)})
 
 def _encode_model(value: Any) -> Any:
     """What msgspec does not know itself: pydantic models, without importing pydantic."""
+    if iscoroutine(value):
+        raise TypeError("it holds a coroutine, whose call was not awaited. Write `await` before the call.")
     dump = getattr(value, "model_dump", None)
     if dump is None:
-        raise TypeError(f"a {type(value).__name__} is not JSON")
+        raise TypeError(
+            f"an object of class {type(value).__name__} is not JSON. "
+            "Use plain values, dataclasses, or msgspec or pydantic models."
+        )
     # By alias, as its schema names the members and as it is read back.
     return dump(mode="json", by_alias=True)
 
