@@ -23,6 +23,7 @@ NAMES = (
     "signals",
     "branches",
     "entities",
+    "messages",
     "emits",
     "webhooks",
     "appends",

@@ -19,6 +19,8 @@ from ironflow.worker import FunctionDefinition, StreamingWorker, Worker
 ORDER, SLEEPER, SLOW = "bench.order", "bench.sleeper", "bench.slow"
 WAITER, SIGNAL, FAN, MAP = "bench.waiter", "bench.signal", "bench.fan", "bench.map"
 COUNT = "bench.count"
+JOIN, VALUES = "bench.join", "bench.values"
+MESSAGES_PER_LINK = 1_000
 SLOW_STEP_S = 0.3
 
 counter = entity("counter", key="id", initial=0)
@@ -86,6 +88,37 @@ async def count(ctx: Any) -> int:
     return ctx.state
 
 
+@function("inbox")
+async def inbox(ctx: Any, taken: int | None) -> Any:
+    """Takes messages; restarts after every 1,000."""
+    for _ in range(MESSAGES_PER_LINK):
+        if await ctx.step.receive("work", timeout="1m", on_timeout=None) is None:
+            return taken
+    return ctx.restart((taken or 0) + MESSAGES_PER_LINK)
+
+
+@function("empty")
+async def empty(ctx: Any) -> int:
+    return 1
+
+
+@function("join", on=JOIN)
+async def join(ctx: Any, data: dict[str, int]) -> int:
+    """Starts runs of an empty function and joins them; returns how many have answered."""
+    handles = await ctx.step.start_many("empty", [None] * data["count"])
+    return sum(await ctx.step.join("all", handles, timeout="1m"))
+
+
+@function("values", on=VALUES)
+async def values(ctx: Any, data: dict[str, int]) -> int:
+    """Empty steps, each with a value that is set after it if `set` is 1; returns how many."""
+    for number in range(data["count"]):
+        await ctx.step.run("reserve", reserve, number)
+        if data["set"]:
+            ctx.set("status", {"at": number})
+    return data["count"]
+
+
 def slow(journal: str) -> FunctionDefinition:
     """Three short steps; each records its execution."""
     file = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -107,7 +140,7 @@ def slow(journal: str) -> FunctionDefinition:
 
 async def main(address: str, *arguments: str) -> None:
     given = dict(each.split("=", 1) for each in arguments)
-    functions = [three_steps, sleeper, waiter, fan, mapping, count]
+    functions = [three_steps, sleeper, waiter, fan, mapping, count, inbox, empty, join, values]
     if "journal" in given:
         functions.append(slow(given["journal"]))
     checkpoint = "batched" if given.get("checkpoint") == "batched" else "each"
