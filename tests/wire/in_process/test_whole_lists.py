@@ -1,7 +1,4 @@
-"""Lists that existing clients read whole, without a limit: all up to 10,000 (protocol/rest.md); over RPC a page.
-
-Workers, whose limit is the same, are too many requests for a test.
-"""
+"""Lists that existing clients read whole, without a limit: all up to 10,000 (protocol/rest.md); over RPC a page."""
 
 from typing import Any
 
@@ -35,6 +32,8 @@ async def filled(server: Work, path: str) -> None:
                 await server.call(kv.create_bucket, name=name)
             case "config":
                 await server.call(config.set_config, name=name, data={})
+            case "workers":
+                await server.a_worker(name)
             case "secrets":
                 await server.call(secrets.create, name=name.upper(), value="v")
             case _:
@@ -47,7 +46,7 @@ def items_of(answer: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "path", ["functions", "streams", "projections", "kv/buckets", "config", "secrets", "events/schemas"]
+    "path", ["functions", "workers", "streams", "projections", "kv/buckets", "config", "secrets", "events/schemas"]
 )
 async def test_a_list_over_rest_without_a_limit_is_whole(database_url: str, path: str):
     async with open_server(Work, database_url, master_key="0" * 64) as server, server.http() as http:
