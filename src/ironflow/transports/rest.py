@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ironflow.base.call import CALLER_LEFT, Call
-from ironflow.base.errors import IronflowError, MethodNotAllowed, NotFound, UnsupportedMediaType
+from ironflow.base.errors import Canceled, IronflowError, MethodNotAllowed, NotFound, UnsupportedMediaType
 from ironflow.base.operation import Operation, RequestHead
 from ironflow.base.spelling import BadField, Reader, message_to_json, reader, slices_of, writer
 from ironflow.dispatch import Dispatch
@@ -161,7 +161,8 @@ async def while_connected(request: Request, work: Any, dispatch: Dispatch, call:
     """The result of `work`, a held answer to `call`; cancels it when the client disconnects, so that nothing is lost.
 
     watched: the connection is looked at, where the HTTP server does not report that it was closed.
-    Raises what closed the connection where it was closed from within, as after a key was revoked.
+    Raises what closed the connection where it was closed from within, as after a key was revoked, and Canceled where
+    the client closed it: no failure of the request, which HTTP servers would log.
     """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_until_closed(request, call.is_there if watched else None))
@@ -181,6 +182,9 @@ async def while_connected(request: Request, work: Any, dispatch: Dispatch, call:
         except asyncio.CancelledError:
             if closed_by:
                 raise closed_by[0] from None
+            task = asyncio.current_task()
+            if leaving.done() and task is not None and not task.cancelling():
+                raise Canceled("The client disconnected before its answer.") from None
             raise
     finally:
         leaving.cancel()
