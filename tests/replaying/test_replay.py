@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -142,6 +143,26 @@ async def test_a_run_under_way_fits_where_it_waits_and_a_step_after_the_end_of_t
 
     assert (waiting.verdict, waiting.end, waiting.next_steps) == ("fits", "waits", ("settle",))
     assert (longer_now.verdict, longer_now.end, longer_now.next_steps) == ("fits", "goes_on", ("mail",))
+
+
+async def test_a_run_is_replayed_as_it_was_at_a_time():
+    async with recorded(simple, advance="1h") as made:
+        client, run_id = made.machine.client, made.run.id
+        run = await client.call(runs.get, runs.GetRun(id=run_id))
+        record = Record(run, (await client.call(runs.steps, runs.GetRunSteps(run_id=run_id))).steps, None)
+    (slept,) = [step for step in record.steps if step.step_type.value == "sleep"]
+    ended = record.run.ended_at
+    assert ended is not None
+    assert slept.started_at is not None
+    before = record.at(slept.started_at + timedelta(minutes=1))
+
+    found = await replay_record(order(simple), before)
+
+    assert (found.verdict, found.end, found.next_steps) == ("fits", "waits", ("settle",))
+    assert record.at(ended) == record
+    assert before.end.status == "running"
+    assert [step.status for step in before.steps if step.step_id == slept.step_id] == ["sleeping"]
+    assert record.at(record.run.created_at - timedelta(seconds=1)).steps == []
 
 
 async def test_a_wait_of_a_run_under_way_that_the_code_no_longer_has():

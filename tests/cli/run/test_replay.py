@@ -65,6 +65,16 @@ def test_many_runs_before_a_deploy(ironflow, greeted):
     assert ["new_step", "3"] in [line.split() for line in planted.out.splitlines()]
 
 
+def test_a_run_is_replayed_as_it_was(ironflow, greeted):
+    begun = ironflow("replay", greeted, "same_app.py", "--at", "+0s", "--json")
+    ended = ironflow("replay", greeted, "same_app.py", "--at", "+1h", "--json")
+
+    assert (begun.json["verdict"], begun.json["next_steps"]) == ("fits", ["look up"])
+    assert (ended.json["verdict"], ended.json["next_steps"]) == ("fits", [])
+    assert ironflow("replay", greeted, "same_app.py", "--at", "+soon").code == 2
+    assert ironflow("replay", "--function", "greet", "--at", "1h", "same_app.py").code == 2
+
+
 def test_until_and_a_real_step(ironflow, greeted):
     stopped = ironflow("replay", greeted, "same_app.py", "--until", "compose", "--json").json
     real = ironflow("replay", greeted, "same_app.py", "--run-step", "compose", "--json").json

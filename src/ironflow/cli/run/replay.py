@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
+from datetime import datetime, timedelta
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Annotated, Any
@@ -14,10 +15,12 @@ from cyclopts import App, Parameter
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from ironflow.base.duration import InvalidDuration, duration_ms
 from ironflow.base.errors import NotFound
 from ironflow.cli.exits import Exit, UsageError
 from ironflow.cli.invocation import Cli, Injected
 from ironflow.cli.terminal.output import facts, table
+from ironflow.cli.terminal.times import read_moment
 from ironflow.cli.worker.load import load_functions, load_upcasters
 from ironflow.features.events import contract as events
 from ironflow.features.runs import contract as runs
@@ -44,6 +47,7 @@ def replay(
     function: str = "",
     last: int = 100,
     until: str = "",
+    at: str = "",
     run_step: Annotated[list[str] | None, Parameter(negative="")] = None,
     debug: Annotated[bool, Parameter(negative="")] = False,
     debug_port: int = DEBUG_PORT,
@@ -59,6 +63,7 @@ def replay(
         function: Replay the newest runs of this function.
         last: How many of them.
         until: Stop when the handler asks for this step: its name or step id.
+        at: Replay the run as it was then: a time, an age, or +90s after its creation.
         run_step: Run the body of this step for real. May be repeated.
         debug: Wait for a debugger before the handler runs; needs debugpy.
         debug_port: The port on which debugpy waits, on this machine only.
@@ -68,12 +73,12 @@ def replay(
         raise UsageError("write `ironflow replay RUN app.py`, or `ironflow replay --function FUNCTION app.py`.")
     if not 1 <= last <= LAST_MAX:
         raise UsageError(f"--last is {last}; write a number from 1 to {LAST_MAX}.")
-    if function and (run_step or debug):
-        raise UsageError("--run-step and --debug are for one run: `ironflow replay RUN app.py`.")
+    if function and (run_step or debug or at):
+        raise UsageError("--at, --run-step and --debug are for one run: `ironflow replay RUN app.py`.")
     program = _Program(target, until, run_step or [])
     if debug:
         wait_for_debugger(cli, debug_port)
-    return _many(cli, program, function, last) if function else _one(cli, program, run_id)
+    return _many(cli, program, function, last) if function else _one(cli, program, run_id, at)
 
 
 class _Program:
@@ -114,12 +119,25 @@ def wait_for_debugger(cli: Cli, port: int) -> None:
     debugpy.wait_for_client()
 
 
-def _one(cli: Cli, program: _Program, run_id: str) -> int:
+def _one(cli: Cli, program: _Program, run_id: str, at: str) -> int:
     run = cli.call(runs.get, runs.GetRun(id=run_id))
     program.function(run.function_id)
-    found = asyncio.run(program.replay(_record(cli, run)))
+    record = _record(cli, run)
+    if at:
+        record = record.at(_moment(at, run, cli))
+    found = asyncio.run(program.replay(record))
     cli.show(_document(found), lambda: _render(found))
     return Exit.FAILED if found.verdict == "diverges" else Exit.OK
+
+
+def _moment(given: str, run: Run, cli: Cli) -> datetime:
+    """Raises UsageError."""
+    if not given.startswith("+"):
+        return read_moment(given, cli.clock.now())
+    try:
+        return run.created_at + timedelta(milliseconds=duration_ms(given[1:]))
+    except InvalidDuration:
+        raise UsageError(f"{given!r} is no time after the creation; write +90s, for one.") from None
 
 
 def _many(cli: Cli, program: _Program, function_id: str, last: int) -> int:

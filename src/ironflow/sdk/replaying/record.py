@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from ironflow.base.errors import SecretInOutput
 from ironflow.engine.wake import INVOKE_TIMED_OUT
 from ironflow.features.events.contract import EventWithRuns
-from ironflow.features.runs.contract import Run, Step, StepStatus, StepType, WireError
+from ironflow.features.runs.contract import Run, RunStatus, Step, StepStatus, StepType, WireError
 from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep, JobContext, JobEvent
 from ironflow.sdk.durable.job.failure import SECRET, SERIALIZATION, TIMEOUT
 from ironflow.sdk.replaying.divergence import RecordedEnd, RecordedStep
@@ -29,6 +30,16 @@ class Record:
     run: Run
     steps: Sequence[Step]
     event: EventWithRuns | None
+
+    def at(self, moment: datetime) -> "Record":
+        """The record as it was at that time: steps that had ended, and those that slept or waited then."""
+        steps = [found for step in self.steps if (found := _step_at(step, moment)) is not None]
+        if self.run.ended_at is not None and self.run.ended_at <= moment:
+            return Record(self.run, steps, self.event)
+        run = msgspec.structs.replace(
+            self.run, status=RunStatus.RUNNING, error=None, output=None, ended_at=None, restarted_as=None
+        )
+        return Record(run, steps, self.event)
 
     @property
     def end(self) -> RecordedEnd:
@@ -172,3 +183,17 @@ def _child_failure(step: Step) -> dict[str, Any]:
         "error_class": error.error_class or "",
         "details": None if error.details is None else msgspec.json.decode(error.details),
     }
+
+
+def _step_at(step: Step, moment: datetime) -> Step | None:
+    """A step as it was at that time; None where it had not begun, or its body ran."""
+    if step.ended_at is not None and step.ended_at <= moment:
+        return step
+    begun = step.started_at or step.created_at
+    if begun is None or begun > moment:
+        return None
+    if step.step_type is StepType.SLEEP:
+        return msgspec.structs.replace(step, status=StepStatus.SLEEPING, ended_at=None, output=None, error=None)
+    if step.step_type in (StepType.WAIT_FOR_EVENT, StepType.INVOKE_FUNCTION):
+        return msgspec.structs.replace(step, status=StepStatus.WAITING, ended_at=None, output=None, error=None)
+    return None
