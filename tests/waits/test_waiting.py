@@ -17,7 +17,7 @@ from ironflow.features.waits import look_back
 from ironflow.storage.port import Database
 from tests.support.server import open_server
 from tests.support.work import Work, step
-from tests.support.yields import sleeps, waits_for
+from tests.support.yields import invokes, sleeps, waits_for
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -255,6 +255,35 @@ async def test_a_message_is_taken_once_beside_a_wait_that_looks_further(server: 
     job = await server.claim()
     assert output_of(job, "n17")["data"] == {"n": 17}  # pyright: ignore[reportIndexIssue]
     assert output_of(job, "received")["data"] == 0  # pyright: ignore[reportIndexIssue]
+
+
+@pytest.mark.usefixtures("few_at_once")
+async def test_children_are_cancelled_by_one_of_many_events_that_came_before_them(
+    server: Work, monkeypatch: pytest.MonkeyPatch
+):
+    await server.a_function("chase", on=None, cancel_on=[{"event": EVENT, "match": "data.n"}])
+    job = await a_job_and_events(server, 20)
+    look = look_back.LookFurther.look
+    tries: list[int] = []
+
+    async def counting(further: look_back.LookFurther, db: Database) -> look_back.Looked:
+        tries.append(1)
+        return await look(further, db)
+
+    monkeypatch.setattr(look_back.LookFurther, "look", counting)
+    kind = "invoke_function_async"
+    chasers = [
+        {**invokes(job, "chase", {"n": number}, type=kind), "step_id": f"{job.run_id}:chase{spot}:0"}
+        for spot, number in enumerate([17, 99, 2])
+    ]
+    await server.report(job, "yielded", yields=[*chasers, waits_for_number(job, 3)])
+
+    back = await server.claim()
+    assert output_of(back, "n3")["data"] == {"n": 3}  # pyright: ignore[reportIndexIssue]
+    runs = [await server.run(output_of(back, f"chase{spot}")["run_id"]) for spot in range(3)]  # pyright: ignore[reportIndexIssue]
+    assert [run.status for run in runs] == [RunStatus.CANCELLED, RunStatus.PENDING, RunStatus.CANCELLED]
+    assert [run.cancellation_cause for run in runs] == ["cancel-on-event", None, "cancel-on-event"]
+    assert tries == [1]
 
 
 async def test_a_wait_looks_back_at_a_limited_number_of_events(server: Work, monkeypatch: pytest.MonkeyPatch):

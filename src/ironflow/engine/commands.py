@@ -179,7 +179,8 @@ class Invoke(msgspec.Struct, frozen=True):
     refusal: why the child cannot start, or empty. on_timeout, source: see `Step`. handle: it is started, joined later.
     delay_ms: until the child may start. from_start: timeout_ms counts from the child's start.
     with_triggers: the function may have triggers. trace: the span that invokes it. entity_key: of the entity that the
-    function is a handler of; empty for that in the input.
+    function is a handler of; empty for that in the input. cancelled: an event that cancels the child has come since the
+    one that started the run.
     """
 
     step_id: str
@@ -198,6 +199,7 @@ class Invoke(msgspec.Struct, frozen=True):
     trace: TraceContext | None = None
     source: str | None = None
     entity_key: str = ""
+    cancelled: bool = False
 
 
 class JoinHandles(msgspec.Struct, frozen=True):

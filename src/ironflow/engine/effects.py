@@ -55,8 +55,8 @@ class DropWait(msgspec.Struct, frozen=True):
 class StartChild(msgspec.Struct, frozen=True):
     """Creates a run of another function with `input` (JSON text) for a step of this run.
 
-    delay_ms: until it may start. parent_timeout_ms: how long this run waits from its start. trace, entity_key: as of
-    `Invoke`.
+    delay_ms: until it may start. parent_timeout_ms: how long this run waits from its start. trace, entity_key,
+    cancelled: as of `Invoke`.
     """
 
     step_id: str
@@ -67,6 +67,7 @@ class StartChild(msgspec.Struct, frozen=True):
     parent_timeout_ms: int = 0
     trace: TraceContext | None = None
     entity_key: str = ""
+    cancelled: bool = False
 
 
 class CancelChild(msgspec.Struct, frozen=True):

@@ -222,6 +222,7 @@ def _invoke(run: Run, invoke: commands.Invoke, known: Step | None, fresh: int, n
         parent_timeout_ms=invoke.timeout_ms if invoke.from_start and not invoke.handle else 0,
         trace=invoke.trace,
         entity_key=invoke.entity_key,
+        cancelled=invoke.cancelled,
     )
     if invoke.handle:
         return _Opening(step, True, (child,), at_once=True)

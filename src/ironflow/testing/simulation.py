@@ -261,7 +261,7 @@ class _Reported:
         self.execution: Execution
 
     async def start(self, steps: Sequence[Start]) -> Sequence[Started]:
-        """Starts runs in the middle of the execution: they are the handler's handles then."""
+        """Starts runs in the middle of the execution."""
         update = self._update("progress")
         update.yields = steps
         run = self._simulation.report(self._job.run_id, update)

@@ -1,8 +1,9 @@
 """Completes a report with what the engine must know to decide it, read in the same transaction.
 
 A wait gets the value it compares with and the first matching event since the execution began; an invoked function is
-found or refused; a missing function is known elsewhere or not; values and states that a replay sets again are left
-out. The run that goes on in place of one that restarts gets its id.
+found or refused, and its run is cancelled where an event asked for that before; a missing function is known elsewhere
+or not; values and states that a replay sets again are left out. The run that goes on in place of one that restarts gets
+its id.
 """
 
 from collections.abc import Collection
@@ -24,7 +25,7 @@ from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.jobs import report_rules, store
 from ironflow.features.jobs.rules import Timing
 from ironflow.features.messages import in_tx as messages
-from ironflow.features.runs.in_tx import RunRepository, event_text, new_values, taken
+from ironflow.features.runs.in_tx import RunRepository, event_text, new_values, taken, watches_of
 from ironflow.features.waits.in_tx import LookBack, Looked, LookFurther, Wait
 from ironflow.log.read import lock_head, records
 from ironflow.log.record import Record
@@ -102,17 +103,20 @@ class ReportEnricher:
         found: dict[str, commands.YieldFor] = {}
         for each in yields:
             found.setdefault(each.step_id, each)
-        yields = tuple(found.values())
-        waits = [each for each in yields if isinstance(each, commands.WaitForEvent)]
-        # First of all: it may ask for another look, and a message is taken once.
-        if of_events := [each for each in waits if message_name(each.event) is None]:
-            found |= {wait.step_id: wait for wait in self._waits(tx, run, lease, of_events, looked)}
+        waits = [each for each in found.values() if isinstance(each, commands.WaitForEvent)]
+        invokes = [each for each in found.values() if isinstance(each, commands.Invoke)]
+        if invokes:
+            self._index.refresh(tx)
+            invokes = [self._invoke(run, each) for each in invokes]
+            found |= {each.step_id: each for each in invokes}
+        watches = {each.step_id: watches for each in invokes if (watches := self._watches(run, each))}
+        of_events = [each for each in waits if message_name(each.event) is None]
+        # Before a message is taken, which is done once: it may ask for another look.
+        if of_events or watches:
+            found |= self._looked(tx, run, lease, found, of_events, watches, looked)
         for each in waits:
             if name := message_name(each.event):
                 found[each.step_id] = self._receive(tx, run, each, name, now)
-        if any(isinstance(each, commands.Invoke) for each in yields):
-            self._index.refresh(tx)
-            found |= {each.step_id: self._invoke(run, each) for each in yields if isinstance(each, commands.Invoke)}
         return tuple(found.values())
 
     def _receive(self, tx: Tx, run: Run, wait: commands.WaitForEvent, name: str, now: Millis) -> commands.WaitForEvent:
@@ -126,12 +130,19 @@ class ReportEnricher:
         message = messages.take(tx, run, name, wait.step_id, now)
         return wait if message is None else replace(wait, found=messages.message_text(message))
 
-    def _waits(
-        self, tx: Tx, run: Run, lease: Lease, waits: list[commands.WaitForEvent], looked: Looked | None
-    ) -> list[commands.WaitForEvent]:
-        """The waits with their values, and with the first event since the run or the execution began.
-
-        Raises LookFurther.
+    def _looked(
+        self,
+        tx: Tx,
+        run: Run,
+        lease: Lease,
+        yields: dict[str, commands.YieldFor],
+        waits: list[commands.WaitForEvent],
+        watches: dict[str, list[Wait]],
+        looked: Looked | None,
+    ) -> dict[str, commands.YieldFor]:
+        """The waits with their values and with the first event since the run or the execution began; the children
+        for which one has come that cancels them, since the event that started the run: those that waits of the run
+        have taken do not count. watches: by the step of the child. Raises LookFurther.
         """
         # Nothing is appended between this look and our commit: an event comes before the look or finds the wait.
         last = lock_head(tx)
@@ -139,15 +150,32 @@ class ReportEnricher:
         data = read_json(began.data) if began else None
         waits = [report_rules.with_trigger_value(wait, data) for wait in waits]
         new = [wait for wait in waits if not _is_known(run, wait)]
-        known = taken(tx, run.id) if new and run.step_count else set[str]()
+        known = taken(tx, run.id) if (new or watches) and run.step_count else set[str]()
         # Where the event that started the run is not kept any more, the start of the execution is known.
         of_run = [_looked_for(run, wait) for wait in new if wait.look_back == "run" and began is not None]
+        of_run += [each for of_child in watches.values() for each in of_child if began is not None]
         of_execution = [_looked_for(run, wait) for wait in new if wait.look_back != "run" or began is None]
         began_at = began.position if began is not None else last
         found = _first_matches(tx, (of_run, began_at), (of_execution, lease.log_position), last, known, looked)
-        return [
-            replace(wait, found=event_text(found[wait.step_id])) if wait.step_id in found else wait for wait in waits
-        ]
+        changed: dict[str, commands.YieldFor] = {
+            wait.step_id: replace(wait, found=event_text(found[wait.step_id])) if wait.step_id in found else wait
+            for wait in waits
+        }
+        for step_id, of_child in watches.items():
+            invoke = yields[step_id]
+            if isinstance(invoke, commands.Invoke) and any(each.step_id in found for each in of_child):
+                changed[step_id] = replace(invoke, cancelled=True)
+        return changed
+
+    def _watches(self, run: Run, invoke: commands.Invoke) -> list[Wait]:
+        """What cancels the child that is created for the step, each under an id that no step has."""
+        function = self._index.get(run.environment, invoke.function_id)
+        known = run.steps.get(invoke.step_id)
+        exists = known is not None and (known.open or has_ended(known))
+        if function is None or not function.cancel_on or invoke.refusal or exists:
+            return []
+        watches = watches_of(invoke.child_run_id, function, run.environment, read_json(invoke.input))
+        return [each._replace(step_id=f"{invoke.step_id}\n{each.step_id}") for each in watches]
 
     def _invoke(self, run: Run, invoke: commands.Invoke) -> commands.Invoke:
         function = self._index.get(run.environment, invoke.function_id)

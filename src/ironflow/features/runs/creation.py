@@ -64,7 +64,7 @@ def creation(
     )
     data = read_json(event.data) if keyed or by_expression or function.priority else None
     actor_id = key_text(compiled_path(function.actor_key)(data)) if function.actor_key else ""
-    watches = _watches(run_id, function, event, data)
+    watches = watches_of(run_id, function, event.environment, data)
     if entity is not None and not entity_key:
         entity_key = key_text(compiled_path(entity.key)(data))
     slot_key, limit_key = slot_keys(function, actor_id, data, entity_key)
@@ -106,12 +106,13 @@ def creation(
 
 def cancel_watches(run_id: str, function: Startable, event: Record) -> list[Wait]:
     """The events that will cancel a run of the function."""
-    return _watches(run_id, function, event, read_json(event.data)) if function.cancel_on else []
+    return watches_of(run_id, function, event.environment, read_json(event.data)) if function.cancel_on else []
 
 
-def _watches(run_id: str, function: Startable, event: Record, data: Any) -> list[Wait]:
+def watches_of(run_id: str, function: Startable, environment: str, data: Any) -> list[Wait]:
+    """The events that cancel a run of `function`. data: of the event that starts it."""
     return [
-        Wait(run_id, "cancel", str(number), event.environment, spec.event, spec.match, _value(spec.match, data), "")
+        Wait(run_id, "cancel", str(number), environment, spec.event, spec.match, _value(spec.match, data), "")
         for number, spec in enumerate(function.cancel_on)
     ]
 

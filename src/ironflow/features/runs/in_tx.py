@@ -2,7 +2,7 @@
 
 from ironflow.features.runs.chains import last_id, load_last, load_named, look_last, look_named, restarted_text
 from ironflow.features.runs.claims import Claims
-from ironflow.features.runs.creation import Creation, Lineage, creation
+from ironflow.features.runs.creation import Creation, Lineage, creation, watches_of
 from ironflow.features.runs.deleting import RunDeletion
 from ironflow.features.runs.following import child_ended, due_command, event_text
 from ironflow.features.runs.inheriting import Inheritance
@@ -119,5 +119,6 @@ __all__ = [
     "value_of",
     "values_of",
     "waits_ended_by",
+    "watches_of",
     "whole_steps",
 ]

@@ -46,7 +46,7 @@ from ironflow.features.timers.in_tx import Timer
 from ironflow.features.waits import in_tx as waits
 from ironflow.features.waits.in_tx import Wait
 from ironflow.log.append import append
-from ironflow.log.read import head, records
+from ironflow.log.read import records
 from ironflow.log.record import HAPPENED, Record
 from ironflow.storage.port import Tx
 
@@ -313,7 +313,7 @@ class RunRepository:
         # As in `start`: the input of a child is appended after its run is written.
         append(tx, events)
         _watch(tx, created)
-        return pools | self._cancel_late(tx, run, created, now)
+        return pools | self._cancel_late(tx, [start.run_id for start in starts if start.cancelled], now)
 
     def _input(self, tx: Tx, parent: Run, start: StartChild, now: Millis) -> Record:
         return Record(
@@ -366,21 +366,11 @@ class RunRepository:
             _watch(tx, [created])
         return pools
 
-    def _cancel_late(self, tx: Tx, parent: Run, created: list[Creation], now: Millis) -> set[SlotPool]:
-        """Cancels new children for events that came since their parent's own event, before the children were created.
-
-        Events that waits of the parent have taken do not count: the parent knew them when it started the child.
-        """
-        watches = [watch for each in created for watch in each.watches]
-        began = records(tx, [parent.event_id]).get(parent.event_id) if watches else None
-        if began is None:
+    def _cancel_late(self, tx: Tx, run_ids: list[str], now: Millis) -> set[SlotPool]:
+        """Cancels new children for events that came before they were created."""
+        if not run_ids:
             return set()
-        # Each is looked for under an id of its own: the watches of several children are numbered alike.
-        numbered = [watch._replace(step_id=str(number)) for number, watch in enumerate(watches)]
-        found = waits.first_matches(tx, numbered, began.position, head(tx), taken(tx, parent.id))
-        if not found:
-            return set()
-        runs = store.load(tx, sorted({watches[int(number)].run_id for number in found}))
+        runs = store.load(tx, sorted(run_ids))
         cancel = commands.Cancel(cause="cancel-on-event")
         return self._save(tx, [(run, decide(run, cancel, now)) for run in runs.values()], now)
 

@@ -1,6 +1,6 @@
 """What other features do with waits inside their own transactions."""
 
-from ironflow.features.waits.look_back import LookBack, Looked, LookFurther, first_matches
+from ironflow.features.waits.look_back import LookBack, Looked, LookFurther
 from ironflow.features.waits.rules import Wait, matches
 from ironflow.features.waits.store import add, cancels, drop, drop_all, drop_waits, hand_over, matching
 
@@ -14,7 +14,6 @@ __all__ = [
     "drop",
     "drop_all",
     "drop_waits",
-    "first_matches",
     "hand_over",
     "matches",
     "matching",

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ironflow.features.waits.rules import Wait, matches
+from ironflow.features.waits.rules import Unmatched, Wait
 from ironflow.log.follower import Follower
 from ironflow.log.record import Record
 from ironflow.log.scan import Filter
@@ -22,7 +22,7 @@ class _Search:
     """One name of events. missing: the waits that have found none. seen: how many events were looked at."""
 
     follower: Follower
-    missing: list[Wait]
+    missing: Unmatched
     seen: int = 0
 
     def is_over(self, last: int) -> bool:
@@ -42,7 +42,9 @@ class LookBack:
         for wait in waits:
             by_event.setdefault((wait.environment, wait.event), []).append(wait)
         self._searches = [
-            _Search(Follower(Filter(environment, names=(event,)), position, until=last, batch_max=PAGE), missing)
+            _Search(
+                Follower(Filter(environment, names=(event,)), position, until=last, batch_max=PAGE), Unmatched(missing)
+            )
             for (environment, event), missing in by_event.items()
         ]
 
@@ -63,10 +65,8 @@ class LookBack:
         for record in page.items:
             if record.id in self._taken:
                 continue
-            ended = [wait for wait in search.missing if matches(wait, record)]
-            self.found |= {wait.step_id: record for wait in ended}
-            if ended:
-                search.missing = [wait for wait in search.missing if wait.step_id not in self.found]
+            for wait in search.missing.take(record):
+                self.found[wait.step_id] = record
         search.seen += len(page.items)
         search.follower.advance(page.reached, page.items)
 
@@ -74,18 +74,9 @@ class LookBack:
         """Logs each name with events that were not looked at."""
         for search in self._searches:
             if search.missing and search.follower.position < self._last:
-                wait = search.missing[0]
+                wait = search.missing.any()
                 fields = {"event_name": wait.event, "events": search.seen, "run_id": wait.run_id}
                 logger.warning("look-back ended before the last event", extra=fields)
-
-
-def first_matches(tx: Tx, waits: list[Wait], position: int, last: int, taken: Collection[str]) -> dict[str, Record]:
-    """By step id, the first event after `position` and up to `last` that each wait is for, in this transaction."""
-    look = LookBack(waits, position, last, taken)
-    while not look.is_over:
-        look.read(tx)
-    look.warn()
-    return look.found
 
 
 @dataclass(frozen=True, slots=True)

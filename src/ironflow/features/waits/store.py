@@ -6,10 +6,8 @@ for a name; it has one row for each kind of wait.
 
 from collections.abc import Iterator
 
-from ironflow.base.json import read_json
 from ironflow.base.message_waits import message_name
-from ironflow.base.path import compiled_path, value_text
-from ironflow.features.waits.rules import Lookup, Wait, key_of, keys_for, matches
+from ironflow.features.waits.rules import Lookup, Matcher, Wait, key_of, keys_for
 from ironflow.log.read import lock_head
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
@@ -80,9 +78,10 @@ def matching(tx: Tx, records: list[Record]) -> list[tuple[Record, Wait]]:
         shapes.setdefault((environment, event_key), []).append(path)
     if not shapes:
         return []
-    lookups = [(record, lookup) for record in records for lookup in _lookups(record, shapes)]
+    events = [Matcher(record) for record in records]
+    lookups = [(event, lookup) for event in events for lookup in _lookups(event, shapes)]
     waiting = _waiting(tx, {lookup for _, lookup in lookups})
-    return [(record, wait) for record, lookup in lookups for wait in waiting.get(lookup, ()) if matches(wait, record)]
+    return [(event.record, wait) for event, lookup in lookups for wait in waiting.get(lookup, ()) if event.ends(wait)]
 
 
 def forget_shapes(tx: Tx, limit: int) -> int:
@@ -91,11 +90,12 @@ def forget_shapes(tx: Tx, limit: int) -> int:
     return tx.run(FORGET_SHAPES, {"limit": limit})
 
 
-def _lookups(record: Record, shapes: dict[tuple[str, str], list[str]]) -> Iterator[Lookup]:
+def _lookups(event: Matcher, shapes: dict[tuple[str, str], list[str]]) -> Iterator[Lookup]:
     """The lookups under which waits for the event are found."""
+    record = event.record
     for event_key in keys_for(record.name):
         for path in shapes.get((record.environment, event_key), ()):
-            value = value_text(compiled_path(path)(read_json(record.data))) if path else ""
+            value = event.value(path) if path else ""
             if value or not path:
                 yield Lookup(record.environment, event_key, path, value)
 
