@@ -24,7 +24,7 @@ def test_handlers_of_entities_are_refused_with_a_sentence():
     @payment.handler
     async def make(ctx: Context) -> None: ...
 
-    with pytest.raises(InvalidFunction, match="'payment.make' is a handler of an entity.*Run it on a worker"):
+    with pytest.raises(InvalidFunction, match=r"'payment.make' is a handler of an entity.*Run it on a worker"):
         serve(payment.functions, skip_verification=True)
 
 

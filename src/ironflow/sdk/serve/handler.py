@@ -366,7 +366,7 @@ def _by_id(functions: Sequence[FunctionDefinition]) -> dict[str, FunctionDefinit
             raise InvalidFunction(f"two functions are called {function.id!r}.")
         if function.settings.entity is not None:
             raise InvalidFunction(
-                f"{function.id!r} is a handler of an entity, and an endpoint is not given its state. Run it on a worker."
+                f"{function.id!r} is a handler of an entity; an endpoint is not given its state. Run it on a worker."
             )
         _ = function.read_data
         found[function.id] = function
