@@ -89,6 +89,27 @@ def test_a_waiting_run_is_paused_injected_resumed_and_cancelled(page: Page, shop
     assert shop.client.runs.get(run_id).status == "cancelled"
 
 
+def test_a_resume_after_a_patch_keeps_what_was_patched(page: Page, shop: Shop):
+    (run_id,) = shop.client.emit("payment.due", {"id": "inv_patched"}).run_ids
+    eventually(lambda: (shop.client.runs.get(run_id).state or "").startswith("waiting"))
+    shop.client.runs.pause(run_id)
+    visit(page, f"/runs/{run_id}")
+    page.get_by_role("button", name="send-invoice").click()
+    page.get_by_role("button", name="Patch output…").last.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("New output, JSON").fill('{"invoice": "patched"}')
+    dialog.get_by_role("button", name="Patch output", exact=True).click()
+    expect(dialog).to_be_hidden()
+
+    page.get_by_role("button", name="Resume…", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("From step")).to_have_value("")
+    dialog.get_by_role("button", name="Resume", exact=True).click()
+
+    eventually(lambda: (shop.client.runs.get(run_id).state or "").startswith("waiting"))
+    assert shop.client.runs.steps(run_id)[0].output == {"invoice": "patched"}
+
+
 def test_the_playhead_shows_the_run_as_it_was(page: Page, shop: Shop):
     visit(page, f"/runs/{shop.runs['failed']}")
     page.get_by_role("button", name="Back one change").click()
