@@ -16,9 +16,14 @@ INNER = [
     "255.255.255.255", "240.0.0.1", "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1",
     "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254",
     "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a9fe:a9fe::", "::127.0.0.1",
-    "2001:db8::1", "not-an-address",
+    "2001:db8::1", "fec0::1", "fec0::1%1", "64:ff9b:1::808:808", "64:ff9b:1:7f00:0:108:808:808", "::ffff:0:7f00:1",
+    "::ffff:0:169.254.169.254", "2606:2800::5efe:a9fe:a9fe", "2606:2800::200:5efe:10.0.0.1", "3fff::1", "5f00::1",
+    "not-an-address",
 ]  # fmt: skip
-PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+PUBLIC = [
+    "93.184.216.34", "8.8.8.8", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:8.8.8.8", "64:ff9b::808:808",
+    "::ffff:0:808:808",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("address", INNER)
@@ -38,6 +43,8 @@ def test_networks_are_allowed_by_name_also_behind_a_mapped_address():
     ] * 4
     assert not any(is_allowed(each, allowed) for each in ("192.168.1.8", "127.0.0.1", "169.254.169.254", "fd13::1"))
     assert all(is_allowed(each, networks_of(LOOPBACK)) for each in ("127.0.0.1", "::1", "127.9.9.9"))
+    # Teredo: its server is this machine, the host that it leads to is not.
+    assert not is_allowed("2001:0:7f00:1::5601:5601", networks_of(LOOPBACK))
     with pytest.raises(InvalidNetworks):
         networks_of("the office")
 

@@ -241,7 +241,7 @@ class HeldJobs:
     async def _fail(self, pending: PendingReport, refusal: IronflowError) -> None:
         job_id = pending.fence.job_id
         error = ReportedError(message=refusal.message, code=refusal.code, retryable=False)
-        failed = PendingReport(pending.fence, ended="failed", error=error)
+        failed = PendingReport(pending.fence, ended="failed", error=error, uncompensated=True)
         logger.warning("report refused", extra={"job_id": job_id, "error": refusal.code})
         await self._jobs.update(self._now(), rules.update_of(failed, self.worker.id))
         self.release(job_id)
