@@ -1,6 +1,7 @@
 """`serve()` in web frameworks and serverless hosts, with their real packages: each answers one signed push request."""
 
 import base64
+import io
 import json
 from collections.abc import Callable
 from http.client import HTTPConnection
@@ -13,6 +14,7 @@ import pytest
 
 from ironflow import Context, function, signing
 from ironflow.serve import ServeHandler, create_handler, handle, serve
+from ironflow.webhooks import Webhook
 
 KEY = "whsec_test_key"
 REQUEST = {
@@ -59,7 +61,7 @@ def alone(served: ServeHandler) -> Ask:
 
 def below(ask: Ask) -> Ask:
     """A mount of these frameworks has a slash at its end; `ironflow register` finds that address."""
-    return lambda method, path, named, body: ask(method, f"{path}/", named, body)
+    return lambda method, path, named, body: ask(method, path if "/webhooks/" in path else f"{path}/", named, body)
 
 
 def asgi(app: Any) -> Ask:
@@ -94,10 +96,10 @@ def in_django(served: ServeHandler) -> Ask:
     import django
     from django.conf import settings
     from django.test import Client
-    from django.urls import path as route
+    from django.urls import re_path
 
     class Urls:
-        urlpatterns = [route("api/ironflow", served.django_view())]
+        urlpatterns = [re_path("^api/ironflow", served.django_view())]
 
     if not settings.configured:
         settings.configure(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["*"], SECRET_KEY="x", DATABASES={})
@@ -106,7 +108,8 @@ def in_django(served: ServeHandler) -> Ask:
     def ask(method: str, path: str, named: dict[str, str], body: bytes) -> tuple[int, bytes]:
         with __import__("django.test.utils", fromlist=["x"]).override_settings(ROOT_URLCONF=Urls):
             client: Any = Client(enforce_csrf_checks=True)
-            response = client.generic(method, path, body, content_type="application/json", headers=named)
+            kind = named.get("Content-Type", "application/json")
+            response = client.generic(method, path, body, content_type=kind, headers=named)
         return response.status_code, response.content
 
     return ask
@@ -235,19 +238,61 @@ def test_a_get_shows_which_functions_are_served(host: Callable[[ServeHandler], A
     assert landing["functions"][0]["registration"]["push_checkpoints"] is True
 
 
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_webhook_that_is_a_form_is_read_as_one_in_every_host(host: Callable[[ServeHandler], Ask]):
+    """Its content type says what it is; WSGI keeps that apart from the other headers."""
+    received: list[Any] = []
+    ask = host(serve([], webhooks=[Webhook("form", verify=lambda _: None, transform=received.append)]))
+
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    status, body = ask("POST", f"{PATH}/webhooks/form", form, b"MessageStatus=sent&To=%2B49")
+
+    assert (status, json.loads(body)) == (200, {"status": "ignored"})
+    assert received == [{"MessageStatus": "sent", "To": "+49"}]
+
+
+def test_a_body_in_chunks_is_read_where_a_wsgi_server_ends_it():
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "wsgi.input": io.BytesIO(BODY),
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "HTTP_X_IRONFLOW_SIGNATURE": headers()[signing.HEADER],
+    }
+    statuses: list[str] = []
+    serve([greet], signing_key=KEY).wsgi()(environ, lambda status, _: statuses.append(status))
+    assert statuses == ["200 OK"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"body": "abc", "isBase64Encoded": True},
+        {"body": "\ud800"},
+        {"body": BODY.decode(), "multiValueHeaders": {"x-empty": None}, "requestContext": None},
+    ],
+    ids=["no base64", "half a character", "nulls"],
+)
+def test_a_lambda_event_that_is_no_request_of_ours_is_refused(event: dict[str, Any]):
+    handler = serve([greet], signing_key=KEY).lambda_handler()
+    answer = handler({"httpMethod": "POST", "path": PATH, "headers": headers(), **event}, None)
+    assert answer["statusCode"] == (200 if event["body"] == BODY.decode() else 401)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
         (b"", 400, "INVALID_JSON"),
         (b"{", 400, "INVALID_JSON"),
         (b'{"run_id":"\xff"}', 400, "INVALID_JSON"),
+        ('{"run_id":"\ud800"}', 400, "INVALID_JSON"),
         (b"[]", 400, "VALIDATION_ERROR"),
         (b'{"run_id":"r"}', 400, "VALIDATION_ERROR"),
         (b'{"run_id":1,"function_id":"greet","event":{"id":"e","name":"n"}}', 400, "VALIDATION_ERROR"),
         (b'{"run_id":"r","function_id":"other","event":{"id":"e","name":"n"}}', 404, "FUNCTION_NOT_FOUND"),
     ],
 )
-async def test_a_body_that_is_no_request_is_refused(body: bytes, status: int, code: str):
+async def test_a_body_that_is_no_request_is_refused(body: bytes | str, status: int, code: str):
     response = await handle(create_handler([greet], skip_verification=True), "POST", PATH, {}, body)
     assert (response.status, json.loads(response.body)["error"]["code"]) == (status, code)
 

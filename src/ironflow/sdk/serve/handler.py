@@ -121,7 +121,7 @@ class ServeHandler:
         path: with or without the prefix that the handler is mounted at. headers: names in any case.
         body: exactly as it arrived, because that is what is signed.
         """
-        whole = body.encode() if isinstance(body, str) else bytes(body)
+        whole = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
         named = {name.lower(): value for name, value in dict(headers).items()}
         try:
             with logging_to(self._logger):

@@ -1,6 +1,7 @@
 """A handler in the shapes of serverless hosts, and as a Django view."""
 
 import base64
+import binascii
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -14,13 +15,11 @@ def lambda_handler(handler: Handles) -> Callable[[dict[str, Any], Any], dict[str
 
     def handle(event: dict[str, Any], context: Any = None) -> dict[str, Any]:
         # Format 2.0 has the method in the request's context, format 1.0 and load balancers beside the path.
-        http = event.get("requestContext", {}).get("http", {})
+        http = (event.get("requestContext") or {}).get("http") or {}
         method = http.get("method") or event.get("httpMethod") or "GET"
         path = event.get("rawPath") or event.get("path") or "/"
-        body = event.get("body") or ""
-        content = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
-        several = {name: ",".join(values) for name, values in (event.get("multiValueHeaders") or {}).items()}
-        response = blocking.handle(method, path, several | (event.get("headers") or {}), content)
+        several = {name: ",".join(values or ()) for name, values in (event.get("multiValueHeaders") or {}).items()}
+        response = blocking.handle(method, path, several | (event.get("headers") or {}), _content(event))
         return {
             "statusCode": response.status,
             "headers": response.headers,
@@ -29,6 +28,17 @@ def lambda_handler(handler: Handles) -> Callable[[dict[str, Any], Any], dict[str
         }
 
     return handle
+
+
+def _content(event: dict[str, Any]) -> bytes:
+    """The body as it arrived; what is not base64 is left as it is, and fits no signature."""
+    content: bytes = (event.get("body") or "").encode("utf-8", "surrogatepass")
+    if not event.get("isBase64Encoded"):
+        return content
+    try:
+        return base64.b64decode(content)
+    except binascii.Error:
+        return content
 
 
 def cloud_function(handler: Handles) -> Callable[[Any], tuple[bytes, int, dict[str, str]]]:

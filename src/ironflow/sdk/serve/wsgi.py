@@ -16,12 +16,14 @@ class WsgiApplication:
         self.close = self._blocking.close
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        length = environ.get("CONTENT_LENGTH") or "0"
-        size = min(int(length), BODY_BYTES_MAX + 1) if length.isdecimal() else 0
+        size = _body_size(environ)
         body = environ["wsgi.input"].read(size) if size else b""
         headers = {
             name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")
         }
+        if kind := environ.get("CONTENT_TYPE"):
+            # WSGI keeps it apart from the other headers; forms are known by it.
+            headers["content-type"] = kind
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         response = self._blocking.handle(environ["REQUEST_METHOD"], path, headers, body)
         status = f"{response.status} {_phrase(response.status)}"
@@ -31,6 +33,15 @@ class WsgiApplication:
 
 def wsgi_application(handler: Handles) -> WsgiApplication:
     return WsgiApplication(handler)
+
+
+def _body_size(environ: dict[str, Any]) -> int:
+    """How much is read of the body, at most a little more than is accepted."""
+    length = environ.get("CONTENT_LENGTH") or ""
+    if length.isdecimal():
+        return min(int(length), BODY_BYTES_MAX + 1)
+    # A body in chunks has no length; without this flag of the server its end cannot be known.
+    return BODY_BYTES_MAX + 1 if environ.get("wsgi.input_terminated") else 0
 
 
 def _phrase(status: int) -> str:
