@@ -127,9 +127,9 @@ def test_dev_ends_when_its_server_ends(tmp_path):
     (tmp_path / "ironflow.db").write_text("dear diary " * 500)
 
     with running(tmp_path, "dev", "app.py", "--port", "0") as (process, log):
-        assert process.wait(timeout=30) == 75
+        assert process.wait(timeout=30) == Exit.NOT_A_DATABASE
 
-    assert "the server ended with exit code 65" in log.read_text()
+    assert log.read_text() == "error: ironflow.db is not a SQLite database. Give --db another path.\n"
 
 
 def test_a_worker_with_reload_registers_the_new_code(tmp_path, server):
