@@ -3,13 +3,14 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.wire.clients import http1
-from tests.wire.server_process import Server
+from tests.wire.clients import http1, http2
+from tests.wire.server_process import Server, a_server
 
 pytestmark = pytest.mark.processes
 
@@ -46,6 +47,38 @@ async def test_a_caller_that_disconnects_cancels_its_run_without_a_failure_in_th
         await the_run(http, function, "pending")
     run = await the_run(http, function, "cancelled")
     assert "disconnected" in run["cancellationCause"]
+
+
+async def test_a_caller_that_resets_its_stream_cancels_its_run(server: Server, http: httpx.AsyncClient):
+    function = f"reset-{uuid.uuid4().hex[:8]}"
+    await http.post(RPC + "RegisterFunction", json={"id": function, "triggers": []})
+    async with http2(server.address) as connection:
+        stream = connection.post(INVOKE, JSON, b'{"functionId": "%s"}' % function.encode())
+        await the_run(http, function, "pending")
+        stream.abort()
+        run = await the_run(http, function, "cancelled")
+    assert "disconnected" in run["cancellationCause"]
+
+
+async def test_a_server_that_stops_leaves_the_runs_of_those_who_wait(tmp_path: Path):
+    database = str(tmp_path / "kept.db")
+    with a_server(tmp_path, database, http_server="h2corn") as first:
+        async with (
+            httpx.AsyncClient(base_url=first.address, timeout=WITHIN_S) as http,
+            http1(first.address) as one,
+            http2(first.address) as other,
+        ):
+            for function in ("one", "other"):
+                await http.post(RPC + "RegisterFunction", json={"id": function, "triggers": []})
+            await one.post(INVOKE, JSON, b'{"functionId": "one"}')
+            other.post(INVOKE, JSON, b'{"functionId": "other"}')
+            for function in ("one", "other"):
+                await the_run(http, function, "pending")
+            assert await asyncio.to_thread(first.stop) == 0
+    with a_server(tmp_path, database) as second:
+        async with httpx.AsyncClient(base_url=second.address, timeout=WITHIN_S) as http:
+            for function in ("one", "other"):
+                await the_run(http, function, "pending")
 
 
 async def test_with_an_idempotency_key_the_run_goes_on_and_the_same_call_joins_it(

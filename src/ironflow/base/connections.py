@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from ironflow.base.errors import IronflowError
+from ironflow.base.lifecycle import Lifecycle
 
 Kind = Literal["websocket", "event_stream", "stream", "held_request"]
 KINDS: tuple[Kind, ...] = ("websocket", "event_stream", "stream", "held_request")
@@ -33,12 +34,19 @@ class Connection:
         self._registry.remove(self)
 
 
-class Connections:
-    """Which connections are open, how many of each kind, and whose."""
+class Connections(Lifecycle):
+    """Which connections are open, how many of each kind, and whose.
+
+    ending: the server stops, and ends connections itself; until then it is the client that ends one.
+    """
 
     def __init__(self) -> None:
+        self.ending = False
         self._by_principal: dict[str, dict[Connection, None]] = {}
         self._counts: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+
+    def drain(self) -> None:
+        self.ending = True
 
     def opened(self, kind: Kind, principal: str, close: Callable[[IronflowError], None]) -> Connection:
         """The connection to enter with `with`; it is registered until the block ends."""

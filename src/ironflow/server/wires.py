@@ -38,7 +38,7 @@ class Wires:
             _names(settings.allowed_hosts), _names(settings.cors_origins), checks=not settings.enforces_auth
         )
         sockets = Sockets(dispatch, context, origins=origins)
-        self.lifecycles: list[Lifecycle] = [streams, event_streams, sockets]
+        self.lifecycles: list[Lifecycle] = [dispatch.connections, streams, event_streams, sockets]
 
         def open_connections() -> dict[tuple[str, ...], float]:
             return {(kind,): count for kind, count in dispatch.connections.counts().items()}

@@ -176,7 +176,7 @@ async def while_connected(request: Request, work: Any, dispatch: Dispatch, call:
         with dispatch.connections.opened("held_request", call.principal.holder, close):
             await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            working.cancel(CALLER_LEFT if leaving.done() else None)
+            working.cancel(_reason(dispatch) if leaving.done() else None)
         try:
             return await working
         except asyncio.CancelledError:
@@ -188,8 +188,13 @@ async def while_connected(request: Request, work: Any, dispatch: Dispatch, call:
             raise
     finally:
         leaving.cancel()
-        # Some HTTP servers cancel a request whose client has disconnected.
-        working.cancel()
+        # Some HTTP servers cancel a request whose client has disconnected, as they do when they stop.
+        working.cancel(_reason(dispatch))
+
+
+def _reason(dispatch: Dispatch) -> str | None:
+    """Why held work is cancelled whose connection has ended: by its client, unless the server stops."""
+    return None if dispatch.connections.ending else CALLER_LEFT
 
 
 async def _until_closed(request: Request, is_there: Callable[[], bool] | None) -> None:
