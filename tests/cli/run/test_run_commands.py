@@ -264,7 +264,7 @@ def test_a_chain_of_runs_is_shown_from_any_of_its_links(ironflow, server):
     shown = ironflow("run", "get", second, "--chain")
     assert shown.code == 0
     rows = [line.split()[:3] for line in shown.out.splitlines()[1:]]
-    assert rows == [["1", "restarted", first], ["2", "restarted", second], ["3", "running", last]]
+    assert rows == [["0", "restarted", first], ["1", "restarted", second], ["2", "running", last]]
     page = ironflow("run", "get", last, "--chain", "--limit", "2")
     assert page.err.split()[-2:] == ["--cursor", "1"]
     rest = ironflow("run", "get", last, "--chain", "--limit", "2", "--cursor", "1", "--json")

@@ -13,7 +13,7 @@ def test_a_function_is_registered_by_options(ironflow):
     found = ironflow("function", "get", "cli-settle", "--json").json
     assert (found["triggers"][0]["event"], found["timeout_ms"]) == ("cli.paid", 300_000)
     assert (found["preferred_mode"], found["endpoint_url"]) == (
-        "EXECUTION_MODE_PUSH",
+        "push",
         "https://shop.example/api/ironflow",
     )
 
