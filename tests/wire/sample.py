@@ -109,7 +109,7 @@ def by_rpc(name: str, values: Any) -> Sent:
 
 
 def read_as(message: type[msgspec.Struct] | None, body: Any) -> Any:
-    """The fields that both wires have, by name: one spelling, no twins, 64-bit texts as numbers."""
+    """The fields that both wires have, by name: one spelling, no twins, 64-bit texts as numbers, plain enums."""
     if message is None or body is None:
         return {}
     hints = get_type_hints(message, include_extras=True)
@@ -127,6 +127,8 @@ def _read(hint: Any, value: Any) -> Any:
     kind = bare_type(hint)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return read_as(kind, value)
+    if isinstance(kind, type) and issubclass(kind, WireEnum):
+        return kind.accept(value)
     if get_origin(kind) is list:
         return [_read(get_args(kind)[0], each) for each in value]
     if get_origin(kind) is dict:

@@ -10,6 +10,8 @@ import pytest
 
 from ironflow import Client
 from ironflow.base.errors import IronflowError
+from ironflow.core import detect_transport
+from ironflow.sdk.wire.transport import CannotConnect
 from tests.wire.server_process import Server, a_server
 
 pytestmark = pytest.mark.processes
@@ -120,6 +122,15 @@ async def test_auto_follows_by_streams_where_a_proxy_refuses_the_websocket(serve
     # A connection that is cut off is opened twice by the HTTP client.
     assert proxy.upgrades == (2 if refuses == CUT else 1)
     assert sum(path.endswith("/Subscribe") for path in proxy.paths) >= 2
+
+
+@pytest.mark.parametrize("refuses", [403, STRIP, CUT])
+async def test_what_passes_is_detected(server: Server, refuses: int | str):
+    async with a_proxy(server.address, refuses) as (address, _):
+        assert await detect_transport(address) == "grpc"
+    assert await detect_transport(server.address) == "websocket"
+    with pytest.raises(CannotConnect, match="Is it running"):
+        await detect_transport(address)
 
 
 @pytest.mark.parametrize("refuses", [403, CUT])

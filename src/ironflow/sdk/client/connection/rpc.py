@@ -74,7 +74,7 @@ class AutoLink:
                         yield each
                 return
             except IronflowError as fault:
-                if self._passes or not _is_no_websocket(fault):
+                if self._passes or not is_no_websocket(fault):
                     raise
         async with aclosing(self._stream.open(request)) as arriving:
             async for each in arriving:
@@ -83,7 +83,7 @@ class AutoLink:
                 yield each
 
 
-def _is_no_websocket(fault: IronflowError) -> bool:
+def is_no_websocket(fault: IronflowError) -> bool:
     """Whether a handshake failed so that a stream may succeed: refused as unknown, or cut off."""
     if isinstance(fault, CannotConnect):
         return False

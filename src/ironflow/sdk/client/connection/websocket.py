@@ -68,7 +68,7 @@ class WebSocketLink:
     async def open(
         self, request: SubscriptionRequest
     ) -> AsyncGenerator[Begun | SubscriptionEvent | IronflowError, None]:
-        async with self._connected() as socket:
+        async with self.connected() as socket:
             yield await self._subscribe(socket, request)
             while True:
                 frame = await self._frame(socket)
@@ -84,7 +84,8 @@ class WebSocketLink:
                         continue
 
     @asynccontextmanager
-    async def _connected(self) -> "AsyncIterator[aiohttp.ClientWebSocketResponse]":
+    async def connected(self) -> "AsyncIterator[aiohttp.ClientWebSocketResponse]":
+        """A socket after its handshake. Raises what the server refuses it with, CannotConnect, ConnectionLost."""
         import aiohttp
 
         try:
