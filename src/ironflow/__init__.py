@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from ironflow.base.retry_after import RetryAfterError
     from ironflow.sdk.client.client import Client
+    from ironflow.sdk.client.detecting import detect_transport
     from ironflow.sdk.client.features.streams import Append
     from ironflow.sdk.client.views.asking import AskPending, AskRefused, AskUnanswered
     from ironflow.sdk.durable.context import Context, SyncContext
@@ -79,6 +80,7 @@ _HOMES = {
     ),
     "ironflow.base.retry_after": ("RetryAfterError",),
     "ironflow.sdk.client.client": ("Client",),
+    "ironflow.sdk.client.detecting": ("detect_transport",),
     "ironflow.sdk.client.features.streams": ("Append",),
     "ironflow.sdk.client.views.asking": ("AskPending", "AskRefused", "AskUnanswered"),
     "ironflow.sdk.durable.context": ("Context", "SyncContext"),
@@ -162,6 +164,7 @@ __all__ = [
     "core",
     "current_step",
     "define_event",
+    "detect_transport",
     "entity",
     "errors",
     "event",

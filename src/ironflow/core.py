@@ -4,17 +4,16 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from typing import Any, Literal, TypeGuard
+from typing import Any, TypeGuard
 from uuid import uuid4
 
 from ironflow.base.duration import Duration, duration_ms
-from ironflow.base.errors import InvalidArgument, IronflowError, is_ironflow_error, is_retryable, to_error
+from ironflow.base.errors import InvalidArgument, is_ironflow_error, is_retryable, to_error
 
 __all__ = [
     "calculate_backoff",
     "create_logger",
     "deep_merge",
-    "detect_transport",
     "generate_id",
     "is_ironflow_error",
     "is_object",
@@ -70,31 +69,6 @@ def noop_logger() -> logging.Logger:
     made = _Apart("ironflow", log_level("silent"))
     made.addHandler(logging.NullHandler())
     return made
-
-
-async def detect_transport(
-    url: str | None = None, *, api_key: str | None = None, timeout: Duration = "10s"
-) -> Literal["websocket", "grpc"]:
-    """What carries a subscription with `transport="auto"` to this server: `grpc` where no WebSocket passes.
-
-    timeout: of the handshake. Raises CannotConnect for a server that cannot be reached, Unauthenticated.
-    """
-    from ironflow.sdk.client.client import Client
-    from ironflow.sdk.client.connection.rpc import is_no_websocket
-    from ironflow.sdk.client.connection.websocket import WebSocketLink
-    from ironflow.sdk.wire.endpoint import Endpoint
-
-    try:
-        endpoint = Endpoint.resolve(url, api_key, None)
-        async with WebSocketLink(endpoint, duration_ms(timeout) / 1000).connected():
-            return "websocket"
-    except IronflowError as fault:
-        if not is_no_websocket(fault):
-            raise
-    async with Client(url, api_key=api_key) as client:
-        # What carries streams answers requests.
-        await client.capabilities()
-    return "grpc"
 
 
 def parse_duration(duration: Duration) -> int:

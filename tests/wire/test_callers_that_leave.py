@@ -60,7 +60,7 @@ async def test_a_caller_that_resets_its_stream_cancels_its_run(server: Server, h
     assert "disconnected" in run["cancellationCause"]
 
 
-async def test_a_server_that_stops_leaves_the_runs_of_those_who_wait(tmp_path: Path):
+async def test_a_server_that_stops_leaves_the_runs_of_callers_that_wait(tmp_path: Path):
     database = str(tmp_path / "kept.db")
     with a_server(tmp_path, database, http_server="h2corn") as first:
         async with (

@@ -8,9 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ironflow import Client
+from ironflow import Client, detect_transport
 from ironflow.base.errors import IronflowError
-from ironflow.core import detect_transport
 from ironflow.sdk.wire.transport import CannotConnect
 from tests.wire.server_process import Server, a_server
 

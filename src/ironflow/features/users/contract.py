@@ -7,8 +7,8 @@ from ironflow.base.errors import AlreadyExists, FailedPrecondition, InvalidArgum
 from ironflow.base.fields import Message, field
 from ironflow.base.operation import operation
 from ironflow.base.paging import PagedList
+from ironflow.features.api_keys import contract as api_keys
 from ironflow.features.api_keys.contract import KeyExceedsMaker
-from ironflow.features.api_keys.contract import delete as delete_key
 from ironflow.features.roles.contract import RoleNotFound
 
 
@@ -140,7 +140,7 @@ delete = operation(
 )  # fmt: skip
 disable = operation(
     "users.disable", DisableUser, User,
-    rest=f"POST {_PATH}/{{id}}/disable", spelling="both", scope="users:write", asks=(delete_key.scope,),
+    rest=f"POST {_PATH}/{{id}}/disable", spelling="both", scope="users:write", asks=(api_keys.delete.scope,),
     errors=(UserNotFound, KeyExceedsMaker, LastAdministrator),
     doc="Refuses the log-ins of a user until `enable`, and ends the user's sessions and connections on every node.",
 )  # fmt: skip
