@@ -58,11 +58,12 @@ class Both:
         for name in path.split("."):
             target = getattr(target, name)
         result = target(*args, **kwargs)
-        if inspect.isawaitable(result):
-            return await result
+        # Before the next question: a list that is awaited says what to write.
         if isinstance(result, AsyncIterator):
             return [each async for each in result]
-        return list(result) if isinstance(result, Iterator) else result
+        if isinstance(result, Iterator):
+            return list(result)
+        return await result if inspect.isawaitable(result) else result
 
     @property
     def sent(self):

@@ -115,5 +115,5 @@ def test_there_are_many_lists():
 
 async def test_a_list_that_is_awaited_raises_how_to_read_it():
     async with Client("http://none.invalid") as client:
-        with pytest.raises(TypeError, match=r"`async for item in \.\.\.` for all .* `await \.\.\.\.page\(limit=25\)`"):
+        with pytest.raises(TypeError, match=r"`async for` where .* `\.page\(limit=25\)`"):
             await client.runs.list()

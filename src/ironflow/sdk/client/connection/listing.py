@@ -35,8 +35,8 @@ class Listing(AsyncIterator[ItemT], Generic[ItemT]):
 
     def __await__(self) -> NoReturn:
         raise TypeError(
-            "A list is not awaited: it may have more items than one answer. Write `async for item in ...` for all of "
-            "them, `[item async for item in ...]` for a list, or `await ....page(limit=25)` for one page."
+            "A list is not awaited: it may have more items than one answer. Loop over it for all of them, with "
+            "`async for` where the client is async, or take `.page(limit=25)`."
         )
 
     def __aiter__(self) -> AsyncIterator[ItemT]:
