@@ -8,6 +8,8 @@ from datetime import datetime
 from ironflow.debugging.lines import file_key, line_of
 from ironflow.features.time_travel.contract import TimelineEvent
 
+# The entries of one fact that a line names.
+SHOWN_MAX = 5
 _BEGINNINGS = ("step.started", "saga.compensation.started")
 
 
@@ -63,10 +65,11 @@ class Moment:
 
     @property
     def summary(self) -> str:
-        """What happened, in a line. A step that began and ended in one fact is one of them."""
+        """What happened, in a line: the first few, and how many more. A step that began and ended in it is one."""
         ended = {each.step_id for each in self.entries if each.event_type not in _BEGINNINGS}
         shown = [each for each in self.entries if each.event_type not in _BEGINNINGS or each.step_id not in ended]
-        return "; ".join(each.summary for each in shown)
+        more = [f"and {len(shown) - SHOWN_MAX} more"] if len(shown) > SHOWN_MAX else []
+        return "; ".join([*(each.summary for each in shown[:SHOWN_MAX]), *more])
 
     @property
     def kind(self) -> str:

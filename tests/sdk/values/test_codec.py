@@ -118,9 +118,10 @@ def test_handlers_of_entities_are_refused():
         pass
 
     for handler in (begin, look):
-        for host in (Worker, serve):
-            with pytest.raises(InvalidFunction, match="is of an entity, whose state a codec does not encode"):
-                host([handler], codec=CODEC)
+        with pytest.raises(InvalidFunction, match="is of an entity, whose state a codec does not encode"):
+            Worker([handler], codec=CODEC)
+        with pytest.raises(InvalidFunction, match="is a handler of an entity; an endpoint is not given its state"):
+            serve([handler], codec=CODEC)
 
 
 def test_a_partition_key_is_refused_too():
