@@ -8,6 +8,7 @@ from http.client import HTTPConnection
 from http.server import HTTPServer
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs, parse_qsl
 
 import httpx
 import pytest
@@ -135,7 +136,15 @@ def in_lambda_1(served: ServeHandler) -> Ask:
     handler = served.lambda_handler()
 
     def ask(method: str, path: str, named: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        event = {"httpMethod": method, "path": path, "headers": named, "body": body.decode(), "isBase64Encoded": False}
+        path, _, query = path.partition("?")
+        event = {
+            "httpMethod": method,
+            "path": path,
+            "multiValueQueryStringParameters": parse_qs(query) or None,
+            "headers": named,
+            "body": body.decode(),
+            "isBase64Encoded": False,
+        }
         answer = handler(event, None)
         return answer["statusCode"], answer["body"].encode()
 
@@ -147,9 +156,11 @@ def in_lambda_2(served: ServeHandler) -> Ask:
     handler = served.lambda_handler()
 
     def ask(method: str, path: str, named: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        path, _, query = path.partition("?")
         event = {
             "version": "2.0",
             "rawPath": path,
+            "rawQueryString": query,
             "headers": {name.lower(): value for name, value in named.items()},
             "requestContext": {"http": {"method": method, "path": path}},
             "body": base64.b64encode(body).decode(),
@@ -249,6 +260,22 @@ def test_a_webhook_that_is_a_form_is_read_as_one_in_every_host(host: Callable[[S
 
     assert (status, json.loads(body)) == (200, {"status": "ignored"})
     assert received == [{"MessageStatus": "sent", "To": "+49"}]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_webhook_has_the_url_that_was_called_with_its_query_in_every_host(host: Callable[[ServeHandler], Ask]):
+    """Twilio signs it."""
+    called: list[str] = []
+    webhook = Webhook("call", verify=lambda request: called.append(request.url), transform=lambda _: None)
+    ask = host(serve([], webhooks=[webhook]))
+
+    status, _ = ask("POST", f"{PATH}/webhooks/call?foo=1&bar=a%20b&foo=2", {}, b"{}")
+
+    assert status == 200
+    (url,) = called
+    assert url.partition("?")[0].endswith(f"{PATH}/webhooks/call")
+    # Format 1.0 of API Gateway keeps no order.
+    assert sorted(parse_qsl(url.partition("?")[2])) == [("bar", "a b"), ("foo", "1"), ("foo", "2")]
 
 
 def test_a_body_in_chunks_is_read_where_a_wsgi_server_ends_it():

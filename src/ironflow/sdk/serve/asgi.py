@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from ironflow.sdk.serve.responses import BODY_BYTES_MAX, Handles
+from ironflow.sdk.serve.responses import BODY_BYTES_MAX, Handles, target
 
 
 async def serve_asgi(handler: Handles, scope: Any, receive: Any, send: Any) -> None:
@@ -18,7 +18,8 @@ async def serve_asgi(handler: Handles, scope: Any, receive: Any, send: Any) -> N
         return
     # The path with the prefix of a mount: `/webhooks/` may be on either side of it.
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    answering = asyncio.create_task(handler.handle(scope["method"], scope["path"], headers, body))
+    asked = target(scope["path"], scope.get("query_string", b"").decode("latin-1"))
+    answering = asyncio.create_task(handler.handle(scope["method"], asked, headers, body))
     leaving = asyncio.create_task(_disconnected(receive))
     try:
         await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)

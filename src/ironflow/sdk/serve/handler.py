@@ -118,20 +118,22 @@ class ServeHandler:
     async def handle(self, method: str, path: str, headers: Headers, body: bytes | str = b"") -> ServeResponse:
         """The response to one HTTP request. Cancelling it gives the execution up.
 
-        path: with or without the prefix that the handler is mounted at. headers: names in any case.
+        path: with or without the prefix that the handler is mounted at, and with the query, which some webhooks sign.
+        headers: names in any case.
         body: exactly as it arrived, because that is what is signed.
         """
         whole = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
         named = {name.lower(): value for name, value in dict(headers).items()}
         try:
             with logging_to(self._logger):
-                return await self._route(method.upper(), path.partition("?")[0], named, whole)
+                return await self._route(method.upper(), path, named, whole)
         except IronflowError as fault:
             return _refusal(fault)
 
-    async def _route(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ServeResponse:
+    async def _route(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> ServeResponse:
+        path = target.partition("?")[0]
         if _WEBHOOKS in path:
-            return await self._webhook(unquote(path.rpartition(_WEBHOOKS)[2].strip("/")), method, headers, body, path)
+            return await self._webhook(unquote(path.rpartition(_WEBHOOKS)[2].strip("/")), method, headers, body, target)
         if method in ("GET", "HEAD"):
             return self._landing(headers, without_body=method == "HEAD")
         if method != "POST":
@@ -237,11 +239,11 @@ class ServeHandler:
     # Webhooks.
 
     async def _webhook(
-        self, webhook_id: str, method: str, headers: Mapping[str, str], body: bytes, path: str
+        self, webhook_id: str, method: str, headers: Mapping[str, str], body: bytes, target: str
     ) -> ServeResponse:
         from ironflow.sdk.webhooks.receiving import receive
 
-        url = f"{headers.get('x-forwarded-proto', 'https')}://{headers.get('host', '')}{path}"
+        url = f"{headers.get('x-forwarded-proto', 'https')}://{headers.get('host', '')}{target}"
         answer = await receive(self._webhooks, webhook_id, method, headers, body, self._forward, url=url)
         return ServeResponse(answer.status, dict(_JSON), msgspec.json.encode(answer.body))
 

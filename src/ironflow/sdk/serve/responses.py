@@ -16,6 +16,11 @@ class ServeResponse(NamedTuple):
     body: bytes
 
 
+def target(path: str, query: str) -> str:
+    """What was asked for, as HTTP has it: the path, and the query where there is one."""
+    return f"{path}?{query}" if query else path
+
+
 class Handles(Protocol):
     """Answers requests, whatever host they come from."""
 

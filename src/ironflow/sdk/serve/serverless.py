@@ -5,9 +5,10 @@ import binascii
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
+from urllib.parse import urlencode
 
 from ironflow.sdk.serve.blocking import BlockingHandler
-from ironflow.sdk.serve.responses import BODY_BYTES_MAX, Handles, ServeResponse
+from ironflow.sdk.serve.responses import BODY_BYTES_MAX, Handles, ServeResponse, target
 
 
 def lambda_handler(handler: Handles) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
@@ -17,9 +18,9 @@ def lambda_handler(handler: Handles) -> Callable[[dict[str, Any], Any], dict[str
         # Format 2.0 has the method in the request's context, format 1.0 and load balancers beside the path.
         http = (event.get("requestContext") or {}).get("http") or {}
         method = http.get("method") or event.get("httpMethod") or "GET"
-        path = event.get("rawPath") or event.get("path") or "/"
+        asked = target(event.get("rawPath") or event.get("path") or "/", _query(event))
         several = {name: ",".join(values or ()) for name, values in (event.get("multiValueHeaders") or {}).items()}
-        response = blocking.handle(method, path, several | (event.get("headers") or {}), _content(event))
+        response = blocking.handle(method, asked, several | (event.get("headers") or {}), _content(event))
         return {
             "statusCode": response.status,
             "headers": response.headers,
@@ -28,6 +29,19 @@ def lambda_handler(handler: Handles) -> Callable[[dict[str, Any], Any], dict[str
         }
 
     return handle
+
+
+def _query(event: dict[str, Any]) -> str:
+    """The query as it was sent, as far as the format keeps it."""
+    if (raw := event.get("rawQueryString")) is not None:
+        return raw
+    several = event.get("multiValueQueryStringParameters")
+    fields = several or {name: [value] for name, value in (event.get("queryStringParameters") or {}).items()}
+    pairs = [(name, value) for name, values in fields.items() for value in values or ()]
+    if "elb" in (event.get("requestContext") or {}):
+        # Load balancers leave the texts encoded.
+        return "&".join(f"{name}={value}" for name, value in pairs)
+    return urlencode(pairs)
 
 
 def _content(event: dict[str, Any]) -> bytes:
@@ -45,7 +59,8 @@ def cloud_function(handler: Handles) -> Callable[[Any], tuple[bytes, int, dict[s
     blocking = BlockingHandler(handler)
 
     def handle(request: Any) -> tuple[bytes, int, dict[str, str]]:
-        response = blocking.handle(request.method, request.path, list(request.headers.items()), request.get_data())
+        asked = target(request.path, request.query_string.decode("latin-1"))
+        response = blocking.handle(request.method, asked, list(request.headers.items()), request.get_data())
         return response.body, response.status, response.headers
 
     return handle
@@ -57,7 +72,8 @@ def django_view(handler: Handles) -> Callable[..., Any]:
     def view(request: Any, *_: Any, **__: Any) -> Any:
         from django.http import HttpResponse  # pyright: ignore[reportMissingTypeStubs]
 
-        response = blocking.handle(request.method, request.path, list(request.headers.items()), request.body)
+        asked = target(request.path, request.META.get("QUERY_STRING", ""))
+        response = blocking.handle(request.method, asked, list(request.headers.items()), request.body)
         return HttpResponse(response.body, status=response.status, headers=response.headers)
 
     view.csrf_exempt = True  # pyright: ignore[reportFunctionMemberAccess]

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ironflow.sdk.serve.blocking import BlockingHandler
-from ironflow.sdk.serve.responses import BODY_BYTES_MAX, Handles
+from ironflow.sdk.serve.responses import BODY_BYTES_MAX, Handles, target
 
 
 class WsgiApplication:
@@ -25,7 +25,8 @@ class WsgiApplication:
             # WSGI keeps it apart from the other headers; forms are known by it.
             headers["content-type"] = kind
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        response = self._blocking.handle(environ["REQUEST_METHOD"], path, headers, body)
+        asked = target(path, environ.get("QUERY_STRING", ""))
+        response = self._blocking.handle(environ["REQUEST_METHOD"], asked, headers, body)
         status = f"{response.status} {_phrase(response.status)}"
         start_response(status, [*response.headers.items(), ("content-length", str(len(response.body)))])
         return [response.body]
