@@ -127,6 +127,15 @@ async def test_a_key_of_one_environment_changes_nothing_that_all_share(guarded: 
     assert await guarded.status("GET", "/api/v1/policies", key=SEED) == 200
 
 
+@pytest.mark.parametrize("holder", ["key:apikey_1", "user:user_1#session_1"])
+async def test_a_change_of_a_policy_ends_connections_whose_holder_was_forgotten(guarded: Guarded, holder: str):
+    """As it is after an earlier change, between the authentication of a stream and its opening."""
+    closed = asyncio.Event()
+    with guarded.dispatch.connections.opened("stream", holder, lambda _: closed.set()):
+        await guarded.request("POST", "/api/v1/policies", {"name": "no", "effect": "deny", "actions": "emit:*"})
+        await asyncio.wait_for(closed.wait(), 30)
+
+
 async def test_a_change_of_a_policy_holds_on_every_node(postgres_url: str):
     async with open_guarded(postgres_url) as here, open_guarded(postgres_url) as there:
         role = await a_role(here, {"effect": "allow", "actions": "*"})

@@ -122,9 +122,15 @@ class Authenticator:
             for key_id, access in held.items()
             if access is None or any(role not in roles.BUILT_IN for role in access.roles)
         }
+        # What may be done over a connection whose key was forgotten meanwhile is not known.
+        concerned |= self._connected() - held.keys()
         self._forget(concerned)
         for key_id in concerned:
             self._close(key_id, AccessChanged())
+
+    def _connected(self) -> set[str]:
+        """The keys that have connections."""
+        return {name.removeprefix("key:") for name in self.connections.principals() if name.startswith("key:")}
 
     def _forget(self, key_ids: set[str]) -> None:
         # All in one pass: with one for each key, a change of a role that ten thousand have took five seconds.
@@ -142,8 +148,7 @@ class Authenticator:
                 del self._known[secret_hash]
                 self._close(known.key_id, Unauthenticated("The key has expired."))
                 ended += 1
-        holders = {name.removeprefix("key:") for name in self.connections.principals() if name.startswith("key:")}
-        wanted = holders | {known.key_id for known in self._known.values()}
+        wanted = self._connected() | {known.key_id for known in self._known.values()}
         if wanted:
             found = await self._db.read(lambda tx: store.keys(tx, wanted))
             revoked = wanted - found.keys()

@@ -152,21 +152,26 @@ class Sessions:
     def _access_changed(self, _: set[str]) -> None:
         """A role or a policy has changed: whose connections it concerns is decided when they are opened again."""
         self._changes += 1
+        held = {_Holder(each.session.user_id, each.session.id): each.principal.access for each in self._known.values()}
         concerned = {
-            _Holder(known.session.user_id, known.session.id)
-            for known in self._known.values()
-            if (access := known.principal.access) is None or any(role not in roles.BUILT_IN for role in access.roles)
+            holder
+            for holder, access in held.items()
+            if access is None or any(role not in roles.BUILT_IN for role in access.roles)
         }
-        self._end(concerned, AccessChanged())
+        # What may be done over a connection whose session was forgotten meanwhile is not known.
+        self._end(concerned | (self._connected() - held.keys()), AccessChanged())
 
     def _holders(self) -> "set[_Holder]":
         """The sessions that this node knows, or that have connections."""
-        connected = {
+        return self._connected() | {_Holder(each.session.user_id, each.session.id) for each in self._known.values()}
+
+    def _connected(self) -> "set[_Holder]":
+        """The sessions that have connections."""
+        return {
             _Holder(*name.removeprefix("user:").split("#"))
             for name in self.connections.principals()
             if name.startswith("user:")
         }
-        return connected | {_Holder(each.session.user_id, each.session.id) for each in self._known.values()}
 
     def _end(self, holders: "set[_Holder]", error: IronflowError) -> None:
         if not holders:
