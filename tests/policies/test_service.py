@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.support.keys import SEED, Guarded, open_guarded
 
 EMIT = {"name": "order.placed", "data": {}}
