@@ -15,7 +15,7 @@ from ironflow.features.jobs import contract as jobs
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import RunStatus
 from tests.support.server import open_server
-from tests.support.work import Work
+from tests.support.work import Work, step
 
 FINAL = {"message": "no", "retryable": False}
 
@@ -182,6 +182,31 @@ async def test_a_pause_is_undone_by_a_resume(server: Work):
 
     assert await counts(server, undo) == ("done", 3, 3, 0)
     assert len(await server.poll(available=10)) == 3
+
+
+async def test_the_undo_of_a_pause_leaves_runs_that_have_ended_or_are_paused_for_another_reason(server: Work):
+    """To resume those would begin a failed run again: the pause did not end it."""
+    await server.a_function(retry={"max_attempts": 1, "on_exhausted": "pause"})
+    await server.a_worker(jobs_max=10)
+    for _ in range(4):
+        await server.emit()
+    failed, exhausted, paused, asked = await server.poll(available=4)
+    job = await start(server, "pause", function_id="charge")
+    await server.loop("bulk")
+    await server.report(failed, "failed", error=FINAL)
+    await server.call(controls.resume, run_id=exhausted.run_id)
+    await server.report(exhausted, "failed")
+    await server.report(paused, "progress", step(paused, "reserve", 1))
+    before = [(await server.run(each.run_id)).state for each in (failed, exhausted, paused, asked)]
+    assert before == ["failed", "paused: exhausted", "paused: injection", "running"]
+
+    undo = await server.call(bulk.undo, id=job.id)
+    await server.loop("bulk")
+
+    assert await counts(server, undo) == ("done", 4, 2, 2)
+    after = [await server.run(each.run_id) for each in (failed, exhausted, paused, asked)]
+    assert [each.state for each in after] == ["failed", "paused: exhausted", "pending", "running"]
+    assert not after[3].pause_requested
 
 
 async def test_what_cannot_be_undone_is_refused_with_the_reason(server: Work):

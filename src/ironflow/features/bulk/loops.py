@@ -98,6 +98,8 @@ class AdvanceBulk:
         for run in self._repository.load(tx, run_ids).values():
             if job.action == "retry" and run.status != "failed":
                 continue
+            if job.undoes and not rules.can_be_undone(job.action, run):
+                continue
             whole = self._repository.with_open_steps(tx, run)
             try:
                 decision = decide(whole, command, now)

@@ -2,6 +2,7 @@
 
 from ironflow.base.time import to_millis
 from ironflow.engine import commands
+from ironflow.engine.model import Run
 from ironflow.features.bulk.contract import BulkNotUndoable, InvalidBulk, StartBulk
 from ironflow.features.runs.in_tx import Filter, output_filter, status_filter
 
@@ -38,6 +39,17 @@ def check_undo(action: str, status: str, undoes: str, age_ms: int) -> None:
         raise BulkNotUndoable("The bulk job is still running. Stop it first, then undo what it did.")
     if age_ms > UNDO_WITHIN_MS:
         raise BulkNotUndoable("The bulk job is more than a day old: the runs that it changed are no longer known.")
+
+
+def can_be_undone(action: str, run: Run) -> bool:
+    """Whether an undo changes this run. action: what the undo does, `pause` or `resume`.
+
+    A resume would also begin a failed run again, or one that is paused for another reason: no pause did that.
+    Source: docs/guides/dashboard.md, "Actions on many runs".
+    """
+    if run.ended:
+        return False
+    return action != "resume" or run.pause_requested or (run.status == "paused" and run.reason == "injection")
 
 
 def filter_of(request: StartBulk, environment: str) -> Filter:
