@@ -170,6 +170,26 @@ async def test_the_last_administrator_stays(guarded: Guarded):
     assert await disable(guarded, root, token) == 200
 
 
+async def test_an_administrator_with_an_added_role_does_not_count(guarded: Guarded):
+    """A policy of the added role may deny everything, to the other administrators that are left as well."""
+    root = await a_user(guarded, "root@example.com", "admin")
+    token = await a_token(guarded, "root@example.com")
+    added = (await guarded.request("POST", "/api/v1/roles", {"name": "added"}))["id"]
+    other = await a_user(guarded, "ada@example.com", "admin", added)
+    await guarded.a_key("role_admin", added)
+    for key in await guarded.request("GET", "/api/v1/apikeys"):
+        if added not in key["role_ids"]:
+            await guarded.request("DELETE", f"/api/v1/apikeys/{key['id']}", key=token)
+
+    assert await disable(guarded, root, token) == 400
+    path = f"/api/v1/users/{root['id']}"
+    assert await guarded.status("DELETE", path, key=token) == 400
+    assert await guarded.status("PATCH", path, {"roles": ["admin", added]}, key=token) == 400
+    assert await disable(guarded, other, token) == 200
+    await guarded.a_key("role_admin", "role_viewer", by=token)
+    assert await guarded.status("PATCH", path, {"roles": ["admin", added]}, key=token) == 200
+
+
 async def test_of_two_administrators_that_disable_each_other_at_once_one_stays(guarded: Guarded):
     made = [await a_user(guarded, f"{name}@example.com", "admin") for name in ("ada", "bob")]
     tokens = [await a_token(guarded, each["email"]) for each in made]
@@ -205,7 +225,14 @@ ADA = UserRow("a", "o", "ada@example.com", "ada@example.com", "", "role_admin", 
 
 
 @pytest.mark.parametrize(
-    "new", [None, ADA._replace(disabled_at=1), ADA._replace(role_ids="role_viewer"), ADA._replace(role_ids="")]
+    "new",
+    [
+        None,
+        ADA._replace(disabled_at=1),
+        ADA._replace(role_ids="role_viewer"),
+        ADA._replace(role_ids=""),
+        ADA._replace(role_ids="role_admin,role_x"),
+    ],
 )
 def test_an_administrator_without_another_stays(new: UserRow | None):
     with pytest.raises(LastAdministrator):
@@ -216,4 +243,4 @@ def test_an_administrator_without_another_stays(new: UserRow | None):
 
 
 def test_a_change_that_leaves_the_role_is_none():
-    rules.check_administrator_stays(ADA, ADA._replace(name="Ada", role_ids="role_admin,role_x"), others=False)
+    rules.check_administrator_stays(ADA, ADA._replace(name="Ada", role_ids="role_admin,role_viewer"), others=False)

@@ -11,7 +11,7 @@ from ironflow.features.api_keys.rules import presented as presented
 from ironflow.features.api_keys.rules import roles_for as roles_for
 from ironflow.features.api_keys.store import count_by_role as count_by_role
 from ironflow.features.api_keys.store import count_of as count_of
-from ironflow.features.api_keys.store import has_role as has_role
+from ironflow.features.api_keys.store import with_role as with_role
 from ironflow.features.roles.in_tx import ADMIN
 from ironflow.storage.port import Tx
 

@@ -9,7 +9,7 @@ from ironflow.base.duration import duration_ms
 from ironflow.base.errors import InvalidArgument, Unauthenticated
 from ironflow.base.time import Millis
 from ironflow.features.api_keys import contract
-from ironflow.features.roles.in_tx import ADMIN, BUILT_IN, DEVELOPER
+from ironflow.features.roles.in_tx import DEVELOPER, gives_all
 
 PREFIX = "ifkey_"
 SHOWN_CHARS = len(PREFIX) + 6
@@ -146,4 +146,4 @@ def check_roles_within(access: Access | None, roles: tuple[str, ...]) -> None:
 
 def is_administrator(access: Access | None) -> bool:
     """Whether nothing is refused to it: authentication is off, or it has the role admin and only built-in ones."""
-    return access is None or (ADMIN in access.roles and all(role in BUILT_IN for role in access.roles))
+    return access is None or gives_all(access.roles)

@@ -22,8 +22,8 @@ USED = "UPDATE api_keys SET last_used_at = :at WHERE id = :id AND last_used_at <
 ROLES = "SELECT role_ids FROM api_keys"
 DELETE_OF_ENVIRONMENT = "DELETE FROM api_keys WHERE environment = :environment RETURNING id"
 DELETE_CREATED_BY = f"DELETE FROM api_keys WHERE created_by = :created_by RETURNING {_COLUMNS}"
-WITH_ROLE = """SELECT id FROM api_keys WHERE environment = '' AND (expires_at = 0 OR expires_at > :now)
-AND ',' || role_ids || ',' LIKE :role LIMIT 1"""
+WITH_ROLE = """SELECT role_ids FROM api_keys WHERE environment = '' AND (expires_at = 0 OR expires_at > :now)
+AND ',' || role_ids || ',' LIKE :role"""
 COUNT_OF_SOME = "SELECT count(*) FROM api_keys WHERE environment IN {each:environments}"
 BOOTSTRAP = "INSERT INTO api_key_bootstraps (id, made_at) VALUES ('first', :now) ON CONFLICT (id) DO NOTHING"
 
@@ -71,9 +71,9 @@ def delete_created_by(tx: Tx, created_by: str) -> list[ApiKeyRow]:
     return [ApiKeyRow(*row) for row in tx.rows(DELETE_CREATED_BY, {"created_by": created_by})]
 
 
-def has_role(tx: Tx, role: str, now: Millis) -> bool:
-    """Whether a valid key of all environments has this role."""
-    return tx.row(WITH_ROLE, {"role": f"%,{role},%", "now": now}) is not None
+def with_role(tx: Tx, role: str, now: Millis) -> list[list[str]]:
+    """The roles of each valid key of all environments that has this one."""
+    return [roles.split(",") for (roles,) in tx.rows(WITH_ROLE, {"role": f"%,{role},%", "now": now})]
 
 
 def mark_used(tx: Tx, used: dict[str, Millis]) -> None:

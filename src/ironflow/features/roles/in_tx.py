@@ -10,6 +10,7 @@ from ironflow.features.roles.rules import BUILT_IN as BUILT_IN
 from ironflow.features.roles.rules import DEVELOPER as DEVELOPER
 from ironflow.features.roles.rules import VIEWER as VIEWER
 from ironflow.features.roles.rules import built_in_policy
+from ironflow.features.roles.rules import gives_all as gives_all
 from ironflow.storage.port import Tx
 
 

@@ -1,5 +1,6 @@
 """What the built-in roles allow. Source: behaviour.md 16, "Auth"; docs/guides/security.md, "Roles"."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ironflow.base.time import Millis
@@ -29,6 +30,11 @@ class RoleRow(NamedTuple):
     org_id: str
     name: str
     created_at: Millis
+
+
+def gives_all(role_ids: Sequence[str]) -> bool:
+    """Whether nothing is refused to who has these roles: admin is one, and none was added, whose policies may deny."""
+    return ADMIN in role_ids and all(each in BUILT_IN for each in role_ids)
 
 
 def built_in_roles(org_id: str) -> list[RoleRow]:

@@ -5,7 +5,7 @@ import unicodedata
 from typing import NamedTuple
 
 from ironflow.base.time import Millis
-from ironflow.features.roles.in_tx import ADMIN, BUILT_IN
+from ironflow.features.roles.in_tx import BUILT_IN, gives_all
 from ironflow.features.users.contract import InvalidUser, LastAdministrator
 
 PASSWORD_CHARS_MIN = 8
@@ -60,19 +60,20 @@ def check_password(password: str) -> None:
 def check_administrator_stays(old: UserRow, new: UserRow | None, *, others: bool) -> None:
     """Whether a user may be changed so, or deleted where `new` is None.
 
-    others: whether another user who is not disabled, or a valid key of all environments, has the role admin.
+    others: whether another user who is not disabled, or a valid key of all environments, is an administrator. One with
+    the role admin and an added role is none: a policy of that role may deny everything.
     Raises LastAdministrator. Source: docs/guides/security.md, "Users".
     """
     if others or not _is_administrator(old) or (new is not None and _is_administrator(new)):
         return
     raise LastAdministrator(
-        f"{old.email[:80]!r} is the last user with the role admin who may log in, and no API key of all environments "
-        "has that role. Give it to another user or key first."
+        f"{old.email[:80]!r} is the last user with the role admin, and without an added one, who may log in; "
+        "no API key of all environments is like that. Give another user or key the role admin alone first."
     )
 
 
 def _is_administrator(user: UserRow) -> bool:
-    return ADMIN in user.roles and not user.disabled_at
+    return gives_all(user.roles) and not user.disabled_at
 
 
 def role_named(role: str) -> str:

@@ -293,10 +293,10 @@ def _user(tx: Tx, user_id: str, *, to_write: bool = False) -> UserRow:
 
 
 def _administrators(tx: Tx, call: Call) -> frozenset[str]:
-    """Who has the role admin: users, and `key` where a key has it or none is needed. Read before a user is locked."""
-    if call.principal.access is None or api_keys.has_role(tx, roles.ADMIN, call.now):
+    """Who is an administrator: users, and `key` where a key is one or none is needed. Read before a user is locked."""
+    if call.principal.access is None or any(map(roles.gives_all, api_keys.with_role(tx, roles.ADMIN, call.now))):
         return frozenset({"key"})
-    return frozenset(store.administrators(tx, roles.ADMIN, limit=100))
+    return frozenset(user.id for user in store.with_role(tx, roles.ADMIN) if roles.gives_all(user.roles))
 
 
 def _lesser(tx: Tx, call: Call, user_id: str) -> UserRow:

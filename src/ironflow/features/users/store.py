@@ -17,8 +17,8 @@ SAVE = """UPDATE users SET email = :email, email_key = :email_key, name = :name,
 password_hash = :password_hash, epoch = :epoch, updated_at = :updated_at, last_login_at = :last_login_at,
 disabled_at = :disabled_at, disabled_reason = :disabled_reason WHERE id = :id"""
 # Locked in one order, before the user who changes: two administrators may disable each other at once.
-ADMINISTRATORS = """SELECT id FROM users WHERE disabled_at = 0 AND ',' || role_ids || ',' LIKE :role
-ORDER BY id LIMIT :limit {for_update}"""
+WITH_ROLE = f"""SELECT {_COLUMNS} FROM users WHERE disabled_at = 0 AND ',' || role_ids || ',' LIKE :role
+ORDER BY id {{for_update}}"""
 DELETE = "DELETE FROM users WHERE id = :id"
 BOOTSTRAP = "INSERT INTO user_bootstraps (id, made_at) VALUES ('first', :now) ON CONFLICT (id) DO NOTHING"
 
@@ -48,9 +48,9 @@ def users_after(tx: Tx, cursor: str, limit: int) -> list[UserRow]:
     return [UserRow(*row) for row in tx.rows(AFTER, {"cursor": cursor, "limit": limit})]
 
 
-def administrators(tx: Tx, role: str, limit: int) -> list[str]:
-    """The first users who have this role and are not disabled; locked until the commit."""
-    return [row[0] for row in tx.rows(ADMINISTRATORS, {"role": f"%,{role},%", "limit": limit})]
+def with_role(tx: Tx, role: str) -> list[UserRow]:
+    """The users who have this role and are not disabled; locked until the commit."""
+    return [UserRow(*row) for row in tx.rows(WITH_ROLE, {"role": f"%,{role},%"})]
 
 
 def save(tx: Tx, user: UserRow) -> None:
