@@ -40,6 +40,15 @@ async def test_a_run_without_a_lease_pauses_at_once_and_is_not_handed_out(server
     assert (await server.claim()).run_id == run.id
 
 
+async def test_the_answer_of_a_second_pause_is_that_it_changes_nothing(server: Work):
+    resting = await server.a_run()
+    assert [(await server.call(controls.pause, run_id=resting.id)).changed for _ in range(2)] == [True, False]
+    (running,) = (await server.emit()).run_ids
+    await server.claim()
+    answers = [await server.call(controls.pause, run_id=running) for _ in range(2)]
+    assert [(each.status, each.changed) for each in answers] == [("pause_requested", True), ("pause_requested", False)]
+
+
 async def test_a_running_run_pauses_at_its_next_checkpoint_with_the_step_kept(server: Work):
     run = await server.a_run()
     job = await server.claim()

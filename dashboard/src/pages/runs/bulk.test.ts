@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { body, cliOf, one, phrase, UNDO } from "./bulk";
+import { body, cliOf, each, isHeld, one, phrase, UNDO, type Progress } from "./bulk";
 
 it("takes the filter of the list", () => {
   expect(body("cancel", { status: "paused", function_id: "pay", search: "x" })).toEqual({ action: "cancel", statuses: ["paused"], function_id: "pay", search: "x" });
@@ -16,4 +16,15 @@ it("asks for a phrase with the extent where nothing takes the action back", () =
 
 it("acts on one run", () => {
   expect(one("retry", "run_1")).toBe("/api/v1/runs/run_1/retry");
+});
+
+it("keeps for an undo only the runs that were changed", async () => {
+  const shown: Progress[] = [];
+  expect(await each(["a", "b", "c"], async (id) => id !== "b", () => false, (progress) => shown.push(progress))).toEqual(["a", "c"]);
+  expect(shown.at(-1)).toEqual({ status: "done", matched: 3, changed: 2, refused: 1 });
+});
+
+it("resumes only what a pause holds when the pause is undone", () => {
+  expect(["paused: injection", "paused: exhausted", "failed", "running"].map((state) => isHeld({ state }))).toEqual([true, false, false, false]);
+  expect(isHeld({ state: "running", pause_requested: true })).toBe(true);
 });

@@ -50,6 +50,34 @@ export function cliOf(wanted: Wanted): string {
   return ["ironflow run bulk start", wanted.action, ...options, ...statuses.map((status) => `--status ${status}`)].join(" ");
 }
 
+export interface Progress {
+  status: "running" | "done" | "stopped";
+  matched: number;
+  changed: number;
+  refused: number;
+}
+
+/** Acts on runs one by one; a refusal does not keep the others from it. Returns those that it has changed.
+ *
+ * act: whether the run was changed. isStopped: asked before each run; the one in flight is waited for. */
+export async function each(ids: string[], act: (id: string) => Promise<boolean>, isStopped: () => boolean, shown: (progress: Progress) => void): Promise<string[]> {
+  const changed: string[] = [];
+  let refused = 0;
+  for (const id of ids) {
+    if (isStopped()) break;
+    if (await act(id)) changed.push(id);
+    else refused += 1;
+    const all = changed.length + refused === ids.length;
+    shown({ status: all ? "done" : "running", matched: ids.length, changed: changed.length, refused });
+  }
+  return changed;
+}
+
+/** Whether the undo of a pause resumes this run: one that has failed would begin again, and no pause did that. */
+export function isHeld(run: { state?: string | null | undefined; pause_requested?: boolean }): boolean {
+  return run.pause_requested === true || run.state === "paused: injection";
+}
+
 /** The address of the request that does the action to one run. */
 export function one(action: string, id: string): string {
   return `/api/v1/runs/${encodeURIComponent(id)}/${action}`;

@@ -22,9 +22,13 @@ class PauseRun(Message, kw_only=True):
 
 
 class Paused(Message, kw_only=True):
-    """status: `paused`, or `pause_requested` for a run that a worker has: it pauses at the next step boundary."""
+    """status: `paused`, or `pause_requested` for a run that a worker has: it pauses at the next step boundary.
+
+    changed: false for a run that was paused, or about to be, before.
+    """
 
     status: Annotated[str, field(1)]
+    changed: Annotated[bool, field(only="rest")] = True
 
 
 class ResumeRun(Message, kw_only=True):

@@ -70,7 +70,10 @@ class Controls:
                 raise RunEnded(restarted_text(tx, run))
             _note(tx, call, contract.pause, request, "run_control.pause", run)
             after = self._apply(tx, run, commands.Pause(), call)
-            return contract.Paused(status="paused" if after.status == "paused" else "pause_requested")
+            return contract.Paused(
+                status="paused" if after.status == "paused" else "pause_requested",
+                changed=run.status != "paused" and not run.pause_requested,
+            )
 
         return await self._db.write(change)
 
