@@ -24,6 +24,17 @@ it("keeps for an undo only the runs that were changed", async () => {
   expect(shown.at(-1)).toEqual({ status: "done", matched: 3, changed: 2, refused: 1 });
 });
 
+it("is stopped, not running, after the request that was in flight", async () => {
+  let stopped = false;
+  const shown: Progress[] = [];
+  const act = async () => (stopped = true);
+  expect(await each(["a", "b"], act, () => stopped, (progress) => shown.push(progress))).toEqual(["a"]);
+  expect(shown).toEqual([{ status: "stopped", matched: 2, changed: 1, refused: 0 }]);
+  stopped = false;
+  await each(["a"], act, () => stopped, (progress) => shown.push(progress));
+  expect(shown.at(-1)?.status).toBe("done");
+});
+
 it("resumes only what a pause holds when the pause is undone", () => {
   expect(["paused: injection", "paused: exhausted", "failed", "running"].map((state) => isHeld({ state }))).toEqual([true, false, false, false]);
   expect(isHeld({ state: "running", pause_requested: true })).toBe(true);

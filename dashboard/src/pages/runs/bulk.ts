@@ -68,7 +68,7 @@ export async function each(ids: string[], act: (id: string) => Promise<boolean>,
     if (await act(id)) changed.push(id);
     else refused += 1;
     const all = changed.length + refused === ids.length;
-    shown({ status: all ? "done" : "running", matched: ids.length, changed: changed.length, refused });
+    shown({ status: all ? "done" : isStopped() ? "stopped" : "running", matched: ids.length, changed: changed.length, refused });
   }
   return changed;
 }
