@@ -1,7 +1,7 @@
 """Runs of the engine, and what a server would keep beside them, in memory: timers, waits, children, successors.
 
 Every change of a run is one that `ironflow.engine.decide` decides; here is only what follows from its effects. Limits,
-keys and events that cancel runs are not kept: `time_machine` has them.
+keys of runs and events that cancel runs are not kept: `time_machine` has them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ from ironflow.testing.simulation_state import ENVIRONMENT, SimulationState
 
 @dataclass
 class Begun:
-    """What a run was begun with. executions: how many it has had."""
+    """What a run was begun with. entity: with the state that its last execution began with. executions: how many."""
 
     function: FunctionDefinition
     event: Record
@@ -57,6 +57,8 @@ class KeptRuns:
         self.mocked: list[tuple[str, StartChild]] = []
         self._timers: dict[tuple[str, str, str], Timer] = {}
         self._waits: dict[tuple[str, str], Wait] = {}
+        # The handler that was executed last, by entity and key.
+        self._holders: dict[tuple[str, str], str] = {}
 
     # What happens.
 
@@ -67,6 +69,18 @@ class KeptRuns:
         command = creation(run_id, _startable(function), event, entity_key=entity.key if entity else "").command
         self._create(command, Begun(function, event, entity))
         return run_id
+
+    def begin_execution(self, run_id: str) -> Begun:
+        """Counts the execution. A handler takes its key and reads the state with its first, a reader with each."""
+        begun = self.begun[run_id]
+        begun.executions += 1
+        entity = begun.entity
+        if entity is not None and (entity.read_only or begun.executions == 1):
+            state = self._state.entities.get((entity.entity, entity.key))
+            begun.entity = replace(entity, state=NOTHING if state is None else state, is_new=state is None)
+        if (key := self._held_key(run_id)) is not None:
+            self._holders[key] = run_id
+        return begun
 
     def do(self, run_id: str, command: commands.RunCommand) -> Run:
         """The run after the command, and after all that follows from it. Raises what `decide` raises."""
@@ -106,8 +120,16 @@ class KeptRuns:
 
     def ready(self) -> str | None:
         """The run that a worker would be handed next; None without any."""
-        ready = [run for run in self.runs.values() if run.lease is not None and run.lease.state == "ready"]
+        ready = [run for run in self.runs.values() if _is_ready(run) and self._holder(run.id) is None]
         return min(ready, key=_ready_at).id if ready else None
+
+    def blocked(self) -> tuple[str, str, JobEntity] | None:
+        """A handler that waits for its key, the one that holds it, and the entity; None without any."""
+        for run in self.runs.values():
+            entity = self.begun[run.id].entity
+            if entity is not None and _is_ready(run) and (holder := self._holder(run.id)) is not None:
+                return run.function_id, self.runs[holder].function_id, entity
+        return None
 
     def last_of(self, run_id: str) -> Run:
         """The last link of the chain that the run begins."""
@@ -121,6 +143,19 @@ class KeptRuns:
         for run in list(self.runs.values()):
             if run.parent_run_id == run_id and not run.link:
                 yield self.last_of(run.id)
+
+    def _holder(self, run_id: str) -> str | None:
+        """The other run that holds its entity's key: from its first execution to the end of its chain."""
+        key = self._held_key(run_id)
+        if key is None or key not in self._holders:
+            return None
+        holder = self.last_of(self._holders[key])
+        return None if holder.ended or holder.id == run_id else holder.id
+
+    def _held_key(self, run_id: str) -> tuple[str, str] | None:
+        """Entity and key of a handler; None for readers and other functions, which wait for no run."""
+        entity = self.begun[run_id].entity
+        return None if entity is None or entity.read_only else (entity.entity, entity.key)
 
     # What follows from a decision.
 
@@ -225,19 +260,12 @@ class KeptRuns:
         self._create(command, Begun(begun.function, event, entity))
 
     def _entity_of(self, function: FunctionDefinition, event: Record, entity_key: str = "") -> JobEntity | None:
-        """The entity of the handler, with the state that the run begins with."""
+        """The entity of the handler; its state is read when an execution begins."""
         entity = function.settings.entity
         if entity is None:
             return None
         key = entity_key or key_text(compiled_path(entity.key)(from_payload(Raw(event.data.encode()))))
-        state = self._state.entities.get((entity.name, key))
-        return JobEntity(
-            entity=entity.name,
-            key=key,
-            state=NOTHING if state is None else state,
-            is_new=state is None,
-            read_only=entity.access == "read",
-        )
+        return JobEntity(entity=entity.name, key=key, state=NOTHING, is_new=True, read_only=entity.access == "read")
 
 
 def steps_of(run: Run) -> Sequence[Step]:
@@ -247,6 +275,10 @@ def steps_of(run: Run) -> Sequence[Step]:
 
 def _place(step: Step) -> tuple[int, int]:
     return (step.sequence, step.number)
+
+
+def _is_ready(run: Run) -> bool:
+    return run.lease is not None and run.lease.state == "ready"
 
 
 def _ready_at(run: Run) -> tuple[Millis, Millis]:

@@ -85,10 +85,7 @@ class Simulation:
                 break
         last = kept.last_of(first)
         if not last.ended and last.status != "paused":
-            raise NeverEnds(
-                f"function {function.id!r} waits for a run that is held for a person, and has no time-out. "
-                "Test what a person does then with ironflow.testing.time_machine."
-            )
+            raise self._without_end(function.id)
         if self._cancel_at and not self._cancelled:
             message = f"The run has {last.status} without a wait in step {self._cancel_at!r}."
             raise InvalidArgument(f"{message} It was to be cancelled there.")
@@ -98,8 +95,7 @@ class Simulation:
 
     async def _execute(self, run_id: str, first: str) -> None:
         self._check_ends(run_id)
-        state, begun = self._state, self._kept.begun[run_id]
-        begun.executions += 1
+        state, begun = self._state, self._kept.begin_execution(run_id)
         job = self._claimed(run_id, begun.executions)
         runner = MockedStepRunner(
             begun.function.step_timeout_s,
@@ -145,6 +141,19 @@ class Simulation:
                 f"function {function_id!r} has waited {EXECUTIONS_MAX} times without ending. Sleeps take no time "
                 "here; test a function that goes on for ever with ironflow.testing.time_machine."
             )
+
+    def _without_end(self, function_id: str) -> NeverEnds:
+        if (blocked := self._kept.blocked()) is not None:
+            waiting, holder, entity = blocked
+            return NeverEnds(
+                f"function {function_id!r} waits without a time-out: {waiting!r} waits for key {entity.key!r} of "
+                f"entity {entity.entity!r}, which {holder!r} holds to its end. A handler that invokes another one "
+                "of its own key waits for itself: call the code, or give the step a timeout that counts from the call."
+            )
+        return NeverEnds(
+            f"function {function_id!r} waits for a run that is held for a person, and has no time-out. "
+            "Test what a person does then with ironflow.testing.time_machine."
+        )
 
     def _claimed(self, run_id: str, number: int) -> Assignment:
         """The job of the run's next execution, as a worker reads it."""
