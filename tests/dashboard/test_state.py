@@ -3,7 +3,7 @@
 import json
 import re
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.dashboard.conftest import Shop
 from tests.dashboard.test_pages import visit
@@ -30,6 +30,30 @@ def test_a_topic_shows_its_messages_as_they_are_published(page: Page, shop: Shop
 
     expect(messages.get_by_role("row").nth(1)).to_contain_text("customer-9")
     expect(dialog).to_have_count(0)
+
+
+def test_a_state_that_is_not_that_of_the_moment_is_named_as_such(page: Page, shop: Shop):
+    def inexact(route: Route) -> None:
+        answer = route.fetch()
+        found = answer.json()
+        as_of = {
+            "moment": found["updated_at"],
+            "exact": False,
+            "last_event_seq": 7,
+            "missing": "states were \u202edropped",
+        }
+        route.fulfill(response=answer, json={**found, "as_of": as_of})
+
+    page.route(re.compile(r"/api/v1/projections/cart-totals\?.*as_of="), inexact)
+    visit(page, "/projections/cart-totals")
+    state = page.get_by_role("region", name="State")
+    expect(state.get_by_text("After event")).to_be_visible()
+    expect(state.get_by_role("status")).to_have_count(0)
+
+    visit(page, "/projections/cart-totals?as_of=0s")
+
+    expect(state.get_by_role("status")).to_contain_text("Not the state of that time: the last one kept before it")
+    expect(state.get_by_role("status")).to_contain_text("states were ⟨U+202E⟩dropped")
 
 
 def test_a_group_that_is_behind_without_a_member_is_named(page: Page, shop: Shop):

@@ -1,7 +1,7 @@
 // Projections: what state each is in, and how far a rebuild has come. Pure.
 
 import type { Schemas } from "../../api/client";
-import { count, span } from "../../format";
+import { count, exact, span, visible } from "../../format";
 
 export type Status = Schemas["Status"];
 export type RebuildShown = Schemas["RebuildShown"];
@@ -26,6 +26,13 @@ export function note(each: Status, now: number): string {
     return to > from ? `new version up to ${count(to)}${began}` : `a new version is being filled${began}`;
   }
   return each.lag > 0 ? `${count(each.lag)} events behind` : "";
+}
+
+/** That a state is not that of the moment that was asked for, and why; empty where it is. */
+export function inexact(asOf: Schemas["AsOf"] | null | undefined, zone: "utc" | "local"): string {
+  if (!asOf || asOf.exact) return "";
+  const kept = asOf.last_event_time ? ` of ${exact(Date.parse(asOf.last_event_time), zone)}, position ${asOf.last_event_seq}` : "";
+  return `Not the state of that time: the last one kept before it${kept}; ${visible(asOf.missing ?? "")}.`;
 }
 
 /** A rebuild as one line; a finished one names what it did. */
