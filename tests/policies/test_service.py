@@ -134,7 +134,7 @@ async def test_a_change_of_a_policy_ends_connections_whose_holder_was_forgotten(
     """As it is after an earlier change, between the authentication of a stream and its opening."""
     closed = asyncio.Event()
     with guarded.dispatch.connections.opened("stream", holder, lambda _: closed.set()):
-        await guarded.request("POST", "/api/v1/policies", {"name": "no", "effect": "deny", "actions": "emit:*"})
+        await a_role(guarded, {"effect": "deny", "actions": "emit:*"})
         await asyncio.wait_for(closed.wait(), 30)
 
 
