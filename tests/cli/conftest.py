@@ -132,7 +132,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     # Others stay, whichever test imported them first: a module that is loaded anew has classes of its own, and a value
     # that a test sets in it is not seen by what was loaded before.
     for name, module in list(sys.modules.items()):
-        if Path(getattr(module, "__file__", None) or "/").is_relative_to(tmp_path):
+        places = [getattr(module, "__file__", None), *(getattr(module, "__path__", None) or [])]
+        if any(Path(place).is_relative_to(tmp_path) for place in places if place):
             del sys.modules[name]
 
 

@@ -60,7 +60,7 @@ def test_a_server_that_cannot_start_is_reported_with_its_log(tmp_path):
 
     ended = subprocess.run([*DEMO, "--folder", str(tmp_path)], check=False, capture_output=True, text=True, timeout=60)
 
-    assert ended.returncode == 75
+    assert ended.returncode == 65
     assert "the server ended with exit code 65" in ended.stderr
     assert "demo.db" in ended.stderr
 

@@ -16,6 +16,8 @@ from tests.wire.server_process import Server, a_server
 pytestmark = pytest.mark.processes
 ONCE = Retry(max_attempts=1)
 EXECUTIONS = Counter[str]()
+# By run: what `ctx.now()` gave in its executions, before and after it started functions.
+TIMES: dict[str, set[Any]] = {}
 
 
 @function("index", retry=ONCE)
@@ -100,6 +102,7 @@ async def work_between(ctx: Context) -> Any:
     """What ends while the run waits for something else costs no execution, and is there when it is joined."""
     EXECUTIONS[ctx.run.id] += 1
     handles = await ctx.step.start_many("index", list(range(30)))
+    TIMES.setdefault(ctx.run.id, set()).add(ctx.now())
     await ctx.step.sleep("nap", "1s")
     return sum(await ctx.step.join("all", handles))
 
@@ -133,9 +136,16 @@ async def start_one_by_one(ctx: Context) -> Any:
     EXECUTIONS[ctx.run.id] += 1
     loop = [(await ctx.step.invoke_async("index", number)).run_id for number in range(5)]
     branches = await ctx.step.map("branches", [5, 6], lambda data, step, _: step.invoke_async("index", data))
+    TIMES.setdefault(ctx.run.id, set()).add(ctx.now())
     await ctx.step.sleep("nap", "50ms")
     started = {*loop, *(each.run_id for each in branches)}
     return len(started)
+
+
+@function("too-large", retry=ONCE, checkpoint="batched")
+async def start_after_what_is_too_large(ctx: Context) -> Any:
+    await ctx.step.run("large", lambda: "x" * (5 * 1024 * 1024))
+    await ctx.step.invoke_async("index", 1)
 
 
 @function("none-to-start", retry=Retry(max_attempts=2, initial_delay="10ms"))
@@ -154,7 +164,7 @@ async def start_none(ctx: Context) -> Any:
 FUNCTIONS = [
     index, triggered, join_all, join_first, join_collect, join_fail_fast, join_late, join_late_raises, start_missing,
     work_between, join_in_branches, invoke_delayed, join_in_a_thread, invokes_triggered,
-    start_one_by_one, start_none,
+    start_one_by_one, start_none, start_after_what_is_too_large,
 ]  # fmt: skip
 SCENARIOS: list[tuple[str, Any]] = [
     ("all", [2, 4, 6, 8]),
@@ -192,6 +202,8 @@ async def test_with_a_worker(client: Client, name: str, output: Any) -> None:
     run = await client.runs.wait((await client.invoke(name)).run_id, timeout=30)
 
     assert (run.status, run.output, run.error) == ("completed", output, None)
+    if name in ("between", "one-by-one"):
+        assert len(TIMES[run.id]) == 1
     if name == "between":
         assert EXECUTIONS[run.id] <= 3
     if name == "one-by-one":
@@ -204,6 +216,12 @@ async def test_with_a_worker(client: Client, name: str, output: Any) -> None:
         handles = [step for step in await client.runs.steps(run.id) if step.name == "index"]
         children = [(await client.runs.get(step.child_run_id or "")).status for step in handles]
         assert children == ["cancelled", "completed", "completed"]
+
+
+async def test_what_comes_after_a_refused_step_is_not_started(client: Client) -> None:
+    run = await client.runs.wait((await client.invoke("too-large")).run_id, timeout=30)
+    assert (run.status, run.error and run.error.code) == ("failed", "OUTPUT_TOO_LARGE")
+    assert [step.name for step in await client.runs.steps(run.id)] in ([], ["large"])
 
 
 async def finished(client: Client, run_id: str) -> Any:

@@ -405,8 +405,11 @@ async def test_a_retention_changed_later_holds_for_earlier_runs_too(server: Work
 
 async def test_many_recordings_are_forgotten_in_small_transactions(server: Work, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ironflow.features.time_travel.loops.BATCH", 2)
-    for _ in range(5):
+    for number in range(5):
         await an_ended_run(server, "week", recording_retention="7d")
+        if server.db.name == "postgres" and not number:
+            # PostgreSQL believes that there is one run, and plans for that.
+            await server.db.write(lambda tx: tx.run("ANALYZE runs", {}))
     server.move(8 * DAY_MS)
 
     assert [each.done["forgotten"] for each in await server.loop("recordings-forget")] == [2, 2, 1]

@@ -8,6 +8,8 @@ from ironflow.base.time import to_datetime
 from ironflow.features.events import contract as events
 from ironflow.features.jobs import contract as jobs
 from ironflow.features.runs.contract import RunStatus, StepStatus, StepType
+from ironflow.features.timers import store
+from ironflow.features.timers.store import Timer
 from tests.support.server import open_server
 from tests.support.work import LEASE_MS, Work, step, text_of
 
@@ -204,3 +206,16 @@ async def test_the_loop_returns_when_the_next_timer_is_due(server: Work):
     (round_,) = await server.loop("timers")
     assert round_ == Ran({"fired": 1})
     assert (await server.run(run.id)).status is RunStatus.PENDING
+
+
+async def test_no_more_timers_are_taken_than_asked_for(server: Work):
+    """Also by PostgreSQL where it plans for a single row."""
+    first, *others = [Timer(f"run_{number}", "sleep", "nap", number) for number in range(7)]
+    await server.db.write(lambda tx: store.set_timers(tx, [first], 0))
+    await server.db.write(lambda tx: tx.run("ANALYZE timers", {}))
+    await server.db.write(lambda tx: store.set_timers(tx, others, 0))
+
+    for left in (5, 3):
+        taken = await server.db.write(lambda tx: store.take_due(tx, 10, 2))
+        assert [timer.due_at for timer in taken] == [5 - left, 6 - left]
+        assert await server.db.read(lambda tx: tx.row("SELECT count(*) FROM timers")) == (left,)

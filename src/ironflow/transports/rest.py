@@ -174,7 +174,12 @@ async def while_connected(request: Request, work: Any, dispatch: Dispatch, call:
 
     try:
         with dispatch.connections.opened("held_request", call.principal.holder, close):
-            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                # Some HTTP servers cancel a request in the tick in which they report that its client has left.
+                await asyncio.sleep(0)
+                raise
         if not working.done():
             working.cancel(_reason(dispatch) if leaving.done() else None)
         try:
@@ -187,9 +192,9 @@ async def while_connected(request: Request, work: Any, dispatch: Dispatch, call:
                 raise Canceled("The client disconnected before its answer.") from None
             raise
     finally:
+        # HTTP servers cancel requests too when they stop, or are replaced with a new certificate.
+        working.cancel(_reason(dispatch) if leaving.done() else None)
         leaving.cancel()
-        # Some HTTP servers cancel a request whose client has disconnected, as they do when they stop.
-        working.cancel(_reason(dispatch))
 
 
 def _reason(dispatch: Dispatch) -> str | None:

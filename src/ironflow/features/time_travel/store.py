@@ -23,10 +23,11 @@ COUNT_NEWEST = f"""SELECT count(*) FROM (SELECT run_id, kind {_RANGE} {_NEWEST_F
  AND (:function_id = '' OR r.function_id = :function_id)"""
 NEWEST_OF_RUN = NEWEST.replace(_RANGE, f"{_RANGE} AND run_id = :only")
 COUNT_OF_RUN = COUNT_NEWEST.replace(_RANGE, f"{_RANGE} AND run_id = :only")
-EXPIRE = """UPDATE runs SET recorded = 'expired' WHERE id IN
- (SELECT id FROM runs WHERE environment = :environment AND function_id = :function_id
-  AND recorded NOT IN ('', 'expired') AND ended_at < :oldest ORDER BY ended_at LIMIT :limit {skip_locked})
-RETURNING id"""
+# Materialized: where PostgreSQL reads a subquery that skips locked rows anew for each row, it finds others each time.
+EXPIRE = """WITH due AS MATERIALIZED (
+ SELECT id FROM runs WHERE environment = :environment AND function_id = :function_id
+ AND recorded NOT IN ('', 'expired') AND ended_at < :oldest ORDER BY ended_at LIMIT :limit {skip_locked})
+UPDATE runs SET recorded = 'expired' WHERE id IN (SELECT id FROM due) RETURNING id"""
 FORGET = "DELETE FROM facts WHERE run_id IN {each:run_ids}"
 
 _decode = msgspec.json.Decoder(Fact).decode

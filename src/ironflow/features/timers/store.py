@@ -22,8 +22,10 @@ class Timer(NamedTuple):
 SET = """INSERT INTO timers (run_id, kind, step_id, due_at) VALUES (:run_id, :kind, :step_id, :due_at)
 ON CONFLICT (run_id, kind, step_id) DO UPDATE SET due_at = excluded.due_at"""
 DROP = "DELETE FROM timers WHERE run_id = :run_id"
-TAKE_DUE = """DELETE FROM timers WHERE (run_id, kind, step_id) IN (
+# Materialized: where PostgreSQL reads a subquery that skips locked rows anew for each row, it finds others each time.
+TAKE_DUE = """WITH due AS MATERIALIZED (
  SELECT run_id, kind, step_id FROM timers WHERE due_at <= :now ORDER BY due_at LIMIT :limit {skip_locked})
+DELETE FROM timers WHERE (run_id, kind, step_id) IN (SELECT run_id, kind, step_id FROM due)
 RETURNING run_id, kind, step_id, due_at"""
 DELETE = "DELETE FROM timers WHERE run_id = :run_id AND kind = :kind AND step_id = :step_id"
 NEXT = "SELECT min(due_at) FROM timers"

@@ -271,8 +271,10 @@ class HeldJob:
         if fault is not None and self.starts.refused(fault):
             return
         if not self._each:
-            # The steps go with the last report, which fails the run.
+            # The steps go with the last report, which fails the run; what is started comes after them.
             self._checkpoints = False
+            if fault is not None:
+                self.starts.refuse_all(fault)
         elif self._sent > 1:
             self._one_by_one = True
         elif self._sent == 1:

@@ -5,11 +5,14 @@ from collections.abc import Callable, Sequence
 
 from ironflow.base.errors import IronflowError
 from ironflow.sdk.durable.job.report import Start, Started
+from ironflow.sdk.durable.steps.invoke import StartUnanswered
 from ironflow.sdk.durable.steps.signals import Stopped
 
 # Of one report, which others wait for meanwhile.
 STARTS_MAX = 1_000
 STARTS_BYTES_MAX = 1024 * 1024
+# After so many reports without an answer, one is not waited for any more.
+UNANSWERED_MAX = 5
 
 Result = Started | IronflowError | Stopped
 
@@ -22,6 +25,7 @@ class Starts:
         self._waiting: dict[str, tuple[Start, asyncio.Future[Result]]] = {}
         self._sent: list[str] = []
         self._over = False
+        self._unanswered = 0
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -62,9 +66,13 @@ class Starts:
         """The report was applied. False where its answer leaves some out: they are sent again."""
         for result in results:
             self._resolve(result.step_id, result)
-        complete = not any(step_id in self._waiting for step_id in self._sent)
+        missing = [step_id for step_id in self._sent if step_id in self._waiting]
         self._sent = []
-        return complete
+        self._unanswered = self._unanswered + 1 if missing else 0
+        if self._unanswered >= UNANSWERED_MAX:
+            for step_id in missing:
+                self._resolve(step_id, StartUnanswered("The server does not answer which runs it has started."))
+        return not missing
 
     def refused(self, fault: IronflowError) -> bool:
         """Whether the report that was refused had steps of these; they are not sent again."""
@@ -72,6 +80,11 @@ class Starts:
         for step_id in sent:
             self._resolve(step_id, fault)
         return bool(sent)
+
+    def refuse_all(self, fault: IronflowError) -> None:
+        """The steps before them are refused, so that they are not sent."""
+        for step_id in list(self._waiting):
+            self._resolve(step_id, fault)
 
     def end(self, signal: Stopped) -> None:
         """The execution is over."""

@@ -101,6 +101,7 @@ class HandleSteps:
         for each in inputs:
             step_id = self._next_id(function_id)
             step_ids.append(step_id)
+            self._replay.timeless.add(step_id)
             if self._replay.ended(step_id, HANDLE) is None:
                 payload = self._replay.runner.encoded(to_payload(each, f"the input of {function_id!r}"))
                 fresh.append(

@@ -7,10 +7,14 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from ironflow.base.errors import InvokeError, InvokeTimeoutError, ValidationError
+from ironflow.base.errors import InvokeError, InvokeTimeoutError, Unavailable, ValidationError
 from ironflow.sdk.durable.job.assignment import CompletedStep
 from ironflow.sdk.durable.job.report import HANDLE, Started
 from ironflow.sdk.values.payload import Read, from_payload, to_payload
+
+
+class StartUnanswered(Unavailable):
+    """The server applies reports, and does not answer what it has started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from ironflow.base.duration import Duration, InvalidDuration, duration_ms
 from ironflow.base.errors import Unimplemented, ValidationError
 from ironflow.sdk.durable.definition.function import FunctionDefinition, id_of, output_reader
 from ironflow.sdk.durable.job.report import InvokeFunction, InvokeFunctionAsync
-from ironflow.sdk.durable.steps.invoke import Child
+from ironflow.sdk.durable.steps.invoke import Child, StartUnanswered
 from ironflow.sdk.durable.steps.replay import Replay
 from ironflow.sdk.durable.steps.retrying import ENTITY_INVOKES
 from ironflow.sdk.values.declared import Input, Output
@@ -127,6 +127,7 @@ class InvokingSteps:
         """
         function_id = id_of(function)
         step_id = self._next_id(function_id)
+        self._replay.timeless.add(step_id)
         done = self._replay.ended(step_id, "invoke_function")
         if done is None:
             step = InvokeFunctionAsync(
@@ -139,7 +140,11 @@ class InvokingSteps:
             if not self._replay.starts_async:
                 raise self._replay.wait(step)
             self._replay.check_running()
-            await self._replay.start([step])
+            try:
+                await self._replay.start([step])
+            except StartUnanswered:
+                # A server of an older release: the run is durable, and the step is found with the next execution.
+                raise self._replay.wait(step) from None
             done = self._replay.handle(step_id)
         return Child(self._replay.child_output(done, function_id)["run_id"])
 

@@ -102,6 +102,8 @@ class Replay:
         self._memo = {step.step_id: step for step in job.completed_steps}
         self._open = True
         self._is_over = False
+        # Steps that are answered while the execution goes on, and in a replay at once: they do not move its time.
+        self.timeless: set[str] = set()
         self._recorded = {step.step_id for step in job.completed_steps if step.type != "compensate"}
         # Ids of steps that the handler has asked for, and scopes that it does not need any more.
         self._asked: set[str] = set()
@@ -387,7 +389,9 @@ class Replay:
         )
 
     def _ended(self, step_id: str) -> Millis | None:
-        """When a step ended, as its worker measured it; the same when it is replayed."""
+        """When a step ended, as its worker measured it; the same when it is replayed. None: it moves no time."""
+        if step_id in self.timeless:
+            return None
         now = self.runner.ended_at.get(step_id)
         if now is not None:
             return now
