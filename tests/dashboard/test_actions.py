@@ -17,6 +17,10 @@ def visit(page: Page, address: str) -> None:
     page.wait_for_selector("main[data-ready] h1")
 
 
+def shown_number(text: str) -> int:
+    return int(re.sub(r"\D", "", text))
+
+
 def failed_run(shop: Shop, order: str) -> str:
     (run_id,) = shop.client.emit("order.placed", {"id": order, "card": "declined"}).run_ids
     eventually(lambda: shop.status(run_id) == "failed")
@@ -208,6 +212,25 @@ def test_all_of_a_group_is_resumed_after_it_was_counted(page: Page, shop: Shop):
 
     expect(dialog.get_by_role("status")).to_contain_text("done")
     settled(shop.client)
+
+
+def test_what_was_typed_for_a_retry_stays_while_further_runs_fail(page: Page, shop: Shop):
+    failed_run(shop, "ord_93")
+    visit(page, "/errors")
+    group = page.locator("article").filter(has_text="CardDeclined")
+    group.get_by_role("button", name="Retry all…").click()
+    dialog = page.get_by_role("dialog")
+    button = dialog.get_by_role("button", name=re.compile(r"Retry \d+"))
+    typed = f"retry {shown_number(button.inner_text())}"
+    dialog.get_by_label(re.compile("Type")).fill(typed)
+    expect(button).to_be_enabled()
+    shown = shown_number(group.locator("strong").last.inner_text())
+
+    failed_run(shop, "ord_94")
+
+    expect(group.locator("strong").last).not_to_have_text(str(shown))
+    expect(dialog.get_by_text(f"Type {typed} to go on")).to_be_visible()
+    expect(button).to_be_enabled()
 
 
 def test_the_palette_jumps_to_a_run_by_its_id(page: Page, shop: Shop):

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { bulk, filterOf, groups, issueText, type Group } from "./model";
+import { bulk, filterOf, groups, issueText, which, type Group } from "./model";
 
 const GROUP = {
   id: "flr_1", function_id: "pay", error_class: "CardDeclined", pattern: "card … declined", step: "charge", count: 3, counts: [1, 2], versions: [2],
@@ -26,4 +26,12 @@ it("leads to the runs with its message", () => {
 
 it("asks for the failed runs of the function with its message", () => {
   expect(bulk(GROUP, "resume", "2026-01-01T00:00:00Z")).toEqual({ action: "resume", function_id: "pay", statuses: ["failed"], error: "card … declined", since: "2026-01-01T00:00:00Z" });
+});
+
+it("names all failed runs of the function where the pattern tells no messages apart", () => {
+  expect(which(GROUP)).toBe("failed runs of pay with this message");
+  for (const pattern of ["…", " … …", ""]) {
+    expect(bulk({ ...GROUP, pattern }, "retry", "2026-01-01T00:00:00Z")).not.toHaveProperty("error");
+    expect(which({ ...GROUP, pattern })).toBe("all failed runs of pay in this time, also those that failed for another reason");
+  }
 });

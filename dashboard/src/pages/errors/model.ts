@@ -1,7 +1,7 @@
 // The errors page: groups of failures, and the one action for all of a group. Pure.
 
 import type { Schemas } from "../../api/client";
-import { exact } from "../../format";
+import { exact, visible } from "../../format";
 import type { Wanted } from "../runs/bulk";
 
 export type Group = Schemas["FailureGroup"];
@@ -33,9 +33,18 @@ export function issueText(group: Group, origin: string): string {
   ].join("\n");
 }
 
+/** Whether the pattern tells messages apart. One that is nothing but … stands for any message. */
+const isSpecific = (group: Group): boolean => /[^…\s]/.test(group.pattern);
+
 /** The bulk request that resumes or retries what failed for this reason: failed runs of the function with this message. */
 export function bulk(group: Group, action: "resume" | "retry", since: string): Wanted {
-  return { action, function_id: group.function_id, statuses: ["failed"], ...(group.pattern ? { error: group.pattern } : {}), since };
+  return { action, function_id: group.function_id, statuses: ["failed"], ...(isSpecific(group) ? { error: group.pattern } : {}), since };
+}
+
+/** Which runs that request reaches, for the dialog. */
+export function which(group: Group): string {
+  const runs = `failed runs of ${visible(group.function_id)}`;
+  return isSpecific(group) ? `${runs} with this message` : `all ${runs} in this time, also those that failed for another reason`;
 }
 
 /** The filter line of the list of runs for the same. Double quotes end a value there; … stands for anything. */
