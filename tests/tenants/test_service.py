@@ -78,6 +78,30 @@ async def test_a_tenant_whose_environment_exists_is_not_made_in_part(guarded: Gu
     assert await guarded.status("POST", "/api/v1/tenants/provision", {"name": "no name for one!"}) == 400
 
 
+async def test_a_key_of_an_environment_belongs_to_the_organisation_that_the_environment_has_now(guarded: Guarded):
+    """Also one that is known to the server already."""
+    tenant = await guarded.request("POST", "/api/v1/tenants/provision", {"name": "acme"})
+    condition = f'subject.org == "{tenant["org_id"]}"'
+    deny = {"name": "no", "effect": "deny", "actions": "events:emit", "condition": condition}
+    policy = await guarded.request("POST", "/api/v1/policies", deny)
+    role = await guarded.request("POST", "/api/v1/roles", {"name": "walled"})
+    await guarded.request("POST", f"/api/v1/roles/{role['id']}/policies", {"policy_id": policy["id"]})
+    environment = await guarded.an_environment("wandering")
+    made = await guarded.a_key("role_developer", role["id"], env="wandering")
+    event = {"name": "a.b", "data": 1}
+    asked = {"action": "events:emit", "subject": made["id"]}
+
+    async def allowed() -> tuple[bool, bool]:
+        status = await guarded.status("POST", "/api/v1/events", event, key=made["key"])
+        return status != 403, (await guarded.request("POST", "/api/v1/authz/explain", asked))["allowed"]
+
+    assert await allowed() == (True, True)
+    path = f"/api/v1/environments/{environment['id']}"
+    for project_id, expected in ((tenant["project_id"], False), ("proj_default", True)):
+        await guarded.request("PUT", path, {"project_id": project_id})
+        assert await allowed() == (expected, expected)
+
+
 async def test_a_tenant_sees_the_roles_and_policies_of_its_organisation_and_the_shared_ones(guarded: Guarded):
     tenants = {
         name: await guarded.request("POST", "/api/v1/tenants/provision", {"name": name, "env": f"{name}-prod"})

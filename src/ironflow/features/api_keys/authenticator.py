@@ -12,10 +12,11 @@ from ironflow.base.environment import DEFAULT_ENVIRONMENT, environment_named
 from ironflow.base.errors import IronflowError, PermissionDenied, Unauthenticated, Unavailable
 from ironflow.base.time import Clock, Millis
 from ironflow.features.api_keys import rules, store
-from ironflow.features.api_keys.in_tx import KEYS
-from ironflow.features.api_keys.rules import ApiKeyRow
+from ironflow.features.api_keys.in_tx import KEYS, grant_of
+from ironflow.features.environments.in_tx import CHANGED as ENVIRONMENTS
+from ironflow.features.environments.in_tx import moved_in
 from ironflow.features.environments.service import EnvironmentNames
-from ironflow.features.policies.in_tx import CHANGED, Grant
+from ironflow.features.policies.in_tx import CHANGED
 from ironflow.features.roles import in_tx as roles
 from ironflow.notify.port import Notifier
 from ironflow.storage.port import Database, Tx
@@ -51,6 +52,7 @@ class Authenticator:
         self._changes = 0
         notifier.listen(KEYS, self._keys_changed)
         notifier.listen(CHANGED, self._access_changed)
+        notifier.listen(ENVIRONMENTS, self._environments_changed)
 
     async def __call__(self, credentials: Credentials) -> Call:
         """Raises Unauthenticated, PermissionDenied, EnvironmentNotFound, InvalidEnvironment."""
@@ -89,7 +91,7 @@ class Authenticator:
             if until is None or key is None:
                 # Before its roles are read: an expired key takes as long as an unknown one.
                 return None
-            return _Known(key.id, Principal(key.principal_name, key.environment or None, _grant(tx, key)), until)
+            return _Known(key.id, Principal(key.principal_name, key.environment or None, grant_of(tx, key)), until)
 
         known = await self._db.peek(look)
         if known is None:
@@ -128,6 +130,20 @@ class Authenticator:
         for key_id in concerned:
             self._close(key_id, AccessChanged())
 
+    def _environments_changed(self, notifications: set[str]) -> None:
+        """The keys of an environment that has moved act for another organisation."""
+        self._changes += 1
+        moved = moved_in(notifications)
+        held = {known.key_id: known.principal.environment for known in self._known.values()}
+        concerned = {key_id for key_id, own in held.items() if own in moved}
+        if moved:
+            concerned |= self._connected() - held.keys()
+        # One without a name may stand for missed ones.
+        of_one = {key_id for key_id, own in held.items() if own is not None} if "" in notifications else set[str]()
+        self._forget(concerned | of_one)
+        for key_id in concerned:
+            self._close(key_id, AccessChanged())
+
     def _connected(self) -> set[str]:
         """The keys that have connections."""
         return {name.removeprefix("key:") for name in self.connections.principals() if name.startswith("key:")}
@@ -163,7 +179,3 @@ class Authenticator:
         """When each key was used last since this was called before."""
         used, self._used = self._used, {}
         return used
-
-
-def _grant(tx: Tx, key: ApiKeyRow) -> Grant:
-    return Grant(key.id, key.roles, roles.policies_of(tx, key.roles), key.org_id)

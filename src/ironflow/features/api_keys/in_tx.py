@@ -12,11 +12,19 @@ from ironflow.features.api_keys.rules import roles_for as roles_for
 from ironflow.features.api_keys.store import count_by_role as count_by_role
 from ironflow.features.api_keys.store import count_of as count_of
 from ironflow.features.api_keys.store import with_role as with_role
-from ironflow.features.roles.in_tx import ADMIN
+from ironflow.features.environments import in_tx as environments
+from ironflow.features.policies.in_tx import Grant
+from ironflow.features.roles.in_tx import ADMIN, policies_of
 from ironflow.storage.port import Tx
 
 # Notified when keys have changed, with `revoked:ID` or `changed:ID` as the key.
 KEYS = "api_keys"
+
+
+def grant_of(tx: Tx, key: ApiKeyRow) -> Grant:
+    """What a key may do. A key of one environment acts for the organisation that the environment belongs to now."""
+    org_id = environments.org_of(tx, key.environment) if key.environment else key.org_id
+    return Grant(key.id, key.roles, policies_of(tx, key.roles), org_id)
 
 
 def new_secret(ids: Ids) -> str:

@@ -13,7 +13,7 @@ from ironflow.features.api_keys import contract, rules, store
 from ironflow.features.api_keys.authenticator import AccessChanged as AccessChanged
 from ironflow.features.api_keys.authenticator import Authenticator as Authenticator
 from ironflow.features.api_keys.bootstrap import seed_first_key as seed_first_key
-from ironflow.features.api_keys.in_tx import KEYS
+from ironflow.features.api_keys.in_tx import KEYS, grant_of
 from ironflow.features.api_keys.rules import ApiKeyRow
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.environments import in_tx as environments
@@ -124,8 +124,7 @@ class ApiKeys:
     async def explain(self, call: Call, request: contract.Explain) -> contract.Explanation:
         def look(tx: Tx) -> Grant:
             if request.subject:
-                key = _key(tx, call, request.subject)
-                return Grant(key.id, key.roles, roles.policies_of(tx, key.roles), key.org_id)
+                return grant_of(tx, _key(tx, call, request.subject))
             roles.check_roles(tx, request.roles, orgs_seen(call))
             return Grant("", tuple(request.roles), roles.policies_of(tx, request.roles), org_of(call))
 

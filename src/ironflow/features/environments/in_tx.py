@@ -10,8 +10,13 @@ from ironflow.features.orgs.in_tx import DEFAULT_ID as DEFAULT_ORG
 from ironflow.features.projects import in_tx as projects
 from ironflow.storage.port import Tx
 
-# Notified when environments have changed.
+# Notified when environments have changed; the key is `moved:` and what its rows carry for one with another project.
 CHANGED = "environments"
+
+
+def moved_in(notifications: set[str]) -> set[str]:
+    """What the rows of the environments carry that have another project now."""
+    return {each.removeprefix("moved:") for each in notifications if each.startswith("moved:")}
 
 
 def rows_as(tx: Tx, id_or_name: str) -> str:

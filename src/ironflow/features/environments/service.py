@@ -158,7 +158,7 @@ class Environments:
                 _check_unused(tx, new.name)
             store.save(tx, new)
             _note(tx, call, contract.update, request, "environment.updated", new, name_before=old.name)
-            tx.notify(CHANGED)
+            tx.notify(CHANGED, f"moved:{new.rows_as}" if new.project_id != old.project_id else "")
             return new
 
         return _message(await self._db.write(change))
