@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import psycopg
 import pytest
@@ -158,3 +158,23 @@ async def test_behind_a_pooler_no_statement_is_prepared(
 
     assert await db.write(prepared) == (0 if is_pooled else 1)
     await db.close()
+
+
+async def test_a_notification_that_comes_while_a_commit_hook_fails_runs_it_again(db: PostgresDatabase) -> None:
+    given: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hook(tx: Tx, keys: set[str]) -> Callable[[], None]:
+        if keys == {"a"}:
+            inside.set()
+            go_on.wait(30)
+            raise StorageFailed("a fault in a commit hook")
+        return lambda: given.set_result(keys)
+
+    db.run_in_commit("notes", hook)
+    db.notify("notes", "a")
+    await asyncio.to_thread(inside.wait, 30)
+    db.notify("notes", "b")
+    go_on.set()
+
+    assert await asyncio.wait_for(given, 30) == {"b"}

@@ -279,17 +279,23 @@ class PostgresDatabase:
             self._spawn(self._run_hook(topic))
 
     async def _run_hook(self, topic: str) -> None:
-        hook = self._hooks[topic]
         try:
             while keys := self._hook_keys.pop(topic, None):
-                after = await self._write(lambda tx, keys=keys: hook(tx, keys), "background")
-                if after is not None:
-                    after()
-        except BaseException as fault:
-            # It runs again at the next notification; no caller waits for this one.
-            logger.warning("commit hook failed", extra={"topic": topic}, exc_info=fault)
+                await self._run_hook_once(topic, keys)
         finally:
             self._running_hooks.discard(topic)
+
+    async def _run_hook_once(self, topic: str, keys: set[str]) -> None:
+        """No caller waits for it: where it fails, it runs again with the keys of the next notification."""
+        hook = self._hooks[topic]
+        try:
+            after = await self._write(lambda tx: hook(tx, keys), "background")
+            if after is not None:
+                after()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as fault:
+            logger.warning("commit hook failed", extra={"topic": topic}, exc_info=fault)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(work)
