@@ -73,7 +73,9 @@ class PostgresProxy:
                     _end(client)
                     _end(server)
                     return
-            server.sendall(data)
+            # The other thread closes both ends once the server has closed its own.
+            with contextlib.suppress(OSError):
+                server.sendall(data)
         _end(server)
 
     def _back(self, server: socket.socket, client: socket.socket) -> None:
