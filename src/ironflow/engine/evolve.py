@@ -108,10 +108,10 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
         case facts.RunCompleted(output=output, report=report, restarted_as=successor):
             return _ended(run, fact, "completed", output=output, error=None, last_report=report, restarted_as=successor)
         case facts.RunFailed(error=error, report=report, not_begun=not_begun):
-            return _ended(run, fact, "failed", error=error, last_report=report, not_begun=_not_begun(not_begun))
+            return _ended(run, fact, "failed", not_begun, error=error, last_report=report)
         case facts.RunCancelled(cause=cause, report=report, not_begun=not_begun):
-            known = _ended(run, fact, "cancelled", cancellation_cause=cause, not_begun=_not_begun(not_begun))
-            return replace(known, last_report=report or run.last_report)
+            report = report or run.last_report
+            return _ended(run, fact, "cancelled", not_begun, cancellation_cause=cause, last_report=report)
         case facts.CancelRequested(cause=cause):
             return replace(run, cancelling=cause, cancel_requested_at=fact.at, pause_requested=False)
         case facts.LeaseRenewed(lease=lease):
@@ -314,7 +314,7 @@ def _requeued(run: Run, fact: facts.Fact) -> Run:
     return replace(queued, lease=replace(queued.lease, ready_at=run.created_at))
 
 
-def _ended(run: Run, fact: facts.Fact, status: Status, **more: Any) -> Run:
+def _ended(run: Run, fact: facts.Fact, status: Status, not_begun: NotBegun | None = None, **more: Any) -> Run:
     return replace(
         run,
         status=status,
@@ -327,7 +327,8 @@ def _ended(run: Run, fact: facts.Fact, status: Status, **more: Any) -> Run:
         lease=None,
         ended_at=fact.at,
         hold="run" if run.hold else "",
-        **{"not_begun": None} | more,
+        not_begun=_not_begun(not_begun),
+        **more,
     )
 
 

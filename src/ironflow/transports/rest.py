@@ -181,7 +181,7 @@ async def while_connected(request: Request, work: Any, dispatch: Dispatch, call:
                 await asyncio.sleep(0)
                 raise
         if not working.done():
-            working.cancel(_reason(dispatch) if leaving.done() else None)
+            working.cancel(_reason(leaving, dispatch))
         try:
             return await working
         except asyncio.CancelledError:
@@ -193,13 +193,13 @@ async def while_connected(request: Request, work: Any, dispatch: Dispatch, call:
             raise
     finally:
         # HTTP servers cancel requests too when they stop, or are replaced with a new certificate.
-        working.cancel(_reason(dispatch) if leaving.done() else None)
+        working.cancel(_reason(leaving, dispatch))
         leaving.cancel()
 
 
-def _reason(dispatch: Dispatch) -> str | None:
-    """Why held work is cancelled whose connection has ended: by its client, unless the server stops."""
-    return None if dispatch.connections.ending else CALLER_LEFT
+def _reason(leaving: "asyncio.Future[None]", dispatch: Dispatch) -> str | None:
+    """Why held work is cancelled: its client has ended the connection, unless the server does as it stops."""
+    return CALLER_LEFT if leaving.done() and not dispatch.connections.ending else None
 
 
 async def _until_closed(request: Request, is_there: Callable[[], bool] | None) -> None:
