@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from ironflow.cli.app import run_command
-from ironflow.cli.process import Child, start_server
+from ironflow.cli.process import Child
 from ironflow.sync import Client
+from tests.support.dev_server import a_dev_server
 from tests.support.waiting import eventually
 
 FUNCTIONS = '''
@@ -140,13 +141,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server in a process of its own, on a new SQLite file."""
-    place = tmp_path_factory.mktemp("server")
-    with (place / "log").open("wb") as log:
-        process, url = start_server(["--dev", "--port", "0", "--db", str(place / "test.db")], output=log)
-        try:
-            yield url
-        finally:
-            process.stop()
+    with a_dev_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from pytest import raises
 
-from ironflow.cli.process import start_server
 from ironflow.debugging.dap.protocol import BODY_BYTES_MAX, BadFrame, Frames, Rubbish, framed
 from ironflow.sync import Client
 from tests.cli.run.test_inspect import work
+from tests.support.dev_server import a_dev_server
 from tests.support.waiting import eventually
 
 IRONFLOW = [sys.executable, "-m", "ironflow"]
@@ -93,13 +93,8 @@ class Wire:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    place = tmp_path_factory.mktemp("server")
-    with (place / "log").open("wb") as log:
-        process, url = start_server(["--dev", "--port", "0", "--db", str(place / "test.db")], output=log)
-        try:
-            yield url
-        finally:
-            process.stop()
+    with a_dev_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from ironflow.cli.process import start_server
 from ironflow.debugging.dap.session import Session
 from ironflow.features.events import contract as events
 from ironflow.features.functions import contract as functions
@@ -19,6 +18,7 @@ from ironflow.features.jobs import contract as jobs
 from ironflow.sync import Client
 from tests.cli.run.test_inspect import ask
 from tests.clients.conftest import program
+from tests.support.dev_server import a_dev_server
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
@@ -49,13 +49,8 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    place = tmp_path_factory.mktemp("server")
-    with (place / "log").open("wb") as log:
-        process, url = start_server(["--dev", "--port", "0", "--db", str(place / "test.db")], output=log)
-        try:
-            yield url
-        finally:
-            process.stop()
+    with a_dev_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ironflow.cli.process import start_server
 from ironflow.sync import Client
 from tests.cli.run.test_inspect import work
+from tests.support.dev_server import a_dev_server
 from tests.support.waiting import eventually
 
 TMUX = shutil.which("tmux")
@@ -46,12 +46,8 @@ class Tmux:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    with (tmp_path / "log").open("wb") as log:
-        process, url = start_server(["--dev", "--port", "0", "--db", str(tmp_path / "test.db")], output=log)
-        try:
-            yield url
-        finally:
-            process.stop()
+    with a_dev_server(tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
