@@ -1,196 +1,25 @@
-"""What a polling worker can ask. Source: protocol/worker-rest.md, protocol/rest.md 5."""
+"""Reports: checkpoints, ends of executions, and what the server answers to them."""
 
 from datetime import datetime
 from typing import Annotated
 
 from ironflow.base.duration import LONGEST_MS
-from ironflow.base.errors import InvalidArgument, NotFound
+from ironflow.base.errors import InvalidArgument
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
 from ironflow.engine.errors import StaleExecution
-from ironflow.features.entities.contract import ChangedState, JobEntity
+from ironflow.features.entities.contract import ChangedState
 from ironflow.features.functions.contract import ATTEMPTS_MAX
+from ironflow.features.jobs.contract.workers import PATH, WorkerStatus
 from ironflow.features.log_lines.contract import ReportedLine
 from ironflow.features.values.contract import InvalidRunValue, RunValueTooLarge, SetValue
-
-
-class WorkerNotFound(NotFound):
-    """This server does not know the worker, or has evicted it. Register again."""
-
-    code = "WORKER_NOT_FOUND"
-
-
-class InvalidWorker(InvalidArgument):
-    """A worker has an id without spaces, `*` or `>` and at least one function id."""
-
-    code = "INVALID_WORKER"
 
 
 class InvalidReport(InvalidArgument):
     """A job update has a status of progress, completed, failed or yielded, and the matching body."""
 
     code = "INVALID_REPORT"
-
-
-class WorkerVersion(Message, kw_only=True):
-    sdk: str = ""
-    runtime: str = ""
-
-
-class RegisterWorker(Message, kw_only=True):
-    """code_versions (ours): by function id, the version of its code that the worker serves."""
-
-    worker: str
-    hostname: str = ""
-    function_ids: list[str] = []
-    max_concurrent_jobs: Annotated[int, field(also=("max_concurrent",), ge=1)] = 10
-    labels: dict[str, str] = {}
-    version: WorkerVersion | None = None
-    code_versions: dict[str, str] = {}
-
-
-class WorkerStatus(Message, kw_only=True):
-    status: str
-
-
-class HeldJob(Message, kw_only=True):
-    job_id: str
-    started_at: str = ""
-
-
-class Heartbeat(Message, kw_only=True):
-    """Renews the leases of exactly the jobs listed."""
-
-    worker: str
-    active_jobs: int = 0
-    jobs: list[HeldJob] = []
-
-
-class PollJobs(Message, kw_only=True):
-    """wait: seconds to hold an empty poll, at most 25.
-
-    Ours: acked: jobs come with a lease that has begun. grace_ms: how much longer than the function's timeout their
-    leases last, because the worker ends the executions itself: at most a minute.
-    """
-
-    worker: str
-    available: Annotated[int, field(ge=0)] = 1
-    wait: Annotated[float, field(ge=0)] = 0
-    acked: bool = False
-    grace_ms: Annotated[int, field(ge=0)] = 0
-
-
-class JobEvent(Message, kw_only=True):
-    id: str
-    name: str
-    data: Json
-    timestamp: datetime
-    version: int = 1
-    source: str | None = None
-    idempotency_key: str | None = None
-    metadata: Json | None = None
-    emitted_by: str | None = None
-    # Of an event of an entity's stream only.
-    entity_id: str | None = None
-    entity_type: str | None = None
-    entity_version: int | None = None
-
-
-class CompletedStep(Message, kw_only=True):
-    step_id: str
-    name: str
-    output: Json
-    status: str | None = None
-    error: Json | None = None
-    # Only to workers that poll with `acked`: lets them notice that their code no longer fits, and which ended first.
-    type: str | None = None
-    ended_at: datetime | None = None
-    # handler_at: when it ended as its worker measured it, where that is not ended_at.
-    # Of a step that has not ended: the attempt that its body has next, and what the last one showed of its progress.
-    attempt: int | None = None
-    progress: Json | None = None
-    handler_at: datetime | None = None
-    child_run_id: str | None = None
-
-
-class JobContext(Message, kw_only=True):
-    secrets: dict[str, str] | None = None
-    trace_id: str | None = None
-    metadata: dict[str, str] | None = None
-
-    def __repr__(self) -> str:
-        return f"JobContext(secrets={', '.join(self.secrets or ())})"
-
-
-class Assignment(Message, kw_only=True):
-    """Leave to make one attempt. execution_seq and lease_token are the fence to echo in every report.
-
-    compensating (ours): the error of a run that has failed; this execution only runs its compensations. timeout_ms
-    (ours): how long the execution may take: the worker ends it then, and has the grace that it asked for to do so.
-    log_level (ours): from which level on lines of the handler's logger are kept; absent when none are. run_started_at
-    (ours): when the first execution of the run was handed out. function_version (ours): of the function when the run
-    was created. entity (ours): what its function is a handler of.
-    """
-
-    job_id: str
-    run_id: str
-    function_id: str
-    attempt: int
-    event: JobEvent
-    completed_steps: list[CompletedStep]
-    execution_seq: int
-    lease_token: str
-    step_sequence_base: int
-    max_attempts: int
-    on_exhausted: str
-    lease_expires_at: datetime
-    actor_id: str | None = None
-    context: JobContext | None = None
-    compensating: Json | None = None
-    timeout_ms: int | None = None
-    log_level: str | None = None
-    run_started_at: datetime | None = None
-    function_version: int | None = None
-    entity: JobEntity | None = None
-
-
-class Assignments(Message, kw_only=True):
-    """held_s: seconds that an empty poll was held; absent when it was not."""
-
-    jobs: list[Assignment]
-    held_s: Annotated[int, field(only="rpc")] | None = None
-
-
-class WatchJobs(Message, kw_only=True):
-    """jobs: ids of the jobs that the worker holds. wait: seconds to hold an empty answer, at most 25."""
-
-    worker: str
-    jobs: list[str] = []
-    wait: Annotated[float, field(ge=0)] = 0
-
-
-class JobControl(Message, kw_only=True):
-    """A job that is the worker's no more, or that it is to end: control is as in a verdict, but not `pause`."""
-
-    job_id: str
-    control: str
-
-
-class JobControls(Message, kw_only=True):
-    jobs: list[JobControl]
-
-
-class LeaveWorker(Message, kw_only=True):
-    worker: str
-
-
-class AckJob(Message, kw_only=True):
-    worker: str
-    job: str
-    run_id: str = ""
-    execution_seq: int | None = None
-    lease_token: str = ""
 
 
 class ReportedStep(Message, kw_only=True):
@@ -388,79 +217,15 @@ class Verdicts(Message, kw_only=True):
     results: list[Verdict]
 
 
-class Worker(Message, kw_only=True):
-    id: str
-    hostname: str
-    function_ids: list[str]
-    active_jobs: int
-    max_concurrent: int
-    labels: dict[str, str]
-    version: WorkerVersion
-    transport: str
-    registered_at: datetime
-    last_heartbeat: datetime
-
-
-class ListWorkers(Message, kw_only=True):
-    limit: Annotated[int, field(ge=1, le=10_000)] = 10_000
-    cursor: str = ""
-
-
-class Workers(Message, kw_only=True):
-    workers: list[Worker]
-    count: int
-    next_cursor: str | None = None
-
-
-_WORKER = "/api/v1/workers/{worker}"
-
-register = operation(
-    "jobs.register_worker", RegisterWorker, WorkerStatus,
-    rest=(f"POST {_WORKER}/register", f"PUT {_WORKER}/register"), scope="workers:write",
-    under_way=True, errors=(InvalidWorker,),
-    doc="Registers a worker or its new configuration; its live leases stay.",
-)  # fmt: skip
-heartbeat = operation(
-    "jobs.heartbeat", Heartbeat, WorkerStatus,
-    rest=(f"POST {_WORKER}/heartbeat", f"PUT {_WORKER}/heartbeat"), scope="workers:write",
-    under_way=True, errors=(WorkerNotFound,),
-    doc="Keeps a worker and the leases of the jobs it lists alive.",
-)  # fmt: skip
-poll = operation(
-    "jobs.poll", PollJobs, Assignments,
-    rest=f"GET {_WORKER}/jobs", scope="workers:write", under_way=True, errors=(WorkerNotFound,),
-    holds=True, empty_when="jobs", response_headers={"Ironflow-Poll-Wait": "held_s"},
-    doc="Claims up to `available` jobs; with `wait`, holds the answer until there is one.",
-)  # fmt: skip
-ack = operation(
-    "jobs.ack", AckJob, WorkerStatus,
-    rest=f"PUT {_WORKER}/jobs/{{job}}/ack", scope="workers:write", under_way=True, errors=(StaleExecution,),
-    doc="Starts the lease of a claimed job, before user code runs.",
-)  # fmt: skip
 update = operation(
     "jobs.update", UpdateJob, WorkerStatus,
-    rest=f"PUT {_WORKER}/jobs/{{job}}", scope="workers:write", under_way=True,
+    rest=f"PUT {PATH}/jobs/{{job}}", scope="workers:write", under_way=True,
     errors=(StaleExecution, InvalidReport, InvalidRunValue, RunValueTooLarge),
     doc="A checkpoint, or the end of an execution: completed, failed or yielded.",
 )  # fmt: skip
 report = operation(
     "jobs.report", Reports, Verdicts,
-    rest=f"POST {_WORKER}/reports", scope="workers:write", under_way=True,
+    rest=f"POST {PATH}/reports", scope="workers:write", under_way=True,
     errors=(InvalidReport, InvalidRunValue, RunValueTooLarge),
     doc="Several job updates at once, each with its own verdict.",
-)  # fmt: skip
-control = operation(
-    "jobs.control", WatchJobs, JobControls,
-    rest=f"POST {_WORKER}/control", scope="workers:write", errors=(WorkerNotFound,), holds=True,
-    doc="The worker's jobs whose run was cancelled or whose lease has ended; with `wait`, held until there is one.",
-)  # fmt: skip
-leave = operation(
-    "jobs.leave", LeaveWorker, WorkerStatus,
-    rest=f"DELETE {_WORKER}", scope="workers:write",
-    doc="The worker has drained: its actors are free, and it is listed no more.",
-)  # fmt: skip
-list_workers = operation(
-    "jobs.list_workers", ListWorkers, Workers,
-    rest="GET /api/v1/workers", scope="workers:read",
-    doc="The workers that are alive.",
 )  # fmt: skip
