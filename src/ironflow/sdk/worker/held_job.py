@@ -1,8 +1,8 @@
 """A job that a worker holds: its execution, and which of its steps the server knows already."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, assert_never
@@ -13,7 +13,6 @@ from ironflow.base.errors import IronflowError
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.report import (
-    ChangedState,
     Completed,
     JobUpdate,
     Outcome,
@@ -24,17 +23,17 @@ from ironflow.sdk.durable.job.report import (
     YieldedStep,
     add_outcome,
 )
-from ironflow.sdk.durable.run_logs import LogLine
 from ironflow.sdk.durable.steps.current_step import STEP_PROGRESS
 from ironflow.sdk.durable.steps.signals import Stopped
 from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.values.payload import Raw
-from ironflow.sdk.worker.protocol import MESSAGE_VALUES
 from ironflow.sdk.worker.report_once import send
 from ironflow.sdk.worker.reporter import Reporter, ReportResult, ReportStatus
 from ironflow.sdk.worker.running_steps import RunningSteps
 from ironflow.sdk.worker.starts import Starts
 from ironflow.sdk.worker.timing import WorkerTiming
+from ironflow.sdk.worker.unreported import Unreported
+from ironflow.sdk.worker.value_requests import ValueRequests
 
 logger = SdkLogger("ironflow.worker")
 
@@ -43,18 +42,6 @@ CHECKPOINT_STEPS_MAX = 500
 RESEND_S = 0.05
 # Lines of a handler's logger wait this long for a report of steps before one is made for them.
 LINES_AFTER_S = 0.5
-
-# What a server refuses the state of an entity with.
-_STATE_REFUSED = frozenset(
-    {
-        "ENTITY_STATE_READ_ONLY",
-        "ENTITY_STATE_TOO_LARGE",
-        "ENTITY_TYPE_CONFLICT",
-        "INVALID_ENTITY_STATE",
-        "SCHEMA_VIOLATION",
-        "STREAM_DELETED",
-    }
-)
 
 Recorded = asyncio.Future[IronflowError | Stopped | None]
 
@@ -91,17 +78,8 @@ class HeldJob:
         self._timing = timing
         self._each = each
         self._on_over = on_over
-        # Rows that the server has, and rows in the report on its way.
-        self._known = 0
-        self._sent = 0
-        # The call that set the last value that the server has, and the last in the report on its way.
-        self._known_value = self._sent_value = 0
-        self._known_state = self._sent_state = 0
-        # Requests of messages that carry values, or wait to; a report that waits for them, and what waits for a report.
-        self._value_requests = 0
-        self._one_value_request = asyncio.Lock()
-        self._deferred = False
-        self._until_settled: list[asyncio.Future[None]] = []
+        self._unreported = Unreported(job, reporter)
+        self._value_requests = ValueRequests(self._unreported, self)
         # One row at a time, after a report of several was refused.
         self._one_by_one = False
         # Handlers that wait for the row before a number to be known.
@@ -109,17 +87,16 @@ class HeldJob:
         self._running_steps = RunningSteps()
         self._failures = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._submitted = False
+        self.submitted = False
         self._idle: asyncio.Future[None] | None = None
         self._checkpoints = timing.checkpoint > 0
         self._ending = self._warned = False
-        self._sent_lines: tuple[LogLine, ...] = ()
-        self.starts = Starts(self._submit)
+        self.starts = Starts(self.submit)
 
     async def run(self, execution: Execution) -> Outcome:
-        self._execution = execution
+        self._execution = self._unreported.execution = execution
         loop = asyncio.get_running_loop()
-        execution.count_unreported(lambda: len(self._unknown))
+        execution.count_unreported(lambda: len(self._unreported.rows))
         execution.logs.on_line = partial(self._line_added, loop)
         return await execution.run()
 
@@ -129,12 +106,12 @@ class HeldJob:
 
     def reset_checkpoints(self) -> None:
         """Sends every step again with the next report: the server may not have stored earlier checkpoints."""
-        self._known = self._known_value = self._known_state = 0
+        self._unreported.reset()
 
     @property
-    def _unknown(self) -> list[StepRow]:
-        """The steps that the server has not acknowledged."""
-        return self._execution.rows[self._known :] if self._execution is not None else []
+    def over(self) -> bool:
+        """Whether no more checkpoints are sent."""
+        return self.dropped or self._ending
 
     # Checkpoints.
 
@@ -150,13 +127,13 @@ class HeldJob:
             return recorded
         assert self._execution is not None
         self._waiting.append((len(self._execution.rows), recorded))
-        self._submit()
+        self.submit()
         return recorded
 
     def announce(self, row: StepRow) -> None:
         """Reports that the step's body runs, once."""
         if not self._ending and self._running_steps.announce(row):
-            self._submit()
+            self.submit()
 
     def progressed(self, row: StepRow, details: Raw) -> None:
         """The body of a step shows its progress. The last of each step is sent, about once a second."""
@@ -166,57 +143,53 @@ class HeldJob:
         self._send_progress()
 
     def _send_progress(self) -> None:
-        if self._timer is None and not self._submitted:
+        if self._timer is None and not self.submitted:
             wait_s = self._running_steps.progress_due_in(asyncio.get_running_loop().time())
-            self._submit() if wait_s <= 0 else self._submit_after(wait_s)
+            self.submit() if wait_s <= 0 else self._submit_after(wait_s)
 
     def _checkpoint_later(self) -> None:
-        if self._checkpoints and self._timer is None and not self._submitted and not self._ending:
+        if self._checkpoints and self._timer is None and not self.submitted and not self._ending:
             self._submit_after(self._timing.checkpoint)
 
     def _line_added(self, loop: asyncio.AbstractEventLoop) -> None:
         """A line waits for a report. Called in the thread that wrote it, which may outlive the loop."""
-        if self._timer is None and not self._submitted:
+        if self._timer is None and not self.submitted:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._lines_later)
 
     def _lines_later(self) -> None:
-        if self._lines and self._timer is None and not (self._submitted or self._ending or self.dropped):
+        if self._lines and self._timer is None and not (self.submitted or self.over):
             self._submit_after(min(LINES_AFTER_S * 2.0 ** min(self._failures, 20), self._timing.reconnect_max))
 
     @property
     def _lines(self) -> bool:
         """Whether there are lines that the server takes and does not have."""
-        return self._checkpoints and bool(self._waiting_lines())
-
-    def _waiting_lines(self) -> tuple[LogLine, ...]:
-        if self._execution is None or not self.reporter.answers:
-            return ()
-        return self._execution.logs.waiting()
+        return self._checkpoints and bool(self._unreported.lines())
 
     def _submit_after(self, pause_s: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(pause_s, self._submit)
+        self._timer = asyncio.get_running_loop().call_later(pause_s, self.submit)
 
-    def _submit(self) -> None:
+    def submit(self) -> None:
+        """Asks for a report as soon as one can be made."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._value_requests:
-            self._deferred = True
-        elif not self._submitted and not self.dropped:
-            self._submitted = True
+        if self._value_requests.defer():
+            return
+        if not self.submitted and not self.dropped:
+            self.submitted = True
             self.reporter.submit(self)
 
     def build(self) -> JobUpdate:
         """A checkpoint of the next steps that the server does not know, at most 500."""
-        rows = self._unknown[: 1 if self._one_by_one else CHECKPOINT_STEPS_MAX]
-        self._sent = len(rows)
-        update = self._update("progress", rows)
+        rows = self._unreported.rows[: 1 if self._one_by_one else CHECKPOINT_STEPS_MAX]
+        self._unreported.sent = len(rows)
+        update = self._unreported.update("progress", rows)
         if not rows and self.starts:
             update.yields = self.starts.next_report()
         at_work = {row.id for row in self.running()}
         if self.reporter.answers:
-            running = len(at_work) + len(self._unknown) - len(rows)
+            running = len(at_work) + len(self._unreported.rows) - len(rows)
             if running:
                 # A pause waits for them: they end, and are recorded.
                 update.running = running
@@ -225,7 +198,7 @@ class HeldJob:
         return update
 
     def settle(self, result: ReportResult) -> None:
-        self._submitted = False
+        self.submitted = False
         status = result.status
         match status:
             case ReportStatus.APPLIED:
@@ -233,8 +206,7 @@ class HeldJob:
                 self._one_by_one = False
                 self._running_steps.acknowledge()
                 self._acknowledge(None)
-                if self._execution is not None:
-                    self._execution.logs.reported(self._sent_lines)
+                self._unreported.lines_reported()
                 if not self.starts.settle(result.started):
                     self._failures += 1
                 if result.control == "pause" and self._execution is not None:
@@ -251,21 +223,19 @@ class HeldJob:
                 assert_never(status)
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
-        self._wake_value_requests()
+        self._value_requests.wake()
         self._go_on()
 
     def _acknowledge(self, refusal: IronflowError | None) -> None:
         """The rows that were sent are known, or the only one of them is refused."""
-        self._known += self._sent
-        if refusal is None:
-            self._known_value, self._known_state = self._sent_value, self._sent_state
-        while self._waiting and self._waiting[0][0] <= self._known:
+        self._unreported.acknowledge(refused=refusal is not None)
+        while self._waiting and self._waiting[0][0] <= self._unreported.known:
             _, recorded = self._waiting.pop(0)
             if not recorded.done():
                 recorded.set_result(refusal)
 
     def _refused(self, fault: IronflowError | None) -> None:
-        if fault is not None and self.state_refused(fault):
+        if fault is not None and self._unreported.state_refused(fault):
             # The steps go again, without it.
             return
         if fault is not None and self.starts.refused(fault):
@@ -275,27 +245,24 @@ class HeldJob:
             self._checkpoints = False
             if fault is not None:
                 self.starts.refuse_all(fault)
-        elif self._sent > 1:
+        elif self._unreported.sent > 1:
             self._one_by_one = True
-        elif self._sent == 1:
+        elif self._unreported.sent == 1:
             # The handler gets the refusal as the step's failure, which is recorded instead.
             self._acknowledge(fault)
         else:
             self._running_steps.clear()
 
     def state_refused(self, fault: IronflowError) -> bool:
-        """Whether the report had a state of the entity and may be refused because of it; it is not sent again."""
-        if self._execution is None or self._sent_state == self._known_state or fault.code not in _STATE_REFUSED:
-            return False
-        self._execution.state.refused(fault)
-        self._sent_state = self._known_state
-        return True
+        """Whether the last report may be refused because of the state of the entity; it is not sent again."""
+        return self._unreported.state_refused(fault)
 
     def _go_on(self) -> None:
         """Sends what has gathered while a report was on its way."""
-        if self.dropped or self._ending:
+        if self.over:
             return
-        if not (self._unknown or self._running_steps.to_announce or self.starts):
+        unknown = len(self._unreported.rows)
+        if not (unknown or self._running_steps.to_announce or self.starts):
             self._lines_later()
             if self._running_steps.have_progress:
                 self._send_progress()
@@ -308,16 +275,18 @@ class HeldJob:
             )
             if self._each or self._checkpoints or self.starts:
                 self._submit_after(min(first_s * 2.0 ** min(self._failures - 1, 20), longest_s))
-        elif self._each or self._running_steps.to_announce or self.starts or len(self._unknown) > CHECKPOINT_STEPS_MAX:
-            self._submit()
+        elif self._each or self._running_steps.to_announce or self.starts or unknown > CHECKPOINT_STEPS_MAX:
+            self.submit()
         else:
             self._checkpoint_later()
 
     async def flush(self) -> None:
         """Reports the next steps that the server does not know; for a handler that was cancelled."""
-        rows = self._unknown[:CHECKPOINT_STEPS_MAX]
+        rows = self._unreported.rows[:CHECKPOINT_STEPS_MAX]
         if rows or self._lines:
-            await send(self.reporter, self.job, lambda: self._update("progress", rows), final=False, pauses=())
+            await send(
+                self.reporter, self.job, lambda: self._unreported.update("progress", rows), final=False, pauses=()
+            )
 
     async def checkpoints_done(self) -> None:
         """Starts no more checkpoints and waits for the one on its way."""
@@ -325,7 +294,7 @@ class HeldJob:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._submitted:
+        if self.submitted:
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle
 
@@ -333,7 +302,9 @@ class HeldJob:
 
     def final_update(self, outcome: Outcome, with_steps: bool = True) -> JobUpdate:
         """The last report, with the steps that the server does not know; else without what may have been refused."""
-        update = add_outcome(self._update("", self._unknown if with_steps else []), outcome, self.reporter.many_waits)
+        update = add_outcome(
+            self._unreported.update("", self._unreported.rows if with_steps else []), outcome, self.reporter.many_waits
+        )
         if not with_steps:
             update.values = msgspec.UNSET
         if not self.reporter.answers:
@@ -353,7 +324,7 @@ class HeldJob:
 
     def waits_in_advance(self, steps: Sequence[YieldedStep]) -> JobUpdate:
         """A report of waits that are more than one report takes; the last ones follow with the last report."""
-        update = self._update("progress", [])
+        update = self._unreported.update("progress", [])
         update.yields = steps
         return update
 
@@ -389,90 +360,12 @@ class HeldJob:
     def _release(self) -> None:
         """Handlers, and tasks and threads of theirs, that wait for a report end here."""
         self.starts.end(Stopped())
-        self._wake_value_requests()
+        self._value_requests.wake()
         waiting, self._waiting = self._waiting, []
         for _, recorded in waiting:
             if not recorded.done():
                 recorded.set_result(Stopped())
 
-    @asynccontextmanager
-    async def sends_values(self) -> AsyncIterator[Sequence[SetValue]]:
-        """The values that the server does not have, for a request that records them. Raises Stopped.
-
-        Steps that other branches have just ended are reported first; with `batched` their values go with them.
-        Reports and such requests wait for each other: of two values of one moment, the one that comes last stays.
-        """
-        if self._execution is None or MESSAGE_VALUES not in self.reporter.features:
-            yield ()
-            return
-        needed = self._execution.values.rows_before(self._known_value) if self._each else 0
-        while self._known < needed:
-            await self._settled()
-        if not self._unsent_values(self._known)[0]:
-            yield ()
-            return
-        self._value_requests += 1
-        try:
-            async with self._one_value_request:
-                while self._submitted:
-                    await self._settled()
-                values, sent = self._unsent_values(self._known)
-                yield values
-                self._known_value = sent
-        finally:
-            self._value_requests -= 1
-            if self._deferred and not self._value_requests:
-                self._deferred = False
-                if not self._ending:
-                    self._submit()
-
-    async def _settled(self) -> None:
-        """Waits for the outcome of a report. Raises Stopped."""
-        if not (self.dropped or self._ending):
-            settled = asyncio.get_running_loop().create_future()
-            self._until_settled.append(settled)
-            await settled
-        if self.dropped or self._ending:
-            raise Stopped
-
-    def _wake_value_requests(self) -> None:
-        waiting, self._until_settled = self._until_settled, []
-        for settled in waiting:
-            if not settled.done():
-                settled.set_result(None)
-
-    def _unsent_values(self, rows: int) -> tuple[list[SetValue], int]:
-        """The values that go to a server that knows so many rows, and the call that set the last of them."""
-        if self._execution is None or not self.reporter.many_waits:
-            return [], self._known_value
-        return self._execution.values.unsent(self._known_value, rows)
-
-    def _state(self, rows: int) -> ChangedState | None:
-        """The state of the entity that goes with a report after which the server knows so many rows."""
-        state = self._execution.state.unsent(self._known_state, rows) if self._execution is not None else None
-        self._sent_state = self._known_state if state is None else state.number
-        return state
-
-    def _update(self, status: str, rows: list[StepRow]) -> JobUpdate:
-        cancels = self._execution.cancels if self._execution is not None else []
-        self._sent_lines = self._waiting_lines()
-        values, self._sent_value = self._unsent_values(self._known + len(rows))
-        state = self._state(self._known + len(rows))
-        return JobUpdate(
-            state=state or msgspec.UNSET,
-            values=values or msgspec.UNSET,
-            cancels=tuple(cancels) if cancels and self.reporter.many_waits else msgspec.UNSET,
-            status=status,
-            execution_seq=self.job.execution_seq,
-            lease_token=self.job.lease_token,
-            steps=rows if self.reporter.answers else [_plain(row) for row in rows],
-            step_offset=self.job.step_sequence_base + self._known,
-            logs=self._sent_lines or msgspec.UNSET,
-        )
-
-
-def _plain(row: StepRow) -> StepRow:
-    """The row as the plain protocol has it."""
-    ours = ("keeps_failure", "announced", "attempt", "attempts_max", "progress")
-    given = {name: msgspec.UNSET for name in ours if getattr(row, name) is not msgspec.UNSET}
-    return msgspec.structs.replace(row, **given) if given else row
+    def sends_values(self) -> AbstractAsyncContextManager[Sequence[SetValue]]:
+        """The values that the server does not have, for a request that records them. Raises Stopped."""
+        return self._value_requests.values(behind_rows=self._each)
