@@ -43,7 +43,7 @@ def test_the_tests_of_the_page_about_clients_and_projections_pass(pytester, monk
         "-p", "no:ironflow", "-p", "ironflow.testing.plugin", "-o", "asyncio_mode=auto", timeout=60
     )
 
-    ended.assert_outcomes(passed=4)
+    ended.assert_outcomes(passed=6)
 
 
 @pytest.mark.processes

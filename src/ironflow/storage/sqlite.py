@@ -82,6 +82,7 @@ class SqliteDatabase:
         self._notifications: list[Notification] = []
         self._listeners: list[Callable[[Notices], None]] = []
         self._busy = False
+        self._reading = 0
         self._closed = False
         # Set while closing: done when the last batch has been answered.
         self._idle: asyncio.Future[None] | None = None
@@ -107,11 +108,14 @@ class SqliteDatabase:
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         self._check_open()
+        self._reading += 1
         try:
             return await self._loop.run_in_executor(self._readers, self._read_in_thread, fn)
         except StorageFailed as fault:
             self._health.note(fault.__cause__)
             raise
+        finally:
+            self._reading -= 1
 
     async def peek(self, fn: Callable[[Tx], T]) -> T:
         self._check_open()
@@ -143,6 +147,11 @@ class SqliteDatabase:
 
     def issue(self) -> str | None:
         return self._health.issue()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no transaction is under way or waits."""
+        return not self._busy and not self._reading
 
     def load(self) -> Load:
         waiting = len(self._waiting) + sum(len(members) for members in self._waiting_many.values())

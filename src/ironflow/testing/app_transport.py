@@ -1,15 +1,21 @@
 """The SDK's transport to a server in the same process: HTTP without a socket, by way of the ASGI application."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import unquote
+from weakref import WeakSet
 
 import urllib3
 
 from ironflow.base.errors import ConnectionLost, DeadlineExceeded
 from ironflow.sdk.wire.transport import OK, Answer, Refused
+from ironflow.sdk.wire.world import Resting
 from ironflow.transports.app import App
+
+# The subscriptions that are opened in a consumer of a time machine; None elsewhere.
+opened: ContextVar["WeakSet[Resting] | None"] = ContextVar("ironflow_opened", default=None)
 
 
 class AppTransport:
@@ -17,22 +23,40 @@ class AppTransport:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        # Requests, and parts of streams, until now.
+        self.exchanged = 0
+        self._requests = 0
+        self._streams: set[_Streamed] = set()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no request is under way, and everything that streams have brought has been read."""
+        return not self._requests and all(each.is_quiet for each in self._streams)
+
+    def subscribed(self, subscription: Resting) -> None:
+        if (mine := opened.get()) is not None:
+            mine.add(subscription)
 
     async def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout: float
     ) -> Answer:
         exchange = _Exchange(body or b"")
+        self.exchanged += 1
+        self._requests += 1
         try:
             async with asyncio.timeout(timeout):
                 await self._app(_scope(method, path, headers), exchange.receive, exchange.send)
         except TimeoutError:
             raise DeadlineExceeded(f"The server did not answer within {timeout:.3g} s.") from None
+        finally:
+            self._requests -= 1
         return exchange.answer()
 
     async def stream(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> AsyncGenerator[bytes, None]:
-        streamed = _Streamed(body)
+        streamed = _Streamed(body, self._on_part)
+        self._streams.add(streamed)
         running = asyncio.ensure_future(self._app(_scope(method, path, headers), streamed.receive, streamed.send))
         running.add_done_callback(lambda _: streamed.end())
         try:
@@ -51,9 +75,13 @@ class AppTransport:
             await asyncio.wait([running], timeout=1)
             running.cancel()
             await asyncio.wait([running])
+            self._streams.discard(streamed)
 
     async def close(self) -> None:
         """Nothing is held open."""
+
+    def _on_part(self) -> None:
+        self.exchanged += 1
 
 
 def _scope(method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -70,12 +98,18 @@ def _scope(method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]
 class _Streamed:
     """An answer that is read while the application is still writing it."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, on_part: Callable[[], None]) -> None:
         self._request: bytes | None = body
+        self._on_part = on_part
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.begun, self.closed = asyncio.Event(), asyncio.Event()
         self.status = 503
         self.headers: Mapping[str, str] = {}
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it has begun, and nothing of it is unread; one that is being closed is not."""
+        return self.begun.is_set() and self._chunks.empty() and not self.closed.is_set()
 
     async def receive(self) -> Mapping[str, Any]:
         if self._request is not None:
@@ -90,6 +124,7 @@ class _Streamed:
             self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
             self.begun.set()
             return
+        self._on_part()
         await self._chunks.put(message.get("body", b""))
         if not message.get("more_body", False):
             self.end()

@@ -25,7 +25,9 @@ from ironflow.engine.model import Run as EngineRun
 from ironflow.features.runs.contract import RunStatus
 from ironflow.features.runs.in_tx import look, look_last
 from ironflow.sdk.client.client import Client
+from ironflow.sdk.client.features.projections import Projections
 from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.run_keys import IfRunning
 from ironflow.sdk.wire.world import World, present
@@ -35,6 +37,8 @@ from ironflow.server.settings import Settings
 from ironflow.storage.port import Tx
 from ironflow.testing.app_transport import AppTransport
 from ironflow.testing.client import functions_by_id
+from ironflow.testing.machine_consumers import Consumer, TimeMachineConsumers
+from ironflow.testing.machine_projections import TimeMachineProjections
 from ironflow.testing.machine_run import TimeMachineRun
 from ironflow.testing.machine_worker import NotSettled, TimeMachineWorker
 
@@ -48,8 +52,10 @@ URL = "http://time-machine"
 
 @asynccontextmanager
 async def time_machine(
-    functions: Sequence[FunctionDefinition],
+    functions: Sequence[FunctionDefinition] = (),
     *,
+    projections: Sequence[ProjectionDefinition] = (),
+    consumers: Sequence[Consumer] = (),
     start: datetime | None = None,
     settings: Settings | None = None,
     max_concurrent_jobs: int = SLOTS,
@@ -58,6 +64,8 @@ async def time_machine(
 ) -> AsyncIterator["TimeMachine"]:
     """A server on a new SQLite file with a worker for `functions`, in this process; deleted at the end.
 
+    projections: run beside the functions. consumers: async functions of a client that iterate over subscriptions and
+    groups of it; each runs as a task, and what it raises is raised where the machine settles.
     start: the time it begins at, else the first moment of 2026. settings: the server's, but for its database and
     its need of keys. settle_within: real time that handlers may take without anything happening.
     codec: of the worker and the machine's client. A `Client()` that is made inside, without an address, is one of the
@@ -65,7 +73,7 @@ async def time_machine(
     """
     found = functions_by_id(functions)
     if codec is not None:
-        check_codec(found.values(), ())
+        check_codec(found.values(), projections)
     clock = FixedClock() if start is None else FixedClock(to_millis(start))
     with tempfile.TemporaryDirectory(prefix="ironflow-", dir=_memory_folder()) as folder:
         file = str(Path(folder) / "ironflow.db")
@@ -73,14 +81,23 @@ async def time_machine(
         transport = AppTransport(server.app)
         within_s = duration_ms(settle_within) / 1000
         before = present.get()
+        world = World(URL, transport)
         worker = TimeMachineWorker(found, transport, server.notifier, clock, max_concurrent_jobs, within_s, codec)
+        folding = TimeMachineProjections(projections, transport, server, clock, codec)
+        consuming = TimeMachineConsumers(consumers, transport, server, world, within_s)
         try:
             await worker.start()
-            world = World(URL, transport)
+            await folding.start()
+            worker.beside = lambda: folding.work(clock.now())
             present.set(world)
-            yield TimeMachine(server, clock, worker, Client(URL, transport=transport, codec=codec), world)
+            machine = TimeMachine(
+                server, clock, worker, folding, consuming, Client(URL, transport=transport, codec=codec), world
+            )
+            await consuming.start(machine.client)
+            yield machine
         finally:
             present.set(before)
+            await consuming.close()
             server.drain()
             await worker.close()
             await server.stop()
@@ -102,9 +119,18 @@ class TimeMachine:
     """
 
     def __init__(
-        self, server: Server, clock: FixedClock, worker: TimeMachineWorker, client: Client, world: World
+        self,
+        server: Server,
+        clock: FixedClock,
+        worker: TimeMachineWorker,
+        folding: TimeMachineProjections,
+        consuming: TimeMachineConsumers,
+        client: Client,
+        world: World,
     ) -> None:
         self.client = client
+        self._folding = folding
+        self._consuming = consuming
         self._world = world
         self._server = server
         self._clock = clock
@@ -122,6 +148,11 @@ class TimeMachine:
     def database(self) -> str:
         """The SQLite file, which is deleted with the machine."""
         return self._server.settings.db
+
+    @property
+    def projections(self) -> Projections:
+        """`client.projections`: states, waits, rebuilds."""
+        return self.client.projections
 
     @property
     def now(self) -> datetime:
@@ -212,7 +243,9 @@ class TimeMachine:
                 await self._worker.work()
                 self._notified.clear()
                 await self._run_loops()
-                if not self._notified and not self._worker.notified:
+                moved = await self._consuming.rest(lambda: bool(self._notified) or self._worker.notified)
+                # What consumers have been given has its own time to end.
+                if not moved and not self._notified and not self._worker.notified:
                     return
         finally:
             present.reset(token)
@@ -231,6 +264,8 @@ class TimeMachine:
                 self._idle.add(loop.name)
             elif ran.next_at is not None:
                 coming.append(ran.next_at)
+        if self._folding.next_at is not None:
+            coming.append(self._folding.next_at)
         self._next_at = min(coming, default=None)
 
     def _on_notified(self, loop: str, keys: set[str]) -> None:

@@ -5,7 +5,7 @@ Unlike `Worker` it holds no poll and no heartbeat timer, so that it knows when n
 
 import asyncio
 import platform
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from ironflow.base.errors import DeadlineExceeded, Internal
 from ironflow.base.time import Clock
@@ -76,8 +76,11 @@ class TimeMachineWorker:
         )
         self._running: dict[asyncio.Task[None], Assignment] = {}
         self._notified = asyncio.Event()
+        # What is done beside the jobs, also while handlers wait for it; whether there was anything.
+        self.beside: Callable[[], Awaitable[bool]] | None = None
         self._keys = {job_key(ENVIRONMENT, function_id) for function_id in functions} | {""}
         notifier.listen("jobs", self._on_notified)
+        notifier.listen("log", lambda _: self._notified.set())
         notifier.listen("job_revoked", self._on_revoked)
         notifier.listen("job_winding_down", self._on_winding_down)
 
@@ -123,6 +126,8 @@ class TimeMachineWorker:
         while True:
             self._notified.clear()
             if await self._take():
+                continue
+            if self.beside is not None and await self.beside():
                 continue
             if not self._running:
                 return

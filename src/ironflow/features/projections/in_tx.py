@@ -1,6 +1,9 @@
 """What other features may ask of projections inside their own transactions."""
 
-from ironflow.features.projections import feeding, rules, store
+from typing import NamedTuple
+
+from ironflow.base.time import Millis
+from ironflow.features.projections import feeding, rules, saving, store
 from ironflow.features.projections.rules import ProjectionRow
 from ironflow.features.projections.rules import Standing as Standing
 from ironflow.features.projections.saving import TOPIC, notify_key
@@ -19,6 +22,24 @@ def moved(tx: Tx, environment: str, name: str) -> None:
 def projection(tx: Tx, environment: str, name: str) -> ProjectionRow | None:
     """The projection of that name that a program runs, None for none; SQL projections share its names."""
     return store.projection(tx, environment, name)
+
+
+class NextFeed(NamedTuple):
+    """at: before this time a runner is given nothing; in the past where it is given its next events now."""
+
+    at: Millis
+
+
+def next_feed(tx: Tx, environment: str, name: str, generation: str) -> NextFeed | None:
+    """When a runner with a lease is fed; None while there is no event for it, and while the projection is paused.
+
+    generation: as in `Poll`. Raises ProjectionNotFound, GenerationReplaced.
+    """
+    projection, rebuild = saving.load_with_rebuild(tx, environment, name)
+    feed = rules.feed_named(projection, rebuild, generation)
+    if projection.paused or not feeding.next_events(tx, projection, feed, feed.cursor, 1).events:
+        return None
+    return NextFeed(0 if generation else projection.retry_at)
 
 
 def slowest(tx: Tx) -> Held | None:

@@ -118,7 +118,7 @@ class ProjectionFeed:
     async def work(self) -> None:
         """Feeds and saves until stopped; after a failure again from what is saved."""
         while not self._stopping.is_set():
-            self._states.clear()
+            self.forget()
             try:
                 await (self._work_by_stream() if self.streaming else self._work_by_polls())
             except StreamingUnsupported:
@@ -190,6 +190,10 @@ class ProjectionFeed:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def forget(self) -> None:
+        """The next batch begins with what is saved."""
+        self._states.clear()
+
     # One batch.
 
     async def process(self, batch: list[ProjectionEvent]) -> None:
@@ -255,6 +259,10 @@ class ProjectionFeed:
 
     async def pause_after(self, fault: IronflowError) -> None:
         """Reports a failure and pauses, longer after each in a row."""
+        await self.pause(await self.pause_s_after(fault))
+
+    async def pause_s_after(self, fault: IronflowError) -> float:
+        """Reports a failure. Returns the seconds after which it is tried again, more after each in a row."""
         if isinstance(fault, HandlerFailed) and fault.event is not None:
             event_id, times = self._failing
             self._failing = (fault.event.id, times + 1 if event_id == fault.event.id else 1)
@@ -273,7 +281,12 @@ class ProjectionFeed:
             await self._report_error(fault)
         pause_s = min(self._timing.retry * 2.0 ** min(self.failures, 16), self._timing.retry_max)
         self.failures += 1
-        await self.pause(pause_s)
+        return pause_s
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the handler has failed at one event more often than the projection's max_retries."""
+        return self._failing[1] > self.definition.max_retries
 
     async def _report_error(self, fault: IronflowError) -> None:
         if self._on_error is not None:

@@ -4,7 +4,7 @@ A time machine is such a server: what is tested in it must not reach the develop
 """
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from ironflow.base.errors import FailedPrecondition
 
@@ -17,6 +17,20 @@ class World(NamedTuple):
 
     url: str
     transport: "AsyncTransport"
+
+
+class Resting(Protocol):
+    """What iterates over events. rests: it waits for an event that has not come, or is closed."""
+
+    @property
+    def rests(self) -> bool: ...
+
+
+@runtime_checkable
+class InProcess(Protocol):
+    """A transport to a server in the same process, which opens no socket. Each subscription is passed to it."""
+
+    def subscribed(self, subscription: Resting) -> None: ...
 
 
 class AnotherWorld(FailedPrecondition):

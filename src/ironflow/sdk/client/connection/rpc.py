@@ -23,19 +23,19 @@ from ironflow.sdk.values.payload import from_payload
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.message_stream import BrokenStream
 from ironflow.sdk.wire.retries import Retries
-from ironflow.sdk.wire.transport import CannotConnect
+from ironflow.sdk.wire.transport import AsyncTransport, CannotConnect
 
 
 class RpcLink:
-    """A stream for each connection. timeout_s: until it has begun."""
+    """A stream for each connection. timeout_s: until it has begun. transport: None to open a connection for each."""
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
-        self._endpoint, self._timeout_s = endpoint, timeout_s
+    def __init__(self, endpoint: Endpoint, timeout_s: float, transport: AsyncTransport | None = None) -> None:
+        self._endpoint, self._timeout_s, self._transport = endpoint, timeout_s, transport
 
     async def open(
         self, request: SubscriptionRequest
     ) -> AsyncGenerator[Begun | SubscriptionEvent | IronflowError, None]:
-        calls = Calls(self._endpoint, self._timeout_s, Retries())
+        calls = Calls(self._endpoint, self._timeout_s, Retries(), self._transport)
         try:
             async with aclosing(calls.stream(contract.subscribe, request.message())) as answers:
                 begun = False
@@ -47,7 +47,8 @@ class RpcLink:
                     if sent.topic:
                         yield _received(sent)
         finally:
-            await calls.transport.close()
+            if self._transport is None:
+                await calls.transport.close()
         raise BrokenStream
 
 

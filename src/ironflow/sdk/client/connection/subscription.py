@@ -28,6 +28,7 @@ from ironflow.sdk.values.codec import CannotDecode, Codec, check_reads_no_data
 from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.reconnect import Reconnect
 from ironflow.sdk.wire.retries import Retries
+from ironflow.sdk.wire.world import InProcess
 
 __all__ = [
     "AckMode",
@@ -86,12 +87,17 @@ class Subscription(Observed):
         self._context = ErrorContext(method_called(), request.endpoint)
         # It refers to none of its generators, so that the last one closes when the loop over this object is left.
         self._source: _Member | Follower
-        if isinstance(request, Join):
-            self._source = _Member(endpoint, request, self._status, reconnect, on_error, calls, codec)
-        elif request.group:
-            self._source = _Member(endpoint, request.join(), self._status, reconnect, on_error, calls, codec)
+        here = calls.transport if calls is not None and isinstance(calls.transport, InProcess) else None
+        if isinstance(request, Join) or request.group:
+            join = request if isinstance(request, Join) else request.join()
+            join = join if here is None else replace(join, both_ways=None)
+            self._source = _Member(endpoint, join, self._status, reconnect, on_error, calls, codec)
         else:
-            link = _link(endpoint, request.transport, reconnect.connect_timeout_s)
+            link = (
+                _link(endpoint, request.transport, reconnect.connect_timeout_s)
+                if calls is None or here is None
+                else RpcLink(endpoint, reconnect.connect_timeout_s, calls.transport)
+            )
             self._source = Follower(link, request, self._status, reconnect, on_error)
         self._events: AsyncGenerator[SubscriptionEvent, None] | None = None
         self._closed = False
@@ -100,6 +106,13 @@ class Subscription(Observed):
         self._left: asyncio.Future[None] | None = None
         self.last_event: SubscriptionEvent | None = None
         self._undecoded: SubscriptionEvent | None = None
+        if here is not None:
+            here.subscribed(self)
+
+    @property
+    def rests(self) -> bool:
+        """Whether its loop waits for an event that has not come, or has ended."""
+        return self._closed or self._waiting is not None
 
     def __aiter__(self) -> Self:
         return self
