@@ -15,8 +15,9 @@ from ironflow.storage.port import Tx
 _COLUMNS = ", ".join(Row._fields)
 ADD = f"INSERT INTO messages ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in Row._fields)})"
 LAST = "SELECT number FROM messages WHERE inbox = :inbox ORDER BY number DESC LIMIT 1"
-# The sum keeps the databases from the index by number, where all that the run has taken comes first.
-OLDEST_UNREAD = "SELECT min(number + 0) FROM messages WHERE inbox = :inbox AND taken_at IS NULL"
+# By an index of its own, which `number > 0` names: in that of all messages, all that the run has taken comes first.
+_UNREAD = "inbox = :inbox AND taken_at IS NULL AND number > 0"
+OLDEST_UNREAD = f"SELECT number FROM messages WHERE {_UNREAD} ORDER BY number LIMIT 1"
 NEXT = f"""SELECT {_COLUMNS} FROM messages
 WHERE inbox = :inbox AND name = :name AND taken_at IS NULL ORDER BY number LIMIT 1"""
 TAKE = """UPDATE messages SET run_id = :run_id, taken_by = :step_id, taken_at = :now
@@ -27,7 +28,9 @@ WHERE environment = :environment AND (scope, idempotency_key) IN {{pairs:keys}}"
 ANSWER = """UPDATE messages SET state = :state, answer = :answer, answered_at = :now
 WHERE id = :id AND run_id = :run_id AND asked = 1 AND state = ''"""
 LIST = f"""SELECT {_COLUMNS} FROM messages
-WHERE inbox = :inbox AND number > :after AND (:unread = 0 OR taken_at IS NULL) ORDER BY number LIMIT :limit"""
+WHERE inbox = :inbox AND number > :after ORDER BY number LIMIT :limit"""
+LIST_UNREAD = f"""SELECT {_COLUMNS} FROM messages
+WHERE {_UNREAD} AND number > :after ORDER BY number LIMIT :limit"""
 PAYLOADS = """SELECT id, data, answer FROM messages
 WHERE inbox = :inbox AND (:step_id = '' OR taken_by = :step_id)
  AND ((run_id = :run_id AND taken_at IS NOT NULL) OR (:is_last = 1 AND taken_at IS NULL))"""
@@ -102,8 +105,8 @@ def answer(tx: Tx, run_id: str, message_id: str, state: State, text: str, now: M
 
 
 def of_inbox(tx: Tx, inbox: str, after: int, limit: int, *, unread: bool) -> list[Row]:
-    params = {"inbox": inbox, "after": after, "limit": limit, "unread": int(unread)}
-    return [Row(*row) for row in tx.rows(LIST, params)]
+    params = {"inbox": inbox, "after": after, "limit": limit}
+    return [Row(*row) for row in tx.rows(LIST_UNREAD if unread else LIST, params)]
 
 
 def replace_payloads(tx: Tx, run: Run, step_id: str, swap: Callable[[str | None], str | None]) -> int:
