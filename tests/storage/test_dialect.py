@@ -4,7 +4,7 @@ import pytest
 
 from ironflow.base.target import is_postgres
 from ironflow.storage.dialect import POSTGRES, SQLITE
-from ironflow.storage.postgres_tx import pyformat
+from ironflow.storage.postgres_tx import in_order, pyformat
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,9 @@ def test_parameters_become_the_drivers_own(sql: str, sent: str) -> None:
 )
 def test_a_db_value_names_postgresql_or_a_file(target: str, expected: bool) -> None:
     assert is_postgres(target) is expected
+
+
+def test_parameters_in_order_are_each_named_once() -> None:
+    assert in_order("INSERT INTO t (a, b) VALUES (:a, :b)") == b"INSERT INTO t (a, b) VALUES (%s, %s)"
+    with pytest.raises(ValueError, match="named twice"):
+        in_order("UPDATE t SET a = :a WHERE b = :a")

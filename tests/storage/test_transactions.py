@@ -31,6 +31,15 @@ async def test_one_statement_is_read_without_a_transaction_and_no_second_one(db:
     assert await db.peek(names) == ["milk"]
 
 
+async def test_many_takes_rows_in_the_order_of_the_parameters(db: Database) -> None:
+    def add(tx: Tx) -> list[Any]:
+        tx.many("INSERT INTO notes (body, name) VALUES (:body, :name)", [("2 l", "milk"), ("", "100 % rye")])
+        tx.many("UPDATE notes SET name = :after WHERE name = :before", [("oat milk", "milk")])
+        return names(tx)
+
+    assert await db.write(add) == ["100 % rye", "oat milk"]
+
+
 async def test_what_was_written_is_there_after_opening_again(empty_database_url: str) -> None:
     db = await open_database(empty_database_url, LocalNotifier(), now=0)
     await db.write(adding("milk"))

@@ -7,7 +7,7 @@ cursor". A transaction that fails returns its positions. Take them as late in th
 
 from collections.abc import Collection, Sequence
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import astuple, replace
 
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
@@ -17,12 +17,8 @@ TOPIC = "log"
 # More different names than this in one append are notified as the whole topic.
 KEYS_MAX = 16
 TAKE_POSITIONS = "UPDATE log_head SET position = position + :count WHERE name = 'log' RETURNING position"
-INSERT = """INSERT INTO events
-(position, id, environment, kind, name, data, metadata, version, source, namespace, idempotency_key, run_id,
- emitted_by, entity_type, entity_id, entity_version, imported_at,
- created_at)
-VALUES (:position, :id, :environment, :kind, :name, :data, :metadata, :version, :source, :namespace, :idempotency_key,
- :run_id, :emitted_by, :entity_type, :entity_id, :entity_version, :imported_at, :created_at)"""
+INSERT = f"""INSERT INTO events ({", ".join(Record.__struct_fields__)})
+VALUES ({", ".join(f":{name}" for name in Record.__struct_fields__)})"""
 
 
 def append(tx: Tx, records: Sequence[Record]) -> list[Record]:
@@ -34,7 +30,7 @@ def append(tx: Tx, records: Sequence[Record]) -> list[Record]:
         raise LookupError("the log has no head; the database was not migrated")
     first = row[0] - len(records) + 1
     placed = [replace(record, position=first + place) for place, record in enumerate(records)]
-    tx.many(INSERT, [asdict(record) for record in placed])
+    tx.many(INSERT, [astuple(record) for record in placed])
     for key in _keys(placed):
         tx.notify(TOPIC, key)
     return placed

@@ -41,8 +41,12 @@ class Tx(Protocol):
         """Runs a statement; how many rows it changed."""
         ...
 
-    def many(self, sql: str, params: Sequence[Params]) -> None:
-        """Runs a statement once for each set of parameters, at the latest before the next query or the commit."""
+    def many(self, sql: str, params: Sequence[Params] | Sequence[Row]) -> None:
+        """Runs a statement once for each set of parameters, at the latest before the next query or the commit.
+
+        A row instead of a dict has the values in the order of the statement's parameters, each named once: that saves
+        half of the time of a wide table's rows.
+        """
         ...
 
     def batch(self, queries: Sequence["Query"]) -> list[list[Row]]:

@@ -28,6 +28,16 @@ def pyformat(sql: str) -> bytes:
     return _PARAMETER.sub(r"%(\1)s", POSTGRES.fill(sql).replace("%", "%%")).encode()
 
 
+@lru_cache(maxsize=256)
+def in_order(sql: str) -> bytes:
+    """As `pyformat`, for parameters that are given in their order. Raises ValueError where one is named twice."""
+    filled = POSTGRES.fill(sql)
+    names = _PARAMETER.findall(filled)
+    if len(set(names)) < len(names):
+        raise ValueError(f"a parameter is named twice: {sql}")
+    return _PARAMETER.sub("%s", filled.replace("%", "%%")).encode()
+
+
 class PostgresTx:
     """A transaction on one connection; collects what to notify and publish after the commit."""
 
@@ -38,7 +48,7 @@ class PostgresTx:
         self.notifications: list[Notification] = []
         self.published: list[Notices] = []
         # Sent with the next statement. None begins the transaction.
-        self._queued: list[tuple[bytes, Sequence[Params]]] = []
+        self._queued: list[tuple[bytes, Sequence[Params] | Sequence[Row]]] = []
         self._begin: tuple[bytes, bytes] | None = None
         self._id: psycopg.Cursor[Row] | None = None
 
@@ -51,9 +61,9 @@ class PostgresTx:
     def run(self, sql: str, params: Params | None = None) -> int:
         return self._execute(sql, params).rowcount
 
-    def many(self, sql: str, params: Sequence[Params]) -> None:
+    def many(self, sql: str, params: Sequence[Params] | Sequence[Row]) -> None:
         if params:
-            self._queued.append((pyformat(sql), params))
+            self._queued.append((in_order(sql) if isinstance(params[0], tuple) else pyformat(sql), params))
 
     def batch(self, queries: Sequence[Query]) -> list[list[Row]]:
         with self._connection.pipeline():

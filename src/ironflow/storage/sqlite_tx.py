@@ -34,7 +34,7 @@ class SqliteTx:
         self._execute(sql, params)
         return self._connection.changes()
 
-    def many(self, sql: str, params: Sequence[Params]) -> None:
+    def many(self, sql: str, params: Sequence[Params] | Sequence[Row]) -> None:
         self._connection.executemany(SQLITE.fill(sql), params)
 
     def batch(self, queries: Sequence[Query]) -> list[list[Row]]:

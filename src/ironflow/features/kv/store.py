@@ -174,10 +174,15 @@ def replace_entries(
     tx: Tx, environment: str, bucket: str, replaced: dict[str, int], entries: Iterable[tuple[EntryRow, bytes | None]]
 ) -> None:
     """Stores entries as the newest of their keys in a bucket without history. replaced: the former revisions."""
-    deleted = [_place(environment, bucket, key=key, revision=revision) for key, revision in replaced.items()]
+    deleted = [(environment, bucket, key, revision) for key, revision in replaced.items()]
     if deleted:
         tx.many(DELETE_REVISION, deleted)
-    tx.many(INSERT_ENTRY, [_entry_params(environment, bucket, entry, value) for entry, value in entries])
+    # The order is that of the statement's parameters.
+    rows = [
+        (environment, bucket, each.key, each.revision, each.operation, value, each.size_bytes, each.created_at)
+        for each, value in entries
+    ]
+    tx.many(INSERT_ENTRY, rows)
 
 
 def add_entry(

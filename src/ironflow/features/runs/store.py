@@ -3,7 +3,7 @@
 A row is the fold of the run's facts; it is only ever written from a decision.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -31,14 +31,22 @@ _FIXED = frozenset(
     }
 )  # fmt: skip
 _CHANGING = tuple(name for name in _RUN_FIELDS if name not in _FIXED)
-_UPDATED = (*_CHANGING, "id")
+# Statements that write a run have its columns in this order: first those that are stored as they are.
+_CONVERTED = ("pause_requested", "policy", "holds_slot", "watched")
+_PLAIN = tuple(name for name in _RUN_FIELDS if name not in _CONVERTED)
+_INSERTED = (*_PLAIN, *_CONVERTED)
+_PLAIN_CHANGING = tuple(name for name in _CHANGING if name not in _CONVERTED)
+_UPDATED = (*_PLAIN_CHANGING, "pause_requested", "id")
 # What steps and renewed leases change. No index has one of these columns: SQLite writes every index that has a column
 # of the statement, also when its value stays.
 PROGRESS = ("updated_at", "version", "losses", "step_count", "next_sequence", "open_waits", "family", "id")
 _progress_values = attrgetter(*PROGRESS)
 _values_beside = attrgetter(*(name for name in _CHANGING if name not in PROGRESS))
-_run_values, _updated_values = attrgetter(*_RUN_FIELDS), attrgetter(*_UPDATED)
-_lease_values, _step_values = attrgetter(*_LEASE_FIELDS), attrgetter(*_STEP_FIELDS)
+_run_values, _updated_values = attrgetter(*_PLAIN), attrgetter(*_PLAIN_CHANGING)
+_FIXED_OF_LEASE = ("run_id", "environment", "function_id", "slot_key", "limit_key", "actor_id")
+_fixed_of_lease = attrgetter("id", *_FIXED_OF_LEASE[1:])
+# Without the last one, `injected`, which is stored as a number.
+_lease_values, _step_values = attrgetter(*_LEASE_FIELDS), attrgetter(*_STEP_FIELDS[:-1])
 
 RUN_COLUMNS = ", ".join(f"r.{name}" for name in _RUN_FIELDS)
 LEASE_COLUMNS = ", ".join(f"j.{name}" for name in _LEASE_FIELDS)
@@ -57,11 +65,11 @@ LOAD_TO_CHANGE = f"{_LOAD} {{for_update}}"
 LOAD_FREE = f"{_LOAD} {{skip_locked}}"
 # On its own: PostgreSQL would join the row that it waited for with the lease as it was before the wait.
 LEASES = f"SELECT j.run_id, {LEASE_COLUMNS} FROM jobs j WHERE j.run_id IN {{each:ids}}"
-INSERT_RUN = f"INSERT INTO runs ({', '.join(_RUN_FIELDS)}) VALUES ({_values(_RUN_FIELDS)})"
-UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{name} = :{name}' for name in _CHANGING)} WHERE id = :id"
+INSERT_RUN = f"INSERT INTO runs ({', '.join(_INSERTED)}) VALUES ({_values(_INSERTED)})"
+UPDATE_RUN = f"UPDATE runs SET {', '.join(f'{name} = :{name}' for name in _UPDATED[:-1])} WHERE id = :id"
 UPDATE_PROGRESS = f"UPDATE runs SET {', '.join(f'{name} = :{name}' for name in PROGRESS[:-1])} WHERE id = :id"
 
-_JOB_FIELDS = ("run_id", "environment", "function_id", "slot_key", "limit_key", "actor_id", *_LEASE_FIELDS)
+_JOB_FIELDS = (*_FIXED_OF_LEASE, *_LEASE_FIELDS)
 SAVE_LEASE = f"""INSERT INTO jobs ({", ".join(_JOB_FIELDS)}) VALUES ({_values(_JOB_FIELDS)})
 ON CONFLICT (run_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _LEASE_FIELDS)}"""
 DROP_LEASE = "DELETE FROM jobs WHERE run_id = :run_id"
@@ -232,11 +240,23 @@ def first_steps(tx: Tx, run_ids: list[str], each_max: int) -> dict[str, list[Ste
 
 
 def insert_runs(tx: Tx, runs: list[Run]) -> None:
-    tx.many(INSERT_RUN, [_run_params(run, _RUN_FIELDS, _run_values) for run in runs])
+    tx.many(
+        INSERT_RUN,
+        [
+            (
+                *_run_values(run),
+                int(run.pause_requested),
+                policy_text(run.policy),
+                int(run.holds_slot),
+                int(run.watched),
+            )
+            for run in runs
+        ],
+    )
 
 
 def update_runs(tx: Tx, runs: list[Run]) -> None:
-    tx.many(UPDATE_RUN, [_run_params(run, _UPDATED, _updated_values) for run in runs])
+    tx.many(UPDATE_RUN, [(*_updated_values(run), int(run.pause_requested), run.id) for run in runs])
 
 
 def is_progress(before: Run, after: Run) -> bool:
@@ -246,44 +266,22 @@ def is_progress(before: Run, after: Run) -> bool:
 
 def update_progress(tx: Tx, runs: list[Run]) -> None:
     """Writes the runs for which `is_progress` holds."""
-    tx.many(UPDATE_PROGRESS, [dict(zip(PROGRESS, _progress_values(run), strict=True)) for run in runs])
+    tx.many(UPDATE_PROGRESS, [_progress_values(run) for run in runs])
 
 
 def save_leases(tx: Tx, runs: list[Run]) -> None:
     """Writes the leases of runs that have one."""
-    params: list[dict[str, Any]] = []
-    for run in runs:
-        lease = run.lease
-        if lease is not None:
-            columns = {
-                "run_id": run.id,
-                "environment": run.environment,
-                "function_id": run.function_id,
-                "slot_key": run.slot_key,
-                "limit_key": run.limit_key,
-                "actor_id": run.actor_id,
-            }
-            params.append({**columns, **dict(zip(_LEASE_FIELDS, _lease_values(lease), strict=True))})
-    tx.many(SAVE_LEASE, params)
+    rows = [(*_fixed_of_lease(run), *_lease_values(run.lease)) for run in runs if run.lease is not None]
+    tx.many(SAVE_LEASE, rows)
 
 
 def drop_leases(tx: Tx, run_ids: list[str]) -> None:
-    tx.many(DROP_LEASE, [{"run_id": run_id} for run_id in run_ids])
+    tx.many(DROP_LEASE, [(run_id,) for run_id in run_ids])
 
 
 def save_steps(tx: Tx, steps: list[tuple[str, Step]]) -> None:
     """Writes steps, given with their run ids."""
-    tx.many(
-        SAVE_STEP,
-        [
-            {
-                "run_id": run_id,
-                **dict(zip(_STEP_FIELDS, _step_values(step), strict=True)),
-                "injected": int(step.injected),
-            }
-            for run_id, step in steps
-        ],
-    )
+    tx.many(SAVE_STEP, [(run_id, *_step_values(step), int(step.injected)) for run_id, step in steps])
 
 
 def find_steps(tx: Tx, run_id: str, named: str) -> list[Step]:
@@ -299,22 +297,8 @@ def drop_steps(tx: Tx, run_id: str, from_sequence: int) -> None:
 
 def add_facts(tx: Tx, facts: list[tuple[str, int, Fact]]) -> None:
     """Keeps facts, given with run id and the run's version after each."""
-    params = [
-        {"run_id": run_id, "version": version, "at": fact.at, "kind": tag_of(fact), "body": _encode_fact(fact).decode()}
-        for run_id, version, fact in facts
-    ]
-    tx.many(ADD_FACT, params)
-
-
-def _run_params(run: Run, names: tuple[str, ...], values: Callable[[Run], tuple[Any, ...]]) -> dict[str, Any]:
-    """values: those of `names`."""
-    params = dict(zip(names, values(run), strict=True))
-    params["pause_requested"] = int(run.pause_requested)
-    if "policy" in params:
-        params["policy"] = policy_text(run.policy)
-        params["holds_slot"] = int(run.holds_slot)
-        params["watched"] = int(run.watched)
-    return params
+    rows = [(run_id, version, fact.at, tag_of(fact), _encode_fact(fact).decode()) for run_id, version, fact in facts]
+    tx.many(ADD_FACT, rows)
 
 
 def ended_before(tx: Tx, oldest: int, limit: int) -> list[tuple[str, str]]:
