@@ -35,6 +35,8 @@ def addresses(runs: dict[str, str]) -> dict[str, str]:
         "run-probe": f"/runs/{runs['probe']}?step=reserve-stock",
         "events": "/events",
         "events-tail": "/events?tail=on",
+        "event-form": "/events?do=emit&emit-name=parcel.wanted",
+        "event-form-json": "/events?do=emit&emit-name=parcel.wanted&emit-view=json",
         "event": f"/events/{runs['campaign_event']}",
         "functions": "/functions",
         "function": "/functions/process-order",

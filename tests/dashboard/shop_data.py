@@ -28,6 +28,22 @@ SCHEMA: dict[str, Any] = {
     "properties": {"customer": {"type": "string"}, "total": {"type": "integer"}},
 }
 
+# A schema with a field of each kind.
+PARCEL: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "to"],
+    "properties": {
+        "id": {"type": "string", "minLength": 3},
+        "weight": {"type": "integer", "minimum": 1, "maximum": 30},
+        "insured": {"type": "boolean", "default": False},
+        "speed": {"enum": ["slow", "fast"]},
+        "due": {"type": "string", "format": "date"},
+        "to": {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}},
+        "items": {"type": "array", "items": {"type": "object", "properties": {"sku": {"type": "string"}}}},
+        "way": {"oneOf": [{"type": "string"}, {"type": "object"}]},
+    },
+}
+
 
 @projection("cart-totals", events=["cart.*"], initial_state={"items": 0, "total": 0}, partition_key="data.customer")
 def cart_totals(state: dict[str, int], event: Any) -> dict[str, Any]:
@@ -49,6 +65,9 @@ def keep(client: Client, probe: str) -> None:
     client.sql_projections.create("orders", table=ORDERS_TABLE, on={"cart.paid": ORDER_PLACED}, description=probe)
     client.schemas.register("cart.paid", 1, schema={"type": "object", "required": ["customer"]}, description=probe)
     client.schemas.register("cart.paid", 2, schema=SCHEMA, description="With the currency in minor units")
+    old = {"type": "object", "properties": {"old": {"type": "string", "description": probe}}}
+    client.schemas.register("parcel.wanted", 1, schema=old)
+    client.schemas.register("parcel.wanted", 2, schema=PARCEL, description="A parcel to send " + probe)
     _topics(client, probe)
     _schedules(client, probe)
     _functions(client, probe)

@@ -102,6 +102,23 @@ def test_a_key_that_ends_while_a_form_is_filled_in_loses_nothing(page: Page, cli
     assert [event.data for event in client.events.list(name="order.typed")] == [{"id": "kept"}]
 
 
+def test_a_form_from_a_schema_outlives_the_session(page: Page, client: Client):
+    schema = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}
+    client.schemas.register("order.drawn", 1, schema=schema)
+    key_id, key = a_key(client, "short-lived-too", "role_developer")
+    page.goto("/events?do=emit&emit-name=order.drawn")
+    log_in(page, key)
+    form = page.get_by_role("dialog", name="Emit an event")
+    form.get_by_label("id", exact=True).fill("kept")
+
+    before_the_emit(page, lambda: client.api_keys.delete(key_id))
+    form.get_by_role("button", name="Emit", exact=True).click()
+    log_in(page, ADMIN)
+
+    expect(form.get_by_role("status")).to_contain_text("Recorded as")
+    assert [event.data for event in client.events.list(name="order.drawn")] == [{"id": "kept"}]
+
+
 def test_a_key_with_little_permission_sees_what_it_may_and_the_name_of_the_rest(page: Page, client: Client):
     role = client.roles.create("workers-only")
     policy = client.policies.create("workers", effect="allow", actions="workers:read,server:read", resources="*")

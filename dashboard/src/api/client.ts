@@ -28,7 +28,7 @@ export interface Asked<Content = unknown> {
 
 /** The server's refusal, or that there was no answer. status: 0 without one, and then the outcome is not known. */
 export class Failure extends Error {
-  constructor(readonly status: number, message: string, readonly reason = "", readonly retryAfterS = 0) {
+  constructor(readonly status: number, message: string, readonly reason = "", readonly retryAfterS = 0, readonly details: Record<string, unknown> = {}) {
     super(message);
   }
 
@@ -127,7 +127,7 @@ async function request(verb: string, address: string, asked: Asked, key: string)
   clock.correct(response.headers.get("Date"));
   const data: unknown = text && response.headers.get("Content-Type")?.includes("json") ? JSON.parse(text) : undefined;
   if (response.ok) return data;
-  const refusal = (data ?? {}) as { message?: string; error?: string; reason?: string };
+  const refusal = (data ?? {}) as { message?: string; error?: string; reason?: string; details?: Record<string, unknown> };
   const message = refusal.message ?? refusal.error ?? `${response.status} ${response.statusText}`;
-  throw new Failure(response.status, message, refusal.reason, Number(response.headers.get("Retry-After") ?? 0));
+  throw new Failure(response.status, message, refusal.reason, Number(response.headers.get("Retry-After") ?? 0), refusal.details);
 }

@@ -41,7 +41,8 @@ class Session {
 
   leave(): void {
     this.key = "";
-    sessionStorage.removeItem(KEPT);
+    // Also what was typed into forms: the next one at this tab may be another person.
+    for (const name of Object.keys(sessionStorage)) if (name.startsWith("ironflow.")) sessionStorage.removeItem(name);
     this.open();
   }
 

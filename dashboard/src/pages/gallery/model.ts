@@ -1,6 +1,7 @@
 // What the gallery shows the shared components with: values of every kind that a page has. Pure.
 
 import type { Change } from "../../parts/difference";
+import { fieldOf, type Field } from "../../parts/form";
 
 export const STATUSES = ["queued", "running", "waiting", "paused", "completed", "failed", "cancelling", "cancelled", "active", "ended", "a status of a newer server"];
 
@@ -38,6 +39,16 @@ export function bars(): { title: string; parts: { value: number; colour: "good" 
     return { title: `minute ${index}: ${good} completed, ${bad} failed`, parts: [{ value: good, colour: "good" as const }, { value: bad, colour: "bad" as const }] };
   });
 }
+
+/** A field of each kind. */
+export const FORM: Field = fieldOf({
+  type: "object", required: ["order", "amount"],
+  properties: {
+    order: { type: "string", description: PROBE, maxLength: 20 }, amount: { type: "integer", minimum: 1 }, gift: { type: "boolean" }, kind: { enum: ["plain", "express"] },
+    due: { type: "string", format: "date" }, at: { type: "string", format: "date-time" }, to: { type: "object", properties: { city: { type: "string" } } },
+    lines: { type: "array", items: { type: "object", required: ["sku"], properties: { sku: { type: "string" }, count: { type: "integer" } } } }, way: { oneOf: [{ type: "string" }, { type: "object" }] },
+  },
+}, {});
 
 /** Spans and sizes as they are written. */
 export const FORMATS: { spans: number[]; sizes: number[] } = { spans: [31, 4600, 130_000, 7_980_000, 273_600_000], sizes: [512, 1_200_000] };
