@@ -89,8 +89,13 @@ async def test_run_controls_are_noted(guarded: Guarded):
     await guarded.request("POST", "/ironflow.v1.IronflowService/RegisterFunction", function)
     emitted = await guarded.request("POST", "/api/v1/events", {"name": "order.placed", "data": {}})
     (run_id,) = emitted["run_ids"]
+    await guarded.request("POST", f"/api/v1/runs/{run_id}/pause", {"reason": "rain"})
+    paused = await guarded.request("GET", f"/api/v1/runs/{run_id}")
+    await guarded.request("POST", f"/api/v1/runs/{run_id}/resume", {"reason": "no rain"})
     await guarded.request("POST", f"/api/v1/runs/{run_id}/cancel", {"reason": "a mistake"})
-    (note,) = await notes(guarded)
+    note, resume, pause = await notes(guarded)
+    assert [each["payload"]["reason"] for each in (pause, resume)] == ["rain", "no rain"]
+    assert (paused["paused_by"], paused["pause_note"]) == (pause["metadata"]["actor"], "rain")
     assert (note["event_type"], note["function_id"]) == ("run_control.cancel", "charge")
     assert (note["payload"]["run_id"], note["payload"]["reason"]) == (run_id, "a mistake")
 

@@ -49,6 +49,40 @@ async def test_the_answer_of_a_second_pause_is_that_it_changes_nothing(server: W
     assert [(each.status, each.changed) for each in answers] == [("pause_requested", True), ("pause_requested", False)]
 
 
+async def test_the_reason_of_a_pause_is_with_the_run_until_it_goes_on(server: Work):
+    run = await server.a_run()
+    await server.call(controls.pause, run_id=run.id, reason="rain")
+    assert (await server.run(run.id)).pause_note == "rain"
+    why = await server.call(controls.why, id=run.id)
+    assert why.message == "It was paused by hand (rain). Resume it to let it go on."
+
+    assert (await resume(server, run, reason="the sun is back")).pause_note is None
+
+
+async def test_the_reason_of_a_requested_pause_is_kept_over_the_step_boundary(server: Work):
+    run = await server.a_run()
+    job = await server.claim()
+    await server.call(controls.pause, run_id=run.id, reason="rain")
+    assert (await server.run(run.id)).pause_note == "rain"
+    await server.report(job, "progress", steps=[step(job, "one", 1)])
+
+    held = await server.run(run.id)
+    assert (held.status, held.pause_note) == (RunStatus.PAUSED, "rain")
+
+
+def test_a_withdrawn_pause_and_an_ended_run_have_no_reason():
+    driver = RunDriver()
+    fence = driver.claim("w1")
+    driver.do(commands.Pause("ada", "rain"))
+    assert (driver.run.paused_by, driver.run.pause_note) == ("ada", "rain")
+    driver.do(commands.Resume(note="no rain"))
+    assert (driver.run.paused_by, driver.run.pause_note) == (None, None)
+    driver.do(commands.Pause("ada", "rain"))
+    driver.report(fence, "progress")
+    driver.do(commands.Cancel("flood"))
+    assert (driver.run.paused_by, driver.run.pause_note) == (None, None)
+
+
 async def test_a_running_run_pauses_at_its_next_checkpoint_with_the_step_kept(server: Work):
     run = await server.a_run()
     job = await server.claim()

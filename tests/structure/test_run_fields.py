@@ -50,7 +50,8 @@ STEP_ADDED = {"run_id", "duration_ms_full", "stored_status"}
 RUN_COMPUTED = {"state", "created", "started", "ended", "duration_ms"}
 RUN_HIDDEN = RUN_INTERNAL | {
     "environment", "policy", "updated_at", "next_at", "actor_id", "parent_step_id", "pause_requested", "version",
-    "unasked_steps", "cancelling", "cancel_requested_at",
+    "unasked_steps", "cancelling", "cancel_requested_at", "paused_by",
+    "pause_note",
 }  # fmt: skip
 STEP_COMPUTED = {"run_id", "function_id", "started", "ended"}
 STEP_HIDDEN = {

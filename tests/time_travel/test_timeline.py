@@ -191,6 +191,26 @@ def test_entries_of_what_people_do_have_their_reasons():
     assert [data(patched)[name] for name in replaced] == [10, 100, 1, "another"]
 
 
+def test_pauses_and_resumes_have_who_asked_and_why():
+    driver, fence, since = running()
+    driver.do(commands.Pause("ada", "rain"))
+    driver.do(commands.Resume(by="ada", note="no rain"))
+    driver.do(commands.Pause("bob"))
+    driver.report(fence, "progress")
+    driver.do(commands.Resume(note="over"))
+    driver.do(commands.Pause("ada", "rain"))
+
+    asked = [each for each in timeline_of(driver, since) if "pause" in each.type or "resume" in each.type]
+    assert [(each.type, each.summary, each.actor, data(each).get("note")) for each in asked] == [
+        ("run.pause_requested", "To be paused at the next step boundary (ada: rain)", "ada", "rain"),
+        ("run.pause_withdrawn", "The requested pause is withdrawn (ada: no rain)", "ada", "no rain"),
+        ("run.pause_requested", "To be paused at the next step boundary (bob)", "bob", None),
+        ("run.paused", "Paused: by hand", None, None),
+        ("run.resumed", "Resumed (over)", None, "over"),
+        ("run.paused", "Paused: by hand (ada: rain)", "ada", "rain"),
+    ]
+
+
 def test_lost_workers_and_returned_jobs_have_entries():
     driver, _, since = running()
     driver.lose_lease()

@@ -353,14 +353,22 @@ class Cancel(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Hold the run at the next step boundary."""
+    """Hold the run at the next step boundary. by: the principal that asks; note: the reason it gives."""
+
+    by: str = ""
+    note: str = ""
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """Continues the run where it stopped, or from a step. from_sequence: of that step, None to keep all steps."""
+    """Continues the run where it stopped, or from a step. from_sequence: of that step, None to keep all steps.
+
+    by, note: as of Pause.
+    """
 
     from_step: str = ""
     from_sequence: int | None = None
+    by: str = ""
+    note: str = ""
 
 
 class Inject(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ _OPEN_REASON: dict[str, Reason] = {
 }  # fmt: skip
 
 
-def decide_pause(run: Run, now: Millis) -> Outcome:
+def decide_pause(run: Run, command: commands.Pause, now: Millis) -> Outcome:
     """A run without a live lease pauses at once, any other at its next step boundary. A second pause changes nothing.
 
     Raises RunEnded, RunCancelling.
@@ -39,8 +39,9 @@ def decide_pause(run: Run, now: Millis) -> Outcome:
     if run.status == "paused" or run.pause_requested:
         return NOTHING
     if run.lease is not None and run.lease.live:
-        return Outcome((PauseRequested(at=now),))
-    return Outcome((RunPaused(at=now, reason="injection", error=None, report=""),))
+        return Outcome((PauseRequested(at=now, by=command.by, note=command.note),))
+    paused = RunPaused(at=now, reason="injection", error=None, report="", by=command.by, note=command.note)
+    return Outcome((paused,))
 
 
 def _not_resumable(run: Run) -> str:
@@ -68,7 +69,7 @@ def decide_resume(run: Run, command: commands.Resume, now: Millis) -> Outcome:
     if command.from_step or command.from_sequence is not None:
         check_not_cancelling(run)
     if run.pause_requested and not command.from_step and not run.ended:
-        return Outcome((PauseWithdrawn(at=now),))
+        return Outcome((PauseWithdrawn(at=now, by=command.by, note=command.note),))
     if run.status not in ("paused", "failed"):
         raise RunNotResumable(_not_resumable(run))
     fresh = run.status == "failed" or run.reason == "exhausted"
@@ -85,7 +86,8 @@ def decide_resume(run: Run, command: commands.Resume, now: Millis) -> Outcome:
         again, timers = _opened_again(kept, now)
         happened += again
         effects += timers
-    happened.append(RunResumed(at=now, attempt=attempt, from_step=command.from_step))
+    resumed = RunResumed(at=now, attempt=attempt, from_step=command.from_step, by=command.by, note=command.note)
+    happened.append(resumed)
     step = run.steps.get(run.open_step) if run.open_step is not None and command.from_sequence is None else None
     # Compensations get the time-out: see `decide_wait_timed_out`.
     answered = (step is not None and step.on_timeout == "answer") or run.compensating is not None

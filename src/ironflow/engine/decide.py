@@ -110,7 +110,7 @@ def _control(run: Run, command: commands.Control, now: Millis) -> Outcome:
         case commands.Cancel():
             return decide_cancel(run, command, now)
         case commands.Pause():
-            return decide_pause(run, now)
+            return decide_pause(run, command, now)
         case commands.Resume():
             return decide_resume(run, command, now)
         case commands.Inject():

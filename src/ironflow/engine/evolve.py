@@ -188,10 +188,10 @@ def _interrupted(run: Run, fact: facts.Interruption) -> Run:
             return replace(
                 run, status="waiting", reason="retry", next_at=retry_at, lease=None, error=error, last_report=report
             )
-        case facts.PauseRequested():
-            return replace(run, pause_requested=True)
+        case facts.PauseRequested(by=by, note=note):
+            return replace(run, pause_requested=True, paused_by=by or None, pause_note=note or None)
         case facts.PauseWithdrawn():
-            return replace(run, pause_requested=False)
+            return replace(run, pause_requested=False, paused_by=None, pause_note=None)
         case facts.RunPaused(reason=reason, error=error, report=report):
             return replace(
                 run,
@@ -203,6 +203,9 @@ def _interrupted(run: Run, fact: facts.Interruption) -> Run:
                 lease=None,
                 error=run.error if error is None else error,
                 last_report=report or run.last_report,
+                # At a step boundary they are those of the request.
+                paused_by=fact.by or run.paused_by,
+                pause_note=fact.note or run.pause_note,
             )
         case facts.RunResumed(attempt=attempt):
             resumed = _requeued(run, fact)
@@ -216,6 +219,8 @@ def _interrupted(run: Run, fact: facts.Interruption) -> Run:
                 ended_at=None,
                 losses=0,
                 pause_requested=False,
+                paused_by=None,
+                pause_note=None,
             )
         case _:
             assert_never(fact)
@@ -323,6 +328,8 @@ def _ended(run: Run, fact: facts.Fact, status: Status, not_begun: NotBegun | Non
         open_step=None,
         wake_at=None,
         pause_requested=False,
+        paused_by=None,
+        pause_note=None,
         next_at=None,
         lease=None,
         ended_at=fact.at,

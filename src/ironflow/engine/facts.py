@@ -177,26 +177,37 @@ class RetryStarted(FactBase, frozen=True, tag="attempt.started"):
 
 
 class PauseRequested(FactBase, frozen=True, tag="run.pause_requested"):
-    """The run will pause at the next step boundary."""
+    """The run will pause at the next step boundary. by: the principal that asks; note: the reason it gives."""
+
+    by: str = ""
+    note: str = ""
 
 
 class PauseWithdrawn(FactBase, frozen=True, tag="run.pause_withdrawn"):
-    """The requested pause is not wanted any more; the execution goes on."""
+    """The requested pause is not wanted any more; the execution goes on. by, note: as of PauseRequested."""
+
+    by: str = ""
+    note: str = ""
 
 
 class RunPaused(FactBase, frozen=True, tag="run.paused"):
-    """report: `report_id` of the update that caused it, empty when none did."""
+    """report: `report_id` of the update that caused it, empty when none did. by, note: as of PauseRequested, of a
+    pause that takes effect at once."""
 
     reason: Reason
     error: str | None
     report: str
+    by: str = ""
+    note: str = ""
 
 
 class RunResumed(FactBase, frozen=True, tag="run.resumed"):
-    """attempt: the one that goes on; 1 where the budget is fresh. from_step: as in the command."""
+    """attempt: the one that goes on; 1 where the budget is fresh. from_step, by, note: as in the command."""
 
     attempt: int
     from_step: str
+    by: str = ""
+    note: str = ""
 
 
 class CancelRequested(FactBase, frozen=True, tag="run.cancel_requested"):

@@ -230,7 +230,7 @@ class Run(msgspec.Struct, frozen=True):
     restarted as. Runs that follow one another so are a chain: first_run_id: of its first link, None for that itself;
     link: how many came before. cancelling: why it was to be cancelled, of a run that is undone first;
     cancel_requested_at: when. not_begun: a `NotBegun` as JSON text, of a run whose last execution for compensations
-    could not begin.
+    could not begin. paused_by: the principal that has paused it or asked for a pause; pause_note: why, if it was given.
     """
 
     id: str
@@ -285,6 +285,8 @@ class Run(msgspec.Struct, frozen=True):
     cancelling: str | None = None
     cancel_requested_at: Millis | None = None
     not_begun: str | None = None
+    paused_by: str | None = None
+    pause_note: str | None = None
     lease: Lease | None = None
     steps: dict[str, Step] = {}
     values: dict[str, RunValue] = {}

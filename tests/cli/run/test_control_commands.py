@@ -34,7 +34,8 @@ def answer(ironflow, door):
 
 def test_a_run_is_paused_inspected_injected_and_resumed(ironflow, waiting):
     run_id, door = waiting
-    assert ironflow("run", "pause", run_id).out == f"paused {run_id}\n"
+    assert ironflow("run", "pause", run_id, "--reason", "a wrong price").out == f"paused {run_id}\n"
+    assert "(a wrong price)" in ironflow("run", "why", run_id).out
 
     lines = ironflow("run", "paused-state", run_id).out.splitlines()
     assert lines[0].split() == ["reason", "injection"]

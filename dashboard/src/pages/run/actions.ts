@@ -28,9 +28,6 @@ export interface Request {
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 const TITLES: Record<Action, string> = { pause: "Pause", resume: "Resume", retry: "Retry", cancel: "Cancel", force: "End now", inject: "Inject output", patch: "Patch output" };
-/** Actions whose reason the server records. */
-export const WITH_REASON: ReadonlySet<Action> = new Set(["cancel", "force", "inject", "patch"]);
-
 /** Actions after which a run never goes on: its name is asked for. */
 export const FINAL: ReadonlySet<Action> = new Set(["cancel", "force"]);
 
@@ -92,15 +89,16 @@ export function request(action: Action, run: Run, steps: Step[], draft: Draft): 
   const text = (value: string): string => JSON.stringify(value);
   const fromPython = draft.step ? `, from_step=${text(draft.step)}` : "";
   const fromCli = draft.step ? ` --from-step ${quoted(draft.step)}` : "";
+  const given = draft.reason ? { reason: draft.reason } : {};
   const because = draft.reason ? ` --reason ${quoted(draft.reason)}` : "";
   const becausePython = draft.reason ? `, reason=${text(draft.reason)}` : "";
   switch (action) {
     case "pause":
-      return { verb: "post", path: `/api/v1/runs/${id}/pause`, body: {}, python: python(`pause(${text(run.id)})`), cli: `ironflow run pause ${run.id}` };
+      return { verb: "post", path: `/api/v1/runs/${id}/pause`, body: given, python: python(`pause(${text(run.id)}${becausePython})`), cli: `ironflow run pause ${run.id}${because}` };
     case "resume":
-      return { verb: "post", path: `/api/v1/runs/${id}/resume`, body: from, python: python(`resume(${text(run.id)}${fromPython})`), cli: `ironflow run resume ${run.id}${fromCli}` };
+      return { verb: "post", path: `/api/v1/runs/${id}/resume`, body: { ...from, ...given }, python: python(`resume(${text(run.id)}${fromPython}${becausePython})`), cli: `ironflow run resume ${run.id}${fromCli}${because}` };
     case "retry":
-      return { verb: "post", path: `/api/v1/runs/${id}/retry`, body: from, python: python(`retry(${text(run.id)}${fromPython})`), cli: `ironflow run retry ${run.id}${fromCli}` };
+      return { verb: "post", path: `/api/v1/runs/${id}/retry`, body: { ...from, ...given }, python: python(`retry(${text(run.id)}${fromPython}${becausePython})`), cli: `ironflow run retry ${run.id}${fromCli}${because}` };
     case "cancel":
       return { verb: "post", path: `/api/v1/runs/${id}/cancel`, body: { reason: draft.reason }, python: python(`cancel(${text(run.id)}${becausePython})`), cli: `ironflow run cancel ${run.id}${because}` };
     case "force":

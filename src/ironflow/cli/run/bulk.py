@@ -59,7 +59,7 @@ def start(
         output: Only runs with this value in their output: PATH=VALUE, such as order.total=1200.
         since: Only runs created since: RFC 3339, or an age such as 2h.
         until: Only runs created until: RFC 3339, or an age such as 30m.
-        reason: The reason, stored with cancelled runs.
+        reason: The reason, stored with the runs.
         force: Cancel at once, without the compensations that run before, also where they run already.
         dry_run: Only count the runs.
         yes: Do not ask for confirmation.

@@ -25,7 +25,7 @@ RunId = Annotated[str, Parameter(help="The run's id, such as run_06DGK3…, or f
 Output = Annotated[
     str, Parameter(name=["--output", "-o"], help="JSON, @FILE, or - for standard input.", allow_leading_hyphen=True)
 ]
-Reason = Annotated[str, Parameter(help="The reason, stored in the run's recording.")]
+Reason = Annotated[str, Parameter(help="The reason, stored in the run's recording and in the audit trail.")]
 FromStep = Annotated[str, Parameter(help="Name, step id or row id of the first step whose result is dropped.")]
 
 # What a run waits for a slot of, as `Why.waits_for` names it.
@@ -67,21 +67,21 @@ def cancel(
     return Exit.TRY_AGAIN if wait and not answer.status.ended else Exit.OK
 
 
-def pause(run: RunId, /, *, cli: Injected) -> None:
+def pause(run: RunId, /, *, reason: Reason = "", cli: Injected) -> None:
     """Pause a run: at once when it waits, else at its next step boundary."""
-    answer = cli.call(controls.pause, controls.PauseRun(run_id=run))
+    answer = cli.call(controls.pause, controls.PauseRun(run_id=run, reason=reason))
     cli.show(answer, lambda: f"paused {run}" if answer.status == "paused" else f"{run} pauses after its step")
 
 
-def resume(run: RunId, /, *, from_step: FromStep = "", cli: Injected) -> None:
+def resume(run: RunId, /, *, from_step: FromStep = "", reason: Reason = "", cli: Injected) -> None:
     """Resume a paused or failed run with its recorded steps. A failed run gets all its attempts again."""
-    answer = cli.call(controls.resume, controls.ResumeRun(run_id=run, from_step=from_step))
+    answer = cli.call(controls.resume, controls.ResumeRun(run_id=run, from_step=from_step, reason=reason))
     cli.show(answer, lambda: f"resumed {answer.id}")
 
 
-def retry(run: RunId, /, *, from_step: FromStep = "", cli: Injected) -> None:
+def retry(run: RunId, /, *, from_step: FromStep = "", reason: Reason = "", cli: Injected) -> None:
     """Retry a failed run from the beginning, or from --from-step."""
-    answer = cli.call(controls.retry, controls.RetryRun(id=run, from_step=from_step))
+    answer = cli.call(controls.retry, controls.RetryRun(id=run, from_step=from_step, reason=reason))
     cli.show(answer, lambda: f"retrying {answer.id}")
 
 

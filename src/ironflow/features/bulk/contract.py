@@ -40,7 +40,7 @@ class StartBulk(Message, kw_only=True):
     The filter is that of runs.list; at least one field of it must be given. function_version: only runs that were
     created with this version of the function.
 
-    dry_run: only count. reason: recorded with cancelled runs. force: of a cancel: runs end at once, whose compensations
+    dry_run: only count. reason: recorded with the runs. force: of a cancel: runs end at once, whose compensations
     would run before, or run already; without it the latter are left to that.
     """
 

@@ -70,15 +70,18 @@ def filter_of(request: StartBulk, environment: str) -> Filter:
 
 
 def command_for(action: str, reason: str, force: bool) -> commands.Command:
-    """The command that the job gives to each run. action: one of ACTIONS, not DELETE. force: of a cancel."""
+    """The command that the job gives to each run. action: one of ACTIONS, not DELETE. force: of a cancel.
+
+    reason: what the request gave, or empty.
+    """
     match action:
         case "cancel":
             return commands.Cancel(cause=reason or "cancelled in bulk", force=force)
         case "retry":
-            return commands.Resume(from_step="", from_sequence=0)
+            return commands.Resume(from_step="", from_sequence=0, note=reason)
         case "resume":
-            return commands.Resume()
+            return commands.Resume(note=reason)
         case "pause":
-            return commands.Pause()
+            return commands.Pause(note=reason)
         case _:
             raise LookupError(f"no bulk action {action!r}")

@@ -18,7 +18,10 @@ class InvalidOutput(InvalidArgument):
 
 
 class PauseRun(Message, kw_only=True):
+    """reason (ours): kept with the run until it goes on, in its history and in the audit trail."""
+
     run_id: Annotated[str, field(1, also=("id",))]
+    reason: Annotated[str, field(100, max_length=500)] = ""
 
 
 class Paused(Message, kw_only=True):
@@ -32,17 +35,22 @@ class Paused(Message, kw_only=True):
 
 
 class ResumeRun(Message, kw_only=True):
-    """from_step: a step's name, SDK step id or row id; its result and all later ones are dropped."""
+    """from_step: a step's name, SDK step id or row id; its result and all later ones are dropped.
+
+    reason (ours): kept in the run's history and in the audit trail.
+    """
 
     run_id: Annotated[str, field(1, also=("id",))]
     from_step: Annotated[str, field(2)] = ""
+    reason: Annotated[str, field(100, max_length=500)] = ""
 
 
 class RetryRun(Message, kw_only=True):
-    """from_step: empty runs the whole run again."""
+    """from_step: empty runs the whole run again. reason (ours): as of a resume."""
 
     id: Annotated[str, field(1, also=("run_id",))]
     from_step: Annotated[str, field(2)] = ""
+    reason: Annotated[str, field(100, max_length=500)] = ""
 
 
 class GetPausedState(Message, kw_only=True):

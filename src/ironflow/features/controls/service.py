@@ -68,8 +68,8 @@ class Controls:
             run = self._run(tx, call, request.run_id)
             if run.restarted_as is not None:
                 raise RunEnded(restarted_text(tx, run))
-            _note(tx, call, contract.pause, request, "run_control.pause", run)
-            after = self._apply(tx, run, commands.Pause(), call)
+            _note(tx, call, contract.pause, request, "run_control.pause", run, reason=request.reason or None)
+            after = self._apply(tx, run, commands.Pause(_by(call), request.reason), call)
             return contract.Paused(
                 status="paused" if after.status == "paused" else "pause_requested",
                 changed=run.status != "paused" and not run.pause_requested,
@@ -80,8 +80,9 @@ class Controls:
     async def resume(self, call: Call, request: contract.ResumeRun) -> RunMessage:
         def change(tx: Tx) -> RunMessage:
             run = self._run(tx, call, request.run_id)
-            _note(tx, call, contract.resume, request, "run_control.resume", run, from_step=request.from_step or None)
-            return self._resume(tx, call, run, request.from_step, None)
+            about = {"from_step": request.from_step or None, "reason": request.reason or None}
+            _note(tx, call, contract.resume, request, "run_control.resume", run, **about)
+            return self._resume(tx, call, run, commands.Resume(request.from_step, None, _by(call), request.reason))
 
         return await self._db.write(change)
 
@@ -90,8 +91,11 @@ class Controls:
             run = self._run(tx, call, request.id)
             if run.status != "failed":
                 raise RunNotResumable(f"Run {run.id} is {run.status}; only failed runs are retried.")
-            _note(tx, call, contract.retry, request, "run_control.retry", run, from_step=request.from_step or None)
-            return self._resume(tx, call, run, request.from_step, 0 if not request.from_step else None)
+            about = {"from_step": request.from_step or None, "reason": request.reason or None}
+            _note(tx, call, contract.retry, request, "run_control.retry", run, **about)
+            from_sequence = None if request.from_step else 0
+            command = commands.Resume(request.from_step, from_sequence, _by(call), request.reason)
+            return self._resume(tx, call, run, command)
 
         return await self._db.write(change)
 
@@ -131,7 +135,7 @@ class Controls:
             run, step = self._run_with_step(tx, call, run_id_of_step(request.step_id), request.step_id)
             about = {"step_id": step.step_id, "reason": request.reason or None}
             _note(tx, call, contract.patch, request, "run_control.patch", run, **about)
-            command = commands.Patch(step.step_id, output, request.reason, call.principal.name or "api")
+            command = commands.Patch(step.step_id, output, request.reason, _by(call) or "api")
             after = self._apply(tx, run, command, call)
             return step_message(after, after.steps[step.step_id])
 
@@ -179,11 +183,12 @@ class Controls:
         step = _step(tx, run, named)
         return replace(run, steps={**run.steps, step.step_id: step}), step
 
-    def _resume(self, tx: Tx, call: Call, run: Run, from_step: str, from_sequence: int | None) -> RunMessage:
-        if from_step:
-            from_sequence = _step(tx, run, from_step).sequence
-        after = self._apply(tx, run, commands.Resume(from_step, from_sequence), call)
-        if from_sequence is not None:
+    def _resume(self, tx: Tx, call: Call, run: Run, command: commands.Resume) -> RunMessage:
+        """command.from_step: as a person names it."""
+        if command.from_step:
+            command = replace(command, from_sequence=_step(tx, run, command.from_step).sequence)
+        after = self._apply(tx, run, command, call)
+        if command.from_sequence is not None:
             entities.begin_again(tx, after)
         return shown(tx, [after])[0]
 
@@ -192,6 +197,10 @@ class Controls:
         self._repository.save(tx, [(run, decision)], call.now)
         # What followed in the same transaction, such as a slot, is in the row.
         return self._repository.load(tx, [run.id], {run.id: set(decision.run.steps)})[run.id]
+
+
+def _by(call: Call) -> str:
+    return call.principal.name or ""
 
 
 def _note(

@@ -50,6 +50,8 @@ def run_message(run: Run, data: str | None) -> contract.Run:
         event_name=run.event_name,
         state=rules.shown_state(run),
         cancel_requested=cancel_requested(run),
+        paused_by=run.paused_by,
+        pause_note=run.pause_note,
         next_attempt_at=_at(run.next_at),
         unasked_steps=msgspec.json.decode(run.unasked_steps) if run.unasked_steps else None,
         key=run.key,

@@ -162,20 +162,23 @@ def _untimed(before: Run | None, fact: facts.Fact, after: Run) -> Iterator[_Unti
             dropped = [step.name for step in before.steps.values() if step.sequence >= first]
             names = ", ".join(f"'{name}'" for name in dropped) or "none"
             yield _Untimed("steps.dropped", f"Steps to run again: {names}", {"from_sequence": first, "steps": dropped})
-        case facts.RunPaused(reason=reason):
+        case facts.RunPaused(reason=reason, by=by, note=note):
             why = _PAUSED.get(reason, reason)
-            yield _Untimed("run.paused", f"Paused: {why}", _change(before, after) | _error(fact.error))
-        case facts.RunResumed(attempt=attempt, from_step=from_step):
+            data = _change(before, after) | _error(fact.error) | _given(note)
+            yield _Untimed("run.paused", f"Paused: {why}{_asked(by, note)}", data, actor=by or None)
+        case facts.RunResumed(attempt=attempt, from_step=from_step, by=by, note=note):
             origin = f" from step '{from_step}'" if from_step else ""
-            data = _change(before, after) | {"attempt": attempt, "from_step": from_step or None}
-            yield _Untimed("run.resumed", f"Resumed{origin}", data)
+            data = _change(before, after) | {"attempt": attempt, "from_step": from_step or None} | _given(note)
+            yield _Untimed("run.resumed", f"Resumed{origin}{_asked(by, note)}", data, actor=by or None)
         case facts.CancelRequested(cause=cause):
             data = {"reason": cause}
             yield _Untimed("run.cancel_requested", f"To be cancelled, after its compensations: {cause}", data)
-        case facts.PauseRequested():
-            yield _Untimed("run.pause_requested", "To be paused at the next step boundary", {})
-        case facts.PauseWithdrawn():
-            yield _Untimed("run.pause_withdrawn", "The requested pause is withdrawn", {})
+        case facts.PauseRequested(by=by, note=note):
+            text = f"To be paused at the next step boundary{_asked(by, note)}"
+            yield _Untimed("run.pause_requested", text, _given(note), actor=by or None)
+        case facts.PauseWithdrawn(by=by, note=note):
+            text = f"The requested pause is withdrawn{_asked(by, note)}"
+            yield _Untimed("run.pause_withdrawn", text, _given(note), actor=by or None)
         case facts.Admitted():
             slots = {"slot_key": after.slot_key, "limit_key": after.limit_key}
             yield _Untimed("run.admitted", "Got a concurrency slot", slots, significant=False)
@@ -362,6 +365,17 @@ def _replaced(type_: str, verb: str, before: Run, step: Step, reason: str) -> _U
     author = f" by {actor}" if actor else ""
     why = f": {reason}" if reason else ""
     return _Untimed(type_, f"'{step.name}' {verb}{author}{why}", _step_data(step, data), step=step, actor=actor)
+
+
+def _asked(by: str, note: str) -> str:
+    """Who asked for it and why, as the end of a line."""
+    found = ": ".join(each for each in (by, note) if each)
+    return f" ({found})" if found else ""
+
+
+def _given(note: str) -> dict[str, Any]:
+    """The reason that was given. `reason` is the engine's own there."""
+    return {"note": note} if note else {}
 
 
 def _change(before: Run, after: Run) -> dict[str, Any]:

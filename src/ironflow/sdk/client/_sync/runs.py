@@ -146,31 +146,33 @@ class Runs:
         run = view(Run, self._calls.call(contract.cancel, request))
         return run if run.status.ended or not wait else self.wait(run.id, timeout=timeout)
 
-    def pause(self, run_id: str, *, key: str = "") -> str:
+    def pause(self, run_id: str, *, reason: str = "", key: str = "") -> str:
         """Holds a run: `paused` at once when it is at rest, else `pause_requested` for its next step boundary.
 
+        reason: kept with the run until it goes on, in its history and in the audit trail.
         Raises RunNotFound, RunEnded.
         """
         run_id = reference(run_id, key)
-        return (self._calls.call(controls.pause, controls.PauseRun(run_id=run_id))).status
+        return (self._calls.call(controls.pause, controls.PauseRun(run_id=run_id, reason=reason))).status
 
-    def resume(self, run_id: str, *, from_step: str = "", key: str = "") -> Run:
+    def resume(self, run_id: str, *, from_step: str = "", reason: str = "", key: str = "") -> Run:
         """Lets a paused or failed run go on with its recorded steps, or from a step on.
 
-        from_step: a step's name, step id or row id; its result and all later ones are forgotten.
-        Raises RunNotFound, RunNotResumable, StepNotFound.
+        from_step: a step's name, step id or row id; its result and all later ones are forgotten. reason: kept in the
+        run's history and in the audit trail. Raises RunNotFound, RunNotResumable, StepNotFound.
         """
         run_id = reference(run_id, key)
-        request = controls.ResumeRun(run_id=run_id, from_step=from_step)
+        request = controls.ResumeRun(run_id=run_id, from_step=from_step, reason=reason)
         return view(Run, self._calls.call(controls.resume, request))
 
-    def retry(self, run_id: str, *, from_step: str = "", key: str = "") -> Run:
-        """Runs a failed run again, from the beginning or from a step, with all its attempts.
+    def retry(self, run_id: str, *, from_step: str = "", reason: str = "", key: str = "") -> Run:
+        """Runs a failed run again, from the beginning or from a step, with all its attempts. reason: as of `resume`.
 
         Raises RunNotFound, RunNotResumable, StepNotFound.
         """
         run_id = reference(run_id, key)
-        return view(Run, self._calls.call(controls.retry, controls.RetryRun(id=run_id, from_step=from_step)))
+        request = controls.RetryRun(id=run_id, from_step=from_step, reason=reason)
+        return view(Run, self._calls.call(controls.retry, request))
 
     def paused_state(self, run_id: str, *, key: str = "") -> PausedState:
         """The steps that a run has finished so far, and what comes next. Raises RunNotFound."""
