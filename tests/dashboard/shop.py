@@ -106,6 +106,7 @@ def fill(client: Client, wait: Callable[[], None]) -> dict[str, str]:
     runs["delivery"] = next(iter(client.webhooks.deliveries(status="rejected"))).id
     runs["campaign_event"] = client.runs.get(runs["campaign"]).event_id
     wait()
+    runs["ship"] = next(step.child_run_id for step in client.runs.steps(runs["completed"]) if step.child_run_id)
     for number, account in enumerate(("acme", "acme", "acme", PROBE)):
         emit(f"payout-{number}", "payout.due", {"id": f"pay_{number}", "account": account})
     return runs

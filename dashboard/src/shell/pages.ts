@@ -10,6 +10,8 @@ export interface Page {
   load: Load;
   /** The page of one thing, at `/<noun>/<id>`; without it, `load` serves it too. */
   one?: Load;
+  /** Pages at `/<noun>/<name>` that are of no one thing. */
+  named?: Record<string, Load>;
 }
 export interface Group {
   title: string;
@@ -30,7 +32,7 @@ export const groups: Group[] = [
     title: "Work",
     mark: "▶",
     pages: [
-      { noun: "runs", title: "Runs", load: () => import("../pages/runs/Page.svelte"), one: () => import("../pages/run/Page.svelte") },
+      { noun: "runs", title: "Runs", load: () => import("../pages/runs/Page.svelte"), one: () => import("../pages/run/Page.svelte"), named: { compare: () => import("../pages/compare/Page.svelte") } },
       { noun: "functions", title: "Functions", load: () => import("../pages/functions/Page.svelte"), one: () => import("../pages/functions/One.svelte") },
       { noun: "schedules", title: "Schedules", load: () => import("../pages/schedules/Page.svelte"), one: () => import("../pages/schedules/One.svelte") },
       { noun: "map", title: "Map", load: () => import("../pages/map/Page.svelte") },

@@ -12,5 +12,5 @@ it("opens what an id names", () => {
 });
 
 it("searches for what is neither page nor id", () => {
-  expect(choices("order-1", PAGES).map((choice) => choice.to)).toEqual(["/runs?search=order-1", "/functions/order-1", "/streams/order-1"]);
+  expect(choices("order-1", PAGES).map((choice) => choice.to)).toEqual(["/runs?filter=order-1", "/functions/order-1", "/streams/order-1"]);
 });

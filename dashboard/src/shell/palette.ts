@@ -23,7 +23,7 @@ export function choices(text: string, pages: { title: string; noun: string }[]):
     if (page.title.toLowerCase().includes(low)) found.push({ title: page.title, hint: "page", to: `/${page.noun}` });
   }
   if (wanted && found.length === 0 && !/\s/.test(wanted)) {
-    found.push({ title: `Runs with “${wanted}”`, hint: "search", to: `/runs?search=${encodeURIComponent(wanted)}` });
+    found.push({ title: `Runs with “${wanted}”`, hint: "search", to: `/runs?filter=${encodeURIComponent(wanted)}` });
     found.push({ title: `Function ${wanted}`, hint: "open", to: `/functions/${encodeURIComponent(wanted)}` });
     found.push({ title: `Stream ${wanted}`, hint: "open", to: `/streams/${encodeURIComponent(wanted)}` });
   }

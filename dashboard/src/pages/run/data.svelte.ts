@@ -19,15 +19,20 @@ export interface Loaded {
   partial: boolean;
 }
 
-/** All steps of a run, page by page; `shown` is called with what there is after each page. */
+/** All steps of a run, page by page; `shown` is called with what there is each time it has doubled. */
 export async function allSteps(id: string, signal: AbortSignal, shown: (steps: Step[]) => void): Promise<Step[]> {
   const steps: Step[] = [];
   let cursor: string | undefined;
+  // Rows are made anew from all steps: after each page, 10,000 of them would be made ten times over.
+  let next = PAGE;
   do {
     const page = await ask("get", "/api/v1/runs/{id}/steps", { path: { id, run_id: id }, query: { limit: PAGE, cursor }, signal });
     steps.push(...page.steps.map((step) => ({ ...step, status: word(step.status), step_type: word(step.step_type) })));
     cursor = page.next_cursor ?? undefined;
-    if (cursor) shown([...steps]);
+    if (cursor && steps.length >= next) {
+      shown([...steps]);
+      next = steps.length * 2;
+    }
   } while (cursor);
   return steps;
 }

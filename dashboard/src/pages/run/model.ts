@@ -2,6 +2,7 @@
 
 import type { Schemas } from "../../api/client";
 import { span } from "../../format";
+import { branchOf, isWithin } from "./branches";
 import type { Stretch } from "./scale";
 
 export type Run = Schemas["Run"];
@@ -123,10 +124,11 @@ export function moments(run: Run, steps: Step[], history: TimelineEvent[]): numb
   return [...new Set([Date.parse(run.created_at), ...all, ...(ended ? [ended] : [])])].sort((a, b) => a - b);
 }
 
-/** The rows that are shown. only: `failed` keeps rows that failed; find: text in the name. */
-export function shown(all: Row[], only: string, find: string): Row[] {
+/** The rows that are shown. only: `failed` keeps rows that failed; find: text in the name; branch: only its steps. */
+export function shown(all: Row[], only: string, find: string, branch = "", runId = ""): Row[] {
   const text = find.toLowerCase();
   return all.filter((row) => {
+    if (branch && row.stepId && !isWithin(branchOf(row.stepId, runId), branch)) return false;
     if (only === "failed" && row.stepId && row.status !== "failed" && row.status !== "timed_out" && row.failures.length === 0) return false;
     return !text || row.name.toLowerCase().includes(text);
   });

@@ -89,7 +89,9 @@ def _paused(run: Run) -> Why:
     by = f"by {run.paused_by}" if run.paused_by is not None else "by hand"
     why = f" ({run.pause_note})" if run.pause_note is not None else ""
     if step is not None and step.status == "timed_out":
-        message = f"It was paused {by}{why}, and its wait {step.name!r} timed out meanwhile: it fails when it is resumed"
+        message = (
+            f"It was paused {by}{why}, and its wait {step.name!r} timed out meanwhile: it fails when it is resumed"
+        )
         return _why(run, "paused", f"{message}, unless you inject the event into that step before.", step=step)
     return _why(run, "paused", f"It was paused {by}{why}. Resume it to let it go on.")
 

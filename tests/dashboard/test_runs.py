@@ -1,0 +1,110 @@
+"""Two runs side by side, branches of a timeline and reasons, in Chromium, against a real server with a real worker."""
+
+import re
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.dashboard.browser import NARROW
+from tests.dashboard.conftest import Shop
+from tests.support.waiting import eventually
+
+
+def visit(page: Page, address: str) -> None:
+    page.goto(address)
+    page.wait_for_selector("main[data-ready] h1")
+
+
+def test_two_chosen_runs_are_compared_step_by_step(page: Page, shop: Shop):
+    ids = sorted((shop.runs["completed"], shop.runs["failed"]))
+    names = {shop.runs["completed"]: "completed", shop.runs["failed"]: "failed"}
+    visit(page, "/runs?filter=function:process-order")
+    for run_id in ids:
+        page.get_by_role("checkbox", name=f"Choose {run_id}").check()
+    page.get_by_role("link", name="Compare the two").click()
+
+    expect(page).to_have_url(re.compile(f"/runs/compare\\?a={ids[0]}&b={ids[1]}"))
+    a, b = names[ids[0]], names[ids[1]]
+    expect(page.get_by_role("status").filter(has_text="steps differ")).to_contain_text(
+        f"A is {a}, B is {b}. 3 of 3 steps"
+    )
+    steps = page.get_by_role("table", name="Steps of both runs")
+    charge = steps.get_by_role("row").filter(has=page.get_by_role("rowheader", name="charge-card"))
+    expect(charge).to_contain_text("failed")
+    expect(charge).to_contain_text("completed")
+    ship = steps.get_by_role("row").filter(has=page.get_by_role("rowheader", name="ship"))
+    expect(ship).to_contain_text(f"not in {'A' if a == 'failed' else 'B'}")
+    expect(steps.get_by_text(re.compile("CardDeclined: insufficient funds"))).to_be_visible()
+
+    page.get_by_role("checkbox", name="Only what differs").check()
+    address = page.url
+    assert "only=different" in address
+    page.goto(address)
+    expect(steps.get_by_role("rowheader", name="charge-card")).to_be_visible()
+    page.get_by_role("button", name="Swap").click()
+    expect(page).to_have_url(re.compile(f"a={ids[1]}&b={ids[0]}"))
+    expect(page.get_by_role("status").filter(has_text="differ")).to_contain_text(f"A is {b}, B is {a}.")
+
+
+def test_a_run_is_compared_with_one_of_the_latest_of_its_function_by_keyboard(page: Page, shop: Shop):
+    visit(page, f"/runs/{shop.runs['failed']}")
+    page.get_by_role("link", name="Compare with…").press("Enter")
+    page.get_by_role("button", name=re.compile("run_.*completed")).first.press("Enter")
+
+    expect(page.get_by_role("status").filter(has_text="A is failed, B is completed")).to_be_visible()
+    details = page.locator("summary").filter(has_text="of charge-card")
+    expect(page.get_by_text("insufficient funds").last).to_be_visible()
+    details.press("Enter")
+    expect(page.get_by_role("table", name="Steps of both runs").get_by_text("insufficient funds")).to_be_hidden()
+
+
+def test_two_runs_fit_on_a_phone(browser: Browser, shop: Shop):
+    page = browser.new_page(viewport=NARROW, base_url=shop.url)
+    visit(page, f"/runs/compare?a={shop.runs['completed']}&b={shop.runs['failed']}")
+    expect(page.get_by_role("table", name="Steps of both runs")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.close()
+
+
+def test_a_run_that_is_gone_is_named_and_the_other_can_be_chosen_anew(page: Page, shop: Shop):
+    visit(page, f"/runs/compare?a={shop.runs['failed']}&b=run_none")
+    expect(page.get_by_role("alert")).to_contain_text("run_none")
+    page.get_by_label("Run B").fill(shop.runs["completed"])
+    page.get_by_label("Run B").press("Enter")
+    expect(page.get_by_role("table", name="Steps of both runs")).to_be_visible()
+
+
+def test_only_the_branch_of_the_chosen_step_is_shown_and_the_address_has_it(page: Page, shop: Shop):
+    visit(page, f"/runs/{shop.runs['ship']}")
+    rows = page.get_by_role("region", name="Steps", exact=True).get_by_role("listitem")
+    expect(rows).to_have_count(5)
+    expect(page.get_by_label(re.compile("Only this branch"))).to_have_count(0)
+
+    page.get_by_role("button", name="quote-courier", exact=True).click()
+    page.get_by_label("Only this branch, quotes[1]").check()
+
+    expect(rows).to_have_text([re.compile("queued"), re.compile("quote-courier")])
+    expect(page).to_have_url(re.compile(r"branch=quotes%5B1%5D"))
+    # The playhead is drawn at an instant only.
+    expect(page.locator(".track .head")).to_have_count(0)
+    page.goto(page.url)
+    expect(rows).to_have_count(2)
+    page.get_by_label("Only this branch, quotes[1]").uncheck()
+    expect(rows).to_have_count(5)
+
+
+def test_the_reason_of_a_pause_and_of_its_resume_are_shown(page: Page, shop: Shop):
+    (run_id,) = shop.client.emit("payment.due", {"id": "inv_reason"}).run_ids
+    eventually(lambda: (shop.client.runs.get(run_id).state or "").startswith("waiting"))
+    visit(page, f"/runs/{run_id}")
+    page.get_by_role("button", name="Pause…").click()
+    page.get_by_role("dialog").get_by_label(re.compile("Reason")).fill("the bank is closed")
+    page.get_by_role("dialog").get_by_role("button", name="Pause", exact=True).click()
+    expect(page.get_by_text("It was paused by hand (the bank is closed).")).to_be_visible()
+
+    page.get_by_role("button", name="Resume…", exact=True).click()
+    page.get_by_role("dialog").get_by_label(re.compile("Reason")).fill("it has opened")
+    page.get_by_role("dialog").get_by_role("button", name="Resume", exact=True).click()
+    page.get_by_role("tab", name="History").click()
+    expect(page.get_by_role("cell", name="Resumed (it has opened)")).to_be_visible()
+    expect(page.get_by_role("cell", name="Paused: by hand (the bank is closed)")).to_be_visible()
+    shop.client.runs.cancel(run_id)
