@@ -18,7 +18,7 @@ class Tasks:
 
     @property
     def longest_ms(self) -> float:
-        return self.cpu_ms[0] if self.cpu_ms else 0.0
+        return self.cpu_ms[0]
 
     async def __aenter__(self) -> Self:
         self._session = await self._browser.new_browser_cdp_session()
@@ -36,6 +36,8 @@ class Tasks:
         await self._complete.wait()
         await self._session.detach()
         self.cpu_ms = task_times(self._events)
+        if error is None and not self.cpu_ms:
+            raise RuntimeError("the trace has no task of a page: this Chromium may name them differently")
 
 
 def task_times(events: list[dict[str, Any]]) -> list[float]:
