@@ -12,7 +12,7 @@ from tests.dashboard.screenshots import addresses
 from tests.dashboard.shop_data import SECRET
 
 AXE = Path(__file__).parents[2] / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
-IDS = ("completed", "failed", "probe", "waiting", "paused", "campaign_event", "delivery")
+IDS = ("ship", "completed", "failed", "probe", "waiting", "paused", "campaign_event", "delivery")
 PAGES = list(addresses(dict.fromkeys(IDS, "")))
 SERIOUS = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
   .filter((each) => ["serious", "critical"].includes(each.impact))

@@ -65,7 +65,7 @@ def test_two_runs_fit_on_a_phone(browser: Browser, shop: Shop):
     page.close()
 
 
-def test_a_run_that_is_gone_is_named_and_the_other_can_be_chosen_anew(page: Page, shop: Shop):
+def test_a_missing_run_is_named_and_the_other_can_be_chosen_anew(page: Page, shop: Shop):
     visit(page, f"/runs/compare?a={shop.runs['failed']}&b=run_none")
     expect(page.get_by_role("alert")).to_contain_text("run_none")
     page.get_by_label("Run B").fill(shop.runs["completed"])

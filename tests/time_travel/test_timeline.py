@@ -191,7 +191,7 @@ def test_entries_of_what_people_do_have_their_reasons():
     assert [data(patched)[name] for name in replaced] == [10, 100, 1, "another"]
 
 
-def test_pauses_and_resumes_have_who_asked_and_why():
+def test_pauses_and_resumes_have_their_actor_and_reason():
     driver, fence, since = running()
     driver.do(commands.Pause("ada", "rain"))
     driver.do(commands.Resume(by="ada", note="no rain"))
