@@ -67,6 +67,7 @@ class TimeMachineWorker:
             limits=False,
             clients=RunClients(Endpoint(), transport, codec=codec),
             codec=codec,
+            strict=True,
         )
         self._jobs.inbox = WorkerInbox(self._protocol.ask, ID, hold_ms=0)
         self._jobs.reporter = BatchReporter(

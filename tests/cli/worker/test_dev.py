@@ -79,6 +79,23 @@ def test_dev_serves_a_file_and_a_save_registers_the_new_code(tmp_path):
     assert (tmp_path / "ironflow.db").exists()
 
 
+def test_dev_fails_a_run_whose_step_is_never_awaited_and_names_step_and_line(tmp_path):
+    (tmp_path / "app.py").write_text(APP.replace("return await ctx", "ctx"))
+
+    with running(tmp_path, "dev", "app.py", "--port", "0") as (_, log):
+        eventually(lambda: address_in(log) != "")
+        with Client(address_in(log)) as client:
+            eventually(lambda: version(client) == 1)
+            client.emit("question.asked")
+            eventually(lambda: "run failed" in log.read_text())
+            (run,) = client.runs.list()
+
+    assert run.status == "failed"
+    assert run.error is not None
+    assert "step 'compose' is called in" in run.error.message
+    assert "app.py, line 6, and never awaited" in run.error.message
+
+
 def test_an_event_emitted_right_after_a_save_runs_the_new_code(tmp_path):
     (tmp_path / "app.py").write_text(APP.replace("ANSWER", "hello"))
 

@@ -48,6 +48,30 @@ async def test_a_failure_that_is_tried_again_is_one_of_an_attempt(server, a_work
     assert [line.attempt for line in lines(caplog, "run failed")] == ["2/2"]
 
 
+async def test_a_step_that_is_never_awaited_is_named_once_for_each_function(server, a_worker, caplog):
+    async def forgets(ctx):
+        ctx.step.run("charge", lambda: 1)
+
+    await a_worker(forgets)
+    finals = [await server.final(await server.give()) for _ in range(2)]
+
+    (warned,) = lines(caplog, "step never awaited")
+    assert warned.function_id == "f"
+    assert f"step 'charge' is called in {__file__}, line {forgets.__code__.co_firstlineno + 1}," in warned.error
+    assert [each["status"] for each in finals] == ["completed", "completed"]
+
+
+async def test_a_strict_worker_fails_a_run_with_a_step_that_is_never_awaited(server, a_worker, caplog):
+    async def forgets(ctx):
+        ctx.step.run("charge", lambda: 1)
+
+    await a_worker(forgets, strict=True)
+    final = await server.final(await server.give())
+
+    assert final["status"] == "failed"
+    assert "step 'charge' is called in" in lines(caplog, "run failed")[0].error
+
+
 async def test_a_function_that_is_refused_is_named_once_and_the_others_run(server, a_worker, caplog):
     refusal = {"message": "bad CEL", "code": "invalid_argument", "reason": "INVALID_FUNCTION"}
     await server.script("register_function", (400, refusal))

@@ -69,7 +69,7 @@ def dev(
                     time.sleep(_TICK_S)
             else:
                 run_reloading(
-                    ["worker", file, "--max-concurrent-jobs", str(max_concurrent_jobs), "--show-runs"],
+                    ["worker", file, "--max-concurrent-jobs", str(max_concurrent_jobs), "--show-runs", "--strict"],
                     folder,
                     lambda text: cli.note(text, "dim"),
                     environment={"IRONFLOW_SERVER_URL": url},

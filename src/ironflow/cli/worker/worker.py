@@ -28,6 +28,7 @@ def worker(
     log_level: Annotated[LogLevel, Parameter(env_var="IRONFLOW_LOG_LEVEL")] = "info",
     log_format: Annotated[LogFormat, Parameter(env_var="IRONFLOW_LOG_FORMAT")] = "text",
     show_runs: Annotated[bool, Parameter(negative="")] = False,
+    strict: Annotated[bool, Parameter(negative="")] = False,
     cli: Injected,
 ) -> None:
     """Start a worker for your functions and projections.
@@ -44,6 +45,7 @@ def worker(
         log_level: The lowest level that is logged.
         log_format: Format of log lines.
         show_runs: Log a line for each run that starts and ends. Failures always have one.
+        strict: Fail a run whose handler calls a step without await; otherwise the log names it once for each function.
     """
     labels = dict(_label(each) for each in label or [])
     if reload:
@@ -60,6 +62,7 @@ def worker(
         arguments += ["--stream"] if stream else []
         arguments += ["--log-level", log_level, "--log-format", log_format]
         arguments += ["--show-runs"] if show_runs else []
+        arguments += ["--strict"] if strict else []
         with suppress(KeyboardInterrupt, Interrupted), interruptible():
             run_reloading(
                 arguments,
@@ -95,6 +98,7 @@ def worker(
         labels=labels,
         version=code_version,
         codec=cli.codec,
+        strict=strict,
     ).run()
 
 

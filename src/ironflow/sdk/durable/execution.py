@@ -24,6 +24,7 @@ from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, Restarte
 from ironflow.sdk.durable.restarting import Restart, RestartNotReturned, Restarts
 from ironflow.sdk.durable.run_logs import RunLogs
 from ironflow.sdk.durable.run_values import RunValues
+from ironflow.sdk.durable.steps.awaiting import StepNotAwaited
 from ironflow.sdk.durable.steps.blocking import BlockingSteps, Bridge
 from ironflow.sdk.durable.steps.changes import BlockingChanges, Changes
 from ironflow.sdk.durable.steps.compensations import decide_compensation
@@ -68,6 +69,7 @@ class Execution:
     environment: what `ctx.run` shows. publish: where messages go.
     upcasters: bring events to their latest versions before the handler sees them. runner: runs step bodies; of tests
     with mocks. many_waits, features: what the server takes. on_asked, on_start: as for Replay.
+    on_unawaited: called where a step is called and never awaited; None fails the run.
     clients: of `ctx.client`; None without a server. trace: makes its spans, None while nothing records spans.
     codec: decodes the job, and encodes what is recorded.
     """
@@ -92,8 +94,12 @@ class Execution:
         clients: Clients | None = None,
         trace: "ExecutionTrace | None" = None,
         codec: Codec | None = None,
+        on_unawaited: Callable[[StepNotAwaited], None] | None = None,
     ) -> None:
         self._function = function
+        self._on_unawaited = on_unawaited
+        # Of a handler that waits.
+        self._left_unawaited: StepNotAwaited | None = None
         job, self._undecoded = (job, None) if codec is None else _decoded(job, codec)
         self._clients = clients
         self._environment = environment
@@ -195,13 +201,27 @@ class Execution:
                 # Nothing is undone: the run is held for a person, and its steps stand.
                 return Failed(run_failure(self._replay.diverged))
             joining = self._replay.joining
-            if self._replay.waits or joining is not None:
+            waits = bool(self._replay.waits) or joining is not None
+            unawaited = self._unawaited(ended=error is None and not waits)
+            if waits and unawaited is None:
                 # Also when the handler went on in spite of it: what it made of an open wait is worth nothing.
                 return Yielded(tuple(self._replay.waits.values()), joining)
-            return await self._ended(value, error)
+            return await self._ended(value, error or unawaited)
         finally:
             self.stop()
             current_run.run_id.reset(token)
+
+    def _unawaited(self, *, ended: bool) -> StepNotAwaited | None:
+        """What fails a handler that has called a step without `await`; None where that is only reported.
+
+        ended: it has returned, and no replay follows.
+        """
+        found = self._replay.calls.never_awaited()
+        found = self._left_unawaited or (found if ended else None)
+        if found is None or self._on_unawaited is None:
+            return found
+        self._on_unawaited(found)
+        return None
 
     async def _handle(self) -> tuple[Any, BaseException | None]:
         """What the handler returned or raised; (None, None) when it left for a wait."""
@@ -220,7 +240,8 @@ class Execution:
         try:
             return await call(self._handler(args), args)
         except Yield:
-            pass
+            # While its frames hold what a replay awaits later.
+            self._left_unawaited = self._replay.calls.never_awaited()
         except Stopped:
             if self._replay.diverged is None and not self._replay.held:
                 raise

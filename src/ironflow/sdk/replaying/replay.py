@@ -110,6 +110,8 @@ async def replay_record(
         runner=runner,
         features=FEATURES,
         on_asked=lambda step_id, kind: _asked(step_id, kind, asked, until, execution.hold),
+        # It is no divergence: the recorded run did the same.
+        on_unawaited=lambda _: None,
     )
     outcome, stopped = None, False
     try:

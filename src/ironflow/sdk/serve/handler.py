@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -26,6 +27,7 @@ from ironflow.sdk.durable.execution import Execution, trace_of
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.failure import run_failure
 from ironflow.sdk.durable.job.report import Failed, Outcome
+from ironflow.sdk.durable.steps.awaiting import StepNotAwaited
 from ironflow.sdk.durable.steps.publish import Publish, nowhere
 from ironflow.sdk.durable.steps.signals import Stopped
 from ironflow.sdk.projections.definition import ProjectionDefinition
@@ -108,6 +110,8 @@ class ServeHandler:
         # By address and environment.
         self._of_runs: ByAddress[tuple[AiohttpTransport, RunClients]] = ByAddress()
         self._warned = False
+        # Functions with a step that is never awaited, which the log has named.
+        self._unawaited: set[str] = set()
         if self.projections:
             self.logger.warning(
                 "projections need a worker", extra={"projections": [each.name for each in self.projections]}
@@ -162,6 +166,12 @@ class ServeHandler:
 
     # Executions.
 
+    def _on_unawaited(self, job: Assignment, fault: StepNotAwaited) -> None:
+        if job.function_id not in self._unawaited:
+            self._unawaited.add(job.function_id)
+            about = {"function_id": job.function_id, "run_id": job.run_id, "error": fault.message}
+            self.logger.warning("step never awaited", extra=about)
+
     async def _execute(
         self, function: FunctionDefinition, request: Request, trace: TraceContext | None
     ) -> ServeResponse:
@@ -186,6 +196,7 @@ class ServeHandler:
             many_waits=ours,
             features=frozenset(callback.features) if callback is not None else frozenset(),
             trace=trace_of(self._tracing, job, environment),
+            on_unawaited=partial(self._on_unawaited, job),
         )
         budget_s = callback.budget_ms / 1000 if callback is not None and callback.budget_ms else None
         held.task = running = asyncio.create_task(_run(held, execution))

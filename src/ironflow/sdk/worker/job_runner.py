@@ -13,6 +13,7 @@ from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.execution import Execution, trace_of
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.report import Failed, JobUpdate, Outcome, RunFailure, Yielded
+from ironflow.sdk.durable.steps.awaiting import StepNotAwaited
 from ironflow.sdk.durable.steps.publish import Publish
 from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.values.codec import Codec
@@ -45,7 +46,8 @@ class JobRunner:
     that must not run; None while jobs come with running leases.
     each: whether step calls return once the server has their results, where the function does not name it.
     limits: whether executions over their function's timeout are ended here; not where time stands still.
-    clients: of `ctx.client`. codec: of payloads.
+    clients: of `ctx.client`. codec: of payloads. strict: a step that is called and never awaited fails its run; else it
+    is logged once for each function.
     """
 
     def __init__(
@@ -61,7 +63,11 @@ class JobRunner:
         limits: bool = True,
         clients: Clients | None = None,
         codec: Codec | None = None,
+        strict: bool = False,
     ) -> None:
+        self._strict = strict
+        # Functions with a step that is never awaited, which the log has named.
+        self._unawaited: set[str] = set()
         self.reporter: Reporter = NoReporter()
         self.ack: Ack | None = None
         self.slots = slots
@@ -152,6 +158,7 @@ class JobRunner:
                 clients=self._clients,
                 trace=trace_of(self.tracing, job, self._environment),
                 codec=self._codec,
+                on_unawaited=None if self._strict else partial(self._on_unawaited, job),
             )
             log_started(job)
             outcome = await self._run(held, execution)
@@ -168,6 +175,12 @@ class JobRunner:
             held.close()
             del self._held[job.job_id]
             self._freed.set()
+
+    def _on_unawaited(self, job: Assignment, fault: StepNotAwaited) -> None:
+        if job.function_id not in self._unawaited:
+            self._unawaited.add(job.function_id)
+            about = {"function_id": job.function_id, "run_id": job.run_id, "error": fault.message}
+            logger.warning("step never awaited", extra=about)
 
     async def _run(self, held: HeldJob, execution: Execution) -> Outcome:
         """How the execution ended; one over its function's timeout, or of a run that is to be cancelled, is ended

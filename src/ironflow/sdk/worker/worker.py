@@ -69,6 +69,7 @@ class Worker:
     timing, projection_timing: how often it asks and tries again.
     logger: anything with debug, info, warning and error, also of `ctx.logger` and of clients that its functions make;
     False for none, None for `logging`.
+    strict: a step that is called and never awaited fails its run; else the log names it once for each function.
     plain_protocol: use nothing beyond the documented protocol, as with servers that offer no more.
     tracer_provider: of OpenTelemetry; None takes the global one, where the program has set one.
     clock: what durations of sleeps are added to; for tests. codec: encodes what the server stores of the users' data;
@@ -93,6 +94,7 @@ class Worker:
         timing: WorkerTiming | None = None,
         projection_timing: RunnerTiming | None = None,
         plain_protocol: bool = False,
+        strict: bool = False,
         logger: LoggerChoice = None,
         transport: AsyncTransport | None = None,
         clock: Clock | None = None,
@@ -133,6 +135,7 @@ class Worker:
             each=checkpoint == "each",
             clients=RunClients(self._endpoint, self._transport, tracer_provider, codec),
             codec=codec,
+            strict=strict,
         )
         self._jobs.tracing = Tracing(tracer_provider)
         self._jobs.inbox = WorkerInbox(self._protocol.ask, self.worker_id)

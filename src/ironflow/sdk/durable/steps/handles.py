@@ -18,6 +18,7 @@ from ironflow.base.time import to_datetime
 from ironflow.sdk.durable.definition.function import FunctionDefinition, id_of, output_reader
 from ironflow.sdk.durable.job.assignment import CompletedStep
 from ironflow.sdk.durable.job.report import HANDLE, Sleep, StartFunction
+from ironflow.sdk.durable.steps.awaiting import noting_calls
 from ironflow.sdk.durable.steps.branches import FailFast, OnError, collects
 from ironflow.sdk.durable.steps.compensations import undoing
 from ironflow.sdk.durable.steps.invoke import invoke_error, output_of
@@ -37,6 +38,7 @@ class Handle(Generic[Output_co]):
     read: Read = field(default=from_payload, repr=False, compare=False)
 
 
+@noting_calls
 class HandleSteps:
     """The part of `Steps` that starts and joins runs."""
 

@@ -8,6 +8,7 @@ from ironflow.base.duration import Duration, InvalidDuration, duration_ms
 from ironflow.base.errors import Unimplemented, ValidationError
 from ironflow.sdk.durable.definition.function import FunctionDefinition, id_of, output_reader
 from ironflow.sdk.durable.job.report import InvokeFunction, InvokeFunctionAsync
+from ironflow.sdk.durable.steps.awaiting import noting_calls
 from ironflow.sdk.durable.steps.invoke import Child, StartUnanswered
 from ironflow.sdk.durable.steps.replay import Replay
 from ironflow.sdk.durable.steps.retrying import ENTITY_INVOKES
@@ -19,6 +20,7 @@ INVOKE_DEFAULT = "30s"
 TimeoutFrom = Literal["call", "start"]
 
 
+@noting_calls
 class InvokingSteps:
     """The part of Steps that runs functions and waits for their outputs."""
 

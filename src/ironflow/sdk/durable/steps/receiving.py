@@ -6,6 +6,7 @@ from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.errors import Aborted, AlreadyExists, IronflowError, Unimplemented, ValidationError, WaitTimeoutError
 from ironflow.base.message_waits import awaited_name
 from ironflow.sdk.durable.job.report import EventFilter, WaitForEvent
+from ironflow.sdk.durable.steps.awaiting import noting_calls
 from ironflow.sdk.durable.steps.messages import Message, message_of
 from ironflow.sdk.durable.steps.replay import Replay
 from ironflow.sdk.durable.steps.signals import Stopped
@@ -14,6 +15,7 @@ from ironflow.sdk.values.payload import NOTHING, Raw, from_payload, to_payload
 RECEIVE_DEFAULT = "7d"
 
 
+@noting_calls
 class ReceivingSteps:
     """The part of Steps that receives messages."""
 

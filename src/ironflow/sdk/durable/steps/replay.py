@@ -24,6 +24,7 @@ from ironflow.sdk.durable.job.report import (
     StartFunction,
     YieldedStep,
 )
+from ironflow.sdk.durable.steps.awaiting import Calls
 from ironflow.sdk.durable.steps.compensations import CLEAN_UP, Compensation, Compensations, undoing
 from ironflow.sdk.durable.steps.determinism import HANDLER_TIME, Course
 from ironflow.sdk.durable.steps.divergence import Diverged, diverged
@@ -85,6 +86,7 @@ class Replay:
         self.root = Scope(job.run_id)
         self.waits: dict[str, YieldedStep] = {}
         self.cancels: list[str] = []
+        self.calls = Calls()
         self.many_waits = many_waits
         self.features = features
         self.step_retry = step_retry

@@ -18,6 +18,7 @@ from ironflow.sdk.durable.job.assignment import CompletedStep
 from ironflow.sdk.durable.job.event import Event, awaited_event, read_as
 from ironflow.sdk.durable.job.report import EventFilter, Sleep, WaitForEvent
 from ironflow.sdk.durable.steps.alternatives import Alternative, First, LookBack, OnTimeout, choose
+from ironflow.sdk.durable.steps.awaiting import noting_calls
 from ironflow.sdk.durable.steps.branches import OnError, is_race, run_branches
 from ironflow.sdk.durable.steps.determinism import in_branch
 from ironflow.sdk.durable.steps.invoking import InvokingSteps, positive_ms
@@ -41,6 +42,7 @@ Item = TypeVar("Item")
 WAIT_DEFAULT = "7d"
 
 
+@noting_calls
 class Steps(RacingSteps, ReceivingSteps, InvokingSteps):
     """The steps of one scope: of the run, or of one branch of a parallel."""
 
