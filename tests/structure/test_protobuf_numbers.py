@@ -14,10 +14,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
-from ironflow.base.fields import Field, WireEnum, fields_of
+from ironflow.base.fields import Field, WireEnum, bare_type, fields_of
 from ironflow.base.json import Json
 from ironflow.base.operation import Operation
-from ironflow.base.spelling import bare_type
 from tests.structure.contracts import all_operations, name_of
 
 TABLE = json.loads((Path(__file__).parent.parent / "protocol" / "connectrpc.json").read_text())

@@ -12,9 +12,9 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from ironflow.base.fields import WireEnum, fields_of
+from ironflow.base.fields import WireEnum, bare_type, fields_of
 from ironflow.base.operation import Operation, Route
-from ironflow.base.spelling import bare_type, camel
+from ironflow.base.spelling import camel
 
 
 @dataclass(frozen=True)

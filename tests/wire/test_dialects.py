@@ -13,9 +13,9 @@ from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ironflow.base.fields import fields_of
+from ironflow.base.fields import bare_type, fields_of
 from ironflow.base.operation import Operation
-from ironflow.base.spelling import BadField, bare_type, reader
+from ironflow.base.spelling import BadField, reader
 from ironflow.features.runs import contract as runs
 from ironflow.transports.connect_codecs import Codecs, dialect_of
 from ironflow.transports.protobuf.json_writing import json_writer

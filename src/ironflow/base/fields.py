@@ -9,7 +9,7 @@ Source of the numbers: protocol/connectrpc.json; a test walks them.
 from dataclasses import dataclass
 from enum import StrEnum
 from types import UnionType
-from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -34,6 +34,7 @@ class Field:
     absent_is_zero: in a binary message, absence means 0 instead of the default, as protobuf does not write zeros.
     mask: a text of field names with commas; `{"paths": [...]}` means the same.
     read_later: JSON that the service reads and checks part by part; the transport does not check it.
+    exact: a list of messages that come so often that those spelled as declared are decoded in one step.
     """
 
     number: int | None = None
@@ -46,6 +47,7 @@ class Field:
     absent_is_zero: bool = False
     read_later: bool = False
     mask: bool = False
+    exact: bool = False
 
 
 def field(
@@ -60,10 +62,11 @@ def field(
     absent_is_zero: bool = False,
     read_later: bool = False,
     mask: bool = False,
+    exact: bool = False,
     **limits: Any,
 ) -> msgspec.Meta:
     """Annotates a message field; `limits` are msgspec's own (ge, max_length, pattern, ...)."""
-    declared = Field(number, also, twin, int64, only, json_in_bytes, json_text, absent_is_zero, read_later, mask)
+    declared = Field(number, also, twin, int64, only, json_in_bytes, json_text, absent_is_zero, read_later, mask, exact)
     return msgspec.Meta(extra={"wire": declared}, **limits)
 
 
@@ -85,6 +88,25 @@ def _annotation(hint: Any) -> Field | None:
             if isinstance(meta, msgspec.Meta) and meta.extra and "wire" in meta.extra:
                 return meta.extra["wire"]
     return None
+
+
+def is_optional(hint: Any) -> bool:
+    """Whether a field of this type may be None."""
+    return get_origin(hint) in (Union, UnionType) and type(None) in get_args(hint)
+
+
+def bare_type(hint: Any) -> Any:
+    """A type without `Annotated` and without `| None`."""
+    while True:
+        if get_origin(hint) is Annotated:
+            hint = get_args(hint)[0]
+        elif get_origin(hint) in (Union, UnionType):
+            kept = [each for each in get_args(hint) if each is not type(None)]
+            if len(kept) != 1:
+                return hint
+            hint = kept[0]
+        else:
+            return hint
 
 
 class WireEnum(StrEnum):

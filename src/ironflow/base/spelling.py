@@ -5,18 +5,18 @@ its spellings and decodes only that slice, so users' payloads are never touched.
 Source: protocol/connectrpc.md 2, protocol/rest.md 1.3.
 """
 
-import types
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from operator import attrgetter
-from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from ironflow.base.duration import duration_ms
 from ironflow.base.errors import InvalidArgument
-from ironflow.base.fields import Field, WireEnum, fields_of
+from ironflow.base.exact import exact_reader
+from ironflow.base.fields import Field, WireEnum, bare_type, fields_of, is_optional
 from ironflow.base.json import NULL, InvalidJson, check_payload, json_fault
 from ironflow.base.operation import Spelling, Twins
 from ironflow.base.time import parse_datetime
@@ -60,7 +60,9 @@ class Reader:
             self._read[name] = _reader_of(hints[name], declared)
             self._from_text[name] = _reading_text(hints[name])
         # Only a payload that is always there may be null; elsewhere null means unset.
-        self._nullable = {name for name, read in self._read.items() if read is _payload and not _optional(hints[name])}
+        self._nullable = {
+            name for name, read in self._read.items() if read is _payload and not is_optional(hints[name])
+        }
         self._required = [
             name
             for name, default, factory in _defaults(message)
@@ -152,24 +154,6 @@ def _defaults(message: type[msgspec.Struct]) -> list[tuple[str, Any, Any]]:
     return [(each.name, each.default, each.default_factory) for each in info]
 
 
-def _optional(hint: Any) -> bool:
-    return get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
-
-
-def bare_type(hint: Any) -> Any:
-    """A type without `Annotated` and without `| None`."""
-    while True:
-        if get_origin(hint) is Annotated:
-            hint = get_args(hint)[0]
-        elif get_origin(hint) in (Union, types.UnionType):
-            kept = [each for each in get_args(hint) if each is not type(None)]
-            if len(kept) != 1:
-                return hint
-            hint = kept[0]
-        else:
-            return hint
-
-
 def _payload(text: Raw) -> Raw:
     # `text` is a slice of the request body; the copy lets the body be freed.
     return check_payload(Raw(bytes(text)), "the payload")
@@ -206,6 +190,10 @@ def _reader_of(hint: Any, declared: Field) -> Read:
         return _mask
     if declared.json_text:
         return _json_text
+    if declared.exact:
+        (message,) = get_args(bare_type(hint))
+        read_item = exact_reader(message, reader(message).read)
+        return lambda text: [read_item(each) for each in _items(text)]
     return _unread if declared.read_later else _reading(hint)
 
 

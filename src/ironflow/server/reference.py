@@ -17,11 +17,10 @@ import msgspec
 import ironflow
 from ironflow import features
 from ironflow.base.errors import IronflowError
-from ironflow.base.fields import WireEnum, fields_of
+from ironflow.base.fields import WireEnum, bare_type, fields_of
 from ironflow.base.json import write_json_text
 from ironflow.base.operation import Operation, operations_of
 from ironflow.base.settings import setting_fields
-from ironflow.base.spelling import bare_type
 from ironflow.server.settings import ALIASES, FILE_KEYS, LEAST, kind_text
 
 FOLDER = Path(__file__).parents[3] / "docs" / "reference"

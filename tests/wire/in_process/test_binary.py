@@ -15,9 +15,9 @@ from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ironflow.base.fields import WireEnum, fields_of
+from ironflow.base.fields import WireEnum, bare_type, fields_of
 from ironflow.base.operation import Operation
-from ironflow.base.spelling import BadField, bare_type, camel, reader
+from ironflow.base.spelling import BadField, camel, reader
 from ironflow.features.runs import contract as runs
 from ironflow.features.streaming_workers.contract import WorkerMetrics
 from ironflow.transports.protobuf import schema as kinds

@@ -10,9 +10,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from ironflow.base.fields import Field, fields_of
+from ironflow.base.fields import Field, bare_type, fields_of
 from ironflow.base.json import DEPTH_MAX
-from ironflow.base.spelling import bare_type, reader
+from ironflow.base.spelling import reader
 from ironflow.transports.protobuf import schema as kinds
 from ironflow.transports.protobuf import values, wire
 from ironflow.transports.protobuf.schema import FieldShape, Schema, Shape

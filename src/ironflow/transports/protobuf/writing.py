@@ -11,8 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from ironflow.base.duration import duration_ms
-from ironflow.base.fields import Field, WireEnum, fields_of
-from ironflow.base.spelling import bare_type
+from ironflow.base.fields import Field, WireEnum, bare_type, fields_of
 from ironflow.transports.protobuf import schema as kinds
 from ironflow.transports.protobuf import values
 from ironflow.transports.protobuf.schema import FieldShape, Schema, Shape

@@ -185,7 +185,7 @@ class Reports(Message, kw_only=True):
     """Several job updates in one request (ours): each gets its own verdict, all share one commit."""
 
     worker: str
-    reports: list[UpdateJob]
+    reports: Annotated[list[UpdateJob], field(exact=True)]
 
 
 class StartedRun(Message, kw_only=True):
