@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from ironflow import entity, function
+from ironflow.sdk.worker.collector import seldom_collected
 from ironflow.worker import FunctionDefinition, StreamingWorker, Worker
 
 ORDER, SLEEPER, SLOW = "bench.order", "bench.sleeper", "bench.slow"
@@ -154,4 +155,6 @@ async def main(address: str, *arguments: str) -> None:
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(main(*sys.argv[1:]))
+    # As Worker.run does, for which a line when the worker is registered would be too late.
+    with seldom_collected():
+        uvloop.run(main(*sys.argv[1:]))

@@ -17,7 +17,7 @@ def secret_texts(values: Iterable[str]) -> tuple[str, ...]:
     for value in values:
         if len(value) >= CHARS_MIN:
             found |= {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    return tuple(sorted(found, key=lambda text: (-len(text), text)))
+    return tuple(sorted(found, key=lambda text: (-len(text), text))) if found else ()
 
 
 def redact(text: str, texts: Iterable[str]) -> str:

@@ -138,11 +138,13 @@ class Execution:
             on_start=on_start,
         )
         self._trace = self._replay.trace = self._runner.trace = trace
+        self._course = self._replay.course()
         self.values = RunValues(
-            lambda: len(self._runner.rows), self._secrets.texts, self._replay.course().place, self._runner.encoded
+            lambda: len(self._runner.rows), self._secrets.texts, self._course.place, self._runner.encoded
         )
         self._bridge: Bridge | None = None
-        self._restarts = Restarts.of_nothing()
+        # Of the handler's context, once that is made.
+        self._restarts: Restarts | None = None
         self._features = features
         self.logs = RunLogs(job.log_level, self._replay.is_replaying, clock.now)
 
@@ -290,15 +292,14 @@ class Execution:
             function_version=job.function_version,
         )
         changes = Changes(steps, self._replay)
-        course = self._replay.course()
         self._restarts = Restarts(
-            course,
+            self._course,
             function.read_data if function.takes_data or function.schema is not None else from_payload,
             self._secrets.texts,
             supported=RESTARTS in self._features,
             encoded=self._runner.encoded,
         )
-        own = self._secrets, self._cancellation, self.logs, self.values, course, self.state, self._restarts
+        own = self._secrets, self._cancellation, self.logs, self.values, self._course, self.state, self._restarts
         if is_async(function.handler):
             clients = self._clients
             context = Context(given, steps, run, *own, changes, None if clients is None else lambda: clients.of_loop)
@@ -318,7 +319,7 @@ class Execution:
             error = error or NonRetryableError("The run has failed.")
         if error is None and isinstance(value, Restart):
             return Restarted(value.data)
-        if error is None and self._restarts.called:
+        if error is None and self._restarts is not None and self._restarts.called:
             error = RestartNotReturned()
         if error is None:
             try:

@@ -6,9 +6,8 @@ Source: docs/reference/semantics.md, "Logs of a run".
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -116,14 +115,24 @@ class RunLogs:
             self._bytes -= len(line.message) + (0 if isinstance(line.data, UnsetType) else len(bytes(line.data)))
 
 
-@contextmanager
-def in_step(step_id: str) -> Generator[None]:
-    """Lines that are written within belong to the step."""
-    token = _step.set(step_id)
-    try:
-        yield
-    finally:
-        _step.reset(token)
+class _InStep:
+    """The block of `in_step`; a class, since a generator takes twice as long at every step."""
+
+    __slots__ = ("_step_id", "_token")
+
+    def __init__(self, step_id: str) -> None:
+        self._step_id = step_id
+
+    def __enter__(self) -> None:
+        self._token: Token[str] = _step.set(self._step_id)
+
+    def __exit__(self, *_: object) -> None:
+        _step.reset(self._token)
+
+
+def in_step(step_id: str) -> _InStep:
+    """Lines that are written within the block belong to the step."""
+    return _InStep(step_id)
 
 
 def formatted(message: object, args: tuple[object, ...], exc_info: object) -> str:

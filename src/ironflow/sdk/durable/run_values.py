@@ -70,6 +70,8 @@ class RunValues:
 
     def unsent(self, sent: int, rows: int) -> tuple[list[SetValue], int]:
         """Those of calls after the call `sent`, made when at most `rows` steps had ended; and the last such call."""
+        if not self._newest:
+            return [], sent
         found = [each for each in self._newest.values() if each.call > sent and each.reached <= rows]
         return [each.value for each in found], max((each.call for each in found), default=sent)
 

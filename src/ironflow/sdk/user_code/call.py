@@ -35,6 +35,10 @@ async def call(
     limit: asyncio.Timeout | None = None
     try:
         if timeout_s is None:
+            if on_loop or is_async(fn):
+                # As _result, without a coroutine more at every step.
+                value = fn(*args, **kwargs)
+                return (await value if inspect.isawaitable(value) else value), None
             return await _result(fn, args, kwargs, on_loop), None
         async with asyncio.timeout(timeout_s) as limit:
             return await _result(fn, args, kwargs, on_loop), None

@@ -92,8 +92,15 @@ class SdkLogger:
     """A logger of a module of the SDK. logger: None for the one of what runs when a line is written."""
 
     def __init__(self, name: str, logger: logging.Logger | None = None) -> None:
-        self._name = name
+        self._named = logging.getLogger(name)
         self._logger = logger
+
+    def takes(self, level: int) -> bool:
+        """Whether a line of this level is written; what makes one can be left out otherwise."""
+        return self._now().isEnabledFor(level)
+
+    def _now(self) -> logging.Logger:
+        return self._logger or _chosen.get() or self._named
 
     def debug(self, message: str, **more: Any) -> None:
         self._write(logging.DEBUG, message, more)
@@ -108,4 +115,6 @@ class SdkLogger:
         self._write(logging.ERROR, message, more)
 
     def _write(self, level: int, message: str, more: dict[str, Any]) -> None:
-        (self._logger or logger_now(self._name)).log(level, message, stacklevel=3, **more)
+        logger = self._now()
+        if logger.isEnabledFor(level):
+            logger.log(level, message, stacklevel=3, **more)

@@ -24,7 +24,8 @@ def result_reader(fn: Callable[..., Any]) -> Read:
         fn = fn.func
     annotation = getattr(fn, "__annotations__", {}).get("return")
     # All that a decorator wraps have its code; what it wraps has its own.
-    code = getattr(inspect.unwrap(fn), "__code__", None)
+    inner = inspect.unwrap(fn) if hasattr(fn, "__wrapped__") else fn
+    code = getattr(inner, "__code__", None)
     if annotation is None or code is None:
         return from_payload
     read = _readers.get(code)

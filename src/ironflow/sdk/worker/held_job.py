@@ -96,7 +96,7 @@ class HeldJob:
     async def run(self, execution: Execution) -> Outcome:
         self._execution = self._unreported.execution = execution
         loop = asyncio.get_running_loop()
-        execution.count_unreported(lambda: len(self._unreported.rows))
+        execution.count_unreported(lambda: self._unreported.count)
         execution.logs.on_line = partial(self._line_added, loop)
         return await execution.run()
 
@@ -182,19 +182,22 @@ class HeldJob:
 
     def build(self) -> JobUpdate:
         """A checkpoint of the next steps that the server does not know, at most 500."""
-        rows = self._unreported.rows[: 1 if self._one_by_one else CHECKPOINT_STEPS_MAX]
+        unknown = self._unreported.rows
+        most = 1 if self._one_by_one else CHECKPOINT_STEPS_MAX
+        rows = unknown[:most] if len(unknown) > most else unknown
         self._unreported.sent = len(rows)
         update = self._unreported.update("progress", rows)
         if not rows and self.starts:
             update.yields = self.starts.next_report()
-        at_work = {row.id for row in self.running()}
+        at_work = self._execution.running if self._execution is not None else {}
         if self.reporter.answers:
-            running = len(at_work) + len(self._unreported.rows) - len(rows)
+            running = len(at_work) + len(unknown) - len(rows)
             if running:
                 # A pause waits for them: they end, and are recorded.
                 update.running = running
-        now = asyncio.get_running_loop().time()
-        self._running_steps.add_to(update, at_work, now, announces=self.reporter.announces)
+        if self._running_steps:
+            now = asyncio.get_running_loop().time()
+            self._running_steps.add_to(update, at_work, now, announces=self.reporter.announces)
         return update
 
     def settle(self, result: ReportResult) -> None:
@@ -204,7 +207,8 @@ class HeldJob:
             case ReportStatus.APPLIED:
                 self._failures = 0
                 self._one_by_one = False
-                self._running_steps.acknowledge()
+                if self._running_steps:
+                    self._running_steps.acknowledge()
                 self._acknowledge(None)
                 self._unreported.lines_reported()
                 if not self.starts.settle(result.started):
@@ -261,7 +265,7 @@ class HeldJob:
         """Sends what has gathered while a report was on its way."""
         if self.over:
             return
-        unknown = len(self._unreported.rows)
+        unknown = self._unreported.count
         if not (unknown or self._running_steps.to_announce or self.starts):
             self._lines_later()
             if self._running_steps.have_progress:

@@ -1,5 +1,6 @@
 """A line in the log for each run that starts, fails and ends in a worker."""
 
+import logging
 import re
 import sysconfig
 from typing import Any, assert_never
@@ -26,7 +27,8 @@ _LIBRARIES = (*(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "p
 
 def log_started(job: Assignment) -> None:
     """The first execution of an attempt; others go on after a wait."""
-    if job.execution_seq <= 1 and not job.completed_steps and job.compensating is None:
+    first = job.execution_seq <= 1 and not job.completed_steps and job.compensating is None
+    if first and logger.takes(logging.INFO):
         logger.info("run started", extra=_fields(job))
 
 
@@ -36,7 +38,8 @@ def log_ended(job: Assignment, outcome: Outcome) -> None:
         case Yielded():
             pass
         case Completed():
-            logger.info("run completed", extra=_fields(job))
+            if logger.takes(logging.INFO):
+                logger.info("run completed", extra=_fields(job))
         case Restarted():
             logger.info("run restarted", extra=_fields(job))
         case Failed(error=error):

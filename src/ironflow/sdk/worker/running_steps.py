@@ -23,6 +23,10 @@ class RunningSteps:
         self._sent_started: list[StartedStep] = []
         self._sent_progress: list[StepProgress] = []
 
+    def __bool__(self) -> bool:
+        """Whether a report, or the answer to the one on its way, has anything to do with these steps."""
+        return bool(self._to_announce or self._progress or self._sent_started or self._sent_progress)
+
     @property
     def to_announce(self) -> bool:
         """Whether steps have begun that no report has named."""

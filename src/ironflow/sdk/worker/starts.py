@@ -64,6 +64,9 @@ class Starts:
 
     def settle(self, results: Sequence[Started]) -> bool:
         """The report was applied. False where its answer leaves some out: they are sent again."""
+        if not (results or self._sent):
+            self._unanswered = 0
+            return True
         for result in results:
             self._resolve(result.step_id, result)
         missing = [step_id for step_id in self._sent if step_id in self._waiting]

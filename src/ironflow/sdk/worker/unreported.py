@@ -47,6 +47,11 @@ class Unreported:
         """The steps that the server has not acknowledged."""
         return self.execution.rows[self.known :] if self.execution is not None else []
 
+    @property
+    def count(self) -> int:
+        """How many rows those are."""
+        return len(self.execution.rows) - self.known if self.execution is not None else 0
+
     def lines(self) -> tuple[LogLine, ...]:
         """The lines that a server takes which answers reports."""
         if self.execution is None or not self.reporter.answers:
@@ -91,7 +96,7 @@ class Unreported:
 
     def lines_reported(self) -> None:
         """The lines that were sent are kept no more."""
-        if self.execution is not None:
+        if self._sent_lines and self.execution is not None:
             self.execution.logs.reported(self._sent_lines)
 
     def state_refused(self, fault: IronflowError) -> bool:

@@ -33,6 +33,7 @@ from ironflow.sdk.wire.endpoint import Endpoint
 from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import AiohttpTransport, AsyncTransport
 from ironflow.sdk.worker.codec_fit import check_codec
+from ironflow.sdk.worker.collector import seldom_collected
 from ironflow.sdk.worker.connection import Connection
 from ironflow.sdk.worker.inbox import WorkerInbox
 from ironflow.sdk.worker.job_runner import JobRunner
@@ -178,10 +179,11 @@ class Worker:
         """Serves until a signal: the first SIGINT or SIGTERM drains, the second stops at once. Raises as serve.
 
         A program that has not set up logging gets it on stderr: IRONFLOW_LOG_LEVEL is debug, info (default), warn,
-        error or silent; IRONFLOW_LOG_FORMAT is text (default) or json.
+        error or silent; IRONFLOW_LOG_FORMAT is text (default) or json. Python's garbage collector runs less often
+        meanwhile, unless the program has set its pace.
         """
         _log_by_environment()
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner, suppress(KeyboardInterrupt):
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner, suppress(KeyboardInterrupt), seldom_collected():
             runner.run(self._serve_until_signal())
 
     async def start(self) -> None:

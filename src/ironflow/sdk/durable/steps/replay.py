@@ -34,7 +34,7 @@ from ironflow.sdk.durable.steps.publish import Publish
 from ironflow.sdk.durable.steps.retrying import Attempts, Rests, RetryLike, step_retry
 from ironflow.sdk.durable.steps.signals import Stopped, Yield
 from ironflow.sdk.durable.steps.step_ids import Scope, is_in_scope
-from ironflow.sdk.durable.steps.step_runner import StepRunner
+from ironflow.sdk.durable.steps.step_runner import ONCE, StepRunner
 from ironflow.sdk.user_code.calling import calling_line
 from ironflow.sdk.values.payload import Read, from_payload
 from ironflow.sdk.values.upcasting import UpcasterRegistry
@@ -187,7 +187,7 @@ class Replay:
         known = self._memo.get(step_id)
         given = step_retry(self.step_retry if retry is None else retry, name, self.features)
         if known is None or known.ended:
-            return Attempts(1, given)
+            return ONCE if given is None else Attempts(1, given)
         return Attempts(known.attempt or 1, given, known.progress)
 
     async def run(
