@@ -13,7 +13,8 @@ from ironflow.features.controls import contract as controls
 from ironflow.features.jobs.contract import Assignment
 from ironflow.features.messages import contract, store
 from ironflow.features.messages.contract import InboxFull, InvalidRunMessage, ReceiverEnded
-from ironflow.features.messages.service import PAGE_BYTES, READ_AT_ONCE, Messages, MessageTooLarge
+from ironflow.features.messages.service import PAGE_BYTES, READ_AT_ONCE, MessageTooLarge
+from ironflow.features.messages.taking import Taker
 from ironflow.features.redaction import contract as redaction
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import RunNotFound, RunStatus
@@ -161,7 +162,7 @@ async def test_values_come_with_an_answer_under_its_fence(server: Work):
     assert await answer(server, job, asked.id, "yes", values=sets("answered", 1))
     assert await shown(server, asked.run_id) == {"status": "answered"}
     # The answer to the request was lost; meanwhile the handler has set more.
-    assert not await answer(server, job, asked.id, "yes", values=sets("more", 2))
+    assert await answer(server, job, asked.id, "yes", values=sets("more", 2))
     assert await shown(server, asked.run_id) == {"status": "more"}
     server.move(90_001)
     await server.loop("leases")
@@ -513,20 +514,43 @@ async def test_a_receive_takes_as_many_statements_whatever_was_received_before(
         await send(server, number, start=True)
     job = await server.claim()
     counts: list[int] = []
-    inner = Messages._take
+    inner = Taker._take
 
-    def counted(self: Messages, tx: Any, *args: Any) -> Any:
+    def counted(self: Taker, tx: Any, *args: Any) -> Any:
         statements = Counting(tx)
         try:
             return inner(self, statements, *args)  # pyright: ignore[reportArgumentType]
         finally:
             counts.append(statements.count)
 
-    monkeypatch.setattr(Messages, "_take", counted)
+    monkeypatch.setattr(Taker, "_take", counted)
     for number in range(40):
         assert await take(server, job, number) == number
 
     assert set(counts[1:]) == {counts[1]}
+
+
+async def test_takes_of_one_commit_get_messages_each_of_its_own_and_a_late_one_is_refused_alone(server: Work):
+    await a_chat(server)
+    for key in ("ada", "bob"):
+        for number in range(3):
+            await send(server, f"{key} {number}", key=key, start=True)
+    ada, bob = sorted([await server.claim(), await server.claim()], key=lambda job: job.run_id)
+    late = msgspec.structs.replace(bob, lease_token="another")
+
+    found = await asyncio.gather(
+        *(take(server, job, number) for number in range(2) for job in (ada, bob)),
+        take(server, late, 2),
+        take(server, ada, 0),
+        return_exceptions=True,
+    )
+
+    assert {found[0], found[2]} == {"ada 0", "ada 1"}
+    assert {found[1], found[3]} == {"bob 0", "bob 1"}
+    assert isinstance(found[4], StaleExecution)
+    # The same step gets the same message.
+    assert found[5] == found[0]
+    assert [await take(server, job, 2) for job in (ada, bob)] == ["ada 2", "bob 2"]
 
 
 class Counting:

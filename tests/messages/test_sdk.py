@@ -9,6 +9,7 @@ from ironflow.base.duration import duration_ms
 from ironflow.base.time import FixedClock
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.report import WaitForEvent, Yielded
+from ironflow.sdk.durable.steps.messages import CountedAnswer, TakenMessage
 from ironflow.sdk.values.payload import Raw
 from ironflow.testing import time_machine
 from tests.sdk.durable.jobs import a_job
@@ -38,11 +39,12 @@ class Counting:
 
     async def take(self, job, step_id, step_name, name, running, within_ms):
         self.counts.append(running)
-        return Raw(b'{"id":"msg_1","name":"prompt","data":1,"timestamp":"2026-01-01T00:00:00Z","asked":true}')
+        text = b'{"id":"msg_1","name":"prompt","data":1,"timestamp":"2026-01-01T00:00:00Z","asked":true}'
+        return TakenMessage(Raw(text))
 
     async def answer(self, job, step_id, step_name, message_id, refused, value, running):
         self.counts.append(running)
-        return True
+        return CountedAnswer(counted=True)
 
 
 async def test_a_take_and_an_answer_count_the_unfinished_steps_beside_them():
@@ -87,7 +89,7 @@ class Empty:
         self.within_ms.append(within_ms)
 
     async def answer(self, job, step_id, step_name, message_id, refused, value, running):
-        return False
+        return CountedAnswer(counted=False)
 
 
 @pytest.mark.parametrize(("timeout", "left"), [("1h", "3599300ms"), ("1s", "300ms"), ("100ms", "0ms")])

@@ -60,7 +60,25 @@ async def branching(ctx: Context) -> int:
     return (await ctx.step.parallel("both", [answers, works]))[0]
 
 
-FUNCTIONS = [adding, threaded, branching]
+# The times that `timing` noted, in each of its executions.
+seen: list[dict[str, str]] = []
+
+
+@function("timing")
+async def timing(ctx: Context) -> dict[str, str]:
+    """Notes the time after messages and answers in place, and again in the replay behind its sleep."""
+    noted: dict[str, str] = {}
+    seen.append(noted)
+    for place in ("first", "second"):
+        msg = await ctx.step.receive("add", timeout="1h")
+        noted[f"{place} received"] = ctx.now().isoformat()
+        await msg.reply(place)
+        noted[f"{place} answered"] = ctx.now().isoformat()
+    await ctx.step.sleep("nap", "20ms")
+    return noted
+
+
+FUNCTIONS = [adding, threaded, branching, timing]
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +88,18 @@ def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
 
 
 class World:
-    """client: of a server with a worker. settle: runs what there is to do; where time stands still."""
+    """client: of a server with a worker. settle: runs what there is to do, advance: lets a second pass; where time
+    stands still."""
 
-    def __init__(self, client: Client, settle: Callable[[], Awaitable[Any]] | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settle: Callable[[], Awaitable[Any]] | None = None,
+        advance: Callable[[], Awaitable[Any]] | None = None,
+    ) -> None:
         self.client = client
         self._settle = settle
+        self.advance = advance
 
     async def ask(self, name: str, data: Any) -> Any:
         asking = asyncio.create_task(
@@ -97,7 +122,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         if request.param == "time machine":
             machine = await stack.enter_async_context(time_machine(functions=FUNCTIONS))
-            yield World(machine.client, machine.settle)
+            yield World(machine.client, machine.settle, lambda: machine.advance("1s"))
             return
         running: Server = request.getfixturevalue("server_process")
         kind = Worker if request.param == "polling" else StreamingWorker
@@ -113,3 +138,18 @@ async def test_a_caller_with_an_answer_reads_the_values_that_were_set_before_it(
         assert await world.client.runs.value(name, "total", key="k") == answer
 
     assert await world.ended(name) == sum(range(QUESTIONS + 1))
+
+
+async def test_the_time_after_what_is_received_and_answered_in_place_is_that_of_every_replay(world: World) -> None:
+    seen.clear()
+    for number in (1, 2):
+        assert await world.ask("timing", number) in ("first", "second")
+        if world.advance is not None:
+            await world.advance()
+    run = await world.client.runs.wait("timing", key="k", timeout="60s")
+
+    assert len(seen) >= 2
+    assert len(run.output) == 4
+    for execution in seen:
+        assert execution == {place: run.output[place] for place in execution}
+    assert list(run.output.values()) == sorted(run.output.values())

@@ -49,7 +49,8 @@ class Course:
 
 
 def check(course: Course, seen: dict[str, Any]) -> None:
-    assert len(course.executions) >= 4
+    # The sleeps of the branches may end together on a slow machine.
+    assert len(course.executions) >= 3
     assert len(seen) == 8
     for execution in course.executions:
         assert {place: seen[place] for place in execution} == {k: list(v) for k, v in execution.items()}

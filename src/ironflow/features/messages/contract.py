@@ -129,9 +129,11 @@ class TakeMessage(Message, kw_only=True):
 
 
 class Taken(Message, kw_only=True):
-    """message: as the step returns it; absent when there is none now."""
+    """message: as the step returns it; absent when there is none now. ended_at: of the step, in this execution and in
+    each replay."""
 
     message: Json | None = None
+    ended_at: datetime | None = None
 
 
 class AnswerMessage(Message, kw_only=True):
@@ -155,9 +157,10 @@ class AnswerMessage(Message, kw_only=True):
 
 
 class Answered(Message, kw_only=True):
-    """counted: it is the first answer to the message, and some caller asked for one."""
+    """counted: it is the first answer to the message, and some caller asked for one. ended_at: as in Taken."""
 
     counted: bool
+    ended_at: datetime | None = None
 
 
 _MESSAGES = "/api/v1/runs/{run_id}/messages"

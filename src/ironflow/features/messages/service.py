@@ -1,6 +1,7 @@
 """What happens: sending, asking, taking and answering messages."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,21 +11,17 @@ from ironflow.base.call import Call
 from ironflow.base.errors import PayloadTooLarge
 from ironflow.base.ids import Ids
 from ironflow.base.json import Json, json_text, to_json
-from ironflow.base.message_waits import awaited_name
 from ironflow.base.paging import number_of
 from ironflow.base.run_keys import check_key
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
-from ironflow.engine.errors import StaleExecution
-from ironflow.engine.lease import check_fence
-from ironflow.engine.model import Run, RunValue
-from ironflow.engine.yields import has_ended
 from ironflow.features.events.in_tx import Emitter, check_idempotency_key
 from ironflow.features.keys import in_tx as keys
 from ironflow.features.messages import contract, rules, store
 from ironflow.features.messages.rules import Row
 from ironflow.features.messages.sending import Sender, Sending, Sent, visible
+from ironflow.features.messages.taking import Taker, Taking, executed, handler_time, shown_values
 from ironflow.features.runs.in_tx import RunRepository, last_id, look, look_named, new_values
 from ironflow.features.values.in_tx import run_values
 from ironflow.notify.port import Notifier
@@ -64,6 +61,7 @@ class Messages:
         self._repository = repository
         self._sender = Sender(repository, emitter, ids, data_bytes_max=data_bytes_max, unread_max=unread_max)
         self._sender_apply = self._sender.apply
+        self._taker_apply = Taker(repository, lease_ms=lease_ms).apply
         self._lease_ms = lease_ms
         self._data_bytes_max, self._answer_bytes_max = data_bytes_max, answer_bytes_max
 
@@ -118,15 +116,14 @@ class Messages:
 
     async def take(self, call: Call, request: contract.TakeMessage) -> contract.Taken:
         deadline = asyncio.get_running_loop().time() + request.wait_ms / 1000
-        run_id = _run_id_of(request.job)
-        values = run_values(request.values)
-        with self._notifier.waiter("messages", run_id) as waiter:
+        taking = Taking(call, request, _run_id_of(request.job), run_values(request.values))
+        with self._notifier.waiter("messages", taking.run_id) as waiter:
             while True:
-                text = await self._db.write(lambda tx, values=values: self._take(tx, call, request, run_id, values))
-                values = ()
+                took = await self._db.write_many(self._taker_apply, taking)
+                taking = taking._replace(values=())
                 left = deadline - asyncio.get_running_loop().time()
-                if text is not None or left <= 0:
-                    return contract.Taken(message=to_json(text))
+                if took.text is not None or left <= 0:
+                    return contract.Taken(message=to_json(took.text), ended_at=_moment(took.ended_at))
                 await waiter.wait(min(left, LOOK_AGAIN_S))
 
     async def answer(self, call: Call, request: contract.AnswerMessage) -> contract.Answered:
@@ -139,10 +136,15 @@ class Messages:
         values = run_values(request.values)
 
         def change(tx: Tx) -> contract.Answered:
-            run = self._executed(tx, run_id, request.step_id, fence)
-            if request.step_id in run.steps:
-                self._record(tx, run, self._shown(fence, values), call.now)
-                return contract.Answered(counted=False)
+            run = self._repository.load(tx, [run_id], {run_id: {request.step_id}}).get(run_id)
+            run = executed(run, fence)
+            shown = shown_values(fence, new_values(tx, run.id, values) if values else (), self._lease_ms)
+            known = run.steps.get(request.step_id)
+            if known is not None:
+                # The answer to the first request was lost.
+                if shown.values:
+                    self._repository.save(tx, [(run, decide(run, shown, call.now))], call.now)
+                return contract.Answered(counted=known.output == "true", ended_at=_moment(handler_time(known)))
             counted = store.answer(
                 tx, run_id, request.message_id, "refused" if request.refused else "answered", text, call.now
             )
@@ -157,59 +159,13 @@ class Messages:
                 ended_at=call.now,
                 duration_ms=0,
             )
-            report = replace(self._shown(fence, values), steps=(step,), running=request.running)
-            self._record(tx, run, report, call.now)
-            return contract.Answered(counted=counted)
+            decision = decide(run, replace(shown, steps=(step,), running=request.running), call.now)
+            self._repository.save(tx, [(run, decision)], call.now)
+            return contract.Answered(
+                counted=counted, ended_at=_moment(handler_time(decision.run.steps[request.step_id]))
+            )
 
         return await self._db.write(change)
-
-    def _take(
-        self, tx: Tx, call: Call, request: contract.TakeMessage, run_id: str, values: tuple[RunValue, ...]
-    ) -> str | None:
-        fence = commands.Fence(request.job, request.execution_seq, request.lease_token)
-        run = self._executed(tx, run_id, request.step_id, fence)
-        shown = self._shown(fence, values)
-        known = run.steps.get(request.step_id)
-        if known is not None and (known.open or has_ended(known)):
-            # The answer to the first request was lost. A step that was cancelled waits anew, as after a resume.
-            self._record(tx, run, shown, call.now)
-            return known.output
-        message = store.take(tx, run, request.name, request.step_id, call.now)
-        if message is None:
-            self._record(tx, run, shown, call.now)
-            return None
-        text = rules.message_text(message)
-        received = commands.WaitForEvent(
-            step_id=request.step_id,
-            name=request.step_name,
-            event=awaited_name(request.name),
-            path="",
-            value="",
-            expression="",
-            timeout_ms=0,
-            found=text,
-        )
-        self._record(tx, run, replace(shown, yields=(received,), running=request.running), call.now)
-        return text
-
-    def _shown(self, fence: commands.Fence, values: tuple[RunValue, ...]) -> commands.Report:
-        """A report of values alone. It is no boundary of a step, so a pause waits."""
-        return commands.Report(fence=fence, kind="progress", lease_ms=self._lease_ms, values=values, running=1)
-
-    def _record(self, tx: Tx, run: Run, report: commands.Report, now: Millis) -> None:
-        """Saves the report, if it has anything; of its values, those that change what is stored."""
-        if report.values:
-            report = replace(report, values=new_values(tx, run.id, report.values))
-        if report.values or report.steps or report.yields:
-            self._repository.save(tx, [(run, decide(run, report, now))], now)
-
-    def _executed(self, tx: Tx, run_id: str, step_id: str, fence: commands.Fence) -> Run:
-        """The run, locked, with the step if it is recorded. Raises StaleExecution."""
-        run = self._repository.load(tx, [run_id], {run_id: {step_id}}).get(run_id)
-        if run is None:
-            raise StaleExecution(f"Job {fence.job_id!r} belongs to no run here. Drop the job.")
-        check_fence(run, fence)
-        return run
 
     async def _send(self, call: Call, request: contract.SendMessage, *, asked: bool) -> Sent:
         rules.check_message_name(request.name)
@@ -241,6 +197,10 @@ def _page(tx: Tx, inbox: str, after: int, limit: int, *, unread: bool) -> tuple[
         if len(found) < wanted:
             return page, False
     return page, bool(store.of_inbox(tx, inbox, page[-1].number, 1, unread=unread))
+
+
+def _moment(at: Millis | None) -> datetime | None:
+    return None if at is None else to_datetime(at)
 
 
 def _run_id_of(job_id: str) -> str:

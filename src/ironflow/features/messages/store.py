@@ -71,12 +71,24 @@ def oldest_unread(tx: Tx, inbox: str) -> int | None:
 
 def take(tx: Tx, run: Run, name: str, step_id: str, now: Millis) -> Row | None:
     """The next unread message of that name, which is the step's of this run from now on."""
-    row = tx.row(NEXT, {"inbox": run.chain_id, "name": name})
-    if row is None:
-        return None
-    message = Row(*row)
-    tx.run(TAKE, {"id": message.id, "run_id": run.id, "step_id": step_id, "now": now})
+    message = next_unread(tx, run, name)
+    if message is not None:
+        mark_taken(tx, [(message, run.id, step_id, now)])
     return message
+
+
+def next_unread(tx: Tx, run: Run, name: str) -> Row | None:
+    """The next unread message of that name in the run's inbox."""
+    row = tx.row(NEXT, {"inbox": run.chain_id, "name": name})
+    return None if row is None else Row(*row)
+
+
+def mark_taken(tx: Tx, taken: Sequence[tuple[Row, str, str, Millis]]) -> None:
+    """Messages are those of steps from now on. taken: with the run, its step, and the time."""
+    tx.many(
+        TAKE,
+        [{"id": each.id, "run_id": run_id, "step_id": step_id, "now": now} for each, run_id, step_id, now in taken],
+    )
 
 
 def one(tx: Tx, message_id: str) -> Row | None:

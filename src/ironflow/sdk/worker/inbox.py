@@ -7,6 +7,7 @@ from ironflow.features.messages import contract
 from ironflow.features.values.contract import SetValue as WireValue
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.report import SetValue
+from ironflow.sdk.durable.steps.messages import CountedAnswer, TakenMessage
 from ironflow.sdk.values.payload import Raw
 from ironflow.sdk.worker.held_job import HeldJob
 
@@ -31,7 +32,7 @@ class WorkerInbox:
         running: int,
         wait_ms: int,
         values: Sequence[SetValue] = (),
-    ) -> Raw | None:
+    ) -> TakenMessage | None:
         request = contract.TakeMessage(
             worker=self._worker_id,
             job=job.job_id,
@@ -44,7 +45,8 @@ class WorkerInbox:
             running=running,
             values=_on_wire(values),
         )
-        return (await self._ask(contract.take, request)).message
+        taken: contract.Taken = await self._ask(contract.take, request)
+        return None if taken.message is None else TakenMessage(Raw(taken.message), taken.ended_at)
 
     async def answer(
         self,
@@ -56,7 +58,7 @@ class WorkerInbox:
         value: Raw,
         running: int,
         values: Sequence[SetValue] = (),
-    ) -> bool:
+    ) -> CountedAnswer:
         request = contract.AnswerMessage(
             worker=self._worker_id,
             job=job.job_id,
@@ -70,7 +72,8 @@ class WorkerInbox:
             running=running,
             values=_on_wire(values),
         )
-        return (await self._ask(contract.answer, request)).counted
+        answered: contract.Answered = await self._ask(contract.answer, request)
+        return CountedAnswer(answered.counted, answered.ended_at)
 
 
 class JobInbox:
@@ -82,7 +85,7 @@ class JobInbox:
 
     async def take(
         self, job: Assignment, step_id: str, step_name: str, name: str, running: int, within_ms: int
-    ) -> Raw | None:
+    ) -> TakenMessage | None:
         wait_ms = min(self._inbox.hold_ms, within_ms)
         async with self._held.sends_values() as values:
             if values:
@@ -94,7 +97,7 @@ class JobInbox:
 
     async def answer(
         self, job: Assignment, step_id: str, step_name: str, message_id: str, refused: bool, value: Raw, running: int
-    ) -> bool:
+    ) -> CountedAnswer:
         async with self._held.sends_values() as values:
             return await self._inbox.answer(job, step_id, step_name, message_id, refused, value, running, values)
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -11,6 +11,20 @@ from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.values.payload import Raw, from_payload
 
 Answering = Callable[[str, str, bool, Any], Awaitable[bool]]
+
+
+class TakenMessage(NamedTuple):
+    """ended_at: the time of the step that took it, in each replay, too; None where the server does not say it."""
+
+    message: Raw
+    ended_at: datetime | None = None
+
+
+class CountedAnswer(NamedTuple):
+    """counted: whether the answer counts. ended_at: as of a TakenMessage."""
+
+    counted: bool
+    ended_at: datetime | None = None
 
 
 class Inbox(Protocol):
@@ -21,14 +35,14 @@ class Inbox(Protocol):
 
     async def take(
         self, job: Assignment, step_id: str, step_name: str, name: str, running: int, within_ms: int
-    ) -> Raw | None:
+    ) -> TakenMessage | None:
         """The next message of that name, None when there is none soon, or within `within_ms`. Raises IronflowError."""
         ...
 
     async def answer(
         self, job: Assignment, step_id: str, step_name: str, message_id: str, refused: bool, value: Raw, running: int
-    ) -> bool:
-        """Whether the answer counts. Raises IronflowError."""
+    ) -> CountedAnswer:
+        """Raises IronflowError."""
         ...
 
 

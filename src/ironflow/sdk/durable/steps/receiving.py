@@ -83,8 +83,11 @@ class ReceivingSteps:
         except IronflowError:
             # The report of the wait takes the message; what the request recorded is found again by the step's id.
             return None
+        if taken is None:
+            return None
+        self._replay.runner.ended_there(step_id, taken.ended_at)
         codec = self._replay.runner.codec
-        return taken if taken is None or codec is None else codec.decoded(taken)
+        return taken.message if codec is None else codec.decoded(taken.message)
 
     async def _answer(self, message_id: str, name: str, refused: bool, value: Any) -> bool:
         step_name = f"reply:{name}"
@@ -99,8 +102,10 @@ class ReceivingSteps:
             raise Unimplemented(f"message {name!r} cannot be answered from here: this handler has no server.")
         job, runner = self._replay.job, self._replay.runner
         try:
-            return await self._replay.repeated(
+            answered = await self._replay.repeated(
                 lambda: inbox.answer(job, step_id, step_name, message_id, refused, payload, runner.unfinished)
             )
         except (Aborted, AlreadyExists):
             raise Stopped from None
+        runner.ended_there(step_id, answered.ended_at)
+        return answered.counted

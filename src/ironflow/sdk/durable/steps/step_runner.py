@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from datetime import datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from msgspec import UNSET
 
 from ironflow.base.errors import IronflowError, NonRetryableError, SecretInOutput, SerializationError
 from ironflow.base.secret_texts import is_shown, leak_message
-from ironflow.base.time import Clock, Millis, to_datetime
+from ironflow.base.time import Clock, Millis, to_datetime, to_millis
 from ironflow.sdk.durable.job.failure import (
     SECRET,
     SERIALIZATION,
@@ -265,6 +266,11 @@ class StepRunner:
         del self.running[row.id]
         if not self.running and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
+
+    def ended_there(self, step_id: str, ended_at: datetime | None) -> None:
+        """The server has recorded a step while the execution goes on. ended_at: with which a replay goes on."""
+        if ended_at is not None:
+            self.ended_at[step_id] = to_millis(ended_at)
 
     def _new_row(self, step_id: str, name: str, kind: str) -> StepRow:
         """A row with status completed, which a failed body changes."""

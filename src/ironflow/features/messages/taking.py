@@ -1,0 +1,135 @@
+"""The hot path of take: the messages that runs take in one commit, for all takes that wait for it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from ironflow.base.call import Call
+from ironflow.base.errors import IronflowError
+from ironflow.base.message_waits import awaited_name
+from ironflow.base.time import Millis
+from ironflow.engine import commands
+from ironflow.engine.decide import decide
+from ironflow.engine.errors import StaleExecution
+from ironflow.engine.lease import check_fence
+from ironflow.engine.model import Run, RunValue, Step
+from ironflow.engine.yields import has_ended
+from ironflow.features.messages import contract, rules, store
+from ironflow.features.messages.rules import Row
+from ironflow.features.runs.in_tx import Change, RunRepository, new_values
+from ironflow.storage.port import Tx
+
+
+class Taking(NamedTuple):
+    """A take of a run that is executed. values: recorded whether or not there is a message."""
+
+    call: Call
+    request: contract.TakeMessage
+    run_id: str
+    values: tuple[RunValue, ...]
+
+    @property
+    def fence(self) -> commands.Fence:
+        return commands.Fence(self.request.job, self.request.execution_seq, self.request.lease_token)
+
+
+class Took(NamedTuple):
+    """text: the message as the step returns it, None for none. ended_at: the time that the handler goes on with."""
+
+    text: str | None
+    ended_at: Millis | None
+
+
+class Taker:
+    """Takes messages in a transaction. Made once: its `apply` is the function that commits gather items for."""
+
+    def __init__(self, repository: RunRepository, *, lease_ms: int) -> None:
+        self._repository = repository
+        self._lease_ms = lease_ms
+
+    def apply(self, tx: Tx, takings: list[Taking]) -> list[Took | IronflowError]:
+        """What each took. Those of one run follow one another: each is decided on what the one before has left."""
+        answers: dict[int, Took | IronflowError] = {}
+        left = list(enumerate(takings))
+        while left:
+            together: dict[str, tuple[int, Taking]] = {}
+            later: list[tuple[int, Taking]] = []
+            for place, each in left:
+                if together.setdefault(each.run_id, (place, each))[0] != place:
+                    later.append((place, each))
+            self._take(tx, list(together.values()), answers)
+            left = later
+        return [answers[place] for place in range(len(takings))]
+
+    def _take(self, tx: Tx, takings: Sequence[tuple[int, Taking]], answers: dict[int, Took | IronflowError]) -> None:
+        """Takes of different runs, which have different inboxes where their executions hold them."""
+        step_ids = {each.run_id: {each.request.step_id} for _, each in takings}
+        runs = self._repository.load(tx, sorted(step_ids), step_ids)
+        changes: list[Change] = []
+        marks: list[tuple[Row, Taking]] = []
+        for place, each in takings:
+            try:
+                answers[place] = self._decided(tx, each, runs.get(each.run_id), changes, marks)
+            except IronflowError as refusal:
+                answers[place] = refusal
+        if marks:
+            store.mark_taken(tx, [(row, each.run_id, each.request.step_id, each.call.now) for row, each in marks])
+        if changes:
+            self._repository.save(tx, changes, takings[-1][1].call.now)
+
+    def _decided(
+        self, tx: Tx, taking: Taking, run: Run | None, changes: list[Change], marks: list[tuple[Row, Taking]]
+    ) -> Took:
+        """Adds what is to be written. Raises StaleExecution."""
+        request, now = taking.request, taking.call.now
+        run = executed(run, taking.fence)
+        values = new_values(tx, run.id, taking.values) if taking.values else ()
+        shown = shown_values(taking.fence, values, self._lease_ms)
+        known = run.steps.get(request.step_id)
+        message, text = None, None
+        if known is not None and (known.open or has_ended(known)):
+            # The answer to the first request was lost. A step that was cancelled waits anew, as after a resume.
+            took = Took(known.output, handler_time(known))
+        else:
+            message = store.next_unread(tx, run, request.name)
+            took = Took(None, None)
+        if message is not None:
+            text = rules.message_text(message)
+            received = commands.WaitForEvent(
+                step_id=request.step_id,
+                name=request.step_name,
+                event=awaited_name(request.name),
+                path="",
+                value="",
+                expression="",
+                timeout_ms=0,
+                found=text,
+            )
+            shown = replace(shown, yields=(received,), running=request.running)
+        if message is None and not shown.values:
+            return took
+        decision = decide(run, shown, now)
+        changes.append((run, decision))
+        if message is None:
+            return took
+        marks.append((message, taking))
+        return Took(text, handler_time(decision.run.steps[request.step_id]))
+
+
+def executed(run: Run | None, fence: commands.Fence) -> Run:
+    """The run whose execution has the fence. Raises StaleExecution."""
+    if run is None:
+        raise StaleExecution(f"Job {fence.job_id!r} belongs to no run here. Drop the job.")
+    check_fence(run, fence)
+    return run
+
+
+def shown_values(fence: commands.Fence, values: tuple[RunValue, ...], lease_ms: int) -> commands.Report:
+    """A report of values alone. It is no boundary of a step, so a pause waits."""
+    return commands.Report(fence=fence, kind="progress", lease_ms=lease_ms, values=values, running=1)
+
+
+def handler_time(step: Step) -> Millis | None:
+    """The time with which a handler goes on behind the step, in this execution and in each replay."""
+    return step.handler_at if step.handler_at is not None else step.ended_at
