@@ -91,7 +91,8 @@ class StreamingConnection:
         self._register = {"workerId": protocol.worker_id, **registration, "batches": not plain}
         self._on_ready = on_ready
         self._worker_id = protocol.worker_id
-        self._batches = BatchReporter(self)
+        # While the server stores one batch, handlers go on after another, and fill the next.
+        self._batches = BatchReporter(self, requests_max=2)
         self._framed = FrameReporter(self)
         self._stream: Duplex | None = None
         self._opened = asyncio.Event()

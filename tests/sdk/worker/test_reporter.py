@@ -1,0 +1,104 @@
+"""Reports of many jobs in few requests: how many are on their way at a time."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from ironflow.sdk.durable.job.report import JobUpdate
+from ironflow.sdk.values.payload import Raw
+from ironflow.sdk.worker.protocol import ReportAnswer
+from ironflow.sdk.worker.reporter import BatchReporter, ReportResult, ReportStatus
+from tests.sdk.durable.jobs import a_job
+
+
+class Channel:
+    """A server that answers when the test lets it. requests: the ids of the jobs in each."""
+
+    def __init__(self) -> None:
+        self.requests: list[list[str]] = []
+        self._answers: list[asyncio.Future[None]] = []
+
+    async def report(self, updates: Sequence[Raw]) -> dict[str, ReportAnswer]:
+        job_ids = [msgspec.json.decode(each)["job_id"] for each in updates]
+        self.requests.append(job_ids)
+        answer = asyncio.get_running_loop().create_future()
+        self._answers.append(answer)
+        await answer
+        return {job_id: ReportAnswer(None, "") for job_id in job_ids}
+
+    async def update(self, job_id: str, update: Raw) -> None:
+        raise AssertionError("each report goes in a batch")
+
+    def answer(self, place: int) -> None:
+        self._answers[place].set_result(None)
+
+
+class One:
+    """A report of a job."""
+
+    final = False
+
+    def __init__(self, name: str) -> None:
+        self.job = msgspec.structs.replace(a_job(), job_id=name)
+        self.result: ReportResult | None = None
+
+    def build(self) -> JobUpdate:
+        return JobUpdate(status="progress", execution_seq=1, lease_token="t", steps=[], step_offset=0)
+
+    def settle(self, result: ReportResult) -> None:
+        self.result = result
+
+
+async def ticks() -> None:
+    """Everything that can go on has gone on."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def submit(reporter: BatchReporter, *names: str) -> list[One]:
+    reports = [One(name) for name in names]
+    for each in reports:
+        reporter.submit(each)
+    return reports
+
+
+@pytest.mark.parametrize(
+    ("requests_max", "sent"),
+    [(1, [["a", "b"]]), (2, [["a", "b"], ["c"]]), (3, [["a", "b"], ["c"], ["d", "e"]])],
+)
+async def test_so_many_requests_are_on_their_way_at_a_time(requests_max: int, sent: Any) -> None:
+    channel = Channel()
+    reporter = BatchReporter(channel, requests_max=requests_max)
+    for names in ("ab", "c", "de"):
+        submit(reporter, *names)
+        await ticks()
+    assert channel.requests == sent
+
+    channel.answer(0)
+    await ticks()
+
+    left = [name for name in "abcde" if name not in {each for request in sent for each in request}]
+    assert channel.requests == [*sent, *([left] if left else [])]
+    await reporter.close()
+
+
+async def test_an_answer_that_comes_first_settles_its_own_reports_first() -> None:
+    channel = Channel()
+    reporter = BatchReporter(channel, requests_max=2)
+    (first,) = submit(reporter, "a")
+    await ticks()
+    (second,) = submit(reporter, "b")
+    await ticks()
+
+    channel.answer(1)
+    await ticks()
+
+    assert (first.result, second.result) == (None, ReportResult(ReportStatus.APPLIED))
+    submit(reporter, "c")
+    await ticks()
+    assert channel.requests == [["a"], ["b"], ["c"]]
+    await reporter.close()
+    assert first.result == ReportResult(ReportStatus.UNKNOWN)
