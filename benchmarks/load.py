@@ -161,6 +161,36 @@ class ClosedLoop:
         return measured
 
 
+class Asking:
+    """One connection for requests that are sent one after another, each answered before the next."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self._reply: asyncio.Future[Reply] | None = None
+
+    async def connect(self, address: str) -> None:
+        self._connection = await connect(address, self._replied, self._lost)
+
+    async def ask(self, request: bytes) -> Reply:
+        """Raises ConnectionError."""
+        assert self._connection is not None
+        self._reply = asyncio.get_running_loop().create_future()
+        self._connection.send(request)
+        return await self._reply
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _replied(self, reply: Reply) -> None:
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(reply)
+
+    def _lost(self) -> None:
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(ConnectionError("the server closed the connection"))
+
+
 class _Writer:
     """One connection of a ClosedLoop."""
 

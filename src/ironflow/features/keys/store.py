@@ -3,8 +3,10 @@
 A row is there as long as its run has not ended. It is written with the run, and deleted in the commit that ends it.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
+from ironflow.base.json import write_json_text
 from ironflow.base.run_keys import RunKeyHeld
 from ironflow.features.keys import rules
 from ironflow.storage.port import Tx
@@ -23,6 +25,8 @@ _KEY = "environment = :environment AND function_id = :function_id AND key = :key
 TAKE = """INSERT INTO run_keys (environment, function_id, key, run_id)
 VALUES (:environment, :function_id, :key, :run_id) ON CONFLICT (environment, function_id, key) DO NOTHING"""
 HOLDER = f"SELECT run_id FROM run_keys WHERE {_KEY}"
+HOLDERS = """SELECT function_id, key, run_id FROM run_keys
+WHERE environment = :environment AND (function_id, key) IN {pairs:keys}"""
 MOVE = f"UPDATE run_keys SET run_id = :to WHERE {_KEY} AND run_id = :run_id"
 FREE = "DELETE FROM run_keys WHERE run_id = :run_id"
 NEWEST = f"SELECT id FROM runs WHERE {_KEY} ORDER BY id DESC LIMIT 1"
@@ -37,6 +41,16 @@ def holder(tx: Tx, key: RunKey) -> str | None:
     """The run that holds the key."""
     row = tx.row(HOLDER, key._asdict())
     return None if row is None else str(row[0])
+
+
+def holders(tx: Tx, wanted: Collection[RunKey]) -> dict[RunKey, str]:
+    """The runs that hold these keys, by key; one statement for each environment."""
+    found: dict[RunKey, str] = {}
+    for environment in dict.fromkeys(key.environment for key in wanted):
+        pairs = [(key.function_id, key.key) for key in wanted if key.environment == environment]
+        rows = tx.rows(HOLDERS, {"environment": environment, "keys": write_json_text(pairs)})
+        found |= {RunKey(environment, function_id, key): str(run_id) for function_id, key, run_id in rows}
+    return found
 
 
 def move(tx: Tx, key: RunKey, run_id: str, to: str) -> bool:
@@ -74,3 +88,18 @@ def run_id_of(tx: Tx, environment: str, given: str) -> str:
         if row is not None:
             return str(row[0])
     return given
+
+
+def run_ids_of(tx: Tx, named: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """As `run_id_of`, of several at once. named: the environment, and what names the run."""
+    keys = {
+        (environment, given): [RunKey(environment, *each) for each in rules.references(given)]
+        for environment, given in named
+        if ":" in given
+    }
+    held = holders(tx, list(dict.fromkeys(key for each in keys.values() for key in each))) if keys else {}
+    found: dict[tuple[str, str], str] = {}
+    for environment, given in named:
+        run_id = next((held[key] for key in keys.get((environment, given), ()) if key in held), None)
+        found[environment, given] = run_id_of(tx, environment, given) if run_id is None else run_id
+    return found

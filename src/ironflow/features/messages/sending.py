@@ -68,10 +68,11 @@ class Sender:
         All runs are locked before anything else, in one order, so that no two nodes deadlock.
         """
         named = dict.fromkeys((each.call.environment, each.request.run_id) for each in sendings)
-        run_ids = {each: keys.run_id_of(tx, *each) for each in named}
+        run_ids = keys.run_ids_of(tx, named)
         inbox = _Inbox(tx, self._repository, sorted(set(run_ids.values())))
         # A run that has restarted meanwhile, or that was named by an earlier link.
         run_ids = {each: inbox.last_link(run_id) for each, run_id in run_ids.items()}
+        inbox.number()
         # Behind the locks: what another node sends with the same key is committed by now.
         known = store.known(tx, [place for each in sendings if (place := each.place) is not None])
         answers: list[Sent | IronflowError | None] = []
@@ -104,6 +105,7 @@ class Sender:
         if place is not None and (known := store.known(tx, [place])):
             return Sent(known[place], duplicate=True, started=False)
         inbox = _Inbox(tx, self._repository, [run.id])
+        inbox.number()
         message = self._delivered(inbox, run, sending)
         inbox.save(sending.call.now)
         return Sent(message, duplicate=False, started=started)
@@ -201,9 +203,12 @@ class _Inbox:
         self.runs.setdefault(last.id, last)
         return last.id
 
+    def number(self) -> None:
+        """Looks how far the inboxes of the runs are numbered, of all at once."""
+        inboxes = list(dict.fromkeys(run.chain_id for run in self.runs.values()))
+        self._numbers |= store.last_numbers(self._tx, inboxes) if inboxes else {}
+
     def next_number(self, inbox: str) -> int:
-        if inbox not in self._numbers:
-            self._numbers[inbox] = store.last_number(self._tx, inbox)
         return self._numbers[inbox] + 1
 
     def oldest_unread(self, inbox: str, number: int) -> int:

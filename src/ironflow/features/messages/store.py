@@ -14,7 +14,10 @@ from ironflow.storage.port import Tx
 
 _COLUMNS = ", ".join(Row._fields)
 ADD = f"INSERT INTO messages ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in Row._fields)})"
-LAST = "SELECT number FROM messages WHERE inbox = :inbox ORDER BY number DESC LIMIT 1"
+# A look-up in the index for each inbox, whatever it has.
+LAST = """SELECT wanted.value,
+ (SELECT m.number FROM messages m WHERE m.inbox = wanted.value ORDER BY m.number DESC LIMIT 1)
+FROM {each:inboxes} AS wanted"""
 # By an index of its own, which `number > 0` names: in that of all messages, all that the run has taken comes first.
 _UNREAD = "inbox = :inbox AND taken_at IS NULL AND number > 0"
 OLDEST_UNREAD = f"SELECT number FROM messages WHERE {_UNREAD} ORDER BY number LIMIT 1"
@@ -56,12 +59,13 @@ class Place(NamedTuple):
 
 
 def add(tx: Tx, messages: Sequence[Row]) -> None:
-    tx.many(ADD, [message._asdict() for message in messages])
+    # Rows have the columns' order.
+    tx.many(ADD, messages)
 
 
-def last_number(tx: Tx, inbox: str) -> int:
-    row = tx.row(LAST, {"inbox": inbox})
-    return 0 if row is None else int(row[0])
+def last_numbers(tx: Tx, inboxes: list[str]) -> dict[str, int]:
+    """The number of the last message of each inbox, 0 for none."""
+    return {inbox: int(number or 0) for inbox, number in tx.rows(LAST, {"inboxes": inboxes})}
 
 
 def oldest_unread(tx: Tx, inbox: str) -> int | None:
@@ -85,10 +89,8 @@ def next_unread(tx: Tx, run: Run, name: str) -> Row | None:
 
 def mark_taken(tx: Tx, taken: Sequence[tuple[Row, str, str, Millis]]) -> None:
     """Messages are those of steps from now on. taken: with the run, its step, and the time."""
-    tx.many(
-        TAKE,
-        [{"id": each.id, "run_id": run_id, "step_id": step_id, "now": now} for each, run_id, step_id, now in taken],
-    )
+    # In the order in which the statement names them.
+    tx.many(TAKE, [(run_id, step_id, now, each.id) for each, run_id, step_id, now in taken])
 
 
 def one(tx: Tx, message_id: str) -> Row | None:
