@@ -179,9 +179,18 @@ def test_watching_shows_each_change_once_and_the_run_last():
     seen, second = changes(seen, run, [a_step("charge", 0, 10)])
     seen, third = changes(seen, a_run(), [a_step("charge", 0, 10), a_step("send", 10, 20)])
 
-    assert first == [("charge", "completed"), ("run", "running")]
+    assert [each[:2] for each in first] == [("charge", "completed"), ("run", "running")]
     assert second == []
-    assert third == [("send", "completed"), ("run", "completed")]
+    assert [each[:2] for each in third] == [("send", "completed"), ("run", "completed")]
+
+
+def test_a_change_has_the_time_at_which_it_happened():
+    run = a_run()
+    steps = [a_step("charge", 0, 10), a_step("nap", 20, None, status=StepStatus.RUNNING)]
+
+    _, found = changes({}, run, steps)
+
+    assert [each.at for each in found] == [at(10), at(20), run.ended_at]
 
 
 def test_a_page_of_a_run_shows_its_fields_and_omits_empty_ones():

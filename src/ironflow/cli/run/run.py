@@ -10,7 +10,6 @@ from rich.text import Text
 from ironflow.base.duration import duration_ms
 from ironflow.base.json import NULL
 from ironflow.base.spelling import writer
-from ironflow.base.time import to_datetime
 from ironflow.cli.event.emit import Data, DataFile, Key
 from ironflow.cli.exits import Exit, UsageError
 from ironflow.cli.invocation import Cli, Injected
@@ -381,8 +380,8 @@ def _follow(cli: Cli, run_id: str) -> Run:
             if live is not None:
                 live.update(run_page(run, recorded, now, signs=_signs(cli)), refresh=True)
             elif not cli.json:
-                for what, status in new:
-                    cli.out.print(f"{time_text(to_datetime(now))}  {what}  {status}")
+                for what, status, at in new:
+                    cli.out.print(f"{time_text(at)}  {what}  {status}")
             if run.status.ended:
                 return run
             pause.wait(_POLL_EVERY_S)

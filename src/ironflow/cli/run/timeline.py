@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -155,13 +157,24 @@ def _scale(span_ms: int) -> str:
     return "0" + end.rjust(BAR_COLUMNS - 1)
 
 
-def changes(before: dict[str, str], run: Run, steps: Sequence[Step]) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Changes since `before`: the new statuses by step id, and (what, status) of each changed one, in order."""
+class Change(NamedTuple):
+    """at: when it changed, as the server recorded it."""
+
+    what: str
+    status: str
+    at: datetime
+
+
+def changes(before: dict[str, str], run: Run, steps: Sequence[Step]) -> tuple[dict[str, str], list[Change]]:
+    """What has changed since `before`: the new statuses by step id, and each change, in order."""
     after = {step.step_id: step.status.value for step in steps}
-    names = {step.step_id: step.name or step.step_id for step in steps}
-    new = [(names[step_id], status) for step_id, status in after.items() if before.get(step_id) != status]
+    new = [
+        Change(step.name or step.step_id, step.status.value, step.ended_at or step.started_at or run.updated_at)
+        for step in steps
+        if before.get(step.step_id) != step.status.value
+    ]
     # The run's own status comes last: it is the consequence.
     after[run.id] = run.status.value
     if before.get(run.id) != run.status.value:
-        new.append(("run", run.status.value))
+        new.append(Change("run", run.status.value, run.ended_at or run.updated_at))
     return after, new
