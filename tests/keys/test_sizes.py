@@ -24,10 +24,10 @@ async def filled(server: Work, pattern: str, count: int) -> None:
 
     def fill(tx: Any) -> None:
         if server.db.name == "sqlite":
-            columns = [row[1] for row in tx.rows("PRAGMA table_info(runs)")]
+            columns = [str(row[1]) for row in tx.rows("PRAGMA table_info(runs)")]
         else:
             names = "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema()"
-            columns = [row[0] for row in tx.rows(f"{names} AND table_name = 'runs'")]
+            columns = [str(row[0]) for row in tx.rows(f"{names} AND table_name = 'runs'")]
         for prefix, key, status in (
             (HOLDING, "'held-' || n", "pending"),
             (ENDED, "'ended-' || n", "completed"),
