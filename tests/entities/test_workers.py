@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from ironflow import Client, Context, InvokeError, NonRetryableError, RunFailedError, entity, function
+from ironflow import Client, Context, InvokeError, NonRetryableError, Retry, RunFailedError, entity, function
 from ironflow.base.errors import DeadlineExceeded
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
 from ironflow.sdk.worker.worker import Worker
@@ -63,6 +63,33 @@ def plain_bank(ctx: Any, key: str) -> Any:
     return ctx.step.invoke(plain, 5, timeout="1m", entity_key=key)
 
 
+@function("sends", step_retry=Retry(max_attempts=1))
+async def sends(ctx: Context, key: str) -> Any:
+    """Starts handlers of keys, and waits for all but the first."""
+    child = await ctx.step.invoke_async(add, 1, entity_key=key)
+    one = await ctx.step.start("counter.add", 2, entity_key=key)
+    many = await ctx.step.start_many(add, [3, 4], entity_key=[key, f"{key}-other"])
+    more = await ctx.step.start_many("counter.plain", [5, 6], entity_key=key)
+    totals = await ctx.step.join("all", [one, *many, *more])
+    refused: list[str] = []
+    try:
+        await ctx.step.start("bank", 1, entity_key=key)
+    except InvokeError as error:
+        refused.append(error.cause)
+    try:
+        await ctx.step.invoke_async("counter.add", 1, entity_key="a b")
+    except InvokeError as error:
+        refused.append(error.cause)
+    return [child.run_id, max(totals), totals[2], refused]
+
+
+@function("plain-sends")
+def plain_sends(ctx: Any, key: str) -> Any:
+    ctx.step.invoke_async("counter.add", 1, entity_key=key)
+    handles = [ctx.step.start(add, 2, entity_key=key), *ctx.step.start_many(add, [3, 4], entity_key=key)]
+    return max(ctx.step.join("all", handles))
+
+
 async def refusals(ctx: Context) -> list[str]:
     found: list[str] = []
     for function_id, key in (("bank", "k"), ("counter.add", "a b")):
@@ -77,7 +104,7 @@ REFUSED = [
     "function 'bank' is no handler of an entity: it takes no entity_key",
     "'a b' is no key of an entity: write 1 to 190 characters without spaces, `*` or `>`",
 ]
-FUNCTIONS = [*counter.functions, bank, plain_bank]
+FUNCTIONS = [*counter.functions, bank, plain_bank, sends, plain_sends]
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +149,32 @@ async def test_a_step_invokes_a_handler_of_one_key_in_the_time_machine() -> None
 
         assert run.output == [2, 8, REFUSED]
         assert (await machine.client.runs.get(other.id)).output == 13
+
+
+async def test_a_step_starts_handlers_of_keys(client: Client) -> None:
+    key, other = uuid4().hex, uuid4().hex
+
+    sent, total = await asyncio.gather(
+        client.invoke_sync("sends", key, timeout="60s"), client.invoke_sync("plain-sends", other, timeout="60s")
+    )
+    await client.runs.wait(sent[0], timeout="60s")
+
+    assert (sent[1] in (16, 17), sent[2], sent[3]) == (True, 4, REFUSED)
+    assert (await client.entities.get("counter", key)).state == 17
+    assert (await client.entities.get("counter", f"{key}-other")).state == 4
+    assert total in (9, 10)
+
+
+async def test_a_step_starts_handlers_of_keys_in_the_time_machine() -> None:
+    async with time_machine(functions=FUNCTIONS) as machine:
+        run = await machine.invoke(sends, "k")
+        other = await machine.invoke(plain_sends, "p")
+        await machine.advance("1s")
+        states = [(await machine.client.entities.get("counter", key)).state for key in ("k", "k-other", "p")]
+
+        assert (await machine.client.runs.get(run.id)).output[1:] == [17, 4, REFUSED]
+        assert (await machine.client.runs.get(other.id)).output == 10
+        assert states == [17, 4, 10]
 
 
 async def test_readers_and_other_keys_do_not_wait_for_a_handler_that_waits(client: Client) -> None:

@@ -48,6 +48,30 @@ async def test_a_step_invokes_a_handler_with_a_key():
     assert client.state("payment", "p1") == {"status": "cancelled", "by": "step"}
 
 
+@function("starts")
+async def starts(ctx: Context, data: Any) -> Any:
+    await ctx.step.invoke_async(cancel, {"by": "none"}, entity_key=f"{data}-1")
+    handles = [await ctx.step.start(cancel, {"by": "one"}, entity_key=f"{data}-2")]
+    handles += await ctx.step.start_many(cancel, [{"by": "two"}, {"by": "three"}], entity_key=["p3", "p4"])
+    await ctx.step.join("all", handles)
+    await ctx.step.start_many(cancel, [{"by": "two"}], entity_key=["p3", "p4"])
+
+
+async def test_a_step_starts_handlers_with_keys():
+    client = TestClient([starts, cancel], strict=False)
+
+    run = await client.invoke(starts, "p")
+
+    assert [client.state("payment", key)["by"] for key in ("p-1", "p-2", "p3", "p4")] == [
+        "nobody",
+        "one",
+        "two",
+        "three",
+    ]
+    assert run.error is not None
+    assert run.error.message == "'payment.cancel': 1 inputs have 2 entity keys; give one each."
+
+
 async def test_a_function_without_an_entity_takes_no_key():
     with pytest.raises(InvalidArgument, match="no handler of an entity"):
         await TestClient([charge]).invoke(charge, entity_key="p1")

@@ -25,7 +25,8 @@ from ironflow.sdk.durable.restarting import Restart, RestartNotReturned, Restart
 from ironflow.sdk.durable.run_logs import RunLogs
 from ironflow.sdk.durable.run_values import RunValues
 from ironflow.sdk.durable.steps.awaiting import StepNotAwaited
-from ironflow.sdk.durable.steps.blocking import BlockingSteps, Bridge
+from ironflow.sdk.durable.steps.blocking import BlockingSteps
+from ironflow.sdk.durable.steps.bridge import Bridge
 from ironflow.sdk.durable.steps.changes import BlockingChanges, Changes
 from ironflow.sdk.durable.steps.compensations import decide_compensation
 from ironflow.sdk.durable.steps.messages import Inbox

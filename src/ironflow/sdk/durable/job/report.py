@@ -150,6 +150,7 @@ class InvokeFunctionAsync(Struct, kw_only=True, tag_field="type", tag="invoke_fu
     traceparent: str | UnsetType = UNSET
     tracestate: str | UnsetType = UNSET
     source: str | UnsetType = UNSET
+    entity_key: str | UnsetType = UNSET
 
 
 # The type of a handle.
@@ -168,6 +169,7 @@ class StartFunction(Struct, kw_only=True, tag_field="type", tag=HANDLE):
     traceparent: str | UnsetType = UNSET
     tracestate: str | UnsetType = UNSET
     source: str | UnsetType = UNSET
+    entity_key: str | UnsetType = UNSET
 
 
 # What starts a run while the execution goes on.
@@ -350,7 +352,7 @@ def _plain(step: YieldedStep) -> YieldedStep:
                 **_NO_TRACE,
             )
         case InvokeFunctionAsync():
-            return replace(step, delay_ms=UNSET, with_triggers=UNSET, **_NO_TRACE)
+            return replace(step, delay_ms=UNSET, with_triggers=UNSET, entity_key=UNSET, **_NO_TRACE)
         case Sleep():
             return replace(step, source=UNSET)
         case Rest():

@@ -1,19 +1,16 @@
 """`ctx.step` for handlers that are plain functions: the same steps, waited for in the handler's thread."""
 
-import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from ironflow.base.duration import Duration
-from ironflow.base.errors import NonRetryableError
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.event import Event
 from ironflow.sdk.durable.steps.alternatives import Alternative, First, LookBack, OnTimeout
 from ironflow.sdk.durable.steps.branches import FailFast, OnError, is_race
+from ironflow.sdk.durable.steps.bridge import Bridge
 from ironflow.sdk.durable.steps.handles import Handle
 from ironflow.sdk.durable.steps.invoke import Child
 from ironflow.sdk.durable.steps.invoking import INVOKE_DEFAULT, TimeoutFrom
@@ -21,56 +18,12 @@ from ironflow.sdk.durable.steps.messages import Message
 from ironflow.sdk.durable.steps.receiving import RECEIVE_DEFAULT
 from ironflow.sdk.durable.steps.retrying import RetryLike
 from ironflow.sdk.durable.steps.steps import WAIT_DEFAULT, Item, Steps, mapped
-from ironflow.sdk.user_code.calling import calling_frame, of_thread
 from ironflow.sdk.user_code.threads import in_thread
 from ironflow.sdk.values.declared import Data, Input, Output
 from ironflow.sdk.values.definitions import EventDefinition
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class BlockingStepOnLoop(NonRetryableError):
-    """A coroutine uses the steps of a plain handler, which block. Make the handler `async def`."""
-
-    code = "BLOCKING_STEP_ON_LOOP"
-
-
-class Bridge:
-    """Lets a handler's threads wait for what runs on the event loop, until it is closed."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._thread_id = threading.get_ident()
-        self._waited_for: set[Future[Any]] = set()
-        self._open = True
-
-    def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` gives, in a thread. Raises CancelledError of concurrent.futures when the bridge is closed.
-
-        Raises BlockingStepOnLoop on the event loop, which would wait for itself.
-        """
-        if threading.get_ident() == self._thread_id:
-            work.close()
-            raise BlockingStepOnLoop()
-        # The task on the loop begins with a copy of this context.
-        token = of_thread.set(calling_frame())
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        of_thread.reset(token)
-        self._waited_for.add(future)
-        if not self._open:
-            # It was closed between these lines, and did not see this one.
-            future.cancel()
-        try:
-            return future.result()
-        finally:
-            self._waited_for.discard(future)
-
-    def close(self) -> None:
-        """Cancels what threads wait for."""
-        self._open = False
-        for each in tuple(self._waited_for):
-            each.cancel()
 
 
 class BlockingMessage:
@@ -287,57 +240,106 @@ class BlockingSteps:
 
     @overload
     def invoke_async(
-        self, function: FunctionDefinition[Input, Any], input: Input, *, delay: Duration | None = None
+        self,
+        function: FunctionDefinition[Input, Any],
+        input: Input,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Child: ...
 
     @overload
     def invoke_async(
-        self, function: FunctionDefinition[None, Any], input: None = None, *, delay: Duration | None = None
+        self,
+        function: FunctionDefinition[None, Any],
+        input: None = None,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Child: ...
 
     @overload
-    def invoke_async(self, function: str, input: Any = None, *, delay: Duration | None = None) -> Child: ...
+    def invoke_async(
+        self, function: str, input: Any = None, *, delay: Duration | None = None, entity_key: str = ""
+    ) -> Child: ...
 
     def invoke_async(
-        self, function: str | FunctionDefinition[Any, Any], input: Any = None, *, delay: Duration | None = None
+        self,
+        function: str | FunctionDefinition[Any, Any],
+        input: Any = None,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Child:
         """As Steps.invoke_async."""
-        return self._bridge.wait(self._steps.invoke_async(function, input, delay=delay))
+        return self._bridge.wait(self._steps.invoke_async(function, input, delay=delay, entity_key=entity_key))
 
     @overload
     def start(
-        self, function: FunctionDefinition[Input, Output], input: Input, *, delay: Duration | None = None
+        self,
+        function: FunctionDefinition[Input, Output],
+        input: Input,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Handle[Output]: ...
 
     @overload
     def start(
-        self, function: FunctionDefinition[None, Output], input: None = None, *, delay: Duration | None = None
+        self,
+        function: FunctionDefinition[None, Output],
+        input: None = None,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Handle[Output]: ...
 
     @overload
-    def start(self, function: str, input: Any = None, *, delay: Duration | None = None) -> Handle[Any]: ...
+    def start(
+        self, function: str, input: Any = None, *, delay: Duration | None = None, entity_key: str = ""
+    ) -> Handle[Any]: ...
 
     def start(
-        self, function: str | FunctionDefinition[Any, Any], input: Any = None, *, delay: Duration | None = None
+        self,
+        function: str | FunctionDefinition[Any, Any],
+        input: Any = None,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Handle[Any]:
         """As Steps.start."""
-        return self._bridge.wait(self._steps.start(function, input, delay=delay))
+        return self._bridge.wait(self._steps.start(function, input, delay=delay, entity_key=entity_key))
 
     @overload
     def start_many(
-        self, function: FunctionDefinition[Input, Output], inputs: Iterable[Input], *, delay: Duration | None = None
+        self,
+        function: FunctionDefinition[Input, Output],
+        inputs: Iterable[Input],
+        *,
+        delay: Duration | None = None,
+        entity_key: str | Sequence[str] = "",
     ) -> list[Handle[Output]]: ...
 
     @overload
     def start_many(
-        self, function: str, inputs: Iterable[Any], *, delay: Duration | None = None
+        self,
+        function: str,
+        inputs: Iterable[Any],
+        *,
+        delay: Duration | None = None,
+        entity_key: str | Sequence[str] = "",
     ) -> list[Handle[Any]]: ...
 
     def start_many(
-        self, function: str | FunctionDefinition[Any, Any], inputs: Iterable[Any], *, delay: Duration | None = None
+        self,
+        function: str | FunctionDefinition[Any, Any],
+        inputs: Iterable[Any],
+        *,
+        delay: Duration | None = None,
+        entity_key: str | Sequence[str] = "",
     ) -> list[Handle[Any]]:
         """As Steps.start_many."""
-        return self._bridge.wait(self._steps.start_many(function, inputs, delay=delay))
+        return self._bridge.wait(self._steps.start_many(function, inputs, delay=delay, entity_key=entity_key))
 
     @overload
     def join(

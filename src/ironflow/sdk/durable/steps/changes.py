@@ -3,7 +3,7 @@
 Source: docs/guides/changing-code.md.
 """
 
-from ironflow.sdk.durable.steps.blocking import Bridge
+from ironflow.sdk.durable.steps.bridge import Bridge
 from ironflow.sdk.durable.steps.replay import Replay
 from ironflow.sdk.durable.steps.step_ids import escaped
 from ironflow.sdk.durable.steps.steps import Steps

@@ -22,6 +22,7 @@ from ironflow.sdk.durable.steps.awaiting import noting_calls
 from ironflow.sdk.durable.steps.branches import FailFast, OnError, collects
 from ironflow.sdk.durable.steps.compensations import undoing
 from ironflow.sdk.durable.steps.invoke import invoke_error, output_of
+from ironflow.sdk.durable.steps.invoking import entity_key_of
 from ironflow.sdk.durable.steps.replay import Replay
 from ironflow.sdk.durable.steps.step_ids import Scope
 from ironflow.sdk.values.declared import Input, Output, Output_co
@@ -61,46 +62,82 @@ class HandleSteps:
 
     @overload
     async def start(
-        self, function: FunctionDefinition[Input, Output], input: Input, *, delay: Duration | None = None
+        self,
+        function: FunctionDefinition[Input, Output],
+        input: Input,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Handle[Output]: ...
 
     @overload
     async def start(
-        self, function: FunctionDefinition[None, Output], input: None = None, *, delay: Duration | None = None
+        self,
+        function: FunctionDefinition[None, Output],
+        input: None = None,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Handle[Output]: ...
 
     @overload
-    async def start(self, function: str, input: Any = None, *, delay: Duration | None = None) -> Handle[Any]: ...
+    async def start(
+        self, function: str, input: Any = None, *, delay: Duration | None = None, entity_key: str = ""
+    ) -> Handle[Any]: ...
 
     async def start(
-        self, function: str | FunctionDefinition[Any, Any], input: Any = None, *, delay: Duration | None = None
+        self,
+        function: str | FunctionDefinition[Any, Any],
+        input: Any = None,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Handle[Any]:
         """Starts another function, and goes on once its run is durable; without a further execution.
 
-        delay: until the run may start. Raises InvokeError when it cannot be started, SerializationError,
-        InvalidDuration, Unimplemented for a server or host without handles.
+        delay: until the run may start. entity_key: as of invoke. Raises InvokeError when it cannot be started,
+        SerializationError, InvalidDuration, Unimplemented for a server or host without handles.
         """
-        return (await self.start_many(function, [input], delay=delay))[0]
+        return (await self.start_many(function, [input], delay=delay, entity_key=entity_key))[0]
 
     @overload
     async def start_many(
-        self, function: FunctionDefinition[Input, Output], inputs: Iterable[Input], *, delay: Duration | None = None
+        self,
+        function: FunctionDefinition[Input, Output],
+        inputs: Iterable[Input],
+        *,
+        delay: Duration | None = None,
+        entity_key: str | Sequence[str] = "",
     ) -> list[Handle[Output]]: ...
 
     @overload
     async def start_many(
-        self, function: str, inputs: Iterable[Any], *, delay: Duration | None = None
+        self,
+        function: str,
+        inputs: Iterable[Any],
+        *,
+        delay: Duration | None = None,
+        entity_key: str | Sequence[str] = "",
     ) -> list[Handle[Any]]: ...
 
     async def start_many(
-        self, function: str | FunctionDefinition[Any, Any], inputs: Iterable[Any], *, delay: Duration | None = None
+        self,
+        function: str | FunctionDefinition[Any, Any],
+        inputs: Iterable[Any],
+        *,
+        delay: Duration | None = None,
+        entity_key: str | Sequence[str] = "",
     ) -> list[Handle[Any]]:
-        """As start, of one run for each input, many in a report."""
+        """As start, of one run for each input, many in a report. entity_key: one for all, or one for each input."""
         function_id, read = id_of(function), output_reader(function)
+        inputs = list(inputs)
+        keys = [entity_key] * len(inputs) if isinstance(entity_key, str) else entity_key
+        if len(keys) != len(inputs):
+            raise ValidationError(f"{function_id!r}: {len(inputs)} inputs have {len(keys)} entity keys; give one each.")
         delay_ms = 0 if delay is None else duration_ms(delay)
         step_ids: list[str] = []
         fresh: list[StartFunction] = []
-        for each in inputs:
+        for each, key in zip(inputs, keys, strict=True):
             step_id = self._next_id(function_id)
             step_ids.append(step_id)
             self._replay.timeless.add(step_id)
@@ -113,6 +150,7 @@ class HandleSteps:
                         function_id=function_id,
                         input=payload,
                         delay_ms=delay_ms or UNSET,
+                        entity_key=entity_key_of(self._replay, key),
                     )
                 )
         if fresh:

@@ -101,28 +101,46 @@ class InvokingSteps:
                 invoke_timeout_ms=timeout_ms,
                 delay_ms=self._delay_ms(delay),
                 timeout_from=self._timeout_from(timeout_from),
-                entity_key=self._entity_key(entity_key),
+                entity_key=entity_key_of(self._replay, entity_key),
             )
         )
 
     @overload
     async def invoke_async(
-        self, function: FunctionDefinition[Input, Any], input: Input, *, delay: Duration | None = None
+        self,
+        function: FunctionDefinition[Input, Any],
+        input: Input,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Child: ...
 
     @overload
     async def invoke_async(
-        self, function: FunctionDefinition[None, Any], input: None = None, *, delay: Duration | None = None
+        self,
+        function: FunctionDefinition[None, Any],
+        input: None = None,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Child: ...
 
     @overload
-    async def invoke_async(self, function: str, input: Any = None, *, delay: Duration | None = None) -> Child: ...
+    async def invoke_async(
+        self, function: str, input: Any = None, *, delay: Duration | None = None, entity_key: str = ""
+    ) -> Child: ...
 
     async def invoke_async(
-        self, function: str | FunctionDefinition[Any, Any], input: Any = None, *, delay: Duration | None = None
+        self,
+        function: str | FunctionDefinition[Any, Any],
+        input: Any = None,
+        *,
+        delay: Duration | None = None,
+        entity_key: str = "",
     ) -> Child:
         """Starts another function, and goes on once its run is durable. delay: until the run may start.
 
+        entity_key: as of invoke.
         A server with `async-starts` starts it while the execution goes on; elsewhere it takes a further execution.
 
         Raises InvokeError when it cannot be started, SerializationError.
@@ -138,6 +156,7 @@ class InvokingSteps:
                 function_id=function_id,
                 input=self._replay.runner.encoded(to_payload(input, f"the input of {function_id!r}")),
                 delay_ms=self._delay_ms(delay),
+                entity_key=entity_key_of(self._replay, entity_key),
             )
             if not self._replay.starts_async:
                 raise self._replay.wait(step)
@@ -155,17 +174,19 @@ class InvokingSteps:
             raise Unimplemented("delay=: this server, or the plain protocol, starts runs at once.")
         return UNSET if delay is None else duration_ms(delay)
 
-    def _entity_key(self, key: str) -> str | UnsetType:
-        if key and ENTITY_INVOKES not in self._replay.features:
-            raise Unimplemented("entity_key=: this server, or the plain protocol, takes the key from the input alone.")
-        return key or UNSET
-
     def _timeout_from(self, begin: str) -> str | UnsetType:
         if begin not in ("call", "start"):
             raise ValidationError(f"timeout_from is {begin!r}; write 'call' or 'start'.")
         if begin == "start" and not self._replay.many_waits:
             raise Unimplemented("timeout_from='start': this server, or the plain protocol, counts from the call.")
         return begin if begin == "start" else UNSET
+
+
+def entity_key_of(replay: Replay, key: str) -> str | UnsetType:
+    """The key of an entity as a report has it. Raises Unimplemented where the server does not take one."""
+    if key and ENTITY_INVOKES not in replay.features:
+        raise Unimplemented("entity_key=: this server, or the plain protocol, takes the key from the input alone.")
+    return key or UNSET
 
 
 def positive_ms(span: Duration, what: str) -> int:
