@@ -336,3 +336,36 @@ async def test_only_runs_of_one_version_of_the_function_are_reached(server: Work
     }
     with pytest.raises(InvalidBulk, match="send its function_id"):
         await start(server, "cancel", function_version=1)
+
+
+async def test_the_runs_that_the_steps_of_a_run_started_are_cancelled(server: Work):
+    """By the id of their parent, or by its function and key; a preview counts them and changes nothing."""
+    await server.a_function("parent", on=None)
+    await server.a_function("child", on=None)
+    await server.a_worker(function_ids=["parent"])
+    parent = (await server.call(events.invoke, function_id="parent", key="p")).run_id
+    spared = (await server.call(events.invoke, function_id="child")).run_id
+    assert parent is not None
+    assert spared is not None
+    job = await server.claim()
+    starts = [
+        {"type": "start_function", "step_id": f"{parent}:child:{n}", "function_id": "child", "input": n}
+        for n in range(3)
+    ]
+    await server.report(job, "progress", yields=starts)
+    await server.report(job, "completed", output=1)
+
+    for name in (parent, "parent:p"):
+        preview = await start(server, "cancel", parent_run_id=name, dry_run=True)
+        assert (preview.status, preview.matched) == ("dry_run", 3)
+    assert await total(server, "cancelled") == 0
+
+    cancel = await start(server, "cancel", parent_run_id="parent:p", reason="not wanted")
+    await server.loop("bulk")
+
+    assert await counts(server, cancel) == ("done", 3, 3, 0)
+    cancelled = await server.runs(status="cancelled")
+    assert {(each.function_id, each.parent_run_id, each.cancellation_cause) for each in cancelled} == {
+        ("child", parent, "not wanted")
+    }
+    assert (await server.run(spared)).status is RunStatus.PENDING

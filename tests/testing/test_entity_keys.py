@@ -63,7 +63,7 @@ async def test_a_step_starts_handlers_with_keys():
     run = await client.invoke(starts, "p")
 
     assert [client.state("payment", key)["by"] for key in ("p-1", "p-2", "p3", "p4")] == [
-        "nobody",
+        "none",
         "one",
         "two",
         "three",

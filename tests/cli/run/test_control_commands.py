@@ -174,7 +174,10 @@ def test_a_parent_shows_its_children_and_a_child_its_parent(ironflow):
     above = [line.split() for line in ironflow("run", "get", child).out.splitlines() if line.startswith("parent")]
     assert above == [["parent", parent, "step", f"{parent}:slow:0"]]
     assert [run["id"] for run in ironflow("run", "list", "--parent", parent, "--json").json["runs"]] == [child]
-    ironflow("run", "cancel", parent)
+    bulk = ("run", "bulk", "start", "cancel", "--parent", parent)
+    assert ironflow(*bulk, "--dry-run").out == "1 run would be affected\n"
+    assert ironflow("run", "get", child, "--json").json["status"] == "paused"
+    assert ironflow(*bulk, "--yes", "--wait", "--json").json["changed"] == 1
     assert ironflow("run", "get", child, "--json").json["status"] == "cancelled"
 
 

@@ -1,5 +1,6 @@
 """What happens: starting, watching and stopping bulk jobs."""
 
+from dataclasses import replace
 from typing import Any
 
 from ironflow.base.call import Call
@@ -8,8 +9,9 @@ from ironflow.base.time import to_datetime
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.bulk import contract, rules, store
 from ironflow.features.bulk.store import Job
+from ironflow.features.keys import in_tx as keys
 from ironflow.features.runs import contract as runs
-from ironflow.features.runs.in_tx import count
+from ironflow.features.runs.in_tx import Filter, count
 from ironflow.storage.port import Database, Tx
 
 # What an action needs besides the scope of bulk.start.
@@ -37,8 +39,15 @@ class BulkJobs:
         rules.check_bulk(request)
         if request.action in _SCOPES:
             call.require(_SCOPES[request.action])
-        wanted = rules.filter_of(request, call.environment)
-        matched = await self._db.read(lambda tx: count(tx, wanted))
+        asked = rules.filter_of(request, call.environment)
+
+        def look(tx: Tx) -> tuple[Filter, int]:
+            # The parent's id is kept: another run may have its key later.
+            parent = keys.run_id_of(tx, call.environment, request.parent_run_id)
+            wanted = replace(asked, parent_run_id=parent)
+            return wanted, count(tx, wanted)
+
+        wanted, matched = await self._db.read(look)
         job = Job(
             id=self._ids.new("bulk"),
             environment=call.environment,
