@@ -60,6 +60,7 @@ def test_the_version_is_shown_as_text_and_as_json(capsys):
         (["kv", "put", "b", "k", "v", "--create", "--if-revision", "3"], "exclude each other"),
         (["kv", "create-bucket", "b", "--max-bytes", "much"], "'much' is not a size"),
         (["worker", "app:functions", "--label", "eu"], "'eu' is not a label"),
+        (["init"], "give the folder to write to, such as `ironflow init shop`"),
         (["dev", "nowhere.py"], "file 'nowhere.py' does not exist"),
         (["--url", "nonsense", "run", "list"], "is not the address of a server"),
     ],

@@ -98,6 +98,7 @@ async def test_a_message_knows_the_run_that_published_it(server: Work):
 
 
 BAD = ["", "a b", "a.*", "a.>", "line\nbreak", "x" * 257, "events:x", "system.run.x", "entity:x", "public.x"]
+BAD += [".", ".a", "a.", "a..b"]
 
 
 async def test_topics_that_are_none_are_refused(server: Work):

@@ -131,6 +131,37 @@ async def test_runs_are_found_by_a_value_in_their_output(server: Work):
             await server.runs(output=wrong)
 
 
+async def test_digits_in_a_path_are_a_name_or_the_number_of_an_element(server: Work):
+    await server.a_function()
+    await server.a_worker()
+    outputs = [
+        {"years": {"2026": "now", "0": {"1": "deep"}}},
+        {"years": ["now", ["x", "deep"]]},
+        ["now"],
+        {"-1": "now"},
+    ]
+    made: list[str] = []
+    for output in outputs:
+        made += (await server.emit()).run_ids
+        (job,) = await server.poll(available=1)
+        await server.report(job, "completed", output=output)
+
+    found = {
+        wanted: sorted(made.index(run.id) for run in await server.runs(output=wanted))
+        for wanted in ("years.2026=now", "years.0=now", "years.0.1=deep", "years.1.1=deep", "0=now", "-1=now", "00=now")
+    }
+
+    assert found == {
+        "years.2026=now": [0],
+        "years.0=now": [1],
+        "years.0.1=deep": [0],
+        "years.1.1=deep": [1],
+        "0=now": [2],
+        "-1=now": [2, 3],
+        "00=now": [2],
+    }
+
+
 async def test_no_run_is_counted_where_the_count_is_not_asked_for(server: Work):
     await one_of_each(server)
 

@@ -48,6 +48,16 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(start + "".join(f"(?>.*?{piece})" for piece in middle) + end, re.DOTALL)
 
 
+def has_empty_token(name: str) -> bool:
+    """Whether a part between the dots of a name is empty; no subscription's pattern has such a token."""
+    return ".." in name or name.startswith(".") or name.endswith(".")
+
+
+def without_empty_tokens(name: str) -> str:
+    """The name that is meant by one with empty tokens, for a message."""
+    return ".".join(filter(None, name.split("."))) or "order.placed"
+
+
 def without_repeated_rest(pattern: str) -> str:
     """The pattern with one `.>` at its end, where clients send several."""
     while pattern.endswith(".>.>"):

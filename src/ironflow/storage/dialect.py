@@ -80,9 +80,19 @@ SQLITE = Dialect(
         # LIKE that ignores case: SQLite's does for ASCII.
         "ilike": "LIKE",
         # A part of the JSON text in a column, as JSON text; :json_path is a list of names and of numbers of elements.
+        # A number may be a name: what it stands in decides, so then the path is walked.
         "json_part": _Named(
-            "(NAME -> (SELECT '$' || coalesce(group_concat(CASE WHEN value GLOB '*[^0-9]*' THEN '.\"' || value || '\"' "
-            "ELSE '[' || value || ']' END, ''), '') FROM json_each(:json_path)))"
+            "CASE WHEN EXISTS (SELECT 1 FROM json_each(:json_path) WHERE value GLOB '[-+0-9]*') THEN "
+            "(WITH RECURSIVE walked(depth, part) AS (SELECT 0, NAME UNION ALL SELECT depth + 1, "
+            "CASE WHEN coalesce(json_type(part), '') <> 'array' THEN part -> ('$.\"' || value || '\"') "
+            "WHEN ltrim(value, '+') GLOB '[0-9]*' AND substr(value, 2) NOT GLOB '*[^0-9]*' "
+            "THEN part -> ('$[' || CAST(value AS INTEGER) || ']') "
+            "WHEN value GLOB '-[0-9]*' AND substr(value, 2) NOT GLOB '*[^0-9]*' "
+            "THEN part -> ('$[#' || value || ']') END "
+            "FROM walked JOIN json_each(:json_path) ON key = depth) "
+            "SELECT part FROM walked WHERE depth = json_array_length(:json_path)) "
+            "ELSE NAME -> (SELECT '$' || coalesce(group_concat('.\"' || value || '\"', ''), '') "
+            "FROM json_each(:json_path)) END"
         ),
         # Class and message of an error, as pages show it.
         "error_text": _Named("(coalesce(NAME ->> '$.error_class' || ': ', '') || coalesce(NAME ->> '$.message', ''))"),

@@ -151,6 +151,11 @@ async def test_a_definition_can_be_called_like_its_handler():
         ({"retry": {"max_attempts": 10**9}}, "1000000 is the most"),
         ({"on": "order placed"}, "'order placed' never matches: no event's name contains ' '. Separate its parts"),
         ({"on": "order.\tplaced"}, "never matches"),
+        (
+            {"on": "order..placed"},
+            "'order..placed' never matches: no event's name has an empty part. Write 'order.placed'",
+        ),
+        ({"on": "order.*."}, "never matches"),
         ({"on": "$order"}, "reserved"),
         ({"on": "o" * 257}, "over 256 characters"),
         ({"cancel_on": [{"event": "order cancelled", "match": "id"}]}, "as in 'order.cancelled'"),

@@ -81,7 +81,7 @@ __pycache__/
 
 @app.default
 def init(
-    folder: Path,
+    folder: Path | None = None,
     /,
     *,
     template: str = "python",
@@ -97,6 +97,8 @@ def init(
         template: Only python.
         skip_install: Accepted; nothing is ever installed.
     """
+    if folder is None:
+        raise UsageError("give the folder to write to, such as `ironflow init shop`; `ironflow init .` takes this one.")
     if template != "python":
         raise UsageError(f"there is no template {template!r}: this program writes Python projects, --template python.")
     name = folder.resolve().name

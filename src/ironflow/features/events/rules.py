@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ironflow.base.errors import InvalidArgument, VersionConflict
 from ironflow.base.json import Json, check_payload, json_text, read_json, write_json_text
+from ironflow.base.pattern import has_empty_token, without_empty_tokens
 from ironflow.base.redacted import is_redacted
 from ironflow.base.time import Millis
 from ironflow.base.trace_context import TraceContext, with_trace
@@ -48,6 +49,11 @@ def check_event_name(name: str) -> None:
     if not name or len(name) > NAME_CHARS_MAX or _FORBIDDEN_IN_NAME.search(name):
         raise InvalidEvent(
             f"{name[:60]!r} is no event name: write 1 to {NAME_CHARS_MAX} characters without spaces, `*` or `>`."
+        )
+    if has_empty_token(name):
+        raise InvalidEvent(
+            f"{name[:60]!r} is no event name: a part between its dots is empty, and no pattern subscribes to it. "
+            f"Write {without_empty_tokens(name)[:60]!r}."
         )
 
 

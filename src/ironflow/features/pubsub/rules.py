@@ -3,6 +3,7 @@
 import re
 
 from ironflow.base.json import Json, check_size, json_text
+from ironflow.base.pattern import has_empty_token, without_empty_tokens
 from ironflow.features.pubsub.contract import InvalidTopic
 
 TOPIC_CHARS_MAX = 256
@@ -15,6 +16,11 @@ def check_topic(topic: str) -> None:
     if not topic or len(topic) > TOPIC_CHARS_MAX or _FORBIDDEN.search(topic):
         raise InvalidTopic(
             f"{topic[:60]!r} is no topic: write 1 to {TOPIC_CHARS_MAX} characters without spaces, `*` or `>`."
+        )
+    if has_empty_token(topic):
+        raise InvalidTopic(
+            f"{topic[:60]!r} is no topic: a part between its dots is empty, and no pattern subscribes to it. "
+            f"Write {without_empty_tokens(topic)[:60]!r}."
         )
     for prefix in _RESERVED:
         if topic.startswith(prefix):

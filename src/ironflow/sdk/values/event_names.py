@@ -3,7 +3,7 @@
 import re
 
 from ironflow.base.errors import InvalidArgument
-from ironflow.base.pattern import compiled, is_pattern
+from ironflow.base.pattern import compiled, has_empty_token, is_pattern, without_empty_tokens
 from ironflow.features.events.contract import NAME_CHARS_MAX
 
 _NEVER = re.compile(r"[\s\x00-\x1f\x7f]")
@@ -20,6 +20,10 @@ def check_matchable(name: str) -> None:
         better = re.sub(r"[\s\x00-\x1f\x7f]+", ".", name.strip())
         raise InvalidArgument(
             f"{name!r} never matches: no event's name contains {found[0]!r}. {hint}, as in {better!r}."
+        )
+    if has_empty_token(name):
+        raise InvalidArgument(
+            f"{name!r} never matches: no event's name has an empty part. Write {without_empty_tokens(name)!r}."
         )
     if len(name) > NAME_CHARS_MAX:
         raise InvalidArgument(f"{name[:60]!r}… never matches: no event's name has over {NAME_CHARS_MAX} characters.")
