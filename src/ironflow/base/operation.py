@@ -69,6 +69,7 @@ class Options(TypedDict, total=False):
     refused_by_status: bool
     refused_in_frame: bool
     status_from: Callable[[Any], int] | None
+    statuses: tuple[int, ...]
     alone: tuple[str, str] | None
     under_way: bool
     adds: Adds
@@ -104,7 +105,7 @@ class Operation(Generic[Req, Res]):
     refused_by_status: a stream whose first answer is an empty list, once it has begun. What it does not offer before
         that has the status of a request that is not served, so that clients poll instead.
     refused_in_frame: over a WebSocket, what is not found is a frame after the handshake, not its status.
-    status_from: REST status computed from the answer, where it is not always `success`.
+    status_from: REST status computed from the answer, where it is not always `success`; statuses: what it may be.
     alone: (list field of the response, request field): REST answers the list alone, without an object around it, when
         the request field is empty. Only for lists that some clients read as an array and others as an object.
     under_way: it claims or reports about work that has begun, by an id that makes it safe to repeat: it goes before new
@@ -143,6 +144,7 @@ class Operation(Generic[Req, Res]):
     refused_by_status: bool = False
     refused_in_frame: bool = False
     status_from: Callable[[Any], int] | None = None
+    statuses: tuple[int, ...] = ()
     alone: tuple[str, str] | None = None
     under_way: bool = False
     adds: Adds = ""

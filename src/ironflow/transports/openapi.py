@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from ironflow.base.fields import fields_of
+from ironflow.base.fields import WireEnum, fields_of
 from ironflow.base.operation import Operation, Route
 from ironflow.base.spelling import camel
 from ironflow.base.version import VERSION
@@ -22,6 +22,7 @@ def document(operations: Iterable[Operation[Any, Any]]) -> dict[str, Any]:
     }
     ordered = sorted(messages, key=lambda message: message.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF, schema_hook=_raw_schema)
+    _name_sent_forms(components)
     by_message = dict(zip(ordered, schemas, strict=True))
     in_camel = {
         each.response: by_message[each.response]
@@ -60,6 +61,14 @@ _ERROR = {
         "retry_after": {"type": "number", "description": "Seconds."},
     },
 }
+
+
+def _name_sent_forms(components: dict[str, Any]) -> None:
+    """Adds to the values of each enum the forms in which answers have them; requests may have any of both."""
+    for kind in WireEnum.__subclasses__():
+        found = components.get(kind.__name__)
+        if found is not None and set(found.get("enum", ())) == {each.value for each in kind}:
+            found["enum"] = sorted({*found["enum"], *(each.sent_by_rest for each in kind)})
 
 
 def _described(
@@ -121,7 +130,8 @@ def _responses(
             entries = _component(schema, components)["properties"][operation.alone[0]]
             schema = {"anyOf": [entries, schema]}
         content = {kind: {"schema": schema}}
-        responses[str(operation.success)] = {"description": operation.doc, "content": content}
+        for status in operation.statuses or (operation.success,):
+            responses[str(status)] = {"description": operation.doc, "content": content}
     if operation.empty_when is not None:
         responses["204"] = {"description": "Nothing to answer."}
     by_status: dict[int, list[str]] = {}

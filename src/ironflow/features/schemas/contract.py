@@ -181,6 +181,7 @@ def _status(answer: Any) -> int:
 register = operation(
     "schemas.register", RegisterSchema, Registered,
     rest="POST /api/v1/events/schemas", rpc="EventSchemaService/RegisterSchema", status_from=_status,
+    statuses=(200, 201),
     scope="schemas:write", errors=(InvalidSchema,),
     doc="Registers the schema of an event's version, in place of the one that it had.",
 )  # fmt: skip

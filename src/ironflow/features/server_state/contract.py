@@ -99,6 +99,7 @@ rpc_health = operation(
 )  # fmt: skip
 ready = operation(
     "server.ready", Nothing, Readiness, rest="GET /ready", scope="public", status_from=_ready_status,
+    statuses=(200, 503),
     under_way=True,
     doc="Whether the server can do its work now; 503 when it cannot.",
 )  # fmt: skip
