@@ -234,6 +234,9 @@ async def test_capabilities_and_info_are_served_on_both_transports(server: Work)
         info = (await client.get("/api/v1/info")).json()
 
     assert (rest["version"], rest["auth_required"]) == (VERSION, False)
+    installed = {each.feature for each in server.inside.parts.handlers}
+    assert installed - set(rest["features"]) == {"oidc"}
+    assert {"projections", "streams", "consumer_groups", "webhooks", "entities"} <= set(rest["features"])
     assert {"connectrpc", "rest"} <= set(rest["transports"])
     assert (rpc["transports"], rpc["features"]) == (rest["transports"], rest["features"])
     assert (info["function_count"], info["active_runs"], info["connected_workers"]) == (1, 1, 1)

@@ -19,6 +19,7 @@ def install(parts: Parts, openapi: Callable[[], dict[str, Any]]) -> None:
         event_schema_enforcement=parts.settings.event_schema_enforcement,
         warnings=lambda: [text for warning in parts.warnings if (text := warning()) is not None],
         counters=parts.counters,
+        installed=lambda: {each.feature for each in parts.handlers},
         notifier_issue=lambda: parts.notifier.issue,
         loops_failing=lambda: dict(parts.loops_failing),
         openapi=openapi,

@@ -46,7 +46,8 @@ Counters = dict[str, Callable[[Tx], int]]
 class About:
     """What the composition gives this feature.
 
-    counters: numbers for `info`, by the name of its field. openapi: the document's parts by name, made when asked for.
+    counters: numbers for `info`, by the name of its field. installed: the features that have operations. openapi: the
+    document's parts by name, made when asked for.
     """
 
     started_at: Millis
@@ -54,6 +55,7 @@ class About:
     event_schema_enforcement: str
     warnings: Callable[[], list[str]]
     counters: Counters
+    installed: Callable[[], set[str]]
     loops_failing: Callable[[], dict[str, str]]
     notifier_issue: Callable[[], str | None]
     openapi: Callable[[], dict[str, Any]]
@@ -103,10 +105,17 @@ class ServerState:
     async def capabilities(self, call: Call, request: contract.Nothing) -> contract.Capabilities:
         return contract.Capabilities(
             transports=TRANSPORTS,
-            features=[*FEATURES, "oidc"] if self._about.settings.oidc_issuer else FEATURES,
+            features=self._features(),
             version=VERSION,
             auth_required=self._about.auth_required,
         )
+
+    def _features(self) -> list[str]:
+        """What workers and clients ask for by name, and every feature that is installed."""
+        installed = self._about.installed()
+        if not self._about.settings.oidc_issuer:
+            installed.discard("oidc")
+        return list(dict.fromkeys([*FEATURES, *sorted(installed)]))
 
     async def info(self, call: Call, request: contract.Nothing) -> contract.Info:
         counters = self._about.counters
