@@ -9,10 +9,12 @@ import pytest
 
 from ironflow.base.call import Call
 from ironflow.base.errors import InvalidArgument
+from ironflow.base.json import Json
 from ironflow.base.spelling import reader
 from ironflow.features.events.contract import EventNotFound
 from ironflow.features.projections import contract, waits
 from ironflow.features.projections.contract import FrameKind, NotWaitable, ProjectionNotFound, WaitsFull
+from ironflow.features.streams import contract as streams
 from tests.support.projections import a_projection
 from tests.support.server import open_server
 from tests.support.work import Work
@@ -37,6 +39,21 @@ async def test_a_wait_ends_when_the_position_is_saved(server: Work):
         caught_up=True, timed_out=False, current_seq=2, target_seq=2, behind_by_events=0, rebuilding=False,
         mode="managed",
     )  # fmt: skip
+
+
+async def test_who_appends_waits_for_the_position_that_the_append_answers(server: Work):
+    runner = await a_projection(server)
+    await server.emit("mail.sent")
+    appended = await server.call(
+        streams.append, entity_id="o-1", entity_type="order", event_name="order.placed", data=Json(b"{}")
+    )
+
+    before = await a_wait(server, min_seq=appended.sequence, timeout="0.01s")
+    await runner.save(await runner.poll(1))
+    after = await a_wait(server, min_seq=appended.sequence)
+
+    assert (before.timed_out, before.target_seq) == (True, appended.sequence)
+    assert (after.caught_up, after.current_seq) == (True, appended.sequence)
 
 
 async def test_a_wait_whose_time_is_over_reports_how_far_it_came(server: Work):
