@@ -359,6 +359,16 @@ async def test_workers_are_listed_by_pages_with_what_they_do(server: Work):
     assert (shown.labels, shown.version.runtime, shown.transport) == ({"zone": "eu"}, "python-3.11", "rest-polling")
 
 
+async def test_a_worker_that_has_drained_is_gone_at_once(server: Work):
+    await server.a_function()
+    await server.a_worker("w1")
+    await server.a_worker("w2")
+
+    await server.call(jobs.leave, worker="w1")
+
+    assert [each.id for each in (await server.call(jobs.list_workers)).workers] == ["w2"]
+
+
 NOT_VALID: list[dict[str, Any]] = [
     {"worker": "", "function_ids": ["a"]},
     {"worker": "two tokens", "function_ids": ["a"]},
