@@ -359,7 +359,7 @@ async def test_workers_are_listed_by_pages_with_what_they_do(server: Work):
     assert (shown.labels, shown.version.runtime, shown.transport) == ({"zone": "eu"}, "python-3.11", "rest-polling")
 
 
-async def test_a_worker_that_has_drained_is_gone_at_once(server: Work):
+async def test_a_worker_that_has_drained_is_listed_no_more(server: Work):
     await server.a_function()
     await server.a_worker("w1")
     await server.a_worker("w2")

@@ -41,7 +41,7 @@ async def test_a_wait_ends_when_the_position_is_saved(server: Work):
     )  # fmt: skip
 
 
-async def test_who_appends_waits_for_the_position_that_the_append_answers(server: Work):
+async def test_an_append_answers_the_position_to_wait_for(server: Work):
     runner = await a_projection(server)
     await server.emit("mail.sent")
     appended = await server.call(
