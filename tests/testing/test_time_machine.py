@@ -662,3 +662,24 @@ async def test_what_is_no_function_or_comes_twice_is_refused(wrong, message):
     with raises(InvalidFunction, match=message):
         async with time_machine(functions=wrong):
             raise AssertionError("it was opened")
+
+
+async def test_a_step_has_the_kind_of_the_method_that_made_it():
+    @function("child")
+    async def child(ctx):
+        return 1
+
+    @function("kinds", on="x")
+    async def kinds(ctx):
+        await ctx.step.run("body", lambda: 1)
+        await ctx.step.sleep("nap", "1m")
+        await ctx.step.invoke("child", 1)
+        await ctx.step.wait_for_event("answer", event="y", timeout="1h")
+
+    async with time_machine([kinds, child]) as machine:
+        run = await machine.emit("x")
+        await machine.advance("1m")
+        await machine.emit("y")
+
+    assert run.status == "completed"
+    assert [step.kind for step in run.steps] == ["run", "sleep", "invoke", "wait_for_event"]
