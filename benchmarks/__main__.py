@@ -24,6 +24,7 @@ NAMES = (
     "branches",
     "entities",
     "messages",
+    "starts",
     "emits",
     "webhooks",
     "appends",

@@ -20,7 +20,7 @@ from ironflow.worker import FunctionDefinition, StreamingWorker, Worker
 ORDER, SLEEPER, SLOW = "bench.order", "bench.sleeper", "bench.slow"
 WAITER, SIGNAL, FAN, MAP = "bench.waiter", "bench.signal", "bench.fan", "bench.map"
 COUNT = "bench.count"
-JOIN, VALUES = "bench.join", "bench.values"
+JOIN, VALUES, START = "bench.join", "bench.values", "bench.start"
 MESSAGES_PER_LINK = 1_000
 SLOW_STEP_S = 0.3
 
@@ -110,6 +110,12 @@ async def join(ctx: Any, data: dict[str, int]) -> int:
     return sum(await ctx.step.join("all", handles, timeout="1m"))
 
 
+@function("start", on=START)
+async def start(ctx: Any, data: dict[str, int]) -> int:
+    """Starts runs of an empty function, and waits for none; returns how many it has started."""
+    return len({each.run_id for each in await ctx.step.start_many("empty", [None] * data["count"])})
+
+
 @function("values", on=VALUES)
 async def values(ctx: Any, data: dict[str, int]) -> int:
     """Empty steps, each with a value that is set after it if `set` is 1; returns how many."""
@@ -141,7 +147,7 @@ def slow(journal: str) -> FunctionDefinition:
 
 async def main(address: str, *arguments: str) -> None:
     given = dict(each.split("=", 1) for each in arguments)
-    functions = [three_steps, sleeper, waiter, fan, mapping, count, inbox, empty, join, values]
+    functions = [three_steps, sleeper, waiter, fan, mapping, count, inbox, empty, join, start, values]
     if "journal" in given:
         functions.append(slow(given["journal"]))
     checkpoint = "batched" if given.get("checkpoint") == "batched" else "each"
