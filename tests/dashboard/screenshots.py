@@ -42,6 +42,7 @@ def addresses(runs: dict[str, str]) -> dict[str, str]:
         "event-form-json": "/events?do=emit&emit-name=parcel.wanted&emit-view=json",
         "event": f"/events/{runs['campaign_event']}",
         "functions": "/functions",
+        "function-discover": "/functions?do=discover&endpoint=" + quote("https://shop.example/api/ironflow"),
         "function": "/functions/process-order",
         "schedules": "/schedules",
         "schedule": "/schedules/nightly-settlement",

@@ -80,6 +80,8 @@ conversations.socket                 events:subscribe
                                      workers:read
 debounces.cancel                     runs:cancel
 debounces.list                       runs:read
+discovery.discover                   functions:write
+                                     functions:read
 endpoints.list_breakers              functions:read
 endpoints.reset_breaker              functions:write
 entities.get                         entities:read

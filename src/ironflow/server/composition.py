@@ -30,6 +30,7 @@ from ironflow.features.cron import install as cron
 from ironflow.features.dead_letters import install as dead_letters
 from ironflow.features.debounces import install as debounces
 from ironflow.features.deploys import install as deploys
+from ironflow.features.discovery import install as discovery
 from ironflow.features.endpoints import install as endpoints
 from ironflow.features.entities import install as entities
 from ironflow.features.environment_deletions import install as environment_deletions
@@ -141,6 +142,7 @@ FEATURES: list[Callable[[Parts], None]] = [
     streaming_workers.install,
     endpoints.install,
     lambda parts: push.install(parts, poster=lambda allowed: Outbound(allowed, f"ironflow/{VERSION}")),
+    discovery.install,
     controls.install,
     deploys.install,
     statistics.install,

@@ -46,11 +46,21 @@ class Outbound:
         Raises TooSlow, AnswerTooLarge, AddressRefused, and NotReached when the connection failed or broke, and after
         `close`.
         """
+        return await self._request("POST", url, headers, body, timeout_s, bytes_max)
+
+    async def get(self, url: str, headers: Mapping[str, str], timeout_s: float, bytes_max: int) -> Outgoing:
+        """As post, without a body."""
+        return await self._request("GET", url, headers, None, timeout_s, bytes_max)
+
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float, bytes_max: int
+    ) -> Outgoing:
         if self._closed:
             raise NotReached("The endpoint was not called: this server stops.")
         session = self._session or self._open()
         try:
-            async with session.post(
+            async with session.request(
+                method,
                 URL(url, encoded=False),
                 headers=headers,
                 data=body,

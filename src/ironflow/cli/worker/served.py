@@ -2,16 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from ironflow.base.errors import InvalidArgument, IronflowError, Unauthenticated
+from ironflow.base.errors import IronflowError, Unauthenticated
 from ironflow.base.signature import HEADER, sign
-from ironflow.base.spelling import reader
+from ironflow.features.discovery.contract import EndpointLocked, Landing, NoEndpoint
+from ironflow.features.discovery.in_tx import landing_of, registrations_of, slash_after
 from ironflow.features.functions import contract as functions
-from ironflow.sdk.serve.landing import Landing
 from ironflow.sdk.wire.transport import Urllib3Transport
 
 REQUEST_S = 10.0
@@ -21,32 +20,20 @@ _LOOK_S = 0.5
 _EVERY_S = 2.0
 
 
-class NoEndpoint(InvalidArgument):
-    """The address does not list functions. It has to be served by ironflow.serve."""
-
-    code = "NO_ENDPOINT"
-
-
 def registrations_at(url: str, signing_key: str, timeout_s: float = REQUEST_S) -> list[functions.RegisterFunction]:
     """The messages that register what is served at `url`. Raises NoEndpoint, Unauthenticated, ConnectionLost."""
-    url, landing = landing_at(url, signing_key, timeout_s)
-    found: list[functions.RegisterFunction] = []
-    for each in landing.functions:
-        if isinstance(each.registration, msgspec.UnsetType):
-            raise Unauthenticated(
-                f"{url} shows its settings to holders of its signing key only. Give --signing-key, or set "
-                "IRONFLOW_SIGNING_KEY."
-            )
-        message: Any = reader(functions.RegisterFunction).read(each.registration)
-        found.append(msgspec.structs.replace(message, endpoint_url=url))
-    return found
+    try:
+        url, landing = landing_at(url, signing_key, timeout_s)
+        return registrations_of(landing, url)
+    except EndpointLocked as fault:
+        raise Unauthenticated(f"{fault.message} Give --signing-key, or set IRONFLOW_SIGNING_KEY.") from None
 
 
 def landing_at(url: str, signing_key: str, timeout_s: float = REQUEST_S) -> tuple[str, Landing]:
     """The address that a server has to call, and what it serves.
 
     It has a slash more than `url` where the framework redirects there; a server follows no redirects.
-    Raises NoEndpoint, Unauthenticated, ConnectionLost.
+    Raises NoEndpoint, EndpointLocked, ConnectionLost.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -57,18 +44,9 @@ def landing_at(url: str, signing_key: str, timeout_s: float = REQUEST_S) -> tupl
         answer = transport.request("GET", parts.path or "/", headers, None, timeout_s)
     finally:
         transport.close()
-    if answer.status in (301, 302, 307, 308) and not url.endswith("/"):
-        to = answer.headers.get("Location", "")
-        if to in (f"{url}/", f"{parts.path}/"):
-            return landing_at(f"{url}/", signing_key, timeout_s)
-    if answer.status == 401:
-        raise Unauthenticated(f"{url} did not accept the signing key.")
-    try:
-        return url, msgspec.json.decode(answer.body, type=Landing)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise NoEndpoint(
-            f"{url} answers {answer.status} and lists no functions. Is it the address of ironflow.serve?"
-        ) from None
+    if to := slash_after(url, answer.status, answer.headers.get("Location", "")):
+        return landing_at(to, signing_key, timeout_s)
+    return url, landing_of(url, answer.status, answer.body)
 
 
 class Discovery:

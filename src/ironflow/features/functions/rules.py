@@ -131,7 +131,8 @@ def config_of(request: RegisterFunction) -> Config:
             )
         if request.debounce.max_wait_ms and request.debounce.max_wait_ms < request.debounce.period_ms:
             raise InvalidFunction("debounce.max_wait_ms is less than debounce.period_ms.")
-    _check_endpoint(request.endpoint_url)
+    if request.endpoint_url:
+        check_endpoint(request.endpoint_url)
     mode = (request.preferred_mode or ExecutionMode.PUSH) if request.endpoint_url else ExecutionMode.PULL
     config = Config(
         name=request.name or request.id,
@@ -189,10 +190,11 @@ def _check_trigger(number: int, trigger: Trigger) -> None:
         raise InvalidFunction(f"{where} has an overlap and no cron expression; an event starts a run whatever runs.")
 
 
-def _check_endpoint(url: str) -> None:
-    """Whether its address may be called is decided when it is called: names change what they resolve to."""
-    if not url:
-        return
+def check_endpoint(url: str) -> None:
+    """Raises InvalidFunction for what is no address of an endpoint.
+
+    Whether it may be called is decided when it is called: names change what they resolve to.
+    """
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ironflow.base.call import Call
 from ironflow.base.errors import Unavailable
 from ironflow.base.lifecycle import Lifecycle
-from ironflow.base.outgoing import Poster, RequestFailed
+from ironflow.base.outgoing import Outgoing, Poster, RequestFailed
 from ironflow.base.signature import HEADER, sign_request
 from ironflow.base.time import Clock
 from ironflow.features.endpoints import in_tx as endpoints
@@ -124,6 +124,13 @@ class Push(Lifecycle):
         """Records steps of executions under way. Raises InvalidReport."""
         rules.check_reports(request)
         return await self._jobs.report(call, request)
+
+    async def look_at(self, environment: str, url: str, timeout_s: float, bytes_max: int) -> Outgoing:
+        """What an endpoint answers to a GET, which is signed as its executions are. Raises a kind of RequestFailed."""
+        headers = {"Accept": "application/json"}
+        if keys := self._settings.keys(environment, ""):
+            headers[HEADER] = sign_request(b"", keys, self._clock.now() // 1000)
+        return await self._poster.get(url, headers, timeout_s, bytes_max)
 
     def in_flight(self) -> Mapping[tuple[str, ...], float]:
         """Requests under way, by environment and endpoint."""

@@ -5,31 +5,14 @@ from html import escape
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from ironflow.base.spelling import message_to_json
 from ironflow.base.version import VERSION
+from ironflow.features.discovery.contract import Landing, LandingFunction
 from ironflow.features.functions.contract import ExecutionMode
 from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
-
-
-class LandingFunction(msgspec.Struct, omit_defaults=True):
-    """registration: the body that registers the function, where the request may see it."""
-
-    id: str
-    triggers: list[str]
-    registration: msgspec.Raw | UnsetType = UNSET
-
-
-class Landing(msgspec.Struct):
-    """The landing page for programs. checkpoints: the endpoint records its steps by a call back."""
-
-    ironflow: str
-    functions: list[LandingFunction]
-    projections: list[str]
-    webhooks: list[str]
-    checkpoints: bool = True
 
 
 def landing_json(

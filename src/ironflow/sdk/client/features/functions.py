@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from ironflow.features.deploys import contract as deploys
 from ironflow.features.deploys.contract import CodeVersions, Registration
+from ironflow.features.discovery import contract as discovery
+from ironflow.features.discovery.contract import EndpointServes
 from ironflow.features.functions import contract
 from ironflow.features.functions.contract import FunctionStatus, FunctionTick
 from ironflow.features.slots import contract as slots
@@ -52,6 +54,13 @@ class Functions:
         else:
             request = registration_in(function) if isinstance(function, Mapping) else function
         return view(Registered, await self._calls.call(contract.register, request))
+
+    async def discover(self, url: str) -> EndpointServes:
+        """What an endpoint serves, asked by the server, and what registering it would change. It registers nothing.
+
+        Raises NoEndpoint, EndpointLocked, EndpointNotReached, InvalidFunction.
+        """
+        return await self._calls.call(discovery.discover, discovery.DiscoverEndpoint(url=url))
 
     async def get(self, function_id: str) -> Function:
         """One function. Raises FunctionNotFound."""

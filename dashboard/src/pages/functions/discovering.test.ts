@@ -1,0 +1,13 @@
+import { expect, it } from "vitest";
+import { changeText, proposed, type Served } from "./discovering";
+
+const served = (id: string, change: string, version = 0) => ({ id, change, version }) as Served;
+const ALL = [served("a", "created"), served("b", "updated", 2), served("c", "same", 5), served("d", "refused")];
+
+it("proposes what is new or changed", () => {
+  expect(proposed(ALL)).toEqual(["a", "b"]);
+});
+
+it("names what registering does", () => {
+  expect(ALL.map(changeText)).toEqual(["new", "changes version 2", "registered as it is, version 5", "cannot be registered"]);
+});
