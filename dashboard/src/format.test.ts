@@ -4,13 +4,14 @@ import { bytes, count, exact, relative, shortId, span, visible } from "./format"
 describe("span", () => {
   it.each([
     [31, "31 ms"], [4_600, "4.6 s"], [46_000, "46 s"], [130_000, "2 m 10 s"], [120_000, "2 m"],
-    [7_980_000, "2 h 13 m"], [273_600_000, "3 d 4 h"], [0, "0 ms"],
+    [5_000, "5 s"], [39_312_000_000, "1 y 90 d"], [7_980_000, "2 h 13 m"], [273_600_000, "3 d 4 h"], [0, "0 ms"],
   ])("of %i ms is %s", (ms, text) => expect(span(ms)).toBe(text));
 });
 
 it("tells the past from the future", () => {
   expect(relative(0, 125_000)).toBe("2 m ago");
   expect(relative(82_800_000, 0)).toBe("in 23 h");
+  expect(relative(2_274_825_600_000, 0)).toBe("in 72 y");
   expect(relative(500, 0)).toBe("now");
 });
 

@@ -1,11 +1,11 @@
 // How values look everywhere: spans, moments, sizes, counts, ids. Pure.
 
-/** A span as people read it: `31 ms`, `4.6 s`, `2 m 10 s`, `2 h 13 m`, `3 d 4 h`. */
+/** A span as people read it: `31 ms`, `4.6 s`, `2 m 10 s`, `2 h 13 m`, `3 d 4 h`, `1 y 90 d`. */
 export function span(ms: number): string {
   if (ms < 0) return `-${span(-ms)}`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
-  const units: [string, number][] = [["d", 86_400_000], ["h", 3_600_000], ["m", 60_000], ["s", 1000]];
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 && ms % 1000 !== 0 ? 1 : 0)} s`;
+  const units: [string, number][] = [["y", 31_536_000_000], ["d", 86_400_000], ["h", 3_600_000], ["m", 60_000], ["s", 1000]];
   const first = units.findIndex(([, size]) => ms >= size);
   const [name, size] = units[first]!;
   const whole = Math.floor(ms / size);

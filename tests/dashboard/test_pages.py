@@ -92,3 +92,26 @@ def test_every_page_can_be_reached_on_a_phone(browser: Browser, shop: Shop):
 
     expect(page.get_by_role("heading", name="SQL")).to_be_visible()
     context.close()
+
+
+def test_several_times_of_a_row_are_named_on_a_phone(browser: Browser, shop: Shop):
+    context = browser.new_context(base_url=shop.url, viewport=NARROW)
+    page = context.new_page()
+    visit(page, "/streams")
+    cells = page.get_by_role("row").filter(has_text="cart-1").locator("td[data-column]")
+    expect(cells).to_have_count(3)
+
+    assert [each.get_attribute("data-column") for each in cells.all()] == ["Version", "Last event", "Since"]
+    context.close()
+
+
+def test_a_dialog_is_within_the_window(page: Page):
+    page.set_viewport_size({"width": 600, "height": 400})
+    visit(page, "/events?do=emit&emit-name=parcel.wanted")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("speed")).to_be_attached()
+
+    box = dialog.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 400
+    expect(dialog.get_by_role("button", name="Emit", exact=True)).to_be_in_viewport()

@@ -12,7 +12,7 @@ it("says where a projection is", () => {
   expect(note(status("a", "active"), 0)).toBe("");
   expect(note(status("a", "active", 1200), 0)).toBe("1,200 events behind");
   expect(note(status("a", "error", 3, "no currency"), 0)).toBe("no currency");
-  expect(note({ ...status("a", "rebuilding"), rebuild_start_cursor: 0, rebuild_target_seq: 50, rebuild_started_at: "1970-01-01T00:00:00Z" }, 4000)).toBe("new version up to 50, for 4.0 s");
+  expect(note({ ...status("a", "rebuilding"), rebuild_start_cursor: 0, rebuild_target_seq: 50, rebuild_started_at: "1970-01-01T00:00:00Z" }, 4000)).toBe("new version up to 50, for 4 s");
 });
 
 it("shows the progress of a rebuild and its end", () => {
