@@ -1,9 +1,16 @@
 """The map in Chromium: what starts what, as it happened on a real server."""
 
 import re
+from pathlib import Path
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Browser, Page, expect
 
+from ironflow.sync import Client
+from ironflow.testing.server_process import ServerProcess
+from tests.dashboard.browser import WIDE
+from tests.dashboard.conftest import PATIENCE_MS, check_built
+from tests.dashboard.test_log_in import ADMIN, log_in
 from tests.dashboard.test_pages import visit
 
 
@@ -32,3 +39,32 @@ def test_a_part_of_a_name_keeps_what_is_connected_with_it(page: Page):
     page.get_by_label("Find on the map").fill("no such thing")
     page.get_by_role("button", name="Show all").click()
     expect(boxes.filter(has_text="stock.changed")).to_be_visible()
+
+
+@pytest.mark.parametrize(("role", "sees"), [("viewer", True), (None, False)])
+def test_a_viewers_key_sees_the_map_and_another_is_told_what_it_needs(
+    browser: Browser, tmp_path: Path, role: str | None, sees: bool
+):
+    check_built()
+    server = ServerProcess(tmp_path, admin_key=ADMIN)
+    context = browser.new_context(viewport=WIDE, base_url=server.url)
+    context.set_default_timeout(PATIENCE_MS)
+    try:
+        with Client(server.url, api_key=ADMIN) as client:
+            client.functions.register(id="settle", triggers=[{"event": "order.paid"}])
+            client.emit("order.paid", {"id": "1"})
+            key = client.api_keys.create("map", roles=[role] if role else []).key
+        page = context.new_page()
+        page.goto("/map")
+        log_in(page, key)
+
+        if sees:
+            expect(
+                page.get_by_role("region", name="Map").get_by_role("link", name=re.compile("^settle"))
+            ).to_be_visible()
+            expect(page.get_by_role("main").get_by_role("alert")).to_have_count(0)
+        else:
+            expect(page.get_by_role("main").get_by_role("alert")).to_contain_text("functions:read")
+    finally:
+        context.close()
+        server.stop()

@@ -197,3 +197,17 @@ def test_a_schema_is_checked_against_past_events_before_it_is_registered(page: P
     dialog.get_by_role("button", name="Check against past events").click()
     expect(dialog.get_by_role("status")).to_contain_text("1 of 4 events do not fit.")
     expect(dialog.get_by_role("status").get_by_role("link")).to_have_count(1)
+
+
+def test_a_registered_version_is_checked_against_its_events(page: Page, shop: Shop):
+    shop.client.schemas.register("bill.sent", 1, schema={"type": "object", "required": ["to"]})
+    shop.client.emit("bill.sent", {"to": "ada"})
+    bad = shop.client.emit("bill.sent", {"for": "ada"})
+    visit(page, "/schemas/bill.sent")
+
+    page.get_by_role("button", name="Check against past events").click()
+
+    result = page.get_by_role("main").get_by_role("status")
+    expect(result).to_contain_text("1 of 2 events do not fit.")
+    expect(result.get_by_role("link", name=bad.event_id)).to_be_visible()
+    expect(result).to_contain_text('"to" is a required property')

@@ -1,9 +1,12 @@
 """Users in Chromium: made, changed, given a password, logged out and deleted, against a real server."""
 
 import re
+from typing import Any
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Browser, Page, expect
 
+from tests.dashboard.browser import NARROW, WIDE
 from tests.dashboard.conftest import Shop
 from tests.dashboard.test_pages import visit
 
@@ -82,3 +85,23 @@ def test_a_user_is_logged_out_everywhere(page: Page, shop: Shop):
     page.get_by_role("dialog").get_by_role("button", name="End all sessions").click()
 
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_every_action_on_a_user_is_in_sight(browser: Browser, shop: Shop, size: Any):
+    context = browser.new_context(base_url=shop.url, viewport=size)
+    page = context.new_page()
+    visit(page, "/users")
+    row = page.get_by_role("row").filter(has_text="bob@shop.example")
+    expect(row.get_by_role("button")).to_have_count(5)
+
+    for button in row.get_by_role("button").all():
+        box = button.bounding_box()
+        assert box is not None
+        # Within its row's box and the window: not cut off by the cell.
+        within = button.evaluate(
+            "(each) => { const box = each.getBoundingClientRect(); const at = document.elementFromPoint("
+            "box.right - 3, box.top + box.height / 2); return at === each || each.contains(at); }"
+        )
+        assert within, button.inner_text()
+    context.close()

@@ -34,6 +34,28 @@ function joined(path: string, key: string | number): string {
   return plain ? (path ? `${path}.${key}` : key) : `${path}[${JSON.stringify(key)}]`;
 }
 
+/** The values whose name or text has a text, wherever they are, folded or not; at most `limit`. Texts are compared in lower case. */
+export function matches(value: unknown, text: string, limit = 1000): Line[] {
+  const out: Line[] = [];
+  const low = text.toLowerCase();
+  const walk = (each: unknown, path: string, key: string | undefined): void => {
+    if (out.length >= limit) return;
+    const type = typeOf(each);
+    const bytes = encodedBytes(each);
+    const isLeaf = (type !== "object" && type !== "array") || bytes !== undefined;
+    const shown = bytes !== undefined ? `encoded, ${bytes} bytes` : isLeaf ? JSON.stringify(each ?? null) : "";
+    if ((key ?? "").toLowerCase().includes(low) || (isLeaf && shown.toLowerCase().includes(low))) {
+      const size = isLeaf ? 0 : Array.isArray(each) ? each.length : Object.keys(each as object).length;
+      out.push({ depth: 0, path, key: path || key, kind: isLeaf ? "value" : "open", text: shown, size, isOpen: false, type: bytes !== undefined ? "null" : type });
+    }
+    if (isLeaf) return;
+    if (Array.isArray(each)) each.forEach((item, index) => walk(item, joined(path, index), undefined));
+    else for (const [name, member] of Object.entries(each as object)) walk(member, joined(path, name), name);
+  };
+  walk(value, "", undefined);
+  return out;
+}
+
 /** The lines to show. isOpen: whether the container at a path and depth is open. At most `limit` lines. */
 export function lines(value: unknown, isOpen: (path: string, depth: number) => boolean, limit = 50_000): Line[] {
   const out: Line[] = [];
