@@ -72,7 +72,7 @@ async def test_served_functions_are_new_then_the_same_then_changed(server: Work)
             ("greet", "created", ["guest.came"]),
             ("part", "created", ["guest.left"]),
         ]
-        assert (found.url, found.gone) == (url, [])
+        assert (found.url, found.unserved) == (url, [])
         # Asking registers nothing.
         assert (await server.call(functions.list_)).functions == []
 
@@ -96,10 +96,10 @@ async def test_what_is_registered_at_the_address_and_served_no_more_is_named(ser
     async with endpoint(lambda _: web.json_response(landing())) as url:
         await server.ask(functions.register, {"id": "left-over", "endpoint_url": url})
 
-        assert (await discover(server, url)).gone == ["left-over"]
+        assert (await discover(server, url)).unserved == ["left-over"]
 
 
-async def test_a_registration_that_would_be_refused_says_why(server: Work):
+async def test_a_registration_that_would_be_refused_has_its_reason(server: Work):
     bad = {"id": "bad", "triggers": [{"cron": "every day"}]}
     async with endpoint(lambda _: web.json_response(landing(bad))) as url:
         (found,) = (await discover(server, url)).functions
@@ -112,7 +112,7 @@ async def test_a_registration_that_would_be_refused_says_why(server: Work):
     ("key", "refusal"),
     [(KEY, ""), ("", "setting signing_key"), ("whsec_another_key_of_a_server", "did not accept")],
 )
-async def test_the_server_signs_what_it_asks_and_says_when_its_key_is_not_taken(tmp_path: Any, key: str, refusal: str):
+async def test_the_server_signs_what_it_asks_and_reports_a_key_that_is_not_taken(tmp_path: Any, key: str, refusal: str):
     async with open_server(Work, str(tmp_path / "ironflow.db"), dev=True, signing_key=key) as server:
         handler = ServeHandler([greet], signing_key=KEY, clock=server.clock)
         async with listening(handler) as address:
@@ -128,14 +128,14 @@ async def test_an_address_within_the_network_is_not_asked(tmp_path: Any):
     asked: list[str] = []
     async with (
         endpoint(lambda request: asked.append(request.path) or web.json_response(landing())) as url,
-        open_server(Work, str(tmp_path / "ironflow.db")) as server,
+        open_server(Work, str(tmp_path / "ironflow.db"), dev=False, auth=False) as server,
     ):
         with pytest.raises(contract.EndpointNotReached, match="push_allowed_networks"):
             await discover(server, url)
     assert asked == []
 
 
-@pytest.mark.parametrize("url", ["", "shop.example", "file:///etc/passwd", "ftp://a/b", "http://", "http://a b/"])
+@pytest.mark.parametrize("url", ["", "shop.example", "ftp://a/b", "http://", "http://a b/"])
 async def test_what_is_no_address_is_refused(server: Work, url: str):
     with pytest.raises(InvalidFunction):
         await discover(server, url)
@@ -164,7 +164,7 @@ async def test_only_a_redirect_to_the_slash_is_followed(server: Work):
     [
         (lambda: web.Response(text="<html>hello", status=200), "lists no functions"),
         (lambda: web.json_response({"functions": 5}), "lists no functions"),
-        (lambda: web.json_response(landing({"id": 5})), "cannot be read"),
+        (lambda: web.json_response(landing({"id": "x", "triggers": 5})), "cannot be read"),
         (lambda: web.json_response(landing(*({"id": f"f{n}"} for n in range(1001)))), "1000 is the limit"),
     ],
 )

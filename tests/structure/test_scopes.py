@@ -17,8 +17,10 @@ from ironflow.features.bulk import contract as bulk
 from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.consumer_groups.service import ConsumerGroups
 from ironflow.features.conversations import contract as conversations
+from ironflow.features.discovery import contract as discovery
 from ironflow.features.event_triggers import contract as event_triggers
 from ironflow.features.events import contract as events
+from ironflow.features.functions.contract import InvalidFunction
 from ironflow.features.messages import contract as messages
 from ironflow.features.projections import contract as projections
 from ironflow.features.query import contract as query
@@ -276,8 +278,16 @@ async def check_past_events(server: Work) -> set[str]:
     return await asked(server, schemas.check_events, event_name="order.placed", schema_json="{}")
 
 
+async def discover_an_endpoint(server: Work) -> set[str]:
+    server.dispatch.authorise = scopes = Scopes()
+    with suppress(InvalidFunction):
+        await server.dispatch(discovery.discover, a_call(server, scopes), discovery.DiscoverEndpoint(url="nowhere"))
+    return set(scopes.asked)
+
+
 CASES: dict[str, Callable[[Work], Awaitable[set[str]]]] = {
     bulk.start.name: bulk_cancel_and_delete,
+    discovery.discover.name: discover_an_endpoint,
     event_triggers.trigger.name: trigger_recorded_events,
     groups.join.name: join_a_group_of_entities,
     groups.subscribe.name: join_in_both_directions,

@@ -27,8 +27,8 @@ def register(url: str, /, *, signing_key: str = "", dry_run: bool = False, cli: 
     if dry_run:
         found = cli.call(discovery.discover, discovery.DiscoverEndpoint(url=url))
         served = [[each.id, each.change, each.fault] for each in found.functions]
-        gone = [[each, "not served", ""] for each in found.gone]
-        cli.show(found, lambda: table(["FUNCTION", "CHANGE", ""], served + gone))
+        unserved = [[each, "not served", ""] for each in found.unserved]
+        cli.show(found, lambda: table(["FUNCTION", "CHANGE", ""], served + unserved))
         return
     key = signing_key or os.environ.get("IRONFLOW_SIGNING_KEY", "")
     registered = [cli.call(functions.register, each) for each in registrations_at(url, key)]

@@ -74,13 +74,13 @@ class ServedFunction(Message, kw_only=True):
 class EndpointServes(Message, kw_only=True):
     """url: the address to register, with a slash more where the endpoint redirects there. ironflow: its release.
 
-    functions: at most 1,000. gone: functions that are registered at this address and that it serves no more.
+    functions: at most 1,000. unserved: functions that are registered at this address and that it serves no more.
     """
 
     url: str
     ironflow: str
     functions: list[ServedFunction]
-    gone: list[str]
+    unserved: list[str]
     projections: list[str]
     webhooks: list[str]
 

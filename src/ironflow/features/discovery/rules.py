@@ -18,7 +18,7 @@ _REDIRECTS = (301, 302, 307, 308)
 def slash_after(url: str, status: int, location: str) -> str:
     """The address to ask instead where a framework redirects to the one with a slash; else empty.
 
-    Other redirects are followed by nobody: neither here nor when functions are executed.
+    Other redirects are not followed, neither here nor when functions are executed.
     """
     wanted = f"{url}/"
     if status in _REDIRECTS and not url.endswith("/") and location in (wanted, f"{urlsplit(url).path}/"):

@@ -26,6 +26,7 @@ class Discovery:
         return {contract.discover: self.discover}
 
     async def discover(self, call: Call, request: contract.DiscoverEndpoint) -> contract.EndpointServes:
+        call.require("functions:read")
         check_endpoint(request.url)
         url, landing = await self._landing(call, request.url)
         try:
@@ -48,7 +49,7 @@ class Discovery:
                     rules.served_function(each, message_to_json(each), of, function(tx, call.environment, each.id))
                     for each, of in zip(registrations, triggers, strict=True)
                 ],
-                gone=sorted(each.id for each in self._index.pushed_to(call.environment, url) if each.id not in served),
+                unserved=sorted({each.id for each in self._index.pushed_to(call.environment, url)} - served),
                 projections=landing.projections,
                 webhooks=landing.webhooks,
             )
