@@ -41,7 +41,7 @@ def test_a_part_of_a_name_keeps_what_is_connected_with_it(page: Page):
     expect(boxes.filter(has_text="stock.changed")).to_be_visible()
 
 
-@pytest.mark.parametrize(("role", "sees"), [("viewer", True), (None, False)])
+@pytest.mark.parametrize(("role", "sees"), [("role_viewer", True), (None, False)])
 def test_a_viewers_key_sees_the_map_and_another_sees_what_it_needs(
     browser: Browser, tmp_path: Path, role: str | None, sees: bool
 ):
