@@ -9,7 +9,7 @@ PAGES = sorted((ROOT / "dashboard" / "src" / "pages").rglob("*.svelte")) + sorte
 )
 COMMAND = re.compile(r"""[`"'](ironflow(?: [a-z][a-z-]*)+)""")
 # Those whose lists are not the API's own, or that are copied as what they do.
-NO_LIST = {"overview", "errors", "runs", "run", "map", "gallery", "sql"}
+NO_LIST = {"overview", "errors", "runs", "run", "compare", "map", "gallery", "sql"}
 
 
 def test_every_command_that_a_page_copies_is_in_the_reference():
