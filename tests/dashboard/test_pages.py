@@ -115,3 +115,10 @@ def test_a_dialog_is_within_the_window(page: Page):
     assert box is not None
     assert box["y"] + box["height"] <= 400
     expect(dialog.get_by_role("button", name="Emit", exact=True)).to_be_in_viewport()
+
+
+def test_the_address_of_published_examples_is_marked_as_the_page_that_it_shows(page: Page):
+    visit(page, "/compliance-audit?entity_id=cart-1")
+
+    here = page.get_by_role("navigation", name="Pages").get_by_role("link", name="Audit", exact=True)
+    expect(here).to_have_attribute("aria-current", "page")
