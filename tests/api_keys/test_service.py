@@ -14,6 +14,17 @@ from ironflow.storage.port import Tx
 from tests.support.keys import SEED, Guarded, key_file_of, open_guarded
 
 DAY_MS = 86_400_000
+NOT_THE_KEY = [
+    {"authorization": "Bearer ifkey_wrong"},
+    {"authorization": SEED},
+    {"authorization": f"Basic {SEED}"},
+    {"authorization": "Bearer"},
+    {"authorization": f"Bearer {SEED} "[:-2]},
+    {"authorization": f"Bearer {SEED}", "x-ironflow-api-key": "ifkey_other"},
+    {"authorization": f"Bearer {SEED}, Bearer {SEED}"},
+    {"x-ironflow-api-key": "ifkey_" + "x" * 5000},
+    {"authorization": "Bearer ifk\xeby_" + SEED[6:]},
+]
 
 
 async def test_without_a_key_nothing_but_the_public_routes_is_served(guarded: Guarded):
@@ -23,26 +34,35 @@ async def test_without_a_key_nothing_but_the_public_routes_is_served(guarded: Gu
     assert (await guarded.request("GET", "/api/v1/capabilities", key=""))["auth_required"] is True
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"authorization": "Bearer ifkey_wrong"},
-        {"authorization": SEED},
-        {"authorization": f"Basic {SEED}"},
-        {"authorization": "Bearer"},
-        {"authorization": f"Bearer {SEED} "[:-2]},
-        {"authorization": f"Bearer {SEED}", "x-ironflow-api-key": "ifkey_other"},
-        {"authorization": f"Bearer {SEED}, Bearer {SEED}"},
-        {"x-ironflow-api-key": "ifkey_" + "x" * 5000},
-        {"authorization": "Bearer ifk\xeby_" + SEED[6:]},
-    ],
-)
+@pytest.mark.parametrize("headers", NOT_THE_KEY)
 async def test_anything_but_the_key_is_refused(guarded: Guarded, headers: dict[str, str]):
     async with guarded.http() as client:
         pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         answer = await client.get("/api/v1/runs", headers=pairs)
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize("headers", [*NOT_THE_KEY, {"authorization": f"Bearer {SEED[:-1]}_"}])
+async def test_anything_but_the_key_is_refused_after_the_key_was_accepted(guarded: Guarded, headers: dict[str, str]):
+    async with guarded.http() as client:
+        key = {"authorization": f"Bearer {SEED}"}
+        pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        answers = [await client.get("/api/v1/runs", headers=each) for each in (key, pairs, key)]
+
+    assert [answer.status_code for answer in answers] == [200, 401, 200]
+
+
+async def test_a_header_that_was_accepted_is_compared_and_not_hashed_again(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+):
+    assert await guarded.status("GET", "/api/v1/runs", key=SEED) == 200
+    hashed: list[str] = []
+    monkeypatch.setattr("ironflow.features.api_keys.rules.hash_of", lambda secret: hashed.append(secret) or "")
+
+    assert await guarded.status("GET", "/api/v1/runs", key=SEED) == 200
+    assert await guarded.status("GET", "/api/v1/runs", key=SEED[:-1] + "_") == 401
+    assert hashed == [SEED[:-1] + "_"]
 
 
 async def test_a_header_that_comes_twice_is_refused(guarded: Guarded):
