@@ -247,11 +247,14 @@ def _with_steps(run: Run, changed: tuple[Step, ...]) -> Run:
         next_sequence = max(next_sequence, step.sequence + 1)
         if step.handle:
             handles[step.step_id] = step
-    before = [run.steps[step_id] for step_id in handles if step_id in run.steps]
+    family = run.family
+    if handles:
+        before = [run.steps[step_id] for step_id in handles if step_id in run.steps]
+        family = _family_after(run, before, handles.values())
     return replace(
         run,
         steps=steps,
-        family=_family_after(run, before, handles.values()) if handles else run.family,
+        family=family,
         open_waits=max(run.open_waits + opened, 0),
         step_count=step_count,
         next_sequence=next_sequence,

@@ -93,6 +93,9 @@ def decide_divergence(run: Run, command: commands.Report) -> ErrorValue | None:
 
     Source: DESIGN.md 4, "divergence".
     """
+    if not run.steps:
+        # None of what the report has is recorded, as with nearly every report.
+        return None
     reached = [(step.step_id, step.name, step.type) for step in command.steps]
     reached += [(each.step_id, each.name, _kind_of(each)) for each in command.yields]
     for step_id, name, kind in reached:

@@ -102,6 +102,8 @@ def _joining(
 
 def decide_openings(run: Run, yields: tuple[commands.YieldFor, ...], now: Millis) -> Outcome:
     """Open steps of an execution that goes on."""
+    if not yields:
+        return Outcome()
     openings = _openings(run, yields, now)
     if isinstance(openings, _Refused):
         # The report that ends the execution has this step again, and fails the run.

@@ -190,7 +190,7 @@ def _without_known_state(
 
 def _started(run: Run, command: commands.Report | commands.Ack) -> tuple[Step, ...]:
     """What a report starts and its handler goes on with, as it is recorded."""
-    if isinstance(command, commands.Ack):
+    if isinstance(command, commands.Ack) or not command.yields:
         return ()
     progress = command.kind == "progress"
     invokes = (each for each in command.yields if isinstance(each, commands.Invoke))
@@ -206,12 +206,18 @@ def _closes_steps(report: commands.Report) -> bool:
 def _steps_touched(pending: list[PendingCommand]) -> dict[str, set[str]]:
     touched: dict[str, set[str]] = {}
     for each in pending:
-        if isinstance(each.command, commands.Report):
+        report = each.command
+        if isinstance(report, commands.Report):
             names = touched.setdefault(each.run_id, set())
-            names.update(step.step_id for step in each.command.steps)
-            names.update(step.step_id for step in each.command.progress)
-            names.update(each.command.caused_by)
-            names.update(each.command.uncompensated_steps)
-            names.update(awaited.step_id for awaited in each.command.yields)
-            names.update(name for name in each.command.cancels if not name.endswith(":"))
+            # Most reports have few of them, and a loop over nothing takes less than a generator.
+            for step in report.steps:
+                names.add(step.step_id)
+            for shown in report.progress:
+                names.add(shown.step_id)
+            for awaited in report.yields:
+                names.add(awaited.step_id)
+            for name in report.cancels:
+                if not name.endswith(":"):
+                    names.add(name)
+            names.update(report.caused_by, report.uncompensated_steps)
     return touched

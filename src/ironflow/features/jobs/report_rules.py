@@ -78,11 +78,11 @@ def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Mil
         fence=fence_of(request),
         kind=kind,
         lease_ms=lease_ms,
-        steps=tuple(_step(step, run_id, output_bytes_max) for step in request.steps),
+        steps=tuple([_step(step, run_id, output_bytes_max) for step in request.steps]),
         step_offset=request.step_offset,
         output=_payload(request.output, "The run's output", output_bytes_max),
         error=_error(request.error) if kind == "failed" else None,
-        yields=tuple(_yield(each, run_id) for each in yields) if kind in ("progress", "yielded") else (),
+        yields=tuple([_yield(each, run_id) for each in yields]) if yields and kind in ("progress", "yielded") else (),
         cancels=tuple(request.cancels),
         uncompensated=request.uncompensated,
         running=request.running if kind == "progress" else 0,
@@ -92,7 +92,9 @@ def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Mil
         join=_join(request.join) if request.join is not None and kind == "yielded" else None,
         restart=_restart(request.restart, output_bytes_max) if kind == "completed" and request.restart else None,
         values=run_values(request.values),
-        progress=tuple(_progress(each, run_id) for each in request.progress[:STEPS_MAX]) if kind == "progress" else (),
+        progress=tuple([_progress(each, run_id) for each in request.progress[:STEPS_MAX]])
+        if request.progress and kind == "progress"
+        else (),
         state=_state(request.state) if request.state is not None else None,
     )
 
