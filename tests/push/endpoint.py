@@ -6,6 +6,7 @@ async with an_endpoint(answer) as endpoint:
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -44,16 +45,16 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def an_endpoint(answer: Answer) -> AsyncIterator[Endpoint]:
+async def an_endpoint(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Endpoint]:
     endpoint = Endpoint(answer)
     app = web.Application()
     app.router.add_post("/{path:.*}", endpoint.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     host, port = runner.addresses[0][:2]
-    endpoint.url = f"http://{host}:{port}/api/ironflow"
+    endpoint.url = f"{'https' if tls else 'http'}://{host}:{port}/api/ironflow"
     try:
         yield endpoint
     finally:

@@ -16,9 +16,9 @@ from tests.support.work import Work
 
 
 @asynccontextmanager
-async def listening(app: Any) -> AsyncIterator[str]:
+async def listening(app: Any, **settings: Any) -> AsyncIterator[str]:
     """The address of an application that is served."""
-    http = http_server(app, Settings(port=0, dev=True, shutdown_ms=2_000))
+    http = http_server(app, Settings(port=0, dev=True, shutdown_ms=2_000, **settings))
     ready = asyncio.Event()
     serving = asyncio.create_task(http.serve(ready.set))
     await ready.wait()

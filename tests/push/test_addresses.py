@@ -80,7 +80,7 @@ async def test_a_name_that_resolves_to_another_address_later_is_checked_at_each_
             looked_up.append(host)
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers.pop(0), port))]
 
-        monkeypatch.setattr("ironflow.transports.outbound.socket.getaddrinfo", resolve)
+        monkeypatch.setattr("ironflow.transports.outbound.sockets.socket.getaddrinfo", resolve)
         # The first answer is allowed, the second is what an attacker's name server gives next.
         for address, allowed in (("127.0.0.1", True), ("127.0.0.2", False)):
             outbound = Outbound(networks_of("127.0.0.1"), "test")

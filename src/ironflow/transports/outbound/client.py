@@ -1,40 +1,36 @@
-"""Requests that the server makes to addresses of users: bounded in time and size, and only to allowed addresses.
+"""The requests, over whichever protocol the endpoint speaks.
 
 The address is checked at the socket, after the name was resolved and right before the connection is opened: a name
 that resolves to something else the second time, or an address in an unusual notation, gains nothing by it.
 """
 
 import asyncio
-import socket
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from ironflow.base.addresses import Network, is_allowed
+from ironflow.base.addresses import Network
 from ironflow.base.outgoing import AddressRefused, AnswerTooLarge, NotReached, Outgoing, TooSlow
+from ironflow.transports.outbound.http2 import Unprocessed
+from ironflow.transports.outbound.negotiating import Negotiated, Origin
+from ironflow.transports.outbound.sockets import CONNECT_S, Refused, Sockets
 
-# Resolving waits in threads of its own, so that names which do not resolve delay nothing else.
-RESOLVERS = 32
 KEEP_ALIVE_S = 50.0
-# A connection that is not open after this will not open.
-CONNECT_S = 5.0
+# How often a request is made that an endpoint has certainly not begun.
+UNPROCESSED_MAX = 3
 _NO_COMPRESSION = {"Accept-Encoding": "identity"}
-
-
-class _Refused(OSError):
-    """Raised where the connector asks for a socket."""
 
 
 class Outbound:
     """Connections are kept open and used again. allowed: networks that may be connected to besides public ones."""
 
-    def __init__(self, allowed: Sequence[Network], user_agent: str) -> None:
-        self._allowed = allowed
+    def __init__(self, allowed: Sequence[Network], user_agent: str, keep_alive_s: float = KEEP_ALIVE_S) -> None:
+        self._sockets = Sockets(allowed)
+        self._negotiated = Negotiated(self._sockets, keep_alive_s)
         self._headers = {"User-Agent": user_agent, **_NO_COMPRESSION}
+        self._http2_headers = [("accept", "*/*"), *_lower(self._headers)]
+        self._keep_alive_s = keep_alive_s
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -57,20 +53,15 @@ class Outbound:
     ) -> Outgoing:
         if self._closed:
             raise NotReached("The endpoint was not called: this server stops.")
-        session = self._session or self._open()
         try:
-            async with session.request(
-                method,
-                URL(url, encoded=False),
-                headers=headers,
-                data=body,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
-            ) as response:
-                content = await _read(response, bytes_max)
-                return Outgoing(
-                    response.status, {name.lower(): each for name, each in response.headers.items()}, content
-                )
+            async with asyncio.timeout(timeout_s):
+                target = URL(url, encoded=False)
+                # What has no body is asked for now and then: over HTTP/1.1.
+                if target.scheme == "https" and body is not None:
+                    answer = await self._over_http2(target, headers, body, bytes_max)
+                    if answer is not None:
+                        return answer
+                return await self._over_http1(method, target, headers, body, bytes_max)
         except TimeoutError:
             raise TooSlow(f"The endpoint did not answer within {timeout_s:g} s.") from None
         except (aiohttp.ClientError, OSError, ValueError) as fault:
@@ -81,20 +72,65 @@ class Outbound:
                 ) from None
             raise NotReached(f"The endpoint could not be reached: {_reason(fault)}.") from fault
 
+    async def _over_http2(self, url: URL, headers: Mapping[str, str], body: bytes, bytes_max: int) -> Outgoing | None:
+        """None where the endpoint chose HTTP/1.1."""
+        if url.raw_host is None or url.port is None:
+            return None
+        origin = Origin(url.raw_host, url.port)
+        for last in (False,) * (UNPROCESSED_MAX - 1) + (True,):
+            connection = await self._negotiated.connection(origin)
+            if connection is None:
+                return None
+            head = [
+                (":method", "POST"),
+                (":scheme", "https"),
+                (":authority", url.host_port_subcomponent or ""),
+                (":path", url.raw_path_qs),
+                *self._http2_headers,
+                *_lower(headers),
+                ("content-length", str(len(body))),
+            ]
+            if url.user is not None:
+                head.append(("authorization", aiohttp.BasicAuth(url.user, url.password or "").encode()))
+            try:
+                return await connection.post(head, body, bytes_max)
+            except Unprocessed:
+                if last:
+                    raise
+        return None
+
+    async def _over_http1(
+        self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None, bytes_max: int
+    ) -> Outgoing:
+        async with (self._session or self._open()).request(
+            method,
+            url,
+            headers=headers,
+            data=body,
+            allow_redirects=False,
+            ssl=self._sockets.tls if url.scheme == "https" else True,
+        ) as response:
+            content = await _read(response, bytes_max)
+            return Outgoing(response.status, {name.lower(): each for name, each in response.headers.items()}, content)
+
     async def close(self) -> None:
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        await self._negotiated.close()
+        await self._sockets.resolver.close()
 
     def _open(self) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,
-                resolver=_Resolver(),
-                keepalive_timeout=KEEP_ALIVE_S,
-                socket_factory=self._socket,
+                resolver=self._sockets.resolver,
+                keepalive_timeout=self._keep_alive_s,
+                socket_factory=self._sockets.checked,
             ),
+            # The whole is bounded by `post`.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers=self._headers,
@@ -103,11 +139,9 @@ class Outbound:
         )
         return self._session
 
-    def _socket(self, address: Any) -> socket.socket:
-        family, kind, protocol, _, target = address
-        if not is_allowed(target[0], self._allowed):
-            raise _Refused(target[0])
-        return socket.socket(family, kind, protocol)
+
+def _lower(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(name.lower(), value) for name, value in headers.items()]
 
 
 async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
@@ -128,7 +162,7 @@ def _refused(fault: BaseException | None) -> str:
     seen: list[BaseException] = [fault] if fault is not None else []
     while seen:
         each = seen.pop()
-        if isinstance(each, _Refused):
+        if isinstance(each, Refused):
             return str(each)
         seen += [next_ for next_ in (each.__cause__, getattr(each, "os_error", None)) if next_ is not None]
         if isinstance(each, BaseExceptionGroup):
@@ -139,25 +173,3 @@ def _refused(fault: BaseException | None) -> str:
 def _reason(fault: BaseException) -> str:
     text = getattr(fault, "strerror", None) or str(fault) or type(fault).__name__
     return " ".join(str(text).split())[:200]
-
-
-class _Resolver(AbstractResolver):
-    """As the default one, with threads of its own."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(RESOLVERS, "resolve")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        def look() -> list[Any]:
-            return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
-
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, look)
-        return [
-            ResolveResult(hostname=host, host=target[0], port=target[1], family=kind, proto=protocol, flags=0)
-            for kind, _, protocol, _, target in found
-        ]
-
-    async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
