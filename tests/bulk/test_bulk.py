@@ -6,6 +6,7 @@ import pytest
 
 from ironflow.base.time import to_datetime
 from ironflow.features.bulk import contract as bulk
+from ironflow.features.bulk import rules
 from ironflow.features.bulk.contract import Bulk, BulkEnded, BulkNotFound, BulkNotUndoable, InvalidBulk
 from ironflow.features.bulk.loops import BATCH, AdvanceBulk
 from ironflow.features.bulk.rules import UNDO_WITHIN_MS
@@ -248,6 +249,33 @@ async def test_a_dry_run_only_counts(server: Work):
     assert await total(server, "pending") == 3
     with pytest.raises(BulkNotFound):
         await server.call(bulk.get, id=job.id)
+
+
+async def test_runs_are_counted_up_to_a_bound_and_an_ended_job_has_all(server: Work, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rules, "COUNT_MAX", 2)
+    await many_runs(server, 3)
+    counted = await start(server, "cancel", function_id="charge", dry_run=True)
+    assert (counted.matched, counted.more) == (2, True)
+
+    job = await start(server, "cancel", function_id="charge")
+    await server.loop("bulk")
+    ended = await server.call(bulk.get, id=job.id)
+    assert (ended.status, ended.matched, ended.more, ended.changed) == ("done", 3, False, 3)
+
+
+async def test_a_text_is_looked_for_in_some_runs_at_a_time(server: Work, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rules, "SCAN_MAX", 2)
+    await server.a_function(on="order.*")
+    first = (await server.emit("order.first")).run_ids[0]
+    await many_runs(server, 4)
+
+    counted = await start(server, "cancel", search="order.first", dry_run=True)
+    assert (counted.matched, counted.more) == (0, True)
+    job = await start(server, "cancel", search="order.first")
+    await server.loop("bulk")
+    ended = await server.call(bulk.get, id=job.id)
+    assert (ended.status, ended.matched, ended.more, ended.changed) == ("done", 1, False, 1)
+    assert (await server.run(first)).status == "cancelled"
 
 
 async def test_ended_runs_are_deleted_and_the_others_stay(server: Work):

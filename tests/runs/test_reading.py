@@ -162,6 +162,68 @@ async def test_digits_in_a_path_are_a_name_or_the_number_of_an_element(server: W
     }
 
 
+async def test_runs_are_found_by_the_step_that_failed_last(server: Work):
+    await server.a_function(retry={"max_attempts": 2})
+    await server.a_worker()
+    ids: list[str] = []
+    for name in ("reserve", "pay", "pay"):
+        (run_id,) = (await server.emit()).run_ids
+        ids.append(run_id)
+        job = await server.claim()
+        failed = step(job, name, status="failed", error={"message": "no"})
+        retryable = name != "reserve" and len(ids) == 3
+        await server.report(job, "failed", failed, error={"message": "no", "retryable": retryable})
+
+    async def found(**wanted: Any) -> list[str]:
+        return [run.id for run in (await server.call(runs.list_, **wanted)).runs]
+
+    assert await found(failed_step="pay") == [ids[2], ids[1]]
+    assert await found(failed_step="pay", status="failed") == [ids[1]]
+    assert await found(failed_step="pay", status="pending", error="no") == [ids[2]]
+    assert await found(failed_step="ship") == []
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{"search": "order.first"}, {"output": "n=0"}, {"error": "nothing like it"}, {"failed_step": "none"}],
+)
+async def test_a_text_is_looked_for_in_so_many_runs_and_the_answer_has_how_far(server: Work, wanted: dict[str, str]):
+    await server.a_function(on="order.*")
+    await server.a_worker()
+    made: list[runs.Run] = []
+    for number in range(6):
+        server.move(10)
+        (run_id,) = (await server.emit("order.placed" if number else "order.first")).run_ids
+        if "output" in wanted:
+            await server.report(await server.claim(), "completed", output={"n": number})
+        made.append(await server.run(run_id))
+
+    first = await server.call(runs.list_, **wanted, scan_max=4, count=False)
+    assert (first.runs, first.next_cursor) == ([], made[2].id)
+    assert first.searched_back_to == made[2].created_at
+    rest = await server.call(runs.list_, **wanted, scan_max=4, count=False, cursor=first.next_cursor)
+    assert (rest.next_cursor, rest.searched_back_to) == (None, None)
+    has_one = "search" in wanted or "output" in wanted
+    assert [run.id for run in rest.runs] == ([made[0].id] if has_one else [])
+    whole = await server.call(runs.list_, **wanted, count=False)
+    assert ([run.id for run in whole.runs], whole.searched_back_to) == ([run.id for run in rest.runs], None)
+
+
+async def test_a_search_of_exactly_all_runs_is_complete(server: Work):
+    made = [await server.a_run() for _ in range(3)]
+    found = await server.call(runs.list_, search="nowhere", scan_max=3)
+    assert (found.runs, found.next_cursor, found.searched_back_to) == ([], None, None)
+    partly = await server.call(runs.list_, search="nowhere", scan_max=2)
+    assert (partly.runs, partly.next_cursor) == ([], made[1].id)
+
+
+async def test_a_page_that_is_full_before_the_bound_goes_on_after_its_last_run(server: Work):
+    made = [await server.a_run() for _ in range(4)]
+    found = await server.call(runs.list_, search="charge", scan_max=3, limit=2)
+    assert ([run.id for run in found.runs], found.next_cursor) == ([made[3].id, made[2].id], made[2].id)
+    assert found.searched_back_to is None
+
+
 async def test_no_run_is_counted_where_the_count_is_not_asked_for(server: Work):
     await one_of_each(server)
 

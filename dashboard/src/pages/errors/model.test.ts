@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { bulk, filterOf, groups, issueText, which, type Group } from "./model";
+import { bulk, canCancel, filterOf, groups, issueText, which, type Group } from "./model";
 
 const GROUP = {
   id: "flr_1", function_id: "pay", error_class: "CardDeclined", pattern: "card … declined", step: "charge", count: 3, counts: [1, 2], versions: [2],
@@ -21,17 +21,24 @@ it("writes an issue that leads to an example", () => {
 });
 
 it("leads to the runs with its message", () => {
-  expect(filterOf({ ...GROUP, pattern: 'no "x" for …' })).toBe('status:failed function:pay error:"no …x… for …"');
+  expect(filterOf({ ...GROUP, pattern: 'no "x" for …' })).toBe('status:failed function:pay error:"no …x… for …" step:"charge"');
 });
 
 it("asks for the failed runs of the function with its message", () => {
-  expect(bulk(GROUP, "resume", "2026-01-01T00:00:00Z")).toEqual({ action: "resume", function_id: "pay", statuses: ["failed"], error: "card … declined", since: "2026-01-01T00:00:00Z" });
+  expect(bulk(GROUP, "resume", "2026-01-01T00:00:00Z")).toEqual({ action: "resume", function_id: "pay", statuses: ["failed"], error: "card … declined", failed_step: "charge", since: "2026-01-01T00:00:00Z" });
+});
+
+it("cancels those whose next attempt is still to come", () => {
+  expect(bulk(GROUP, "cancel", "2026-01-01T00:00:00Z")).toMatchObject({ action: "cancel", statuses: ["pending"], error: "card … declined", failed_step: "charge" });
+  expect(which(GROUP, "cancel")).toBe("runs of pay that wait for their next attempt after this error at step charge");
+  expect([canCancel(GROUP), canCancel({ ...GROUP, pattern: "…" }), canCancel({ ...GROUP, pattern: "…", step: "" })]).toEqual([true, true, false]);
 });
 
 it("names all failed runs of the function where the pattern tells no messages apart", () => {
-  expect(which(GROUP)).toBe("failed runs of pay with this message");
+  expect(which(GROUP, "resume")).toBe("failed runs of pay with this message at step charge");
+  expect(which({ ...GROUP, pattern: "…" }, "resume")).toBe("all failed runs of pay at step charge in this time");
   for (const pattern of ["…", " … …", ""]) {
     expect(bulk({ ...GROUP, pattern }, "retry", "2026-01-01T00:00:00Z")).not.toHaveProperty("error");
-    expect(which({ ...GROUP, pattern })).toBe("all failed runs of pay in this time, also those that failed for another reason");
+    expect(which({ ...GROUP, pattern, step: "" }, "retry")).toBe("all failed runs of pay in this time, also those that failed for another reason");
   }
 });

@@ -36,20 +36,34 @@ export function issueText(group: Group, origin: string): string {
 /** Whether the pattern tells messages apart. One that is nothing but … stands for any message. */
 const isSpecific = (group: Group): boolean => /[^…\s]/.test(group.pattern);
 
-/** The bulk request that resumes or retries what failed for this reason: failed runs of the function with this message. */
-export function bulk(group: Group, action: "resume" | "retry", since: string): Wanted {
-  return { action, function_id: group.function_id, statuses: ["failed"], ...(isSpecific(group) ? { error: group.pattern } : {}), since };
+export type GroupAction = "resume" | "retry" | "cancel";
+
+/** Whether runs that are to be tried again after this error can be told from all others that wait. */
+export const canCancel = (group: Group): boolean => isSpecific(group) || group.step !== "";
+
+/**
+ * The bulk request for what failed for this reason: failed runs of the function with this message, at this step. A cancel
+ * is of those whose next attempt is still to come: a failed run has ended.
+ */
+export function bulk(group: Group, action: GroupAction, since: string): Wanted {
+  return {
+    action, function_id: group.function_id, statuses: [action === "cancel" ? "pending" : "failed"],
+    ...(isSpecific(group) ? { error: group.pattern } : {}), ...(group.step ? { failed_step: group.step } : {}), since,
+  };
 }
 
 /** Which runs that request reaches, for the dialog. */
-export function which(group: Group): string {
-  const runs = `failed runs of ${visible(group.function_id)}`;
-  return isSpecific(group) ? `${runs} with this message` : `all ${runs} in this time, also those that failed for another reason`;
+export function which(group: Group, action: GroupAction): string {
+  const runs = `${action === "cancel" ? "" : "failed "}runs of ${visible(group.function_id)}`;
+  const at = group.step ? ` at step ${visible(group.step)}` : "";
+  if (action === "cancel") return `${runs} that wait for their next attempt after this error${at}`;
+  if (isSpecific(group)) return `${runs} with this message${at}`;
+  return at ? `all ${runs}${at} in this time` : `all ${runs} in this time, also those that failed for another reason`;
 }
 
 /** The filter line of the list of runs for the same. Double quotes end a value there; … stands for anything. */
 export function filterOf(group: Group): string {
-  return `status:failed function:${group.function_id}${group.pattern ? ` error:"${group.pattern.replaceAll('"', "…")}"` : ""}`;
+  return `status:failed function:${group.function_id}${group.pattern ? ` error:"${group.pattern.replaceAll('"', "…")}"` : ""}${group.step ? ` step:"${group.step.replaceAll('"', "")}"` : ""}`;
 }
 
 export function bars(group: Group, since: string, until: string, zone: "utc" | "local") {

@@ -11,7 +11,8 @@ it("writes the same as a command", () => {
 });
 
 it("asks for a phrase with the extent where nothing takes the action back", () => {
-  expect([phrase("cancel", 12_345), UNDO.cancel, UNDO.retry]).toEqual(["cancel 12,345", undefined, undefined]);
+  expect([phrase("cancel", { matched: 12_345 }), UNDO.cancel, UNDO.retry]).toEqual(["cancel 12,345", undefined, undefined]);
+  expect(phrase("cancel", { matched: 10_000, more: true })).toBe("cancel 10,000+");
 });
 
 it("acts on one run", () => {

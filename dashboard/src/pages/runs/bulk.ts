@@ -24,13 +24,22 @@ export const UNDO: Partial<Record<Action, { verb: Action; title: string; note: s
 };
 
 /** What has to be typed before an action that cannot be undone, so that its extent is read. */
-export function phrase(action: Action, runs: number): string {
-  return `${action} ${count(runs)}`;
+export function phrase(action: Action, runs: Extent): string {
+  return `${action} ${extent(runs)}`;
 }
 
-const FIELDS = ["function_id", "event_id", "parent_run_id", "key", "search", "error", "output", "since", "until"] as const;
+/** How many runs an action takes. more: there are more, or may be. */
+export interface Extent {
+  matched: number;
+  more?: boolean;
+}
+
+/** `1,234`, or `10,000+`. */
+export const extent = (runs: Extent): string => `${count(runs.matched)}${runs.more ? "+" : ""}`;
+
+const FIELDS = ["function_id", "event_id", "parent_run_id", "key", "search", "error", "failed_step", "output", "since", "until"] as const;
 const OPTIONS: Record<string, string> = {
-  function_id: "function", event_id: "event", parent_run_id: "parent", key: "key", search: "search", error: "error", output: "output", since: "since", until: "until",
+  function_id: "function", event_id: "event", parent_run_id: "parent", key: "key", search: "search", error: "error", failed_step: "step", output: "output", since: "since", until: "until",
 };
 
 /** The body of `POST /api/v1/runs/bulk` for the query of the list. */
@@ -47,7 +56,8 @@ const quoted = (text: string): string => (/^[\w.:=/-]+$/.test(text) ? text : `'$
 export function cliOf(wanted: Wanted): string {
   const statuses = (wanted["statuses"] as string[] | undefined) ?? [];
   const options = FIELDS.filter((field) => wanted[field] !== undefined).map((field) => `--${OPTIONS[field]} ${quoted(String(wanted[field]))}`);
-  return ["ironflow run bulk start", wanted.action, ...options, ...statuses.map((status) => `--status ${status}`)].join(" ");
+  const because = wanted["reason"] ? [`--reason ${quoted(String(wanted["reason"]))}`] : [];
+  return ["ironflow run bulk start", wanted.action, ...options, ...statuses.map((status) => `--status ${status}`), ...because].join(" ");
 }
 
 export interface Progress {

@@ -9,7 +9,10 @@ it("makes a request of a filter line", () => {
 });
 
 it("asks for the text of an error, a key and a value in the output", () => {
-  expect(query('error:"card declined" key:ord_1 output:order.total=1200', 0)).toEqual({ query: { error: "card declined", key: "ord_1", output: "order.total=1200" }, faults: [] });
+  expect(query('error:"card declined" step:pay key:ord_1 output:order.total=1200', 0)).toEqual({
+    query: { error: "card declined", failed_step: "pay", key: "ord_1", output: "order.total=1200" },
+    faults: [],
+  });
 });
 
 it("names what it does not understand", () => {

@@ -25,6 +25,7 @@ export function query(line: string, now: number): { query: Query; faults: string
     } else if (name === "function") asked["function_id"] = value;
     else if (name === "event") asked["event_id"] = value;
     else if (name === "parent") asked["parent_run_id"] = value;
+    else if (name === "step") asked["failed_step"] = value;
     else if (name === "key" || name === "error") asked[name] = value;
     else if (name === "output") {
       if (/^[^=]+=/.test(value)) asked["output"] = value;
@@ -34,11 +35,14 @@ export function query(line: string, now: number): { query: Query; faults: string
       const at = moment(value, now);
       if (at) asked[name] = at;
       else faults.push(`${name}:${value} is no time; write 1h, 30m, 7d or 2026-01-31T12:00Z`);
-    } else faults.push(`${name}: is not known; use status, function, event, parent, key, error, output, since, until or words`);
+    } else faults.push(`${name}: is not known; use status, function, event, parent, key, error, step, output, since, until or words`);
   }
   if (words.length > 0) asked["search"] = words.join(" ");
   return { query: asked, faults };
 }
+
+/** In so many runs a text is looked for at a time; the list says how far back that was. */
+export const SCAN_MAX = 100_000;
 
 export interface Row {
   id: string;

@@ -34,6 +34,7 @@ def start(
     key: str = "",
     search: str = "",
     error: str = "",
+    step: str = "",
     output: str = "",
     since: str = "",
     until: str = "",
@@ -56,6 +57,7 @@ def start(
         key: Only runs with this key.
         search: Only runs with this text in run, function or event id, or in the event's name.
         error: Only runs with this text in the class or message of their error.
+        step: Only runs that have not completed, whose step of this name was the last one that failed.
         output: Only runs with this value in their output: PATH=VALUE, such as order.total=1200.
         since: Only runs created since: RFC 3339, or an age such as 2h.
         until: Only runs created until: RFC 3339, or an age such as 30m.
@@ -77,6 +79,7 @@ def start(
         search=search,
         error=error,
         output=output,
+        failed_step=step,
         since=read_moment(since, now) if since else None,
         until=read_moment(until, now) if until else None,
         reason=reason,
@@ -86,6 +89,8 @@ def start(
     if dry_run or not yes:
         counted = cli.call(bulk.start, request)
         runs = f"{counted.matched} {'run' if counted.matched == 1 else 'runs'}"
+        if counted.more:
+            runs = f"at least {runs}"
         if dry_run:
             cli.show(counted, lambda: f"{runs} would be affected")
             return Exit.OK

@@ -8,7 +8,7 @@ from ironflow.features.runs.contract import RunStatus
 
 FILTER_HELP = (
     "As in the dashboard: status:failed since:1h function:pay event:ID parent:ID key:K "
-    'error:"card declined" output:order.total=1200 text.'
+    'error:"card declined" step:charge output:order.total=1200 text.'
 )
 _TERM = re.compile(r'(?:([A-Za-z_]+):)?(?:"([^"]*)"|(\S+))')
 
@@ -27,6 +27,7 @@ class RunFilter:
     key: str = ""
     error: str = ""
     output: str = ""
+    step: str = ""
 
 
 def read_filter(line: str) -> RunFilter:
@@ -40,12 +41,12 @@ def read_filter(line: str) -> RunFilter:
                 texts.append(value)
             case "status":
                 found.statuses += value.split(",")
-            case "function" | "event" | "parent" | "since" | "until" | "key" | "error" | "output":
+            case "function" | "event" | "parent" | "since" | "until" | "key" | "error" | "output" | "step":
                 setattr(found, name, value)
             case _:
                 raise UsageError(
                     f"{name}: is not a filter of runs. "
-                    "Use status:, function:, event:, parent:, since:, until:, key:, error:, output: or a text."
+                    "Use status:, function:, event:, parent:, since:, until:, key:, error:, step:, output: or a text."
                 )
     found.search = " ".join(texts)
     return found

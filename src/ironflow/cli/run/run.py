@@ -22,7 +22,7 @@ from ironflow.cli.run.result import result
 from ironflow.cli.run.timeline import ASCII, FINE, Signs, changes
 from ironflow.cli.terminal.output import facts, json_line, status_text, table
 from ironflow.cli.terminal.payload import read_data_option
-from ironflow.cli.terminal.times import read_moment, span_text, time_text
+from ironflow.cli.terminal.times import moment_text, read_moment, span_text, time_text
 from ironflow.features.controls import contract as control
 from ironflow.features.controls.contract import Why
 from ironflow.features.messages import contract as messages
@@ -36,6 +36,8 @@ app = App("run", help="List, follow and control runs.")
 RunId = Annotated[str, Parameter(help="The run's id, such as run_06DGK3…, or function:key.")]
 _POLL_EVERY_S = 0.25
 _CHILDREN_MAX = 50
+# In so many runs a text is looked for at a time.
+_SCAN_MAX = 100_000
 
 
 @app.command
@@ -153,6 +155,7 @@ def list_(
     key: str = "",
     search: str = "",
     error: str = "",
+    step: str = "",
     output: str = "",
     since: str = "",
     until: str = "",
@@ -162,6 +165,8 @@ def list_(
 ) -> None:
     """List runs, newest first.
 
+    A text, an error, a step or an output is looked for in 100,000 runs at a time: a note says how far back that was.
+
     Args:
         status: Only pending, running, paused, completed, failed or cancelled runs. May be repeated.
         function: Only runs of this function.
@@ -170,6 +175,7 @@ def list_(
         key: Only runs with this key.
         search: Only runs with this text in run, function or event id, or in the event's name.
         error: Only runs with this text in the class or message of their error.
+        step: Only runs that have not completed, whose step of this name was the last one that failed.
         output: Only runs with this value in their output: PATH=VALUE, such as order.total=1200.
         since: Only runs created since: RFC 3339, or an age such as 2h.
         until: Only runs created until: RFC 3339, or an age such as 30m.
@@ -189,20 +195,26 @@ def list_(
             search=search or line.search,
             error=error or line.error,
             output=output or line.output,
+            failed_step=step or line.step,
             statuses=[run_status(each) for each in status or line.statuses],
             since=read_moment(since, now) if since else None,
             until=read_moment(until, now) if until else None,
             limit=limit,
             cursor=cursor,
+            scan_max=_SCAN_MAX,
+            count=not (search or line.search or error or line.error or output or line.output or step or line.step),
         ),
     )
+    back_to = answer.searched_back_to
     if not answer.runs:
-        cli.note("no runs", "dim")
+        cli.note("no runs" if back_to is None else f"no runs back to {moment_text(back_to, now)}", "dim")
     if answer.runs or cli.json:
         cli.show(answer, lambda: runs_table(answer.runs, now))
-    if answer.next_cursor:
-        shown = f"{len(answer.runs)} of {answer.total_count} runs"
-        cli.note(f"{shown}. There is more: --cursor {answer.next_cursor}", "dim")
+    if answer.next_cursor and back_to is not None:
+        cli.note(f"Searched back to {moment_text(back_to, now)}. To go on: --cursor {answer.next_cursor}", "dim")
+    elif answer.next_cursor:
+        of = "" if answer.total_count is None else f" of {answer.total_count}"
+        cli.note(f"{len(answer.runs)}{of} runs. There is more: --cursor {answer.next_cursor}", "dim")
 
 
 @app.command

@@ -55,6 +55,7 @@ class StartBulk(Message, kw_only=True):
     search: str = ""
     error: str = ""
     output: str = ""
+    failed_step: str = ""
     reason: str = ""
     force: bool = False
     dry_run: bool = False
@@ -62,14 +63,16 @@ class StartBulk(Message, kw_only=True):
 
 
 class Bulk(Message, kw_only=True):
-    """status: running, done, stopped or dry_run. matched: runs that passed the filter when it began; changed and
-    refused: what became of those reached so far (a cancel needs runs that have not
+    """status: running, done, stopped or dry_run. matched: runs that passed the filter when it began, counted up to
+    10,000; more: there are more, or may be: a text is looked for in the newest 100,000 runs to count. An ended job has
+    the whole number. changed and refused: what became of those reached so far (a cancel needs runs that have not
     ended, a delete those that have). undoes: the job whose changes this one takes back, empty for the others."""
 
     id: str
     action: str
     status: str
     matched: int
+    more: bool = False
     changed: int
     refused: int
     created_at: datetime

@@ -43,8 +43,9 @@ class AdvanceBulk:
 
     def _advance(self, tx: Tx, job: Job, now: Millis) -> Ran:
         # Runs created after the job are none of its business, also when its own retries come by again.
-        found = runs.page(tx, job.wanted, job.cursor, BATCH, 0)
-        reached = [run for run in found if run.created_at <= job.created_at]
+        # A text that few runs have takes several turns, so that no transaction reads them all.
+        searched = runs.search(tx, job.wanted, job.cursor, BATCH, rules.SCAN_MAX)
+        reached = [run for run in searched.runs if run.created_at <= job.created_at]
         reached_ids = [run.id for run in reached]
         changed = self._delete(tx, reached_ids, now) if job.action == rules.DELETE else 0
         if job.action != rules.DELETE:
@@ -54,17 +55,16 @@ class AdvanceBulk:
             changed = len(changes)
             if job.action in rules.UNDO:
                 store.keep_changes(tx, job, [run.id for run, _ in changes if run is not None], now)
-        done = len(found) < BATCH
-        store.save(
-            tx,
-            job._replace(
-                status="done" if done else "running",
-                cursor=found[-1].id if found else job.cursor,
-                changed=job.changed + changed,
-                refused=job.refused + len(reached) - changed,
-                updated_at=now,
-            ),
+        advanced = job._replace(
+            cursor=searched.cursor or job.cursor,
+            changed=job.changed + changed,
+            refused=job.refused + len(reached) - changed,
+            updated_at=now,
         )
+        if not searched.cursor:
+            all_reached = advanced.changed + advanced.refused
+            advanced = advanced._replace(status="done", matched=all_reached if job.more else job.matched, more=False)
+        store.save(tx, advanced)
         return Ran({"reached": len(reached)}, more=True)
 
     def _undo(self, tx: Tx, job: Job, now: Millis) -> Ran:

@@ -12,8 +12,12 @@ ACTIONS = ("cancel", "retry", "resume", "pause", DELETE)
 # What takes an action back. A cancelled run stays cancelled, and a retried one has dropped its results.
 UNDO = {"resume": "pause", "pause": "resume"}
 UNDO_WITHIN_MS = 24 * 3600 * 1000
+# Runs are counted so far before a job begins, and a text is looked for in so many of them at a time.
+COUNT_MAX = 10_000
+SCAN_MAX = 100_000
 _FILTER = (
     "function_id", "statuses", "since", "until", "event_id", "parent_run_id", "key", "search", "error", "output",
+    "failed_step",
 )  # fmt: skip
 
 
@@ -62,6 +66,7 @@ def filter_of(request: StartBulk, environment: str) -> Filter:
         search=request.search,
         error=request.error,
         output=output_filter(request.output),
+        failed_step=request.failed_step,
         since=to_millis(request.since) if request.since else 0,
         until=to_millis(request.until) if request.until else 0,
         function_version=request.function_version,

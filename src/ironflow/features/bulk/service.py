@@ -11,7 +11,7 @@ from ironflow.features.bulk import contract, rules, store
 from ironflow.features.bulk.store import Job
 from ironflow.features.keys import in_tx as keys
 from ironflow.features.runs import contract as runs
-from ironflow.features.runs.in_tx import Filter, count
+from ironflow.features.runs.in_tx import Filter, count_some
 from ironflow.storage.port import Database, Tx
 
 # What an action needs besides the scope of bulk.start.
@@ -41,13 +41,13 @@ class BulkJobs:
             call.require(_SCOPES[request.action])
         asked = rules.filter_of(request, call.environment)
 
-        def look(tx: Tx) -> tuple[Filter, int]:
+        def look(tx: Tx) -> tuple[Filter, int, bool]:
             # The parent's id is kept: another run may have its key later.
             parent = keys.run_id_of(tx, call.environment, request.parent_run_id)
             wanted = replace(asked, parent_run_id=parent)
-            return wanted, count(tx, wanted)
+            return wanted, *count_some(tx, wanted, rules.COUNT_MAX, rules.SCAN_MAX)
 
-        wanted, matched = await self._db.read(look)
+        wanted, matched, more = await self._db.read(look)
         job = Job(
             id=self._ids.new("bulk"),
             environment=call.environment,
@@ -58,6 +58,7 @@ class BulkJobs:
             status="dry_run" if request.dry_run else "running",
             cursor="",
             matched=matched,
+            more=more,
             changed=0,
             refused=0,
             created_at=call.now,
@@ -119,7 +120,9 @@ def _start(tx: Tx, call: Call, request: contract.StartBulk, job: Job) -> None:
     about = {"bulk_id": job.id, "action": job.action, "matched": job.matched, "reason": job.reason or None}
     if job.force:
         about["force"] = True
-    summary = f"{job.action} of {job.matched} runs"
+    if job.more:
+        about["more"] = True
+    summary = f"{job.action} of {'at least ' if job.more else ''}{job.matched} runs"
     audit_notes.record(tx, call, contract.start, request, "bulk.started", summary, **about)
 
 
@@ -136,6 +139,7 @@ def _message(job: Job) -> contract.Bulk:
         action=job.action,
         status=job.status,
         matched=job.matched,
+        more=job.more,
         changed=job.changed,
         refused=job.refused,
         created_at=to_datetime(job.created_at),

@@ -26,14 +26,15 @@ class Job(NamedTuple):
     updated_at: Millis
     force: bool = False
     undoes: str = ""
+    more: bool = False
 
 
 _COLUMNS = ", ".join(Job._fields)
 _decode = msgspec.json.Decoder(Filter).decode
 
 INSERT = f"INSERT INTO bulk_jobs ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in Job._fields)})"
-SAVE = """UPDATE bulk_jobs SET status = :status, cursor = :cursor, changed = :changed, refused = :refused,
- updated_at = :updated_at WHERE id = :id"""
+SAVE = """UPDATE bulk_jobs SET status = :status, cursor = :cursor, matched = :matched, more = :more,
+ changed = :changed, refused = :refused, updated_at = :updated_at WHERE id = :id"""
 ONE = f"SELECT {_COLUMNS} FROM bulk_jobs WHERE id = :id AND environment = :environment"
 ONE_TO_CHANGE = ONE + " {for_update}"
 NEXT = f"SELECT {_COLUMNS} FROM bulk_jobs WHERE status = 'running' ORDER BY id LIMIT 1 {{skip_locked}}"
@@ -78,12 +79,20 @@ def forget_changes(tx: Tx, before: Millis, limit: int) -> int:
 
 def insert(tx: Tx, job: Job) -> None:
     """Keeps a new job; notifies `bulk`."""
-    tx.run(INSERT, {**job._asdict(), "wanted": msgspec.json.encode(job.wanted).decode(), "force": int(job.force)})
+    tx.run(
+        INSERT,
+        {
+            **job._asdict(),
+            "wanted": msgspec.json.encode(job.wanted).decode(),
+            "force": int(job.force),
+            "more": int(job.more),
+        },
+    )
     tx.notify("bulk")
 
 
 def save(tx: Tx, job: Job) -> None:
-    tx.run(SAVE, job._asdict())
+    tx.run(SAVE, {**job._asdict(), "more": int(job.more)})
 
 
 def job(tx: Tx, environment: str, job_id: str, *, to_change: bool = False) -> Job | None:
@@ -103,4 +112,4 @@ def jobs_before(tx: Tx, environment: str, cursor: str, limit: int) -> list[Job]:
 
 
 def _job(row: Row) -> Job:
-    return Job._make((*row[:3], _decode(row[3]), *row[4:-2], bool(row[-2]), row[-1]))
+    return Job._make((*row[:3], _decode(row[3]), *row[4:-3], bool(row[-3]), row[-2], bool(row[-1])))

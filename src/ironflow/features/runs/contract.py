@@ -286,7 +286,10 @@ class ListRuns(Message, kw_only=True):
     parent_run_id: only runs that steps of this one started. key: only runs with this key.
     error: only runs that failed, or were paused, with this text in `Class: message`; … stands for anything.
     output: PATH=VALUE, such as order.total=1200: only completed runs with this value there.
+    failed_step: only runs that have not completed, whose step of this name was the last one that failed.
     count: false leaves out total_count, for which all runs that pass are read.
+    scan_max: search, error, output and failed_step are looked for in at most this many runs (of those that pass the
+    rest of the filter); 0, and with an offset, for all of them. searched_back_to of the answer says how far that was.
     """
 
     function_id: Annotated[str, field(1)] = ""
@@ -303,13 +306,19 @@ class ListRuns(Message, kw_only=True):
     key: str = ""
     error: str = ""
     output: str = ""
+    failed_step: str = ""
     count: bool = True
+    scan_max: Annotated[int, field(ge=0, le=1_000_000)] = 0
 
 
 class Runs(Message, kw_only=True):
+    """next_cursor: there is more, or there may be: searched_back_to is when the oldest run was created that was read by
+    then. A page may have no run and a cursor."""
+
     runs: Annotated[list[Run], field(1)]
     next_cursor: Annotated[str, field(2)] | None = None
     total_count: Annotated[int, field(3)] | None = 0
+    searched_back_to: datetime | None = None
 
 
 class GetRunSteps(Message, kw_only=True):

@@ -9,7 +9,7 @@ from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.live import LiveStep, LiveSteps
 from ironflow.features.runs.messages import cancel_requested, error_message, step_message
 from ironflow.features.runs.notices import RunChanges, StepsStarted
-from ironflow.features.runs.queries import Filter, count, count_active, count_by_status, page
+from ironflow.features.runs.queries import Filter, Searched, count_active, count_by_status, count_some, search
 from ironflow.features.runs.redacting import (
     StepKey,
     change_facts,
@@ -66,6 +66,7 @@ __all__ = [
     "RunDeletion",
     "RunNumbers",
     "RunRepository",
+    "Searched",
     "Started",
     "StepKey",
     "StepsStarted",
@@ -75,9 +76,9 @@ __all__ = [
     "change_facts",
     "check_ended",
     "child_ended",
-    "count",
     "count_active",
     "count_by_status",
+    "count_some",
     "creation",
     "drop_values",
     "due_command",
@@ -98,13 +99,13 @@ __all__ = [
     "new_values",
     "newest_runs",
     "output_filter",
-    "page",
     "pause_reason",
     "replace_payloads",
     "replace_steps",
     "restarted_text",
     "revoked_key",
     "run_id_of_step",
+    "search",
     "shown_state",
     "shown_status",
     "shown_step_status",

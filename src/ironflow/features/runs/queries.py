@@ -1,6 +1,6 @@
 """Runs by their users' filters: newest first, by pages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ironflow.base.ids import first_id_at
 from ironflow.base.time import Millis
@@ -15,6 +15,7 @@ class Filter:
     """Empty and zero mean no matter. states: (status, reasons) as `rules.status_filter` says.
 
     error: a part of `Class: message`, where … stands for anything. output: as of `rules.output_filter`.
+    failed_step: name of the step that failed last.
     """
 
     environment: str
@@ -29,11 +30,57 @@ class Filter:
     function_version: int = 0
     error: str = ""
     output: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    failed_step: str = ""
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether an index finds the runs. Otherwise each one that passes the rest of the filter is read."""
+        return not (self.search or self.error or self.output or self.failed_step)
 
 
-def page(tx: Tx, wanted: Filter, cursor: str, limit: int, offset: int) -> list[Run]:
-    """Runs with ids below `cursor` (a run id, or empty), newest first."""
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """cursor: where the search goes on; empty when all have been searched. back_to: when the run there was created, of
+    a search that ended because it had read as many runs as it may."""
+
+    runs: list[Run]
+    cursor: str = ""
+    back_to: Millis | None = None
+
+
+def search(tx: Tx, wanted: Filter, cursor: str, limit: int, scan_max: int) -> Searched:
+    """The newest runs below `cursor` that pass the filter, out of at most `scan_max` that pass its indexed part.
+
+    scan_max: 0 for no bound.
+    """
+    oldest = None if wanted.is_indexed or scan_max == 0 else _oldest_read(tx, wanted, cursor, scan_max)
+    found = page(tx, wanted, cursor, limit + 1, 0, oldest[0] if oldest else "")
+    if len(found) > limit:
+        return Searched(found[:limit], cursor=found[limit - 1].id)
+    return Searched(found) if oldest is None else Searched(found, cursor=oldest[0], back_to=oldest[1])
+
+
+def _oldest_read(tx: Tx, wanted: Filter, cursor: str, scan_max: int) -> tuple[str, Millis] | None:
+    """Id and time of the last run that a search may read; None when there are fewer."""
+    where, params = _where(replace(wanted, search="", error="", output=None, failed_step=""))
+    if wanted.error or wanted.failed_step:
+        where += " AND r.status <> 'completed'"
+    if cursor:
+        where += " AND r.id < :cursor"
+        params["cursor"] = cursor
+    # One more: where nothing follows it, the search is complete.
+    params |= {"offset": scan_max - 1}
+    sql = f"SELECT r.id, r.created_at FROM runs r WHERE {where} ORDER BY r.id DESC LIMIT 2 OFFSET :offset"
+    found = tx.rows(sql, params)
+    return (found[0][0], found[0][1]) if len(found) == 2 else None
+
+
+def page(tx: Tx, wanted: Filter, cursor: str, limit: int, offset: int, oldest: str = "") -> list[Run]:
+    """Runs with ids below `cursor` (a run id, or empty) and not below `oldest`, newest first."""
     where, params = _where(wanted)
+    if oldest:
+        where += " AND r.id >= :oldest"
+        params["oldest"] = oldest
     if cursor:
         where += " AND r.id < :cursor"
         params["cursor"] = cursor
@@ -47,6 +94,19 @@ def count(tx: Tx, wanted: Filter) -> int:
     where, params = _where(wanted)
     row = tx.row(f"SELECT count(*) FROM runs r WHERE {where}", params)
     return row[0] if row else 0
+
+
+def count_some(tx: Tx, wanted: Filter, most: int, scan_max: int) -> tuple[int, bool]:
+    """How many runs pass the filter, up to `most`, and whether there are more, or may be: not all were read."""
+    oldest = None if wanted.is_indexed else _oldest_read(tx, wanted, "", scan_max)
+    where, params = _where(wanted)
+    if oldest is not None:
+        where += " AND r.id >= :oldest"
+        params["oldest"] = oldest[0]
+    params["most"] = most + 1
+    row = tx.row(f"SELECT count(*) FROM (SELECT 1 FROM runs r WHERE {where} LIMIT :most) AS counted", params)
+    found = row[0] if row else 0
+    return min(found, most), found > most or oldest is not None
 
 
 def count_active(tx: Tx) -> int:
@@ -96,6 +156,13 @@ def _where(wanted: Filter) -> tuple[str, Params]:
         )
         text = wanted.error.replace("!", "!!").replace("%", "!%").replace("_", "!_")
         params["error"] = f"%{text.replace('…', '%')}%"
+    if wanted.failed_step:
+        # A run that has completed may have such a step, too: it was caught, or it succeeded in a later attempt.
+        parts.append(
+            "r.status <> 'completed' AND :failed_step = (SELECT s.name FROM steps s "
+            "WHERE s.run_id = r.id AND s.status = 'failed' ORDER BY s.sequence DESC LIMIT 1)"
+        )
+        params["failed_step"] = wanted.failed_step
     if wanted.output:
         path, values = wanted.output
         parts.append("r.output IS NOT NULL AND {json_part:r.output} IN {each:output_values}")

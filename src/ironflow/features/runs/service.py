@@ -7,7 +7,7 @@ from typing import Any
 from ironflow.base.call import CALLER_LEFT, Call
 from ironflow.base.json import Json
 from ironflow.base.paging import number_of
-from ironflow.base.time import to_millis
+from ironflow.base.time import to_datetime, to_millis
 from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.errors import RunEnded
@@ -87,6 +87,7 @@ class Runs:
             search=request.search,
             error=request.error,
             output=rules.output_filter(request.output),
+            failed_step=request.failed_step,
             since=to_millis(request.since) if request.since else 0,
             until=to_millis(request.until) if request.until else 0,
             states=tuple(rules.status_filter(statuses)),
@@ -96,11 +97,16 @@ class Runs:
         def look(tx: Tx) -> contract.Runs:
             parent = keys.run_id_of(tx, call.environment, request.parent_run_id)
             wanted = replace(asked, parent_run_id=parent)
-            found = queries.page(tx, wanted, request.cursor, limit + 1, request.offset)
-            page = found[:limit]
+            if request.offset:
+                found = queries.page(tx, wanted, request.cursor, limit + 1, request.offset)
+                page = found[:limit]
+                searched = queries.Searched(page, cursor=page[-1].id if len(found) > limit else "")
+            else:
+                searched = queries.search(tx, wanted, request.cursor, limit, request.scan_max)
             return contract.Runs(
-                runs=shown(tx, page),
-                next_cursor=page[-1].id if len(found) > limit else None,
+                runs=shown(tx, searched.runs),
+                next_cursor=searched.cursor or None,
+                searched_back_to=to_datetime(searched.back_to) if searched.back_to is not None else None,
                 total_count=queries.count(tx, wanted) if request.count else None,
             )
 

@@ -36,6 +36,7 @@ class BulkJobs:
         search: str = "",
         error: str = "",
         output: str = "",
+        failed_step: str = "",
         reason: str = "",
         force: bool = False,
         dry_run: bool = False,
@@ -43,9 +44,11 @@ class BulkJobs:
     ) -> Bulk:
         """Starts a job; the filter has at least one field. Raises InvalidBulk.
 
-        delete: removes ended runs with their steps, for ever. dry_run: only count, in `matched`.
-        reason: recorded with cancelled runs. function_version: only runs created with this version of the function.
-        error: text of the error. output: PATH=VALUE, such as "order.total=1200".
+        delete: removes ended runs with their steps, for ever. dry_run: only count, in `matched`, up to 10,000: `more`
+        says whether there are more. reason: recorded with the runs. function_version: only runs created with this
+        version of the function.
+        error: text of the error. failed_step: name of the step that failed last. output: PATH=VALUE, such as
+        "order.total=1200".
         force: of a cancel: without the compensations that run before, also where they run already.
         """
         request = contract.StartBulk(
@@ -60,6 +63,7 @@ class BulkJobs:
             search=search,
             error=error,
             output=output,
+            failed_step=failed_step,
             reason=reason,
             force=force,
             dry_run=dry_run,

@@ -89,14 +89,18 @@ class Runs:
         key: str = "",
         error: str = "",
         output: str = "",
+        failed_step: str = "",
         count: bool = True,
+        scan_max: int = 0,
         page_size: int = 100,
     ) -> Listing[Run]:
         """Runs, newest first; asks for the next page when it is needed.
 
         search: a part of a run, function or event id, or of an event name. parent_run_id: whose steps started them.
         key: of the runs. error: text of `Class: message`, where … stands for anything. output: PATH=VALUE, such as
-        "order.total=1200". count: False leaves out `total_count` of pages, which is slow with a million runs.
+        "order.total=1200". failed_step: name of the step that failed last. count: False leaves out `total_count` of
+        pages, which is slow with a million runs. scan_max: of how many runs one request looks for search, error, output
+        and failed_step; 0 for all. With it a page may be empty and have a `next_cursor`; iterating goes on by itself.
         """
         request = contract.ListRuns(
             function_id=function_id,
@@ -109,7 +113,9 @@ class Runs:
             key=key,
             error=error,
             output=output,
+            failed_step=failed_step,
             count=count,
+            scan_max=scan_max,
             limit=page_size,
         )
         return Listing(self._calls, contract.list_, request, lambda page: [view(Run, run) for run in page.runs])
