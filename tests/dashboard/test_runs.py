@@ -1,8 +1,8 @@
-"""Two runs side by side, branches of a timeline and reasons, in Chromium, against a real server with a real worker."""
+"""Two runs side by side, branches of a timeline, reasons, searches in parts and charts, in Chromium, against a real server with a real worker."""
 
 import re
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.dashboard.browser import NARROW
 from tests.dashboard.conftest import Shop
@@ -107,4 +107,66 @@ def test_the_reason_of_a_pause_and_of_its_resume_are_shown(page: Page, shop: Sho
     page.get_by_role("tab", name="History").click()
     expect(page.get_by_role("cell", name="Resumed (it has opened)")).to_be_visible()
     expect(page.get_by_role("cell", name="Paused: by hand (the bank is closed)")).to_be_visible()
+    shop.client.runs.cancel(run_id)
+
+
+def test_a_search_that_has_not_read_all_runs_is_shown_so_and_goes_on(page: Page, shop: Shop):
+    def fewer(route: Route) -> None:
+        route.continue_(url=route.request.url.replace("scan_max=100000", "scan_max=5"))
+
+    page.route("**/api/v1/runs?*", fewer)
+    # The first run of all: it is found last.
+    oldest = min(run.id for run in shop.client.runs.list(count=False))
+    visit(page, f"/runs?filter={oldest}")
+    expect(
+        page.get_by_text(re.compile("No run back to .* passes this filter. Older ones were not searched"))
+    ).to_be_visible()
+    page.get_by_role("button", name="Search further").click()
+    expect(page.get_by_role("table", name="Runs").get_by_role("checkbox", name=f"Choose {oldest}")).to_be_visible()
+
+    visit(page, "/runs?filter=nowhere-at-all")
+    expect(page.get_by_text("Searched back to")).to_be_visible()
+    page.get_by_role("button", name="Search further").click()
+    expect(page.get_by_text("No run passes this filter.")).to_be_visible()
+    expect(page.get_by_text("Searched back to")).to_have_count(0)
+
+
+def test_an_action_on_a_group_is_about_the_runs_that_failed_at_its_step(page: Page, shop: Shop):
+    visit(page, "/errors")
+    group = page.get_by_role("article").filter(has_text="CardDeclined")
+    group.get_by_role("button", name="Resume all…").click()
+    expect(page.get_by_role("dialog").get_by_role("heading", level=1)).to_contain_text("at step charge-card")
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+
+    group.get_by_role("button", name="Cancel what retries…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading", level=1)).to_contain_text("that wait for their next attempt after this error")
+    expect(dialog.get_by_text("0 runs match.")).to_be_visible()
+    expect(dialog.get_by_role("button", name=re.compile("Cancel 0"))).to_be_disabled()
+    dialog.get_by_role("button", name="Close").click()
+
+    group.get_by_role("link", name="Its runs").click()
+    expect(page.get_by_label("Filter runs")).to_have_value(re.compile('step:"charge-card"'))
+    expect(page.get_by_role("table", name="Runs").get_by_role("row").nth(1)).to_contain_text("insufficient funds")
+
+
+def test_a_chart_has_its_numbers_as_a_table(page: Page, shop: Shop):
+    for address, label in (("/", "Runs over time"), ("/errors", "Failed runs over time")):
+        visit(page, address)
+        expect(page.get_by_role("img", name=re.compile(f"{label}: .*failed"))).to_be_visible()
+        expect(page.locator(".u-over")).to_be_visible()
+        page.get_by_text("As a table").press("Enter")
+        expect(page.get_by_role("table", name=label).get_by_role("row").nth(1)).to_contain_text(re.compile(r"20\d\d-"))
+
+
+def test_a_bulk_action_has_the_reason_for_each_run(page: Page, shop: Shop):
+    (run_id,) = shop.client.emit("payment.due", {"id": "inv_bulk_reason"}).run_ids
+    eventually(lambda: (shop.client.runs.get(run_id).state or "").startswith("waiting"))
+    visit(page, f"/runs?filter={run_id}")
+    page.get_by_role("button", name="Pause…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label(re.compile("Reason")).fill("a holiday")
+    dialog.get_by_role("button", name="Pause 1").click()
+    expect(dialog.get_by_role("status")).to_contain_text("done: 1 changed")
+    assert shop.client.runs.get(run_id).pause_note == "a holiday"
     shop.client.runs.cancel(run_id)

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { bulk, canCancel, filterOf, groups, issueText, which, type Group } from "./model";
+import { bulk, canCancel, chart, filterOf, groups, issueText, which, type Group } from "./model";
 
 const GROUP = {
   id: "flr_1", function_id: "pay", error_class: "CardDeclined", pattern: "card … declined", step: "charge", count: 3, counts: [1, 2], versions: [2],
@@ -14,6 +14,11 @@ it("calls a group new that only the newest version has", () => {
 it("shows a muted group again when it grows", () => {
   expect(groups([GROUP], new Map(), { flr_1: 3 }, false)).toEqual([]);
   expect(groups([GROUP], new Map(), { flr_1: 2 }, false)).toHaveLength(1);
+});
+
+it("adds the groups up over time", () => {
+  const shown = groups([GROUP, { ...GROUP, id: "flr_2", counts: [0, 5] }], new Map(), {}, false);
+  expect(chart(shown, "1970-01-01T00:00:00Z", "1970-01-01T00:00:10Z")).toEqual({ times: [0, 5000], series: [{ name: "failed", colour: "bad", values: [1, 7] }] });
 });
 
 it("writes an issue that leads to an example", () => {

@@ -2,6 +2,7 @@
 
 import type { Schemas } from "../../api/client";
 import { exact, visible } from "../../format";
+import type { Series } from "../../parts/series";
 import type { Wanted } from "../runs/bulk";
 
 export type Group = Schemas["FailureGroup"];
@@ -64,6 +65,16 @@ export function which(group: Group, action: GroupAction): string {
 /** The filter line of the list of runs for the same. Double quotes end a value there; … stands for anything. */
 export function filterOf(group: Group): string {
   return `status:failed function:${group.function_id}${group.pattern ? ` error:"${group.pattern.replaceAll('"', "…")}"` : ""}${group.step ? ` step:"${group.step.replaceAll('"', "")}"` : ""}`;
+}
+
+/** All groups that are shown, over time. */
+export function chart(shown: Shown[], since: string, until: string): { times: number[]; series: Series[] } {
+  const slices = shown[0]?.group.counts.length ?? 0;
+  const [from, to] = [Date.parse(since), Date.parse(until)];
+  return {
+    times: Array.from({ length: slices }, (_, index) => Math.round(from + ((to - from) * index) / slices)),
+    series: [{ name: "failed", colour: "bad", values: Array.from({ length: slices }, (_, index) => shown.reduce((sum, each) => sum + (each.group.counts[index] ?? 0), 0)) }],
+  };
 }
 
 export function bars(group: Group, since: string, until: string, zone: "utc" | "local") {

@@ -2,6 +2,7 @@
 
 import type { Change } from "../../parts/difference";
 import { fieldOf, type Field } from "../../parts/form";
+import type { Series } from "../../parts/series";
 
 export const STATUSES = ["queued", "running", "waiting", "paused", "completed", "failed", "cancelling", "cancelled", "active", "ended", "a status of a newer server"];
 
@@ -49,6 +50,13 @@ export const FORM: Field = fieldOf({
     lines: { type: "array", items: { type: "object", required: ["sku"], properties: { sku: { type: "string" }, count: { type: "integer" } } } }, way: { oneOf: [{ type: "string" }, { type: "object" }] },
   },
 }, {});
+
+/** A day of runs by half hours. */
+export function series(): { times: number[]; series: Series[] } {
+  const made = bars();
+  const of = (name: string, colour: Series["colour"], index: number): Series => ({ name, colour, values: made.map((bar) => bar.parts[index]?.value ?? 0) });
+  return { times: made.map((_, index) => Date.parse("2026-01-31T00:00:00Z") + index * 1_800_000), series: [of("failed", "bad", 1), of("completed", "good", 0)] };
+}
 
 /** Spans and sizes as they are written. */
 export const FORMATS: { spans: number[]; sizes: number[] } = { spans: [31, 4600, 130_000, 7_980_000, 273_600_000], sizes: [512, 1_200_000] };

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { bars, behind, capped, openBreakers, throughput, tiles, type Statistics } from "./model";
+import { behind, capped, chart, openBreakers, throughput, tiles, type Statistics } from "./model";
 
 const FOUND = {
   since: "2026-01-01T00:00:00Z", until: "2026-01-01T01:00:00Z", unfinished: { pending: 2, paused: 1000 }, unfinished_cap: 1000, scanned: 7200, truncated: false,
@@ -17,8 +17,9 @@ it("leads from each number to what it counts", () => {
   expect(made[4]).toMatchObject({ value: "1", href: "/errors?since=1h", bad: true });
 });
 
-it("puts failures at the bottom of a bar", () => {
-  expect(bars(FOUND, "utc")[0]?.parts[0]).toEqual({ value: 1, colour: "bad" });
+it("puts failures at the bottom of the chart", () => {
+  expect(chart(FOUND).series[0]).toEqual({ name: "failed", values: [1], colour: "bad" });
+  expect(chart(FOUND).times).toEqual([Date.parse("2026-01-01T00:00:00Z")]);
 });
 
 it("gives the rate in the unit that has digits", () => {

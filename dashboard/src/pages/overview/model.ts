@@ -1,7 +1,8 @@
 // The overview: numbers of the server as tiles and bars. Pure.
 
 import type { Schemas } from "../../api/client";
-import { count, exact } from "../../format";
+import { count } from "../../format";
+import type { Series } from "../../parts/series";
 
 export type Statistics = Schemas["RunStatistics"];
 
@@ -33,15 +34,13 @@ export function tiles(found: Statistics, since: string): Tile[] {
   ];
 }
 
-/** The bars of the chart: failed runs at the bottom, where they are seen. */
-export function bars(found: Statistics, zone: "utc" | "local") {
-  return found.slices.map((slice) => ({
-    title: `${exact(Date.parse(slice.at), zone)}: ${slice.completed} completed, ${slice.failed} failed, ${slice.unfinished} unfinished`,
-    parts: [
-      { value: slice.failed ?? 0, colour: "bad" as const }, { value: slice.completed ?? 0, colour: "good" as const },
-      { value: slice.unfinished ?? 0, colour: "busy" as const }, { value: slice.cancelled ?? 0, colour: "muted" as const },
-    ],
-  }));
+/** The chart: failed runs at the bottom, where they are seen. */
+export function chart(found: Statistics): { times: number[]; series: Series[] } {
+  const of = (name: "failed" | "completed" | "unfinished" | "cancelled", colour: Series["colour"]): Series => ({ name, colour, values: found.slices.map((slice) => slice[name] ?? 0) });
+  return {
+    times: found.slices.map((slice) => Date.parse(slice.at)),
+    series: [of("failed", "bad"), of("completed", "good"), of("unfinished", "busy"), of("cancelled", "muted")],
+  };
 }
 
 /** Runs started a second in the time shown, such as `3.2/s` or `14/min`. */
