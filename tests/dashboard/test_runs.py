@@ -1,4 +1,4 @@
-"""Two runs side by side, branches of a timeline, reasons, searches in parts and charts, in Chromium, against a real server with a real worker."""
+"""Two runs side by side, branches, reasons, searches in parts and charts, in Chromium on a real server and worker."""
 
 import re
 
