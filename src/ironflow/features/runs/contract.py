@@ -288,8 +288,8 @@ class ListRuns(Message, kw_only=True):
     output: PATH=VALUE, such as order.total=1200: only completed runs with this value there.
     failed_step: only runs that have not completed, whose step of this name was the last one that failed.
     count: false leaves out total_count, for which all runs that pass are read.
-    scan_max: search, error, output and failed_step are looked for in at most this many runs (of those that pass the
-    rest of the filter); 0, and with an offset, for all of them. searched_back_to of the answer says how far that was.
+    scan_max: search, error, output and failed_step are looked for in at most this many runs; 0, and with an offset,
+    in all of them. searched_back_to of the answer says how far that was.
     """
 
     function_id: Annotated[str, field(1)] = ""

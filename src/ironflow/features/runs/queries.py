@@ -37,6 +37,13 @@ class Filter:
         """Whether an index finds the runs. Otherwise each one that passes the rest of the filter is read."""
         return not (self.search or self.error or self.output or self.failed_step)
 
+    @property
+    def is_of_all_runs(self) -> bool:
+        """Whether no index narrows the runs down, but by their time."""
+        named = self.function_id or self.event_id or self.parent_run_id or self.key or self.error or self.failed_step
+        # Those that have completed are in no index of their status.
+        return not named and (not self.states or any(status == "completed" for status, _ in self.states))
+
 
 @dataclass(frozen=True, slots=True)
 class Searched:
@@ -49,7 +56,7 @@ class Searched:
 
 
 def search(tx: Tx, wanted: Filter, cursor: str, limit: int, scan_max: int) -> Searched:
-    """The newest runs below `cursor` that pass the filter, out of at most `scan_max` that pass its indexed part.
+    """The newest runs below `cursor` that pass the filter, out of at most `scan_max` that are read.
 
     scan_max: 0 for no bound.
     """
@@ -62,7 +69,14 @@ def search(tx: Tx, wanted: Filter, cursor: str, limit: int, scan_max: int) -> Se
 
 def _oldest_read(tx: Tx, wanted: Filter, cursor: str, scan_max: int) -> tuple[str, Millis] | None:
     """Id and time of the last run that a search may read; None when there are fewer."""
-    where, params = _where(replace(wanted, search="", error="", output=None, failed_step=""))
+    indexed = replace(wanted, search="", error="", output=None, failed_step="")
+    if wanted.is_of_all_runs:
+        # Runs of other environments are read, too: no index has an environment's runs in their order. With that
+        # condition, SQLite sorts all of them (2 s at 1,000,000 runs instead of 3 ms).
+        where, params = _where(replace(indexed, states=()))
+        where = "1 = 1" + where.removeprefix("r.environment = :environment")
+    else:
+        where, params = _where(indexed)
     if wanted.error or wanted.failed_step:
         where += " AND r.status <> 'completed'"
     if cursor:
