@@ -89,7 +89,7 @@ def test_a_waiting_run_is_paused_injected_resumed_and_cancelled(page: Page, shop
     dialog.get_by_label("to go on").fill("settle")
     dialog.get_by_role("button", name="Cancel", exact=True).click()
 
-    # The dialog's own text has the word.
+    # The text of the dialog has `cancelled`, too.
     expect(dialog).to_be_hidden()
     expect(page.get_by_role("main").get_by_text("cancelled").first).to_be_visible()
     assert shop.client.runs.get(run_id).status == "cancelled"
