@@ -101,7 +101,8 @@ def sabotage(reporter: Any, saboteur: Saboteur) -> None:
     send = reporter._send_batch
 
     async def send_batch(batch: Any) -> Any:
-        carries = any(row.name == AT for each in batch for row in getattr(each.report, "_unknown", ()))
+        updates = [msgspec.json.decode(each.update) for each in batch]
+        carries = any(row["name"] == AT for each in updates for row in each["steps"])
         if carries:
             saboteur.at("report gathered")
         sending = asyncio.create_task(send(batch))
