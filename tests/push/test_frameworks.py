@@ -1,5 +1,6 @@
 """`serve()` in web frameworks and serverless hosts, with their real packages: each answers one signed push request."""
 
+import asyncio
 import base64
 import io
 import json
@@ -12,10 +13,12 @@ from urllib.parse import parse_qs, parse_qsl
 
 import httpx
 import pytest
+from aiohttp import web
 
 from ironflow import Context, function, signing
+from ironflow.projection import projection
 from ironflow.serve import ServeHandler, create_handler, handle, serve
-from ironflow.webhooks import Webhook
+from ironflow.webhooks import Webhook, WebhookEvent
 
 KEY = "whsec_test_key"
 REQUEST = {
@@ -304,6 +307,74 @@ def test_a_lambda_event_that_is_no_request_of_ours_is_refused(event: dict[str, A
     handler = serve([greet], signing_key=KEY).lambda_handler()
     answer = handler({"httpMethod": "POST", "path": PATH, "headers": headers(), **event}, None)
     assert answer["statusCode"] == (200 if event["body"] == BODY.decode() else 401)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [[], [1, 2], None, "text", 7, {"headers": []}, {"body": {"a": 1}}, {"path": 1}, {"requestContext": {"http": "x"}}],
+    ids=repr,
+)
+def test_a_lambda_event_that_is_no_request_at_all_is_refused_with_the_reason(event: Any):
+    answer = serve([greet], signing_key=KEY).lambda_handler()(event, None)
+    error = json.loads(answer["body"])["error"]
+    assert (answer["statusCode"], error["code"]) == (400, "VALIDATION_ERROR")
+    assert "The event is no HTTP request: Expected" in error["message"]
+
+
+def test_a_wsgi_request_without_a_length_has_no_body_and_waits_for_none():
+    class Open(io.RawIOBase):
+        """A connection on which nothing more comes: a read of it would wait."""
+
+        def read(self, size: int = -1) -> bytes:
+            raise AssertionError("read")
+
+    for method, status in (("GET", "200 OK"), ("POST", "401 Unauthorized")):
+        environ = {"REQUEST_METHOD": method, "wsgi.input": Open()}
+        statuses: list[str] = []
+        serve([greet], signing_key=KEY).wsgi()(environ, lambda given, _, statuses=statuses: statuses.append(given))
+        assert statuses == [status]
+
+
+async def test_the_address_and_the_environment_are_the_defaults_of_the_process(monkeypatch: pytest.MonkeyPatch):
+    emitted: list[tuple[str, str]] = []
+
+    async def server(request: web.Request) -> web.Response:
+        emitted.append((request.path, request.headers.get("X-Ironflow-Environment", "")))
+        return web.json_response({"runIds": [], "eventId": "evt_1"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    monkeypatch.setenv("IRONFLOW_SERVER_URL", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    monkeypatch.setenv("IRONFLOW_ENV", "staging")
+    hook = Webhook("hook", verify=lambda _: None, transform=lambda payload: WebhookEvent("a.b", payload))
+    served = serve([], webhooks=[hook])
+    try:
+        response = await served.handle("POST", f"{PATH}/webhooks/hook", {}, b"{}")
+        assert (response.status, len(emitted)) == (200, 1), response.body
+        assert emitted[0][1] == "staging"
+    finally:
+        await served.close()
+        await runner.cleanup()
+
+
+def test_projections_are_shown_for_registering_with_a_warning_that_a_worker_runs_them(
+    caplog: pytest.LogCaptureFixture,
+):
+    @projection("totals", events=["a.b"])
+    def totals(state: dict[str, Any], event: Any) -> dict[str, Any]:
+        return state
+
+    served = serve([greet], skip_verification=True, projections=[totals])
+
+    assert [(each.levelname, each.message, vars(each)["projections"]) for each in caplog.records] == [
+        ("WARNING", "projections need a worker", ["totals"])
+    ]
+    landing = asyncio.run(served.handle("GET", PATH, {"Accept": "application/json"}))
+    assert json.loads(landing.body)["projections"] == ["totals"]
 
 
 @pytest.mark.parametrize(

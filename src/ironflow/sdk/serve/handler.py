@@ -314,7 +314,7 @@ class ServeHandler:
 
         return wsgi_application(self)
 
-    def lambda_handler(self) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
+    def lambda_handler(self) -> Callable[[Any, Any], dict[str, Any]]:
         """The handler of an AWS Lambda function behind API Gateway (1.0 and 2.0), a function URL or a load balancer."""
         from ironflow.sdk.serve.serverless import lambda_handler
 

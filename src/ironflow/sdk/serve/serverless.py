@@ -7,47 +7,91 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
+
 from ironflow.sdk.serve.blocking import BlockingHandler
 from ironflow.sdk.serve.responses import BODY_BYTES_MAX, Handles, ServeResponse, target
 
 
-def lambda_handler(handler: Handles) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
+class _Http(msgspec.Struct):
+    method: str | None = None
+
+
+class _RequestContext(msgspec.Struct):
+    http: _Http | None = None
+    elb: Any = None
+
+
+class _LambdaEvent(msgspec.Struct, rename="camel"):
+    """What an event is read for, of all three formats. Format 2.0 has the method in the request's context, format 1.0
+    and load balancers beside the path."""
+
+    request_context: _RequestContext | None = None
+    http_method: str | None = None
+    raw_path: str | None = None
+    path: str | None = None
+    raw_query_string: str | None = None
+    query_string_parameters: dict[str, str | None] | None = None
+    multi_value_query_string_parameters: dict[str, list[str] | None] | None = None
+    headers: dict[str, str | None] | None = None
+    multi_value_headers: dict[str, list[str] | None] | None = None
+    body: str | None = None
+    is_base64_encoded: bool | None = None
+
+
+def lambda_handler(handler: Handles) -> Callable[[Any, Any], dict[str, Any]]:
     blocking = BlockingHandler(handler)
 
-    def handle(event: dict[str, Any], context: Any = None) -> dict[str, Any]:
-        # Format 2.0 has the method in the request's context, format 1.0 and load balancers beside the path.
-        http = (event.get("requestContext") or {}).get("http") or {}
-        method = http.get("method") or event.get("httpMethod") or "GET"
-        asked = target(event.get("rawPath") or event.get("path") or "/", _query(event))
-        several = {name: ",".join(values or ()) for name, values in (event.get("multiValueHeaders") or {}).items()}
-        response = blocking.handle(method, asked, several | (event.get("headers") or {}), _content(event))
-        return {
-            "statusCode": response.status,
-            "headers": response.headers,
-            "body": response.body.decode(),
-            "isBase64Encoded": False,
-        }
+    def handle(event: Any, context: Any = None) -> dict[str, Any]:
+        try:
+            asked = msgspec.convert(event, _LambdaEvent)
+        except msgspec.ValidationError as fault:
+            return _lambda_answer(_no_request(fault))
+        http = asked.request_context.http if asked.request_context is not None else None
+        method = (http.method if http is not None else None) or asked.http_method or "GET"
+        several = {name: ",".join(values or ()) for name, values in (asked.multi_value_headers or {}).items()}
+        headers = several | {name: value or "" for name, value in (asked.headers or {}).items()}
+        path = target(asked.raw_path or asked.path or "/", _query(asked))
+        return _lambda_answer(blocking.handle(method, path, headers, _content(asked)))
 
     return handle
 
 
-def _query(event: dict[str, Any]) -> str:
+def _no_request(fault: msgspec.ValidationError) -> ServeResponse:
+    message = (
+        f"The event is no HTTP request: {fault}. Call this function through API Gateway, its function URL or a load "
+        "balancer, which make such an event of a request."
+    )
+    body = msgspec.json.encode({"error": {"message": message, "code": "VALIDATION_ERROR"}})
+    return ServeResponse(400, {"content-type": "application/json"}, body)
+
+
+def _lambda_answer(response: ServeResponse) -> dict[str, Any]:
+    return {
+        "statusCode": response.status,
+        "headers": response.headers,
+        "body": response.body.decode(),
+        "isBase64Encoded": False,
+    }
+
+
+def _query(event: _LambdaEvent) -> str:
     """The query as it was sent, as far as the format keeps it."""
-    if (raw := event.get("rawQueryString")) is not None:
-        return raw
-    several = event.get("multiValueQueryStringParameters")
-    fields = several or {name: [value] for name, value in (event.get("queryStringParameters") or {}).items()}
+    if event.raw_query_string is not None:
+        return event.raw_query_string
+    several = event.multi_value_query_string_parameters
+    fields = several or {name: [value or ""] for name, value in (event.query_string_parameters or {}).items()}
     pairs = [(name, value) for name, values in fields.items() for value in values or ()]
-    if "elb" in (event.get("requestContext") or {}):
+    if event.request_context is not None and event.request_context.elb is not None:
         # Load balancers leave the texts encoded.
         return "&".join(f"{name}={value}" for name, value in pairs)
     return urlencode(pairs)
 
 
-def _content(event: dict[str, Any]) -> bytes:
+def _content(event: _LambdaEvent) -> bytes:
     """The body as it arrived; what is not base64 is left as it is, and fits no signature."""
-    content: bytes = (event.get("body") or "").encode("utf-8", "surrogatepass")
-    if not event.get("isBase64Encoded"):
+    content: bytes = (event.body or "").encode("utf-8", "surrogatepass")
+    if not event.is_base64_encoded:
         return content
     try:
         return base64.b64decode(content)
