@@ -3,12 +3,14 @@
 import asyncio
 import gc
 import warnings
+from unittest.mock import AsyncMock, create_autospec
 
 import pytest
 
-from ironflow import Context, function
+from ironflow import Context, StepError, function
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.report import Completed, Failed, Yielded
+from ironflow.sdk.durable.steps.steps import Steps
 from ironflow.testing import TestClient, time_machine
 from tests.sdk.durable.jobs import a_job, an_execution
 
@@ -71,7 +73,10 @@ async def test_a_run_fails_before_it_waits():
         ctx.step.run("a", one)
         await ctx.step.sleep("nap", "30d")
 
-    assert isinstance(await an_execution(handler).run(), Failed)
+    outcome = await an_execution(handler).run()
+
+    assert isinstance(outcome, Failed)
+    assert not outcome.uncompensated
 
 
 async def test_calls_that_are_awaited_later_or_by_others_are_none():
@@ -88,12 +93,102 @@ async def test_calls_that_are_awaited_later_or_by_others_are_none():
     assert isinstance(waiting, Yielded)
 
 
+async def in_a_loop(ctx):
+    for each in [ctx.step.sleep("nap", "1h"), ctx.step.run("a", one)]:
+        await each
+
+
+async def beside_an_argument(ctx):
+    await asyncio.gather(ctx.step.run("a", one), ctx.step.run("b", one, await ctx.step.wait_for_event("w", event="x")))
+
+
+async def in_branches(ctx):
+    async def branch(step):
+        for each in [step.sleep("nap", "1h"), step.run("a", one)]:
+            await each
+
+    await ctx.step.parallel("p", [branch, branch])
+
+
+@pytest.mark.parametrize("handler", [in_a_loop, beside_an_argument, in_branches])
+async def test_what_follows_a_wait_is_awaited_by_a_replay(handler):
+    assert isinstance(await an_execution(handler).run(), Yielded)
+
+
+def race_with(lost):
+    async def handler(ctx):
+        fast = await ctx.step.parallel("p", [lambda step: step.run("fast", one), lost], until="first_success")
+        # What exceptions hold is gone at some time.
+        gc.collect()
+        return fast
+
+    return handler
+
+
+async def waits(step):
+    later = step.run("later", one)
+    await step.sleep("nap", "1h")
+    await later
+
+
+async def is_late(step):
+    await asyncio.sleep(0)
+    for each in [step.run("slow", one), step.run("later", one)]:
+        await each
+
+
+async def fails(step):
+    for each in [step.run("wrong", wrong), step.run("later", one)]:
+        await each
+
+
+async def wrong():
+    raise ValueError("wrong")
+
+
+@pytest.mark.parametrize("lost", [waits, is_late, fails])
+async def test_what_a_branch_that_is_left_would_have_awaited_is_none(lost):
+    assert isinstance(await an_execution(race_with(lost)).run(), Completed)
+
+
+async def test_what_would_have_followed_a_failure_is_none():
+    async def handler(ctx):
+        try:
+            for each in [ctx.step.run("a", wrong), ctx.step.run("b", one)]:
+                await each
+        except StepError:
+            return "instead"
+
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        outcome = await ended_and_collected(handler)
+
+    assert isinstance(outcome, Completed)
+
+
+async def test_a_run_that_is_undone_keeps_its_error():
+    outcome = await an_execution(in_a_loop, compensating={"message": "late"}).run()
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.code != "STEP_NOT_AWAITED"
+
+
+def test_a_mock_of_steps_can_be_awaited():
+    assert isinstance(create_autospec(Steps, instance=True).run, AsyncMock)
+
+
+async def ended_and_collected(handler):
+    outcome = await an_execution(handler).run()
+    gc.collect()
+    return outcome
+
+
 async def test_a_failed_handler_keeps_its_own_error():
     async def handler(ctx):
         ctx.step.run("a", one)
         raise ValueError("first")
 
-    outcome = await an_execution(handler).run()
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        outcome = await ended_and_collected(handler)
 
     assert isinstance(outcome, Failed)
     assert outcome.error.message == "first"

@@ -99,8 +99,6 @@ class Execution:
     ) -> None:
         self._function = function
         self._on_unawaited = on_unawaited
-        # Of a handler that waits.
-        self._left_unawaited: StepNotAwaited | None = None
         job, self._undecoded = (job, None) if codec is None else _decoded(job, codec)
         self._clients = clients
         self._environment = environment
@@ -209,8 +207,12 @@ class Execution:
             if waits and unawaited is None:
                 # Also when the handler went on in spite of it: what it made of an open wait is worth nothing.
                 return Yielded(tuple(self._replay.waits.values()), joining)
+            if unawaited is not None:
+                # Only its compensations may wait.
+                self._replay.drop_waits()
             return await self._ended(value, error or unawaited)
         finally:
+            self._runner.calls.close()
             self.stop()
             current_run.run_id.reset(token)
 
@@ -219,8 +221,12 @@ class Execution:
 
         ended: it has returned, and no replay follows.
         """
-        found = self._replay.calls.never_awaited()
-        found = self._left_unawaited or (found if ended else None)
+        if self._replay.job.compensating is not None:
+            # The run has failed, and its steps are called only for what they have to undo.
+            return None
+        if ended:
+            self._runner.calls.look()
+        found = self._runner.calls.found
         if found is None or self._on_unawaited is None:
             return found
         self._on_unawaited(found)
@@ -243,8 +249,7 @@ class Execution:
         try:
             return await call(self._handler(args), args)
         except Yield:
-            # While its frames hold what a replay awaits later.
-            self._left_unawaited = self._replay.calls.never_awaited()
+            pass
         except Stopped:
             if self._replay.diverged is None and not self._replay.held:
                 raise

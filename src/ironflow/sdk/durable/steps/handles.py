@@ -260,7 +260,7 @@ class HandleSteps:
             try:
                 results[place] = _output(state, handle)
             except InvokeError as error:
-                self._replay.runner.raised.append((error, handle.step_id))
+                self._replay.runner.raises(error, handle.step_id)
                 if not collects(on_error):
                     raise
                 results[place] = error

@@ -56,14 +56,14 @@ class BranchReplay(Replay):
     def check_running(self) -> None:
         super().check_running()
         if self._has_lost:
-            raise Yield("another branch has succeeded")
+            raise self.leaving("another branch has succeeded")
 
     def wait(self, step: YieldedStep) -> Yield:
-        return Yield("another branch has succeeded") if self._has_lost else super().wait(step)
+        return self.leaving("another branch has succeeded") if self._has_lost else super().wait(step)
 
     def join(self, step_id: str, name: str, handle_id: str, needed: int, *, fails_fast: bool) -> Yield:
         if self._has_lost:
-            return Yield("another branch has succeeded")
+            return self.leaving("another branch has succeeded")
         return super().join(step_id, name, handle_id, needed, fails_fast=fails_fast)
 
     async def start(self, steps: Sequence[Start]) -> None:

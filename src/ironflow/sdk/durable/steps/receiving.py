@@ -53,7 +53,7 @@ class ReceivingSteps:
             if on_timeout is None:
                 return None
             late = WaitTimeoutError(f"No message {name!r} came in time.", step_id=step_id, step_name=name, event=name)
-            self._replay.runner.raised.append((late, step_id))
+            self._replay.runner.raises(late, step_id)
             raise late
         if memo is not None and memo.output != NOTHING:
             return message_of(memo.output, self._answer)

@@ -24,7 +24,6 @@ from ironflow.sdk.durable.job.report import (
     StartFunction,
     YieldedStep,
 )
-from ironflow.sdk.durable.steps.awaiting import Calls
 from ironflow.sdk.durable.steps.compensations import CLEAN_UP, Compensation, Compensations, undoing
 from ironflow.sdk.durable.steps.determinism import HANDLER_TIME, Course
 from ironflow.sdk.durable.steps.divergence import Diverged, diverged
@@ -86,7 +85,7 @@ class Replay:
         self.root = Scope(job.run_id)
         self.waits: dict[str, YieldedStep] = {}
         self.cancels: list[str] = []
-        self.calls = Calls()
+        self.calls = runner.calls
         self.many_waits = many_waits
         self.features = features
         self.step_retry = step_retry
@@ -242,13 +241,18 @@ class Replay:
         try:
             return output_of(ended, function_id, timeout_ms, read)
         except InvokeError as error:
-            self.runner.raised.append((error, ended.step_id))
+            self.runner.raises(error, ended.step_id)
             raise
 
     def completed(self, step_id: str, kind: str) -> CompletedStep | None:
         """What is recorded of a step that succeeded; None when it is still to be run. Otherwise as `ended`."""
         found = self.ended(step_id, kind)
         return None if found is None or found.failed or found.timed_out or not found.ended else found
+
+    def leaving(self, reason: str) -> Yield:
+        """The signal to raise in a branch that goes no further."""
+        self.calls.look(leaving=True)
+        return Yield(reason)
 
     def wait(self, step: YieldedStep) -> Yield:
         """The signal to raise in a branch that waits for `step`. Raises Unimplemented for a compensation that waits,
@@ -259,7 +263,7 @@ class Replay:
             self._add_trace(step)
             self._add_source(step)
             self.waits[step.step_id] = step
-        return Yield(f"waiting in step {step.step_name!r}")
+        return self.leaving(f"waiting in step {step.step_name!r}")
 
     @property
     def starts_async(self) -> bool:
@@ -298,7 +302,7 @@ class Replay:
         """The signal to raise in a branch that waits until `needed` more handles have ended."""
         if self.takes_steps:
             self._joins[step_id] = (handle_id, needed, fails_fast)
-        return Yield(f"joining in step {name!r}")
+        return self.leaving(f"joining in step {name!r}")
 
     @property
     def joining(self) -> Join | None:
@@ -321,7 +325,7 @@ class Replay:
     def check_running(self) -> None:
         """Raises Yield when the run has failed and only its compensations are run: no new body is started."""
         if not self.takes_steps:
-            raise Yield("the run has failed")
+            raise self.leaving("the run has failed")
 
     @property
     def takes_steps(self) -> bool:
@@ -334,6 +338,11 @@ class Replay:
         self._left.append(scope)
         self.waits = {step_id: step for step_id, step in self.waits.items() if not is_in_scope(step_id, scope)}
         self._joins = {step_id: each for step_id, each in self._joins.items() if not is_in_scope(step_id, scope)}
+
+    def drop_waits(self) -> None:
+        """The run fails, whatever the handler waits for."""
+        self.waits.clear()
+        self._joins.clear()
 
     def leave(self, scope: str, *, cancelled: bool) -> None:
         """The handler goes on without what steps in `scope` wait for. cancelled: it is waited for no more."""

@@ -24,6 +24,7 @@ from ironflow.sdk.durable.job.failure import (
 )
 from ironflow.sdk.durable.job.report import StepFailure, StepRow
 from ironflow.sdk.durable.run_logs import in_step
+from ironflow.sdk.durable.steps.awaiting import Calls
 from ironflow.sdk.durable.steps.compensations import Compensation, undoing
 from ironflow.sdk.durable.steps.current_step import CurrentStep, entered, left
 from ironflow.sdk.durable.steps.retrying import Attempts, Rests, decide_step_retry
@@ -75,6 +76,8 @@ class StepRunner:
         # How many rows are not acknowledged, also of steps for which the handler does not wait.
         self.unreported: Callable[[], int] = lambda: 0
         self.raised: list[tuple[BaseException, str]] = []
+        # Of step methods.
+        self.calls = Calls()
         self.cancellation = Cancellation()
         self._limit_s = limit_s
         self._on_recorded = on_recorded
@@ -166,8 +169,13 @@ class StepRunner:
     def failed(self, failure: StepFailure, step_id: str, name: str) -> BaseException:
         """What the call of a failed step raises, now or in a replay."""
         seen = failure_error(failure, step_id, name)
-        self.raised.append((seen, step_id))
+        self.raises(seen, step_id)
         return seen
+
+    def raises(self, error: BaseException, step_id: str) -> None:
+        """A call of this step is about to raise `error`."""
+        self.calls.look()
+        self.raised.append((error, step_id))
 
     async def compensate(self, step_id: str, compensation: Compensation) -> bool:
         """Undoes a step. A failure is recorded, and stops nothing: False, when trying again may help.

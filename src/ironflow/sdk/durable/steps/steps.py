@@ -221,7 +221,7 @@ class Steps(RacingSteps, ReceivingSteps, InvokingSteps):
             if on_timeout is None:
                 return None
             late = wait_timeout(memo, name, wanted)
-            self._replay.runner.raised.append((late, step_id))
+            self._replay.runner.raises(late, step_id)
             raise late
         if memo is not None and memo.output != NOTHING:
             return read_as(self._replay.upcast(awaited_event(memo.output)), event, name)
