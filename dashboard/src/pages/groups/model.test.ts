@@ -16,7 +16,7 @@ it("shortens the words of enumerations", () => {
 it("shows how a group works", () => {
   const group = { ...GROUP, pattern: "topic:mail.*", ack_mode: "ACK_MODE_MANUAL", ack_wait_ms: 30_000, backpressure: "BACKPRESSURE_MODE_DROP", max_redeliveries: 3, redeliver_delay_ms: 5000 } as unknown as Group;
   expect(settingsOf(group)).toContainEqual({ name: "Acknowledged", text: "by members, within 30 s" });
-  expect(settingsOf(group)).toContainEqual({ name: "Redelivered", text: "3 times, 5.0 s apart" });
+  expect(settingsOf(group)).toContainEqual({ name: "Redelivered", text: "3 times, 5 s apart" });
 });
 
 it("takes all dead letters only when none is chosen", () => {
