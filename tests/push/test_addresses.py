@@ -96,3 +96,47 @@ async def test_a_name_that_resolves_to_another_address_later_is_checked_at_each_
                 await outbound.close()
         assert looked_up == ["rebind.test", "rebind.test"]
         assert len(endpoint.requests) == 1
+
+
+MIXED = [("10.0.0.1", "127.0.0.1"), ("127.0.0.1", "10.0.0.1"), ("10.0.0.1", "169.254.169.254"), ("::1", "127.0.0.1")]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("addresses", MIXED, ids=" and ".join)
+async def test_a_refused_address_is_named_also_where_another_of_the_name_is_not_listened_at(
+    monkeypatch: Any, addresses: tuple[str, str], scheme: str
+):
+    """`https` goes over the connections of HTTP/2 first."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+
+        def resolve(host: str, *_: Any) -> list[Any]:
+            return [
+                (socket.AF_INET6 if ":" in each else socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port))
+                for each in addresses
+            ]
+
+        monkeypatch.setattr("ironflow.transports.outbound.sockets.socket.getaddrinfo", resolve)
+        outbound = Outbound(networks_of("127.0.0.1"), "test")
+        try:
+            with pytest.raises(AddressRefused) as refused:
+                await outbound.post(f"{scheme}://mixed.test:{port}/", {}, b"{}", 5, 100)
+            assert any(each in refused.value.message for each in addresses if each != "127.0.0.1")
+        finally:
+            await outbound.close()
+
+
+async def test_a_refused_address_does_not_matter_where_another_of_the_name_is_open(monkeypatch: Any):
+    async with an_endpoint(lambda _: completed()) as endpoint:
+        port = int(endpoint.url.split(":")[2].split("/")[0])
+
+        def resolve(host: str, *_: Any) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in ("10.0.0.1", "127.0.0.1")]
+
+        monkeypatch.setattr("ironflow.transports.outbound.sockets.socket.getaddrinfo", resolve)
+        outbound = Outbound(networks_of("127.0.0.1"), "test")
+        try:
+            assert (await outbound.post(f"http://mixed.test:{port}/", {}, b"{}", 5, 100)).status == 200
+        finally:
+            await outbound.close()

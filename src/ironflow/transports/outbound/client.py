@@ -14,7 +14,7 @@ from ironflow.base.addresses import Network
 from ironflow.base.outgoing import AddressRefused, AnswerTooLarge, NotReached, Outgoing, TooSlow
 from ironflow.transports.outbound.http2 import Unprocessed
 from ironflow.transports.outbound.negotiating import Negotiated, Origin
-from ironflow.transports.outbound.sockets import CONNECT_S, Refused, Sockets
+from ironflow.transports.outbound.sockets import CONNECT_S, Refused, Sockets, refusals
 
 KEEP_ALIVE_S = 50.0
 # How often a request is made that an endpoint has certainly not begun.
@@ -64,12 +64,12 @@ class Outbound:
                 return await self._over_http1(method, target, headers, body, bytes_max)
         except TimeoutError:
             raise TooSlow(f"The endpoint did not answer within {timeout_s:g} s.") from None
+        except Refused as refused:
+            raise AddressRefused(
+                f"The endpoint resolves to {refused}, which this server does not call. An operator can allow it "
+                "with the setting push_allowed_networks."
+            ) from None
         except (aiohttp.ClientError, OSError, ValueError) as fault:
-            if refused := _refused(fault):
-                raise AddressRefused(
-                    f"The endpoint resolves to {refused}, which this server does not call. An operator can allow it "
-                    "with the setting push_allowed_networks."
-                ) from None
             raise NotReached(f"The endpoint could not be reached: {_reason(fault)}.") from fault
 
     async def _over_http2(self, url: URL, headers: Mapping[str, str], body: bytes, bytes_max: int) -> Outgoing | None:
@@ -102,16 +102,18 @@ class Outbound:
     async def _over_http1(
         self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None, bytes_max: int
     ) -> Outgoing:
-        async with (self._session or self._open()).request(
-            method,
-            url,
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-            ssl=self._sockets.tls if url.scheme == "https" else True,
-        ) as response:
-            content = await _read(response, bytes_max)
-            return Outgoing(response.status, {name.lower(): each for name, each in response.headers.items()}, content)
+        with refusals(aiohttp.ClientConnectorError, opened=(aiohttp.ClientSSLError,)):
+            async with (self._session or self._open()).request(
+                method,
+                url,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                ssl=self._sockets.tls if url.scheme == "https" else True,
+            ) as response:
+                content = await _read(response, bytes_max)
+                answered = {name.lower(): each for name, each in response.headers.items()}
+                return Outgoing(response.status, answered, content)
 
     async def close(self) -> None:
         self._closed = True
@@ -155,19 +157,6 @@ async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
             raise AnswerTooLarge(f"The endpoint's answer is larger than {bytes_max} bytes.")
         parts.append(part)
     return b"".join(parts)
-
-
-def _refused(fault: BaseException | None) -> str:
-    """The address that was refused, where that is why the connection failed."""
-    seen: list[BaseException] = [fault] if fault is not None else []
-    while seen:
-        each = seen.pop()
-        if isinstance(each, Refused):
-            return str(each)
-        seen += [next_ for next_ in (each.__cause__, getattr(each, "os_error", None)) if next_ is not None]
-        if isinstance(each, BaseExceptionGroup):
-            seen += each.exceptions
-    return ""
 
 
 def _reason(fault: BaseException) -> str:

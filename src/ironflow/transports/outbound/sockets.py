@@ -3,8 +3,10 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from typing import Any
 
@@ -21,10 +23,30 @@ CONNECT_S = 5.0
 _NEXT_ADDRESS_S = 0.25
 # What an endpoint may take to close its end of TLS.
 _TLS_CLOSE_S = 1.0
+# The addresses that were refused for the connection that is being opened.
+_refused: ContextVar[list[str] | None] = ContextVar("refused", default=None)
 
 
 class Refused(OSError):
-    """Raised where the connector asks for a socket."""
+    """An address that is not called. Raised where the connector asks for a socket, and by `refusals`."""
+
+
+@contextmanager
+def refusals(unopened: type[OSError], opened: tuple[type[OSError], ...] = ()) -> Iterator[None]:
+    """Raises Refused in place of `unopened` where an address was refused: the connector merges the errors of a name's
+    addresses into one text. opened: kinds of it that come after the connection is open."""
+    found: list[str] = []
+    token = _refused.set(found)
+    try:
+        yield
+    except opened:
+        raise
+    except unopened as fault:
+        if found:
+            raise Refused(found[0]) from fault
+        raise
+    finally:
+        _refused.reset(token)
 
 
 class Resolver(AbstractResolver):
@@ -77,18 +99,22 @@ class Sockets:
         """A socket for the resolved address, right before it is connected. Raises Refused."""
         family, kind, protocol, _, target = address
         if not is_allowed(target[0], self._allowed):
+            if (found := _refused.get()) is not None:
+                found.append(target[0])
             raise Refused(target[0])
         return socket.socket(family, kind, protocol)
 
     async def connect(self, host: str, port: int, made: asyncio.Protocol) -> None:
-        """Opens TLS for `made`, in which the endpoint chooses HTTP/2 or HTTP/1.1. Raises OSError and TimeoutError."""
+        """Opens TLS for `made`, in which the endpoint chooses HTTP/2 or HTTP/1.1.
+
+        Raises Refused, OSError and TimeoutError.
+        """
         async with asyncio.timeout(CONNECT_S):
-            opened = await aiohappyeyeballs.start_connection(
-                await self.resolver.addresses(host, port),
-                happy_eyeballs_delay=_NEXT_ADDRESS_S,
-                interleave=1,
-                socket_factory=self.checked,
-            )
+            addresses = await self.resolver.addresses(host, port)
+            with refusals(OSError):
+                opened = await aiohappyeyeballs.start_connection(
+                    addresses, happy_eyeballs_delay=_NEXT_ADDRESS_S, interleave=1, socket_factory=self.checked
+                )
             try:
                 await asyncio.get_running_loop().create_connection(
                     lambda: made,
