@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from ironflow.base.outgoing import AnswerTooLarge, Outgoing
+from ironflow.features.push import rules
 from ironflow.features.runs import contract as runs
 from tests.push.endpoint import an_endpoint, completed, step, until
 from tests.support.server import open_server
@@ -97,6 +100,41 @@ async def test_a_wrong_answer_fails_the_attempt(
         assert (run.error.code, run.error.retryable) == (code, retryable)
         assert text in run.error.message
         assert await server.steps(run.id) == []
+
+
+def many_steps(request: dict[str, Any], count: int) -> web.Response:
+    """An answer of tiny steps."""
+    steps = ",".join([f'{{"id":"{request["run_id"]}:s:{number}","name":"s"}}' for number in range(count)])
+    return raw(f'{{"status":"completed","steps":[{steps}],"result":1}}'.encode())(request)
+
+
+@pytest.mark.parametrize(
+    ("count", "status", "code"),
+    [(rules.ANSWER_STEPS_MAX, "completed", None), (rules.ANSWER_STEPS_MAX + 1, "failed", "PUSH_ANSWER_TOO_LARGE"),
+     (70_000, "failed", "PUSH_ANSWER_TOO_LARGE")],
+)  # fmt: skip
+async def test_an_answer_has_a_bounded_number_of_steps(tmp_path: Any, count: int, status: str, code: str | None):
+    answer = many_steps({"run_id": "run_01234567890123456789012345"}, count).body
+    assert isinstance(answer, bytes)
+    assert len(answer) < 4 * 1024 * 1024
+    async with (
+        an_endpoint(lambda request: many_steps(request, count)) as endpoint,
+        open_server(Work, str(tmp_path / "db")) as server,
+    ):
+        run = await failed_run(server, endpoint.url)
+
+        assert (run.status.value, run.error and run.error.code) == (status, code)
+        if run.error is not None:
+            assert f"has {count} steps; 10000 is the limit" in run.error.message
+        assert len(await server.steps(run.id)) == (count if status == "completed" else 0)
+
+
+def test_an_answer_has_a_bounded_number_of_cancels():
+    listed = ",".join(['"run_1:s:0"'] * (rules.ANSWER_STEPS_MAX + 1))
+    answer = Outgoing(200, {}, f'{{"status":"completed","cancels":[{listed}]}}'.encode())
+    job: Any = SimpleNamespace(run_id="run_1", job_id="run_1_1")
+    with pytest.raises(AnswerTooLarge, match="10001 cancels"):
+        rules.decide_answer(job, answer)
 
 
 async def serve_bytes(parts: list[bytes], pause_s: float = 0.0) -> asyncio.Server:

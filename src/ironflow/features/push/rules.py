@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET
 
 from ironflow.base.json import InvalidJson
-from ironflow.base.outgoing import Outgoing, RequestFailed
+from ironflow.base.outgoing import AnswerTooLarge, Outgoing, RequestFailed
 from ironflow.base.spelling import BadField, reader
 from ironflow.base.trace_context import of_mapping, of_metadata
 from ironflow.features.functions.in_tx import PushTarget
@@ -19,6 +19,8 @@ LEASE_MARGIN_MS = 5_000
 # Statuses of an endpoint that understands the request and will refuse it again.
 FINAL_STATUSES = (400, 413, 422)
 RETRY_AFTER_S_MAX = 24 * 3600
+# Of one answer, which is recorded in one transaction: as many steps as a run is listed with.
+ANSWER_STEPS_MAX = 10_000
 # What an endpoint of ours may use besides steps that are recorded one by one.
 FEATURES = ["step-retries", "step-progress", "handler-time", "restarts", "entity-invokes", "cancels-clean-up"]
 
@@ -180,7 +182,13 @@ def check_reports(request: Reports) -> None:
 
 
 def _check_answer(job: Assignment, response: PushResponse) -> None:
-    """Raises RubbishAnswer."""
+    """Raises RubbishAnswer and AnswerTooLarge."""
+    for name, listed in (("steps", response.steps), ("cancels", response.cancels)):
+        if len(listed) > ANSWER_STEPS_MAX:
+            raise AnswerTooLarge(
+                f"The endpoint's answer has {len(listed)} {name}; {ANSWER_STEPS_MAX} is the limit. A handler with more "
+                "yields before it, or is served with a call back, which records each step when it ends."
+            )
     match response.status:
         case "completed" | "failed":
             pass
