@@ -1,6 +1,7 @@
 """Webhook sources: created, listed, changed with an expected version, rotated, tried out and deleted."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -40,6 +41,17 @@ async def test_a_source_shows_its_token_once_and_its_secret_never(server: Webhoo
     assert listed == found
     for shown in (made, found):
         assert SECRET not in str(shown)
+
+
+async def test_an_id_is_unique_on_the_server_and_random_where_none_is_chosen(server: WebhookWork):
+    await server.call(contract.create, id="orders", name="orders")
+    for env in ("default", "other"):
+        with pytest.raises(contract.WebhookSourceExists, match="Ids are unique on the whole server"):
+            await server.call(contract.create, id="orders", name="another", env=env)
+
+    ids = {(await server.call(contract.create, name="orders", env=env)).id for env in ("default", "other")}
+    assert len(ids) == 2
+    assert all(re.fullmatch(r"wh_[0-9a-f-]{36}", each) for each in ids)
 
 
 async def test_secrets_are_encrypted_at_rest(server: WebhookWork):
