@@ -1,5 +1,6 @@
 """The time machine's projections and consumers: they have seen everything of each moment before time goes on."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -236,10 +237,72 @@ async def test_a_failure_of_a_consumer_is_raised_where_the_machine_settles():
             await machine.emit("order.placed")
 
 
+async def test_a_consumer_may_start_functions_before_its_first_event():
+    @function("receipt", on="receipt.wanted")
+    async def receipt(ctx: Context):
+        return "the first"
+
+    outputs = []
+
+    async def consume(client: Client) -> None:
+        outputs.append((await client.emit_sync("receipt.wanted", timeout="1m")).output)
+        async for event in client.subscribe("order.*"):
+            outputs.append(event.data)  # noqa: PERF401 a subscription has no end
+
+    async with time_machine([receipt], consumers=[consume]) as machine:
+        await machine.emit("order.placed", "the second")
+
+    assert outputs == ["the first", "the second"]
+
+
+async def test_what_the_test_leaves_unread_or_waits_for_stops_nothing():
+    handled = []
+
+    @function("naps", on="nap.wanted")
+    async def naps(ctx: Context):
+        await ctx.step.sleep("nap", "1d")
+        return "rested"
+
+    async def consume(client: Client) -> None:
+        later = client.subscribe("later.*")
+        async for event in client.subscribe("order.*"):
+            handled.append(event.data)  # noqa: PERF401 as above
+        await later.close()
+
+    async with (
+        time_machine([naps], consumers=[consume]) as machine,
+        machine.client.subscribe("order.*", after=0) as mine,
+    ):
+        await machine.emit("order.placed", 0)
+        assert (await anext(mine)).data == 0
+        run = await machine.emit("nap.wanted")
+        output = asyncio.create_task(machine.client.runs.wait(run.id, timeout="1m"))
+        for number in (1, 2):
+            await machine.emit("order.placed", number)
+        await machine.advance("1d")
+        assert (await output).output == "rested"
+
+    assert handled == [0, 1, 2]
+
+
+async def test_a_consumer_that_works_after_its_subscription_is_waited_for():
+    done = []
+
+    async def consume(client: Client) -> None:
+        async with client.subscribe("order.*") as events:
+            await anext(events)
+        await asyncio.to_thread(lambda: None)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        done.append(True)
+
+    async with time_machine(consumers=[consume]) as machine:
+        await machine.emit("order.placed")
+        assert done == [True]
+
+
 async def test_a_consumer_that_does_something_else_is_named():
     async def consume(client: Client) -> None:
-        import asyncio
-
         await asyncio.Event().wait()
 
     with raises(NotSettled, match="consume"):

@@ -11,11 +11,11 @@ import urllib3
 
 from ironflow.base.errors import ConnectionLost, DeadlineExceeded
 from ironflow.sdk.wire.transport import OK, Answer, Refused
-from ironflow.sdk.wire.world import Resting
+from ironflow.sdk.wire.world import Iterated
 from ironflow.transports.app import App
 
-# The subscriptions that are opened in a consumer of a time machine; None elsewhere.
-opened: ContextVar["WeakSet[Resting] | None"] = ContextVar("ironflow_opened", default=None)
+# The subscriptions that are opened in a consumer of a time machine, in its tasks too; None elsewhere.
+opened: ContextVar["WeakSet[Iterated] | None"] = ContextVar("ironflow_opened", default=None)
 
 
 class AppTransport:
@@ -25,15 +25,19 @@ class AppTransport:
         self._app = app
         # Requests, and parts of streams, until now.
         self.exchanged = 0
+        # Those of consumers that are under way.
         self._requests = 0
         self._streams: set[_Streamed] = set()
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no request is under way, and everything that streams have brought has been read."""
+        """Whether no request of a consumer is under way, and everything that their streams have brought has been read.
+
+        What the test itself leaves unread, or waits for meanwhile, stops nothing.
+        """
         return not self._requests and all(each.is_quiet for each in self._streams)
 
-    def subscribed(self, subscription: Resting) -> None:
+    def subscribed(self, subscription: Iterated) -> None:
         if (mine := opened.get()) is not None:
             mine.add(subscription)
 
@@ -42,21 +46,23 @@ class AppTransport:
     ) -> Answer:
         exchange = _Exchange(body or b"")
         self.exchanged += 1
-        self._requests += 1
+        by_consumer = opened.get() is not None
+        self._requests += by_consumer
         try:
             async with asyncio.timeout(timeout):
                 await self._app(_scope(method, path, headers), exchange.receive, exchange.send)
         except TimeoutError:
             raise DeadlineExceeded(f"The server did not answer within {timeout:.3g} s.") from None
         finally:
-            self._requests -= 1
+            self._requests -= by_consumer
         return exchange.answer()
 
     async def stream(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> AsyncGenerator[bytes, None]:
         streamed = _Streamed(body, self._on_part)
-        self._streams.add(streamed)
+        if opened.get() is not None:
+            self._streams.add(streamed)
         running = asyncio.ensure_future(self._app(_scope(method, path, headers), streamed.receive, streamed.send))
         running.add_done_callback(lambda _: streamed.end())
         try:

@@ -93,7 +93,10 @@ async def time_machine(
             machine = TimeMachine(
                 server, clock, worker, folding, consuming, Client(URL, transport=transport, codec=codec), world
             )
-            await consuming.start(machine.client)
+            if consumers:
+                # What they ask for before their first event may need functions and projections.
+                consuming.start(machine.client)
+                await machine.settle()
             yield machine
         finally:
             present.set(before)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakSet
 
 from ironflow.sdk.client.client import Client
-from ironflow.sdk.wire.world import Resting, World, present
+from ironflow.sdk.wire.world import Iterated, World, present
 from ironflow.server.composition import Server
 from ironflow.storage.sqlite import SqliteDatabase
 from ironflow.testing.app_transport import AppTransport, opened
@@ -33,11 +33,9 @@ class TimeMachineConsumers:
         self._within_s = within_s
         self._running: list[_Running] = []
 
-    async def start(self, client: Client) -> None:
-        """Starts them; returns when each waits for its first event. Raises what one of them raised, NotSettled."""
+    def start(self, client: Client) -> None:
         for consumer in self._consumers:
             self._running.append(_Running(consumer, client, self._world))
-        await self.rest(lambda: False)
 
     async def rest(self, interrupted: Callable[[], bool]) -> bool:
         """Returns when all wait for an event and none is on its way, or there is something else to do.
@@ -86,7 +84,7 @@ class _Running:
 
     def __init__(self, consumer: Consumer, client: Client, world: World) -> None:
         self.name = getattr(consumer, "__qualname__", repr(consumer))
-        self._subscriptions: WeakSet[Resting] = WeakSet()
+        self._subscriptions: WeakSet[Iterated] = WeakSet()
         tokens = present.set(world), opened.set(self._subscriptions)
         try:
             self.task: asyncio.Task[object] = asyncio.create_task(_run(consumer, client))
@@ -98,7 +96,8 @@ class _Running:
     def rests(self) -> bool:
         if self.task.done():
             return True
-        return bool(self._subscriptions) and all(each.rests for each in self._subscriptions)
+        waiting = [each.waits for each in self._subscriptions if each.waits or each.has_events]
+        return bool(waiting) and all(waiting)
 
     def check(self) -> None:
         """Raises what the consumer raised."""

@@ -19,18 +19,22 @@ class World(NamedTuple):
     transport: "AsyncTransport"
 
 
-class Resting(Protocol):
-    """What iterates over events. rests: it waits for an event that has not come, or is closed."""
+class Iterated(Protocol):
+    """What iterates over events. waits: its loop waits for one that has not come. has_events: it has begun to ask for
+    them, and is not closed."""
 
     @property
-    def rests(self) -> bool: ...
+    def waits(self) -> bool: ...
+
+    @property
+    def has_events(self) -> bool: ...
 
 
 @runtime_checkable
 class InProcess(Protocol):
     """A transport to a server in the same process, which opens no socket. Each subscription is passed to it."""
 
-    def subscribed(self, subscription: Resting) -> None: ...
+    def subscribed(self, subscription: Iterated) -> None: ...
 
 
 class AnotherWorld(FailedPrecondition):

@@ -110,9 +110,14 @@ class Subscription(Observed):
             here.subscribed(self)
 
     @property
-    def rests(self) -> bool:
-        """Whether its loop waits for an event that has not come, or has ended."""
-        return self._closed or self._waiting is not None
+    def waits(self) -> bool:
+        """Whether its loop waits for an event that has not come."""
+        return self._waiting is not None
+
+    @property
+    def has_events(self) -> bool:
+        """Whether it has begun to ask for events, and is not closed."""
+        return self._events is not None and not self._closed
 
     def __aiter__(self) -> Self:
         return self
