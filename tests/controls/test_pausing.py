@@ -6,8 +6,9 @@ import pytest
 
 from ironflow.base.json import read_json
 from ironflow.base.time import to_datetime
-from ironflow.engine import commands
+from ironflow.engine import commands, facts
 from ironflow.engine.errors import RunEnded, RunNotResumable, StaleExecution, StepNotFound
+from ironflow.engine.evolve import evolve
 from ironflow.features.controls import contract as controls
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import Run, RunNotFound, RunStatus, StepStatus
@@ -81,6 +82,17 @@ def test_a_withdrawn_pause_and_an_ended_run_have_no_reason():
     driver.report(fence, "progress")
     driver.do(commands.Cancel("flood"))
     assert (driver.run.paused_by, driver.run.pause_note) == (None, None)
+
+
+def test_a_run_that_is_undone_has_no_reason_of_a_pause():
+    driver = RunDriver()
+    driver.claim("w1")
+    driver.do(commands.Pause("ada", "rain"))
+    requested = evolve(driver.run, facts.CancelRequested(at=driver.now, cause="flood"))
+    undone = evolve(driver.run, facts.CompensationStarted(at=driver.now, error="{}", report="", retry_at=None))
+
+    for run in (requested, undone):
+        assert (run.pause_requested, run.paused_by, run.pause_note) == (False, None, None)
 
 
 async def test_a_running_run_pauses_at_its_next_checkpoint_with_the_step_kept(server: Work):

@@ -113,7 +113,14 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
             report = report or run.last_report
             return _ended(run, fact, "cancelled", not_begun, cancellation_cause=cause, last_report=report)
         case facts.CancelRequested(cause=cause):
-            return replace(run, cancelling=cause, cancel_requested_at=fact.at, pause_requested=False)
+            return replace(
+                run,
+                cancelling=cause,
+                cancel_requested_at=fact.at,
+                pause_requested=False,
+                paused_by=None,
+                pause_note=None,
+            )
         case facts.LeaseRenewed(lease=lease):
             return replace(run, lease=lease)
         case facts.Admitted():
@@ -150,6 +157,8 @@ def _changed(run: Run, fact: facts.Fact) -> Run:
                 losses=0,
                 last_report=report,
                 pause_requested=False,
+                paused_by=None,
+                pause_note=None,
                 not_begun=_not_begun(not_begun),
             )
             if retry_at is None:
