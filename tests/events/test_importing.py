@@ -109,6 +109,12 @@ async def test_a_bad_event_refuses_its_batch_and_is_named(server: Work, bad: Any
     assert await exported(server) == []
 
 
+async def test_names_that_older_logs_have_are_imported(server: Work):
+    await server.call(events.import_, events=[line("evt_a", name="order..placed")])
+
+    assert [each["name"] for each in await exported(server)] == ["order..placed"]
+
+
 async def test_an_id_of_another_environment_is_refused(server: Work):
     await server.call(events.import_, events=[line("evt_a")], env="staging")
     with pytest.raises(events.ImportRefused, match="another environment"):

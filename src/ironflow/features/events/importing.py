@@ -106,6 +106,7 @@ def _record(call: Call, event: contract.ImportedEvent, data_bytes_max: int) -> R
         emitted_by=event.emitted_by,
         data_bytes_max=data_bytes_max,
         now=to_millis(event.timestamp),
+        imported=True,
         tombstone_of_import=bool(event.entity_id),
     )
     rules.check_event_id(event.id)

@@ -42,15 +42,18 @@ class InvalidIdempotencyKey(InvalidArgument):
     code = "INVALID_IDEMPOTENCY_KEY"
 
 
-def check_event_name(name: str) -> None:
-    """Raises InvalidEvent. Source: protocol/errors-and-defaults.md 8, for names beginning with `$`."""
+def check_event_name(name: str, *, imported: bool = False) -> None:
+    """imported: it has been in a log, which may be older than the rule about empty parts.
+
+    Raises InvalidEvent. Source: protocol/errors-and-defaults.md 8, for names beginning with `$`.
+    """
     if name.startswith("$"):
         raise InvalidEvent(f"{name[:60]!r} is no event name: names that begin with `$` are reserved.")
     if not name or len(name) > NAME_CHARS_MAX or _FORBIDDEN_IN_NAME.search(name):
         raise InvalidEvent(
             f"{name[:60]!r} is no event name: write 1 to {NAME_CHARS_MAX} characters without spaces, `*` or `>`."
         )
-    if has_empty_token(name):
+    if has_empty_token(name) and not imported:
         raise InvalidEvent(
             f"{name[:60]!r} is no event name: a part between its dots is empty, and no pattern subscribes to it. "
             f"Write {without_empty_tokens(name)[:60]!r}."
@@ -226,18 +229,20 @@ def record_of(
     data_bytes_max: int,
     now: Millis,
     entity: tuple[str, str] | None = None,
+    imported: bool = False,
     tombstone_of_import: bool = False,
     trace: TraceContext | None = None,
     source: str = "api",
 ) -> Record:
-    """The event to append. entity: (id, type) for one of its stream. tombstone_of_import: it may end a stream.
+    """The event to append. entity: (id, type) for one of its stream. imported: it comes from
+    another log. tombstone_of_import: it may end a stream.
 
     trace: the span that emits it, kept in the metadata where that names none itself.
 
     Raises InvalidEvent, EventTooLarge, InvalidIdempotencyKey.
     """
     if not (tombstone_of_import and name == TOMBSTONE):
-        check_event_name(name)
+        check_event_name(name, imported=imported)
     check_idempotency_key(idempotency_key)
     if version < 1:
         # 0 is what a client sends that does not set it; anything below is a mistake.
