@@ -1,5 +1,6 @@
 """The full screen, driven by keys, on a run of a real server in this process; 80 columns and 24 lines."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,11 +27,13 @@ LOOKS_MAX = 800
 
 
 class Terminal:
-    """The application under test and its keys. reachable: whether the server answers."""
+    """The application under test and its keys. reachable: whether there is a server. answers: set when it answers."""
 
     def __init__(self, server: Work) -> None:
         self.server = server
         self.reachable = True
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.app: InspectApp
         self.pilot: Pilot[None]
         self.edited: Callable[[str], str] = lambda text: text
@@ -38,6 +41,7 @@ class Terminal:
     async def call(self, operation: Operation[Any, Any], request: msgspec.Struct) -> Any:
         if not self.reachable:
             raise ConnectionLost("The server cannot be reached.")
+        await self.answers.wait()
         dispatch = self.server.dispatch
         call = Call(environment="default", now=self.server.now, authorise=dispatch.authorise)
         return await dispatch(operation, call, request)
@@ -175,6 +179,18 @@ async def test_a_run_is_opened_at_a_time(terminal: Terminal):
     run_id = await an_order(terminal.server)
     async with shown(terminal, run_id, opening=Opening(at="+2s")) as screen:
         await screen.shows("3/7")
+
+
+async def test_a_run_of_a_slow_server_is_opened_at_a_time(terminal: Terminal):
+    run_id = await an_order(terminal.server)
+    terminal.answers.clear()
+    async with shown(terminal, run_id, opening=Opening(at="+2s")) as screen:
+        await screen.shows("reading …")
+        look_again = getattr(screen.app.screen, "_again")  # noqa: B009 it is private
+        look_again()
+        await screen.pilot.pause()
+        terminal.answers.set()
+        await screen.shows("3/7", "? help")
 
 
 async def test_a_run_is_played_from_its_first_moment_to_its_last(terminal: Terminal, monkeypatch: pytest.MonkeyPatch):

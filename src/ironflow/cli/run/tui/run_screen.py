@@ -99,7 +99,9 @@ class RunScreen(Moving):
         self._rows: list[views.Row] = []
         self._changes: list[Change] = []
         self._lines: list[str] = []
-        self._lost = False
+        self._lost = self._opened = False
+        # Looks under way: the next one waits for them, however slow the server is.
+        self._looking = 0
         self._seen = 0
 
     @property
@@ -120,7 +122,7 @@ class RunScreen(Moving):
     def on_mount(self) -> None:
         self.query_one("#left", Lines).focus()
         self.note("reading …")
-        self._look(first=True)
+        self._look()
         self.set_interval(_LOOK_EVERY_S, self._again)
         self.set_interval(_PLAY_EVERY_S, self._play_on)
 
@@ -131,7 +133,7 @@ class RunScreen(Moving):
     # Reading --------------------------------------------------------------------------------------------------------
 
     def _again(self) -> None:
-        if self.is_current and not (self.source.ended and not self._lost):
+        if self.is_current and not self._looking and not (self.source.ended and not self._lost):
             self._look()
 
     def look(self) -> None:
@@ -140,11 +142,10 @@ class RunScreen(Moving):
         self._look()
 
     @work(exclusive=True, group="look", exit_on_error=False)
-    async def _look(self, *, first: bool = False) -> None:
+    async def _look(self) -> None:
+        self._looking += 1
         try:
             await self.source.refresh()
-            if first:
-                self._open()
         except ConnectionLost:
             self._lost = True
             self.note("the server cannot be reached; trying again", "red")
@@ -155,11 +156,14 @@ class RunScreen(Moving):
         except IronflowError as fault:
             self.note(fault.message, "red")
             return
+        finally:
+            self._looking -= 1
         if self._lost:
             self._lost = False
             self.note(_SHORT_HELP)
-        if first and self.source.unrecorded:
-            self.note(self.source.unrecorded, "yellow")
+        first, self._opened = not self._opened, True
+        if first:
+            self._open()
         # Of a look for a change as well.
         new, self._seen = len(self.source.history) != self._seen, len(self.source.history)
         if self.following and (new or first):
@@ -169,8 +173,7 @@ class RunScreen(Moving):
 
     def _open(self) -> None:
         opening = self._opening
-        if not self.source.unrecorded:
-            self.note(_SHORT_HELP)
+        self.note(*((self.source.unrecorded, "yellow") if self.source.unrecorded else (_SHORT_HELP,)))
         if opening.play:
             self.number, self.playing = 0, True
         elif opening.at:
