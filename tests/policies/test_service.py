@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from ironflow.base.errors import IronflowError
+from ironflow.features.api_keys.service import AccessChanged, Authenticator
+from ironflow.storage.port import Tx
 from tests.support.keys import SEED, Guarded, open_guarded
 
 EMIT = {"name": "order.placed", "data": {}}
@@ -151,3 +154,52 @@ async def test_a_change_of_a_policy_holds_on_every_node(postgres_url: str):
 
         await asyncio.wait_for(closed.wait(), 30)
         assert await there.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 403
+
+
+@pytest.mark.parametrize("how", ["policy", "role", "key", "missed"])
+async def test_a_change_that_no_node_was_notified_of_is_found_by_the_loop(postgres_url: str, how: str):
+    """As behind a pooler that drops LISTEN, or while it reconnects."""
+    async with open_guarded(postgres_url) as here, open_guarded(postgres_url) as there:
+        role = await a_role(here, {"effect": "allow", "actions": "*"})
+        made, other = await here.a_key(role), await here.a_key("role_developer")
+        closed: dict[str, IronflowError] = {}
+        keys = there.part(Authenticator)
+        for each in (made, other):
+            there.dispatch.connections.opened(
+                "stream", f"key:{each['id']}", lambda error, key_id=each["id"]: closed.update({key_id: error})
+            ).__enter__()
+        # Notifications of the preparation may make `there` forget a key that it has just looked up.
+        while not {made["id"], other["id"]} <= {each.key_id for each in keys._known.values()}:  # pyright: ignore[reportPrivateUsage]
+            for each in (made, other):
+                assert await there.status("POST", "/api/v1/events", EMIT, key=each["key"]) == 200
+
+        def change(tx: Tx) -> None:
+            match how:
+                case "role":
+                    tx.run("DELETE FROM role_policies WHERE role_id = :role", {"role": role})
+                case "key":
+                    tx.run("UPDATE api_keys SET role_ids = 'role_viewer' WHERE id = :id", {"id": made["id"]})
+                case _:
+                    tx.run("UPDATE policies SET actions = 'events:read', version = version + 1")
+
+        await here.db.write(change)
+        if how == "missed":
+            keys._keys_changed({""})  # pyright: ignore[reportPrivateUsage]
+            assert await there.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 403
+        await there.loop("api-keys")
+
+        assert {key_id: type(error) for key_id, error in closed.items()} == {made["id"]: AccessChanged}
+        assert await there.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 403
+        await there.loop("api-keys")
+        assert await there.status("POST", "/api/v1/events", EMIT, key=other["key"]) == 200
+
+
+async def test_a_role_counts_the_keys_that_its_reader_sees(guarded: Guarded):
+    await guarded.an_environment("staging")
+    admin = await guarded.a_key("role_admin", env="staging")
+    await guarded.a_key("role_viewer")
+    await guarded.a_key("role_viewer", env="staging")
+    for key, count in ((SEED, 2), (admin["key"], 1)):
+        assert (await guarded.request("GET", "/api/v1/roles/role_viewer", key=key))["api_key_count"] == count
+        listed = await guarded.request("GET", "/api/v1/roles", key=key)
+        assert {each["id"]: each["api_key_count"] for each in listed}["role_viewer"] == count

@@ -5,9 +5,10 @@ import logging
 import msgspec
 import pytest
 
-from ironflow.base.settings import Settings, setting_fields, shown_value
+from ironflow.base.settings import OPERATORS, Settings, setting_fields, shown_value
 from ironflow.features.server_state import contract
 from ironflow.server.telemetry.exporting import Outage
+from tests.support.keys import SEED, open_guarded
 from tests.support.server import Server
 
 
@@ -45,3 +46,24 @@ def test_the_password_of_the_collector_is_not_shown(given: str, shown: str, capl
     with caplog.at_level(logging.INFO):
         Outage(given).add(False)
     assert [each.__dict__["endpoint"] for each in caplog.records] == [shown]
+
+
+async def test_a_key_of_one_environment_sees_no_path_and_no_provider(database_url: str):
+    settings = {"oidc_issuer": "https://login.example.com", "oidc_client_id": "shop", "max_attempts": 7}
+    settings["origins"] = {"max_attempts": "/etc/ironflow.toml", "lease_ms": "the environment"}
+    async with open_guarded(database_url, **settings) as server:
+        await server.an_environment("staging")
+        tenant = (await server.a_key("role_admin", env="staging"))["key"]
+
+        seen = {key: (await server.request("GET", "/api/v1/settings", key=key))["settings"] for key in (SEED, tenant)}
+
+    operator, limited = ({each["name"]: (each["value"], each["origin"]) for each in seen[key]} for key in seen)
+    assert operator["oidc_issuer"][0] == "https://login.example.com"
+    assert operator["max_attempts"] == (7, "/etc/ironflow.toml")
+    assert limited["max_attempts"] == (7, "a file")
+    assert limited["lease_ms"] == operator["lease_ms"]
+    assert {limited[name][0] for name in ("db", "oidc_issuer", "oidc_client_id")} == {"***"}
+    assert limited["tls_cert"][0] == ""
+    given = {each.name for each in setting_fields() if each.name.endswith(("_file", "_cert", "_key", "_command"))}
+    secret = {each.name for each in setting_fields() if each.metadata["secret"]}
+    assert given - secret - {"metrics_key"} <= OPERATORS

@@ -9,6 +9,7 @@ import pytest
 
 from ironflow.base.call import Credentials
 from ironflow.base.errors import IronflowError, Unauthenticated
+from ironflow.features.api_keys.service import AccessChanged
 from ironflow.features.sessions.rules import COOKIE
 from ironflow.features.sessions.service import Sessions
 from ironflow.storage.port import Tx
@@ -297,6 +298,32 @@ async def test_a_lost_notification_ends_a_session_at_the_next_round(guarded: Gua
     assert await guarded.status("GET", "/api/v1/runs", key=token) == 200
     await guarded.loop("sessions")
     assert await guarded.status("GET", "/api/v1/runs", key=token) == 401
+
+
+@pytest.mark.parametrize("how", ["policy", "user", "missed"])
+async def test_a_lost_notification_of_other_access_closes_what_is_open_at_the_next_round(guarded: Guarded, how: str):
+    role = await guarded.request("POST", "/api/v1/roles", {"name": "own"})
+    policy = await guarded.request("POST", "/api/v1/policies", {"name": "p", "effect": "allow", "actions": "*"})
+    await guarded.request("POST", f"/api/v1/roles/{role['id']}/policies", {"policy_id": policy["id"]})
+    await a_user(guarded, "ada@example.com", role["id"])
+    sessions = guarded.part(Sessions)
+    call = await sessions(Credentials(authorization=f"Bearer {await a_token(guarded)}"))
+    closed: list[IronflowError] = []
+    sessions.connections.opened("websocket", call.principal.holder, closed.append).__enter__()
+
+    def change(tx: Tx) -> None:
+        if how == "user":
+            tx.run("UPDATE users SET role_ids = 'role_viewer'")
+        else:
+            tx.run("UPDATE policies SET actions = 'events:read', version = version + 1")
+
+    await guarded.loop("sessions")
+    assert closed == []
+    await guarded.db.write(change)
+    if how == "missed":
+        sessions._ended({""})  # pyright: ignore[reportPrivateUsage]
+    await guarded.loop("sessions")
+    assert [type(error) for error in closed] == [AccessChanged]
 
 
 async def test_a_user_has_so_many_sessions_and_the_oldest_ends(guarded: Guarded, monkeypatch: pytest.MonkeyPatch):

@@ -100,6 +100,10 @@ async def test_a_key_of_an_environment_belongs_to_the_organisation_that_the_envi
     for project_id, expected in ((tenant["project_id"], False), ("proj_default", True)):
         await guarded.request("PUT", path, {"project_id": project_id})
         assert await allowed() == (expected, expected)
+        listed = {each["id"]: each for each in await guarded.request("GET", "/api/v1/apikeys")}
+        shown = [listed[made["id"]], await guarded.request("GET", f"/api/v1/apikeys/{made['id']}")]
+        org_id = "org_default" if expected else tenant["org_id"]
+        assert [each["org_id"] for each in shown] == [org_id] * 2
 
 
 async def test_a_tenant_sees_the_roles_and_policies_of_its_organisation_and_the_shared_ones(guarded: Guarded):

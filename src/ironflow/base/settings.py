@@ -11,6 +11,16 @@ from ironflow.base.loopback import is_loopback
 DEFAULT_PORT = 9123
 
 
+# Paths, addresses and accounts of the machine: keys of one environment do not see them.
+OPERATORS = frozenset(
+    {
+        "db", "bootstrap_key_file", "bootstrap_admin_email", "oidc_issuer", "oidc_client_id", "master_key_file",
+        "master_key_command", "tls_cert", "tls_key", "otel_endpoint", "push_allowed_networks", "signing_keys_file",
+        "sql_role",
+    }
+)  # fmt: skip
+
+
 def _setting(default: Any, meaning: str, *, secret: bool = False) -> Any:
     """A setting with its meaning, for the reference page. secret: it is not shown."""
     return field(default=default, metadata={"meaning": meaning, "secret": secret}, repr=not secret)
@@ -258,10 +268,13 @@ def setting_fields() -> list["Field[Any]"]:
     return [each for each in fields(Settings) if "meaning" in each.metadata]
 
 
-def shown_value(settings: Settings, setting: "Field[Any]") -> Any:
-    """A value as it may be shown: a secret, and the password of an address, as stars."""
+def shown_value(settings: Settings, setting: "Field[Any]", *, to_operator: bool = True) -> Any:
+    """A value as it may be shown: a secret, and the password of an address, as stars.
+
+    to_operator: false for a tenant, to which OPERATORS are stars too.
+    """
     value = getattr(settings, setting.name)
-    if setting.metadata["secret"] and value:
+    if value and (setting.metadata["secret"] or (setting.name in OPERATORS and not to_operator)):
         return "***"
     return without_password(value) if setting.name in ("db", "otel_endpoint") else value
 

@@ -6,6 +6,7 @@ again, for a notification may be lost.
 """
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ironflow.base.call import Call, Credentials, Principal
@@ -18,7 +19,7 @@ from ironflow.features.api_keys.in_tx import KEYS, grant_of
 from ironflow.features.environments.in_tx import CHANGED as ENVIRONMENTS
 from ironflow.features.environments.in_tx import moved_in
 from ironflow.features.environments.service import EnvironmentNames
-from ironflow.features.policies.in_tx import CHANGED
+from ironflow.features.policies.in_tx import CHANGED, Grant
 from ironflow.features.roles import in_tx as roles
 from ironflow.notify.port import Notifier
 from ironflow.storage.port import Database, Tx
@@ -38,10 +39,11 @@ class AccessChanged(Unavailable):
 
 @dataclass(slots=True)
 class _Known:
-    """A key that was accepted. valid_until: 0 for ever."""
+    """A key that was accepted. grant: the principal's access. valid_until: 0 for ever."""
 
     key_id: str
     principal: Principal
+    grant: Grant
     valid_until: Millis
 
 
@@ -54,6 +56,8 @@ class Authenticator:
         self._known: dict[str, _Known] = {}
         # By what is no secret of it: an accepted header, and the hash of its key. Whether that is valid, `_known` says.
         self._headers: dict[str, tuple[str, str]] = {}
+        # What keys with connections could do that were forgotten since the loop looked.
+        self._earlier: dict[str, Grant] = {}
         self._used: dict[str, Millis] = {}
         # Rises with each change: what was read before one is not kept after it.
         self._changes = 0
@@ -113,14 +117,15 @@ class Authenticator:
             if until is None or key is None:
                 # Before its roles are read: an expired key takes as long as an unknown one.
                 return None
-            return _Known(key.id, Principal(key.principal_name, key.environment or None, grant_of(tx, key)), until)
+            grant = grant_of(tx, key)
+            return _Known(key.id, Principal(key.principal_name, key.environment or None, grant), grant, until)
 
         known = await self._db.peek(look)
         if known is None:
             raise Unauthenticated("The key is unknown, expired or revoked.")
         if changes == self._changes:
             if len(self._known) >= KNOWN_MAX:
-                self._known.clear()
+                self._forget_all()
             self._known[secret_hash] = known
         return known
 
@@ -128,8 +133,7 @@ class Authenticator:
         self._changes += 1
         if not all(notifications):
             # Notifications were missed.
-            self._known.clear()
-            self._headers.clear()
+            self._forget_all()
         changed = [text.partition(":") for text in notifications if text]
         self._forget({key_id for _, _, key_id in changed})
         for what, _, key_id in changed:
@@ -163,6 +167,10 @@ class Authenticator:
             concerned |= self._connected() - held.keys()
         # One without a name may stand for missed ones.
         of_one = {key_id for key_id, own in held.items() if own is not None} if "" in notifications else set[str]()
+        connected = self._connected()
+        for known in self._known.values():
+            if known.key_id in of_one & connected:
+                self._earlier.setdefault(known.key_id, known.grant)
         self._forget(concerned | of_one)
         for key_id in concerned:
             self._close(key_id, AccessChanged())
@@ -177,11 +185,22 @@ class Authenticator:
         if key_ids:
             self._known = {each: known for each, known in self._known.items() if known.key_id not in key_ids}
 
+    def _forget_all(self) -> None:
+        connected = self._connected()
+        for known in self._known.values():
+            if known.key_id in connected:
+                self._earlier.setdefault(known.key_id, known.grant)
+        self._known.clear()
+        self._headers.clear()
+
     def _close(self, key_id: str, error: IronflowError) -> None:
         self.connections.close_all_of(f"key:{key_id}", error)
 
     async def look_again(self, now: Millis) -> tuple[int, Millis | None]:
-        """Ends what expired or was revoked unnoticed; how many keys, and when the next of those in use expires."""
+        """Ends what expired, was revoked or has other access, unnoticed; how many keys.
+
+        Also returns when the next key in use expires.
+        """
         ended = 0
         for secret_hash, known in list(self._known.items()):
             if known.valid_until and known.valid_until <= now:
@@ -189,14 +208,18 @@ class Authenticator:
                 self._headers.clear()
                 self._close(known.key_id, Unauthenticated("The key has expired."))
                 ended += 1
-        wanted = self._connected() | {known.key_id for known in self._known.values()}
+        grants = {known.key_id: known.grant for known in self._known.values()} | self._earlier
+        wanted = self._connected() | grants.keys()
         if wanted:
-            found = await self._db.read(lambda tx: store.keys(tx, wanted))
-            revoked = wanted - found.keys()
-            self._forget(revoked)
+            self._earlier = {}
+            found, changed = await self._db.read(lambda tx: _present(tx, wanted, grants))
+            revoked = wanted - found
+            self._forget(revoked | changed)
             for key_id in revoked:
                 self._close(key_id, Unauthenticated("The key was revoked."))
-                ended += 1
+            for key_id in changed:
+                self._close(key_id, AccessChanged())
+            ended += len(revoked) + len(changed)
         due = [known.valid_until for known in self._known.values() if known.valid_until]
         return ended, min(due, default=None)
 
@@ -212,3 +235,10 @@ def _hash_in(authorization: str, api_key: str) -> str:
     if not secret:
         raise Unauthenticated("This needs an API key: send it as `Authorization: Bearer ifkey_…`.")
     return rules.hash_of(secret)
+
+
+def _present(tx: Tx, wanted: set[str], grants: Mapping[str, Grant]) -> tuple[set[str], set[str]]:
+    """Those of these keys that exist, and those of them that may do something else than in their grants."""
+    found = store.keys(tx, wanted)
+    held = {key_id: (grant, found[key_id].roles) for key_id, grant in grants.items() if key_id in found}
+    return set(found), roles.outdated(tx, held)

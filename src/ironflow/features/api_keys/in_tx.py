@@ -21,10 +21,14 @@ from ironflow.storage.port import Tx
 KEYS = "api_keys"
 
 
+def org_of_key(tx: Tx, key: ApiKeyRow) -> str:
+    """A key of one environment acts for the organisation that the environment belongs to now."""
+    return environments.org_of(tx, key.environment) if key.environment else key.org_id
+
+
 def grant_of(tx: Tx, key: ApiKeyRow) -> Grant:
-    """What a key may do. A key of one environment acts for the organisation that the environment belongs to now."""
-    org_id = environments.org_of(tx, key.environment) if key.environment else key.org_id
-    return Grant(key.id, key.roles, policies_of(tx, key.roles), org_id)
+    """What a key may do."""
+    return Grant(key.id, key.roles, policies_of(tx, key.roles), org_of_key(tx, key))
 
 
 def new_secret(ids: Ids) -> str:

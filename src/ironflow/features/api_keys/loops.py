@@ -11,7 +11,7 @@ USED_EVERY_MS = 60_000
 
 
 class LookAgain:
-    """Closes the connections of keys that have expired, or whose revocation this node has not been notified of."""
+    """Closes the connections of keys that have expired, or of whose change or revocation this node was not notified."""
 
     name = "api-keys"
     topic = ""

@@ -1,5 +1,6 @@
 """What happens: one method for each operation of the feature."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from ironflow.features.api_keys import contract, rules, store
 from ironflow.features.api_keys.authenticator import AccessChanged as AccessChanged
 from ironflow.features.api_keys.authenticator import Authenticator as Authenticator
 from ironflow.features.api_keys.bootstrap import seed_first_key as seed_first_key
-from ironflow.features.api_keys.in_tx import KEYS, grant_of
+from ironflow.features.api_keys.in_tx import KEYS, grant_of, org_of_key
 from ironflow.features.api_keys.rules import ApiKeyRow
 from ironflow.features.audit_notes import in_tx as audit_notes
 from ironflow.features.environments import in_tx as environments
@@ -72,12 +73,15 @@ class ApiKeys:
 
     async def list_(self, call: Call, request: contract.ListApiKeys) -> contract.ApiKeys:
         environment = call.principal.environment or ""
-        found = await self._db.read(lambda tx: store.keys_after(tx, environment, request.cursor, request.limit))
+        found = await self._db.read(
+            lambda tx: _shown(tx, store.keys_after(tx, environment, request.cursor, request.limit))
+        )
         more = found[-1].id if len(found) == request.limit else None
         return contract.ApiKeys(api_keys=[_message(each) for each in found], next_cursor=more)
 
     async def get(self, call: Call, request: contract.NamedApiKey) -> contract.ApiKey:
-        return _message(await self._db.peek(lambda tx: _key(tx, call, request.id)))
+        (found,) = await self._db.peek(lambda tx: _shown(tx, [_key(tx, call, request.id)]))
+        return _message(found)
 
     async def delete(self, call: Call, request: contract.NamedApiKey) -> None:
         def change(tx: Tx) -> None:
@@ -103,7 +107,7 @@ class ApiKeys:
             store.save(tx, new)
             _note(tx, call, contract.rotate, request, "api_key.rotated", new)
             tx.notify(KEYS, f"{'changed' if grace_ms else 'revoked'}:{new.id}")
-            return new
+            return _shown(tx, [new])[0]
 
         return _new_message(await self._db.write(change), secret)
 
@@ -117,7 +121,7 @@ class ApiKeys:
             store.save(tx, key)
             _note(tx, call, contract.set_roles, request, "api_key.roles_changed", key, old)
             tx.notify(KEYS, f"changed:{key.id}")
-            return key
+            return _shown(tx, [key])[0]
 
         return _message(await self._db.write(change))
 
@@ -160,6 +164,12 @@ def _note(
         role_ids_before=list(before.roles) if before else None,
         key_environment=key.environment or None,
     )
+
+
+def _shown(tx: Tx, keys: Sequence[ApiKeyRow]) -> list[ApiKeyRow]:
+    """Keys with the organisations that they act for now."""
+    orgs = {key.environment: org_of_key(tx, key) for key in keys if key.environment}
+    return [key._replace(org_id=orgs.get(key.environment, key.org_id)) for key in keys]
 
 
 def _key(tx: Tx, call: Call, key_id: str, *, to_write: bool = False) -> ApiKeyRow:

@@ -19,7 +19,7 @@ SAVE = """UPDATE api_keys SET key_hash = :key_hash, key_prefix = :key_prefix, ro
 old_hash = :old_hash, old_until = :old_until WHERE id = :id"""
 DELETE = "DELETE FROM api_keys WHERE id = :id"
 USED = "UPDATE api_keys SET last_used_at = :at WHERE id = :id AND last_used_at < :at"
-ROLES = "SELECT role_ids FROM api_keys"
+ROLES = "SELECT role_ids FROM api_keys WHERE :environment = '' OR environment = :environment"
 DELETE_OF_ENVIRONMENT = "DELETE FROM api_keys WHERE environment = :environment RETURNING id"
 DELETE_CREATED_BY = f"DELETE FROM api_keys WHERE created_by = :created_by RETURNING {_COLUMNS}"
 WITH_ROLE = """SELECT role_ids FROM api_keys WHERE environment = '' AND (expires_at = 0 OR expires_at > :now)
@@ -81,9 +81,11 @@ def mark_used(tx: Tx, used: dict[str, Millis]) -> None:
     tx.many(USED, [{"id": key_id, "at": at} for key_id, at in sorted(used.items())])
 
 
-def count_by_role(tx: Tx) -> dict[str, int]:
-    """How many keys have each role."""
-    return Counter(role for (roles,) in tx.rows(ROLES) for role in roles.split(",") if role)
+def count_by_role(tx: Tx, environment: str = "") -> dict[str, int]:
+    """How many keys have each role: those limited to this environment, or all when it is empty."""
+    return Counter(
+        role for (roles,) in tx.rows(ROLES, {"environment": environment}) for role in roles.split(",") if role
+    )
 
 
 def count_of(tx: Tx, environments: Iterable[str]) -> int:

@@ -176,6 +176,10 @@ class Grant:
         self._by_resource: dict[tuple[str, str], Decision] = {}
 
     @property
+    def policies(self) -> list[PolicyRow]:
+        return self._policies
+
+    @property
     def has_denials(self) -> bool:
         return any(policy.effect == "deny" for policy in self._policies)
 

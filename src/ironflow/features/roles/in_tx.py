@@ -1,9 +1,10 @@
 """What other features read of roles inside their own transactions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from ironflow.features.policies import in_tx as policies
-from ironflow.features.policies.in_tx import PolicyRow
+from ironflow.features.policies.in_tx import Grant, PolicyRow
 from ironflow.features.roles import contract, store
 from ironflow.features.roles.rules import ADMIN as ADMIN
 from ironflow.features.roles.rules import BUILT_IN as BUILT_IN
@@ -12,6 +13,8 @@ from ironflow.features.roles.rules import VIEWER as VIEWER
 from ironflow.features.roles.rules import built_in_policy
 from ironflow.features.roles.rules import gives_all as gives_all
 from ironflow.storage.port import Tx
+
+Holder = TypeVar("Holder")
 
 
 def check_roles(tx: Tx, role_ids: Sequence[str], orgs: tuple[str, ...] = ()) -> None:
@@ -30,3 +33,28 @@ def policies_of(tx: Tx, role_ids: Sequence[str]) -> list[PolicyRow]:
         policies.policies(tx, store.policy_ids(tx, role_ids)) if any(each not in BUILT_IN for each in role_ids) else []
     )
     return [*(built_in_policy(each) for each in role_ids if each in BUILT_IN), *own]
+
+
+def outdated(tx: Tx, held: Mapping[Holder, tuple[Grant, tuple[str, ...]]]) -> set[Holder]:
+    """The holders of grants that are no longer so: other roles, or roles with other policies.
+
+    held: by holder, the grant and the roles that it has now.
+    """
+    allowed = _policies_by_roles(tx, {roles for _, roles in held.values()})
+    return {
+        holder
+        for holder, (grant, roles) in held.items()
+        if grant.roles != roles or set(grant.policies) != allowed[roles]
+    }
+
+
+def _policies_by_roles(tx: Tx, sets: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], set[PolicyRow]]:
+    """What each set of roles allows and denies; with few statements, however many sets there are."""
+    sets = list(sets)
+    ids = store.policy_ids_by_role(tx, {role for roles in sets for role in roles if role not in BUILT_IN})
+    rows = {each.id: each for each in policies.policies(tx, {each for found in ids.values() for each in found})}
+    return {
+        roles: {built_in_policy(role) for role in roles if role in BUILT_IN}
+        | {rows[each] for role in roles for each in ids.get(role, ()) if each in rows}
+        for roles in sets
+    }

@@ -20,8 +20,8 @@ from ironflow.features.roles import contract, rules, store
 from ironflow.features.roles.rules import BUILT_IN, RoleRow
 from ironflow.storage.port import Database, Tx
 
-# How many API keys have each role.
-CountKeys = Callable[[Tx], Mapping[str, int]]
+# How many API keys of an environment have each role, or of all environments when it is empty.
+CountKeys = Callable[[Tx, str], Mapping[str, int]]
 
 
 class Roles:
@@ -55,7 +55,7 @@ class Roles:
 
     async def list_(self, call: Call, request: contract.ListRoles) -> contract.Roles:
         def look(tx: Tx) -> contract.Roles:
-            counts = self._count_keys(tx)
+            counts = self._count_keys(tx, call.principal.environment or "")
             found = store.roles_after(tx, request.org_id, request.cursor, request.limit, orgs_seen(call))
             more = found[-1].id if len(found) == request.limit else None
             built_in = [] if request.cursor else rules.built_in_roles(request.org_id or DEFAULT_ORG)
@@ -68,7 +68,7 @@ class Roles:
 
     async def get(self, call: Call, request: contract.NamedRole) -> contract.Role:
         def look(tx: Tx) -> contract.Role:
-            counts = self._count_keys(tx)
+            counts = self._count_keys(tx, call.principal.environment or "")
             for each in rules.built_in_roles(DEFAULT_ORG):
                 if each.id == request.id:
                     return _message(each, counts.get(each.id, 0), [])
@@ -85,7 +85,7 @@ class Roles:
             role = _own(tx, request.id, to_write=True)
             store.rename(tx, role.id, request.name)
             _note(tx, call, contract.rename, request, "role.renamed", role, new_name=request.name)
-            count = self._count_keys(tx).get(role.id, 0)
+            count = self._count_keys(tx, "").get(role.id, 0)
             return _message(role._replace(name=request.name), count, store.policy_ids(tx, [role.id]))
 
         return await self._db.write(change)
@@ -96,7 +96,7 @@ class Roles:
 
         def change(tx: Tx) -> None:
             role = _own(tx, request.id, to_write=True)
-            count = self._count_keys(tx).get(role.id, 0)
+            count = self._count_keys(tx, "").get(role.id, 0)
             if count:
                 keys = "API key has" if count == 1 else "API keys have"
                 raise contract.RoleInUse(f"{count} {keys} the role {role.name!r}. Give other roles first.")

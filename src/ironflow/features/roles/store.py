@@ -17,6 +17,7 @@ DELETE_POLICIES = "DELETE FROM role_policies WHERE role_id = :id"
 # Policies that were deleted leave their row here; ids are not used again.
 POLICY_IDS = """SELECT p.id FROM role_policies r JOIN policies p ON p.id = r.policy_id
 WHERE r.role_id IN {each:roles} ORDER BY p.id"""
+POLICY_IDS_BY_ROLE = "SELECT role_id, policy_id FROM role_policies WHERE role_id IN {each:roles}"
 ASSIGN = """INSERT INTO role_policies (role_id, policy_id) VALUES (:id, :policy_id)
 ON CONFLICT (role_id, policy_id) DO NOTHING"""
 REMOVE = "DELETE FROM role_policies WHERE role_id = :id AND policy_id = :policy_id"
@@ -49,6 +50,14 @@ def delete(tx: Tx, role_id: str) -> None:
 def policy_ids(tx: Tx, role_ids: Iterable[str]) -> list[str]:
     """The ids of the policies that these roles have, each once for every role that has it."""
     return [row[0] for row in tx.rows(POLICY_IDS, {"roles": list(role_ids)})]
+
+
+def policy_ids_by_role(tx: Tx, role_ids: Iterable[str]) -> dict[str, list[str]]:
+    """The ids of the policies of each of these roles that has any."""
+    found: dict[str, list[str]] = {}
+    for role_id, policy_id in tx.rows(POLICY_IDS_BY_ROLE, {"roles": list(role_ids)}):
+        found.setdefault(role_id, []).append(policy_id)
+    return found
 
 
 def assign(tx: Tx, role_id: str, policy_id: str) -> None:

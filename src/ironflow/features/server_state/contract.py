@@ -58,6 +58,7 @@ class Info(Message, kw_only=True):
 class Setting(Message, kw_only=True):
     """value: secrets as stars. origin: `default`, `the environment`, the path of the file, or `the command line`.
 
+    To a key of one environment, paths and addresses of the machine are stars too, and a file is `a file`.
     variable: of the environment. meaning: as in docs/reference/settings.md.
     """
 

@@ -133,13 +133,14 @@ class ServerState:
 
     async def settings(self, call: Call, request: contract.Nothing) -> contract.ServerSettings:
         own = self._about.settings
+        to_operator = call.principal.environment is None
         return contract.ServerSettings(
             settings=[
                 contract.Setting(
                     name=each.name,
-                    value=_json(shown_value(own, each)),
+                    value=_json(shown_value(own, each, to_operator=to_operator)),
                     default=_json(each.default),
-                    origin=own.origins.get(each.name, "default"),
+                    origin=_origin(own.origins.get(each.name, "default"), to_operator=to_operator),
                     variable=f"IRONFLOW_{each.name.upper()}",
                     meaning=each.metadata["meaning"],
                 )
@@ -183,3 +184,8 @@ class ServerState:
 
 def _json(value: Any) -> Json:
     return Json(write_json(value))
+
+
+def _origin(origin: str, *, to_operator: bool) -> str:
+    """Where a value came from; the path of a file is for the operator alone."""
+    return origin if to_operator or origin in ("default", "the environment", "the command line") else "a file"

@@ -4,7 +4,7 @@ As with keys, a session is looked up once; afterwards a request costs one hash a
 notification drops what a node keeps, and the loop `sessions` looks at it again, for a notification may be lost.
 """
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ironflow.base.call import Browser, Call, Credentials, Principal
@@ -39,6 +39,7 @@ class _Known:
 
     session: SessionRow
     principal: Principal
+    grant: Grant
 
 
 class Sessions:
@@ -61,6 +62,8 @@ class Sessions:
         self._tokens, self._public_url = tokens, public_url
         self.connections = Connections()
         self._known: dict[str, _Known] = {}
+        # What sessions with connections could do that were forgotten since the loop looked.
+        self._earlier: dict[_Holder, Grant] = {}
         # Rises with each change: what was read before one is not kept after it.
         self._changes = 0
         notifier.listen(SESSIONS, self._ended)
@@ -126,10 +129,10 @@ class Sessions:
         if found is None:
             raise Unauthenticated(_ENDED)
         session, user, grant = found
-        known = _Known(session, Principal(f"user:{user.id}", None, grant, session.id))
+        known = _Known(session, Principal(f"user:{user.id}", None, grant, session.id), grant)
         if changes == self._changes:
             if len(self._known) >= KNOWN_MAX:
-                self._known.clear()
+                self._forget_all()
             self._known[text_hash] = known
         return known
 
@@ -137,13 +140,13 @@ class Sessions:
         self._changes += 1
         if not all(notifications):
             # Notifications were missed.
-            self._known.clear()
+            self._forget_all()
         self._end({each for each in self._holders() if each.session in notifications}, Unauthenticated(_ENDED))
 
     def _users_changed(self, notifications: set[str]) -> None:
         self._changes += 1
         if not all(notifications):
-            self._known.clear()
+            self._forget_all()
         holders = self._holders()
         ended = {each for each in holders if f"ended:{each.user}" in notifications}
         self._end(ended, Unauthenticated(_ENDED))
@@ -173,6 +176,14 @@ class Sessions:
             if name.startswith("user:")
         }
 
+    def _forget_all(self) -> None:
+        connected = self._connected()
+        for known in self._known.values():
+            holder = _Holder(known.session.user_id, known.session.id)
+            if holder in connected:
+                self._earlier.setdefault(holder, known.grant)
+        self._known.clear()
+
     def _end(self, holders: "set[_Holder]", error: IronflowError) -> None:
         if not holders:
             return
@@ -183,13 +194,21 @@ class Sessions:
             self.connections.close_all_of(f"user:{holder.user}#{holder.session}", error)
 
     async def look_again(self, now: Millis) -> tuple[int, Millis | None]:
-        """Ends what expired or was ended unnoticed; how many sessions, and when the next of those in use expires."""
+        """Ends what expired, was ended or has other access, unnoticed; how many sessions.
+
+        Also returns when the next session in use expires.
+        """
         held = self._holders()
         if not held:
             return 0, None
-        valid = await self._db.read(lambda tx: _valid(tx, held, now))
-        self._end({each for each in held if each.session not in valid}, Unauthenticated(_ENDED))
-        return sum(holder.session not in valid for holder in held), min(valid.values(), default=None)
+        grants = {_Holder(each.session.user_id, each.session.id): each.grant for each in self._known.values()}
+        grants |= self._earlier
+        self._earlier = {}
+        valid, changed = await self._db.read(lambda tx: _valid(tx, held, grants, now))
+        ended = {each for each in held if each.session not in valid}
+        self._end(ended, Unauthenticated(_ENDED))
+        self._end(changed, AccessChanged())
+        return len(ended | changed), min(valid.values(), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +223,14 @@ def _is_valid(session: SessionRow, user: UserRow | None, now: Millis) -> bool:
     return user is not None and session.epoch == user.epoch and session.expires_at > now
 
 
-def _valid(tx: Tx, held: Iterable[_Holder], now: Millis) -> dict[str, Millis]:
-    """When each of the sessions expires, of those that are valid."""
+def _valid(
+    tx: Tx, held: Iterable[_Holder], grants: Mapping[_Holder, Grant], now: Millis
+) -> tuple[dict[str, Millis], set[_Holder]]:
+    """When each of the sessions expires, of those that are valid, and those that may do something else by now."""
     found = store.sessions(tx, {each.session for each in held})
     owners = users.users(tx, {each.user_id for each in found})
-    return {each.id: each.expires_at for each in found if _is_valid(each, owners.get(each.user_id), now)}
+    valid = {each.id: each.expires_at for each in found if _is_valid(each, owners.get(each.user_id), now)}
+    present = {
+        holder: (grant, owners[holder.user].roles) for holder, grant in grants.items() if holder.session in valid
+    }
+    return valid, roles.outdated(tx, present)

@@ -10,7 +10,7 @@ BATCH = 500
 
 
 class LookAgain:
-    """Closes the connections of sessions that have expired, or whose end this node has not been notified of."""
+    """Closes the connections of sessions that have expired, or of whose end or change this node was not notified."""
 
     name = "sessions"
     topic = ""
