@@ -201,6 +201,7 @@ def test_a_name_has_only_what_event_names_have():
     none = Headers()
     assert event_name(Descriptor(), "acme", {"type": "a b*c>\n"}, none) == "acme.a_b_c_"
     assert event_name(Descriptor(), "acme", {"type": {"no": "text"}}, none) == "acme"
+    assert event_name(Descriptor(), "acme..eu", {"type": "//orders/../paid."}, none) == "acme.eu.orders.paid"
     assert event_name(Descriptor(), "", {"type": "x"}, none) == "x"
     assert event_name(Descriptor(), "", [], none) == ""
     nested = Descriptor(event_name_path="$.data.items.1.kind, body.kind", dedup_id_path="n")

@@ -49,7 +49,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def has_empty_token(name: str) -> bool:
-    """Whether a part between the dots of a name is empty; no subscription's pattern has such a token."""
+    """Whether a part between the dots of a name is empty; a pattern may have no such token."""
     return ".." in name or name.startswith(".") or name.endswith(".")
 
 

@@ -118,12 +118,13 @@ def preset_named(name: str) -> Preset:
 def event_name(descriptor: Descriptor, prefix: str, payload: object, headers: Headers) -> str:
     """The event that a request is: the prefix, and what the event name path finds.
 
-    A slash becomes a dot, and characters that no event name has become underscores. Empty when there is neither.
+    A slash becomes a dot, of several dots one is left, and characters that no event name has become underscores. Empty
+    when there is neither.
     """
     found = found_at(descriptor.event_name_path or _COMMON_NAME, payload, headers)
     if not _PLAIN.fullmatch(found):
         found = "".join("_" if each.isspace() or each in "*>" or not each.isprintable() else each for each in found)
-    return ".".join(part for part in (prefix, found.replace("/", ".").strip(".")) if part)
+    return ".".join(filter(None, [*prefix.split("."), *found.replace("/", ".").split(".")]))
 
 
 def dedup_id(descriptor: Descriptor, payload: object, headers: Headers) -> str:

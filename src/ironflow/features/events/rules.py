@@ -55,7 +55,7 @@ def check_event_name(name: str, *, imported: bool = False) -> None:
         )
     if has_empty_token(name) and not imported:
         raise InvalidEvent(
-            f"{name[:60]!r} is no event name: a part between its dots is empty, and no pattern subscribes to it. "
+            f"{name[:60]!r} is no event name: a part between its dots is empty, which no pattern may have. "
             f"Write {without_empty_tokens(name)[:60]!r}."
         )
 

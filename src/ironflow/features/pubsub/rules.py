@@ -19,7 +19,7 @@ def check_topic(topic: str) -> None:
         )
     if has_empty_token(topic):
         raise InvalidTopic(
-            f"{topic[:60]!r} is no topic: a part between its dots is empty, and no pattern subscribes to it. "
+            f"{topic[:60]!r} is no topic: a part between its dots is empty, which no pattern may have. "
             f"Write {without_empty_tokens(topic)[:60]!r}."
         )
     for prefix in _RESERVED:
