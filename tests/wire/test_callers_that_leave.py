@@ -60,9 +60,10 @@ async def test_a_caller_that_resets_its_stream_cancels_its_run(server: Server, h
     assert "disconnected" in run["cancellationCause"]
 
 
-async def test_a_server_that_stops_leaves_the_runs_of_callers_that_wait(tmp_path: Path):
+@pytest.mark.parametrize("http_server", ["h2corn", "granian"])
+async def test_a_server_that_stops_in_time_leaves_the_runs_of_callers_that_wait(tmp_path: Path, http_server: str):
     database = str(tmp_path / "kept.db")
-    with a_server(tmp_path, database, http_server="h2corn") as first:
+    with a_server(tmp_path, database, http_server=http_server, shutdown_ms="2000") as first:
         async with (
             httpx.AsyncClient(base_url=first.address, timeout=WITHIN_S) as http,
             http1(first.address) as one,

@@ -245,12 +245,17 @@ class GranianServer:
             ssl_cert=Path(settings.tls_cert) if settings.tls_cert else None,
             ssl_key=Path(settings.tls_key) if settings.tls_key else None,
         )
+        # As of h2corn. Without it granian waits until each connection is closed, also one without a request.
+        self._server.workers_kill_timeout = settings.shutdown_ms / 2000
 
     async def serve(self, started: Callable[[], None]) -> None:
         serving = asyncio.create_task(self._server.serve())
         await _until_answering(self.address, serving)
         started()
-        await serving
+        try:
+            await serving
+        except TimeoutError:
+            logger.warning("connections did not end in time")
 
     def stop(self) -> None:
         self._server.stop()
