@@ -5,6 +5,7 @@ all wait: then it goes on to the next moment at which something is due.
 """
 
 from collections.abc import Sequence
+from typing import assert_never
 
 import msgspec
 from msgspec import UNSET
@@ -203,8 +204,10 @@ class Simulation:
             case commands.Invoke():
                 refusal = self._refusal(wanted)
                 return replace(wanted, child_run_id=self._state.new_id("run"), refusal=refusal)
-            case _:
+            case commands.Sleep() | commands.Rest():
                 return wanted
+            case _:
+                assert_never(wanted)
 
     def _refusal(self, wanted: commands.Invoke) -> str:
         """Why the function is not started, or empty. Raises NotMocked."""

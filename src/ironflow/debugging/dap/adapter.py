@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 from ironflow.base.errors import IronflowError
 from ironflow.debugging.dap.protocol import Ask, BadFrame, Flow, Frames, Open, Rubbish, Send, framed
@@ -128,6 +128,8 @@ class Adapter:
                         answer = self._open(Open(None, None, None)).call(operation, request)
                     except IronflowError as raised:
                         fault = raised
+                case _:
+                    assert_never(step)
 
     def _open(self, wanted: Open) -> Client:
         if self._client is None:

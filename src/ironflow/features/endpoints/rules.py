@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, assert_never
 
 from ironflow.base.time import Millis
 
@@ -50,13 +50,16 @@ def state_of(breaker: Breaker, now: Millis) -> BreakerState:
 
 def decide_capacity(breaker: Breaker, concurrency: int, unfinished: int, now: Millis) -> int:
     """How many more requests the endpoint may get: none while its breaker is open, one to try whether it is back."""
-    match state_of(breaker, now):
+    state = state_of(breaker, now)
+    match state:
         case "open":
             return 0
         case "half_open":
             return max(0, 1 - unfinished)
         case "closed":
             return max(0, concurrency - unfinished)
+        case _:
+            assert_never(state)
 
 
 def decide_failed(breaker: Breaker, limits: Limits, error: str, now: Millis) -> Breaker:

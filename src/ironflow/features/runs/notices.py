@@ -5,7 +5,7 @@ Source: protocol/connectrpc.md 7.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 from msgspec.structs import replace
@@ -22,14 +22,6 @@ from ironflow.features.runs.rules import pause_reason, shown_status
 # About what a decision keeps in memory besides its payloads.
 OVERHEAD_BYTES = 2_000
 
-# A fact that begins or ends a run has a verb of its own. Other facts that clients can see are an update.
-_VERBS: dict[type[facts.Fact], str] = {
-    facts.RunCreated: "created",
-    facts.RunResumed: "resumed",
-    facts.RunCompleted: "completed",
-    facts.RunFailed: "failed",
-    facts.RunCancelled: "cancelled",
-}
 # Types of steps that have a body: its start is published, with its end where a worker did not report it before.
 _BODIES = ("invoke", "compensate")
 # What a step is before it has ended.
@@ -40,20 +32,6 @@ _UNENDED: dict[str, Any] = {
     "duration_ms": None,
     "ended_at": None,
 }
-_UPDATES = (
-    facts.Leased,
-    facts.LeaseLost,
-    facts.JobReturned,
-    facts.Waiting,
-    facts.Woken,
-    facts.AttemptFailed,
-    facts.RetryStarted,
-    facts.PauseRequested,
-    facts.PauseWithdrawn,
-    facts.RunPaused,
-    facts.CancelRequested,
-    facts.CompensationStarted,
-)
 
 
 class RunChanges:
@@ -144,7 +122,10 @@ class StepsStarted:
 
 
 def notices_of(decision: Decision) -> Iterator[Notice]:
-    """The notices of one decision, in the order of its facts. Several updates at once are one notice."""
+    """The notices of one decision, in the order of its facts. Several updates at once are one notice.
+
+    A fact that begins or ends a run has a verb of its own. Other facts that clients can see are an update.
+    """
     run = decision.run
     verbs: list[str] = []
     updated = False
@@ -169,11 +150,45 @@ def notices_of(decision: Decision) -> Iterator[Notice]:
                 yield _of_step(run, step, "injected", fact.at)
             case facts.StepPatched(step=step):
                 yield _of_step(run, step, "patched", fact.at)
+            case facts.RunCreated():
+                verbs.append("created")
+            case facts.RunResumed():
+                verbs.append("resumed")
+            case facts.RunCompleted():
+                verbs.append("completed")
+            case facts.RunFailed():
+                verbs.append("failed")
+            case facts.RunCancelled():
+                verbs.append("cancelled")
+            case (
+                facts.Leased()
+                | facts.LeaseLost()
+                | facts.JobReturned()
+                | facts.Waiting()
+                | facts.Woken()
+                | facts.AttemptFailed()
+                | facts.RetryStarted()
+                | facts.PauseRequested()
+                | facts.PauseWithdrawn()
+                | facts.RunPaused()
+                | facts.CancelRequested()
+                | facts.CompensationStarted()
+            ):
+                updated = True
+            case (
+                facts.Admitted()
+                | facts.LeaseRenewed()
+                | facts.StepsProgressed()
+                | facts.StepsReleased()
+                | facts.StepsUnasked()
+                | facts.StateChanged()
+                | facts.StepsDropped()
+                | facts.WakeScheduled()
+            ):
+                # Clients do not see these.
+                pass
             case _:
-                verb = _VERBS.get(type(fact))
-                if verb is not None:
-                    verbs.append(verb)
-                updated = updated or isinstance(fact, _UPDATES)
+                assert_never(fact)
     if updated and not verbs:
         verbs.append("updated")
     for verb in verbs:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import msgspec
 
@@ -201,6 +201,8 @@ def _end(outcome: Outcome | None) -> End:
             return "failed"
         case Yielded():
             return "waits"
+        case _:
+            assert_never(outcome)
 
 
 def _real_steps(record: Record, runner: _Recorded) -> list[RealStep]:
