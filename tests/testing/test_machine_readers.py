@@ -130,6 +130,32 @@ async def test_a_handler_that_fails_is_tried_again_by_the_machines_clock_and_sho
     assert status.status == "active"
 
 
+async def test_what_many_other_partitions_have_saved_meanwhile_is_passed_over():
+    """More than one look of a poll goes over."""
+    broken = True
+
+    @projection("counts", events=["order.*"], initial_state={"count": 0}, partition_key="data.customer")
+    def counts(state, event):
+        if broken and event.data["customer"] == "ada":
+            raise ValueError("broken")
+        return {"count": state["count"] + 1}
+
+    async with time_machine(projections=[counts]) as machine:
+        await machine.emit("order.placed", {"customer": "ada"})
+        for _ in range(16):
+            placed = [{"name": "order.placed", "data": {"customer": "bob"}}] * 100
+            await machine.client.emit_batch(placed)
+            await machine.settle()
+        broken = False
+        await machine.projections.resume("counts")
+        await machine.advance("1h")
+        for customer in ("ada", "bob", "eve"):
+            await machine.emit("order.placed", {"customer": customer})
+        states = [(await machine.projections.get("counts", partition=each)).state for each in ("ada", "bob", "eve")]
+
+    assert states == [{"count": 2}, {"count": 1601}, {"count": 1}]
+
+
 async def test_two_projections_of_one_name_are_refused():
     with raises(InvalidArgument, match="totals"):
         async with time_machine(projections=[totals, totals]):

@@ -37,7 +37,13 @@ def next_feed(tx: Tx, environment: str, name: str, generation: str) -> NextFeed 
     """
     projection, rebuild = saving.load_with_rebuild(tx, environment, name)
     feed = rules.feed_named(projection, rebuild, generation)
-    if projection.paused or not feeding.next_events(tx, projection, feed, feed.cursor, 1).events:
+    if projection.paused:
+        return None
+    found = feeding.next_events(tx, projection, feed, feed.cursor, 1)
+    while found.more and not found.events:
+        # Events that other partitions have saved already.
+        found = feeding.next_events(tx, projection, feed, found.searched, 1)
+    if not found.events:
         return None
     return NextFeed(0 if generation else projection.retry_at)
 
