@@ -29,4 +29,5 @@ it("copies an emit with its version and quotes", () => {
     python: `await client.emit("order.placed", json.loads("{\\"by\\":\\"O'Neil\\"}"), version=2)`,
     cli: `ironflow emit order.placed --data '{"by":"O'\\''Neil"}' --version 2`,
   });
+  expect(recipes("$(reboot)", 1, 1).cli).toBe("ironflow emit '$(reboot)' --data '1'");
 });

@@ -1,6 +1,7 @@
 // What an endpoint serves against what is registered. Pure.
 
 import type { Schemas } from "../../api/client";
+import { word } from "../../parts/copy";
 
 export { endpointFault } from "./model";
 export type Served = Schemas["ServedFunction"];
@@ -9,6 +10,9 @@ export type Served = Schemas["ServedFunction"];
 export function proposed(functions: Served[]): string[] {
   return functions.filter((each) => each.change === "created" || each.change === "updated").map((each) => each.id);
 }
+
+/** The same as a command. */
+export const discoverCommand = (url: string): string => `ironflow register ${word(url)} --dry-run`;
 
 /** What registering it does. */
 export function changeText(served: Served): string {
