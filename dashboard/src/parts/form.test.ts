@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { begin, byField, element, faultOf, fieldOf, formOf, jsonOf, numberOf, others, shownAs, unplaced, Unparsed, withMember, written } from "./form";
+import { begin, byField, element, faultOf, fieldOf, flaw, formOf, jsonOf, numberOf, others, own, shownAs, unplaced, Unparsed, withMember, withOthers, written } from "./form";
 
 const SCHEMA = {
   type: "object",
@@ -43,6 +43,29 @@ it("ends a schema that refers to itself with a field of JSON", () => {
   expect(fieldOf({ $ref: "#/$defs/A" }, { $defs: { A: { $ref: "#/$defs/A" } } }).kind).toBe("json");
 });
 
+it("makes no more fields than are looked at, of schemas that branch without end", () => {
+  const names = Array.from({ length: 20 }, (_, index) => `n${index}`);
+  const properties = Object.fromEntries(names.map((name) => [name, { $ref: "#/$defs/Node" }]));
+  const root = (required: string[]) => ({ type: "object", required, properties, $defs: { Node: { type: "object", required, properties } } });
+  expect(formOf(root([]))!.fields[3]!.fields[3]!.kind).toBe("object");
+  // Also where all of them have to be there.
+  expect(JSON.stringify(begin(formOf(root(names))!)).length).toBeLessThan(50_000);
+});
+
+it("reads references that are no addresses, and repeated choices", () => {
+  expect(fieldOf({ $ref: "#/$defs/100%" }, { $defs: { "100%": { type: "boolean" } } }).kind).toBe("boolean");
+  expect(fieldOf({ $ref: "#/constructor" }, {}).kind).toBe("json");
+  expect(fieldOf({ enum: ["a", 1, "a", 1.0] }, {}).options).toEqual(["a", 1]);
+});
+
+it("shows members whose names every object has", () => {
+  const odd = formOf(JSON.parse('{"properties": {"constructor": {"type": "string"}, "__proto__": {"type": "string", "default": "x"}}}'))!;
+  expect(odd.fields.map((each) => own({}, each.name))).toEqual([undefined, undefined]);
+  expect(JSON.stringify(begin(odd))).toBe('{"__proto__":"x"}');
+  expect(JSON.stringify(withMember({}, "__proto__", "y"))).toBe('{"__proto__":"y"}');
+  expect(flaw(odd, {})).toBe("");
+});
+
 it("has no form for what is no object with members", () => {
   expect([true, null, { type: "string" }, { type: "object" }, { oneOf: [] }].map(formOf)).toEqual([undefined, undefined, undefined, undefined, undefined]);
 });
@@ -77,6 +100,22 @@ it("keeps members that no field shows", () => {
   expect(others(form, value)).toEqual({ more: 2 });
   expect(withMember(value, "id", "2")).toEqual({ id: "2", more: 2 });
   expect(withMember(value, "id", undefined)).toEqual({ more: 2 });
+});
+
+it("keeps what is typed of other members while it is no object", () => {
+  const half = withOthers(form, { id: "1", more: 2 }, jsonOf('{"more": '));
+  expect(others(form, half)).toBeInstanceOf(Unparsed);
+  expect(written(half)).toContain('{"more": ');
+  expect(flaw(form, half)).toBe("/other members: This is no JSON yet.");
+  expect(flaw(form, withOthers(form, half, 5))).toBe("/other members: Other members are an object.");
+  expect(withOthers(form, half, { more: 3 })).toEqual({ id: "1", more: 3 });
+  expect(withOthers(form, half, undefined)).toEqual({ id: "1" });
+});
+
+it("names the first field that cannot be sent as it stands", () => {
+  expect(flaw(form, { id: "1", total: 5 })).toBe("");
+  expect(flaw(form, { id: "1", total: "5x" })).toBe("/total: This is no number.");
+  expect(flaw(form, { lines: [{}, { sku: new Unparsed("{") }] })).toBe("/lines/1/sku: This is no JSON yet.");
 });
 
 it("puts the server's reasons at their fields", () => {

@@ -22,16 +22,34 @@ export interface Field {
 
 /** A text in a field of JSON that is none yet: kept as it is typed, in the form and in the text. */
 export class Unparsed {
-  constructor(readonly text: string) {}
+  constructor(readonly text: string, readonly reason = "This is no JSON yet.") {}
 }
+
+/** The member that holds the text of the members that no field shows, while it is no object. */
+export const OTHERS = "*others";
 
 type Schema = Record<string, unknown>;
 const DEPTH_MAX = 8;
+/** How many fields a form has; those beyond are fields of JSON. Schemas that refer to themselves have any number. */
+const FIELDS_MAX = 2000;
 /** Schemas that say more than these words about an object or a list are edited as JSON. */
 const BEYOND = ["oneOf", "allOf", "not", "if", "patternProperties", "propertyNames", "dependentSchemas", "unevaluatedProperties", "prefixItems", "contains"];
 
 function isSchema(value: unknown): value is Schema {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** A member of its own: every object inherits `constructor` and others, which data can have as names. */
+export function own(value: unknown, name: string): unknown {
+  return isSchema(value) && Object.hasOwn(value, name) ? value[name] : undefined;
+}
+
+function unescaped(part: string): string {
+  try {
+    return decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~");
+  } catch {
+    return part;
+  }
 }
 
 function resolved(schema: unknown, root: Schema, left = DEPTH_MAX): Schema {
@@ -40,7 +58,7 @@ function resolved(schema: unknown, root: Schema, left = DEPTH_MAX): Schema {
   if (typeof ref !== "string") return schema;
   if (!ref.startsWith("#/") || left === 0) return {};
   let found: unknown = root;
-  for (const part of ref.slice(2).split("/")) found = isSchema(found) ? found[decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~")] : undefined;
+  for (const part of ref.slice(2).split("/")) found = own(found, unescaped(part));
   const { $ref: _, ...beside } = schema;
   return { ...resolved(found, root, left - 1), ...beside };
 }
@@ -103,19 +121,31 @@ export function pointer(path: string, name: string | number): string {
   return `${path}/${String(name).replaceAll("~", "~0").replaceAll("/", "~1")}`;
 }
 
-/** The field of a schema, with the fields below it. root: where its references lead. */
-export function fieldOf(given: unknown, root: Schema, name = "", path = "", required = true, depth = 0): Field {
+function once<Made>(make: () => Made): () => Made {
+  let made: { of: Made } | undefined;
+  return () => (made ??= { of: make() }).of;
+}
+
+/** The field of a schema; those below it are made when they are looked at. root: where its references lead. left: fields that may yet be made. */
+export function fieldOf(given: unknown, root: Schema, name = "", path = "", required = true, depth = 0, left = { fields: FIELDS_MAX }): Field {
   const schema = withoutNull(resolved(given, root), root);
-  const kind = kindOf(schema, depth);
+  left.fields -= 1;
+  const kind = kindOf(schema, left.fields > 0 ? depth : DEPTH_MAX);
   const wanted = Array.isArray(schema["required"]) ? schema["required"] : [];
-  const properties = kind === "object" ? Object.entries(schema["properties"] as Schema) : [];
-  const below = properties.map(([each, one]) => fieldOf(one, root, each, pointer(path, each), wanted.includes(each), depth + 1));
+  const fields = once(() => {
+    const properties = kind === "object" ? Object.entries(schema["properties"] as Schema) : [];
+    const below = properties.map(([each, one]) => fieldOf(one, root, each, pointer(path, each), wanted.includes(each), depth + 1, left));
+    // Those that have to be there come first.
+    return [...below.filter((each) => each.required), ...below.filter((each) => !each.required)];
+  });
+  const item = once(() => (kind === "array" ? fieldOf(schema["items"], root, "", `${path}/*`, true, depth + 1, left) : undefined));
+  const options = Array.isArray(schema["enum"]) ? schema["enum"] : "const" in schema ? [schema["const"]] : [];
   return {
     kind, name, path, required, help: helpOf(schema, kind), start: startOf(schema),
-    options: Array.isArray(schema["enum"]) ? schema["enum"] : "const" in schema ? [schema["const"]] : [],
-    // Those that have to be there come first.
-    fields: [...below.filter((each) => each.required), ...below.filter((each) => !each.required)],
-    item: kind === "array" ? fieldOf(schema["items"], root, "", `${path}/*`, true, depth + 1) : undefined,
+    // Each once, also where the schema repeats it.
+    options: [...new Map(options.map((each) => [JSON.stringify(each), each as unknown])).values()],
+    get fields() { return fields(); },
+    get item() { return item(); },
     most: typeof schema["maxItems"] === "number" ? schema["maxItems"] : Infinity,
   };
 }
@@ -131,12 +161,12 @@ export function formOf(schema: unknown): Field | undefined {
 export function begin(field: Field): unknown {
   if (field.start !== undefined) return field.start;
   if (field.kind !== "object") return undefined;
-  const found: Record<string, unknown> = {};
+  const found: [string, unknown][] = [];
   for (const each of field.fields) {
     const value = each.required || each.start !== undefined ? begin(each) : undefined;
-    if (value !== undefined) found[each.name] = value;
+    if (value !== undefined) found.push([each.name, value]);
   }
-  return found;
+  return Object.fromEntries(found);
 }
 
 /** What a new element of an array is. */
@@ -206,7 +236,7 @@ export function jsonOf(text: string): unknown {
 
 /** What is wrong with a value before it is sent; empty when only the server can tell. */
 export function faultOf(field: Field, value: unknown): string {
-  if (value instanceof Unparsed) return "This is no JSON yet.";
+  if (value instanceof Unparsed) return value.reason;
   if (value === undefined) return "";
   if ((field.kind === "number" || field.kind === "integer") && typeof value === "string") {
     return Number.isFinite(Number(value)) ? "A browser cannot hold this number exactly: emit it by program or command line." : "This is no number.";
@@ -229,11 +259,42 @@ export function withMember(value: unknown, name: string, to: unknown): Record<st
   return rest;
 }
 
-/** The members that no field shows; undefined without any. */
-export function others(field: Field, value: unknown): Record<string, unknown> | undefined {
+/** The members that no field shows, or their text while it is none; undefined without any. */
+export function others(field: Field, value: unknown): Record<string, unknown> | Unparsed | undefined {
   if (!isSchema(value)) return undefined;
+  const typed = own(value, OTHERS);
+  if (typed instanceof Unparsed) return typed;
   const left = Object.entries(value).filter(([name]) => !field.fields.some((each) => each.name === name));
   return left.length > 0 ? Object.fromEntries(left) : undefined;
+}
+
+/** An object with other members than before beside those of its fields. What is no object is kept as it was typed. */
+export function withOthers(field: Field, value: unknown, to: unknown): Record<string, unknown> {
+  const kept = Object.entries(isSchema(value) ? value : {}).filter(([name]) => field.fields.some((each) => each.name === name));
+  if (to === undefined) return Object.fromEntries(kept);
+  if (isSchema(to) && !(to instanceof Unparsed)) return { ...Object.fromEntries(kept), ...to };
+  return Object.fromEntries([...kept, [OTHERS, to instanceof Unparsed ? to : new Unparsed(written(to), "Other members are an object.")]]);
+}
+
+/** Calls `visit` for each field that is shown, with its place and value. */
+function walk(field: Field, value: unknown, visit: (field: Field, path: string, value: unknown) => void, path = ""): void {
+  visit(field, path, value);
+  const kind = shownAs(field, value);
+  if (kind === "object" && (value !== undefined || field.required)) {
+    for (const each of field.fields) walk(each, own(value, each.name), visit, pointer(path, each.name));
+    const typed = own(value, OTHERS);
+    if (typed instanceof Unparsed) visit(field, pointer(path, "other members"), typed);
+  }
+  if (kind === "array" && field.item && Array.isArray(value)) value.forEach((each, index) => walk(field.item!, each, visit, pointer(path, index)));
+}
+
+/** The first field whose value cannot be sent as it stands, and why; empty for none. */
+export function flaw(field: Field, value: unknown): string {
+  let found = "";
+  walk(field, value, (each, path, here) => {
+    found ||= faultOf(each, here) && `${path}: ${faultOf(each, here)}`;
+  });
+  return found;
 }
 
 export interface Violation {
@@ -256,12 +317,6 @@ export function byField(violations: Violation[]): Map<string, string> {
 /** The reasons that no field of the form shows: it has none there, or it is folded away. */
 export function unplaced(faults: Map<string, string>, field: Field | undefined, value: unknown): string[] {
   const shown = new Set<string>();
-  const walk = (each: Field, at: string, here: unknown): void => {
-    shown.add(at);
-    const kind = shownAs(each, here);
-    if (kind === "object" && (here !== undefined || each.required)) for (const one of each.fields) walk(one, pointer(at, one.name), isSchema(here) ? here[one.name] : undefined);
-    if (kind === "array" && each.item && Array.isArray(here)) here.forEach((one, index) => walk(each.item!, pointer(at, index), one));
-  };
-  if (field) walk(field, "", value);
+  if (field) walk(field, value, (_, path) => shown.add(path));
   return [...faults].filter(([path]) => path === "" || !shown.has(path)).map(([path, reason]) => (path ? `${path}: ${reason}` : reason));
 }

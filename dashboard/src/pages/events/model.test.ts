@@ -23,4 +23,10 @@ it("refuses a form without a name or JSON", () => {
   expect(fault("", "")).toContain("name");
   expect(fault("a", "{")).toContain("no JSON");
   expect(fault("a", "")).toBe("");
+  expect(fault("a", " ")).toBe("");
+});
+
+it("does not send a number that it would change", () => {
+  expect(fault("a", '{"id": 9007199254740991, "share": 0.1, "text": "9007199254740993"}')).toBe("");
+  for (const number of ["9007199254740993", "-12345678901234567890", "1e999"]) expect(fault("a", `{"of": [${number}]}`)).toContain("cannot hold");
 });
