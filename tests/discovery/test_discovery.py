@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,15 +11,18 @@ import pytest
 from aiohttp import web
 
 from ironflow import Context, Retry, function
-from ironflow.features.discovery import contract, service
+from ironflow.features.discovery import contract, rules, service
 from ironflow.features.functions import contract as functions
 from ironflow.features.functions.contract import InvalidFunction
+from ironflow.features.functions.in_tx import config_of
 from ironflow.serve import ServeHandler, serve
 from tests.push.serving import listening
 from tests.support.server import open_server
 from tests.support.work import Work
 
 KEY = "whsec_0123456789abcdef"
+DEEP = '{"ironflow": "1", "projections": [], "webhooks": [], "functions": [{"id": "x", "triggers": [], "registration": '
+DEEP += "[" * 100_000 + "]" * 100_000 + "}]}"
 
 
 @function("greet", on="guest.came")
@@ -166,12 +170,28 @@ async def test_only_a_redirect_to_the_slash_is_followed(server: Work):
         (lambda: web.json_response({"functions": 5}), "lists no functions"),
         (lambda: web.json_response(landing({"id": "x", "triggers": 5})), "cannot be read"),
         (lambda: web.json_response(landing(*({"id": f"f{n}"} for n in range(1001)))), "1000 is the limit"),
+        (lambda: web.json_response(landing({"id": "x"}, {"id": "x"})), "the function 'x' twice"),
+        (lambda: web.Response(text=DEEP), "lists no functions"),
     ],
 )
 async def test_what_lists_no_functions_is_no_endpoint(server: Work, answer: Callable[[], web.Response], wanted: str):
     async with endpoint(lambda _: answer()) as url:
         with pytest.raises(contract.NoEndpoint, match=wanted):
             await discover(server, url)
+
+
+async def test_registrations_are_checked_outside_of_the_event_loop(server: Work, monkeypatch: pytest.MonkeyPatch):
+    threads: list[int] = []
+
+    def noted(registration: functions.RegisterFunction) -> Any:
+        threads.append(threading.get_ident())
+        return config_of(registration)
+
+    monkeypatch.setattr(rules, "config_of", noted)
+    async with endpoint(lambda _: web.json_response(landing({"id": "one"}))) as url:
+        await discover(server, url)
+    assert threading.get_ident() not in threads
+    assert len(threads) == 1
 
 
 async def test_an_answer_is_bounded_in_time_and_bytes(server: Work, monkeypatch: pytest.MonkeyPatch):

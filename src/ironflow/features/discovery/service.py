@@ -1,11 +1,12 @@
 """What happens: an endpoint is asked, and its functions are compared with those that are registered."""
 
+import asyncio
 from typing import Any
 
 from ironflow.base.call import Call
 from ironflow.base.json import InvalidJson
 from ironflow.base.outgoing import RequestFailed
-from ironflow.base.spelling import BadField, message_to_json
+from ironflow.base.spelling import BadField
 from ironflow.features.discovery import contract, rules
 from ironflow.features.functions.in_tx import FunctionIndex, check_endpoint, function
 from ironflow.features.push.service import Push
@@ -30,32 +31,35 @@ class Discovery:
         check_endpoint(request.url)
         url, landing = await self._landing(call, request.url)
         try:
-            registrations = rules.registrations_of(landing, url)
+            # In a thread: expressions of many functions take a second, for which the event loop would stand still.
+            served = await asyncio.to_thread(rules.checked, landing, url)
         except contract.EndpointLocked as fault:
             raise contract.EndpointLocked(
                 f"{fault.message} Give the server the same key, with the setting signing_key or signing_keys_file."
             ) from None
         except (BadField, InvalidJson) as fault:
             raise contract.NoEndpoint(f"{url} lists a function that cannot be read: {fault.message}") from None
-        triggers = [each.triggers for each in landing.functions]
 
-        def look(tx: Tx) -> contract.EndpointServes:
+        def compare(tx: Tx) -> list[contract.ServedFunction]:
+            return [
+                rules.served_function(each, function(tx, call.environment, each.registration.id)) for each in served
+            ]
+
+        def pushed(tx: Tx) -> set[str]:
             self._index.refresh(tx)
-            served = {each.id for each in registrations}
-            return contract.EndpointServes(
-                url=url,
-                ironflow=landing.ironflow,
-                functions=[
-                    rules.served_function(each, message_to_json(each), of, function(tx, call.environment, each.id))
-                    for each, of in zip(registrations, triggers, strict=True)
-                ],
-                unserved=sorted({each.id for each in self._index.pushed_to(call.environment, url)} - served),
-                projections=landing.projections,
-                webhooks=landing.webhooks,
-            )
+            return {each.id for each in self._index.pushed_to(call.environment, url)}
 
+        functions = await self._db.read(compare)
         # The index belongs to the event loop's transactions.
-        return await self._db.peek(look)
+        registered = await self._db.peek(pushed)
+        return contract.EndpointServes(
+            url=url,
+            ironflow=landing.ironflow,
+            functions=functions,
+            unserved=sorted(registered - {each.id for each in functions}),
+            projections=landing.projections,
+            webhooks=landing.webhooks,
+        )
 
     async def _landing(self, call: Call, url: str) -> tuple[str, contract.Landing]:
         """The address that has to be called, and what it serves."""
