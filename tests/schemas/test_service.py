@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ironflow.base.errors import InvalidArgument
-from ironflow.features.schemas import contract
+from ironflow.features.schemas import contract, service
 from tests.support.work import Work
 
 ORDER = {"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]}
@@ -180,6 +180,16 @@ async def test_events_of_one_version_are_checked(server: Work):
     answer = await server.call(contract.check_events, event_name="order.placed", schema_json=ORDER, of_version=2)
 
     assert (answer.checked, answer.departures[0].version) == (1, 2)
+
+
+async def test_events_of_other_versions_are_looked_at_up_to_a_number(server: Work, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(service, "LOOKED_AT_MAX", 3)
+    for version in (2, 2, 1, 1):
+        await server.emit(data={}, version=version)
+
+    answer = await server.call(contract.check_events, event_name="order.placed", schema_json=ORDER, of_version=2)
+
+    assert (answer.checked, answer.more) == (1, True)
 
 
 async def test_events_cannot_be_held_to_a_schema_that_is_none(server: Work):

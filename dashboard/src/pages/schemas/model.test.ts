@@ -23,7 +23,9 @@ it("compares with the next older version", () => {
 
 it("says how past events fit", () => {
   const checked = { checked: 3, fit: 3, departures: [], more: false };
-  expect([checked, { ...checked, fit: 1 }, { ...checked, more: true }, { ...checked, checked: 0, fit: 0 }].map(checkedText)).toEqual([
+  expect([checked, { ...checked, fit: 1 }, { ...checked, more: true }, { ...checked, checked: 0, fit: 0 }].map((each) => checkedText(each))).toEqual([
     "All of 3 events fit.", "2 of 3 events do not fit.", "All of the newest 3 events fit.", "No event of this name is recorded.",
   ]);
+  const none = { ...checked, checked: 0, fit: 0 };
+  expect([checkedText(none, 2), checkedText({ ...none, more: true }, 2)]).toEqual(["No event of this name and version 2 is recorded.", "None of the newest events of this name is of version 2."]);
 });

@@ -34,9 +34,9 @@ export function chosen(versions: Schema[], version: string | null, other: string
   return { shown, before: versions.find((each) => String(each.version) === other) ?? older };
 }
 
-/** How past events fit a schema, as a sentence. */
-export function checkedText(result: Schemas["EventsChecked"]): string {
-  if (result.checked === 0) return "No event of this name is recorded.";
+/** How past events fit a schema, as a sentence. version: the only one that was looked for; 0 for all. */
+export function checkedText(result: Schemas["EventsChecked"], version = 0): string {
+  if (result.checked === 0) return result.more ? `None of the newest events of this name is of version ${version}.` : `No event of this name${version ? ` and version ${version}` : ""} is recorded.`;
   const which = result.more ? `the newest ${count(result.checked)} events` : `${count(result.checked)} ${result.checked === 1 ? "event" : "events"}`;
   return result.fit === result.checked ? `All of ${which} fit.` : `${count(result.checked - result.fit)} of ${which} do not fit.`;
 }

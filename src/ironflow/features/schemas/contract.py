@@ -143,7 +143,8 @@ class UpcastTried(Message, kw_only=True):
 
 class CheckEvents(Message, kw_only=True):
     """schema_json: the schema as a JSON text, or itself; empty for the one that is registered for `version`, 0 for the
-    latest. of_version: only events of this version, 0 for all. limit: how many of the newest events are checked.
+    latest. of_version: only events of this version, 0 for all, among the newest 10,000 of the name. limit: how many of
+    the newest events are checked.
     """
 
     event_name: Annotated[str, field(None, also=("name", "event"))]

@@ -22,8 +22,9 @@ logger = logging.getLogger(__name__)
 
 LIMIT_DEFAULT = 100
 DEPARTURES_MAX = 20
-# Events that are read at a time.
+# Events that are read at a time, and in all: those of other versions are looked at, too.
 PIECE = 200
+LOOKED_AT_MAX = 10_000
 
 
 class EventSchemas:
@@ -136,9 +137,11 @@ class EventSchemas:
         def look(tx: Tx) -> contract.EventsChecked:
             checked = fit = 0
             departures: list[contract.Departure] = []
-            for record in _newest(tx, call.environment, request):
-                if checked == request.limit:
+            for looked_at, record in enumerate(_newest(tx, call.environment, request.event_name)):
+                if checked == request.limit or looked_at == LOOKED_AT_MAX:
                     return contract.EventsChecked(checked=checked, fit=fit, departures=departures, more=True)
+                if request.of_version not in (0, record.version):
+                    continue
                 checked += 1
                 violations = compiled.violations(record.data)
                 if not violations:
@@ -163,13 +166,13 @@ class EventSchemas:
         logger.info(what, extra={**fields, "actor": call.principal.name, "reason": reason})
 
 
-def _newest(tx: Tx, environment: str, request: contract.CheckEvents) -> Iterator[Record]:
+def _newest(tx: Tx, environment: str, event_name: str) -> Iterator[Record]:
     """The events of a name, the newest first; no more than a piece of them is in memory."""
-    wanted = Filter(environment, names=(request.event_name,))
+    wanted = Filter(environment, names=(event_name,))
     until = head(tx)
     while until > 0:
         page = scan_back(tx, wanted, 0, until, PIECE)
-        yield from (each for each in page.items if request.of_version in (0, each.version))
+        yield from page.items
         until = page.reached - 1
 
 

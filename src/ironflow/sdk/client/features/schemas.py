@@ -81,7 +81,7 @@ class Schemas:
         """Holds the newest recorded events of a name to a schema, as before it is registered; nothing is changed.
 
         schema: None for the one that is registered for `version`, 0 for the latest. of_version: only events of this
-        version, 0 for all. limit: at most 1000 events. Raises SchemaNotFound, InvalidSchema.
+        version, 0 for all, among the newest 10,000. limit: at most 1000 events. Raises SchemaNotFound, InvalidSchema.
         """
         text = "" if schema is None else bytes(to_payload(schema, f"the schema of event {name!r}")).decode()
         request = contract.CheckEvents(
