@@ -185,3 +185,37 @@ def test_what_is_emptied_or_half_typed_stays_under_the_fingers(page: Page, shop:
 
     expect(dialog.get_by_role("status")).to_contain_text("Recorded as")
     assert data(shop, "crate.wanted")[0] == ({"marks": ["8"], "counts": [8], "more": 2, "most": 3}, 1)
+
+
+# Of the text of an element and its ground (WCAG 2).
+CONTRAST = """element => {
+  const light = colour => {
+    const drawn = new OffscreenCanvas(1, 1).getContext("2d");
+    drawn.fillStyle = colour;
+    drawn.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...drawn.getImageData(0, 0, 1, 1).data].map(each => each / 255).map(
+      each => (each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+  const style = getComputedStyle(element);
+  const [a, b] = [light(style.color), light(style.backgroundColor)];
+  return Math.max(a, b) / Math.min(a, b);
+}"""
+
+
+def test_what_came_of_an_emit_is_in_sight_of_a_long_form(page: Page, shop: Shop):
+    members = {f"member-{number}": {"type": "string"} for number in range(40)}
+    shop.client.schemas.register("list.wanted", 1, schema={"type": "object", "properties": members})
+    dialog = form(page, "/events?do=emit&emit-name=list.wanted")
+    dialog.get_by_label(re.compile("^member-0")).fill("x")
+    emit = dialog.get_by_role("button", name="Emit", exact=True)
+    emit.hover()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert emit.evaluate(CONTRAST) >= 4.5
+    emit.click()
+
+    status = dialog.get_by_role("status")
+    expect(status).to_contain_text("Recorded as")
+    expect(status).to_be_in_viewport(ratio=1)
+    assert dialog.evaluate("each => each.scrollTop") == 0
