@@ -131,7 +131,7 @@ async def test_a_handler_that_fails_is_tried_again_by_the_machines_clock_and_sho
 
 
 async def test_what_many_other_partitions_have_saved_meanwhile_is_passed_over():
-    """More than one look of a poll goes over."""
+    """More than one look goes over."""
     broken = True
 
     @projection("counts", events=["order.*"], initial_state={"count": 0}, partition_key="data.customer")

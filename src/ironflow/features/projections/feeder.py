@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from ironflow.base.call import Call
 from ironflow.base.errors import IronflowError
@@ -40,15 +40,6 @@ READ_MAX = 500
 LOOK_AGAIN_S = 1.0
 # After a look that found nothing the next notification is answered this much later, together with those that follow it.
 GATHER_S = 0.002
-
-
-class _Place(NamedTuple):
-    """Up to where a poll has searched and found nothing to save; more: whether the log goes on there."""
-
-    generation: str
-    cursor: int
-    searched: int
-    more: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -148,34 +139,26 @@ class Feeder:
 
     async def poll(self, call: Call, request: contract.Poll) -> contract.Polled:
         deadline = asyncio.get_running_loop().time() + POLL_HOLD_S
-        place: _Place | None = None
         with self._notifier.waiter("log") as waiter:
             while True:
-                polled, place = await self._poll_once(call, request, place)
+                polled = await self._poll_once(call, request)
                 left = deadline - asyncio.get_running_loop().time()
                 if polled.events or left <= 0:
                     return polled
-                if place.more:
-                    continue
                 await waiter.wait(left)
                 await asyncio.sleep(GATHER_S)
 
-    async def _poll_once(
-        self, call: Call, request: contract.Poll, place: "_Place | None"
-    ) -> tuple[contract.Polled, "_Place"]:
-        """place: up to where the same poll has searched before; saves of many partitions may lie between."""
+    async def _poll_once(self, call: Call, request: contract.Poll) -> contract.Polled:
         held = held_of(request.lease)
         now = self._clock.now()
         limit = rules.batch_of(request.batch_size)
 
-        def look(tx: Tx) -> tuple[ProjectionRow, RebuildRow | None, Next, contract.Polled, _Place]:
+        def look(tx: Tx) -> tuple[ProjectionRow, RebuildRow | None, Next, contract.Polled]:
             projection, rebuild = saving.load_with_rebuild(tx, call.environment, request.name)
             feed = rules.feed_named(projection, rebuild, request.generation)
             if held is not None:
                 rules.check_lease(projection, held, now)
             start = self._start(projection, feed.cursor)
-            if place is not None and (place.generation, place.cursor) == (feed.generation, feed.cursor):
-                start = max(start, place.searched)
             found = Next([], start, start, start)
             if rules.is_fed(projection, held, "", now, beside=bool(request.generation)):
                 found = feeding.next_events(tx, projection, feed, start, limit, partition=request.partition or None)
@@ -189,18 +172,15 @@ class Feeder:
                     current_state=to_json(state.state) if state else None,
                     last_event_seq=feed.cursor,
                 ),
-                _Place(feed.generation, feed.cursor, found.searched, found.more),
             )
 
-        projection, rebuild, found, polled, reached = await self._db.read(look)
-        if place is None:
-            self._note_gap(projection, polled.last_event_seq, found)
+        projection, rebuild, found, polled = await self._db.read(look)
+        self._note_gap(projection, polled.last_event_seq, found)
         if request.generation:
-            return polled, reached
+            return polled
         if found.events and not await self._may_send(projection, rebuild, found.events, held, first=True):
-            empty = contract.Polled(events=[], current_state=polled.current_state, last_event_seq=polled.last_event_seq)
-            return empty, reached._replace(more=False)
-        return polled, reached
+            return contract.Polled(events=[], current_state=polled.current_state, last_event_seq=polled.last_event_seq)
+        return polled
 
     # Streams.
 
