@@ -88,9 +88,10 @@ def test_dev_fails_a_run_whose_step_is_never_awaited_and_names_step_and_line(tmp
             eventually(lambda: version(client) == 1)
             client.emit("question.asked")
             eventually(lambda: "run failed" in log.read_text())
+            # The worker logs it before the server has recorded it.
+            eventually(lambda: [run.status for run in client.runs.list()] == ["failed"])
             (run,) = client.runs.list()
 
-    assert run.status == "failed"
     assert run.error is not None
     assert "step 'compose' is called in" in run.error.message
     assert "app.py, line 6, and never awaited" in run.error.message
