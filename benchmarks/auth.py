@@ -28,7 +28,7 @@ from ironflow.base.json import write_json_text
 from ironflow.base.settings import Settings
 from ironflow.features.api_keys.service import Authenticator
 from ironflow.features.policies.in_tx import Grant, PolicyRow
-from ironflow.server.composition import build
+from ironflow.server.building import build
 
 SECONDS = 2.0
 ROUNDS = 4

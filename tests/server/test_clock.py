@@ -9,8 +9,8 @@ import pytest
 from ironflow.base.settings import Settings
 from ironflow.base.time import FixedClock, SystemClock, to_datetime
 from ironflow.features.server_state import contract as server_state
+from ironflow.server.building import build
 from ironflow.server.clock import DatabaseClock, Reading
-from ironflow.server.composition import build
 from tests.support.work import Work
 
 

@@ -6,7 +6,7 @@ from ironflow.base.lifecycle import Lifecycle
 from ironflow.base.settings import Settings
 from ironflow.features.parts import PartMissing
 from ironflow.features.runs import install as runs
-from ironflow.server.composition import build
+from ironflow.server.building import build
 
 
 class Recorder(Lifecycle):

@@ -26,7 +26,7 @@ from ironflow.server.settings import Settings
 from ironflow.storage.port import Database
 
 if TYPE_CHECKING:
-    from ironflow.server import composition
+    from ironflow.server import building
 
 Part = TypeVar("Part")
 Res = TypeVar("Res", bound=msgspec.Struct | None)
@@ -36,9 +36,9 @@ ROUNDS_MAX = 100
 
 
 class Server:
-    """A built server and its clock. `inside`: what `ironflow.server.composition.build` returned."""
+    """A built server and its clock. `inside`: what `ironflow.server.building.build` returned."""
 
-    def __init__(self, inside: "composition.Server", clock: FixedClock) -> None:
+    def __init__(self, inside: "building.Server", clock: FixedClock) -> None:
         self.inside = inside
         self.clock = clock
 
@@ -121,11 +121,11 @@ async def open_server(kind: type[Kind], database_url: str, **settings: Any) -> A
     settings: those of `ironflow.server.settings.Settings`; `clock`; `chance`.
     """
     # Imported here, so that tests which need no server do not load it.
-    from ironflow.server import composition
+    from ironflow.server import building
 
     clock = settings.pop("clock", None) or FixedClock()
     chance = settings.pop("chance", os.urandom)
-    inside = await composition.build(replace(Settings(db=database_url, dev=True), **settings), clock, chance)
+    inside = await building.build(replace(Settings(db=database_url, dev=True), **settings), clock, chance)
     try:
         yield kind(inside, clock)
     finally:

@@ -8,7 +8,7 @@
         async for change in ...:
             await socket.send(frame)                                           # waits while the client does not read
 
-A feature names its sockets in `sockets() -> dict[SocketRoute, SocketHandler]`; `server/composition.py` binds them.
+A feature names its sockets in `sockets() -> dict[SocketRoute, SocketHandler]`; `server/building.py` binds them.
 One task receives and one sends; `socket.until_closed()` is for a handler that only sends, beside its sender.
 """
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from ironflow.base.json import write_json_text
 from ironflow.base.logs import set_up_logs
 from ironflow.base.version import VERSION
-from ironflow.server.composition import Server, build
+from ironflow.server.building import Server, build
 from ironflow.server.descriptors import raise_limit
 from ironflow.server.http_servers import HttpServer, http_server
 from ironflow.server.settings import Settings, settings_text

@@ -32,7 +32,7 @@ from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.run_keys import IfRunning
 from ironflow.sdk.wire.world import World, present
 from ironflow.sdk.worker.codec_fit import check_codec
-from ironflow.server.composition import Server, build
+from ironflow.server.building import Server, build
 from ironflow.server.settings import Settings
 from ironflow.storage.port import Tx
 from ironflow.testing.app_transport import AppTransport

@@ -7,7 +7,7 @@ from weakref import WeakSet
 
 from ironflow.sdk.client.client import Client
 from ironflow.sdk.wire.world import Iterated, World, present
-from ironflow.server.composition import Server
+from ironflow.server.building import Server
 from ironflow.storage.sqlite import SqliteDatabase
 from ironflow.testing.app_transport import AppTransport, opened
 from ironflow.testing.machine_worker import NotSettled

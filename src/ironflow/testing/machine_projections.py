@@ -15,7 +15,7 @@ from ironflow.sdk.projections.protocol import ProjectionProtocol
 from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.upcasting import NO_UPCASTERS
 from ironflow.sdk.wire.endpoint import Endpoint
-from ironflow.server.composition import Server
+from ironflow.server.building import Server
 from ironflow.storage.port import Tx
 from ironflow.testing.app_transport import AppTransport
 from ironflow.testing.machine_worker import ENVIRONMENT
