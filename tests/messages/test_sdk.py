@@ -163,8 +163,9 @@ async def test_answers_refusals_and_ends_are_distinct():
 async def test_plain_handlers_receive_and_answer():
     async with time_machine(functions=[plain]) as machine:
         asking = asyncio.create_task(machine.client.ask("plain", "x", "prompt", 1, start=True))
-        await asyncio.sleep(0.05)
-        await machine.settle()
+        while not asking.done():
+            await machine.settle()
+            await asyncio.sleep(0)
 
         assert await asking == 2
 

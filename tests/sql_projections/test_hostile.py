@@ -217,6 +217,12 @@ def test_a_query_that_is_more_than_a_question_is_refused_by_its_text(text: str, 
 
 
 @each_dialect
+def test_half_a_surrogate_pair_is_named(dialect: DialectName):
+    with pytest.raises(InvalidSql, match="half a surrogate pair at 8"):
+        check_query("SELECT '\ud800' FROM events", dialect, TABLES)
+
+
+@each_dialect
 @pytest.mark.parametrize("text", HANDLERS)
 def test_a_handler_that_does_not_keep_to_its_tables_is_refused_by_its_text(text: str, dialect: DialectName):
     with pytest.raises(InvalidSql):

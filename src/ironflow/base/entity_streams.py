@@ -16,7 +16,7 @@ def stream_of(entity: str, key: str) -> str:
 
 
 def streams_of(entity: str) -> tuple[str, str]:
-    """What the ids of the streams of all its keys lie between."""
+    """The bounds of the stream ids of all its keys: from the first, and below the second."""
     return f"{entity}:", f"{entity};"
 
 

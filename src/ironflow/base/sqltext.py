@@ -40,7 +40,9 @@ class InvalidSql(InvalidArgument):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """kind: `name` for keywords and unquoted names. text: as written. apart: there is a gap before it."""
+    """kind: `name` for keywords and unquoted names, `quoted` for names in `"…"`, `text` for string literals, `sign` for
+    operators and punctuation. text: as written. apart: white space or a comment is before it.
+    """
 
     kind: Kind
     text: str
@@ -54,7 +56,11 @@ class Token:
 
 def tokens_of(text: str, what: str) -> list[Token]:
     """The tokens of `text`. Raises InvalidSql naming `what` and the position."""
-    if len(text.encode("utf-8", "reposition")) > TEXT_BYTES_MAX:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as fault:
+        raise InvalidSql(f"{what} has half a surrogate pair at {fault.start}; no database can store it.") from None
+    if size > TEXT_BYTES_MAX:
         raise InvalidSql(f"{what} is larger than {TEXT_BYTES_MAX} bytes.")
     found: list[Token] = []
     position, apart, depth = 0, False, 0

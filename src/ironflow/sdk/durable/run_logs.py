@@ -25,6 +25,7 @@ from ironflow.sdk.values.texts import storable
 WAITING_MAX = 1_000
 WAITING_BYTES_MAX = 1024 * 1024
 LINE_BYTES_MAX = 64 * 1024
+# The numbers of our levels in `logging`.
 _WEIGHTS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _machine_now = SystemClock().now
 _step: ContextVar[str] = ContextVar("ironflow_logging_step", default="")
@@ -70,7 +71,10 @@ class RunLogs:
         return 0 < self._lowest <= weight
 
     def add(self, weight: int, message: str, data: Mapping[str, Any]) -> None:
-        """Keeps a line for the next report. It raises nothing: a line is worth no run."""
+        """Keeps a line for the next report. weight: the number of its level in `logging`.
+
+        It raises nothing: a line that cannot be kept must not fail its run.
+        """
         step_id = _step.get()
         if not step_id and self._is_replaying():
             return

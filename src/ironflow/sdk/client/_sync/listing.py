@@ -16,7 +16,7 @@ class Listing(Iterator[ItemT], Generic[ItemT]):
         for run in client.runs.list(status="failed"): ...
         page = client.runs.list(status="failed").page(limit=25)
 
-    It is gone through once, like other iterators; `page` asks anew each time.
+    It is exhausted after one loop, like other iterators; `page` makes a request each time.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ class Listing(AsyncIterator[ItemT], Generic[ItemT]):
         async for run in client.runs.list(status="failed"): ...
         page = await client.runs.list(status="failed").page(limit=25)
 
-    It is gone through once, like other iterators; `page` asks anew each time.
+    It is exhausted after one loop, like other iterators; `page` makes a request each time.
     """
 
     def __init__(
