@@ -7,6 +7,7 @@ from ironflow.storage.port import Tx
 
 COLUMNS = ", ".join(Record.__struct_fields__)
 BY_IDS = f"SELECT {COLUMNS} FROM events WHERE id IN {{each:ids}}"
+AFTER = f"SELECT {COLUMNS} FROM events WHERE position > :after ORDER BY position LIMIT :limit"
 BY_POSITION = f"SELECT {COLUMNS} FROM events WHERE position IN {{each_number:positions}} ORDER BY position"
 HEAD = "SELECT position FROM log_head WHERE name = 'log'"
 HEAD_TO_LOCK = HEAD + " {for_update}"
@@ -22,6 +23,11 @@ def records_at(tx: Tx, positions: Sequence[int]) -> list[Record]:
     if not positions:
         return []
     return [Record(*row) for row in tx.rows(BY_POSITION, {"positions": list(positions)})]
+
+
+def records_after(tx: Tx, after: int, limit: int) -> list[Record]:
+    """The records that follow a position, whatever they are, in one statement."""
+    return [Record(*row) for row in tx.rows(AFTER, {"after": after, "limit": limit})]
 
 
 def head(tx: Tx) -> int:

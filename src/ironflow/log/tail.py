@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from ironflow.base.loop import Ran
 from ironflow.base.time import Millis
-from ironflow.log.follower import Follower
+from ironflow.log.follower import PROBE, Follower
 from ironflow.log.read import head
 from ironflow.log.record import Record
 from ironflow.log.scan import EVERYTHING
@@ -36,6 +36,8 @@ class Tail:
         self._db = db
         self._listeners: list[Listener] = []
         self._follower = Follower(EVERYTHING, 0, batch_max=BATCH, bytes_max=BATCH_BYTES)
+        # Records in the next read: few until a page is full, so that the first ones show how large they are.
+        self._limit = PROBE
 
     @property
     def position(self) -> int:
@@ -57,12 +59,13 @@ class Tail:
     async def run_once(self, now: Millis) -> Ran:
         if not self._listeners:
             return Ran()
-        after = self.position
-        page = await self._db.peek(self._follower.read)
+        after, limit = self.position, self._limit
+        page = await self._db.peek_once(lambda tx: self._follower.read_next(tx, limit))
         if self.position != after:
             # All listeners left and others came while this was read: these records are not for them.
             return Ran(more=True)
         self._follower.advance(page.reached, page.items)
+        self._limit = self._follower.batch if self._follower.is_behind else PROBE
         if page.items:
             for listener in list(self._listeners):
                 listener(page.items)

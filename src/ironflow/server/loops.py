@@ -59,7 +59,9 @@ class Loops(Lifecycle):
             self.failing[loop.name] = error
             return RETRY_S
         self.failing.pop(loop.name, None)
-        self.counts.update({(loop.name, what): count for what, count in ran.done.items() if count})
+        for what, count in ran.done.items():
+            if count:
+                self.counts[loop.name, what] += count
         account.add(ran)
         if ran.more:
             return 0.0
