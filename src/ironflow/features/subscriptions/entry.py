@@ -8,7 +8,7 @@ from ironflow.base.json import NULL, Json, write_json_text
 from ironflow.base.time import Millis, to_datetime
 from ironflow.features.consumer_groups.contract import EventMetadata
 from ironflow.log.filters import EventFilter
-from ironflow.log.record import Record
+from ironflow.log.record import EVERYWHERE, Record
 from ironflow.log.topics import payload_text, topic_of
 
 # Beside its data an entry takes about this much, queues included.
@@ -19,6 +19,7 @@ class Entry:
     """A record of the log, or an event of the system.
 
     sequence: what a subscription goes on after. data, custom: JSON texts. parts: what patterns are compared with.
+    namespace: whose followers receive it, None for those of every namespace.
     """
 
     def __init__(self, record: Record, sequence: int, topic: str, parts: tuple[str, ...], data: str) -> None:
@@ -27,13 +28,13 @@ class Entry:
         self.topic = topic
         self.parts = parts
         self.data = data
+        # Asked by every subscriber that its topic fits.
+        self.namespace = None if record.kind in EVERYWHERE else record.namespace
         self.size_bytes = len(data) + OVERHEAD_BYTES
         self._verdicts: dict[EventFilter, bool] = {}
 
-    def passes(self, chosen: EventFilter | None) -> bool:
+    def passes(self, chosen: EventFilter) -> bool:
         """Whether the filter lets it through; asked of the filter once, however many subscribers have it."""
-        if chosen is None:
-            return True
         verdict = self._verdicts.get(chosen)
         if verdict is None:
             verdict = self._verdicts[chosen] = chosen.fits(self.record)

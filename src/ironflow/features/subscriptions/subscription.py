@@ -116,12 +116,14 @@ class Subscription:
         """A live event whose topic fits; what there is no capacity for meets the subscription's backpressure."""
         if entry.sequence <= self._position or not self.accepts(entry):
             return
-        if len(self._queue) < QUEUE_EVENTS_MAX and self._queued_bytes + entry.size_bytes <= QUEUE_BYTES_MAX:
-            self._push(entry)
-            return
-        if not self._queue:
-            # One event larger than the whole queue may be.
-            self._push(entry)
+        queue = self._queue
+        # An empty queue takes every event: one may be larger than the whole queue.
+        if not queue or (len(queue) < QUEUE_EVENTS_MAX and self._queued_bytes + entry.size_bytes <= QUEUE_BYTES_MAX):
+            queue.append(entry)
+            self._queued_bytes += entry.size_bytes
+            self._position = entry.sequence
+            if len(queue) == 1:
+                self._wake(self)
             return
         overflow = rules.decide_overflow(self._mode, self._positioned)
         match overflow:
@@ -139,7 +141,9 @@ class Subscription:
 
     def accepts(self, entry: Entry) -> bool:
         """Whether an event whose topic matches also passes the namespace and the filter."""
-        return entry.record.is_of(self.namespace) and entry.passes(self._chosen)
+        if entry.namespace is not None and entry.namespace != self.namespace:
+            return False
+        return self._chosen is None or entry.passes(self._chosen)
 
     def entry_for(self, record: Record) -> Entry | None:
         """The record as this subscription receives it; None when it does not match."""
@@ -153,13 +157,24 @@ class Subscription:
         """Whether `take` has something to do."""
         return bool(self._queue) or (not self._live and not self._closed)
 
+    def take_queued(self) -> list[Entry]:
+        """What is in the queue, up to TAKE_MAX; nothing when `take` has to wait or to raise."""
+        if len(self._queue) <= TAKE_MAX:
+            taken = list(self._queue)
+            self._queue.clear()
+            self._queued_bytes = 0
+            return taken
+        taken = [self._queue.popleft() for _ in range(TAKE_MAX)]
+        self._queued_bytes -= sum(entry.size_bytes for entry in taken)
+        return taken
+
     async def take(self) -> list[Entry]:
         """What there is now, in order: from the queue, or read from the log while it is behind; may be nothing.
 
         Raises SlowConsumer after what was queued, and what reading raises; reading can be tried again.
         """
         if self._queue:
-            return self._pop()
+            return self.take_queued()
         if self._ended is not None:
             raise self._ended
         if self._live or self._closed:
@@ -206,25 +221,7 @@ class Subscription:
             self._queued_bytes = 0
             self._position = after
             raise
-        return between or self._pop()
-
-    def _push(self, entry: Entry) -> None:
-        was_empty = not self._queue
-        self._queue.append(entry)
-        self._queued_bytes += entry.size_bytes
-        self._position = entry.sequence
-        if was_empty:
-            self._wake(self)
-
-    def _pop(self) -> list[Entry]:
-        if len(self._queue) <= TAKE_MAX:
-            taken = list(self._queue)
-            self._queue.clear()
-            self._queued_bytes = 0
-            return taken
-        taken = [self._queue.popleft() for _ in range(TAKE_MAX)]
-        self._queued_bytes -= sum(entry.size_bytes for entry in taken)
-        return taken
+        return between or self.take_queued()
 
     def _join(self) -> None:
         if not self._live and not self._closed:
