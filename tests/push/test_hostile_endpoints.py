@@ -1,6 +1,8 @@
 """What endpoints do wrong: each is a failure of the attempt with a clear error, and disturbs nothing else."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,7 @@ from aiohttp import web
 from ironflow.base.outgoing import AnswerTooLarge, Outgoing
 from ironflow.features.push import rules
 from ironflow.features.runs import contract as runs
-from tests.push.endpoint import an_endpoint, completed, step, until
+from tests.push.endpoint import an_endpoint, completed, eventually, step, until
 from tests.support.server import open_server
 from tests.support.work import Work
 
@@ -189,27 +191,55 @@ async def test_an_answer_twice_counts_once(tmp_path: Any):
         assert (run.status.value, bytes(run.output or b"")) == ("completed", b"1")
 
 
-async def test_hundreds_of_endpoints_a_third_dead_and_the_healthy_ones_are_not_slower(tmp_path: Any):
-    answered = 0
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Resets the connection in the middle of a request."""
+    await reader.read(100)
+    sent: socket.socket = writer.get_extra_info("socket")
+    sent.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+ENDPOINTS = 500
+
+
+async def test_of_500_endpoints_a_third_is_dead_and_the_healthy_ones_wait_for_none_of_them(tmp_path: Any):
+    """By the order of events: all healthy runs end while each request to an endpoint that hangs is still under way."""
+    never = asyncio.Event()
+    hanging, answered = 0, 0
 
     async def answer(request: dict[str, Any]) -> Any:
+        nonlocal hanging, answered
         if request["event"]["data"]["dead"]:
-            await asyncio.sleep(60)
-        nonlocal answered
+            hanging += 1
+            await never.wait()
         answered += 1
         return completed()
 
-    async with an_endpoint(answer) as endpoint, open_server(Work, str(tmp_path / "db")) as server:
-        run_ids: list[str] = []
-        for number in range(150):
-            url = f"{endpoint.url}/{number}"
-            await server.a_function(f"f{number}", on=f"e{number}", endpoint_url=url, push_budget_ms=30_000)
-        for number in range(150):
-            emitted = await server.emit(f"e{number}", {"dead": number % 3 == 0})
-            run_ids += emitted.run_ids if number % 3 else []
-        for run_id in run_ids:
-            await until(server, run_id, "completed")
+    resetting = await asyncio.start_server(reset, "127.0.0.1", 0)
+    with socket.socket() as refusing:
+        refusing.bind(("127.0.0.1", 0))
+        async with an_endpoint(answer) as endpoint, resetting, open_server(Work, str(tmp_path / "db")) as server:
+            ports = [
+                endpoint.url,
+                *(f"http://127.0.0.1:{at.getsockname()[1]}" for at in (refusing, *resetting.sockets)),
+            ]
+            dead = [number for number in range(ENDPOINTS) if number % 3 == 0]
+            for number in range(ENDPOINTS):
+                url = f"{ports[number // 3 % 3] if number % 3 == 0 else endpoint.url}/{number}"
+                more = {"endpoint_url": url, "push_budget_ms": 600_000, "retry": {"maxAttempts": 1}}
+                await server.a_function(f"f{number}", on=f"e{number}", timeout="1h", **more)
+            # The dead come first, each with two executions.
+            at_dead = [(await server.emit(f"e{each}", {"dead": True})).run_ids[0] for each in dead * 2]
+            hang = len([each for each in dead * 2 if each // 3 % 3 == 0])
+            await eventually(lambda: hanging == hang)
+            for run_id, number in zip(at_dead, dead * 2, strict=True):
+                if number // 3 % 3:
+                    assert (await until(server, run_id, "failed")).error is not None
+            healthy = [number for number in range(ENDPOINTS) if number % 3]
+            emitted = [(await server.emit(f"e{each}", {"dead": False})).run_ids[0] for each in healthy]
+            for run_id in emitted:
+                await until(server, run_id, "completed")
 
-        # All healthy ones are done while every dead one still hangs.
-        assert answered == 100
-        assert len([each for each in await server.runs(limit=200) if each.status.value == "running"]) == 50
+            assert (answered, hanging) == (len(healthy), hang)
+            left = [(await server.run(run_id)).status.value for run_id in at_dead]
+            assert left == ["running" if number // 3 % 3 == 0 else "failed" for number in dead * 2]

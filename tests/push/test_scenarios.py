@@ -13,12 +13,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from ironflow import Context, InvokeError, NonRetryableError, Retry, UpcasterRegistry, WaitTimeoutError, function
+from ironflow import (
+    Concurrency,
+    Context,
+    InvokeError,
+    NonRetryableError,
+    Retry,
+    UpcasterRegistry,
+    WaitTimeoutError,
+    function,
+)
 from ironflow.features.controls import contract as controls
 from ironflow.features.runs import contract as runs
 from ironflow.features.secrets import contract as secrets
 from ironflow.worker import FunctionDefinition, StreamingWorker, Worker
-from tests.push.endpoint import SOON_S
+from tests.push.endpoint import SOON_S, until
 from tests.push.serving import listening, served
 from tests.support.work import Work
 
@@ -345,3 +354,42 @@ async def test_a_scenario_has_the_same_outcome_with_every_kind_of_worker(server:
     polling = await outcome(server, scenario, "polling")
     for kind in KINDS[1:]:
         assert (kind, await outcome(server, scenario, kind)) == (kind, scenario.differs.get(kind, polling))
+
+
+LIMITS: dict[str, dict[str, Any]] = {
+    "an actor": {"actor_key": "id"},
+    "a limit": {"concurrency": Concurrency(1)},
+    "a limit for each key": {"concurrency": Concurrency(1, key="id")},
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_runs_wait_for_one_another_with_every_kind_of_worker(server: Work, limit: str):
+    polling = await outcome_of_three(server, "polling", LIMITS[limit])
+    assert polling["begun"] == polling["ended"] == [0, 1, 2]
+    for kind in KINDS[1:]:
+        assert (kind, await outcome_of_three(server, kind, LIMITS[limit])) == (kind, polling)
+
+
+async def outcome_of_three(server: Work, kind: str, limit: dict[str, Any]) -> dict[str, Any]:
+    """The order of three runs of one key, and what they wait for; the first ends after the others are there."""
+    begun: list[int] = []
+    ended: list[int] = []
+    release = asyncio.Event()
+
+    @function("charge", on="order.placed", **limit)
+    async def charge(ctx: Context, data: Any) -> Any:
+        begun.append(data["number"])
+        await release.wait()
+        assert len(begun) == len(ended) + 1
+        ended.append(data["number"])
+        return await ctx.step.run("charge", lambda: data["number"])
+
+    async with hosted(server, [charge], kind), asyncio.timeout(SOON_S):
+        run_ids = [(await server.emit(data={"id": "o1", "number": number})).run_ids[0] for number in range(3)]
+        while not begun:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        waits = [(await server.call(controls.why, id=run_id)).reason for run_id in run_ids]
+        release.set()
+        found = [await until(server, run_id, "completed", "failed") for run_id in run_ids]
+    return {"begun": begun, "ended": ended, "waits": waits, "statuses": [each.status.value for each in found]}
