@@ -200,6 +200,7 @@ async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 ENDPOINTS = 500
+ONCE_AND_LONG: dict[str, Any] = {"push_budget_ms": 600_000, "timeout_ms": 3_600_000, "retry": {"maxAttempts": 1}}
 
 
 async def test_of_500_endpoints_a_third_is_dead_and_the_healthy_ones_wait_for_none_of_them(tmp_path: Any):
@@ -219,15 +220,12 @@ async def test_of_500_endpoints_a_third_is_dead_and_the_healthy_ones_wait_for_no
     with socket.socket() as refusing:
         refusing.bind(("127.0.0.1", 0))
         async with an_endpoint(answer) as endpoint, resetting, open_server(Work, str(tmp_path / "db")) as server:
-            ports = [
-                endpoint.url,
-                *(f"http://127.0.0.1:{at.getsockname()[1]}" for at in (refusing, *resetting.sockets)),
-            ]
+            others = [each.getsockname()[1] for each in (refusing, *resetting.sockets)]
+            ports = [endpoint.url, *(f"http://127.0.0.1:{port}" for port in others)]
             dead = [number for number in range(ENDPOINTS) if number % 3 == 0]
             for number in range(ENDPOINTS):
                 url = f"{ports[number // 3 % 3] if number % 3 == 0 else endpoint.url}/{number}"
-                more = {"endpoint_url": url, "push_budget_ms": 600_000, "retry": {"maxAttempts": 1}}
-                await server.a_function(f"f{number}", on=f"e{number}", timeout="1h", **more)
+                await server.a_function(f"f{number}", on=f"e{number}", endpoint_url=url, **ONCE_AND_LONG)
             # The dead come first, each with two executions.
             at_dead = [(await server.emit(f"e{each}", {"dead": True})).run_ids[0] for each in dead * 2]
             hang = len([each for each in dead * 2 if each // 3 % 3 == 0])
