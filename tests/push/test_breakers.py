@@ -5,11 +5,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from ironflow.base.json import read_json
+from ironflow.base.time import to_millis
 from ironflow.features.controls import contract as controls
 from ironflow.features.endpoints import contract as endpoints
 from ironflow.features.endpoints.rules import CLOSED, Breaker, Limits, decide_capacity, decide_failed, state_of
-from tests.push.endpoint import an_endpoint, completed, until
-from tests.support.work import Work
+from ironflow.features.push.service import Push
+from ironflow.features.subscriptions.rules import pattern_of, scopes_shown
+from tests.push.endpoint import an_endpoint, completed, eventually, until
+from tests.subscriptions.following import following
+from tests.support.work import Work, text_of
 
 LIMITS = Limits(5, 60_000, 600_000)
 
@@ -97,6 +102,50 @@ async def test_a_reset_breaker_lets_its_runs_go_at_once(server: Work, by: str):
         await server.call(endpoints.reset, endpoint=endpoint.url if by == "url" else "charge")
 
         await until(server, run_id, "completed")
+
+
+async def test_a_breaker_is_seen_in_metrics_and_system_events(server: Work):
+    down = True
+
+    def answer(_: Any) -> Any:
+        return web.Response(status=503) if down else completed()
+
+    async def metrics() -> set[str]:
+        async with server.http() as client:
+            return set((await client.get("/metrics")).text.splitlines())
+
+    async with an_endpoint(answer) as endpoint, following(server, "system.endpoint.>") as system:
+        breaker = {"failureThreshold": 2}
+        await server.a_function(endpoint_url=endpoint.url, retry={"maxAttempts": 1}, circuitBreaker=breaker)
+        for _ in range(2):
+            await until(server, (await server.emit()).run_ids[0], "failed")
+        (listed,) = (await server.call(endpoints.list_)).circuit_breakers
+        assert listed.until is not None
+        assert {"ironflow_circuit_breakers_open 1.0", 'ironflow_push_executions_total{outcome="PUSH_REFUSED"} 2.0'} <= (
+            await metrics()
+        )
+
+        down = False
+        server.move(60_000)
+        (run_id,) = (await server.emit()).run_ids
+        await server.loop("endpoints")
+        await until(server, run_id, "completed")
+        await eventually(lambda: not server.part(Push).in_flight())
+        assert {"ironflow_circuit_breakers_open 0.0", 'ironflow_push_executions_total{outcome="completed"} 1.0'} <= (
+            await metrics()
+        )
+
+        opened, closed = await system.next(2)
+    assert [opened.topic, closed.topic] == [f"system.endpoint.{listed.id}.{verb}" for verb in ("opened", "closed")]
+    error = "PUSH_REFUSED: The endpoint answered 503."
+    about = {"id": listed.id, "endpoint": endpoint.url, "failures": 2, "error": error}
+    assert read_json(opened.data) == {**about, "until": text_of(to_millis(listed.until))}
+    assert read_json(closed.data) == about
+
+
+def test_events_of_endpoints_need_the_scope_of_functions():
+    for pattern in ("system.endpoint.>", "system.endpoint.*.opened", "system.*.x.opened", "system.>"):
+        assert "functions:read" in scopes_shown(pattern_of(pattern))
 
 
 async def test_only_endpoints_of_push_functions_are_reset(server: Work):

@@ -104,6 +104,26 @@ async def test_a_wrong_answer_fails_the_attempt(
         assert await server.steps(run.id) == []
 
 
+async def test_of_an_answer_of_100_mb_only_the_beginning_is_read(tmp_path: Any):
+    sent, part = 0, b"x" * 65_536
+
+    async def parts() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 100_000_000:
+            yield part
+            sent += len(part)
+
+    async with (
+        an_endpoint(lambda _: web.Response(body=parts())) as endpoint,
+        open_server(Work, str(tmp_path / "db")) as server,
+    ):
+        run = await failed_run(server, endpoint.url)
+        assert run.error is not None
+        assert run.error.code == "PUSH_ANSWER_TOO_LARGE"
+    # The limit of 4 MiB, and what the sockets hold.
+    assert 4_000_000 < sent < 50_000_000
+
+
 def many_steps(request: dict[str, Any], count: int) -> web.Response:
     """An answer of tiny steps."""
     steps = ",".join([f'{{"id":"{request["run_id"]}:s:{number}","name":"s"}}' for number in range(count)])

@@ -17,6 +17,7 @@ REPLAY_MAX = 1000
 SHOWN = {
     "entity": "entities:read",
     "system.config": "config:read",
+    "system.endpoint": "functions:read",
     "system.function": "functions:read",
     "system.projection": "projections:read",
     "system.run": "runs:read",
