@@ -14,6 +14,7 @@ from ironflow.features.push.service import Push
 from ironflow.features.subscriptions.rules import pattern_of, scopes_shown
 from tests.push.endpoint import an_endpoint, completed, eventually, until
 from tests.subscriptions.following import following
+from tests.support.server import open_server
 from tests.support.work import Work, text_of
 
 LIMITS = Limits(5, 60_000, 600_000)
@@ -146,6 +147,25 @@ async def test_a_breaker_is_seen_in_metrics_and_system_events(server: Work):
 def test_events_of_endpoints_need_the_scope_of_functions():
     for pattern in ("system.endpoint.>", "system.endpoint.*.opened", "system.*.x.opened", "system.>"):
         assert "functions:read" in scopes_shown(pattern_of(pattern))
+
+
+async def test_two_nodes_share_the_breaker_of_an_endpoint(postgres_url: str):
+    async with (
+        an_endpoint(lambda _: web.Response(status=503)) as endpoint,
+        open_server(Work, postgres_url) as one,
+        open_server(Work, postgres_url) as other,
+    ):
+        breaker = {"failureThreshold": 2}
+        await one.a_function(endpoint_url=endpoint.url, retry={"maxAttempts": 1}, circuitBreaker=breaker)
+        # It learns of the function.
+        await other.loop("endpoints")
+        # An execution is made by the node that has the event.
+        for node in (one, other):
+            await until(node, (await node.emit()).run_ids[0], "failed")
+        for node in (one, other):
+            (run_id,) = (await node.emit()).run_ids
+            assert (await node.call(controls.why, id=run_id)).reason == "breaker_open"
+    assert len(endpoint.requests) == 2
 
 
 async def test_only_endpoints_of_push_functions_are_reset(server: Work):

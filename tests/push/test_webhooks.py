@@ -5,6 +5,7 @@ import json
 import httpx
 
 from ironflow import Context, function
+from ironflow.features.events import contract as events
 from ironflow.webhooks import Webhook, WebhookEvent, WebhookRequest
 from tests.push.serving import listening, served
 from tests.support.work import Work
@@ -39,3 +40,5 @@ async def test_a_webhook_is_verified_transformed_and_emitted_once(server: Work):
         found = await server.runs()
         assert len(found) == 1
         assert (await server.run(found[0].id)).function_id == "charge"
+        (event,) = (await server.call(events.list_, name="order.placed")).events
+        assert event.source == "webhook"
