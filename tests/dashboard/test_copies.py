@@ -25,3 +25,10 @@ def test_every_list_of_things_is_copied():
     pages = [each for each in PAGES if each.name == "Page.svelte" and each.parent.name not in NO_LIST]
 
     assert [each.parent.name for each in pages if "<CopyAs" not in each.read_text()] == []
+
+
+def test_what_a_user_named_is_quoted_in_a_copied_command():
+    """A name with `$(...)` would run where the command is pasted; `word()` of parts/copy.ts quotes it."""
+    unquoted = re.compile(r'cli="ironflow[^"]*\{|cli=\{`ironflow[^`]*(?:\{JSON\.stringify| \$\{(?!word\()[\w.]+\})')
+
+    assert [(each.name, found) for each in PAGES for found in unquoted.findall(each.read_text())] == []

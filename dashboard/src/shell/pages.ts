@@ -11,7 +11,7 @@ export interface Page {
   /** The page of one thing, at `/<noun>/<id>`; without it, `load` serves it too. */
   one?: Load;
   /** Pages at `/<noun>/<name>` that are of no one thing. */
-  named?: Record<string, Load>;
+  named?: ReadonlyMap<string, Load>;
 }
 export interface Group {
   title: string;
@@ -32,7 +32,7 @@ export const groups: Group[] = [
     title: "Work",
     mark: "▶",
     pages: [
-      { noun: "runs", title: "Runs", load: () => import("../pages/runs/Page.svelte"), one: () => import("../pages/run/Page.svelte"), named: { compare: () => import("../pages/compare/Page.svelte") } },
+      { noun: "runs", title: "Runs", load: () => import("../pages/runs/Page.svelte"), one: () => import("../pages/run/Page.svelte"), named: new Map([["compare", () => import("../pages/compare/Page.svelte")]]) },
       { noun: "functions", title: "Functions", load: () => import("../pages/functions/Page.svelte"), one: () => import("../pages/functions/One.svelte") },
       { noun: "schedules", title: "Schedules", load: () => import("../pages/schedules/Page.svelte"), one: () => import("../pages/schedules/One.svelte") },
       { noun: "map", title: "Map", load: () => import("../pages/map/Page.svelte") },
