@@ -43,6 +43,9 @@ LEFT_TO_THE_READER = [
     {**REPORT, "steps": [{**STEP, "started_at": "2026-11-30T20:33:55"}]},
     {**REPORT, "steps": [{**STEP, "started_at": "0001-01-01T00:00:00+01:00"}]},
     {**REPORT, "steps": [{**STEP, "started_at": "yesterday"}]},
+    # Cut off, not rounded to the next millisecond.
+    {**REPORT, "steps": [{**STEP, "started_at": "2026-11-30T20:33:55.4099999Z"}]},
+    {**REPORT, "yields": [{**YIELD, "until": "2026-12-01T00:00:00.999999999+01:00"}]},
     {**REPORT, "steps": [{**STEP, "name": "a\0b"}]},
     {**REPORT, "steps": [{**STEP, "id": 3}]},
     {**REPORT, "step_offset": -1},
@@ -51,6 +54,9 @@ LEFT_TO_THE_READER = [
     [],
 ]
 INVALID = [
+    # Before the year 1 and after the year 9999 in UTC, with an escaped digit.
+    b'{"job_id":"j","status":"progress","steps":[{"id":"s","ended_at":"\\u0030001-01-01T00:00:00+14:00"}]}',
+    b'{"job_id":"j","status":"progress","steps":[{"id":"s","ended_at":"9\\u0039\\u00399-12-31T23:59:59-14:00"}]}',
     b'{"job_id":"j","status":"completed","output":"\\ud800"}',
     b'{"job_id":"j","status":"completed","output":1e999}',
     b'{"job_id":"j","status":"completed","output":tru}',
