@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ironflow.base.errors import IronflowError
+from ironflow.base.errors import IronflowError, Unavailable
 from ironflow.features.api_keys.service import AccessChanged, Authenticator
 from ironflow.storage.port import Tx
 from tests.support.keys import SEED, Guarded, open_guarded
@@ -195,6 +195,73 @@ async def test_a_change_that_no_node_was_notified_of_is_found_by_the_loop(postgr
         assert await there.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 403
         await there.loop("api-keys")
         assert await there.status("POST", "/api/v1/events", EMIT, key=other["key"]) == 200
+
+
+@pytest.mark.parametrize("notified", [False, True], ids=["without a notice", "with a missed one"])
+async def test_a_key_whose_environment_moved_unnoticed_is_found_by_the_loop(guarded: Guarded, notified: bool):
+    """Its connections would go on acting for the former organisation."""
+    tenant = await guarded.request("POST", "/api/v1/tenants/provision", {"name": "acme"})
+    environment = await guarded.an_environment("wandering")
+    made = await guarded.a_key("role_developer", env="wandering")
+    keys = guarded.part(Authenticator)
+    closed: list[IronflowError] = []
+    keys.connections.opened("stream", f"key:{made['id']}", closed.append).__enter__()
+    assert await guarded.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 200
+    await guarded.loop("api-keys")
+    assert closed == []
+
+    move = "UPDATE environments SET project_id = :project WHERE id = :id"
+    params = {"project": tenant["project_id"], "id": environment["id"]}
+    await guarded.db.write(lambda tx: tx.run(move, params))
+    if notified:
+        keys._environments_changed({""})  # pyright: ignore[reportPrivateUsage]
+    await guarded.loop("api-keys")
+
+    assert [type(error) for error in closed] == [AccessChanged]
+    await guarded.loop("api-keys")
+    assert len(closed) == 1
+
+
+async def test_a_loop_that_could_not_read_compares_the_next_time(guarded: Guarded, monkeypatch: pytest.MonkeyPatch):
+    """Notifications are missed while the database cannot be reached, and then the loop may not reach it either."""
+    role = await a_role(guarded, {"effect": "allow", "actions": "*"})
+    made = await guarded.a_key(role)
+    keys = guarded.part(Authenticator)
+    closed: list[IronflowError] = []
+    keys.connections.opened("stream", f"key:{made['id']}", closed.append).__enter__()
+    assert await guarded.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 200
+    await guarded.db.write(lambda tx: tx.run("UPDATE policies SET actions = 'events:read', version = version + 1"))
+    keys._keys_changed({""})  # pyright: ignore[reportPrivateUsage]
+
+    async def unreachable(_: object) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as broken:
+        broken.setattr(guarded.db, "read", unreachable)
+        with pytest.raises(Unavailable):
+            await keys.look_again(guarded.clock.now())
+    await guarded.loop("api-keys")
+
+    assert [type(error) for error in closed] == [AccessChanged]
+
+
+async def test_what_is_open_since_a_change_was_noticed_is_not_closed_by_the_loop(guarded: Guarded):
+    role = await a_role(guarded, {"effect": "allow", "actions": "*"})
+    made = await guarded.a_key(role)
+    keys = guarded.part(Authenticator)
+    before: list[IronflowError] = []
+    after: list[IronflowError] = []
+    with keys.connections.opened("stream", f"key:{made['id']}", before.append):
+        assert await guarded.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 200
+        keys._keys_changed({""})  # pyright: ignore[reportPrivateUsage]
+        await guarded.db.write(lambda tx: tx.run("UPDATE policies SET actions = 'emit:*', version = version + 1"))
+        keys._access_changed({""})  # pyright: ignore[reportPrivateUsage]
+    assert [type(error) for error in before] == [AccessChanged]
+
+    keys.connections.opened("stream", f"key:{made['id']}", after.append).__enter__()
+    assert await guarded.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 200
+    await guarded.loop("api-keys")
+    assert after == []
 
 
 async def test_a_role_counts_the_keys_that_its_reader_sees(guarded: Guarded):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ironflow.base.call import Credentials
-from ironflow.base.errors import IronflowError, Unauthenticated
+from ironflow.base.errors import IronflowError, Unauthenticated, Unavailable
 from ironflow.features.api_keys.service import AccessChanged
 from ironflow.features.sessions.rules import COOKIE
 from ironflow.features.sessions.service import Sessions
@@ -323,6 +323,27 @@ async def test_a_lost_notification_of_other_access_closes_what_is_open_at_the_ne
     if how == "missed":
         sessions._ended({""})  # pyright: ignore[reportPrivateUsage]
     await guarded.loop("sessions")
+    assert [type(error) for error in closed] == [AccessChanged]
+
+
+async def test_a_session_is_compared_when_the_loop_can_read_again(guarded: Guarded, monkeypatch: pytest.MonkeyPatch):
+    await a_user(guarded, "ada@example.com", "role_developer")
+    sessions = guarded.part(Sessions)
+    call = await sessions(Credentials(authorization=f"Bearer {await a_token(guarded)}"))
+    closed: list[IronflowError] = []
+    sessions.connections.opened("websocket", call.principal.holder, closed.append).__enter__()
+    await guarded.db.write(lambda tx: tx.run("UPDATE users SET role_ids = 'role_viewer'"))
+    sessions._ended({""})  # pyright: ignore[reportPrivateUsage]
+
+    async def unreachable(_: object) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as broken:
+        broken.setattr(guarded.db, "read", unreachable)
+        with pytest.raises(Unavailable):
+            await sessions.look_again(guarded.clock.now())
+    await guarded.loop("sessions")
+
     assert [type(error) for error in closed] == [AccessChanged]
 
 

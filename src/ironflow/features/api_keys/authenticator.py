@@ -15,7 +15,7 @@ from ironflow.base.environment import DEFAULT_ENVIRONMENT, environment_named
 from ironflow.base.errors import IronflowError, PermissionDenied, Unauthenticated, Unavailable
 from ironflow.base.time import Clock, Millis
 from ironflow.features.api_keys import rules, store
-from ironflow.features.api_keys.in_tx import KEYS, grant_of
+from ironflow.features.api_keys.in_tx import KEYS, grant_of, orgs_of_keys
 from ironflow.features.environments.in_tx import CHANGED as ENVIRONMENTS
 from ironflow.features.environments.in_tx import moved_in
 from ironflow.features.environments.service import EnvironmentNames
@@ -194,6 +194,8 @@ class Authenticator:
         self._headers.clear()
 
     def _close(self, key_id: str, error: IronflowError) -> None:
+        # What is opened from now on has what the key may do now.
+        self._earlier.pop(key_id, None)
         self.connections.close_all_of(f"key:{key_id}", error)
 
     async def look_again(self, now: Millis) -> tuple[int, Millis | None]:
@@ -208,11 +210,13 @@ class Authenticator:
                 self._headers.clear()
                 self._close(known.key_id, Unauthenticated("The key has expired."))
                 ended += 1
-        grants = {known.key_id: known.grant for known in self._known.values()} | self._earlier
+        earlier = self._earlier.copy()
+        grants = {known.key_id: known.grant for known in self._known.values()} | earlier
         wanted = self._connected() | grants.keys()
         if wanted:
-            self._earlier = {}
             found, changed = await self._db.read(lambda tx: _present(tx, wanted, grants))
+            # Not before: the database may be out of reach, as it was when notifications were missed.
+            self._earlier = {key_id: grant for key_id, grant in self._earlier.items() if key_id not in earlier}
             revoked = wanted - found
             self._forget(revoked | changed)
             for key_id in revoked:
@@ -240,5 +244,8 @@ def _hash_in(authorization: str, api_key: str) -> str:
 def _present(tx: Tx, wanted: set[str], grants: Mapping[str, Grant]) -> tuple[set[str], set[str]]:
     """Those of these keys that exist, and those of them that may do something else than in their grants."""
     found = store.keys(tx, wanted)
-    held = {key_id: (grant, found[key_id].roles) for key_id, grant in grants.items() if key_id in found}
-    return set(found), roles.outdated(tx, held)
+    compared = {key_id: found[key_id] for key_id in grants if key_id in found}
+    orgs = orgs_of_keys(tx, compared.values())
+    return set(found), roles.outdated(
+        tx, {key_id: (grants[key_id], key.roles, orgs[key_id]) for key_id, key in compared.items()}
+    )

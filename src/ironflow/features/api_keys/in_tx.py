@@ -1,5 +1,7 @@
 """What other features do with keys inside their own transactions."""
 
+from collections.abc import Iterable
+
 from ironflow.base.call import Access
 from ironflow.base.ids import Ids
 from ironflow.base.time import Millis
@@ -24,6 +26,13 @@ KEYS = "api_keys"
 def org_of_key(tx: Tx, key: ApiKeyRow) -> str:
     """A key of one environment acts for the organisation that the environment belongs to now."""
     return environments.org_of(tx, key.environment) if key.environment else key.org_id
+
+
+def orgs_of_keys(tx: Tx, keys: Iterable[ApiKeyRow]) -> dict[str, str]:
+    """As `org_of_key`, of several, by the key's id."""
+    keys = list(keys)
+    orgs = environments.orgs_of(tx, {key.environment for key in keys if key.environment})
+    return {key.id: orgs[key.environment] if key.environment else key.org_id for key in keys}
 
 
 def grant_of(tx: Tx, key: ApiKeyRow) -> Grant:

@@ -1,5 +1,7 @@
 """What other features do with environments inside their own transactions."""
 
+from collections.abc import Collection
+
 from ironflow.base.environment import DEFAULT_ENVIRONMENT, environment_named
 from ironflow.base.time import Millis
 from ironflow.features.environment_deletions import in_tx as deletions
@@ -59,6 +61,11 @@ def create(tx: Tx, environment_id: str, name: str, project_id: str, now: Millis,
 def org_of(tx: Tx, rows_as: str) -> str:
     """The organisation of the environment whose rows carry this."""
     return store.org_of(tx, rows_as) or DEFAULT_ORG
+
+
+def orgs_of(tx: Tx, rows_as: Collection[str]) -> dict[str, str]:
+    """As `org_of`, of each of these environments."""
+    return dict.fromkeys(rows_as, DEFAULT_ORG) | store.orgs_of(tx, list(rows_as))
 
 
 def rows_by_name(tx: Tx) -> dict[str, str]:

@@ -18,6 +18,8 @@ COUNT_OF_PROJECT = "SELECT count(*) FROM environments WHERE project_id = :projec
 ROWS_BY_ORG = """SELECT p.org_id, e.rows_as FROM environments e JOIN projects p ON p.id = e.project_id
 WHERE p.org_id IN {each:ids}"""
 ORG_OF = """SELECT p.org_id FROM environments e JOIN projects p ON p.id = e.project_id WHERE e.rows_as = :rows_as"""
+ORGS_OF = """SELECT e.rows_as, p.org_id FROM environments e JOIN projects p ON p.id = e.project_id
+WHERE e.rows_as IN {each:rows_as}"""
 SAVE = """UPDATE environments SET name = :name, project_id = :project_id, color = :color, updated_at = :updated_at
 WHERE id = :id"""
 DELETE = "DELETE FROM environments WHERE id = :id"
@@ -90,6 +92,11 @@ def org_of(tx: Tx, rows_as: str) -> str:
     """The organisation of the environment whose rows carry this; empty where it was not created."""
     row = tx.row(ORG_OF, {"rows_as": rows_as})
     return row[0] if row else ""
+
+
+def orgs_of(tx: Tx, rows_as: list[str]) -> dict[str, str]:
+    """As `org_of`, of several; those that were not created are left out."""
+    return {row[0]: row[1] for row in tx.rows(ORGS_OF, {"rows_as": rows_as})}
 
 
 def all_environments(tx: Tx) -> list[EnvironmentRow]:

@@ -35,16 +35,16 @@ def policies_of(tx: Tx, role_ids: Sequence[str]) -> list[PolicyRow]:
     return [*(built_in_policy(each) for each in role_ids if each in BUILT_IN), *own]
 
 
-def outdated(tx: Tx, held: Mapping[Holder, tuple[Grant, tuple[str, ...]]]) -> set[Holder]:
-    """The holders of grants that are no longer so: other roles, or roles with other policies.
+def outdated(tx: Tx, held: Mapping[Holder, tuple[Grant, tuple[str, ...], str]]) -> set[Holder]:
+    """The holders of grants that are no longer so: another organisation, other roles, or roles with other policies.
 
-    held: by holder, the grant and the roles that it has now.
+    held: by holder, the grant, and the roles and the organisation that it has now.
     """
-    allowed = _policies_by_roles(tx, {roles for _, roles in held.values()})
+    allowed = _policies_by_roles(tx, {roles for _, roles, _ in held.values()})
     return {
         holder
-        for holder, (grant, roles) in held.items()
-        if grant.roles != roles or set(grant.policies) != allowed[roles]
+        for holder, (grant, roles, org_id) in held.items()
+        if grant.org_id != org_id or grant.roles != roles or set(grant.policies) != allowed[roles]
     }
 
 

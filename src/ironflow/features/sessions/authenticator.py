@@ -191,6 +191,8 @@ class Sessions:
         ended = {each.session for each in holders}
         self._known = {each: known for each, known in self._known.items() if known.session.id not in ended}
         for holder in holders:
+            # What is opened from now on has what the session may do now.
+            self._earlier.pop(holder, None)
             self.connections.close_all_of(f"user:{holder.user}#{holder.session}", error)
 
     async def look_again(self, now: Millis) -> tuple[int, Millis | None]:
@@ -200,11 +202,14 @@ class Sessions:
         """
         held = self._holders()
         if not held:
+            self._earlier.clear()
             return 0, None
         grants = {_Holder(each.session.user_id, each.session.id): each.grant for each in self._known.values()}
-        grants |= self._earlier
-        self._earlier = {}
+        earlier = self._earlier.copy()
+        grants |= earlier
         valid, changed = await self._db.read(lambda tx: _valid(tx, held, grants, now))
+        # Not before: the database may be out of reach, as it was when notifications were missed.
+        self._earlier = {holder: grant for holder, grant in self._earlier.items() if holder not in earlier}
         ended = {each for each in held if each.session not in valid}
         self._end(ended, Unauthenticated(_ENDED))
         self._end(changed, AccessChanged())
@@ -231,6 +236,8 @@ def _valid(
     owners = users.users(tx, {each.user_id for each in found})
     valid = {each.id: each.expires_at for each in found if _is_valid(each, owners.get(each.user_id), now)}
     present = {
-        holder: (grant, owners[holder.user].roles) for holder, grant in grants.items() if holder.session in valid
+        holder: (grant, owners[holder.user].roles, owners[holder.user].org_id)
+        for holder, grant in grants.items()
+        if holder.session in valid
     }
     return valid, roles.outdated(tx, present)
