@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from ironflow.base.errors import PermissionDenied
+from ironflow.base.time import to_millis
 from ironflow.engine.errors import StaleExecution
 from ironflow.features.controls import contract as controls
 from ironflow.features.jobs.contract import Assignment
@@ -304,6 +305,27 @@ async def test_a_held_take_is_answered_by_the_message(server: Work):
     await send(server, "now")
 
     assert await taking == "now"
+
+
+async def test_a_held_take_does_not_end_before_the_message_was_sent(server: Work):
+    """The time of the step is that of `ctx.now()` behind the receive."""
+    await a_chat(server)
+    sent = await send(server, name="other", start=True)
+    job = await server.claim()
+    began = server.clock.now()
+
+    request = {"job": job.job_id, "execution_seq": job.execution_seq, "lease_token": job.lease_token}
+    step = {"step_id": f"{job.run_id}:prompt:0", "step_name": "prompt", "name": "prompt"}
+    taking = asyncio.create_task(server.call(contract.take, worker="w1", **request, **step, wait_ms=30_000))
+    await asyncio.sleep(0)
+    server.move(700)
+    await send(server, "now")
+
+    taken = await taking
+    assert taken.ended_at is not None
+    assert to_millis(taken.ended_at) == began + 700
+    listed = await server.call(contract.list_, run_id=sent.run_id)
+    assert [to_millis(each.taken_at) for each in listed.messages if each.taken_at] == [began + 700]
 
 
 async def test_the_same_idempotency_key_sends_once(server: Work):

@@ -67,19 +67,24 @@ class Taker:
         step_ids = {each.run_id: {each.request.step_id} for _, each in takings}
         runs = self._repository.load(tx, sorted(step_ids), step_ids)
         changes: list[Change] = []
-        marks: list[tuple[Row, Taking]] = []
+        marks: list[tuple[Row, str, str, Millis]] = []
         for place, each in takings:
             try:
                 answers[place] = self._decided(tx, each, runs.get(each.run_id), changes, marks)
             except IronflowError as refusal:
                 answers[place] = refusal
         if marks:
-            store.mark_taken(tx, [(row, each.run_id, each.request.step_id, each.call.now) for row, each in marks])
+            store.mark_taken(tx, marks)
         if changes:
-            self._repository.save(tx, changes, takings[-1][1].call.now)
+            self._repository.save(tx, changes, max(decision.run.updated_at for _, decision in changes))
 
     def _decided(
-        self, tx: Tx, taking: Taking, run: Run | None, changes: list[Change], marks: list[tuple[Row, Taking]]
+        self,
+        tx: Tx,
+        taking: Taking,
+        run: Run | None,
+        changes: list[Change],
+        marks: list[tuple[Row, str, str, Millis]],
     ) -> Took:
         """Adds what is to be written. Raises StaleExecution."""
         request, now = taking.request, taking.call.now
@@ -95,6 +100,8 @@ class Taker:
             message = store.next_unread(tx, run, request.name)
             took = Took(None, None)
         if message is not None:
+            # The request may have waited for it.
+            now = max(now, message.created_at)
             text = rules.message_text(message)
             received = commands.WaitForEvent(
                 step_id=request.step_id,
@@ -113,7 +120,7 @@ class Taker:
         changes.append((run, decision))
         if message is None:
             return took
-        marks.append((message, taking))
+        marks.append((message, run.id, request.step_id, now))
         return Took(text, handler_time(decision.run.steps[request.step_id]))
 
 
