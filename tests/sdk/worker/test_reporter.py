@@ -7,11 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from ironflow.base.time import SystemClock
+from ironflow.sdk.durable.context import Context
+from ironflow.sdk.durable.definition.function import function
 from ironflow.sdk.durable.job.report import JobUpdate
 from ironflow.sdk.values.payload import Raw
+from ironflow.sdk.worker.job_runner import JobRunner
 from ironflow.sdk.worker.protocol import ReportAnswer
 from ironflow.sdk.worker.reporter import BatchReporter, ReportResult, ReportStatus
 from tests.sdk.durable.jobs import a_job
+from tests.sdk.worker.conftest import QUICK
 
 
 class Channel:
@@ -19,11 +24,17 @@ class Channel:
 
     def __init__(self) -> None:
         self.requests: list[list[str]] = []
+        # The names of the steps in each, with the offset of the first.
+        self.steps: list[tuple[list[str], int]] = []
+        self.asked = asyncio.Event()
         self._answers: list[asyncio.Future[None]] = []
 
     async def report(self, updates: Sequence[Raw]) -> dict[str, ReportAnswer]:
-        job_ids = [msgspec.json.decode(each)["job_id"] for each in updates]
+        reports = [msgspec.json.decode(each) for each in updates]
+        job_ids = [each["job_id"] for each in reports]
         self.requests.append(job_ids)
+        self.asked.set()
+        self.steps += [([step["name"] for step in each.get("steps", [])], each["step_offset"]) for each in reports]
         answer = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
         await answer
@@ -102,3 +113,41 @@ async def test_an_answer_that_comes_first_settles_its_own_reports_first() -> Non
     assert channel.requests == [["a"], ["b"], ["c"]]
     await reporter.close()
     assert first.result == ReportResult(ReportStatus.UNKNOWN)
+
+
+async def nothing_published(*_: Any) -> dict[str, Any]:
+    raise AssertionError("nothing is published")
+
+
+async def test_what_a_cancelled_handler_has_left_is_reported_after_the_report_on_its_way() -> None:
+    hanging = asyncio.Event()
+
+    @function("f")
+    async def handler(ctx: Context) -> None:
+        async def other() -> None:
+            await channel.asked.wait()
+
+        async def hangs() -> None:
+            hanging.set()
+            await asyncio.Event().wait()
+
+        await asyncio.gather(ctx.step.run("a", lambda: None), ctx.step.run("b", other), ctx.step.run("c", hangs))
+
+    channel = Channel()
+    jobs = JobRunner({"f": handler}, nothing_published, QUICK, 1, "default", SystemClock())
+    jobs.reporter = BatchReporter(channel, requests_max=2)
+    job = a_job()
+    jobs.take(job)
+    await asyncio.wait_for(hanging.wait(), 10)
+    await asyncio.wait_for(channel.asked.wait(), 10)
+    await ticks()
+
+    ending = asyncio.create_task(jobs.cancel_running())
+    await ticks()
+    assert channel.steps == [(["a"], 0)]
+    channel.answer(0)
+    await ticks()
+    assert channel.steps == [(["a"], 0), (["b"], 1)]
+    channel.answer(1)
+    await asyncio.wait_for(ending, 10)
+    await jobs.reporter.close()

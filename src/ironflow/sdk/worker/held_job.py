@@ -286,6 +286,7 @@ class HeldJob:
 
     async def flush(self) -> None:
         """Reports the next steps that the server does not know; for a handler that was cancelled."""
+        await self.checkpoints_done()
         rows = self._unreported.rows[:CHECKPOINT_STEPS_MAX]
         if rows or self._lines:
             await send(
