@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ironflow.sdk.worker.collector import NEW_OBJECTS, seldom_collected
+from ironflow.sdk.worker.collector import MIDDLE_COLLECTIONS, NEW_OBJECTS, YOUNG_COLLECTIONS, seldom_collected
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def test_a_worker_collects_less_often_and_leaves_out_what_there_was_before() -> 
     frozen = gc.get_freeze_count()
 
     with seldom_collected():
-        assert gc.get_threshold() == (NEW_OBJECTS, 10, 10)
+        assert gc.get_threshold() == (NEW_OBJECTS, YOUNG_COLLECTIONS, MIDDLE_COLLECTIONS)
         assert gc.get_freeze_count() > frozen
 
     assert (gc.get_threshold(), gc.get_freeze_count()) == ((700, 10, 10), 0)
