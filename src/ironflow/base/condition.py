@@ -1,7 +1,7 @@
 """CEL conditions of policies: `request.namespace == "production" && "role_admin" in subject.roles`.
 
-As for filters (`base/cel.py`), evaluation is bounded. What cannot be decided, such as a field that is missing, is
-neither true nor false: the caller chooses the safe reading.
+Evaluation is bounded by the iteration budget of the CEL library, as in `base/cel.py`. A condition that cannot be
+evaluated, such as one over a missing field, is neither true nor false: an allow then does not match, a deny does.
 """
 
 from functools import cache, lru_cache
@@ -26,14 +26,14 @@ class Condition:
         self._compiled = compiled
 
     def holds(self, request: dict[str, Any], subject: dict[str, Any], now: str) -> bool | None:
-        """Whether it is true; None when it cannot be decided.
+        """Whether it is true; None when it cannot be evaluated to a boolean.
 
-        now: an RFC 3339 time; `timestamp(now)` makes it one for CEL.
+        request, subject, now: the variables of the condition. now: RFC 3339 text, for CEL's `timestamp(now)`.
         """
         try:
             result = self._compiled.eval(data={"request": request, "subject": subject, "now": now})
         except (RuntimeError, TypeError, ValueError):
-            # The budget is spent, or a value cannot be represented.
+            # The iteration budget is used up, or CEL cannot represent one of the values.
             return None
         return bool(result.value()) if result.type().name() == "BOOL" else None
 

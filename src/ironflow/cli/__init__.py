@@ -1,6 +1,6 @@
 """The command line: tables for terminals, JSON with `--json`, and an exit code for each kind of result.
 
-`app.py` holds the command tree; open it first. `ironflow NOUN` is `NOUN.py` or a module of the folder of its noun.
+`app.py` holds the command tree; open it first. The code of `ironflow NOUN` is `NOUN.py`, here or in one of the folders.
 """
 
 import signal
@@ -11,12 +11,12 @@ from types import FrameType
 
 
 def terminable() -> None:
-    """From here on SIGTERM ends a command as Ctrl-C does, with an exit code of its own.
+    """Installs a handler of SIGTERM, which ends a command as Ctrl-C does, but with another exit code.
 
-    `serve` and `worker` have their own handlers while they run.
+    `serve` and `worker` replace the handler while they run.
     """
 
-    def terminate(number: int, frame: FrameType | None) -> None:
+    def terminate(signal_number: int, frame: FrameType | None) -> None:
         from ironflow.cli.exits import TerminatedBySignal
 
         raise TerminatedBySignal
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments: the arguments after `ironflow`; None takes those of the process.
     """
     terminable()
+    # Imported with the handler installed: SIGTERM during a long import ends the command in the same way.
     from ironflow.cli.app import run_command
 
     sys.exit(run_command(list(sys.argv[1:] if arguments is None else arguments)))

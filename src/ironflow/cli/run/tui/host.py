@@ -1,4 +1,4 @@
-"""What screens need of their application."""
+"""The application as its screens use it; `app.py` implements it."""
 
 from abc import abstractmethod
 from typing import Any
@@ -12,17 +12,17 @@ from ironflow.cli.run.timeline import Signs
 
 
 class Host(App[None]):
-    """signs: the characters that the terminal has."""
+    """What a screen calls on its application. signs: the symbols that the terminal can draw."""
 
     signs: Signs
 
     @abstractmethod
     async def call(self, operation: Operation[Any, Any], request: msgspec.Struct) -> Any:
-        """The server's answer. Raises its error."""
+        """The server's response. Raises the error that it responds with."""
 
     @abstractmethod
     def now(self) -> Millis:
-        """The time."""
+        """The current time."""
 
     @abstractmethod
     def open_run(self, run_id: str) -> None:
@@ -30,8 +30,8 @@ class Host(App[None]):
 
     @abstractmethod
     def show_help(self, text: str) -> None:
-        """Shows the keys."""
+        """Shows `text`, the help of a screen, in a dialog."""
 
     @abstractmethod
     def edit(self, text: str) -> str:
-        """The text as the user has changed it in the editor. Raises EditorFailed."""
+        """Opens `text` in the user's editor; returns it as it was saved. Raises EditorFailed."""

@@ -32,7 +32,7 @@ Direction = Literal["forward", "backward"]
 class Append(msgspec.Struct, frozen=True):
     """One event of `append_many`. entity_type: needed for the first event of its stream only.
 
-    expected_version: -1 any, 0 the stream must be new, n it must be at n after the events before it.
+    expected_version: -1 any, 0 the stream must be new, n it must be at n, counting the earlier events of the request.
     """
 
     entity_id: str
@@ -45,7 +45,7 @@ class Append(msgspec.Struct, frozen=True):
 
 
 class Streams:
-    """Streams of entities' events."""
+    """Appends to, reads and deletes the streams of entities."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -62,12 +62,12 @@ class Streams:
         version: int = 1,
         metadata: Mapping[str, Any] | None = None,
     ) -> Appended:
-        """Appends an event to the entity's stream and starts the runs it triggers; answers its version there.
+        """Appends an event to the entity's stream and starts the runs that it triggers. Returns its version there.
 
         entity_type: needed for the first event only. expected_version: -1 any, 0 the stream must be new, n it must be
-        at n. idempotency_key: the same key on this stream within 7 days answers the first append again.
+        at n. idempotency_key: an append to this stream with the same key within 7 days returns what the first one did.
         Raises VersionConflict, EntityTypeConflict, InvalidEntity, StreamDeleted, InvalidEvent, EventTooLarge,
-        SerializationError.
+        SchemaViolation, IdempotencyKeyReused, SerializationError.
         """
         request = contract.AppendEvent(
             entity_id=entity_id,
@@ -82,12 +82,12 @@ class Streams:
         return self._calls.call(contract.append, request)
 
     def append_many(self, appends: Sequence[Append], *, idempotency_key: str = "") -> list_[Appended]:
-        """Appends events to several streams in one commit, all or none; answers each one's version and position.
+        """Appends events to several streams in one commit, all or none. Returns the version and the position of each.
 
-        idempotency_key: the same key within 7 days answers the first request again. At most 1000 events.
-        A refusal is of the class that a single append raises; its details have `index` and `entity_id` of the event.
+        idempotency_key: a request with the same key within 7 days returns what the first one did. At most 1000 events.
+        A refused event raises the error that `append` raises, with its `index` and `entity_id` in the details.
         Raises InvalidAppends, VersionConflict, EntityTypeConflict, InvalidEntity, StreamDeleted, InvalidEvent,
-        EventTooLarge, IdempotencyKeyReused, SerializationError.
+        EventTooLarge, SchemaViolation, IdempotencyKeyReused, SerializationError.
         """
         request = contract.AppendMany(
             appends=[_append_message(each) for each in appends], idempotency_key=idempotency_key
@@ -97,9 +97,9 @@ class Streams:
     def read(
         self, entity_id: str, *, from_version: int = 0, direction: Direction = "forward", page_size: int = 100
     ) -> Listing[StreamEvent]:
-        """The entity's events in order; none for an entity without events. Asks for the next page when it is needed.
+        """The entity's events in order; none for an entity without events. Pages are read as they are needed.
 
-        from_version: the first to read; 0 for the oldest, or the newest when backward.
+        from_version: the first version to read; 0 for the oldest, or the newest when backward.
         """
         request = contract.ReadStream(
             entity_id=entity_id, from_version=from_version, limit=page_size, direction=direction
@@ -113,7 +113,7 @@ class Streams:
         )
 
     def info(self, entity_id: str) -> StreamInfo | None:
-        """The type, version and size of the entity's stream. None without events: `expected_version=0` may follow."""
+        """The type, version and size of the entity's stream. None for an entity without events."""
         try:
             with expecting(NotFound):
                 return self._calls.call(contract.info, contract.GetStreamInfo(entity_id=entity_id))
@@ -123,7 +123,7 @@ class Streams:
     def list(
         self, *, entity_type: str = "", search: str = "", deleted: bool = False, page_size: int = 1000
     ) -> Listing[StreamInfo]:
-        """Every stream by entity id. search: text within the id. deleted: also those that were deleted."""
+        """All streams, ordered by entity id. search: a part of the id. deleted: includes streams that were deleted."""
         request = contract.ListStreams(entity_type=entity_type, search=search, deleted=deleted, limit=page_size)
         return Listing(self._calls, contract.list_, request, lambda page: page.streams)
 
@@ -137,7 +137,10 @@ class Streams:
         until: datetime | None = None,
         page_size: int = 50,
     ) -> Listing[HistoryEntry]:
-        """The entity's events, each with the runs that it started and their first steps."""
+        """The entity's events, each with the runs that it started and the first 100 steps of each run.
+
+        since, until: bounds of the events' timestamps; until is exclusive.
+        """
         request = contract.GetEntityHistory(
             entity_id=entity_id,
             from_version=from_version,
@@ -166,11 +169,11 @@ class Streams:
         on_error: OnError | None = None,
         reconnect: Reconnect | None = None,
     ) -> Generator[EntityEvent, None]:
-        """The entity's events as they are appended, for ever. It connects again by itself and goes on where it was.
+        """The entity's events as they are appended, for ever. After a lost connection it connects again and resumes.
 
-        entity_id: "*" for every entity of the type. replay: the last n events first. after: all that follow this
-        sequence first, 0 for all there are. filter: CEL over data, topic, name and timestamp.
-        on_error, reconnect, and what is raised: as of `client.subscribe`. Close it to end it.
+        entity_id: "*" for every entity of the type. replay: begins with the last n events. after: begins with all
+        events after this sequence; 0 is before the first. filter: CEL over data, topic, name and timestamp.
+        on_error, reconnect and the errors raised are those of `client.subscribe`. Close the iterator to end it.
         """
         request = SubscriptionRequest(
             f"entity:{entity_type}.{entity_id}.>", replay, after, filter, backpressure=backpressure
@@ -180,12 +183,12 @@ class Streams:
         ) as events:
             for received in events:
                 event = entity_event(received, entity_type)
-                # A pattern does not show where an id with dots ends: `a.>` means those of `a.b` too.
+                # Ids may contain dots: the pattern for the entity `a` also matches the events of `a.b`.
                 if entity_id in ("*", event.entity_id):
                     yield event
 
     def create_snapshot(self, entity_id: str, entity_version: int, state: Any, *, entity_type: str = "") -> str:
-        """Keeps what the entity is after `entity_version`; answers the snapshot's id.
+        """Stores a snapshot: the state of the entity after its event `entity_version`. Returns the snapshot's id.
 
         Raises StreamNotFound, StreamDeleted, InvalidSnapshot, SnapshotExists, SnapshotTooLarge, EntityTypeConflict,
         SerializationError.
@@ -206,14 +209,15 @@ class Streams:
     def delete(self, entity_id: str, *, purge: bool = False, reason: str = "") -> DeletedStream:
         """Ends the entity's stream with a tombstone, `$stream.deleted`: nothing is appended to it any more.
 
-        Its snapshots are removed. purge: its events too, except those that runs or readers of the log need; `kept`
-        counts them, and deleting again removes them later. Safe to repeat. Raises StreamNotFound.
+        Its snapshots are removed. purge: its events too, except those that runs or readers of the log still need;
+        `kept` counts them, and another call removes them once they are not needed any more. Safe to repeat.
+        Raises StreamNotFound.
         """
         request = contract.DeleteStream(entity_id=entity_id, purge=purge, reason=reason)
         return self._calls.call(contract.delete, request)
 
     def of_run(self, run_id: str) -> list_[str]:
-        """The entities, by id, to whose streams the run appended. Raises RunNotFound."""
+        """The ids, in order, of the entities to whose streams the run appended. Raises RunNotFound."""
         found: list_[str] = []
         for page in self._calls.pages(contract.of_run, contract.GetRunStreams(run_id=run_id)):
             found += page.entity_ids
