@@ -23,7 +23,10 @@ def check_rebuild(
 
 
 def decide_rebuild(projection: ProjectionRow, rebuild: RebuildRow, now: Millis) -> ProjectionRow:
-    """The projection when a rebuild begins: runners lose their lease and start again with the new version."""
+    """The projection when a rebuild begins: runners lose their lease and start again with the new generation.
+
+    Readers see the current generation until `decide_swapped`.
+    """
     return replace(
         without_lease(projection),
         rebuild_id=rebuild.id,
