@@ -1,6 +1,7 @@
 """Removing recorded events that nothing refers to any more, when streams or runs are deleted. Source: decision 0019.
 
-Events that are too old are deleted by the loop `PurgeEvents` of `loops.py`."""
+Events that are too old are deleted by the loop `PurgeEvents` of `loops.py`.
+"""
 
 from collections.abc import Sequence
 
