@@ -12,7 +12,7 @@ from pathlib import Path
 import ironflow
 
 # Where `ironflow` and `tests` are imported from.
-_PATHS = [str(Path(ironflow.__file__).parents[1]), str(Path(__file__).parents[2])]
+PATHS = [str(Path(ironflow.__file__).parents[1]), str(Path(__file__).parents[2])]
 
 
 class Process:
@@ -25,7 +25,7 @@ class Process:
         with self.output.open("wb") as output, self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.crash.leashed", *arguments],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(_PATHS), **environment},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(PATHS), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=log,
