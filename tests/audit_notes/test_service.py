@@ -136,8 +136,23 @@ async def test_equal_refusals_are_counted_in_one_note_a_minute(guarded: Guarded)
     assert len(await notes(guarded)) == before + 2
     shown = {(each["metadata"]["actor"], each["payload"]["code"], each["payload"]["refusals"]) for each in found}
     assert shown == {(f"key:{viewer['id']}", "UNAUTHORIZED", 3), ("", "UNAUTHENTICATED", 3)}
+    assert {each["payload"]["summary"] for each in found} == {
+        "roles:write was refused 3 times with UNAUTHORIZED",
+        "runs:read was refused 3 times with UNAUTHENTICATED",
+    }
     assert "ifkey_wrong" not in str(found)
     assert (await verify(guarded))["valid"]
+
+
+async def test_a_single_refusal_is_noted_as_one(guarded: Guarded):
+    assert await guarded.status("GET", "/api/v1/runs", key="ifkey_wrong") == 401
+    await guarded.loop("audit-refusals")
+    guarded.move(65_000)
+    await guarded.loop("audit-refusals")
+    await guarded.loop("audit-refusals")
+
+    (found,) = [each for each in await notes(guarded) if each["event_type"] == "access.refused"]
+    assert found["payload"]["summary"] == "runs:read was refused once with UNAUTHENTICATED"
 
 
 async def test_a_flood_of_different_refusals_takes_bounded_memory(guarded: Guarded, monkeypatch: pytest.MonkeyPatch):

@@ -48,8 +48,9 @@ class NoteRefusals:
             store.head(tx, to_write=True)
             closed = store.closed_refusals(tx, minute, BATCH)
             for refusal, number in closed:
+                times = "once" if number == 1 else f"{number} times"
                 payload = {
-                    "summary": f"{refusal.action} was refused {number} times with {refusal.code}",
+                    "summary": f"{refusal.action} was refused {times} with {refusal.code}",
                     "operation": refusal.action,
                     "code": refusal.code,
                     "address": refusal.address or None,
