@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.dashboard.browser import NARROW
 from tests.dashboard.conftest import Shop
@@ -71,6 +71,38 @@ def test_a_missing_run_is_named_and_the_other_can_be_chosen_anew(page: Page, sho
     page.get_by_label("Run B").fill(shop.runs["completed"])
     page.get_by_label("Run B").press("Enter")
     expect(page.get_by_role("table", name="Steps of both runs")).to_be_visible()
+
+
+def test_the_steps_of_an_ended_run_are_not_loaded_again_while_the_other_goes_on(page: Page, shop: Shop):
+    (going,) = shop.client.emit("payment.due", {"id": "inv_compared"}).run_ids
+    eventually(lambda: (shop.client.runs.get(going).state or "").startswith("waiting"))
+    ended = shop.runs["failed"]
+    asked = {going: 0, ended: 0}
+
+    def is_of(request: Request, run_id: str) -> bool:
+        return request.url.partition("?")[0].endswith(f"/runs/{run_id}/steps")
+
+    def counted(request: Request) -> None:
+        for run_id in asked:
+            asked[run_id] += is_of(request, run_id)
+
+    visit(page, f"/runs/compare?a={ended}&b={going}")
+    summary = page.get_by_role("status").filter(has_text="A is failed, B is")
+    expect(summary).to_contain_text("B is waiting")
+    # What it shows from now on came with a message.
+    shop.client.runs.pause(going)
+    expect(summary).to_contain_text("B is paused")
+    page.on("request", counted)
+
+    shop.client.runs.cancel(going)
+    expect(summary).to_contain_text("B is cancelled")
+
+    assert asked[going] > 0
+    assert asked[ended] == 0
+    # An ended run that goes on again is loaded again.
+    with page.expect_request(lambda request: is_of(request, ended)):
+        shop.client.runs.retry(ended)
+    eventually(lambda: shop.status(ended) == "failed")
 
 
 def test_only_the_branch_of_the_chosen_step_is_shown_and_the_address_has_it(page: Page, shop: Shop):
