@@ -432,3 +432,19 @@ def test_a_long_run_has_a_map_of_its_steps_that_leads_there(page: Page, shop: Sh
     page.locator("canvas").click(position={"x": 20, "y": 54})
 
     eventually(lambda: steps.evaluate("each => each.scrollTop") > 3000)
+
+
+def test_a_step_that_scrolls_away_takes_no_focus_along(page: Page, shop: Shop):
+    """Elements of rows draw other rows: Enter must not choose the step that came to stand there."""
+    (run_id,) = shop.client.emit("import.started", {"rows": 251}).run_ids
+    eventually(lambda: shop.status(run_id) == "completed")
+    visit(page, f"/runs/{run_id}")
+    expect(page.get_by_text("251 steps")).to_be_visible()
+    steps = page.get_by_role("region", name="Steps")
+    steps.get_by_role("button", name="row").first.focus()
+
+    steps.evaluate("each => each.scrollTo({ top: 4000 })")
+
+    expect(steps).to_be_focused()
+    page.keyboard.press("Enter")
+    assert "step=" not in page.url
