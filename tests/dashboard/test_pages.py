@@ -94,6 +94,24 @@ def test_every_page_can_be_reached_on_a_phone(browser: Browser, shop: Shop):
     context.close()
 
 
+def test_a_group_of_many_pages_takes_one_line_on_a_phone(browser: Browser, shop: Shop):
+    page = browser.new_page(base_url=shop.url, viewport=NARROW)
+    visit(page, "/users")
+    doors = page.get_by_role("navigation", name="Doors")
+    box = doors.bounding_box()
+    assert box
+    assert box["height"] < 40
+    expect(doors.get_by_role("link")).to_have_count(0)
+
+    doors.get_by_text("Users and 10 more pages").click()
+    doors.get_by_role("link", name="Audit").click()
+
+    expect(page.get_by_role("heading", name="Audit")).to_be_visible()
+    expect(doors.get_by_text("Audit and 10 more pages")).to_be_visible()
+    expect(doors.get_by_role("link")).to_have_count(0)
+    page.close()
+
+
 def test_several_times_of_a_row_are_named_on_a_phone(browser: Browser, shop: Shop):
     context = browser.new_context(base_url=shop.url, viewport=NARROW)
     page = context.new_page()
