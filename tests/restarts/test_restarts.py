@@ -802,7 +802,7 @@ async def test_no_look_of_a_chain_depends_on_its_length(tmp_path: Path):
             {"chain_id": "run_1", "link": 9, "limit": 12},
             "SEARCH runs USING INDEX runs_by_chain (first_run_id=? AND link<?)",
         ),
-        store.LAST: ({"inbox": "run_1"}, "SEARCH messages USING COVERING INDEX messages_in_order (inbox=?)"),
+        store.LAST: ({"inboxes": ["run_1"]}, "SEARCH m USING COVERING INDEX messages_in_order (inbox=?)"),
         store.NEXT: (
             {"inbox": "run_1", "name": "prompt"},
             "SEARCH messages USING INDEX messages_unread (inbox=? AND name=?)",
@@ -813,4 +813,5 @@ async def test_no_look_of_a_chain_depends_on_its_length(tmp_path: Path):
             found = await server.db.read(
                 lambda tx, sql=sql, params=params: tx.rows(f"EXPLAIN QUERY PLAN {sql}", params)
             )
-            assert [row[3] for row in found] == [plan]
+            tables = [row[3] for row in found if "json_each" not in row[3] and "SUBQUERY" not in row[3]]
+            assert tables == [plan]
