@@ -167,10 +167,7 @@ class Authenticator:
             concerned |= self._connected() - held.keys()
         # One without a name may stand for missed ones.
         of_one = {key_id for key_id, own in held.items() if own is not None} if "" in notifications else set[str]()
-        connected = self._connected()
-        for known in self._known.values():
-            if known.key_id in of_one & connected:
-                self._earlier.setdefault(known.key_id, known.grant)
+        self._keep_grants(of_one)
         self._forget(concerned | of_one)
         for key_id in concerned:
             self._close(key_id, AccessChanged())
@@ -186,12 +183,16 @@ class Authenticator:
             self._known = {each: known for each, known in self._known.items() if known.key_id not in key_ids}
 
     def _forget_all(self) -> None:
-        connected = self._connected()
-        for known in self._known.values():
-            if known.key_id in connected:
-                self._earlier.setdefault(known.key_id, known.grant)
+        self._keep_grants({known.key_id for known in self._known.values()})
         self._known.clear()
         self._headers.clear()
+
+    def _keep_grants(self, key_ids: set[str]) -> None:
+        """What those of these keys that have connections could do, for the loop to compare."""
+        kept = key_ids & self._connected()
+        for known in self._known.values():
+            if known.key_id in kept:
+                self._earlier.setdefault(known.key_id, known.grant)
 
     def _close(self, key_id: str, error: IronflowError) -> None:
         # What is opened from now on has what the key may do now.
