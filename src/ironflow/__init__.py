@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from ironflow.sdk.client.detecting import detect_transport
     from ironflow.sdk.client.features.streams import Append
     from ironflow.sdk.client.views.asking import AskPending, AskRefused, AskUnanswered
-    from ironflow.sdk.durable.context import Context, SyncContext
-    from ironflow.sdk.durable.definition.controls import (
+    from ironflow.sdk.definition.controls import (
         CancelOn,
         CircuitBreaker,
         Concurrency,
@@ -50,9 +49,10 @@ if TYPE_CHECKING:
         Retry,
         Throttle,
     )
-    from ironflow.sdk.durable.definition.entity import entity
-    from ironflow.sdk.durable.definition.function import function
-    from ironflow.sdk.durable.definition.handler import handler
+    from ironflow.sdk.definition.entity import entity
+    from ironflow.sdk.definition.function import function
+    from ironflow.sdk.definition.handler import handler
+    from ironflow.sdk.durable.context import Context, SyncContext
     from ironflow.sdk.durable.job.event import Event
     from ironflow.sdk.durable.steps.alternatives import event, invoke, sleep
     from ironflow.sdk.durable.steps.current_step import CurrentStep, current_step
@@ -84,7 +84,7 @@ _HOMES = {
     "ironflow.sdk.client.features.streams": ("Append",),
     "ironflow.sdk.client.views.asking": ("AskPending", "AskRefused", "AskUnanswered"),
     "ironflow.sdk.durable.context": ("Context", "SyncContext"),
-    "ironflow.sdk.durable.definition.controls": (
+    "ironflow.sdk.definition.controls": (
         "CancelOn",
         "CircuitBreaker",
         "Concurrency",
@@ -93,9 +93,9 @@ _HOMES = {
         "Throttle",
     ),
     "ironflow.sdk.durable.job.event": ("Event",),
-    "ironflow.sdk.durable.definition.entity": ("entity",),
-    "ironflow.sdk.durable.definition.function": ("function",),
-    "ironflow.sdk.durable.definition.handler": ("handler",),
+    "ironflow.sdk.definition.entity": ("entity",),
+    "ironflow.sdk.definition.function": ("function",),
+    "ironflow.sdk.definition.handler": ("handler",),
     "ironflow.sdk.durable.steps.current_step": ("CurrentStep", "current_step"),
     "ironflow.sdk.durable.steps.alternatives": ("event", "invoke", "sleep"),
     "ironflow.sdk.durable.steps.handles": ("Handle",),

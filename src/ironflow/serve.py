@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ironflow.base.signature import Keys
 from ironflow.sdk.client.views import Registered
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.serve.handler import ServeHandler
 from ironflow.sdk.serve.responses import Headers, ServeResponse

@@ -1,7 +1,7 @@
 """What a program that runs functions imports: `from ironflow.worker import Worker, function`."""
 
 from ironflow.base.deprecation import renamed
-from ironflow.sdk.durable.definition.function import FunctionDefinition, function
+from ironflow.sdk.definition.function import FunctionDefinition, function
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
 from ironflow.sdk.worker.timing import WorkerTiming
 from ironflow.sdk.worker.worker import Worker

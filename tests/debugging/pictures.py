@@ -27,7 +27,7 @@ from rich.text import Text
 import ironflow
 from ironflow.cli.run.tui.app import InspectApp
 from ironflow.debugging.dap.protocol import Frames, framed
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sync import Client
 from ironflow.testing.server_process import ServerProcess
 from tests.dashboard.browser import chromium_browser

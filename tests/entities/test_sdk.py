@@ -10,7 +10,7 @@ from ironflow import Context, NonRetryableError, Retry, SyncContext, entity, fun
 from ironflow.base.errors import InvalidArgument
 from ironflow.features.entities.contract import EntityNotFound, EntityStateReadOnly
 from ironflow.features.functions.contract import InvalidFunction
-from ironflow.sdk.durable.definition.function import StateShape
+from ironflow.sdk.definition.function import StateShape
 from ironflow.sdk.durable.entity_state import EntityState, NoEntity
 from ironflow.sdk.durable.job.assignment import JobEntity
 from ironflow.sdk.values.payload import from_payload

@@ -10,7 +10,7 @@ import pytest
 import ironflow
 from ironflow.sdk.client.client import Client
 from ironflow.sdk.client.features.kv import KvBucket
-from ironflow.sdk.durable.definition.controls import CancelOn, CircuitBreaker, Concurrency, Debounce, Retry, Throttle
+from ironflow.sdk.definition.controls import CancelOn, CircuitBreaker, Concurrency, Debounce, Retry, Throttle
 from ironflow.sdk.durable.steps.steps import Steps
 from ironflow.sdk.worker.timing import WorkerTiming
 from ironflow.sdk.worker.worker import Worker

@@ -1,7 +1,7 @@
 """The map of the source: `python -m tests.structure.map` prints packages, the packages they import, and circles.
 
-Circles are looked for between packages and between modules. Every import counts, also those in functions and below
-TYPE_CHECKING.
+The packages of the whole, then those in `sdk` and in `cli`. Circles are looked for between packages and between
+modules. Every import counts, also those in functions and below TYPE_CHECKING.
 """
 
 import re
@@ -15,17 +15,19 @@ from tests.structure.imports import MODULES, imports_of
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
-def _layers() -> list[set[str]]:
-    """The layers of the import contract `layers` in pyproject.toml, from the top down.
+Layers = list[set[str]]
 
-    Packages of one layer do not import each other.
-    """
+
+def _layers(contract: str) -> Layers:
+    """The layers of an import contract in pyproject.toml, from the top down."""
     contracts = tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]
-    (declared,) = [each["layers"] for each in contracts if each["id"] == "layers"]
+    (declared,) = [each["layers"] for each in contracts if each["id"] == contract]
     return [set(re.findall(r"\w+", line)) for line in declared]
 
 
-LAYERS = _layers()
+LAYERS = _layers("layers")
+# Large packages that have a map of their own, with their layers.
+INSIDE = {"sdk": _layers("sdk-layers"), "cli": _layers("cli-layers")}
 WIDTH = 96
 
 Arrows = Mapping[str, set[str]]
@@ -47,6 +49,21 @@ def arrows() -> dict[str, set[str]]:
         targets = found.setdefault(source, set())
         targets.update(package_of(target) for target, _ in imports_of(path))
         targets -= {source, "", "features"}
+    return found
+
+
+def arrows_in(package: str) -> dict[str, set[str]]:
+    """The packages and modules directly in a package, with those of the same package that each imports."""
+    inside = f"ironflow.{package}."
+    found: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        if module.startswith(inside):
+            source = module.removeprefix(inside).split(".")[0]
+            targets = found.setdefault(source, set())
+            targets.update(
+                target.removeprefix(inside).split(".")[0] for target, _ in imports_of(path) if target.startswith(inside)
+            )
+            targets.discard(source)
     return found
 
 
@@ -76,32 +93,36 @@ def circles(arrows: Arrows) -> list[list[str]]:
     return [list(group) for group in sorted(groups)]
 
 
-def layer_of(package: str) -> int:
+def layer_of(package: str, layers: Layers = LAYERS) -> int:
     """The index of a package's layer, 0 at the top."""
     top = package.split(".", maxsplit=1)[0]
-    return next(index for index, names in enumerate(LAYERS) if top in names)
+    return next(index for index, names in enumerate(layers) if top in names)
 
 
-def upward(arrows: Arrows) -> list[str]:
+def upward(arrows: Arrows, layers: Layers = LAYERS) -> list[str]:
     """Imports of a package of a higher layer."""
     return [
         f"{source} -> {target}"
         for source in sorted(arrows)
         for target in sorted(arrows[source])
-        if layer_of(target) < layer_of(source)
+        if layer_of(target, layers) < layer_of(source, layers)
     ]
 
 
-def text(arrows: Arrows) -> str:
+def text(arrows: Arrows, layers: Layers = LAYERS) -> str:
     lines: list[str] = []
-    for package in sorted(arrows, key=lambda each: (layer_of(each), each)):
+    for package in sorted(arrows, key=lambda each: (layer_of(each, layers), each)):
         names = " ".join(sorted(each.removeprefix("features.") for each in arrows[package]))
         lines += wrap(f"{package} -> {names or 'nothing'}", WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+    count = sum(len(targets) for targets in arrows.values())
+    lines.append(f"{len(arrows)} packages, {len(layers)} layers, {count} arrows")
     lines.append(f"circles of packages: {circles(arrows) or 'none'}")
-    lines.append(f"arrows up: {upward(arrows) or 'none'}")
+    lines.append(f"arrows up: {upward(arrows, layers) or 'none'}")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
     print(text(arrows()))
+    for package, inside in INSIDE.items():
+        print(f"\nin {package}:\n{text(arrows_in(package), inside)}")
     print(f"circles of modules: {circles(module_arrows()) or 'none'}")

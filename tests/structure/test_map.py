@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.structure.imports import imports_of
-from tests.structure.map import WIDTH, arrows, circles, module_arrows, text, upward
+from tests.structure.map import INSIDE, WIDTH, arrows, arrows_in, circles, module_arrows, text, upward
 
 ARROWS = arrows()
 
@@ -28,6 +30,14 @@ def test_imports_in_functions_and_below_type_checking_count(tmp_path: Path):
 
 def test_no_package_imports_a_higher_layer():
     assert upward(ARROWS) == []
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_a_large_package_is_in_folders_without_circles_and_upward_imports(package: str):
+    inside = arrows_in(package)
+
+    assert circles(inside) == []
+    assert upward(inside, INSIDE[package]) == []
 
 
 def test_a_circle_and_an_arrow_up_are_found():

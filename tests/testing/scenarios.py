@@ -8,7 +8,7 @@ from ironflow import (
     Context,
     function,
 )
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 
 # How long the time machine gives a run.
 WITHIN = "40d"

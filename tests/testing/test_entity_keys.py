@@ -6,7 +6,7 @@ import pytest
 
 from ironflow import Context, InvokeError, InvokeTimeoutError, NonRetryableError, entity, function
 from ironflow.base.errors import InvalidArgument
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.testing import NeverEnds, TestClient, time_machine
 
 payment = entity("payment", key="id", initial={"status": "new"})

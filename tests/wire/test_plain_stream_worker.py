@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from ironflow import Client
-from ironflow.sdk.durable.definition.function import function
+from ironflow.sdk.definition.function import function
 from ironflow.worker import StreamingWorker
 from tests.wire.clients import http2
 from tests.wire.plain_stream_worker import PlainStreamWorker

@@ -12,7 +12,7 @@ from ironflow.features.functions.contract import FunctionNotFound, InvalidFuncti
 from ironflow.features.runs.in_tx import INVOKED
 from ironflow.log.record import Record
 from ironflow.sdk.client.views.run_results import NoRunStarted
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.values.payload import Raw, from_payload, to_payload
 from ironflow.testing.given_clients import GivenClients
 from ironflow.testing.run import TestRun

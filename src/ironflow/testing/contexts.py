@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from ironflow.base.time import FixedClock, to_datetime, to_millis
+from ironflow.sdk.definition.function import StateShape
 from ironflow.sdk.durable.context import Context, RunInfo, Secrets
-from ironflow.sdk.durable.definition.function import StateShape
 from ironflow.sdk.durable.entity_state import EntityState
 from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep, JobContext, JobEntity, JobEvent
 from ironflow.sdk.durable.job.event import event_of

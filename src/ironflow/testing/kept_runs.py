@@ -31,7 +31,7 @@ from ironflow.features.runs.in_tx import INVOKED, Lineage, child_ended, creation
 from ironflow.features.timers.in_tx import Timer
 from ironflow.features.waits.in_tx import Wait
 from ironflow.log.record import Record
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import JobEntity
 from ironflow.sdk.values.payload import NOTHING, Raw, from_payload
 from ironflow.testing.simulation_state import ENVIRONMENT, SimulationState

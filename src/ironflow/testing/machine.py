@@ -26,7 +26,7 @@ from ironflow.features.runs.contract import RunStatus
 from ironflow.features.runs.in_tx import look, look_last
 from ironflow.sdk.client.client import Client
 from ironflow.sdk.client.features.projections import Projections
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.run_keys import IfRunning

@@ -12,7 +12,7 @@ from ironflow.base.time import Clock
 from ironflow.base.version import VERSION
 from ironflow.features.runs.in_tx import job_key
 from ironflow.notify.port import Notifier
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.steps.compensations import CLEAN_UP
 from ironflow.sdk.durable.steps.replay import ASYNC_STARTS

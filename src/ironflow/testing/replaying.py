@@ -7,7 +7,7 @@ from ironflow.features.events import contract as events
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import Step
 from ironflow.sdk.client.client import Client
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.replaying.record import Record
 from ironflow.sdk.replaying.replay import ReplayDiverged, Replayed, replay_record
 from ironflow.sdk.values.upcasting import UpcasterRegistry

@@ -18,7 +18,7 @@ from typing import Any
 from ironflow.base.errors import Unavailable
 from ironflow.cli.child import STOP_WITHIN_S, end_with_parent
 from ironflow.sdk.client.client import Client
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 
 READY_WITHIN_S = 30.0
 # From the tests to the server process: arguments are visible to other users of the machine.

@@ -24,7 +24,7 @@ from ironflow.features.runs.in_tx import error_message, is_replayed, shown_statu
 from ironflow.log.record import Record
 from ironflow.sdk.client.views import Failure, Step
 from ironflow.sdk.client.views.convert import view
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.failure import run_failure

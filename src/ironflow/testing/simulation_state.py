@@ -9,8 +9,8 @@ from ironflow.base.time import FixedClock
 from ironflow.features.runs.in_tx import event_text
 from ironflow.features.waits.in_tx import Wait, matches
 from ironflow.log.record import Record
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.durable.context import Clients
-from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.values.payload import Raw, to_payload
 from ironflow.testing.mocks import Mocks, NotMocked
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ironflow.base.time import Clock, FixedClock
-from ironflow.sdk.durable.definition.function import FunctionDefinition, function
+from ironflow.sdk.definition.function import FunctionDefinition, function
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep, JobContext, JobEvent
 from ironflow.sdk.values.payload import Raw

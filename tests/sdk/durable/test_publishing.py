@@ -4,7 +4,7 @@ import hashlib
 
 import msgspec
 
-from ironflow.sdk.durable.definition.function import function
+from ironflow.sdk.definition.function import function
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.assignment import CompletedStep
 from ironflow.sdk.durable.job.report import Completed, Failed

@@ -17,7 +17,7 @@ from ironflow.base.errors import (
     WaitTimeoutError,
 )
 from ironflow.base.time import FixedClock
-from ironflow.sdk.durable.definition.function import function
+from ironflow.sdk.definition.function import function
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.report import Completed, Failed, Yielded
 from ironflow.sdk.durable.steps.alternatives import event, invoke, sleep

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from ironflow.base.errors import ValidationError
-from ironflow.sdk.durable.definition.function import function
+from ironflow.sdk.definition.function import function
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.event import Event
 from ironflow.sdk.durable.job.report import Completed, Failed

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ironflow.sdk.durable.definition.function import FunctionDefinition, function
+from ironflow.sdk.definition.function import FunctionDefinition, function
 from ironflow.sdk.worker.timing import WorkerTiming
 from ironflow.sdk.worker.worker import Worker
 from tests.sdk.worker.fake_server import FakeServer

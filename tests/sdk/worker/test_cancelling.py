@@ -12,7 +12,7 @@ from ironflow import NonRetryableError, Retry, StepError, function
 from ironflow.base.errors import DeadlineExceeded, InvalidArgument, Unimplemented
 from ironflow.features.server_state import service as server_state
 from ironflow.sdk.client.client import Client
-from ironflow.sdk.durable.definition.function import FunctionDefinition, InvalidFunction
+from ironflow.sdk.definition.function import FunctionDefinition, InvalidFunction
 from ironflow.sdk.durable.job.report import Failed, Yielded
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
 from ironflow.sdk.worker.worker import Worker

@@ -12,7 +12,7 @@ import pytest
 
 from ironflow import Retry, function
 from ironflow.sdk.client.client import Client
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
 from ironflow.sdk.worker.timing import WorkerTiming
 from ironflow.sdk.worker.worker import Worker

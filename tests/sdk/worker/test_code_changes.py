@@ -8,7 +8,7 @@ import pytest
 
 from ironflow import Context, SyncContext, function
 from ironflow.sdk.client.client import Client
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
 from ironflow.sdk.worker.worker import Worker
 from ironflow.testing import replay, time_machine

@@ -13,7 +13,7 @@ import pytest
 from ironflow import Retry, function
 from ironflow.base.errors import NonRetryableError, SerializationError, StepError, StepTimeoutError
 from ironflow.sdk.client.client import Client
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
 from ironflow.sdk.worker.worker import Worker
 from tests.support.waiting import LOOK_EVERY_S

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from ironflow.base.time import SystemClock
+from ironflow.sdk.definition.function import function
 from ironflow.sdk.durable.context import Context
-from ironflow.sdk.durable.definition.function import function
 from ironflow.sdk.durable.job.report import JobUpdate
 from ironflow.sdk.values.payload import Raw
 from ironflow.sdk.worker.job_runner import JobRunner

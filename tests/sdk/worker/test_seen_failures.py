@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from ironflow.base.errors import NonRetryableError
-from ironflow.sdk.durable.definition.function import function
+from ironflow.sdk.definition.function import function
 from ironflow.sdk.worker.loop_watch import LoopWatch
 from ironflow.sdk.worker.run_lines import raised_at
 

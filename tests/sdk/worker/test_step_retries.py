@@ -19,7 +19,7 @@ from ironflow import (
 from ironflow.base.errors import IronflowError, ValidationError
 from ironflow.features.functions.contract import InvalidFunction
 from ironflow.sdk.client.client import Client
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.worker.streaming_worker import StreamingWorker
 from ironflow.sdk.worker.worker import Worker
 from ironflow.testing import TestClient, time_machine

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ironflow.base.errors import NonRetryableError, Unimplemented, WorkerAuthError
-from ironflow.sdk.durable.definition.function import FunctionDefinition, function
+from ironflow.sdk.definition.function import FunctionDefinition, function
 from ironflow.sdk.wire.transport import AiohttpTransport
 from ironflow.worker import StreamingWorker
 from tests.sdk.worker.conftest import QUICK

@@ -3,7 +3,7 @@
 import pytest
 
 from ironflow.base.errors import ValidationError
-from ironflow.sdk.durable.definition.function import function
+from ironflow.sdk.definition.function import function
 
 HALF = "\ud800"
 OURS = ["acked-polls", "batch-reports", "many-waits"]

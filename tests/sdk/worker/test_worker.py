@@ -10,7 +10,7 @@ from ironflow.base.errors import ConnectionLost, InvalidArgument, Unavailable, W
 from ironflow.base.spelling import reader
 from ironflow.features.functions.contract import InvalidFunction
 from ironflow.features.jobs import contract as jobs_contract
-from ironflow.sdk.durable.definition.function import function
+from ironflow.sdk.definition.function import function
 from ironflow.sdk.user_code.signature import code_hash
 from ironflow.sdk.wire import current_run
 from ironflow.sdk.wire.backoff import Backoff

@@ -9,7 +9,7 @@ from ironflow.cli.invocation import Injected
 from ironflow.cli.terminal.payload import read_data
 from ironflow.features.functions import contract as functions
 from ironflow.features.functions.contract import RegisterFunction
-from ironflow.sdk.durable.definition.registration import registration, registration_in
+from ironflow.sdk.definition.registration import registration, registration_in
 
 
 def register(

@@ -25,7 +25,7 @@ from ironflow.cli.worker.load import load_functions, load_upcasters
 from ironflow.features.events import contract as events
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import Run, Step
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.replaying.record import Record
 from ironflow.sdk.replaying.replay import Replayed, replay_record
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from ironflow.cli.exits import UsageError
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.values.codec import Codec
 from ironflow.sdk.values.definitions import EventDefinition

@@ -76,7 +76,7 @@ def worker(
     from ironflow.cli.terminal.tracebacks import show_users_frames
     from ironflow.cli.worker.load import load_served, load_upcasters
     from ironflow.cli.worker.tracing import set_up_tracing
-    from ironflow.sdk.durable.definition.function import FunctionDefinition
+    from ironflow.sdk.definition.function import FunctionDefinition
     from ironflow.sdk.projections.definition import ProjectionDefinition
     from ironflow.sdk.worker.streaming_worker import StreamingWorker
     from ironflow.sdk.worker.worker import Worker

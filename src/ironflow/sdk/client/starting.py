@@ -8,7 +8,7 @@ from ironflow.features.events.contract import Invoked
 from ironflow.sdk.client.connection.calls import Calls
 from ironflow.sdk.client.views import RunResult, view
 from ironflow.sdk.client.views.run_results import output_of, wait_times
-from ironflow.sdk.durable.definition.function import FunctionDefinition, id_of, output_reader
+from ironflow.sdk.definition.function import FunctionDefinition, id_of, output_reader
 from ironflow.sdk.values.declared import Input, Output
 from ironflow.sdk.values.payload import NOTHING, from_payload, to_payload
 from ironflow.sdk.values.run_keys import IfRunning

@@ -1,1 +1,1 @@
-"""Durable functions: definition, context, steps, execution over the recorded steps."""
+"""Durable functions as they are executed: context, steps, execution over the recorded steps."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ironflow.base.errors import IronflowError, NonRetryableError, ValidationError
 from ironflow.features.entities.contract import EntityStateReadOnly
-from ironflow.sdk.durable.definition.function import StateShape
+from ironflow.sdk.definition.function import StateShape
 from ironflow.sdk.durable.job.assignment import JobEntity
 from ironflow.sdk.durable.job.report import ChangedState
 from ironflow.sdk.durable.steps.step_runner import check_shows_no_secret

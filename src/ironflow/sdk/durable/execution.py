@@ -14,8 +14,8 @@ import msgspec
 
 from ironflow.base.errors import InvalidArgument, IronflowError, NonRetryableError, ValidationError
 from ironflow.base.time import Clock, SystemClock, to_datetime
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.durable.context import Clients, Context, RunInfo, Secrets, SyncContext
-from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.entity_state import EntityState
 from ironflow.sdk.durable.job.assignment import Assignment, JobEvent
 from ironflow.sdk.durable.job.event import event_of

@@ -8,7 +8,7 @@ import msgspec
 
 from ironflow.base.errors import InvalidArgument, IronflowError
 from ironflow.base.time import FixedClock, to_millis
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.durable.execution import Execution
 from ironflow.sdk.durable.job.report import Completed, Failed, Outcome, Restarted, StepFailure, Yielded
 from ironflow.sdk.durable.steps.compensations import Compensation

@@ -22,7 +22,7 @@ from ironflow.base.signature import HEADER, Keys, SignatureError, verify
 from ironflow.base.time import Clock, SystemClock
 from ironflow.base.trace_context import TraceContext, of_mapping
 from ironflow.features.functions.contract import FunctionNotFound, InvalidFunction
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.durable.execution import Execution, trace_of
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.failure import run_failure

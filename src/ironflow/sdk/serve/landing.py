@@ -11,7 +11,7 @@ from ironflow.base.spelling import message_to_json
 from ironflow.base.version import VERSION
 from ironflow.features.discovery.contract import Landing, LandingFunction
 from ironflow.features.functions.contract import ExecutionMode
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
 
 

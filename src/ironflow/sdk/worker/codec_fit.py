@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ironflow.features.functions.contract import InvalidFunction
 from ironflow.features.projections.contract import InvalidProjection
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.values.codec import expression_reads_data
 

@@ -8,8 +8,8 @@ from functools import partial
 
 from ironflow.base.errors import IronflowError
 from ironflow.base.time import Clock
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.durable.context import Clients
-from ironflow.sdk.durable.definition.function import FunctionDefinition
 from ironflow.sdk.durable.execution import Execution, trace_of
 from ironflow.sdk.durable.job.assignment import Assignment
 from ironflow.sdk.durable.job.report import Failed, JobUpdate, Outcome, RunFailure, Yielded

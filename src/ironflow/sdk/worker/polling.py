@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ironflow.base.errors import IronflowError, NotFound, WorkerAuthError
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.wire.backoff import Backoff, is_transient
 from ironflow.sdk.worker.job_runner import JobRunner

@@ -18,7 +18,7 @@ from ironflow.features.jobs import contract as jobs_contract
 from ironflow.features.pubsub import contract as pubsub_contract
 from ironflow.features.server_state import contract as server_contract
 from ironflow.features.server_state.contract import Nothing
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import Assignment, read_jobs
 from ironflow.sdk.durable.job.report import Started
 from ironflow.sdk.durable.steps.compensations import CLEAN_UP

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ironflow.base.errors import IronflowError, Unauthenticated, Unimplemented, WorkerAuthError
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.user_code.signature import defined_at
 from ironflow.sdk.wire.backoff import is_transient

@@ -29,7 +29,7 @@ from ironflow.base.errors import (
 )
 from ironflow.features.jobs.contract import Verdicts
 from ironflow.features.streaming_workers import contract
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.assignment import Assignment, read_jobs
 from ironflow.sdk.durable.job.report import StepRow
 from ironflow.sdk.user_code.logs import SdkLogger

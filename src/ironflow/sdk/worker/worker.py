@@ -23,7 +23,7 @@ from ironflow.base.time import Clock, SystemClock
 from ironflow.base.version import VERSION
 from ironflow.features.functions.contract import InvalidFunction
 from ironflow.features.projections.contract import InvalidProjection
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.projections.definition import ProjectionDefinition
 from ironflow.sdk.projections.runner import ProjectionRunner, RunnerTiming
 from ironflow.sdk.user_code.logs import LoggerChoice, SdkLogger, chosen_logger, logging_to

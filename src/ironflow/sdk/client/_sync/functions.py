@@ -15,8 +15,8 @@ from ironflow.features.slots.contract import SlotLanes
 from ironflow.sdk.client._sync.calls import Calls
 from ironflow.sdk.client._sync.listing import Listing
 from ironflow.sdk.client.views import Function, Registered, view
-from ironflow.sdk.durable.definition.function import FunctionDefinition
-from ironflow.sdk.durable.definition.registration import registration, registration_in
+from ironflow.sdk.definition.function import FunctionDefinition
+from ironflow.sdk.definition.registration import registration, registration_in
 
 
 class Functions:

@@ -14,8 +14,8 @@ from ironflow.features.slots.contract import SlotLanes
 from ironflow.sdk.client.connection.calls import Calls
 from ironflow.sdk.client.connection.listing import Listing
 from ironflow.sdk.client.views import Function, Registered, view
-from ironflow.sdk.durable.definition.function import FunctionDefinition
-from ironflow.sdk.durable.definition.registration import registration, registration_in
+from ironflow.sdk.definition.function import FunctionDefinition
+from ironflow.sdk.definition.registration import registration, registration_in
 
 
 class Functions:

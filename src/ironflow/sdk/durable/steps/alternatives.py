@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ironflow.base.duration import Duration
 
 if TYPE_CHECKING:
-    from ironflow.sdk.durable.definition.function import FunctionDefinition
+    from ironflow.sdk.definition.function import FunctionDefinition
     from ironflow.sdk.values.definitions import EventDefinition
 
 LookBack = Literal["execution", "run"]

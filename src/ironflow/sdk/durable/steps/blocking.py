@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from ironflow.base.duration import Duration
-from ironflow.sdk.durable.definition.function import FunctionDefinition
+from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.durable.job.event import Event
 from ironflow.sdk.durable.steps.alternatives import Alternative, First, LookBack, OnTimeout
 from ironflow.sdk.durable.steps.branches import FailFast, OnError, is_race

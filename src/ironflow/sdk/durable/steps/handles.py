@@ -15,7 +15,7 @@ from msgspec import UNSET
 from ironflow.base.duration import Duration, duration_ms
 from ironflow.base.errors import InvokeError, InvokeTimeoutError, ValidationError
 from ironflow.base.time import to_datetime
-from ironflow.sdk.durable.definition.function import FunctionDefinition, id_of, output_reader
+from ironflow.sdk.definition.function import FunctionDefinition, id_of, output_reader
 from ironflow.sdk.durable.job.assignment import CompletedStep
 from ironflow.sdk.durable.job.report import HANDLE, Sleep, StartFunction
 from ironflow.sdk.durable.steps.awaiting import noting_calls

@@ -6,7 +6,7 @@ from msgspec import UNSET, UnsetType
 
 from ironflow.base.duration import Duration, InvalidDuration, duration_ms
 from ironflow.base.errors import Unimplemented, ValidationError
-from ironflow.sdk.durable.definition.function import FunctionDefinition, id_of, output_reader
+from ironflow.sdk.definition.function import FunctionDefinition, id_of, output_reader
 from ironflow.sdk.durable.job.report import InvokeFunction, InvokeFunctionAsync
 from ironflow.sdk.durable.steps.awaiting import noting_calls
 from ironflow.sdk.durable.steps.invoke import Child, StartUnanswered

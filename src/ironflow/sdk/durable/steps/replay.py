@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from ironflow.base.errors import InvokeError, IronflowError, Unimplemented
 from ironflow.base.time import Millis, to_millis
-from ironflow.sdk.durable.definition.controls import Retry
+from ironflow.sdk.definition.controls import Retry
 from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep
 from ironflow.sdk.durable.job.event import Event
 from ironflow.sdk.durable.job.failure import recorded_failure

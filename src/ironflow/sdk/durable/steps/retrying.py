@@ -12,7 +12,7 @@ from ironflow.base.errors import Unimplemented, ValidationError
 from ironflow.engine.model import Policy
 from ironflow.engine.retry import decide_retry_delay
 from ironflow.features.functions.contract import InvalidFunction
-from ironflow.sdk.durable.definition.controls import Retry, check_step_retry, control
+from ironflow.sdk.definition.controls import Retry, check_step_retry, control
 from ironflow.sdk.durable.job.report import StepFailure
 from ironflow.sdk.durable.steps.current_step import STEP_PROGRESS
 from ironflow.sdk.durable.steps.determinism import HANDLER_TIME

@@ -10,7 +10,7 @@ from ironflow.base.cron import InvalidCron, check_cron
 from ironflow.base.errors import InvalidArgument
 from ironflow.base.overlap import InvalidOverlap, check_overlap
 from ironflow.features.functions.contract import InvalidFunction, Trigger
-from ironflow.sdk.durable.definition.controls import check
+from ironflow.sdk.definition.controls import check
 from ironflow.sdk.values.definitions import EventDefinition
 from ironflow.sdk.values.event_names import check_matchable
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ironflow.sdk.durable.definition.controls import Concurrency, Retry
-from ironflow.sdk.durable.definition.function import Define, function
+from ironflow.sdk.definition.controls import Concurrency, Retry
+from ironflow.sdk.definition.function import Define, function
 
 _NO_ID = re.compile(r"[^A-Za-z0-9_-]+")
 _WILDCARDS = {"*": "any", ">": "all"}

@@ -7,7 +7,7 @@ import pytest
 
 from ironflow import Client, Concurrency, Context, Retry, function, handler, sync
 from ironflow.features.functions.contract import ExecutionMode, InvalidFunction, Trigger
-from ironflow.sdk.durable.definition.registration import registration, registration_in
+from ironflow.sdk.definition.registration import registration, registration_in
 from ironflow.testing import time_machine
 from tests.sdk.client.fake_transport import FakeAsyncTransport, FakeSyncTransport, answer
 

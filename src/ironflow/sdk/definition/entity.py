@@ -8,9 +8,9 @@ import msgspec
 
 from ironflow.base.entity_streams import NAME
 from ironflow.features.functions.contract import EntityConfig
-from ironflow.sdk.durable.definition.controls import check
-from ironflow.sdk.durable.definition.function import Define, FunctionDefinition, StateShape, function
-from ironflow.sdk.durable.definition.triggers import Names
+from ironflow.sdk.definition.controls import check
+from ironflow.sdk.definition.function import Define, FunctionDefinition, StateShape, function
+from ironflow.sdk.definition.triggers import Names
 from ironflow.sdk.user_code.signature import Handler
 from ironflow.sdk.values.payload import from_payload, reader_of, to_payload
 

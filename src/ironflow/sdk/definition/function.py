@@ -11,7 +11,7 @@ import msgspec
 from ironflow.base.duration import Duration
 from ironflow.base.errors import ValidationError
 from ironflow.features.functions.contract import ExecutionMode, InvalidFunction, RegisterFunction, Trigger
-from ironflow.sdk.durable.definition.controls import (
+from ironflow.sdk.definition.controls import (
     CancelOn,
     CircuitBreaker,
     Concurrency,
@@ -24,7 +24,7 @@ from ironflow.sdk.durable.definition.controls import (
     control,
     span_ms,
 )
-from ironflow.sdk.durable.definition.triggers import Names, triggers_of
+from ironflow.sdk.definition.triggers import Names, triggers_of
 from ironflow.sdk.user_code.signature import UNTYPED, Handler, code_hash, data_parameter, resolved
 from ironflow.sdk.values.declared import Input, Input_contra, Output, Output_co
 from ironflow.sdk.values.payload import Read, from_payload, reader_of, to_payload

@@ -10,7 +10,7 @@ import pytest
 from ironflow import CancelOn, Concurrency, Debounce, Retry, Throttle, function
 from ironflow.base.spelling import message_to_json
 from ironflow.features.functions.contract import ExecutionMode, InvalidFunction, Trigger
-from ironflow.sdk.durable.definition.function import CODE_HASH, FunctionDefinition
+from ironflow.sdk.definition.function import CODE_HASH, FunctionDefinition
 from ironflow.sdk.durable.job.report import Completed, Failed
 from tests.sdk.durable.jobs import an_execution
 

@@ -9,7 +9,7 @@ from ironflow.base.fields import fields_of
 from ironflow.base.json import InvalidJson
 from ironflow.base.spelling import BadField, camel, reader
 from ironflow.features.functions.contract import InvalidFunction, RegisterFunction
-from ironflow.sdk.durable.definition.function import function
+from ironflow.sdk.definition.function import function
 
 # Names of the documents' configuration that the wire has under others.
 _RENAMED = {"timeout": "timeout_ms", "mode": "preferred_mode", "preferredMode": "preferred_mode"}

@@ -1,0 +1,1 @@
+"""Durable functions as they are declared: `@function`, its triggers and its controls."""

@@ -1,1 +1,0 @@
-"""`@function` and its settings: triggers and controls."""
