@@ -2,6 +2,7 @@
 
 import type { Schemas } from "../../api/client";
 import { moment, terms } from "../../parts/filter";
+import { jsonFault } from "../../parts/jsonText";
 
 export type Event = Schemas["Event"];
 
@@ -48,14 +49,5 @@ export function oneLine(data: unknown, most = 300): string {
 /** Why an emit form cannot be sent; empty when it can. */
 export function fault(name: string, data: string): string {
   if (!name.trim()) return "An event has a name, such as order.placed.";
-  let inexact: number | undefined;
-  try {
-    JSON.parse(data.trim() || "null", (_, each: unknown) => {
-      if (typeof each === "number" && !Number.isSafeInteger(each) && !(Number.isFinite(each) && !Number.isInteger(each))) inexact = each;
-      return each;
-    });
-  } catch (error) {
-    return `The data is no JSON: ${(error as Error).message}`;
-  }
-  return inexact === undefined ? "" : `A browser cannot hold a number of this data exactly, about ${inexact.toPrecision(3)}: emit it by program or command line.`;
+  return jsonFault(data, "data");
 }

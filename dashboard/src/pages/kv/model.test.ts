@@ -20,6 +20,12 @@ it("writes JSON short and text as it is", () => {
   expect([written('{ "a": 1 }'), written("plain {")]).toEqual(['{"a":1}', "plain {"]);
 });
 
+it("keeps a number that a browser would round", () => {
+  const text = '{"id": 9007199254740993}';
+  expect([decoded(btoa(text)).text, written(text)]).toEqual([text, text]);
+  expect(changes(entry(text), entry('{"id": 9007199254740992}'))).toHaveLength(1);
+});
+
 it("replaces only what was read", () => {
   expect(condition(7)).toEqual({ "If-Match": "7" });
   expect(condition(undefined)).toEqual({ "If-None-Match": "*" });

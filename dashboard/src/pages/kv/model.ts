@@ -2,6 +2,7 @@
 
 import type { Schemas } from "../../api/client";
 import { difference, type Change } from "../../parts/difference";
+import { inexact } from "../../parts/jsonText";
 
 export type Entry = Schemas["Entry"];
 
@@ -24,26 +25,28 @@ export function decoded(value: string): Value {
   }
   try {
     const json: unknown = JSON.parse(text);
-    return { kind: "json", text: JSON.stringify(json, null, 2), json, bytes: bytes.length };
+    // A number that a browser would round stays as it is in the text.
+    return { kind: "json", text: inexact(json) === undefined ? JSON.stringify(json, null, 2) : text, json, bytes: bytes.length };
   } catch {
     return { kind: "text", text, json: undefined, bytes: bytes.length };
   }
 }
 
-/** What changed from an older entry to a newer one; texts that are no JSON are compared whole. */
+/** What changed from an older entry to a newer one; what is no JSON, or has a number that a browser rounds, is compared whole. */
 export function changes(older: Entry | undefined, newer: Entry): Change[] {
   const content = (entry: Entry | undefined): unknown => {
     if (!entry || entry.operation !== "put") return undefined;
     const value = decoded(entry.value);
-    return value.kind === "json" ? value.json : value.text;
+    return value.kind === "json" && inexact(value.json) === undefined ? value.json : value.text;
   };
   return difference(content(older), content(newer));
 }
 
-/** The bytes that a form writes: JSON is sent as short as it can be. */
+/** The bytes that a form writes: JSON without spaces, unless a browser would round a number of it. */
 export function written(text: string): string {
   try {
-    return JSON.stringify(JSON.parse(text));
+    const json: unknown = JSON.parse(text);
+    return inexact(json) === undefined ? JSON.stringify(json) : text;
   } catch {
     return text;
   }

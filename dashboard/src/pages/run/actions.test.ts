@@ -42,5 +42,7 @@ it("ends a run that is being cancelled", () => {
 
 it("refuses an output that is no JSON", () => {
   expect(fault("patch", { step: "charge", reason: "", output: "{" })).toContain("no JSON");
+  expect(fault("inject", { step: "charge", reason: "", output: " " })).toContain("such as null");
+  expect(fault("inject", { step: "charge", reason: "", output: "9007199254740993" })).toContain("cannot hold");
   expect(fault("cancel", { step: "", reason: "", output: "" })).toBe("");
 });

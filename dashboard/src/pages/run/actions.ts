@@ -1,5 +1,6 @@
 // What can be done with a run, what it will do, and the same as a command. Pure.
 
+import { jsonFault } from "../../parts/jsonText";
 import type { Run, Step } from "./model";
 
 export type Action = "pause" | "resume" | "retry" | "cancel" | "force" | "inject" | "patch";
@@ -125,10 +126,5 @@ export function request(action: Action, run: Run, steps: Step[], draft: Draft): 
 export function fault(action: Action, draft: Draft): string {
   if (action !== "inject" && action !== "patch") return "";
   if (!draft.step) return "Choose a step.";
-  try {
-    JSON.parse(draft.output);
-    return "";
-  } catch (error) {
-    return `The output is no JSON: ${(error as Error).message}`;
-  }
+  return draft.output.trim() ? jsonFault(draft.output, "output") : "An output is JSON, such as null.";
 }

@@ -27,7 +27,8 @@ it("refuses a form that cannot be sent, and says why", () => {
   expect(fault({ ...draft, time: "often" })).toContain("15m");
   expect(fault({ ...draft, kind: "at", time: "7d" })).toContain("no moment");
   expect(fault({ ...draft, jitter: "x" })).toContain("no span");
-  expect(fault({ ...draft, input: "{" })).toContain("not JSON");
+  expect(fault({ ...draft, input: "{" })).toContain("no JSON");
+  expect(fault({ ...draft, input: "9007199254740993" })).toContain("cannot hold");
   expect(fault({ ...draft, id: "a b" })).toContain("id");
   expect(isComplete({ ...draft, time: "" })).toBe(false);
 });

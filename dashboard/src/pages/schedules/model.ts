@@ -2,6 +2,7 @@
 
 import type { Schemas } from "../../api/client";
 import { count, span } from "../../format";
+import { jsonFault } from "../../parts/jsonText";
 
 export type Schedule = Schemas["Schedule"];
 export type Kind = "cron" | "every" | "at";
@@ -84,17 +85,7 @@ export function fault(draft: Draft): string {
     if (text && (spanMs(text) !== undefined || moment(text, 0) === undefined)) return `${text} is no moment such as 2027-01-31T12:00:00Z.`;
   }
   for (const text of [draft.jitter, draft.catchUp]) if (text && spanMs(text) === undefined) return `${text} is no span such as 10m.`;
-  return jsonFault(draft.input);
-}
-
-function jsonFault(text: string): string {
-  if (text.trim() === "") return "";
-  try {
-    JSON.parse(text);
-    return "";
-  } catch {
-    return "The input is not JSON.";
-  }
+  return jsonFault(draft.input, "input");
 }
 
 export function isComplete(draft: Draft): boolean {
@@ -120,7 +111,7 @@ function fields(draft: Draft): Partial<Schemas["CreateSchedule"]> {
     ["jitter_ms", spanMs(draft.jitter)], ["starts_at", moment(draft.starts, 0)], ["ends_at", moment(draft.ends, 0)],
     ["catch_up_ms", spanMs(draft.catchUp)], ["overlap", draft.overlap], ["description", draft.description.trim()],
   ];
-  const input: unknown = draft.input.trim() && jsonFault(draft.input) === "" ? JSON.parse(draft.input) : null;
+  const input: unknown = draft.input.trim() && jsonFault(draft.input, "input") === "" ? JSON.parse(draft.input) : null;
   return { ...Object.fromEntries(set.filter(([, value]) => value)), ...(input === null ? {} : { input }) };
 }
 
