@@ -177,6 +177,7 @@ async def test_a_pause_is_undone_by_a_resume(server: Work):
     job = await start(server, "pause", function_id="charge")
     await server.loop("bulk")
     assert await total(server, "paused") == 3
+    assert {run.paused_by for run in await server.runs()} == {f"bulk job {job.id}"}
 
     undo = await server.call(bulk.undo, id=job.id)
     await server.loop("bulk")

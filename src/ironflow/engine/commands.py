@@ -353,7 +353,7 @@ class Cancel(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Hold the run at the next step boundary. by: the principal that asks; note: the reason it gives."""
+    """Hold the run at the next step boundary. by: the principal or bulk job that asks; note: its reason."""
 
     by: str = ""
     note: str = ""

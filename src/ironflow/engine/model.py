@@ -230,7 +230,7 @@ class Run(msgspec.Struct, frozen=True):
     restarted as. Runs that follow one another so are a chain: first_run_id: of its first link, None for that itself;
     link: how many came before. cancelling: why it was to be cancelled, of a run that is undone first;
     cancel_requested_at: when. not_begun: a `NotBegun` as JSON text, of a run whose last execution for compensations
-    could not begin. paused_by: the principal that has paused it or asked for a pause; pause_note: why, if it was given.
+    could not begin. paused_by: the principal or bulk job that has paused it or asked for it; pause_note: its reason.
     """
 
     id: str

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { query } from "./model";
+import { query, rowOf, type Run } from "./model";
 
 it("makes a request of a filter line", () => {
   expect(query('status:failed function:pay since:1h "card declined"', 7_200_000)).toEqual({
@@ -17,4 +17,10 @@ it("asks for the text of an error, a key and a value in the output", () => {
 
 it("names what it does not understand", () => {
   expect(query("status:done colour:red since:soon output:total", 0).faults).toHaveLength(4);
+});
+
+it("names who has paused a run, and why", () => {
+  const paused = (more: Partial<Run>) => rowOf({ id: "r", function_id: "f", status: "paused", pause_reason: "injection", created_at: "", ...more } as Run).note;
+  expect(paused({ paused_by: "bulk job bulk_1", pause_note: "the bank is closed" })).toBe("paused by bulk job bulk_1: the bank is closed");
+  expect(paused({})).toBe("paused by hand");
 });

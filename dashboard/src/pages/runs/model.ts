@@ -54,11 +54,12 @@ export interface Row {
   took: number | undefined;
 }
 
-const RESTS: Record<string, string> = { sleep: "sleeps", wait_event: "waits for an event", invoke: "waits for its child run", injection: "paused by hand" };
+const RESTS: Record<string, string> = { sleep: "sleeps", wait_event: "waits for an event", invoke: "waits for its child run" };
 
 /** What an unfinished run waits for, with the time at which it goes on by itself. */
 function waiting(run: Run): string {
   const reason = run.pause_reason || (run.state?.split(": ")[1] ?? "");
+  if (reason === "injection") return `paused by ${run.paused_by ?? "hand"}${run.pause_note ? `: ${run.pause_note}` : ""}`;
   const until = run.next_attempt_at ? `, at most until ${run.next_attempt_at.slice(0, 19)}Z` : "";
   return reason ? (RESTS[reason] ?? reason) + until : "";
 }

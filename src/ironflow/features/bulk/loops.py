@@ -93,7 +93,7 @@ class AdvanceBulk:
 
     def _changes(self, tx: Tx, job: Job, run_ids: list[str], now: Millis) -> list[Change]:
         """What the job does to these runs; those whose state does not allow the action any more are left out."""
-        command = rules.command_for(job.action, job.reason, job.force)
+        command = rules.command_for(job.id, job.action, job.reason, job.force)
         changes: list[Change] = []
         for run in self._repository.load(tx, run_ids).values():
             if job.action == "retry" and run.status != "failed":

@@ -74,19 +74,20 @@ def filter_of(request: StartBulk, environment: str) -> Filter:
     )
 
 
-def command_for(action: str, reason: str, force: bool) -> commands.Command:
+def command_for(job_id: str, action: str, reason: str, force: bool) -> commands.Command:
     """The command that the job gives to each run. action: one of ACTIONS, not DELETE. force: of a cancel.
 
     reason: what the request gave, or empty.
     """
+    by = f"bulk job {job_id}"
     match action:
         case "cancel":
             return commands.Cancel(cause=reason or "cancelled in bulk", force=force)
         case "retry":
-            return commands.Resume(from_step="", from_sequence=0, note=reason)
+            return commands.Resume(from_step="", from_sequence=0, by=by, note=reason)
         case "resume":
-            return commands.Resume(note=reason)
+            return commands.Resume(by=by, note=reason)
         case "pause":
-            return commands.Pause(note=reason)
+            return commands.Pause(by=by, note=reason)
         case _:
             raise LookupError(f"no bulk action {action!r}")

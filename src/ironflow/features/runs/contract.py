@@ -187,7 +187,7 @@ class Run(Message, kw_only=True):
     link: int | None = None
     # What to change in the run's handler: it has many steps.
     advice: str | None = None
-    # The principal that has paused it or asked for that, and the reason it gave; until it is resumed.
+    # The principal or bulk job that has paused it or asked for that, and the reason it gave; until it is resumed.
     paused_by: str | None = None
     pause_note: str | None = None
     # Its state is `cancelling`, its status `running`, until its compensations have run.

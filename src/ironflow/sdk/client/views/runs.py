@@ -21,7 +21,8 @@ class Run(View, kw_only=True, frozen=True):
     """One run of a function. attempt counts from 1 within max_attempts; state is the engine's status.
 
     cancel_requested: its state is `cancelling` until its compensations have run, and its status `running`.
-    paused_by, pause_note: who has paused it or asked for that, and the reason given; None once it goes on.
+    paused_by, pause_note: the principal or bulk job that has paused it or asked for that, and the reason given; None
+    once it goes on.
     unasked_steps: names of recorded steps that the handler no longer asks for: its code has changed since.
     restarted_from, restarted_as: the run that restarted as this one, and the one that this restarted as. Runs that
     follow one another so are a chain: first_run_id: of its first link; link: how many links came before.
