@@ -366,7 +366,7 @@ async def test_keys_of_calls_that_are_refused(server: Work, key: str):
         ({"entity": {"name": "pay ment", "key": "id"}}, "entity.name"),
         ({"entity": {"name": "payment", "key": " "}}, "entity.key"),
         ({"entity": {**PAYMENT, "access": "all"}}, "entity.access"),
-        ({"entity": PAYMENT, "endpoint_url": "https://shop.example/api"}, "run on workers"),
+        ({"entity": PAYMENT, "endpoint_url": "https://shop.example/api"}, "push_checkpoints"),
         ({"entity": PAYMENT, "concurrency": {"limit": 2}}, "excludes"),
         ({"entity": PAYMENT, "actor_key": "id"}, "excludes"),
         ({"entity": PAYMENT, "priority": "7"}, "excludes"),

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from ironflow import (
+    Codec,
     Concurrency,
     Context,
     InvokeError,
@@ -21,11 +22,13 @@ from ironflow import (
     Retry,
     UpcasterRegistry,
     WaitTimeoutError,
+    entity,
     function,
 )
 from ironflow.features.controls import contract as controls
 from ironflow.features.runs import contract as runs
 from ironflow.features.secrets import contract as secrets
+from ironflow.testing import time_machine
 from ironflow.worker import FunctionDefinition, StreamingWorker, Worker
 from tests.push.endpoint import SOON_S, until
 from tests.push.serving import listening, served
@@ -42,7 +45,8 @@ RETRY = Retry(max_attempts=3, initial_delay="1s")
 class Scenario:
     """make: the functions; `order.placed` starts the first. script: what happens while its run waits.
 
-    differs: kinds for which the documented semantics are others, and what is so there.
+    differs: kinds for which the documented semantics are others, and what is so there. kinds: that can run it.
+    codec: of workers, endpoints and the client. machine: the time machine has the same outcome.
     """
 
     name: str
@@ -50,6 +54,9 @@ class Scenario:
     script: Script | None = None
     data: Any = None
     differs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kinds: Sequence[str] = KINDS
+    codec: Codec | None = None
+    machine: bool = False
 
 
 # The functions
@@ -179,6 +186,23 @@ def exhausted() -> Sequence[FunctionDefinition]:
     return [charge]
 
 
+def compensating_twice() -> Sequence[FunctionDefinition]:
+    left = [ValueError("not yet")]
+
+    def undo() -> str:
+        if left:
+            raise left.pop()
+        return "cancelled"
+
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context) -> Any:
+        await ctx.step.run("flight", lambda: 1)
+        ctx.step.compensate("flight", undo)
+        raise NonRetryableError("no cars left")
+
+    return [charge]
+
+
 def secret() -> Sequence[FunctionDefinition]:
     @function("charge", on="order.placed", secrets=["CARD_KEY"])
     async def charge(ctx: Context) -> Any:
@@ -254,8 +278,56 @@ async def pauses_and_resumes(server: Work, run_id: str) -> None:
     await server.call(controls.resume, run_id=run_id)
 
 
+def of_an_entity() -> Sequence[FunctionDefinition]:
+    account = entity("account", key="id", initial={"balance": 0})
+
+    @account.on("order.placed")
+    async def charge(ctx: Context, data: Any) -> Any:
+        # An earlier outcome of the table has left a state.
+        ctx.state = {"balance": data["total"]}
+        await ctx.step.run("charge", lambda: "charged")
+        await ctx.step.sleep("nap", "1m")
+        ctx.state["balance"] += 1
+        return [await ctx.step.invoke("account.look", None, timeout="1h", entity_key=data["id"]), ctx.state]
+
+    @account.read
+    async def look(ctx: Context) -> Any:
+        return ctx.state
+
+    return [charge, look]
+
+
+def encoded() -> Sequence[FunctionDefinition]:
+    """Everything that an endpoint can do, too, with data that the server cannot read."""
+
+    @function("charge", on="order.placed")
+    async def charge(ctx: Context, data: Any) -> Any:
+        charged = await ctx.step.run("charge", lambda: {"charged": data["total"]})
+        ctx.set("status", charged)
+        await ctx.step.sleep("nap", "1m")
+        settled = await ctx.step.invoke("settle", charged, timeout="1h")
+        return [data["id"], settled, await ctx.step.map("mail", [1, 2], lambda n, step, _: step.run("send", lambda: n))]
+
+    @function("settle", retry=RETRY)
+    async def settle(ctx: Context, data: Any) -> Any:
+        if ctx.run.attempt == 1:
+            raise ValueError("not yet")
+        return await ctx.step.run("settle", lambda: data["charged"] * 2)
+
+    return [charge, settle]
+
+
+def flipped(text: bytes) -> bytes:
+    return bytes(each ^ 0x5A for each in text)
+
+
+CODEC = Codec(flipped, flipped)
 ORDER = {"total": 100, "id": "o1"}
 TIMED_OUT = {"status": "failed", "output": None, "error": "WAIT_TIMEOUT", "steps": [["paid", "timed_out", None]]}
+GIVEN_UP = {
+    "status": "failed", "output": None, "error": "NON_RETRYABLE",
+    "steps": [["compensate:flight", "failed", None], ["flight", "completed", 1]],
+}  # fmt: skip
 NOT_UNDONE = {
     "status": "cancelled", "output": None, "error": None,
     "steps": [["flight", "completed", 1], ["never", "waiting", None]],
@@ -276,10 +348,15 @@ SCENARIOS = [
     Scenario("a cancelled run", cancelled, cancels),
     # Hosts of existing clients cannot run compensations alone.
     Scenario("a cancelled run that is undone", undone, cancels, differs={"answers": NOT_UNDONE}),
+    # For the same reason, one that fails there is not tried again.
+    Scenario("a compensation that fails once", compensating_twice, differs={"answers": GIVEN_UP}),
     Scenario("a published message", publishing),
     Scenario("a plain handler", plain_handler),
     Scenario("an old event", upcast),
     Scenario("a run paused and resumed", pausing, pauses_and_resumes),
+    # An endpoint without the call back is not given the state.
+    Scenario("a handler of an entity", of_an_entity, kinds=KINDS[:3], machine=True),
+    Scenario("encoded data", encoded, codec=CODEC, machine=True),
 ]
 
 
@@ -290,24 +367,27 @@ def registry() -> UpcasterRegistry:
 
 
 @asynccontextmanager
-async def hosted(server: Work, functions: Sequence[FunctionDefinition], kind: str) -> AsyncIterator[None]:
+async def hosted(
+    server: Work, functions: Sequence[FunctionDefinition], kind: str, codec: Codec | None = None
+) -> AsyncIterator[None]:
     """The functions at a host of that kind."""
     async with AsyncExitStack() as stack:
         if kind in ("push", "answers"):
-            push = served(server, functions, checkpoints=kind == "push", upcasters=registry())
+            push = served(server, functions, checkpoints=kind == "push", upcasters=registry(), codec=codec)
             await stack.enter_async_context(push)
         else:
             address = await stack.enter_async_context(listening(server.inside.app))
             made = Worker if kind == "polling" else StreamingWorker
-            worker = made(functions=functions, url=address, clock=server.clock, upcasters=registry())
+            worker = made(functions=functions, url=address, clock=server.clock, upcasters=registry(), codec=codec)
             await stack.enter_async_context(worker)
         yield
 
 
 async def outcome(server: Work, scenario: Scenario, kind: str) -> dict[str, Any]:
     """What became of the run of the scenario's first function."""
-    async with hosted(server, scenario.make(), kind):
-        (run_id,) = (await server.emit(data=ORDER if scenario.data is None else scenario.data)).run_ids
+    codec, data = scenario.codec, ORDER if scenario.data is None else scenario.data
+    async with hosted(server, scenario.make(), kind, codec):
+        (run_id,) = (await server.emit(data=data if codec is None else in_envelope(codec, data))).run_ids
         script = scenario.script
         async with asyncio.timeout(SOON_S):
             while (run := await server.run(run_id)).status.value not in ("completed", "failed", "cancelled"):
@@ -321,15 +401,30 @@ async def outcome(server: Work, scenario: Scenario, kind: str) -> dict[str, Any]
         steps = await server.steps(run_id)
     return {
         "status": run.status.value,
-        "output": msgspec.json.decode(run.output) if run.output is not None else None,
+        "output": value_of(run.output, codec),
         "error": run.error.code if run.error is not None else None,
-        "steps": sorted(([each.name, each.status.value, value_of(each.output)] for each in steps), key=repr),
+        "steps": sorted(([each.name, each.status.value, value_of(each.output, codec)] for each in steps), key=repr),
     }
 
 
-def value_of(output: msgspec.Raw | None) -> Any:
-    """An output; of an event, what is the same in every run."""
+async def outcome_in_time_machine(scenario: Scenario) -> dict[str, Any]:
+    async with time_machine(scenario.make(), codec=scenario.codec) as machine:
+        run = await machine.emit("order.placed", ORDER)
+        await machine.advance("1d")
+        steps = sorted(([each.name, each.status.value, each.output] for each in run.steps), key=repr)
+        return {"status": run.status, "output": run.output, "error": run.error and run.error.code, "steps": steps}
+
+
+def in_envelope(codec: Codec, data: Any) -> Any:
+    return msgspec.json.decode(codec.encoded(msgspec.Raw(msgspec.json.encode(data))))
+
+
+def value_of(output: msgspec.Raw | None, codec: Codec | None) -> Any:
+    """An output; of an event, what is the same in every run. codec: the server has it in an envelope."""
     value = msgspec.json.decode(output) if output is not None else None
+    if codec is not None and value is not None:
+        assert list(value) == ["$encoded"]
+        return codec.decoded_value(value)
     if isinstance(value, dict) and "eventId" in value:
         return "published"
     return value["data"] if isinstance(value, dict) and "timestamp" in value else value
@@ -352,8 +447,10 @@ async def pass_time(server: Work, run_id: str) -> None:
 async def test_a_scenario_has_the_same_outcome_with_every_kind_of_worker(server: Work, scenario: Scenario):
     await server.call(secrets.set_, name="CARD_KEY", value="0123456789")
     polling = await outcome(server, scenario, "polling")
-    for kind in KINDS[1:]:
+    for kind in scenario.kinds[1:]:
         assert (kind, await outcome(server, scenario, kind)) == (kind, scenario.differs.get(kind, polling))
+    if scenario.machine:
+        assert await outcome_in_time_machine(scenario) == polling
 
 
 LIMITS: dict[str, dict[str, Any]] = {
@@ -393,3 +490,54 @@ async def outcome_of_three(server: Work, kind: str, limit: dict[str, Any]) -> di
         release.set()
         found = [await until(server, run_id, "completed", "failed") for run_id in run_ids]
     return {"begun": begun, "ended": ended, "waits": waits, "statuses": [each.status.value for each in found]}
+
+
+PRIORITY: dict[str, Any] = {"priority": "data.tier == 'gold' ? 10 : 0", "concurrency": Concurrency(1)}
+TIERS = ["first", "plain", "gold", "plain", "gold"]
+# The first holds the slot; of those that wait, the gold ones come first, each tier in its order.
+BY_PRIORITY = [0, 2, 4, 1, 3]
+
+
+async def test_priority_orders_runs_with_every_kind_of_worker(server: Work):
+    for kind in KINDS:
+        assert (kind, await order_by_priority(server, kind)) == (kind, BY_PRIORITY)
+
+
+async def order_by_priority(server: Work, kind: str) -> list[int]:
+    begun: list[int] = []
+    release = asyncio.Event()
+
+    @function("charge", on="order.placed", **PRIORITY)
+    async def charge(ctx: Context, data: Any) -> None:
+        begun.append(data["number"])
+        await release.wait()
+        await ctx.step.run("charge", lambda: 1)
+
+    async with hosted(server, [charge], kind), asyncio.timeout(SOON_S):
+        run_ids: list[str] = []
+        for number, tier in enumerate(TIERS):
+            run_ids += (await server.emit(data={"number": number, "tier": tier})).run_ids
+            while not begun:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        release.set()
+        for run_id in run_ids:
+            await until(server, run_id, "completed")
+    return begun
+
+
+async def test_priority_orders_runs_in_the_time_machine():
+    begun: list[int] = []
+
+    @function("charge", on="order.placed", **PRIORITY)
+    async def charge(ctx: Context, data: Any) -> None:
+        begun.append(data["number"])
+        if data["tier"] == "first":
+            # A limit is for executions: those that wait are there before the first of them is over.
+            for number, tier in enumerate(TIERS[1:], start=1):
+                await ctx.client.emit("order.placed", {"number": number, "tier": tier})
+
+    async with time_machine([charge]) as machine:
+        await machine.emit("order.placed", {"number": 0, "tier": "first"})
+        await machine.advance("1s")
+
+    assert begun == BY_PRIORITY

@@ -5,27 +5,15 @@ from typing import Any
 
 import pytest
 
-from ironflow import Context, entity, function
+from ironflow import Context, function
 from ironflow.features.controls import contract as controls
-from ironflow.features.functions.contract import InvalidFunction
 from ironflow.features.run_logs import contract as run_logs
 from ironflow.features.runs import contract as runs
-from ironflow.serve import serve
 from tests.push.endpoint import eventually, until
 from tests.push.serving import served
 from tests.support.work import Work
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
-
-
-def test_handlers_of_entities_are_refused_with_a_sentence():
-    payment = entity("payment", key="id")
-
-    @payment.handler
-    async def make(ctx: Context) -> None: ...
-
-    with pytest.raises(InvalidFunction, match=r"'payment.make' is a handler of an entity.*Run it on a worker"):
-        serve(payment.functions, skip_verification=True)
 
 
 @pytest.mark.parametrize("checkpoints", [True, False])

@@ -120,7 +120,7 @@ def test_handlers_of_entities_are_refused():
     for handler in (begin, look):
         with pytest.raises(InvalidFunction, match="is of an entity, whose state a codec does not encode"):
             Worker([handler], codec=CODEC)
-        with pytest.raises(InvalidFunction, match="is a handler of an entity; an endpoint is not given its state"):
+        with pytest.raises(InvalidFunction, match="is of an entity, whose state a codec does not encode"):
             serve([handler], codec=CODEC)
 
 

@@ -300,8 +300,11 @@ def _check_entity(request: RegisterFunction) -> None:
         raise InvalidFunction("entity.key is empty; write the path of the key in the event's data, such as orderId.")
     if entity.access not in ("", "write", "read"):
         raise InvalidFunction(f"entity.access is {entity.access[:40]!r}; write write or read.")
-    if request.endpoint_url:
-        raise InvalidFunction("Handlers of entities run on workers: an endpoint is not given their states.")
+    if request.endpoint_url and not request.push_checkpoints:
+        raise InvalidFunction(
+            "The endpoint of a handler of an entity has push_checkpoints: others are not given its state. Serve it "
+            "with ironflow.serve and register it with `ironflow register`, or run it on a worker."
+        )
     if request.concurrency is not None or request.actor_key or request.priority:
         raise InvalidFunction(
             "entity excludes concurrency, actor_key and priority: its handlers run one at a time, in order of arrival."

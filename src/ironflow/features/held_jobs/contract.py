@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from ironflow.base.json import Json
+from ironflow.features.entities.contract import ChangedState
 from ironflow.features.jobs.contract import ReportedError, ReportedStep, Restart, StartedStep, Yield
 from ironflow.features.log_lines.contract import ReportedLine
+from ironflow.features.values.contract import SetValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class PendingReport:
     """What an executor reported of a job and is not in the database yet, as one update.
 
     begun: the executor has taken the job. ended: `completed`, `failed` or `yielded`, empty while it goes on.
-    yields, cancels, uncompensated, caused_by, step_offset, logs, restart: as in UpdateJob.
+    yields and what comes after it: as in UpdateJob.
     """
 
     fence: Fence
@@ -35,7 +37,11 @@ class PendingReport:
     yields: tuple[Yield, ...] = ()
     cancels: tuple[str, ...] = ()
     uncompensated: bool = False
+    uncompensated_steps: tuple[str, ...] = ()
+    unasked_steps: tuple[str, ...] = ()
     caused_by: tuple[str, ...] = ()
     step_offset: int = 0
     logs: tuple[ReportedLine, ...] = ()
+    values: tuple[SetValue, ...] = ()
+    state: ChangedState | None = None
     restart: Restart | None = None

@@ -2,7 +2,7 @@
 
 from ironflow.engine.errors import StaleExecution
 from ironflow.features.held_jobs.contract import PendingReport
-from ironflow.features.jobs.contract import AckJob, UpdateJob, Verdict
+from ironflow.features.jobs.contract import AckJob, ReportedError, UpdateJob, Verdict
 
 
 def update_of(pending: PendingReport, worker_id: str) -> UpdateJob:
@@ -17,10 +17,14 @@ def update_of(pending: PendingReport, worker_id: str) -> UpdateJob:
         yields=list(pending.yields),
         cancels=list(pending.cancels),
         uncompensated=pending.uncompensated,
+        uncompensated_steps=list(pending.uncompensated_steps),
+        unasked_steps=list(pending.unasked_steps),
         caused_by=list(pending.caused_by),
         step_offset=pending.step_offset,
         steps=list(pending.steps),
         logs=list(pending.logs),
+        values=list(pending.values),
+        state=pending.state,
         restart=pending.restart,
         started=[each for each in pending.started if each.id not in {step.id for step in pending.steps}],
         # The start of a step is no boundary at which a run pauses.
@@ -34,6 +38,18 @@ def ack_of(pending: PendingReport, worker_id: str) -> AckJob:
     """The ack that a polling worker would send."""
     fence = pending.fence
     return AckJob(worker=worker_id, job=fence.job_id, execution_seq=fence.execution_seq, lease_token=fence.token)
+
+
+def failure_of(pending: PendingReport, error: ReportedError, *, with_steps: bool) -> PendingReport:
+    """What is reported of an execution in place of a report that is refused. with_steps: its steps stand."""
+    return PendingReport(
+        pending.fence,
+        steps=pending.steps if with_steps else (),
+        step_offset=pending.step_offset if with_steps else 0,
+        ended="failed",
+        error=error,
+        uncompensated=True,
+    )
 
 
 def is_over(report: UpdateJob, verdict: Verdict) -> bool:

@@ -241,9 +241,16 @@ class HeldJobs:
     async def _fail(self, pending: PendingReport, refusal: IronflowError) -> None:
         job_id = pending.fence.job_id
         error = ReportedError(message=refusal.message, code=refusal.code, retryable=False)
-        failed = PendingReport(pending.fence, ended="failed", error=error, uncompensated=True)
         logger.warning("report refused", extra={"job_id": job_id, "error": refusal.code})
-        await self._jobs.update(self._now(), rules.update_of(failed, self.worker.id))
+        try:
+            failed = rules.failure_of(pending, error, with_steps=True)
+            await self._jobs.update(self._now(), rules.update_of(failed, self.worker.id))
+        except IronflowError as again:
+            if again.code != refusal.code:
+                raise
+            # It is for one of the steps that the report was refused.
+            failed = rules.failure_of(pending, error, with_steps=False)
+            await self._jobs.update(self._now(), rules.update_of(failed, self.worker.id))
         self.release(job_id)
         if not pending.ended:
             self._executor.cancel(job_id, refusal.message)

@@ -12,8 +12,10 @@ from msgspec import UNSET, UnsetType
 from ironflow.base.fields import Message, field
 from ironflow.base.json import Json
 from ironflow.base.operation import operation
+from ironflow.features.entities.contract import ChangedState
 from ironflow.features.jobs.contract import ReportedError, ReportedStep, Reports, Restart, Verdicts, Yield
 from ironflow.features.log_lines.contract import ReportedLine
+from ironflow.features.values.contract import SetValue
 
 REPORTS_PATH = "/api/v1/push/reports"
 
@@ -50,6 +52,17 @@ class PushStep(msgspec.Struct, kw_only=True, omit_defaults=True):
     handler_at: datetime | None = None
 
 
+class PushEntity(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What the function is a handler of, as in a worker's assignment. state: absent where there is none."""
+
+    entity: str
+    key: str
+    state: msgspec.Raw | UnsetType = UNSET
+    is_new: bool = False
+    read_only: bool = False
+    number: int = 0
+
+
 class Callback(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Ours. Where finished steps are recorded before the handler goes on, with the fence of the execution.
 
@@ -57,7 +70,7 @@ class Callback(msgspec.Struct, kw_only=True, omit_defaults=True):
     only runs its compensations. features: what the server has besides, as it announces them to workers.
     run_started_at: when the first execution of the run was handed out. function_version: of the function when the run
     was created.
-    log_level: from which level on lines of its logger are kept; absent when none are.
+    log_level: from which level on lines of its logger are kept; absent when none are. entity: of its handlers alone.
     """
 
     url: str
@@ -72,6 +85,7 @@ class Callback(msgspec.Struct, kw_only=True, omit_defaults=True):
     run_started_at: datetime | None = None
     function_version: int = 0
     log_level: str | None = None
+    entity: PushEntity | None = None
 
 
 class PushRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -93,8 +107,8 @@ class PushResponse(Message, kw_only=True):
 
     status: completed (with result), yielded (with yield) or failed (with error); ours: dropped, for an execution that
     is over according to a call back. steps: those that were run.
-    Ours: yields, all that the handler waits for; cancels, uncompensated, caused_by, step_offset, logs, restart as in a
-    worker's report; job_id, the execution that is answered.
+    Ours: yields, all that the handler waits for; cancels, uncompensated, uncompensated_steps, unasked_steps, caused_by,
+    step_offset, logs, values, state, restart as in a worker's report; job_id, the execution that is answered.
     """
 
     status: str
@@ -105,9 +119,13 @@ class PushResponse(Message, kw_only=True):
     yields: list[Yield] = []
     cancels: list[str] = []
     uncompensated: bool = False
+    uncompensated_steps: list[str] = []
+    unasked_steps: list[str] = []
     caused_by: list[str] = []
     step_offset: int = 0
     logs: list[ReportedLine] = []
+    values: list[SetValue] = []
+    state: ChangedState | None = None
     restart: Restart | None = None
     job_id: str = ""
 

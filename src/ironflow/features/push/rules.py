@@ -9,10 +9,11 @@ from ironflow.base.json import InvalidJson
 from ironflow.base.outgoing import AnswerTooLarge, Outgoing, RequestFailed
 from ironflow.base.spelling import BadField, reader
 from ironflow.base.trace_context import of_mapping, of_metadata
+from ironflow.features.entities.contract import JobEntity
 from ironflow.features.functions.in_tx import PushTarget
 from ironflow.features.held_jobs.contract import Fence, PendingReport
 from ironflow.features.jobs.contract import Assignment, InvalidReport, JobEvent, ReportedError, Reports
-from ironflow.features.push.contract import Callback, PushEvent, PushRequest, PushResponse, PushStep
+from ironflow.features.push.contract import Callback, PushEntity, PushEvent, PushRequest, PushResponse, PushStep
 
 # A lease lasts longer than the request, by the time that recording its answer may take.
 LEASE_MARGIN_MS = 5_000
@@ -22,7 +23,9 @@ RETRY_AFTER_S_MAX = 24 * 3600
 # Of one answer, which is recorded in one transaction: as many steps as a run is listed with.
 ANSWER_STEPS_MAX = 10_000
 # What an endpoint of ours may use besides steps that are recorded one by one.
-FEATURES = ["step-retries", "step-progress", "handler-time", "restarts", "entity-invokes", "cancels-clean-up"]
+FEATURES = [
+    "step-retries", "step-progress", "handler-time", "restarts", "entities", "entity-invokes", "cancels-clean-up",
+]  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode
 
@@ -105,6 +108,7 @@ def callback_of(job: Assignment, url: str, environment: str, budget_ms: int) -> 
         run_started_at=job.run_started_at,
         function_version=job.function_version or 0,
         log_level=job.log_level,
+        entity=_entity(job.entity) if job.entity is not None else None,
     )
 
 
@@ -150,9 +154,13 @@ def decide_answer(job: Assignment, answer: Outgoing) -> PendingReport | None:
         yields=tuple(response.yields),
         cancels=tuple(response.cancels),
         uncompensated=response.uncompensated,
+        uncompensated_steps=tuple(response.uncompensated_steps),
+        unasked_steps=tuple(response.unasked_steps),
         caused_by=tuple(response.caused_by),
         step_offset=response.step_offset,
         logs=tuple(response.logs),
+        values=tuple(response.values),
+        state=response.state,
         restart=response.restart,
     )
 
@@ -236,6 +244,17 @@ def _error_in(body: bytes) -> tuple[str, str]:
     if error is None:
         return "", ""
     return error.code[:80], error.message[:300].rstrip(".")
+
+
+def _entity(entity: JobEntity) -> PushEntity:
+    return PushEntity(
+        entity=entity.entity,
+        key=entity.key,
+        state=UNSET if entity.state is None else msgspec.Raw(bytes(entity.state)),
+        is_new=entity.is_new,
+        read_only=entity.read_only,
+        number=entity.number,
+    )
 
 
 def _event(event: JobEvent) -> PushEvent:

@@ -44,7 +44,7 @@ from ironflow.sdk.wire.tracing import Tracing
 from ironflow.sdk.wire.transport import AiohttpTransport
 from ironflow.sdk.worker.codec_fit import check_codec
 from ironflow.sdk.worker.held_job import HeldJob
-from ironflow.sdk.worker.protocol import WorkerProtocol
+from ironflow.sdk.worker.protocol import ENTITIES, WorkerProtocol
 from ironflow.sdk.worker.timing import WorkerTiming
 
 if TYPE_CHECKING:
@@ -151,6 +151,11 @@ class ServeHandler:
             raise FunctionNotFound(
                 f"This endpoint has no function {request.function_id[:80]!r}; it has {', '.join(self.functions)}.",
                 function_id=request.function_id,
+            )
+        if function.settings.entity is not None and not (request.ironflow and ENTITIES in request.ironflow.features):
+            raise InvalidFunction(
+                f"{function.id!r} is a handler of an entity, and this request is of a server that gives endpoints no "
+                "states. Register it with `ironflow register` at a server that does, or run it on a worker."
             )
         return await self._execute(function, request, of_mapping(headers))
 
@@ -378,10 +383,6 @@ def _by_id(functions: Sequence[FunctionDefinition]) -> dict[str, FunctionDefinit
             raise InvalidFunction(f"{function!r} is no function. Write @function(...) above its handler.")
         if function.id in found:
             raise InvalidFunction(f"two functions are called {function.id!r}.")
-        if function.settings.entity is not None:
-            raise InvalidFunction(
-                f"{function.id!r} is a handler of an entity; an endpoint is not given its state. Run it on a worker."
-            )
         _ = function.read_data
         found[function.id] = function
     return found

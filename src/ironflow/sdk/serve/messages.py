@@ -13,11 +13,13 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from ironflow.base.errors import InvalidArgument, ValidationError
 from ironflow.base.trace_context import TraceContext
-from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep, JobContext, JobEvent
+from ironflow.sdk.durable.job.assignment import Assignment, CompletedStep, JobContext, JobEntity, JobEvent
 from ironflow.sdk.durable.job.report import (
+    ChangedState,
     JobUpdate,
     Restart,
     RunFailure,
+    SetValue,
     StartFunction,
     StepRow,
     YieldedStep,
@@ -83,6 +85,7 @@ class Callback(Struct, kw_only=True):
     run_started_at: datetime | None = None
     function_version: int = 0
     log_level: str = ""
+    entity: JobEntity | None = None
 
 
 class Request(Struct, kw_only=True):
@@ -148,13 +151,14 @@ class Request(Struct, kw_only=True):
             run_started_at=fence.run_started_at if fence is not None else None,
             function_version=fence.function_version if fence is not None else 0,
             log_level=fence.log_level if fence is not None else "",
+            entity=fence.entity if fence is not None else None,
         )
 
 
 class PushAnswer(Struct, kw_only=True):
     """status: completed, yielded or failed.
 
-    Ours: yields, cancels, caused_by, uncompensated, step_offset, job_id, logs, restart.
+    Ours: yields and what comes after it.
     """
 
     status: str
@@ -166,9 +170,13 @@ class PushAnswer(Struct, kw_only=True):
     cancels: Sequence[str] | UnsetType = UNSET
     caused_by: tuple[str, ...] | UnsetType = UNSET
     uncompensated: bool | UnsetType = UNSET
+    uncompensated_steps: Sequence[str] | UnsetType = UNSET
+    unasked_steps: Sequence[str] | UnsetType = UNSET
     step_offset: int | UnsetType = UNSET
     job_id: str | UnsetType = UNSET
     logs: Sequence[LogLine] | UnsetType = UNSET
+    values: Sequence[SetValue] | UnsetType = UNSET
+    state: ChangedState | UnsetType = UNSET
     restart: Restart | UnsetType = UNSET
 
 
@@ -199,9 +207,13 @@ def answer_of(update: JobUpdate, job: Assignment) -> bytes:
             cancels=update.cancels,
             caused_by=update.caused_by,
             uncompensated=update.uncompensated,
+            uncompensated_steps=update.uncompensated_steps if ours else UNSET,
+            unasked_steps=update.unasked_steps if ours else UNSET,
             step_offset=update.step_offset if ours else UNSET,
             job_id=job.job_id if ours else UNSET,
             logs=update.logs if ours else UNSET,
+            values=update.values if ours else UNSET,
+            state=update.state if ours else UNSET,
             restart=update.restart,
         )
     )
