@@ -275,8 +275,7 @@ class SqliteDatabase:
                 return []
             # One item broke the function for all. Each runs alone, so that only that item fails.
             return [each for member in members for each in self._run_group(fn, [member], done)]
-        for future, result in answers:
-            done.append(_rejecter(future, result) if isinstance(result, IronflowError) else _resolver(future, result))
+        done.append(partial(_answer_all, answers))
         self._pass_on(tx, done)
         return tx.notifications
 
@@ -388,7 +387,17 @@ class SqliteDatabase:
 
 def _paired(members: list[tuple[Any, asyncio.Future[Any]]], results: Sequence[Any]) -> list[tuple[Any, Any]]:
     """Each future with its result. Raises ValueError when the numbers differ."""
-    return list(zip((future for _, future in members), results, strict=True))
+    return list(zip([future for _, future in members], results, strict=True))
+
+
+def _answer_all(answers: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, result in answers:
+        if future.done():
+            continue
+        if isinstance(result, IronflowError):
+            future.set_exception(bearable(result))
+        else:
+            future.set_result(result)
 
 
 def _resolver(future: asyncio.Future[Any], result: Any) -> Done:

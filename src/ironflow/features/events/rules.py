@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence, Set
+from functools import lru_cache
 from typing import NamedTuple
 
 from ironflow.base.errors import InvalidArgument, VersionConflict
@@ -24,6 +25,8 @@ from ironflow.log.record import Record
 KEY_BYTES_MAX = 255
 ID_CHARS_MAX = 128
 ENTITY_CHARS_MAX = 256
+# Valid names that are remembered.
+NAMES_KNOWN_MAX = 1_000
 # What an append expects that does not care.
 ANY_VERSION = -1
 # The source of events that a webhook brought.
@@ -42,6 +45,8 @@ class InvalidIdempotencyKey(InvalidArgument):
     code = "INVALID_IDEMPOTENCY_KEY"
 
 
+# Names repeat: saves searching each again.
+@lru_cache(maxsize=NAMES_KNOWN_MAX)
 def check_event_name(name: str, *, imported: bool = False) -> None:
     """imported: it has been in a log, which may be older than the rule about empty parts.
 

@@ -1,6 +1,6 @@
 """What happens: emitting, waiting for what was started, and reading what was emitted."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import msgspec
@@ -226,8 +226,8 @@ class Events:
             )
         )
 
-    async def _apply(self, emission: Emission) -> Answer:
-        return await self._db.write_many(self._emitter_apply, emission)
+    def _apply(self, emission: Emission) -> Awaitable[Answer]:
+        return self._db.write_many(self._emitter_apply, emission)
 
     def _record(self, call: Call, request: contract.Emit | contract.NamespacedEmit | contract.EmitSync) -> Record:
         record = rules.record_of(

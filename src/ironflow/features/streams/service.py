@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from ironflow.base.call import Call
 from ironflow.base.entity_streams import is_state_event
 from ironflow.base.errors import IronflowError
@@ -104,7 +106,7 @@ class Streams:
                 emission = await self._emission(call, each, request.idempotency_key)
             except IronflowError as refusal:
                 raise rules.refusal_of_append(index, each, refusal) from None
-            emissions.append(emission._replace(key_scope=rules.append_many_scope(index)))
+            emissions.append(replace(emission, key_scope=rules.append_many_scope(index)))
 
         def change(tx: Tx) -> list[Answer]:
             answers: list[Answer] = []

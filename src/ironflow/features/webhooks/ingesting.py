@@ -104,7 +104,7 @@ class Ingestion:
         """The delivery as a replay of `first`; of an accepted one its event is a new one, whatever its id."""
         emission = delivery.emission
         if emission is not None and first.status == "accepted":
-            emission = emission._replace(record=replace(emission.record, idempotency_key=None), key_scope="")
+            emission = replace(emission, record=replace(emission.record, idempotency_key=None), key_scope="")
         return delivery._replace(row=replace(delivery.row, replay_of=first.id), emission=emission)
 
     def apply(self, tx: Tx, items: list[Delivery]) -> list[Outcome | IronflowError]:
