@@ -28,7 +28,12 @@ SocketWire = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class StreamWire(Protocol):
-    """A wire whose body and answer go on together: it receives and sends by itself."""
+    """A wire whose body and answer go on together: it receives and sends by itself.
+
+    kind: what the content type of its requests begins with, empty for any. takes: whether one of this kind is its own.
+    """
+
+    kind: str
 
     def takes(self, request: Request) -> bool: ...
 
@@ -120,8 +125,9 @@ class App:
             scope["method"], path, query, headers, b"", receive, link, is_http1, scope.get("extensions"), cors
         )
         measures = self._measures
+        content_type = headers.get("content-type", "")
         for stream in self._streams:
-            if stream.takes(request):
+            if content_type.startswith(stream.kind) and stream.takes(request):
                 await stream(request, send if measures is None else measures.measured(request, send, began))
                 return
         try:

@@ -42,6 +42,8 @@ PIECE_BYTES = 64 * 1024
 class ConnectStreams(Lifecycle):
     """Serves every bound streaming operation that has an RPC name."""
 
+    kind = KIND
+
     def __init__(
         self, dispatch: Dispatch, context: CallContext, message_bytes_max: int, codecs: Codecs | None = None
     ) -> None:
@@ -54,7 +56,7 @@ class ConnectStreams(Lifecycle):
         self._stopping = False
 
     def takes(self, request: Request) -> bool:
-        return request.headers.get("content-type", "").startswith(KIND) and request.path.startswith(PREFIX)
+        return request.path.startswith(PREFIX)
 
     async def __call__(self, request: Request, send: Send) -> None:
         try:

@@ -42,7 +42,7 @@ class CallContext:
             scope,
             run_id=header("x-ironflow-run-id", ""),
             runtime=header("x-ironflow-sdk", ""),
-            is_there=self.is_there(link),
+            is_there=partial(self._peers.is_connected, link),
             trace=parsed(headers[TRACEPARENT], header("tracestate", "")) if TRACEPARENT in headers else None,
         )
 

@@ -32,6 +32,8 @@ _HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 class EventStreams(Lifecycle):
     """Serves every bound operation that streams answers and has a REST route."""
 
+    kind = ""
+
     def __init__(self, dispatch: Dispatch, context: CallContext) -> None:
         self._dispatch = dispatch
         self._context = context

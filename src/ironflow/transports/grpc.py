@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from ironflow.transports.http import Request, Send
 
-KIND = "application/grpc"
 _UNIMPLEMENTED = b"12"
 _TRAILERS = "http.response.trailers"
 _MESSAGE = "This server serves the Connect protocol, not gRPC: use a Connect client of the same .proto files."
@@ -17,8 +16,10 @@ _MESSAGE = "This server serves the Connect protocol, not gRPC: use a Connect cli
 class Grpc:
     """Takes every gRPC and gRPC-Web request, before its body is read."""
 
+    kind = "application/grpc"
+
     def takes(self, request: Request) -> bool:
-        return request.headers.get("content-type", "").startswith(KIND)
+        return True
 
     async def __call__(self, request: Request, send: Send) -> None:
         kind = (b"content-type", request.headers["content-type"].encode("latin-1"))

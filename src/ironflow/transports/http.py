@@ -1,9 +1,10 @@
 """HTTP requests and responses over ASGI."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
+
+import msgspec
 
 from ironflow.base.errors import DeadlineExceeded
 from ironflow.transports.peers import Link
@@ -25,8 +26,7 @@ class RequestTimeout(DeadlineExceeded):
     code, status = "REQUEST_TIMEOUT", 408
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """One HTTP request. headers: lower-case names; path: percent-encoding undone.
 
     extensions: what the HTTP server offers beyond ASGI's core. cors: headers of the answer, for a page in a browser.
@@ -43,7 +43,7 @@ class Request:
     link: Link | None = None
     is_http1: bool = True
     extensions: Mapping[str, Any] | None = None
-    cors: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    cors: list[tuple[bytes, bytes]] = []
     route: str = ""
 
     def query_pairs(self) -> list[tuple[str, str]]:
@@ -67,12 +67,11 @@ def link_of(scope: Scope) -> Link | None:
     return Link((client[0], client[1]), (server[0], server[1] or 0) if server else None)
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct):
     status: int
     body: bytes = b""
     content_type: bytes = JSON
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    headers: list[tuple[bytes, bytes]] = []
 
 
 # Headers that decide who the caller is, and where. One that is sent twice must not be read two ways.

@@ -13,13 +13,14 @@ import errno
 import socket
 import struct
 import weakref
-from typing import NamedTuple
+
+import msgspec
 
 # (host, port).
 Address = tuple[str, int]
 
 
-class Link(NamedTuple):
+class Link(msgspec.Struct, frozen=True):
     """The two ends of a connection. local: None when the HTTP server does not say it."""
 
     peer: Address
