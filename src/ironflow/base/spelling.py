@@ -15,7 +15,7 @@ import msgspec
 
 from ironflow.base.duration import duration_ms
 from ironflow.base.errors import InvalidArgument
-from ironflow.base.exact import exact_reader
+from ironflow.base.exact import exact_list_reader
 from ironflow.base.fields import Field, WireEnum, bare_type, fields_of, is_optional
 from ironflow.base.json import NULL, InvalidJson, check_payload, json_fault
 from ironflow.base.operation import Spelling, Twins
@@ -192,8 +192,7 @@ def _reader_of(hint: Any, declared: Field) -> Read:
         return _json_text
     if declared.exact:
         (message,) = get_args(bare_type(hint))
-        read_item = exact_reader(message, reader(message).read)
-        return lambda text: [read_item(each) for each in _items(text)]
+        return exact_list_reader(message, reader(message).read)
     return _unread if declared.read_later else _reading(hint)
 
 
