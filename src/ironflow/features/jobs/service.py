@@ -304,7 +304,7 @@ class Jobs:
 def _verdict(job_id: str, applied: Applied) -> contract.Verdict:
     refusal = applied.refusal
     if refusal is None:
-        started = [_started_message(step) for step in applied.started] or None
+        started = [_started_message(step) for step in applied.started] if applied.started else None
         return contract.Verdict(job_id=job_id, status="ok", control=applied.control, started=started)
     return contract.Verdict(
         job_id=job_id, status="refused", error=refusal.code, message=refusal.message, control=applied.control
