@@ -275,6 +275,34 @@ def test_what_is_none_is_left_out_and_zeros_and_empty_lists_are_sent() -> None:
     }
 
 
+def test_what_leaves_out_its_defaults_is_written_like_other_messages() -> None:
+    class Note(Message, kw_only=True, omit_defaults=True):
+        note_id: str
+        text: str | None = None
+        sizes: list[int] | None = None
+
+    class Counted(Message, kw_only=True, omit_defaults=True):
+        note: Note
+        count: int = 0
+
+    class Notes(Message, kw_only=True):
+        notes: list[Note]
+        counted: list[Counted]
+
+    notes = Notes(
+        notes=[Note(note_id="a"), Note(note_id="", text="", sizes=[])], counted=[Counted(note=Note(note_id="b"))]
+    )
+
+    assert written(notes) == {
+        "notes": [{"note_id": "a"}, {"note_id": "", "text": "", "sizes": []}],
+        "counted": [{"note": {"note_id": "b"}, "count": 0}],
+    }
+    assert written(notes, "camel") == {
+        "notes": [{"noteId": "a"}, {"noteId": "", "text": "", "sizes": []}],
+        "counted": [{"note": {"noteId": "b"}, "count": 0}],
+    }
+
+
 def test_int64_is_a_text_on_rpc_and_a_number_on_rest_also_in_nested_messages() -> None:
     parcel = Parcel(parcel_id="p", total_g=2**63 - 1, boxes=[Box(box_id="b", weight_g=5)])
 

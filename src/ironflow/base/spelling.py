@@ -356,6 +356,8 @@ def _writing(hint: Any, spelling: Spelling, rpc: bool, twins: Twins, declared: F
     if declared.int64 and rpc:
         return str
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        if not rpc and spelling == "snake" and _is_encoded_as_declared(kind):
+            return None
         # The child's writer is looked up late, so that messages may contain themselves.
         return lambda value: writer(kind, spelling, rpc, twins).write(value)
     if isinstance(kind, type) and issubclass(kind, WireEnum):
@@ -366,6 +368,23 @@ def _writing(hint: Any, spelling: Spelling, rpc: bool, twins: Twins, declared: F
         inner = _writing(get_args(kind)[0], spelling, rpc, twins, Field())
         return None if inner is None else lambda value: [inner(each) for each in value]
     return None
+
+
+def _is_encoded_as_declared(message: type[msgspec.Struct]) -> bool:
+    """Whether msgspec encodes the message as its writer of snake case for REST does: saves a dict for each of many.
+
+    Such a message is declared with omit_defaults, and every field that is not required is None by default.
+    """
+    if not message.__struct_config__.omit_defaults:
+        return False
+    hints = get_type_hints(message, include_extras=True)
+    return all(
+        (default is msgspec.NODEFAULT or default is None)
+        and factory is msgspec.NODEFAULT
+        and fields_of(message)[name].only is None
+        and _writing(hints[name], "snake", rpc=False, twins="both", declared=Field()) is None
+        for name, default, factory in _defaults(message)
+    )
 
 
 def message_to_json(

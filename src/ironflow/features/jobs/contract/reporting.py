@@ -188,7 +188,7 @@ class Reports(Message, kw_only=True):
     reports: Annotated[list[UpdateJob], field(exact=True)]
 
 
-class StartedRun(Message, kw_only=True):
+class StartedRun(Message, kw_only=True, omit_defaults=True):
     """What a report asked to start: the run that was started, or why none was, as JSON text."""
 
     step_id: str
@@ -196,7 +196,7 @@ class StartedRun(Message, kw_only=True):
     error: str | None = None
 
 
-class Verdict(Message, kw_only=True):
+class Verdict(Message, kw_only=True, omit_defaults=True):
     """error: STALE_EXECUTION or another code; absent when the update was applied.
 
     control: what the worker has to do with an execution that it reports on; absent when it goes on or has ended.
