@@ -164,15 +164,15 @@ class Grant:
     It is made anew when a role, a policy or the key changes.
     """
 
-    __slots__ = ("_by_action", "_by_resource", "_policies", "_settled", "org_id", "roles", "subject")
+    __slots__ = ("_allowed", "_by_action", "_by_resource", "_policies", "org_id", "roles", "subject")
 
     def __init__(self, subject: str, roles: tuple[str, ...], policies: list[PolicyRow], org_id: str = "") -> None:
         self.roles, self.org_id = roles, org_id
         self.subject: dict[str, Any] = {"key": subject, "roles": list(roles), "org": org_id}
         self._policies = policies
         self._by_action: dict[str, tuple[list[PolicyRow], Literal["always", "resource", "request"]]] = {}
-        # Decisions that only the action decides.
-        self._settled: dict[str, Decision] = {}
+        # Scopes that are allowed whatever the request.
+        self._allowed: set[str] = set()
         self._by_resource: dict[tuple[str, str], Decision] = {}
 
     @property
@@ -194,6 +194,8 @@ class Grant:
 
     def check_scope(self, call: Call, scope: str) -> None:
         """Raises PermissionDenied where no request that needs `scope` is allowed, whatever its fields."""
+        if scope in self._allowed:
+            return
         policies, depends_on = self._by_action.get(scope) or self._applicable(scope)
         if depends_on == "always":
             self.check(call, scope, None)
@@ -202,16 +204,18 @@ class Grant:
 
     def check(self, call: Call, scope: str, request: Any) -> None:
         """Raises PermissionDenied, which names the rule."""
-        decision = self._settled.get(scope) or self.decide(call, scope, request)
+        if scope in self._allowed:
+            return
+        decision = self.decide(call, scope, request)
         if not decision.allowed:
             raise PermissionDenied(f"This needs {scope}: {decision.reason}.")
 
     def decide(self, call: Call, scope: str, request: Any) -> Decision:
         policies, depends_on = self._by_action.get(scope) or self._applicable(scope)
         if depends_on == "always":
-            decision = self._settled[scope] = decide_access(
-                policies, self._question(call, scope, resource_of(scope, None), {})
-            )
+            decision = decide_access(policies, self._question(call, scope, resource_of(scope, None), {}))
+            if decision.allowed:
+                self._allowed.add(scope)
             return decision
         resource = resource_of(scope, request)
         if depends_on == "resource":
