@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ironflow.base.call import Principal
 from ironflow.base.errors import IronflowError
 from ironflow.features.api_keys.service import Authenticator
 from ironflow.features.roles import in_tx as roles
@@ -166,7 +167,7 @@ async def test_what_is_open_with_a_revoked_or_expired_key_is_closed(guarded: Gua
     for made in (revoked, expiring):
         assert await guarded.status("GET", "/api/v1/runs", key=made["key"]) == 200
         name = f"key:{made['id']}"
-        connections.opened("stream", name, lambda error, name=name: closed.append((name, error))).__enter__()
+        connections.opened("stream", Principal(name), lambda error, name=name: closed.append((name, error))).__enter__()
 
     await guarded.request("DELETE", f"/api/v1/apikeys/{revoked['id']}")
     await guarded.db.write(lambda tx: None)
@@ -295,7 +296,7 @@ async def test_a_revoked_key_is_refused_and_closed_on_every_node(postgres_url: s
         made = await here.a_key("role_viewer")
         assert await there.status("GET", "/api/v1/runs", key=made["key"]) == 200
         closed = asyncio.Event()
-        there.dispatch.connections.opened("stream", f"key:{made['id']}", lambda _: closed.set()).__enter__()
+        there.dispatch.connections.opened("stream", Principal(f"key:{made['id']}"), lambda _: closed.set()).__enter__()
 
         await here.request("DELETE", f"/api/v1/apikeys/{made['id']}")
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ironflow.base.call import Credentials, Principal
 from ironflow.base.errors import IronflowError, Unavailable
 from ironflow.features.api_keys.service import AccessChanged, Authenticator
 from ironflow.storage.port import Tx
@@ -132,11 +133,10 @@ async def test_a_key_of_one_environment_changes_nothing_that_all_share(guarded: 
     assert await guarded.status("GET", "/api/v1/policies", key=SEED) == 200
 
 
-@pytest.mark.parametrize("holder", ["key:apikey_1", "user:user_1#session_1"])
-async def test_a_change_of_a_policy_ends_connections_whose_holder_was_forgotten(guarded: Guarded, holder: str):
-    """As it is after an earlier change, between the authentication of a stream and its opening."""
+@pytest.mark.parametrize("principal", [Principal("key:apikey_1"), Principal("user:user_1", session="session_1")])
+async def test_a_change_of_a_policy_ends_connections_whose_access_is_not_known(guarded: Guarded, principal: Principal):
     closed = asyncio.Event()
-    with guarded.dispatch.connections.opened("stream", holder, lambda _: closed.set()):
+    with guarded.dispatch.connections.opened("stream", principal, lambda _: closed.set()):
         await a_role(guarded, {"effect": "deny", "actions": "emit:*"})
         await asyncio.wait_for(closed.wait(), 30)
 
@@ -147,7 +147,8 @@ async def test_a_change_of_a_policy_holds_on_every_node(postgres_url: str):
         made = await here.a_key(role)
         assert await there.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 200
         closed = asyncio.Event()
-        there.dispatch.connections.opened("stream", f"key:{made['id']}", lambda _: closed.set()).__enter__()
+        principal = await principal_of(there, made)
+        there.dispatch.connections.opened("stream", principal, lambda _: closed.set()).__enter__()
 
         denied = await here.request("POST", "/api/v1/policies", {"name": "no", "effect": "deny", "actions": "emit:*"})
         await here.request("POST", f"/api/v1/roles/{role}/policies", {"policy_id": denied["id"]})
@@ -172,8 +173,9 @@ async def test_a_change_that_no_node_was_notified_of_is_found_by_the_loop(postgr
         for each in (made, other):
             assert await there.status("POST", "/api/v1/events", EMIT, key=each["key"]) == 200
         for each in (made, other):
+            principal = await principal_of(there, each)
             there.dispatch.connections.opened(
-                "stream", f"key:{each['id']}", lambda error, key_id=each["id"]: closed.update({key_id: error})
+                "stream", principal, lambda error, key_id=each["id"]: closed.update({key_id: error})
             ).__enter__()
 
         def change(tx: Tx) -> None:
@@ -205,7 +207,7 @@ async def test_a_key_whose_environment_moved_unnoticed_is_found_by_the_loop(guar
     made = await guarded.a_key("role_developer", env="wandering")
     keys = guarded.part(Authenticator)
     closed: list[IronflowError] = []
-    keys.connections.opened("stream", f"key:{made['id']}", closed.append).__enter__()
+    keys.connections.opened("stream", await principal_of(guarded, made), closed.append).__enter__()
     assert await guarded.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 200
     await guarded.loop("api-keys")
     assert closed == []
@@ -228,7 +230,7 @@ async def test_a_loop_that_could_not_read_compares_the_next_time(guarded: Guarde
     made = await guarded.a_key(role)
     keys = guarded.part(Authenticator)
     closed: list[IronflowError] = []
-    keys.connections.opened("stream", f"key:{made['id']}", closed.append).__enter__()
+    keys.connections.opened("stream", await principal_of(guarded, made), closed.append).__enter__()
     assert await guarded.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 200
     await guarded.db.write(lambda tx: tx.run("UPDATE policies SET actions = 'events:read', version = version + 1"))
     keys._keys_changed({""})  # pyright: ignore[reportPrivateUsage]
@@ -251,17 +253,53 @@ async def test_what_is_open_since_a_change_was_noticed_is_not_closed_by_the_loop
     keys = guarded.part(Authenticator)
     before: list[IronflowError] = []
     after: list[IronflowError] = []
-    with keys.connections.opened("stream", f"key:{made['id']}", before.append):
+    with keys.connections.opened("stream", await principal_of(guarded, made), before.append):
         assert await guarded.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 200
         keys._keys_changed({""})  # pyright: ignore[reportPrivateUsage]
         await guarded.db.write(lambda tx: tx.run("UPDATE policies SET actions = 'emit:*', version = version + 1"))
         keys._access_changed({""})  # pyright: ignore[reportPrivateUsage]
     assert [type(error) for error in before] == [AccessChanged]
 
-    keys.connections.opened("stream", f"key:{made['id']}", after.append).__enter__()
+    keys.connections.opened("stream", await principal_of(guarded, made), after.append).__enter__()
     assert await guarded.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 200
     await guarded.loop("api-keys")
     assert after == []
+
+
+async def test_a_stream_that_opens_after_a_change_with_earlier_access_is_closed_by_the_loop(guarded: Guarded):
+    """Its request was authenticated before the change, and its message came after it."""
+    role = await a_role(guarded, {"effect": "allow", "actions": "*"})
+    made = await guarded.a_key(role)
+    keys = guarded.part(Authenticator)
+    earlier = await principal_of(guarded, made)
+    await guarded.db.write(lambda tx: tx.run("UPDATE policies SET actions = 'emit:*', version = version + 1"))
+    keys._access_changed({""})  # pyright: ignore[reportPrivateUsage]
+    assert await guarded.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 200
+    closed: list[IronflowError] = []
+    keys.connections.opened("stream", earlier, closed.append).__enter__()
+    await guarded.loop("api-keys")
+    assert [type(error) for error in closed] == [AccessChanged]
+
+
+async def test_access_that_changes_while_a_key_is_read_is_read_again(guarded: Guarded, monkeypatch: pytest.MonkeyPatch):
+    role = await a_role(guarded, {"effect": "allow", "actions": "*"})
+    made = await guarded.a_key(role)
+    keys, peek = guarded.part(Authenticator), guarded.db.peek
+
+    async def overtaken(look: Any) -> Any:
+        found = await peek(look)
+        monkeypatch.undo()
+        await guarded.db.write(lambda tx: tx.run("UPDATE policies SET actions = 'events:read', version = version + 1"))
+        keys._access_changed({""})  # pyright: ignore[reportPrivateUsage]
+        return found
+
+    monkeypatch.setattr(guarded.db, "peek", overtaken)
+    assert await guarded.status("POST", "/api/v1/events", EMIT, key=made["key"]) == 403
+
+
+async def principal_of(server: Guarded, made: dict[str, Any]) -> Principal:
+    """As a request with this key has it."""
+    return (await server.part(Authenticator)(Credentials(f"Bearer {made['key']}"))).principal
 
 
 async def test_a_role_counts_the_keys_that_its_reader_sees(guarded: Guarded):

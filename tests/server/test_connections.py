@@ -18,8 +18,8 @@ def test_a_principal_has_its_connections_until_they_end():
     error = Unauthenticated("revoked")
 
     with (
-        registry.opened("websocket", "key:a", lambda error: closed.append(("a", error))),
-        registry.opened("stream", "key:b", lambda error: closed.append(("b", error))),
+        registry.opened("websocket", Principal("key:a"), lambda error: closed.append(("a", error))),
+        registry.opened("stream", Principal("key:b"), lambda error: closed.append(("b", error))),
     ):
         assert registry.counts() == {"websocket": 1, "event_stream": 0, "stream": 1, "held_request": 0}
         assert registry.close_all_of("key:a", error) == 1

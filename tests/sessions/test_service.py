@@ -236,7 +236,7 @@ async def test_what_is_open_with_a_session_is_closed_when_it_ends(guarded: Guard
     for index, token in enumerate(tokens):
         call = await sessions(Credentials(authorization=f"Bearer {token}"))
         sessions.connections.opened(
-            "websocket", call.principal.holder, lambda error, index=index: closed.update({index: error})
+            "websocket", call.principal, lambda error, index=index: closed.update({index: error})
         ).__enter__()
 
     async with guarded.client(tokens[0]) as client:
@@ -278,8 +278,8 @@ async def test_every_node_closes_what_is_open_with_a_session_that_ended(postgres
         assert await there.status("GET", "/api/v1/runs", key=token) == 200
         closed = asyncio.Event()
         sessions = there.part(Sessions)
-        (name,) = {f"{each.principal.name}#{each.session.id}" for each in sessions._known.values()}  # pyright: ignore[reportPrivateUsage]
-        sessions.connections.opened("websocket", name, lambda _: closed.set()).__enter__()
+        (known,) = sessions._known.values()  # pyright: ignore[reportPrivateUsage]
+        sessions.connections.opened("websocket", known.principal, lambda _: closed.set()).__enter__()
         async with here.client(token) as client:
             await client.post("/api/v1/auth/logout")
         await asyncio.wait_for(closed.wait(), 10)
@@ -309,7 +309,7 @@ async def test_a_lost_notification_of_other_access_closes_what_is_open_at_the_ne
     sessions = guarded.part(Sessions)
     call = await sessions(Credentials(authorization=f"Bearer {await a_token(guarded)}"))
     closed: list[IronflowError] = []
-    sessions.connections.opened("websocket", call.principal.holder, closed.append).__enter__()
+    sessions.connections.opened("websocket", call.principal, closed.append).__enter__()
 
     def change(tx: Tx) -> None:
         if how == "user":
@@ -326,12 +326,33 @@ async def test_a_lost_notification_of_other_access_closes_what_is_open_at_the_ne
     assert [type(error) for error in closed] == [AccessChanged]
 
 
+async def test_access_that_changes_while_a_session_is_read_is_read_again(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+):
+    await a_user(guarded, "ada@example.com", "role_developer")
+    token = await a_token(guarded)
+    sessions, peek = guarded.part(Sessions), guarded.db.peek
+
+    async def overtaken(look: Any) -> Any:
+        found = await peek(look)
+        monkeypatch.undo()
+        await guarded.db.write(lambda tx: tx.run("UPDATE users SET role_ids = 'role_viewer'"))
+        sessions._users_changed({""})  # pyright: ignore[reportPrivateUsage]
+        return found
+
+    sessions._known.clear()  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(guarded.db, "peek", overtaken)
+    call = await sessions(Credentials(authorization=f"Bearer {token}"))
+    assert call.principal.access is not None
+    assert call.principal.access.roles == ("role_viewer",)
+
+
 async def test_a_session_is_compared_when_the_loop_can_read_again(guarded: Guarded, monkeypatch: pytest.MonkeyPatch):
     await a_user(guarded, "ada@example.com", "role_developer")
     sessions = guarded.part(Sessions)
     call = await sessions(Credentials(authorization=f"Bearer {await a_token(guarded)}"))
     closed: list[IronflowError] = []
-    sessions.connections.opened("websocket", call.principal.holder, closed.append).__enter__()
+    sessions.connections.opened("websocket", call.principal, closed.append).__enter__()
     await guarded.db.write(lambda tx: tx.run("UPDATE users SET role_ids = 'role_viewer'"))
     sessions._ended({""})  # pyright: ignore[reportPrivateUsage]
 

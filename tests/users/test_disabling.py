@@ -212,7 +212,7 @@ async def test_every_node_refuses_a_user_that_another_disabled(postgres_url: str
         closed = asyncio.Event()
         sessions = there.part(Sessions)
         call = await sessions(Credentials(authorization=f"Bearer {token}"))
-        sessions.connections.opened("websocket", call.principal.holder, lambda _: closed.set()).__enter__()
+        sessions.connections.opened("websocket", call.principal, lambda _: closed.set()).__enter__()
         await disable(here, made)
 
         await asyncio.wait_for(closed.wait(), 30)

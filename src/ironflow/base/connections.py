@@ -1,8 +1,9 @@
-"""The open sockets, streams and held requests of this process, by the principal that opened them."""
+"""The open sockets, streams and held requests of this process, by whose they are."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from ironflow.base.call import Principal
 from ironflow.base.errors import IronflowError
 from ironflow.base.lifecycle import Lifecycle
 
@@ -13,18 +14,20 @@ KINDS: tuple[Kind, ...] = ("websocket", "event_stream", "stream", "held_request"
 class Connection:
     """One entry of the registry, present while its `with` block runs.
 
-    close: ends the connection with an error that its client is sent; it returns at once.
+    principal: with the access that it was opened with. close: ends the connection with an error that its client is
+    sent; it returns at once. closing: `close` was called.
     """
 
-    __slots__ = ("_registry", "close", "kind", "principal")
+    __slots__ = ("_registry", "close", "closing", "kind", "principal")
 
     def __init__(
-        self, registry: "Connections", kind: Kind, principal: str, close: Callable[[IronflowError], None]
+        self, registry: "Connections", kind: Kind, principal: Principal, close: Callable[[IronflowError], None]
     ) -> None:
         self._registry = registry
         self.kind: Kind = kind
         self.principal = principal
         self.close = close
+        self.closing = False
 
     def __enter__(self) -> "Connection":
         self._registry.add(self)
@@ -42,42 +45,47 @@ class Connections(Lifecycle):
 
     def __init__(self) -> None:
         self.ending = False
-        self._by_principal: dict[str, dict[Connection, None]] = {}
+        self._by_holder: dict[str, dict[Connection, None]] = {}
         self._counts: dict[Kind, int] = dict.fromkeys(KINDS, 0)
 
     def drain(self) -> None:
         self.ending = True
 
-    def opened(self, kind: Kind, principal: str, close: Callable[[IronflowError], None]) -> Connection:
+    def opened(self, kind: Kind, principal: Principal, close: Callable[[IronflowError], None]) -> Connection:
         """The connection to enter with `with`; it is registered until the block ends."""
         return Connection(self, kind, principal, close)
 
     def add(self, connection: Connection) -> None:
-        self._by_principal.setdefault(connection.principal, {})[connection] = None
+        self._by_holder.setdefault(connection.principal.holder, {})[connection] = None
         self._counts[connection.kind] += 1
 
     def remove(self, connection: Connection) -> None:
-        connections = self._by_principal[connection.principal]
+        holder = connection.principal.holder
+        connections = self._by_holder[holder]
         del connections[connection]
         if not connections:
-            del self._by_principal[connection.principal]
+            del self._by_holder[holder]
         self._counts[connection.kind] -= 1
 
     def counts(self) -> dict[Kind, int]:
         return dict(self._counts)
 
-    def principals(self) -> list[str]:
-        """The principals that have connections."""
-        return list(self._by_principal)
+    def principals(self, kind: str) -> list[Principal]:
+        """The principals whose connections are open and not closing, each once for each access that it has there.
 
-    def of(self, principal: str) -> Iterator[Connection]:
-        """The connections of one principal, oldest first."""
-        return iter(tuple(self._by_principal.get(principal, ())))
+        kind: what their names begin with, such as `key:`.
+        """
+        held = [connections for holder, connections in self._by_holder.items() if holder.startswith(kind)]
+        return list(dict.fromkeys(each.principal for connections in held for each in connections if not each.closing))
 
-    def close_all_of(self, principal: str, error: IronflowError) -> int:
-        """Ends every connection of the principal with `error`; returns how many there were."""
-        count = 0
-        for connection in self.of(principal):
+    def of(self, holder: str) -> Iterator[Connection]:
+        """The connections of one holder, oldest first."""
+        return iter(tuple(self._by_holder.get(holder, ())))
+
+    def close_all_of(self, holder: str, error: IronflowError) -> int:
+        """Ends every connection of the holder with `error`; returns how many there were."""
+        open_ones = [each for each in self.of(holder) if not each.closing]
+        for connection in open_ones:
+            connection.closing = True
             connection.close(error)
-            count += 1
-        return count
+        return len(open_ones)

@@ -181,7 +181,7 @@ class _Stream:
             deadline = _Deadline(deadline_s)
             message = requests if self.operation.streaming == "bidi" else await deadline.within(requests.only())
             connections = self._dispatch.connections
-            with connections.opened("stream", call.principal.holder, self._exchange.stop):
+            with connections.opened("stream", call.principal, self._exchange.stop):
                 async with aclosing(
                     self._dispatch.batches(self.operation, call, message, deadline.left_s())
                 ) as batches:

@@ -62,7 +62,7 @@ class EventStreams(Lifecycle):
         if self._stopping:
             exchange.stop()
         try:
-            with self._dispatch.connections.opened("event_stream", call.principal.holder, exchange.stop):
+            with self._dispatch.connections.opened("event_stream", call.principal, exchange.stop):
                 await _Stream(operation, exchange, answers).run(request, send)
         finally:
             self._open.discard(exchange)

@@ -173,7 +173,7 @@ async def while_connected(request: Request, work: Any, dispatch: Dispatch, call:
         working.cancel()
 
     try:
-        with dispatch.connections.opened("held_request", call.principal.holder, close):
+        with dispatch.connections.opened("held_request", call.principal, close):
             try:
                 await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:

@@ -81,7 +81,7 @@ class Sockets(Lifecycle):
             task.cancel()
 
         try:
-            with self._dispatch.connections.opened("websocket", socket.call.principal.holder, close):
+            with self._dispatch.connections.opened("websocket", socket.call.principal, close):
                 await self._serve(route, socket)
         finally:
             del self._open[socket]

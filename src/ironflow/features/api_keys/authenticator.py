@@ -6,7 +6,7 @@ again, for a notification may be lost.
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from ironflow.base.call import Call, Credentials, Principal
@@ -19,7 +19,7 @@ from ironflow.features.api_keys.in_tx import KEYS, grant_of, orgs_of_keys
 from ironflow.features.environments.in_tx import CHANGED as ENVIRONMENTS
 from ironflow.features.environments.in_tx import moved_in
 from ironflow.features.environments.service import EnvironmentNames
-from ironflow.features.policies.in_tx import CHANGED, Grant
+from ironflow.features.policies.in_tx import CHANGED
 from ironflow.features.roles import in_tx as roles
 from ironflow.notify.port import Notifier
 from ironflow.storage.port import Database, Tx
@@ -39,11 +39,10 @@ class AccessChanged(Unavailable):
 
 @dataclass(slots=True)
 class _Known:
-    """A key that was accepted. grant: the principal's access. valid_until: 0 for ever."""
+    """A key that was accepted. valid_until: 0 for ever."""
 
     key_id: str
     principal: Principal
-    grant: Grant
     valid_until: Millis
 
 
@@ -56,10 +55,8 @@ class Authenticator:
         self._known: dict[str, _Known] = {}
         # By what is no secret of it: an accepted header, and the hash of its key. Whether that is valid, `_known` says.
         self._headers: dict[str, tuple[str, str]] = {}
-        # What keys with connections could do that were forgotten since the loop looked.
-        self._earlier: dict[str, Grant] = {}
         self._used: dict[str, Millis] = {}
-        # Rises with each change: what was read before one is not kept after it.
+        # Rises with each change: what was read before one is read again after it.
         self._changes = 0
         notifier.listen(KEYS, self._keys_changed)
         notifier.listen(CHANGED, self._access_changed)
@@ -108,7 +105,6 @@ class Authenticator:
             self._headers[header[:_VISIBLE_CHARS]] = header, secret_hash
 
     async def _look_up(self, secret_hash: str, now: Millis) -> _Known:
-        changes = self._changes
         self._known.pop(secret_hash, None)
 
         def look(tx: Tx) -> _Known | None:
@@ -117,16 +113,18 @@ class Authenticator:
             if until is None or key is None:
                 # Before its roles are read: an expired key takes as long as an unknown one.
                 return None
-            grant = grant_of(tx, key)
-            return _Known(key.id, Principal(key.principal_name, key.environment or None, grant), grant, until)
+            return _Known(key.id, Principal(key.principal_name, key.environment or None, grant_of(tx, key)), until)
 
-        known = await self._db.peek(look)
-        if known is None:
-            raise Unauthenticated("The key is unknown, expired or revoked.")
-        if changes == self._changes:
-            if len(self._known) >= KNOWN_MAX:
-                self._forget_all()
-            self._known[secret_hash] = known
+        while True:
+            changes = self._changes
+            known = await self._db.peek(look)
+            if known is None:
+                raise Unauthenticated("The key is unknown, expired or revoked.")
+            if changes == self._changes:
+                break
+        if len(self._known) >= KNOWN_MAX:
+            self._forget_all()
+        self._known[secret_hash] = known
         return known
 
     def _keys_changed(self, notifications: set[str]) -> None:
@@ -135,95 +133,59 @@ class Authenticator:
             # Notifications were missed.
             self._forget_all()
         changed = [text.partition(":") for text in notifications if text]
-        self._forget({key_id for _, _, key_id in changed})
-        for what, _, key_id in changed:
-            if what == "revoked":
-                self._close(key_id, Unauthenticated("The key was revoked."))
-            else:
-                self._close(key_id, AccessChanged())
+        revoked = {key_id for what, _, key_id in changed if what == "revoked"}
+        self._end(revoked, Unauthenticated("The key was revoked."))
+        self._end({key_id for _, _, key_id in changed} - revoked, AccessChanged())
 
-    def _access_changed(self, notifications: set[str]) -> None:
+    def _access_changed(self, _: set[str]) -> None:
         """A role or a policy has changed: whose connections it concerns is decided when they are opened again."""
         self._changes += 1
-        held = {known.key_id: known.principal.access for known in self._known.values()}
-        concerned = {
-            key_id
-            for key_id, access in held.items()
-            if access is None or any(role not in roles.BUILT_IN for role in access.roles)
-        }
-        # What may be done over a connection whose key was forgotten meanwhile is not known.
-        concerned |= self._connected() - held.keys()
-        self._forget(concerned)
-        for key_id in concerned:
-            self._close(key_id, AccessChanged())
+        self._end({_key_id(each) for each in self._principals() if roles.can_change(each.access)}, AccessChanged())
 
     def _environments_changed(self, notifications: set[str]) -> None:
         """The keys of an environment that has moved act for another organisation."""
         self._changes += 1
         moved = moved_in(notifications)
-        held = {known.key_id: known.principal.environment for known in self._known.values()}
-        concerned = {key_id for key_id, own in held.items() if own in moved}
-        if moved:
-            concerned |= self._connected() - held.keys()
-        # One without a name may stand for missed ones.
-        of_one = {key_id for key_id, own in held.items() if own is not None} if "" in notifications else set[str]()
-        self._keep_grants(of_one)
-        self._forget(concerned | of_one)
-        for key_id in concerned:
-            self._close(key_id, AccessChanged())
+        if "" in notifications:
+            # It may stand for missed ones.
+            self._forget({_key_id(each) for each in self._principals() if each.environment is not None})
+        self._end({_key_id(each) for each in self._principals() if each.environment in moved}, AccessChanged())
 
-    def _connected(self) -> set[str]:
-        """The keys that have connections."""
-        return {name.removeprefix("key:") for name in self.connections.principals() if name.startswith("key:")}
+    def _principals(self) -> list[Principal]:
+        """Of the keys that this node knows, and of those that have connections."""
+        return [*(known.principal for known in self._known.values()), *self.connections.principals("key:")]
 
-    def _forget(self, key_ids: set[str]) -> None:
+    def _forget(self, key_ids: Set[str]) -> None:
         self._headers.clear()
         # All in one pass: with one for each key, a change of a role that ten thousand have took five seconds.
         if key_ids:
             self._known = {each: known for each, known in self._known.items() if known.key_id not in key_ids}
 
     def _forget_all(self) -> None:
-        self._keep_grants({known.key_id for known in self._known.values()})
         self._known.clear()
         self._headers.clear()
 
-    def _keep_grants(self, key_ids: set[str]) -> None:
-        """What those of these keys that have connections could do, for the loop to compare."""
-        kept = key_ids & self._connected()
-        for known in self._known.values():
-            if known.key_id in kept:
-                self._earlier.setdefault(known.key_id, known.grant)
-
-    def _close(self, key_id: str, error: IronflowError) -> None:
-        # What is opened from now on has what the key may do now.
-        self._earlier.pop(key_id, None)
-        self.connections.close_all_of(f"key:{key_id}", error)
+    def _end(self, key_ids: Set[str], error: IronflowError) -> None:
+        """Forgets the keys and closes their connections: what is opened from now on has what a key may do now."""
+        self._forget(key_ids)
+        for key_id in key_ids:
+            self.connections.close_all_of(f"key:{key_id}", error)
 
     async def look_again(self, now: Millis) -> tuple[int, Millis | None]:
         """Ends what expired, was revoked or has other access, unnoticed; how many keys.
 
         Also returns when the next key in use expires.
         """
-        ended = 0
-        for secret_hash, known in list(self._known.items()):
-            if known.valid_until and known.valid_until <= now:
-                del self._known[secret_hash]
-                self._headers.clear()
-                self._close(known.key_id, Unauthenticated("The key has expired."))
-                ended += 1
-        earlier = self._earlier.copy()
-        grants = {known.key_id: known.grant for known in self._known.values()} | earlier
-        wanted = self._connected() | grants.keys()
-        if wanted:
-            found, changed = await self._db.read(lambda tx: _present(tx, wanted, grants))
-            # Not before: the database may be out of reach, as it was when notifications were missed.
-            self._earlier = {key_id: grant for key_id, grant in self._earlier.items() if key_id not in earlier}
-            revoked = wanted - found
-            self._forget(revoked | changed)
-            for key_id in revoked:
-                self._close(key_id, Unauthenticated("The key was revoked."))
-            for key_id in changed:
-                self._close(key_id, AccessChanged())
+        expired = {each.key_id for each in self._known.values() if each.valid_until and each.valid_until <= now}
+        if expired:
+            self._end(expired, Unauthenticated("The key has expired."))
+        ended = len(expired)
+        held = self._principals()
+        if held:
+            found, changed = await self._db.read(lambda tx: _present(tx, held))
+            revoked = {_key_id(each) for each in held} - found
+            self._end(revoked, Unauthenticated("The key was revoked."))
+            self._end(changed, AccessChanged())
             ended += len(revoked) + len(changed)
         due = [known.valid_until for known in self._known.values() if known.valid_until]
         return ended, min(due, default=None)
@@ -242,11 +204,14 @@ def _hash_in(authorization: str, api_key: str) -> str:
     return rules.hash_of(secret)
 
 
-def _present(tx: Tx, wanted: set[str], grants: Mapping[str, Grant]) -> tuple[set[str], set[str]]:
-    """Those of these keys that exist, and those of them that may do something else than in their grants."""
-    found = store.keys(tx, wanted)
-    compared = {key_id: found[key_id] for key_id in grants if key_id in found}
-    orgs = orgs_of_keys(tx, compared.values())
-    return set(found), roles.outdated(
-        tx, {key_id: (grants[key_id], key.roles, orgs[key_id]) for key_id, key in compared.items()}
-    )
+def _key_id(principal: Principal) -> str:
+    return principal.name.removeprefix("key:")
+
+
+def _present(tx: Tx, held: Sequence[Principal]) -> tuple[set[str], set[str]]:
+    """The ids of those of these keys that exist, and of those of them that may do something else by now."""
+    found = store.keys(tx, {_key_id(each) for each in held})
+    grants = {grant: _key_id(each) for grant, each in roles.grants_of(held).items() if _key_id(each) in found}
+    orgs = orgs_of_keys(tx, found.values())
+    changed = roles.outdated(tx, {grant: (found[key_id].roles, orgs[key_id]) for grant, key_id in grants.items()})
+    return set(found), {grants[each] for each in changed}

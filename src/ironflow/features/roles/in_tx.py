@@ -1,8 +1,8 @@
 """What other features read of roles inside their own transactions."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
 
+from ironflow.base.call import Access, Principal
 from ironflow.features.policies import in_tx as policies
 from ironflow.features.policies.in_tx import Grant, PolicyRow
 from ironflow.features.roles import contract, store
@@ -13,8 +13,6 @@ from ironflow.features.roles.rules import VIEWER as VIEWER
 from ironflow.features.roles.rules import built_in_policy
 from ironflow.features.roles.rules import gives_all as gives_all
 from ironflow.storage.port import Tx
-
-Holder = TypeVar("Holder")
 
 
 def check_roles(tx: Tx, role_ids: Sequence[str], orgs: tuple[str, ...] = ()) -> None:
@@ -35,15 +33,25 @@ def policies_of(tx: Tx, role_ids: Sequence[str]) -> list[PolicyRow]:
     return [*(built_in_policy(each) for each in role_ids if each in BUILT_IN), *own]
 
 
-def outdated(tx: Tx, held: Mapping[Holder, tuple[Grant, tuple[str, ...], str]]) -> set[Holder]:
-    """The holders of grants that are no longer so: another organisation, other roles, or roles with other policies.
+def can_change(access: Access | None) -> bool:
+    """Whether a change of a role or a policy may concern it: it has more than built-in roles."""
+    return access is None or any(role not in BUILT_IN for role in access.roles)
 
-    held: by holder, the grant, and the roles and the organisation that it has now.
+
+def grants_of(principals: Iterable[Principal]) -> dict[Grant, Principal]:
+    """What these principals may do, with the principal of each."""
+    return {each.access: each for each in principals if isinstance(each.access, Grant)}
+
+
+def outdated(tx: Tx, held: Mapping[Grant, tuple[tuple[str, ...], str]]) -> set[Grant]:
+    """The grants that are no longer so: another organisation, other roles, or roles with other policies.
+
+    held: by grant, the roles and the organisation that its holder has now.
     """
-    allowed = _policies_by_roles(tx, {roles for _, roles, _ in held.values()})
+    allowed = _policies_by_roles(tx, {roles for roles, _ in held.values()})
     return {
-        holder
-        for holder, (grant, roles, org_id) in held.items()
+        grant
+        for grant, (roles, org_id) in held.items()
         if grant.org_id != org_id or grant.roles != roles or set(grant.policies) != allowed[roles]
     }
 

@@ -4,7 +4,7 @@ As with keys, a session is looked up once; afterwards a request costs one hash a
 notification drops what a node keeps, and the loop `sessions` looks at it again, for a notification may be lost.
 """
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from ironflow.base.call import Browser, Call, Credentials, Principal
@@ -39,7 +39,6 @@ class _Known:
 
     session: SessionRow
     principal: Principal
-    grant: Grant
 
 
 class Sessions:
@@ -62,9 +61,7 @@ class Sessions:
         self._tokens, self._public_url = tokens, public_url
         self.connections = Connections()
         self._known: dict[str, _Known] = {}
-        # What sessions with connections could do that were forgotten since the loop looked.
-        self._earlier: dict[_Holder, Grant] = {}
-        # Rises with each change: what was read before one is not kept after it.
+        # Rises with each change: what was read before one is read again after it.
         self._changes = 0
         notifier.listen(SESSIONS, self._ended)
         notifier.listen(USERS, self._users_changed)
@@ -114,130 +111,92 @@ class Sessions:
         return known
 
     async def _look_up(self, text: str, text_hash: str) -> _Known:
-        changes = self._changes
         self._known.pop(text_hash, None)
         secret = await self._tokens.secret_in(text) if rules.is_jwt(text) else text
 
-        def look(tx: Tx) -> tuple[SessionRow, UserRow, Grant] | None:
+        def look(tx: Tx) -> _Known | None:
             session = store.session_by_hash(tx, hash_of(secret))
             user = users.user(tx, session.user_id) if session is not None else None
             if session is None or user is None or not _is_valid(session, user, self._clock.now()):
                 return None
-            return session, user, Grant(user.id, user.roles, roles.policies_of(tx, user.roles), user.org_id)
+            grant = Grant(user.id, user.roles, roles.policies_of(tx, user.roles), user.org_id)
+            return _Known(session, Principal(f"user:{user.id}", None, grant, session.id))
 
-        found = await self._db.peek(look)
-        if found is None:
-            raise Unauthenticated(_ENDED)
-        session, user, grant = found
-        known = _Known(session, Principal(f"user:{user.id}", None, grant, session.id), grant)
-        if changes == self._changes:
-            if len(self._known) >= KNOWN_MAX:
-                self._forget_all()
-            self._known[text_hash] = known
+        while True:
+            changes = self._changes
+            known = await self._db.peek(look)
+            if known is None:
+                raise Unauthenticated(_ENDED)
+            if changes == self._changes:
+                break
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        self._known[text_hash] = known
         return known
 
     def _ended(self, notifications: set[str]) -> None:
         self._changes += 1
         if not all(notifications):
             # Notifications were missed.
-            self._forget_all()
-        self._end({each for each in self._holders() if each.session in notifications}, Unauthenticated(_ENDED))
+            self._known.clear()
+        self._end([each for each in self._principals() if each.session in notifications], Unauthenticated(_ENDED))
 
     def _users_changed(self, notifications: set[str]) -> None:
         self._changes += 1
         if not all(notifications):
-            self._forget_all()
-        holders = self._holders()
-        ended = {each for each in holders if f"ended:{each.user}" in notifications}
-        self._end(ended, Unauthenticated(_ENDED))
-        self._end({each for each in holders - ended if f"changed:{each.user}" in notifications}, AccessChanged())
+            self._known.clear()
+        held = self._principals()
+        self._end([each for each in held if f"ended:{_user_id(each)}" in notifications], Unauthenticated(_ENDED))
+        self._end([each for each in held if f"changed:{_user_id(each)}" in notifications], AccessChanged())
 
     def _access_changed(self, _: set[str]) -> None:
         """A role or a policy has changed: whose connections it concerns is decided when they are opened again."""
         self._changes += 1
-        held = {_Holder(each.session.user_id, each.session.id): each.principal.access for each in self._known.values()}
-        concerned = {
-            holder
-            for holder, access in held.items()
-            if access is None or any(role not in roles.BUILT_IN for role in access.roles)
-        }
-        # What may be done over a connection whose session was forgotten meanwhile is not known.
-        self._end(concerned | (self._connected() - held.keys()), AccessChanged())
+        self._end([each for each in self._principals() if roles.can_change(each.access)], AccessChanged())
 
-    def _holders(self) -> "set[_Holder]":
-        """The sessions that this node knows, or that have connections."""
-        return self._connected() | {_Holder(each.session.user_id, each.session.id) for each in self._known.values()}
+    def _principals(self) -> list[Principal]:
+        """Of the sessions that this node knows, and of those that have connections."""
+        return [*(known.principal for known in self._known.values()), *self.connections.principals("user:")]
 
-    def _connected(self) -> "set[_Holder]":
-        """The sessions that have connections."""
-        return {
-            _Holder(*name.removeprefix("user:").split("#"))
-            for name in self.connections.principals()
-            if name.startswith("user:")
-        }
-
-    def _forget_all(self) -> None:
-        connected = self._connected()
-        for known in self._known.values():
-            holder = _Holder(known.session.user_id, known.session.id)
-            if holder in connected:
-                self._earlier.setdefault(holder, known.grant)
-        self._known.clear()
-
-    def _end(self, holders: "set[_Holder]", error: IronflowError) -> None:
-        if not holders:
+    def _end(self, principals: Sequence[Principal], error: IronflowError) -> None:
+        """Forgets their sessions and closes their connections: what is opened from now on has what one may do now."""
+        if not principals:
             return
         # All in one pass: with one for each session, a change of a role that ten thousand have took half a minute.
-        ended = {each.session for each in holders}
+        ended = {each.session for each in principals}
         self._known = {each: known for each, known in self._known.items() if known.session.id not in ended}
-        for holder in holders:
-            # What is opened from now on has what the session may do now.
-            self._earlier.pop(holder, None)
-            self.connections.close_all_of(f"user:{holder.user}#{holder.session}", error)
+        for holder in {each.holder for each in principals}:
+            self.connections.close_all_of(holder, error)
 
     async def look_again(self, now: Millis) -> tuple[int, Millis | None]:
         """Ends what expired, was ended or has other access, unnoticed; how many sessions.
 
         Also returns when the next session in use expires.
         """
-        held = self._holders()
+        held = self._principals()
         if not held:
-            self._earlier.clear()
             return 0, None
-        grants = {_Holder(each.session.user_id, each.session.id): each.grant for each in self._known.values()}
-        earlier = self._earlier.copy()
-        grants |= earlier
-        valid, changed = await self._db.read(lambda tx: _valid(tx, held, grants, now))
-        # Not before: the database may be out of reach, as it was when notifications were missed.
-        self._earlier = {holder: grant for holder, grant in self._earlier.items() if holder not in earlier}
-        ended = {each for each in held if each.session not in valid}
+        valid, changed = await self._db.read(lambda tx: _valid(tx, held, now))
+        ended = [each for each in held if each.session not in valid]
         self._end(ended, Unauthenticated(_ENDED))
         self._end(changed, AccessChanged())
-        return len(ended | changed), min(valid.values(), default=None)
+        return len({each.session for each in [*ended, *changed]}), min(valid.values(), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    """Whose connection it is, by ids."""
-
-    user: str
-    session: str
+def _user_id(principal: Principal) -> str:
+    return principal.name.removeprefix("user:")
 
 
 def _is_valid(session: SessionRow, user: UserRow | None, now: Millis) -> bool:
     return user is not None and session.epoch == user.epoch and session.expires_at > now
 
 
-def _valid(
-    tx: Tx, held: Iterable[_Holder], grants: Mapping[_Holder, Grant], now: Millis
-) -> tuple[dict[str, Millis], set[_Holder]]:
+def _valid(tx: Tx, held: Sequence[Principal], now: Millis) -> tuple[dict[str, Millis], list[Principal]]:
     """When each of the sessions expires, of those that are valid, and those that may do something else by now."""
     found = store.sessions(tx, {each.session for each in held})
     owners = users.users(tx, {each.user_id for each in found})
     valid = {each.id: each.expires_at for each in found if _is_valid(each, owners.get(each.user_id), now)}
-    present = {
-        holder: (grant, owners[holder.user].roles, owners[holder.user].org_id)
-        for holder, grant in grants.items()
-        if holder.session in valid
-    }
-    return valid, roles.outdated(tx, present)
+    grants = {grant: each for grant, each in roles.grants_of(held).items() if each.session in valid}
+    owned = {grant: owners[_user_id(each)] for grant, each in grants.items()}
+    changed = roles.outdated(tx, {grant: (owner.roles, owner.org_id) for grant, owner in owned.items()})
+    return valid, [grants[each] for each in changed]
