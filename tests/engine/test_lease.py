@@ -229,7 +229,7 @@ def test_a_job_that_ended_with_its_server_s_node_is_no_loss_however_often():
     driver = RunDriver()
     for _ in range(LOSSES_MAX + 1):
         fence = driver.claim()
-        driver.do(LeaseExpired(losses_max=LOSSES_MAX, job_id=fence.job_id, node_ended=True))
+        driver.do(LeaseExpired(losses_max=LOSSES_MAX, job_id=fence.job_id, no_loss=True))
 
     assert state(driver) == ("pending", "ready")
     assert (driver.run.attempt, driver.run.losses) == (1, 0)

@@ -123,6 +123,7 @@ async def a_stream(
     runtime: str = "python-3.12",
     env: str = "default",
     batches: bool = False,
+    **more: Any,
 ) -> AsyncIterator[StreamWorker]:
     """A worker that has registered on its stream."""
     stream = StreamWorker(server, env)
@@ -134,6 +135,7 @@ async def a_stream(
             "maxConcurrentJobs": jobs_max,
             "version": {"sdk": "1", "runtime": runtime},
             "batches": batches,
+            **more,
         }
     )
     try:

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from ironflow.base.time import FixedClock
 from ironflow.features.jobs.loops import ReclaimLeases
 from ironflow.features.runs import contract as runs
 from ironflow.features.streaming_workers.contract import InvalidFrame, LeaseState
 from tests.streaming_workers.streaming import a_stream, eventually
 from tests.streaming_workers.test_stream import started, status_of, steps_of
+from tests.support.server import open_server
 from tests.support.work import Work
 
 
@@ -130,6 +132,38 @@ async def test_what_broke_off_on_its_way_to_the_worker_is_given_out_again_at_onc
             assert kept["run_id"].encode() not in again[0]
             after.reports(1, about(kept, "completed"))
             assert await after.verdicts(1) == {kept["job_id"]: None}
+
+
+async def test_a_job_that_was_lost_with_its_server_is_given_out_again_at_the_first_heartbeat(database_url: str) -> None:
+    clock = FixedClock()
+    async with open_server(Work, database_url, clock=clock) as server:
+        run_id = await started(server)
+        async with a_stream(server, batches=True, incarnation="a1", number=1) as worker:
+            (held,) = await worker.jobs()
+            await server.emit()
+            (lost,) = await worker.jobs()
+    # The server is another process; what the worker has not read went with the one before.
+    async with (
+        open_server(Work, database_url, clock=clock) as server,
+        a_stream(server, batches=True, incarnation="a1", number=2) as worker,
+    ):
+        await worker.receives_nothing()
+
+        worker.send(heartbeat={"workerId": "s1", "jobs": [{"jobId": held["job_id"], "runId": run_id}]})
+
+        refreshed = (await worker.receive()).lease_refresh
+        assert refreshed is not None
+        assert [each.state for each in refreshed.segments] == [LeaseState.REFRESHED]
+        (again,) = await worker.jobs()
+        assert (again["run_id"], again["attempt"]) == (lost["run_id"], lost["attempt"])
+        # Later heartbeats say nothing of jobs that are on their way.
+        worker.send(heartbeat={"workerId": "s1", "jobs": []})
+        await worker.receives_nothing()
+        worker.reports(1, about(held, "completed"), about(again, "completed"), about(lost, "completed"))
+        found = await worker.verdicts(1)
+        assert found[held["job_id"]] is None
+        assert found[again["job_id"]] is None
+        assert found[lost["job_id"]] == "STALE_EXECUTION"
 
 
 @pytest.mark.parametrize("batches", [True, False])

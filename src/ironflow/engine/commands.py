@@ -331,13 +331,13 @@ class InvokeTimedOut(msgspec.Struct, frozen=True):
 class LeaseExpired(msgspec.Struct, frozen=True):
     """The lease was not renewed in time, or its worker reports that it no longer has job_id.
 
-    losses_max: lost leases in a row, without a new step, after which the run fails. node_ended: the node of the server
-    ended that passed the job on, and not its worker: this counts as no loss.
+    losses_max: lost leases in a row, without a new step, after which the run fails. no_loss: the server's node
+    ended that passed the job on, or an answer was lost that its worker never read: this says nothing about the run.
     """
 
     losses_max: int
     job_id: str = ""
-    node_ended: bool = False
+    no_loss: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True):

@@ -109,7 +109,8 @@ def decide_lease_expired(run: Run, command: commands.LeaseExpired, now: Millis) 
     """A run over the function's timeout fails by policy; one that lost its lease is queued again, same attempt.
 
     With a job id, the worker has reported that it no longer has that job, and its lease ends before it expires.
-    The end of a server's node says nothing about the run: that is no loss.
+    The end of a server's node, or of the connection that a job was handed out on, says nothing about the run: that is
+    no loss.
     A run that loses `losses_max` leases in a row without a new step fails: it may be what ends its workers. A run that
     fails here has one more execution for its compensations; that one ends with its own timeout.
     Source: protocol/worker-rest.md 9.
@@ -133,7 +134,7 @@ def decide_lease_expired(run: Run, command: commands.LeaseExpired, now: Millis) 
             retryable=True,
         )
         return decide_failure(run, error, report="", now=now, uncompensated=True)
-    if command.node_ended:
+    if command.no_loss:
         return Outcome((LeaseLost(at=now, losses=run.losses),))
     if run.losses + 1 >= command.losses_max:
         error = ErrorValue(

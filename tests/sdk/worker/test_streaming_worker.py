@@ -146,6 +146,33 @@ async def test_a_worker_registers_and_its_jobs_run(a_worker: StartWorker, batche
     assert (received["end"]["status"], received["end"]["output"]) == ("completed", 42)
 
 
+async def test_streams_of_one_worker_are_numbered_where_the_server_gives_back_lost_jobs(
+    server: FakeServer, a_worker: StartWorker
+) -> None:
+    server.features = ["lost-answers"]
+    registered: list[dict[str, Any]] = []
+    done = asyncio.Event()
+
+    async def broken(stream: FakeStream) -> None:
+        registered.append(await stream.accept())
+        stream.cut()
+
+    async def lasting(stream: FakeStream) -> None:
+        registered.append(await stream.accept())
+        registered.append(await stream.receive_until("heartbeat"))
+        done.set()
+
+    async def handler(ctx: Any) -> None: ...
+
+    await a_worker(broken, lasting, handlers=(handler,))
+    await asyncio.wait_for(done.wait(), 10)
+
+    first, second, heartbeat = registered
+    assert (first["number"], second["number"]) == (1, 2)
+    assert first["incarnation"] == second["incarnation"]
+    assert heartbeat["jobs"] == []
+
+
 async def test_a_plain_server_receives_every_step_and_the_outcome(a_worker: StartWorker) -> None:
     frames: list[dict[str, Any]] = []
     done = asyncio.Event()

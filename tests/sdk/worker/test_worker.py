@@ -454,6 +454,68 @@ async def test_a_heartbeat_names_the_jobs_whose_leases_run(server, a_worker):
     assert (beat["worker_id"], beat["active_jobs"], beat["jobs"][0]["job_id"]) == ("w1", 1, job["job_id"])
 
 
+LOST_ANSWERS = ["acked-polls", "batch-reports", "lost-answers"]
+
+
+async def test_after_a_failed_poll_the_worker_lists_the_jobs_that_it_has(server, a_worker):
+    server.features = LOST_ANSWERS
+    release = asyncio.Event()
+
+    async def handler(ctx):
+        await release.wait()
+
+    await a_worker(handler)
+    held = await server.give()
+    await server.until(lambda: len(server.of("poll")) == 2)
+    assert server.of("heartbeat") == []
+    await server.script("poll", (500, {"error": "ill"}))
+    await server.until(lambda: len(server.of("poll")) == 3)
+    release.set()
+    await server.final(held)
+
+    (beat,) = server.of("heartbeat")
+    assert [each["job_id"] for each in beat.body["jobs"]] == [held["job_id"]]
+    first, second, third = [each.query for each in server.of("poll")]
+    assert (first["number"], second["number"], third["number"]) == ("1", "2", "3")
+    assert beat.body["incarnation"] == first["incarnation"] == third["incarnation"]
+    assert (beat.body["polls_before"], beat.body["answer_lost"]) == (3, True)
+
+
+async def test_it_asks_for_no_more_jobs_before_it_could_list_those_that_it_has(server, a_worker):
+    server.features = LOST_ANSWERS
+    await a_worker(double)
+    await server.until(lambda: server.polls_open)
+    await server.script("heartbeat", (500, {"error": "ill"}))
+    await server.script("poll", (500, {"error": "ill"}))
+    await server.until(lambda: len(server.of("poll")) == 2)
+
+    assert [each.kind for each in server.received[-4:]] == ["poll", "heartbeat", "heartbeat", "poll"]
+
+
+async def test_a_drained_worker_lists_its_jobs_when_it_gave_up_its_poll(server, a_worker):
+    server.features = LOST_ANSWERS
+    worker = await a_worker(double)
+    await server.until(lambda: server.polls_open)
+
+    await worker.drain()
+
+    (beat,) = server.of("heartbeat")
+    assert (beat.body["jobs"], beat.body["polls_before"], beat.body["answer_lost"]) == ([], 2, True)
+
+
+async def test_a_heartbeat_beside_a_poll_leaves_out_what_is_on_its_way(server, a_worker):
+    server.features = LOST_ANSWERS
+    await a_worker(double, timing=replace(QUICK, heartbeat=0.01))
+    await server.final(await server.give(data=1))
+    await server.until(lambda: len(server.of("poll")) == 2)
+    before = len(server.of("heartbeat"))
+
+    await server.until(lambda: len(server.of("heartbeat")) >= before + 2)
+
+    beat = server.of("heartbeat")[-1].body
+    assert (beat["polls_before"], beat["answer_lost"]) == (2, False)
+
+
 async def test_a_heartbeat_of_an_unknown_worker_registers_again(server, a_worker):
     await server.script("heartbeat", (404, {"error": "worker not found"}))
     await a_worker(double, timing=replace(QUICK, heartbeat=0.01))

@@ -18,7 +18,7 @@ from ironflow.engine.errors import StaleExecution
 from ironflow.features.held_jobs import rules
 from ironflow.features.held_jobs.contract import PendingReport
 from ironflow.features.jobs.contract import Assignment, LeaveWorker, ReportedError, Reports, Verdicts, WorkerNotFound
-from ironflow.features.jobs.in_tx import LeaseSight, WorkerRow
+from ironflow.features.jobs.in_tx import NO_CHANNEL, Channel, LeaseSight, WorkerRow
 from ironflow.features.jobs.service import Jobs
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class HeldJobs:
 
     acked: a lease begins when the job is handed out; otherwise it begins with the executor's ack.
     grace_ms: as `PollJobs.grace_ms`. node: the incarnation that the executions end with, empty when they survive it.
+    channel: of a worker of ours.
     """
 
     def __init__(
@@ -79,10 +80,11 @@ class HeldJobs:
         acked: bool,
         grace_ms: int = 0,
         node: str = "",
+        channel: Channel = NO_CHANNEL,
     ) -> None:
         self._jobs, self._clock, self._call = jobs, clock, call
         self._executor, self._acked, self._grace_ms = executor, acked, grace_ms
-        self._node = node
+        self._node, self._channel = node, channel
         self.worker = worker
         self.ids: set[str] = set()
         self._pending: dict[str, PendingReport] = {}
@@ -128,10 +130,14 @@ class HeldJobs:
         self.release(job_id)
         await self._retried(lambda: self._jobs.lost(self._now(), job_id))
 
-    async def renew(self, job_ids: Iterable[str]) -> dict[str, LeaseSight]:
-        """Renews the leases of jobs; returns the state of each."""
+    async def renew(self, job_ids: Iterable[str], *, first: bool = False) -> dict[str, LeaseSight]:
+        """Renews the leases of jobs; returns the state of each.
+
+        first: these are all jobs that the executor has of earlier channels; its other leases of those end.
+        """
         call, listed = self._now(), sorted(job_ids)
-        return await self._retried(lambda: self._jobs.renew(call, self.worker.id, listed))
+        before = self._channel if first else NO_CHANNEL
+        return await self._retried(lambda: self._jobs.renew(call, self.worker.id, listed, before, no_loss=True))
 
     async def drain(self) -> None:
         """The worker is about to leave: it gets no more jobs, and others may take its actors."""
@@ -205,7 +211,7 @@ class HeldJobs:
         """Jobs up to the worker's limit. The jobs that it holds count, as the database knows them."""
         worker, is_there = self.worker, self._call.is_there
         return await self._jobs.matcher.poll(
-            worker, worker.jobs_max, self._acked, LOOK_S, is_there, self._grace_ms, self._node
+            worker, worker.jobs_max, self._acked, LOOK_S, is_there, self._grace_ms, self._node, self._channel
         )
 
     async def _send(self, job_id: str) -> None:

@@ -15,7 +15,7 @@ from ironflow.features.functions.in_tx import FunctionIndex, Startable
 from ironflow.features.jobs import rules, store
 from ironflow.features.jobs.assignments import assignments
 from ironflow.features.jobs.contract import Assignment
-from ironflow.features.jobs.rules import Timing
+from ironflow.features.jobs.rules import NO_CHANNEL, Channel, Timing
 from ironflow.features.runs.in_tx import Change, RunRepository
 from ironflow.features.secrets.in_tx import MasterKeyMissing, Vault
 from ironflow.log.read import head
@@ -30,6 +30,7 @@ class Holder(NamedTuple):
     """What jobs are leased to. acked: leases begin at once, for `lease_ms`, and the memo has what ours can read.
 
     grace_ms: of workers that end late executions themselves. node: the incarnation that the executions end with.
+    channel: of a worker of ours.
     """
 
     worker_id: str
@@ -39,6 +40,7 @@ class Holder(NamedTuple):
     ours: bool
     grace_ms: int = 0
     node: str = ""
+    channel: Channel = NO_CHANNEL
 
 
 class Claims:
@@ -83,7 +85,7 @@ class Claims:
             command = commands.Claim(
                 worker_id=holder.worker_id,
                 job_id=rules.job_id(run.id, run.execution_seq + 1),
-                token=self._ids.token(),
+                token=rules.lease_token(holder.channel, self._ids.token()),
                 acked=holder.acked,
                 lease_ms=holder.lease_ms,
                 reservation_ms=self._timing.reservation_ms,

@@ -4,9 +4,12 @@ from ironflow.features.jobs.assignments import assignment
 from ironflow.features.jobs.claiming import Claims, Holder
 from ironflow.features.jobs.report_rules import report_of, with_trigger_value
 from ironflow.features.jobs.rules import (
+    NO_CHANNEL,
+    Channel,
     LeaseSight,
     Timing,
     WorkerRow,
+    check_incarnation,
     missing_labels,
     run_id_of,
 )
@@ -21,6 +24,8 @@ from ironflow.features.jobs.store import (
 )
 
 __all__ = [
+    "NO_CHANNEL",
+    "Channel",
     "Claims",
     "Holder",
     "LeaseSight",
@@ -28,6 +33,7 @@ __all__ = [
     "WorkerRow",
     "actor_worker",
     "assignment",
+    "check_incarnation",
     "count_live",
     "missing_labels",
     "queue",

@@ -22,7 +22,7 @@ from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.jobs import rules, store
 from ironflow.features.jobs.claiming import Claims, Holder
 from ironflow.features.jobs.contract import Assignment
-from ironflow.features.jobs.rules import Timing, WorkerRow
+from ironflow.features.jobs.rules import NO_CHANNEL, Channel, Timing, WorkerRow
 from ironflow.features.runs.in_tx import RunRepository, job_key
 from ironflow.features.secrets.in_tx import Vault
 from ironflow.storage.port import STORAGE_FAULTS, Database, Tx
@@ -58,6 +58,7 @@ class Poll:
     is_there: Callable[[], bool]
     grace_ms: int = 0
     node: str = ""
+    channel: Channel = NO_CHANNEL
     fresh: bool = True
     short: bool = False
     keys: set[str] = field(default_factory=set)
@@ -111,15 +112,18 @@ class Matcher(Lifecycle):
         is_there: Callable[[], bool],
         grace_ms: int = 0,
         node: str = "",
+        channel: Channel = NO_CHANNEL,
     ) -> list[Assignment]:
         """Up to `available` jobs for the worker; waits up to `hold_s` seconds for the first one.
 
         is_there: asked before jobs are handed out; a poll whose client has disconnected gets none.
         grace_ms: of workers that end late executions themselves. node: the incarnation that the executions end with,
-        empty when they survive this server.
+        empty when they survive this server. channel: of a worker of ours.
         """
         answer: asyncio.Future[list[Assignment]] = asyncio.get_running_loop().create_future()
-        poll = Poll(worker, available, acked, hold_s > 0 and not self._closed, answer, is_there, grace_ms, node)
+        poll = Poll(
+            worker, available, acked, hold_s > 0 and not self._closed, answer, is_there, grace_ms, node, channel
+        )
         poll.keys = {job_key(worker.environment, function_id) for function_id in worker.function_ids}
         self._polls[poll] = None
         # Under a key that no function has: only fresh asks are looked at.
@@ -144,6 +148,15 @@ class Matcher(Lifecycle):
         for poll in list(self._polls):
             if not poll.fresh and not poll.answer.done():
                 poll.answer.set_result([])
+
+    def end_before(self, environment: str, worker_id: str, channel: Channel) -> None:
+        """Ends held polls of the same process with lower numbers: nothing is there to read their answers."""
+        for poll in list(self._polls):
+            of_worker = (poll.worker.environment, poll.worker.id) == (environment, worker_id)
+            if of_worker and poll.channel.incarnation == channel.incarnation and poll.channel.number < channel.number:
+                self._polls.pop(poll, None)
+                if not poll.answer.done():
+                    poll.answer.set_result([])
 
     def keys_of_short(self, workers: set[tuple[str, str]]) -> set[str]:
         """Keys to notify when leases of these workers, by environment and id, have ended: those of their short polls.
@@ -220,6 +233,7 @@ class Matcher(Lifecycle):
             ours=poll.acked,
             grace_ms=poll.grace_ms,
             node=poll.node,
+            channel=poll.channel,
         )
         jobs, missed = self.claims.claim(tx, holder, run_ids, now, {each: pins[each].version for each in pins})
         # Another transaction that has a run locked may wait for the job that this one has locked.

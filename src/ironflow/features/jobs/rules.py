@@ -1,9 +1,9 @@
 """What is decided about workers and the leases of their jobs; pure. Fences: `ironflow.engine.lease`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ironflow.base.time import Millis
 from ironflow.engine.model import Lease, Run
@@ -13,6 +13,7 @@ from ironflow.features.jobs.contract import (
 )
 
 ID_BYTES_MAX = 128
+INCARNATION_MAX = 32
 POLL_HOLD_S_MAX = 25.0
 # The most that a lease lasts beyond the timeout of its function.
 GRACE_MS_MAX = 60_000
@@ -89,6 +90,14 @@ def check_worker_id(worker_id: str) -> None:
         )
 
 
+def check_incarnation(incarnation: str) -> None:
+    """Raises InvalidWorker."""
+    if incarnation and not (len(incarnation) <= INCARNATION_MAX and incarnation.isascii() and incarnation.isalnum()):
+        raise InvalidWorker(
+            f"{incarnation[:60]!r} is not a valid incarnation: write 1 to {INCARNATION_MAX} letters and digits."
+        )
+
+
 def decide_grant(jobs_max: int, unfinished: int, available: int) -> int:
     """How many jobs a poll may take: what it asks for, never more than the worker's slots that hold no lease."""
     return max(0, min(available, jobs_max - unfinished))
@@ -125,6 +134,38 @@ def job_id(run_id: str, execution_seq: int) -> str:
 def run_id_of(job_id: str) -> str:
     """The run of a job id; for a text that is none of ours, an id that no run has."""
     return f"run_{job_id.removeprefix('job_').rpartition('_')[0]}"
+
+
+class Channel(NamedTuple):
+    """A poll or a stream, on which a worker is handed jobs. incarnation: of the worker's process, empty for others than
+    ours. number: counted there."""
+
+    incarnation: str = ""
+    number: int = 0
+
+
+NO_CHANNEL = Channel()
+
+
+def lease_token(channel: Channel, random: str) -> str:
+    """The token of a lease: new for every execution, and it leads back to where the job was handed out."""
+    return f"{channel.incarnation}.{channel.number}.{random}" if channel.incarnation else random
+
+
+def decide_undelivered(
+    leases: Iterable[tuple[str, str]], incarnation: str, before: int, listed: Collection[str]
+) -> list[str]:
+    """The jobs of earlier polls and streams of the same process that it does not have: an answer was lost.
+
+    leases: (job id, token) of those that the worker id holds. listed: the jobs that the process has. A job that is on
+    its way to it was handed out on a channel whose number is not below `before`.
+    """
+    lost: list[str] = []
+    for job_id, token in leases:
+        of, _, rest = token.partition(".")
+        if rest and of == incarnation and int(rest.partition(".")[0]) < before and job_id not in listed:
+            lost.append(job_id)
+    return lost
 
 
 Control = Literal["pause", "cancelling", "paused", "cancelled", "lost"]

@@ -1,5 +1,6 @@
 """The operations of workers: register, poll, ack, report."""
 
+import logging
 import math
 from typing import Any
 
@@ -24,6 +25,8 @@ from ironflow.features.runs.in_tx import Change, LiveSteps, RunRepository, revok
 from ironflow.features.secrets.in_tx import Vault
 from ironflow.storage.port import Database, Tx
 
+logger = logging.getLogger(__name__)
+
 # A worker's row is read again after this long, in case another node registered it anew.
 KNOWN_MS = 5_000
 # The most workers that are cached.
@@ -32,6 +35,8 @@ KNOWN_MAX = 10_000
 SEEN_EVERY_MS = 10_000
 # Leases that are ended in one transaction.
 LOST_AT_ONCE = 500
+# The most ids of runs that are logged with jobs that never arrived.
+SHOWN = 10
 OK = contract.WorkerStatus(status="ok")
 
 
@@ -121,14 +126,31 @@ class Jobs:
 
     async def heartbeat(self, call: Call, request: contract.Heartbeat) -> contract.WorkerStatus:
         await self._worker(call, request.worker)
-        await self.renew(call, request.worker, [job.job_id for job in request.jobs])
+        rules.check_incarnation(request.incarnation)
+        over = rules.Channel(request.incarnation, request.polls_before)
+        await self.renew(call, request.worker, [job.job_id for job in request.jobs], over, no_loss=request.answer_lost)
         return OK
 
-    async def renew(self, call: Call, worker_id: str, job_ids: list[str]) -> dict[str, rules.LeaseSight]:
-        """Renews the leases of a worker that is alive. Returns, by job, whether its lease could be renewed."""
-        listed = {rules.run_id_of(job_id): job_id for job_id in job_ids}
+    async def renew(
+        self,
+        call: Call,
+        worker_id: str,
+        job_ids: list[str],
+        before: rules.Channel = rules.NO_CHANNEL,
+        *,
+        no_loss: bool = False,
+    ) -> dict[str, rules.LeaseSight]:
+        """Renews the leases of a worker that is alive. Returns, by job, whether its lease could be renewed.
 
-        def change(tx: Tx) -> dict[str, rules.LeaseSight]:
+        before: the worker's other leases of earlier channels of the same process end: it has only these jobs of them.
+        no_loss: an answer to it was lost, so that this counts as no loss.
+        """
+        listed = {rules.run_id_of(job_id): job_id for job_id in job_ids}
+        if before.incarnation:
+            # First: what they claim from now on is given back.
+            self.matcher.end_before(call.environment, worker_id, before)
+
+        def change(tx: Tx) -> tuple[dict[str, rules.LeaseSight], list[str]]:
             sightings.seen(tx, call.environment, worker_id, call.now)
             runs = self._repository.load(tx, list(listed)) if listed else {}
             changes: list[Change] = []
@@ -136,11 +158,35 @@ class Jobs:
                 renew = commands.Renew(listed[run.id], worker_id, self._timing.lease_ms)
                 changes.append((run, decide(run, renew, call.now)))
             self._repository.save(tx, changes, call.now)
-            return {job_id: rules.lease_sight(runs.get(run_id), job_id) for run_id, job_id in listed.items()}
+            sights: dict[str, rules.LeaseSight] = {}
+            for run_id, job_id in listed.items():
+                sights[job_id] = rules.lease_sight(runs.get(run_id), job_id)
+            ended = self._end_undelivered(tx, call, worker_id, before, job_ids, no_loss) if before.incarnation else []
+            return sights, ended
 
-        sights = await self._db.write(change)
+        sights, ended = await self._db.write(change)
+        if ended:
+            fields = {"environment": call.environment, "worker_id": worker_id, "run_ids": ended[:SHOWN]}
+            logger.info("jobs never arrived", extra={**fields, "runs": len(ended)})
         self._seen[call.environment, worker_id] = call.now
         return sights
+
+    def _end_undelivered(
+        self, tx: Tx, call: Call, worker_id: str, before: rules.Channel, job_ids: list[str], no_loss: bool
+    ) -> list[str]:
+        """Ends leases of jobs that did not arrive at their worker. Returns the ids of their runs."""
+        leases = store.leases_of(tx, call.environment, worker_id)
+        lost = rules.decide_undelivered(leases, *before, set(job_ids))
+        if not lost:
+            return []
+        ended = {rules.run_id_of(job_id): job_id for job_id in lost}
+        changes: list[Change] = []
+        for loaded in self._repository.load(tx, list(ended)).values():
+            run = self._repository.with_open_steps(tx, loaded)
+            expired = commands.LeaseExpired(self._timing.losses_max, ended[run.id], no_loss=no_loss)
+            changes.append((run, decide(run, expired, call.now)))
+        self._repository.save(tx, changes, call.now)
+        return sorted(ended)
 
     async def give_back(self, call: Call, job_id: str) -> None:
         """Returns a job that its worker cannot take to the queue, without using an attempt."""
@@ -176,7 +222,7 @@ class Jobs:
             for loaded in runs.values():
                 run = self._repository.with_open_steps(tx, loaded)
                 losses_max = self._timing.losses_max
-                expired = commands.LeaseExpired(losses_max=losses_max, job_id=held[run.id], node_ended=True)
+                expired = commands.LeaseExpired(losses_max=losses_max, job_id=held[run.id], no_loss=True)
                 changes.append((run, decide(run, expired, now)))
                 if run.lease is not None:
                     # One that only lost its connection for a while stops what it executes.
@@ -190,9 +236,16 @@ class Jobs:
     async def poll(self, call: Call, request: contract.PollJobs) -> contract.Assignments:
         worker = await self._worker(call, request.worker)
         await self._mark_seen(call, worker.id)
+        rules.check_incarnation(request.incarnation)
         hold_s = min(request.wait, rules.POLL_HOLD_S_MAX)
         jobs = await self.matcher.poll(
-            worker, request.available, request.acked, hold_s, call.is_there, request.grace_ms
+            worker,
+            request.available,
+            request.acked,
+            hold_s,
+            call.is_there,
+            request.grace_ms,
+            channel=rules.Channel(request.incarnation, request.number),
         )
         return contract.Assignments(jobs=jobs, held_s=math.ceil(hold_s) or None)
 

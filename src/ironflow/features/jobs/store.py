@@ -54,6 +54,8 @@ ORDER BY expires_at LIMIT :limit {skip_locked}"""
 NEXT_EXPIRY = "SELECT min(expires_at) FROM jobs WHERE expires_at > 0"
 ACTIVE = """SELECT worker_id, count(*) FROM jobs
 WHERE worker_id <> '' AND environment = :environment GROUP BY worker_id"""
+LEASES_OF = """SELECT job_id, token FROM jobs
+WHERE worker_id = :worker AND worker_id <> '' AND environment = :environment"""
 # The second comparison of the node is that of the index.
 HELD_BY_NODE = """SELECT run_id, job_id FROM jobs
 WHERE node = :node AND node <> '' AND run_id > :after ORDER BY run_id LIMIT :limit"""
@@ -186,6 +188,12 @@ def next_expiry(tx: Tx) -> Millis | None:
 
 def active_by_worker(tx: Tx, environment: str) -> dict[str, int]:
     return {row[0]: row[1] for row in tx.rows(ACTIVE, {"environment": environment})}
+
+
+def leases_of(tx: Tx, environment: str, worker_id: str) -> list[tuple[str, str]]:
+    """(job id, token) of the leases that are held by this worker id."""
+    rows = tx.rows(LEASES_OF, {"worker": worker_id, "environment": environment})
+    return [(row[0], row[1]) for row in rows]
 
 
 def held_by_node(tx: Tx, node: str, after: str, limit: int) -> dict[str, str]:

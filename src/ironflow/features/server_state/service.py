@@ -24,14 +24,15 @@ TRANSPORTS = ["connectrpc", "websocket", "rest"]
 # goes on is answered as handles are. `step-retries`: a step rests between attempts of its own.
 # `step-progress`: it shows its progress. `handler-time`: when steps ended is kept as the worker measured it.
 # `cancels-clean-up`: a function's runs may be undone before they are cancelled, and compensations wait in steps.
+# `lost-answers`: jobs that a worker was handed with an answer that it never read are given back.
 # `restarts`: a run ends with a report that has another go on in its place.
 # `entity-invokes`: a step names the entity whose handler it invokes.
 # `message-values`: what takes and answers messages also carries values.
 FEATURES = [
     "events", "functions", "runs", "kv", "polling-workers", "acked-polls", "batch-reports", "many-waits", "handles",
-    "async-starts", "worker-control", "step-retries", "step-progress", "step-sources", "handler-time", "run-logs",
-    "run-values", "run-messages", "message-values", "entities", "entity-invokes", "restarts", "cancels-clean-up",
-    "connect-streams", "protobuf",
+    "async-starts", "worker-control", "lost-answers", "step-retries", "step-progress", "step-sources", "handler-time",
+    "run-logs", "run-values", "run-messages", "message-values", "entities", "entity-invokes", "restarts",
+    "cancels-clean-up", "connect-streams", "protobuf",
 ]  # fmt: skip
 
 # How long /ready waits for the database.

@@ -70,6 +70,9 @@ class Register(Message, kw_only=True):
     # As `PollJobs.grace_ms`.
     grace_ms: Annotated[int, field(101, ge=0)] = 0
     code_versions: Annotated[dict[str, str], field(102)] = {}
+    # As of `PollJobs`; number: of the stream.
+    incarnation: Annotated[str, field(103)] = ""
+    number: Annotated[int, field(104, ge=0)] = 0
 
 
 class ActiveJob(Message, kw_only=True):

@@ -27,6 +27,7 @@ from ironflow.features.jobs.contract import (
     WorkerVersion,
     Yield,
 )
+from ironflow.features.jobs.in_tx import NO_CHANNEL, Channel, check_incarnation
 from ironflow.features.runs.contract import WireError
 from ironflow.features.streaming_workers import contract
 from ironflow.features.streaming_workers.contract import InvalidFrame, WorkerMessage
@@ -80,6 +81,14 @@ def registration(frame: WorkerMessage) -> RegisterWorker:
 def grace_of(frame: WorkerMessage) -> Millis:
     """How much longer than a function's timeout the worker's leases last."""
     return frame.register.grace_ms if frame.register is not None and frame.register.batches else 0
+
+
+def channel_of(frame: WorkerMessage) -> Channel:
+    """The stream, as its worker counts it. Raises InvalidWorker."""
+    if frame.register is None or not frame.register.batches:
+        return NO_CHANNEL
+    check_incarnation(frame.register.incarnation)
+    return Channel(frame.register.incarnation, frame.register.number)
 
 
 def wants_batches(frame: WorkerMessage) -> bool:

@@ -52,6 +52,7 @@ class StreamingWorkers(Lifecycle):
             grace_ms,
             endings=self._endings,
             node=self._node,
+            channel=rules.channel_of(first),
         )
         key = (call.environment, worker.id)
         before = self._sessions.get(key)

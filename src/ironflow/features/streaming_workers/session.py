@@ -15,7 +15,7 @@ from ironflow.base.errors import IronflowError
 from ironflow.base.time import Clock
 from ironflow.features.held_jobs.service import HeldJobs
 from ironflow.features.jobs.contract import Assignment, RegisterWorker, Reports
-from ironflow.features.jobs.in_tx import WorkerRow, run_id_of
+from ironflow.features.jobs.in_tx import NO_CHANNEL, Channel, WorkerRow, run_id_of
 from ironflow.features.jobs.service import Jobs
 from ironflow.features.runs.service import LiveSteps
 from ironflow.features.streaming_workers import contract, rules
@@ -44,6 +44,7 @@ class Session:
 
     batches: the worker has asked for them. grace_ms: as `PollJobs.grace_ms`. endings: where the end of the stream is
     kept while it is on its way to the database. node: the incarnation of this process.
+    channel: this stream, of a worker of ours.
     """
 
     def __init__(
@@ -59,13 +60,18 @@ class Session:
         *,
         endings: set[asyncio.Task[None]],
         node: str = "",
+        channel: Channel = NO_CHANNEL,
     ) -> None:
         self._jobs, self._live, self._clock = jobs, live, clock
         self._call, self._registered = call, registered
         self._batches = batches
         # What a worker drops with its stream ends with this process as well.
         ends_with = node if worker.runtime.startswith(rules.DROPS_JOBS) else ""
-        self._held = HeldJobs(jobs, clock, call, worker, self, acked=batches, grace_ms=grace_ms, node=ends_with)
+        self._held = HeldJobs(
+            jobs, clock, call, worker, self, acked=batches, grace_ms=grace_ms, node=ends_with, channel=channel
+        )
+        # Until the first heartbeat, which lists the jobs that the worker has of earlier streams.
+        self._first = channel != NO_CHANNEL
         self._outbox: asyncio.Queue[_Outgoing | None] = asyncio.Queue()
         # Names of running and ended steps, by job and step id: only `step_started` carries the name.
         self._step_names: dict[str, dict[str, str]] = {}
@@ -125,6 +131,7 @@ class Session:
     def replace(self) -> None:
         """Ends the stream: the worker goes on with another one."""
         self._leaves = False
+        self._held.stop()
         self.end()
 
     def shut_down(self, reason: str, drain_ms: int) -> None:
@@ -243,7 +250,8 @@ class Session:
 
     async def _heartbeat(self, heartbeat: contract.Heartbeat) -> None:
         listed = {job.job_id for job in heartbeat.jobs}
-        sights = await self._held.renew(listed)
+        first, self._first = self._first, False
+        sights = await self._held.renew(listed, first=first)
         if self._batches:
             await self._lose_undelivered(listed)
         if not self.worker.runtime.startswith(rules.READS_REFRESH):

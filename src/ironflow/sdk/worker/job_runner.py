@@ -126,6 +126,7 @@ class JobRunner:
         each = self._each if function is None or not function.checkpoint else function.checkpoint == "each"
         held = HeldJob(job, self.reporter, self.timing, each, self._over)
         self._held[job.job_id] = held
+        held.leased = self.ack is None
         self._taken.set()
         self._watch_steps()
         held.task = asyncio.create_task(self._work(held))

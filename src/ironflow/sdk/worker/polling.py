@@ -13,7 +13,15 @@ from ironflow.sdk.definition.function import FunctionDefinition
 from ironflow.sdk.user_code.logs import SdkLogger
 from ironflow.sdk.wire.backoff import Backoff, is_transient
 from ironflow.sdk.worker.job_runner import JobRunner
-from ironflow.sdk.worker.protocol import ACKED_POLLS, BATCH_REPORTS, MANY_WAITS, WORKER_CONTROL, WorkerProtocol
+from ironflow.sdk.worker.protocol import (
+    ACKED_POLLS,
+    BATCH_REPORTS,
+    LOST_ANSWERS,
+    MANY_WAITS,
+    WORKER_CONTROL,
+    Polled,
+    WorkerProtocol,
+)
 from ironflow.sdk.worker.registering import Registering
 from ironflow.sdk.worker.reporter import BatchReporter, PlainReporter
 from ironflow.sdk.worker.tasks import cancel_and_wait, run_until_first_failure
@@ -49,6 +57,11 @@ class PollingConnection:
         jobs.reporter, jobs.ack = self._plain, protocol.ack
         self._worker_id = protocol.worker_id
         self._registered = False
+        # Whether leases know the poll that they were handed out with; the number of the last poll.
+        self._numbered = False
+        self._number = 0
+        # The last poll failed, and jobs may be lost with its answer.
+        self._answer_lost = False
         self._controlled = asyncio.Event()
         self._taking: asyncio.Task[None] | None = None
 
@@ -60,6 +73,12 @@ class PollingConnection:
 
     async def stop_taking_jobs(self) -> None:
         await cancel_and_wait(self._taking)
+        if self._answer_lost and self._registered:
+            # Jobs may be on their way with the answer of the poll that was given up.
+            try:
+                await self._send_heartbeat()
+            except IronflowError as fault:
+                logger.warning("heartbeat failed", extra={"worker_id": self._worker_id, "fault": fault.message})
 
     async def leave(self) -> None:
         if self._controlled.is_set():
@@ -76,8 +95,10 @@ class PollingConnection:
                 if registering:
                     await self._register()
                     registering = False
+                if self._answer_lost:
+                    await self._send_heartbeat()
                 free = await self._jobs.free_slots()
-                polled = await self._protocol.poll(free, self._jobs.ack is None, self._grace_ms())
+                polled = await self._poll(free)
             except WorkerAuthError:
                 raise
             except IronflowError as fault:
@@ -90,6 +111,16 @@ class PollingConnection:
                 logger.error("job cannot be read", extra={"worker_id": self._worker_id, "fault": fault})
             if polled.pause_s:
                 await asyncio.sleep(polled.pause_s)
+
+    async def _poll(self, free: int) -> Polled:
+        if not self._numbered:
+            return await self._protocol.poll(free, self._jobs.ack is None, self._grace_ms())
+        self._number += 1
+        # Until its answer was read.
+        self._answer_lost = True
+        polled = await self._protocol.poll(free, acked=True, grace_ms=self._grace_ms(), number=self._number)
+        self._answer_lost = False
+        return polled
 
     def _grace_ms(self) -> int:
         """What the server leaves this worker to end late executions itself."""
@@ -141,11 +172,22 @@ class PollingConnection:
             self._controlled.set()
         else:
             self._controlled.clear()
+        self._numbered = LOST_ANSWERS in features and self._jobs.ack is None
         functions = await self._registering.run(self._protocol, features if BATCH_REPORTS in features else frozenset())
         await self._protocol.register({**self._registration, "function_ids": functions})
         self._registered = True
         self._on_ready()
         logger.info("worker registered", extra={"worker_id": self._worker_id, "functions": functions})
+
+    async def _send_heartbeat(self, between: bool = True) -> None:
+        """between: no poll is under way."""
+        if not self._numbered:
+            await self._protocol.heartbeat(self._jobs.leased())
+            return
+        before = self._number + 1 if between else self._number
+        await self._protocol.heartbeat(self._jobs.leased(), before, answer_lost=between)
+        if between:
+            self._answer_lost = False
 
     async def _send_heartbeats(self) -> None:
         """Keeps the worker and the leases of its jobs alive, also while it drains."""
@@ -154,7 +196,7 @@ class PollingConnection:
             if not self._registered:
                 continue
             try:
-                await self._protocol.heartbeat(self._jobs.leased())
+                await self._send_heartbeat(between=False)
             except WorkerAuthError:
                 raise
             except NotFound:

@@ -3,6 +3,7 @@
 Every method raises WorkerAuthError when the server refuses the worker's key, and otherwise the server's error.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ from ironflow.sdk.worker.timing import WorkerTiming
 ACKED_POLLS, BATCH_REPORTS, MANY_WAITS = "acked-polls", "batch-reports", "many-waits"
 HANDLES = "handles"
 WORKER_CONTROL = "worker-control"
+LOST_ANSWERS = "lost-answers"
 ENTITIES = "entities"
 MESSAGE_VALUES = "message-values"
 
@@ -69,6 +71,8 @@ class WorkerProtocol:
         self._headers = endpoint.headers()
         self._timing = timing
         self.worker_id = worker_id
+        # Of this process among those that use the worker id.
+        self.incarnation = secrets.token_hex(4)
         self._path = f"/api/v1/workers/{quote(worker_id, safe='')}"
 
     async def features(self) -> frozenset[str]:
@@ -96,21 +100,32 @@ class WorkerProtocol:
     async def register(self, worker: Mapping[str, Any]) -> None:
         await self._send("POST", "/register", _encode({"worker_id": self.worker_id, **worker}))
 
-    async def heartbeat(self, jobs: Sequence[tuple[Assignment, datetime]]) -> None:
-        """jobs: and when each was started; exactly their leases are renewed. Raises NotFound: register again."""
+    async def heartbeat(
+        self, jobs: Sequence[tuple[Assignment, datetime]], polls_before: int = 0, answer_lost: bool = False
+    ) -> None:
+        """jobs: and when each was started; exactly their leases are renewed. Raises NotFound: register again.
+
+        polls_before: polls with lower numbers are over, and these are all jobs of them; 0 where the server does not
+        know. answer_lost: the last poll failed.
+        """
         held = [{"job_id": job.job_id, "started_at": started_at} for job, started_at in jobs]
-        body = {"worker_id": self.worker_id, "active_jobs": len(held), "jobs": held}
+        body: dict[str, Any] = {"worker_id": self.worker_id, "active_jobs": len(held), "jobs": held}
+        if polls_before:
+            body |= {"incarnation": self.incarnation, "polls_before": polls_before, "answer_lost": answer_lost}
         await self._send("POST", "/heartbeat", _encode(body))
 
-    async def poll(self, available: int, acked: bool, grace_ms: int = 0) -> Polled:
+    async def poll(self, available: int, acked: bool, grace_ms: int = 0, number: int = 0) -> Polled:
         """Up to `available` jobs. Raises NotFound: register again.
 
         acked: they come with their leases running, which last for `grace_ms` longer than their functions' timeouts.
+        number: of this poll; 0 where the server does not know.
         """
         wait = self._timing.poll_wait
         tail = f"/jobs?available={available}&wait={wait}{'&acked=true' if acked else ''}"
         if acked and grace_ms:
             tail += f"&grace_ms={grace_ms}"
+        if number:
+            tail += f"&incarnation={self.incarnation}&number={number}"
         answer = await self._send("GET", tail, None, wait + self._timing.poll_margin)
         if answer.status != 204:
             return Polled(*read_jobs(answer.body), 0.0)

@@ -41,7 +41,14 @@ from ironflow.sdk.wire.operations import RPC_PREFIX, error_in
 from ironflow.sdk.wire.transport import Refused
 from ironflow.sdk.worker import stream_frames as frames
 from ironflow.sdk.worker.job_runner import JobRunner
-from ironflow.sdk.worker.protocol import MANY_WAITS, WORKER_CONTROL, ReportAnswer, WorkerProtocol, answers_of
+from ironflow.sdk.worker.protocol import (
+    LOST_ANSWERS,
+    MANY_WAITS,
+    WORKER_CONTROL,
+    ReportAnswer,
+    WorkerProtocol,
+    answers_of,
+)
 from ironflow.sdk.worker.registering import Registering
 from ironflow.sdk.worker.reporter import APPLIED, BatchReporter, Report, ReportResult, ReportStatus
 from ironflow.sdk.worker.tasks import run_until_first_failure
@@ -89,6 +96,8 @@ class StreamingConnection:
         self._registering = Registering(functions)
         self._plain = plain
         self._register = {"workerId": protocol.worker_id, **registration, "batches": not plain}
+        # Of the last stream.
+        self._channel = 0
         self._on_ready = on_ready
         self._worker_id = protocol.worker_id
         # While the server stores one batch, handlers go on after another, and fill the next.
@@ -142,6 +151,9 @@ class StreamingConnection:
             raise _as_worker_error(error_in(refused.answer)) from None
         try:
             grace = {"graceMs": round(self._timing.late_threads * 1000) + END_MS} if self._controlled else {}
+            if LOST_ANSWERS in features:
+                self._channel += 1
+                grace |= {"incarnation": self._protocol.incarnation, "number": self._channel}
             stream.write(frames.envelope({"register": self._register | grace}))
             heartbeats = asyncio.create_task(self._send_heartbeats(stream))
             await run_until_first_failure(

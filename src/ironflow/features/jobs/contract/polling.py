@@ -15,7 +15,8 @@ class PollJobs(Message, kw_only=True):
     """wait: seconds to hold an empty poll, at most 25.
 
     Ours: acked: jobs come with a lease that has begun. grace_ms: how much longer than the function's timeout their
-    leases last, because the worker ends the executions itself: at most a minute.
+    leases last, because the worker ends the executions itself: at most a minute. incarnation, number: of the worker's
+    process, and of the poll, counted there: their leases know them, so that jobs of a lost answer are given back.
     """
 
     worker: str
@@ -23,6 +24,8 @@ class PollJobs(Message, kw_only=True):
     wait: Annotated[float, field(ge=0)] = 0
     acked: bool = False
     grace_ms: Annotated[int, field(ge=0)] = 0
+    incarnation: str = ""
+    number: Annotated[int, field(ge=0)] = 0
 
 
 class JobEvent(Message, kw_only=True):

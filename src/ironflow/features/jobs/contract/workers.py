@@ -49,11 +49,18 @@ class HeldJob(Message, kw_only=True):
 
 
 class Heartbeat(Message, kw_only=True):
-    """Renews the leases of exactly the jobs listed."""
+    """Renews the leases of exactly the jobs listed.
+
+    Ours: incarnation, polls_before: polls of this process with lower numbers are over, and `jobs` are all that the
+    worker has of them: their other leases end. answer_lost: the last poll failed, so that this is no loss of the run.
+    """
 
     worker: str
     active_jobs: int = 0
     jobs: list[HeldJob] = []
+    incarnation: str = ""
+    polls_before: Annotated[int, field(ge=0)] = 0
+    answer_lost: bool = False
 
 
 class WatchJobs(Message, kw_only=True):
