@@ -25,9 +25,6 @@ class Recorder(Lifecycle):
     async def drained(self) -> None:
         self._steps.append(f"drained {self._name}")
 
-    def cut(self) -> None:
-        self._steps.append(f"cut {self._name}")
-
     async def stop(self) -> None:
         self._steps.append(f"stop {self._name}")
 
@@ -50,10 +47,9 @@ async def test_parts_start_in_order_and_stop_in_reverse_order(database_url: str)
     await server.start()
     server.drain()
     await server.drained()
-    server.cut()
     await server.stop()
 
-    assert steps == [f"{step} {name}" for step in ("start", "drain", "drained", "cut") for name in "ab"] + [
+    assert steps == [f"{step} {name}" for step in ("start", "drain", "drained") for name in "ab"] + [
         "stop b",
         "stop a",
     ]

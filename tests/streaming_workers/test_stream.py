@@ -424,7 +424,7 @@ async def test_when_the_server_stops_workers_are_asked_to_finish_and_the_stream_
         for worker in (busy, idle):
             shutdown = (await worker.receive()).shutdown
             assert shutdown is not None
-            assert shutdown.drain_timeout_ms == server.inside.settings.shutdown_ms // 2
+            assert shutdown.drain_timeout_ms == server.inside.settings.shutdown_ms * 2 // 5
         await idle.ends()
         busy.send(jobCompleted=busy.of(first, output=None))
         await busy.ends()

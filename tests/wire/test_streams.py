@@ -145,7 +145,6 @@ async def served(folder: Path, name: str) -> AsyncIterator[Served]:
         yield Served(server, feature, streams)
         await feature.until_open(0)
     finally:
-        streams.cut()
         server.stop()
         async with asyncio.timeout(15):
             await serving

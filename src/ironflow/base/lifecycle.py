@@ -4,8 +4,8 @@
 class Lifecycle:
     """A part of a server that has something to do at its start or end. Each step does nothing unless overridden.
 
-    A server calls `start` on its parts in their order. To stop, it calls `drain` on all, then `drained` on all, and
-    `cut` when most of the time for stopping has passed; at last it calls `stop` in the reverse order.
+    A server calls `start` on its parts in their order. To stop, it calls `drain` on all, then `drained` on all; at last
+    it calls `stop` in the reverse order.
     """
 
     async def start(self) -> None:
@@ -16,9 +16,6 @@ class Lifecycle:
 
     async def drained(self) -> None:
         """Returns when the clients that were asked have left, or after a short time of its own."""
-
-    def cut(self) -> None:
-        """Ends what was given time to end by itself."""
 
     async def stop(self) -> None:
         """Ends the work."""

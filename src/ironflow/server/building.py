@@ -79,11 +79,6 @@ class Server:
         """Returns when the clients that were asked have left, or did not react."""
         await asyncio.gather(*(part.drained() for part in self.lifecycles))
 
-    def cut(self) -> None:
-        """Ends what was given time to end by itself, and took too long."""
-        for part in self.lifecycles:
-            part.cut()
-
     async def stop(self) -> None:
         """Ends everything, the last part first, and closes the database."""
         for part in reversed(self.lifecycles):

@@ -18,9 +18,6 @@ from ironflow.server.settings import Settings, settings_text
 
 logger = logging.getLogger(__name__)
 
-# The part of the time for stopping after which streams that drain are ended as well.
-DRAINED_BY = 0.8
-
 Started = Callable[[str], None]
 
 
@@ -70,7 +67,6 @@ async def _until_stopped(server: Server, http: HttpServer, started: Started | No
             return
         logger.info("stopping")
         server.drain()
-        loop.call_later(server.settings.shutdown_ms * DRAINED_BY / 1000, server.cut)
         draining.append(loop.create_task(stop_when_drained()))
 
     async def stop_when_drained() -> None:

@@ -78,11 +78,6 @@ class ConnectStreams(Lifecycle):
             if not stream.operation.drains:
                 stream.stop()
 
-    def cut(self) -> None:
-        """Ends the streams that should have ended by themselves and took too long."""
-        for stream in self._open:
-            stream.stop()
-
     def _method_of(self, request: Request) -> tuple[Operation[Any, Any], Codec]:
         """The operation and the codec of a request. Raises the errors that have an HTTP status of their own."""
         if request.method != "POST":

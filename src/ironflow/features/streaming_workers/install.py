@@ -7,7 +7,8 @@ from ironflow.features.streaming_workers.service import StreamingWorkers
 
 
 def install(parts: Parts) -> None:
-    drain_ms = parts.settings.shutdown_ms // 2
+    # The HTTP server cuts off at the half what has not ended.
+    drain_ms = parts.settings.shutdown_ms * 2 // 5
     workers = StreamingWorkers(parts.need(Jobs), parts.need(LiveSteps), parts.clock, drain_ms, parts.node)
     parts.bind(workers.handlers())
     parts.follow(workers)
