@@ -279,3 +279,26 @@ async def test_environments_do_not_see_each_others_functions(server: Work):
     with pytest.raises(FunctionNotFound):
         await server.call(functions.get, id="charge")
     assert [each.id for each in (await server.call(functions.list_, env="staging")).functions] == ["charge"]
+
+
+async def test_what_can_never_fire_is_registered_and_named(server: Work, caplog: pytest.LogCaptureFixture):
+    config = {
+        "id": "charge",
+        "triggers": [{"event": "order..placed"}, {"event": "order.paid"}],
+        "cancel_on": [{"event": "order.cancelled.", "match": "orderId"}],
+    }
+    caplog.set_level("WARNING", "ironflow.features.functions")
+
+    registered = await register(server, **config)
+    await register(server, **config)
+
+    warnings = [
+        "trigger 'order..placed' never matches: no event's name has an empty part. Write 'order.placed'.",
+        "cancel_on 'order.cancelled.' never matches: no event's name has an empty part. Write 'order.cancelled'.",
+    ]
+    assert registered.function.warnings == warnings
+    assert (await server.call(functions.get, id="charge")).warnings == warnings
+    # Once, although workers register their functions whenever they connect.
+    lines = [each for each in caplog.records if each.msg == "registered without effect"]
+    assert [each.__dict__["warning"] for each in lines] == warnings
+    assert (await register(server, **CHARGE)).function.warnings == []

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 from rich.console import RenderableType
+from rich.text import Text
 
 from ironflow.base.duration import duration_text
 from ironflow.cli.function import registering
@@ -146,6 +147,7 @@ def _details(cli: Cli, found: Function) -> RenderableType:
             ("status", status_text(found.status)),
             ("version", str(found.version)),
             ("triggers", "\n".join(triggers_text([each]) for each in found.triggers) or "invoke only"),
+            ("warning", Text("\n".join(found.warnings), style="yellow")),
             ("retry", retry_text(found.retry)),
             ("timeout", duration_text(found.timeout_ms) if found.timeout_ms else None),
             ("concurrency", f"{limit.limit}" + (f" for each {limit.key}" if limit.key else "") if limit else None),

@@ -193,7 +193,10 @@ class RegisterFunction(Message, kw_only=True):
 
 
 class Function(Message, kw_only=True):
-    """A registered function. version rises when the configuration changes, not when it is registered again."""
+    """A registered function. version rises when the configuration changes, not when it is registered again.
+
+    warnings (ours): settings that were taken and have no effect, such as a trigger that no event can ever fire.
+    """
 
     id: Annotated[str, field(1)]
     name: Annotated[str, field(2)]
@@ -230,6 +233,7 @@ class Function(Message, kw_only=True):
     priority: Annotated[str, field(None)] = ""
     on_code_change: Annotated[str, field(None)] = ""
     entity: Annotated[EntityConfig, field(None)] | None = None
+    warnings: Annotated[list[str], field(None)] = []
 
 
 class Registered(Message, kw_only=True):

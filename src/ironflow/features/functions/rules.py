@@ -13,7 +13,7 @@ from ironflow.base.cron import check_cron
 from ironflow.base.entity_streams import NAME, scope_of_entity, state_event
 from ironflow.base.errors import IronflowError
 from ironflow.base.overlap import check_overlap
-from ironflow.base.pattern import compiled, is_pattern
+from ironflow.base.pattern import compiled, has_empty_token, is_pattern, without_empty_tokens
 from ironflow.base.run_keys import check_if_running
 from ironflow.base.time import Millis, to_datetime
 from ironflow.engine.model import Policy
@@ -110,6 +110,20 @@ def check_function_id(function_id: str) -> None:
         )
     if not all(function_id.split(".")):
         raise InvalidFunction(f"{function_id[:60]!r} is no function id: nothing stands before, after or between dots.")
+
+
+def warnings_of(config: Config) -> list[str]:
+    """What is registered and has no effect: events with an empty part in their names are refused everywhere.
+
+    Existing clients register such names, and fail when they are refused.
+    """
+    triggers = [("trigger", each.event) for each in config.triggers]
+    cancels = [("cancel_on", each.event) for each in config.cancel_on]
+    return [
+        f"{kind} {event!r} never matches: no event's name has an empty part. Write {without_empty_tokens(event)!r}."
+        for kind, event in [*triggers, *cancels]
+        if event and has_empty_token(event)
+    ]
 
 
 def config_of(request: RegisterFunction) -> Config:
@@ -387,5 +401,6 @@ def function_message(row: FunctionRow, next_at: Millis | None = None) -> Functio
     function.version = row.version
     function.next_run = to_datetime(next_at) if next_at is not None else None
     function.code_hash = row.code_hash
+    function.warnings = warnings_of(config)
     function.metadata = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in config.metadata.items()}
     return function

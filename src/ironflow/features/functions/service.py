@@ -1,5 +1,6 @@
 """What happens: registering, listing and switching functions."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from ironflow.features.functions.index import FunctionIndex
 from ironflow.features.functions.notices import function_notice
 from ironflow.features.functions.rules import FunctionRow
 from ironflow.storage.port import STORAGE_FAULTS, Database, Tx
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -40,11 +43,11 @@ class Functions:
     async def register(self, call: Call, request: contract.RegisterFunction) -> contract.Registered:
         config = rules.config_of(request)
 
-        def change(tx: Tx) -> contract.Registered:
+        def change(tx: Tx) -> tuple[contract.Registered, rules.Change]:
             known = store.function(tx, call.environment, request.id, to_change=True)
             verdict = rules.decide_registration(known, config)
             if verdict == "same" and known is not None:
-                return contract.Registered(function=_shown(tx, known), created=False)
+                return contract.Registered(function=_shown(tx, known), created=False), verdict
             function = FunctionRow(
                 environment=call.environment,
                 id=request.id,
@@ -61,9 +64,14 @@ class Functions:
             schedules.replace_schedules(tx, function, call.now)
             tx.notify("functions")
             tx.publish_local(function_notice(function, "registered" if verdict == "created" else "updated"))
-            return contract.Registered(function=_shown(tx, function), created=verdict == "created")
+            return contract.Registered(function=_shown(tx, function), created=verdict == "created"), verdict
 
-        return await self._change(change)
+        registered, verdict = await self._change(change)
+        if verdict != "same":
+            for warning in registered.function.warnings:
+                about = {"environment": call.environment, "function_id": request.id, "warning": warning}
+                logger.warning("registered without effect", extra=about)
+        return registered
 
     async def get(self, call: Call, request: contract.GetFunction) -> contract.Function:
         def look(tx: Tx) -> contract.Function:
