@@ -1,7 +1,7 @@
 """What every test can ask for: a fresh database of either kind, a server in this process, and outside services.
 
 A test that needs a missing service is skipped, and the skipped ones are counted at the end.
-IRONFLOW_TEST_REQUIRE=postgres,nats,chromium,go,node makes a missing one a failure of the session instead.
+IRONFLOW_TEST_REQUIRE=postgres,nats,chromium,go,node,caddy makes a missing one a failure of the session instead.
 """
 
 import os

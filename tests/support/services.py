@@ -87,6 +87,11 @@ def find_node() -> Service:
     return Service("Node.js", shutil.which("node"))
 
 
+@cache
+def find_caddy() -> Service:
+    return Service("Caddy", shutil.which("caddy"))
+
+
 # By the names that IRONFLOW_TEST_REQUIRE uses.
 SERVICES = {
     "postgres": find_postgres,
@@ -94,6 +99,7 @@ SERVICES = {
     "chromium": find_chromium,
     "go": find_go,
     "node": find_node,
+    "caddy": find_caddy,
 }
 
 
