@@ -19,6 +19,7 @@ from ironflow.features.messages.taking import Taker
 from ironflow.features.redaction import contract as redaction
 from ironflow.features.runs import contract as runs
 from ironflow.features.runs.contract import RunNotFound, RunStatus
+from ironflow.features.secrets import contract as secrets
 from ironflow.features.values import contract as values
 from tests.support.server import open_server
 from tests.support.work import Work
@@ -202,6 +203,25 @@ async def test_values_that_are_refused_take_and_answer_nothing(server: Work):
     with pytest.raises(values.RunValueTooLarge):
         await answer(server, job, asked.id, "yes", values=sets("x" * 70_000, 1))
     assert await answer(server, job, asked.id, "yes")
+
+
+async def test_answers_and_values_that_show_a_secret_are_refused(database_url: str):
+    async with open_server(Work, database_url, master_key="11" * 32) as server:
+        await server.call(secrets.set_, name="KEY", value="sk_live_1234")
+        await server.a_function("chat", on=None, secrets=["KEY"])
+        await server.a_worker(function_ids=["chat"])
+        asked = await server.call(contract.ask, run_id="chat:ada", name="prompt", data=1, start=True)
+        job = await server.claim()
+
+        with pytest.raises(values.InvalidRunValue, match="contains a secret"):
+            await take(server, job, 0, values=sets("is sk_live_1234", 1))
+        await take(server, job, 0)
+        with pytest.raises(contract.InvalidRunMessage, match="contains a secret"):
+            await answer(server, job, asked.id, {"key": "sk_live_1234"})
+        with pytest.raises(values.InvalidRunValue, match="contains a secret"):
+            await answer(server, job, asked.id, "fine", values=sets("sk_live_1234", 1))
+
+        assert await answer(server, job, asked.id, "fine")
 
 
 async def test_a_run_that_waits_is_woken_by_its_message_alone(server: Work):

@@ -160,6 +160,23 @@ async def test_answers_refusals_and_ends_are_distinct():
         assert pending.value.details["taken"] is False
 
 
+@pytest.mark.parametrize("way", ["reply", "reject"])
+async def test_an_answer_that_shows_a_secret_fails_the_run_and_is_not_kept(way):
+    @function("keeper", secrets=["KEY"])
+    async def keeper(ctx):
+        msg = await ctx.step.receive("prompt")
+        await getattr(msg, way)(f"it is {ctx.secrets.get('KEY')}")
+
+    async with time_machine([keeper]) as machine:
+        await machine.client.secrets.set("KEY", "sk_live_1234")
+        sent = await machine.client.send("keeper", "ada", "prompt", 1, start=True)
+        await machine.settle()
+
+        run = await machine.client.runs.get(sent.run_id)
+        assert run.error is not None
+        assert run.error.code == "SECRET_IN_OUTPUT"
+
+
 async def test_plain_handlers_receive_and_answer():
     async with time_machine(functions=[plain]) as machine:
         asking = asyncio.create_task(machine.client.ask("plain", "x", "prompt", 1, start=True))

@@ -200,6 +200,6 @@ take = operation(
 answer = operation(
     "messages.answer", AnswerMessage, Answered,
     rest=f"POST {_JOB}/answers", scope="workers:write", under_way=True,
-    errors=(StaleExecution, InvalidRunValue, RunValueTooLarge),
+    errors=(StaleExecution, InvalidRunMessage, InvalidRunValue, RunValueTooLarge),
     doc="Answers a message that the run has taken, recorded as a step.",
 )  # fmt: skip

@@ -1,11 +1,15 @@
 """What is decided about messages; pure. Source: docs/guides/run-messages.md."""
 
 import re
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from ironflow.base.json import write_json_text
+from ironflow.base.secret_texts import is_shown, leak_message
 from ironflow.base.time import Millis, to_datetime
+from ironflow.engine.model import RunValue
 from ironflow.features.messages.contract import InvalidRunMessage
+from ironflow.features.values.contract import InvalidRunValue
 
 NAME_CHARS_MAX = 128
 _FORBIDDEN = re.compile(r"[\s\x00-\x1f\x7f]")
@@ -43,6 +47,19 @@ def check_message_name(name: str) -> None:
     """Raises InvalidRunMessage."""
     if not name or len(name) > NAME_CHARS_MAX or _FORBIDDEN.search(name):
         raise InvalidRunMessage(f"{name[:60]!r} is no name of a message: write 1 to {NAME_CHARS_MAX} characters.")
+
+
+def check_shows_no_secret(text: str, what: str, texts: tuple[str, ...]) -> None:
+    """Raises InvalidRunMessage. what: such as `The answer`. texts: from `secret_texts`."""
+    if is_shown(text, texts):
+        raise InvalidRunMessage(leak_message(what))
+
+
+def check_values_show_no_secret(values: Sequence[RunValue], texts: tuple[str, ...]) -> None:
+    """Raises InvalidRunValue."""
+    for value in values:
+        if is_shown(f"{value.name} {value.value}", texts):
+            raise InvalidRunValue(leak_message("A value"))
 
 
 def decide_answer_state(message: Row, *, run_ended: bool) -> str:

@@ -21,7 +21,7 @@ from ironflow.features.keys import in_tx as keys
 from ironflow.features.messages import contract, rules, store
 from ironflow.features.messages.rules import Row
 from ironflow.features.messages.sending import Sender, Sending, Sent, visible
-from ironflow.features.messages.taking import Taker, Taking, executed, handler_time, shown_values
+from ironflow.features.messages.taking import SecretTexts, Taker, Taking, executed, handler_time, shown_values
 from ironflow.features.runs.in_tx import RunRepository, last_id, look, look_named, new_values
 from ironflow.features.values.in_tx import run_values
 from ironflow.notify.port import Notifier
@@ -41,7 +41,10 @@ class MessageTooLarge(PayloadTooLarge):
 
 
 class Messages:
-    """The messages feature. unread_max: how many a run may have from its oldest unread one on."""
+    """The messages feature. unread_max: how many a run may have from its oldest unread one on.
+
+    secret_texts: what a run must not record of the secrets that its function is given.
+    """
 
     def __init__(
         self,
@@ -55,13 +58,15 @@ class Messages:
         data_bytes_max: int,
         answer_bytes_max: int,
         unread_max: int,
+        secret_texts: SecretTexts,
     ) -> None:
         self._db = db
+        self._secret_texts = secret_texts
         self._notifier = notifier
         self._repository = repository
         self._sender = Sender(repository, emitter, ids, data_bytes_max=data_bytes_max, unread_max=unread_max)
         self._sender_apply = self._sender.apply
-        self._taker_apply = Taker(repository, lease_ms=lease_ms).apply
+        self._taker_apply = Taker(repository, secret_texts, lease_ms=lease_ms).apply
         self._lease_ms = lease_ms
         self._data_bytes_max, self._answer_bytes_max = data_bytes_max, answer_bytes_max
 
@@ -138,6 +143,9 @@ class Messages:
         def change(tx: Tx) -> contract.Answered:
             run = self._repository.load(tx, [run_id], {run_id: {request.step_id}}).get(run_id)
             run = executed(run, fence)
+            texts = self._secret_texts(tx, run)
+            rules.check_shows_no_secret(text, "The answer", texts)
+            rules.check_values_show_no_secret(values, texts)
             shown = shown_values(fence, new_values(tx, run.id, values) if values else (), self._lease_ms)
             known = run.steps.get(request.step_id)
             if known is not None:

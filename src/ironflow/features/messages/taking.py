@@ -1,6 +1,6 @@
 """The hot path of take: the messages that runs take in one commit, for all takes that wait for it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -19,6 +19,9 @@ from ironflow.features.messages import contract, rules, store
 from ironflow.features.messages.rules import Row
 from ironflow.features.runs.in_tx import Change, RunRepository, new_values
 from ironflow.storage.port import Tx
+
+# What a run must not record of the secrets that its function is given.
+SecretTexts = Callable[[Tx, Run], tuple[str, ...]]
 
 
 class Taking(NamedTuple):
@@ -44,8 +47,9 @@ class Took(NamedTuple):
 class Taker:
     """Takes messages in a transaction. Made once: its `apply` is the function that commits gather items for."""
 
-    def __init__(self, repository: RunRepository, *, lease_ms: int) -> None:
+    def __init__(self, repository: RunRepository, secret_texts: SecretTexts, *, lease_ms: int) -> None:
         self._repository = repository
+        self._secret_texts = secret_texts
         self._lease_ms = lease_ms
 
     def apply(self, tx: Tx, takings: list[Taking]) -> list[Took | IronflowError]:
@@ -86,9 +90,11 @@ class Taker:
         changes: list[Change],
         marks: list[tuple[Row, str, str, Millis]],
     ) -> Took:
-        """Adds what is to be written. Raises StaleExecution."""
+        """Adds what is to be written. Raises StaleExecution, InvalidRunValue."""
         request, now = taking.request, taking.call.now
         run = executed(run, taking.fence)
+        if taking.values:
+            rules.check_values_show_no_secret(taking.values, self._secret_texts(tx, run))
         values = new_values(tx, run.id, taking.values) if taking.values else ()
         shown = shown_values(taking.fence, values, self._lease_ms)
         known = run.steps.get(request.step_id)

@@ -10,6 +10,7 @@ from ironflow.sdk.durable.steps.awaiting import noting_calls
 from ironflow.sdk.durable.steps.messages import Message, message_of
 from ironflow.sdk.durable.steps.replay import Replay
 from ironflow.sdk.durable.steps.signals import Stopped
+from ironflow.sdk.durable.steps.step_runner import check_shows_no_secret
 from ironflow.sdk.values.payload import NOTHING, Raw, from_payload, to_payload
 
 RECEIVE_DEFAULT = "7d"
@@ -96,7 +97,10 @@ class ReceivingSteps:
         if memo is not None:
             return bool(from_payload(memo.output))
         self._replay.check_running()
-        payload = self._replay.runner.encoded(to_payload(value, f"the answer to message {name!r}"))
+        what = f"the answer to message {name!r}"
+        plain = to_payload(value, what)
+        check_shows_no_secret(plain, what, self._replay.runner.secret_texts)
+        payload = self._replay.runner.encoded(plain)
         inbox = self._replay.inbox
         if inbox is None:
             raise Unimplemented(f"message {name!r} cannot be answered from here: this handler has no server.")
