@@ -31,7 +31,10 @@ def missing_labels(has: Mapping[str, str], wanted: Mapping[str, str]) -> list[st
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker as it is stored. code_versions: by function id, the version of its code that the worker serves."""
+    """A worker as it is stored. code_versions: by function id, the version of its code that the worker serves.
+
+    registered_by: the key that it registered with; its reports are those of this key.
+    """
 
     environment: str
     id: str
@@ -45,6 +48,7 @@ class WorkerRow:
     registered_at: Millis
     seen_at: Millis
     code_versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    registered_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,7 @@ class Jobs:
             registered_at=call.now,
             seen_at=call.now,
             code_versions=request.code_versions,
+            registered_by=call.principal.name,
         )
 
         def change(tx: Tx) -> None:
@@ -381,4 +382,5 @@ def _worker_message(worker: WorkerRow, active: int) -> contract.Worker:
         transport="rest-polling" if worker.transport == "polling" else worker.transport,
         registered_at=to_datetime(worker.registered_at),
         last_heartbeat=to_datetime(worker.seen_at),
+        registered_by=worker.registered_by or None,
     )

@@ -62,14 +62,14 @@ WHERE node = :node AND node <> '' AND run_id > :after ORDER BY run_id LIMIT :lim
 QUEUE = "SELECT environment, function_id, count(*) FROM jobs WHERE state = 'ready' GROUP BY environment, function_id"
 
 _COLUMNS = """environment, id, hostname, function_ids, jobs_max, labels, sdk, runtime, transport, registered_at,
- seen_at, code_versions"""
+ seen_at, code_versions, registered_by"""
 SAVE_WORKER = f"""INSERT INTO workers ({_COLUMNS})
 VALUES (:environment, :id, :hostname, :function_ids, :jobs_max, :labels, :sdk, :runtime, :transport, :now, :now,
- :code_versions)
+ :code_versions, :registered_by)
 ON CONFLICT (environment, id) DO UPDATE SET hostname = excluded.hostname, function_ids = excluded.function_ids,
  jobs_max = excluded.jobs_max, labels = excluded.labels, sdk = excluded.sdk, runtime = excluded.runtime,
  transport = excluded.transport, registered_at = excluded.registered_at, seen_at = excluded.seen_at,
- code_versions = excluded.code_versions, evicted_at = NULL, silent_at = NULL"""
+ code_versions = excluded.code_versions, registered_by = excluded.registered_by, evicted_at = NULL, silent_at = NULL"""
 WORKER = f"SELECT {_COLUMNS} FROM workers WHERE environment = :environment AND id = :id"
 WORKERS = f"""SELECT {_COLUMNS} FROM workers WHERE environment = :environment AND id > :cursor AND seen_at > :oldest
 ORDER BY id LIMIT :limit"""
@@ -220,6 +220,7 @@ def save_worker(tx: Tx, worker: WorkerRow) -> None:
             "runtime": worker.runtime,
             "transport": worker.transport,
             "code_versions": msgspec.json.encode(worker.code_versions).decode(),
+            "registered_by": worker.registered_by,
             "now": worker.seen_at,
         },
     )
@@ -359,7 +360,7 @@ def forget_evicted(tx: Tx, oldest: Millis) -> None:
 def _worker(row: Row) -> WorkerRow:
     functions = tuple(msgspec.json.decode(row[3], type=list[str]))
     labels = msgspec.json.decode(row[5], type=dict[str, str])
-    return WorkerRow(row[0], row[1], row[2], functions, row[4], labels, *row[6:11], code_versions=_versions(row[11]))
+    return WorkerRow(row[0], row[1], row[2], functions, row[4], labels, *row[6:11], _versions(row[11]), row[12])
 
 
 def _versions(text: str) -> dict[str, str]:

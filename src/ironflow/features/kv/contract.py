@@ -88,13 +88,17 @@ class Bucket(Message, kw_only=True):
 
 
 class Entry(Message, kw_only=True):
-    """One revision of a key. operation: `put` or `delete`; value: base64 of the stored bytes, empty on delete."""
+    """One revision of a key. operation: `put` or `delete`; value: base64 of the stored bytes, empty on delete.
+
+    written_by (ours): the key or user that wrote it; in a history, where there is authentication.
+    """
 
     key: str
     value: bytes
     revision: int
     created_at: datetime
     operation: str
+    written_by: str | None = None
 
 
 class CreateBucket(Message, kw_only=True):

@@ -36,13 +36,14 @@ class BucketRow(Struct, frozen=True):
 
 
 class EntryRow(Struct, frozen=True):
-    """One revision of a key. operation: `put` or `delete`."""
+    """One revision of a key. operation: `put` or `delete`. written_by: read with the history only."""
 
     key: str
     revision: int
     operation: str
     size_bytes: int
     created_at: Millis
+    written_by: str = ""
 
 
 class Condition(Struct, frozen=True):

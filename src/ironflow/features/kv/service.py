@@ -128,7 +128,9 @@ class KeyValue:
     async def put(self, call: Call, request: contract.PutKey) -> contract.Put:
         condition = rules.condition_of(request.if_match, request.if_none_match)
         check_users_bucket(call.environment, request.bucket)
-        write = Write(call.environment, request.bucket, request.key, request.value, condition, call.now)
+        write = Write(
+            call.environment, request.bucket, request.key, request.value, condition, call.now, call.principal.name
+        )
         return contract.Put(revision=await self._db.write_many(apply_writes, write))
 
     async def delete(self, call: Call, request: contract.DeleteKey) -> None:
@@ -139,7 +141,7 @@ class KeyValue:
             )
             return
         check_users_bucket(call.environment, request.bucket)
-        write = Write(call.environment, request.bucket, request.key, None, condition, call.now)
+        write = Write(call.environment, request.bucket, request.key, None, condition, call.now, call.principal.name)
         await self._db.write_many(apply_writes, write)
 
     async def watch(self, call: Call, request: contract.WatchKeys) -> AsyncGenerator[contract.KeyFrame | None, None]:
@@ -191,4 +193,5 @@ def _entry_message(entry: EntryRow, value: bytes) -> contract.Entry:
         revision=entry.revision,
         created_at=to_datetime(entry.created_at),
         operation=entry.operation,
+        written_by=entry.written_by or None,
     )

@@ -39,7 +39,7 @@ WHERE b.environment = :environment AND b.name = :bucket"""
 FIND_AT = f"""SELECT {_FOUND} FROM kv_buckets AS b LEFT JOIN kv_entries AS e
 ON e.environment = b.environment AND e.bucket = b.name AND e.key = :key AND e.revision = :revision
 WHERE b.environment = :environment AND b.name = :bucket"""
-HISTORY = f"""SELECT {_ENTRY}, value FROM kv_entries
+HISTORY = f"""SELECT {_ENTRY}, written_by, value FROM kv_entries
 WHERE environment = :environment AND bucket = :bucket AND key = :key AND created_at > :oldest
 ORDER BY revision DESC LIMIT :limit"""
 KEYS_AFTER = """SELECT key FROM kv_entries
@@ -51,8 +51,8 @@ WHERE environment = :environment AND bucket = :bucket AND key = :key AND revisio
 DELETE_REVISION = """DELETE FROM kv_entries
 WHERE environment = :environment AND bucket = :bucket AND key = :key AND revision = :revision"""
 INSERT_ENTRY = """INSERT INTO kv_entries
-(environment, bucket, key, revision, operation, value, size_bytes, created_at, newest)
-VALUES (:environment, :bucket, :key, :revision, :operation, :value, :size_bytes, :created_at, 1)"""
+(environment, bucket, key, revision, operation, value, size_bytes, created_at, written_by, newest)
+VALUES (:environment, :bucket, :key, :revision, :operation, :value, :size_bytes, :created_at, :written_by, 1)"""
 # The revisions of a key beyond the newest `history`.
 OLD_REVISIONS = f"""SELECT {_ENTRY} FROM kv_entries
 WHERE environment = :environment AND bucket = :bucket AND key = :key ORDER BY revision DESC LIMIT 64 OFFSET :history"""
@@ -156,7 +156,7 @@ def history(
 ) -> list[tuple[EntryRow, bytes]]:
     """The revisions of a key that have not expired, newest first."""
     rows = tx.rows(HISTORY, _place(environment, bucket.name, key=key, limit=limit, oldest=_oldest(bucket, now)))
-    return [(EntryRow(*row[:5]), row[5] or b"") for row in rows]
+    return [(EntryRow(*row[:6]), row[6] or b"") for row in rows]
 
 
 def keys_after(
@@ -179,7 +179,17 @@ def replace_entries(
         tx.many(DELETE_REVISION, deleted)
     # The order is that of the statement's parameters.
     rows = [
-        (environment, bucket, each.key, each.revision, each.operation, value, each.size_bytes, each.created_at)
+        (
+            environment,
+            bucket,
+            each.key,
+            each.revision,
+            each.operation,
+            value,
+            each.size_bytes,
+            each.created_at,
+            each.written_by,
+        )
         for each, value in entries
     ]
     tx.many(INSERT_ENTRY, rows)
@@ -208,6 +218,7 @@ def _entry_params(environment: str, bucket: str, entry: EntryRow, value: bytes |
         value=value,
         size_bytes=entry.size_bytes,
         created_at=entry.created_at,
+        written_by=entry.written_by,
     )
 
 

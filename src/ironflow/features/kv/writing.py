@@ -13,7 +13,7 @@ from ironflow.storage.port import Tx
 
 
 class Write(NamedTuple):
-    """A put, or a delete when `value` is None, waiting for the next commit."""
+    """A put, or a delete when `value` is None, waiting for the next commit. written_by: its principal."""
 
     environment: str
     bucket: str
@@ -21,6 +21,7 @@ class Write(NamedTuple):
     value: bytes | None
     condition: rules.Condition
     now: Millis
+    written_by: str = ""
 
 
 @dataclass(slots=True)
@@ -84,6 +85,8 @@ def _apply_write(
         entry = rules.decide_put(
             bucket, previous, write.key, len(write.value), write.condition, write.now, freed_bytes=freed
         )
+    if write.written_by:
+        entry = replace(entry, written_by=write.written_by)
     if bucket.history == 1:
         grew = replaced.put(entry, write.value, previous)
     else:

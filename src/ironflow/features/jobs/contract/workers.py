@@ -87,6 +87,8 @@ class LeaveWorker(Message, kw_only=True):
 
 
 class Worker(Message, kw_only=True):
+    """registered_by (ours): the key that it registered with, where there is authentication."""
+
     id: str
     hostname: str
     function_ids: list[str]
@@ -97,6 +99,7 @@ class Worker(Message, kw_only=True):
     transport: str
     registered_at: datetime
     last_heartbeat: datetime
+    registered_by: str | None = None
 
 
 class ListWorkers(Message, kw_only=True):
