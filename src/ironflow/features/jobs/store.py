@@ -360,7 +360,10 @@ def forget_evicted(tx: Tx, oldest: Millis) -> None:
 def _worker(row: Row) -> WorkerRow:
     functions = tuple(msgspec.json.decode(row[3], type=list[str]))
     labels = msgspec.json.decode(row[5], type=dict[str, str])
-    return WorkerRow(row[0], row[1], row[2], functions, row[4], labels, *row[6:11], _versions(row[11]), row[12])
+    return WorkerRow(
+        row[0], row[1], row[2], functions, row[4], labels, *row[6:11], code_versions=_versions(row[11]),
+        registered_by=row[12],
+    )  # fmt: skip
 
 
 def _versions(text: str) -> dict[str, str]:
