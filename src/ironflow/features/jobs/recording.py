@@ -88,7 +88,7 @@ class ReportRecorder:
     def _apply(self, tx: Tx, requests: list[list[PendingCommand]]) -> list[list[Applied]]:
         """Acks and reports of one commit, in order, by request."""
         pending = [each for request in requests for each in request]
-        runs = self._repository.load(tx, [each.run_id for each in pending], _steps_touched(pending))
+        runs = self._repository.load_held(tx, [each.run_id for each in pending], _steps_touched(pending))
         if self._vault.are_there:
             # Another node may have registered functions that declare secrets.
             self._index.refresh(tx)

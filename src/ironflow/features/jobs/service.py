@@ -153,7 +153,7 @@ class Jobs:
 
         def change(tx: Tx) -> tuple[dict[str, rules.LeaseSight], list[str]]:
             sightings.seen(tx, call.environment, worker_id, call.now)
-            runs = self._repository.load(tx, list(listed)) if listed else {}
+            runs = self._repository.load_held(tx, list(listed), {}) if listed else {}
             changes: list[Change] = []
             for run in runs.values():
                 renew = commands.Renew(listed[run.id], worker_id, self._timing.lease_ms)

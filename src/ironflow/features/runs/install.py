@@ -3,6 +3,7 @@
 from ironflow.features.functions.in_tx import FunctionIndex
 from ironflow.features.parts import Metric, Parts, Samples
 from ironflow.features.runs.deleting import RunDeletion
+from ironflow.features.runs.held import HeldRuns
 from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.live import LiveSteps
 from ironflow.features.runs.long_runs import log_long_runs
@@ -16,7 +17,9 @@ from ironflow.storage.port import Tx
 
 def install(parts: Parts) -> None:
     inheritance = parts.provide(Inheritance(parts.settings.inherited_metadata.replace(",", " ").split()))
-    repository = parts.provide(RunRepository(parts.need(FunctionIndex), parts.ids, inheritance, parts.tracing))
+    held = HeldRuns()
+    parts.db.on_published(held.receive)
+    repository = parts.provide(RunRepository(parts.need(FunctionIndex), parts.ids, inheritance, held, parts.tracing))
     live, deletion = parts.provide(LiveSteps()), parts.provide(RunDeletion())
     runs = parts.provide(Runs(parts.db, parts.notifier, repository, live, deletion))
     parts.bind(runs.handlers())

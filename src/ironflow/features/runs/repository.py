@@ -36,6 +36,7 @@ from ironflow.features.runs import chains, restarting, store
 from ironflow.features.runs.claims import Claims
 from ironflow.features.runs.creation import Creation, Lineage, creation
 from ironflow.features.runs.following import child_ended, due_command, event_text
+from ironflow.features.runs.held import HeldRuns
 from ironflow.features.runs.inheriting import Inheritance
 from ironflow.features.runs.unit_of_work import Change, write_changes
 from ironflow.features.slots import in_tx as slots
@@ -58,12 +59,18 @@ class RunRepository:
     """Loads runs and saves what was decided about them."""
 
     def __init__(
-        self, index: FunctionIndex, ids: Ids, inheritance: Inheritance, tracing: RunTracing | None = None
+        self,
+        index: FunctionIndex,
+        ids: Ids,
+        inheritance: Inheritance,
+        held: HeldRuns,
+        tracing: RunTracing | None = None,
     ) -> None:
         self._index = index
         self._ids = ids
         self._inheritance = inheritance
         self._tracing = tracing
+        self._held = held
 
     # What other features read inside their own transactions.
     load = staticmethod(store.load)
@@ -75,6 +82,10 @@ class RunRepository:
     find_steps = staticmethod(store.find_steps)
     started_by = staticmethod(store.started_by)
     first_steps = staticmethod(store.first_steps)
+
+    def load_held(self, tx: Tx, ids: list[str], step_ids: dict[str, set[str]]) -> dict[str, Run]:
+        """As `load`, of runs whose jobs workers report on."""
+        return self._held.load(tx, ids, step_ids)
 
     def start(
         self,

@@ -63,6 +63,8 @@ _LOAD = f"""SELECT {RUN_COLUMNS}{{alone:, {LEASE_COLUMNS}}} FROM runs r {{alone:
 WHERE r.id IN {{each:ids}} ORDER BY r.id"""
 LOAD_TO_CHANGE = f"{_LOAD} {{for_update}}"
 LOAD_FREE = f"{_LOAD} {{skip_locked}}"
+# What is read of a run that is known in memory.
+VERSIONS = "SELECT r.id, r.version, r.updated_at FROM runs r WHERE r.id IN {each:ids} ORDER BY r.id {for_update}"
 # On its own: PostgreSQL would join the row that it waited for with the lease as it was before the wait.
 LEASES = f"SELECT j.run_id, {LEASE_COLUMNS} FROM jobs j WHERE j.run_id IN {{each:ids}}"
 INSERT_RUN = f"INSERT INTO runs ({', '.join(_INSERTED)}) VALUES ({_values(_INSERTED)})"
@@ -163,6 +165,15 @@ def _load_together(tx: Tx, load_runs: Query, ids: list[str], step_ids: dict[str,
     lease_of = {row[0]: Lease(*row[1:]) for row in leases}
     steps_of = _steps_by_run(steps[0]) if steps else {}
     return {row[0]: run_of(row, lease_of.get(row[0]), steps_of.get(row[0])) for row in rows}
+
+
+def lock_versions(tx: Tx, ids: list[str], keys: list[tuple[str, str]]) -> tuple[list[Row], dict[str, dict[str, Step]]]:
+    """(id, version, updated_at) of runs to change, locked on PostgreSQL, and steps by (run id, step id)."""
+    queries: list[Query] = [(VERSIONS, {"ids": ids})]
+    if keys:
+        queries.append((SOME_STEPS, {"keys": write_json_text(keys)}))
+    versions, *steps = tx.batch(queries)
+    return versions, _steps_by_run(steps[0]) if steps else {}
 
 
 def look(tx: Tx, ids: list[str], step_ids: dict[str, set[str]] | None = None) -> dict[str, Run]:
