@@ -250,7 +250,8 @@ def _with_steps(run: Run, changed: tuple[Step, ...]) -> Run:
     handles: dict[str, Step] = {}
     for step in changed:
         known = steps.get(step.step_id)
-        opened += _is_waited_for(step) - (known is not None and _is_waited_for(known))
+        if known is not None or step.open:
+            opened += _is_waited_for(step) - (known is not None and _is_waited_for(known))
         steps[step.step_id] = step
         step_count = max(step_count, step.number + 1)
         next_sequence = max(next_sequence, step.sequence + 1)

@@ -1,6 +1,6 @@
 """The result of one `decide_` function: facts that happened and effects to write."""
 
-from typing import NamedTuple
+import msgspec
 
 from ironflow.engine.effects import Effect
 from ironflow.engine.evolve import evolve
@@ -8,7 +8,7 @@ from ironflow.engine.facts import Fact
 from ironflow.engine.model import Run
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """Empty when the command changes nothing.
 
     after: the run after all facts, where the decision has it already.

@@ -74,8 +74,14 @@ def with_attempt(step: Step, known: Step | None, reported: StepReport, now: Mill
 
 def rests(steps: tuple[Step, ...]) -> tuple[SetTimer, ...]:
     """The timers of those steps that rest."""
-    resting = ((step.step_id, step.sleep_until) for step in steps if step.status == "retrying")
-    return tuple(SetTimer(kind="rest", due_at=at, step_id=step_id) for step_id, at in resting if at is not None)
+    # A list: with nearly every report it is empty, and a generator would take longer than the look.
+    return tuple(
+        [
+            SetTimer(kind="rest", due_at=step.sleep_until, step_id=step.step_id)
+            for step in steps
+            if step.status == "retrying" and step.sleep_until is not None
+        ]
+    )
 
 
 def decide_progress(run: Run, shown: tuple[StepProgress, ...], now: Millis) -> tuple[Step, ...]:

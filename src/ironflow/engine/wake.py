@@ -34,6 +34,8 @@ OPEN_REASONS: frozenset[Reason] = frozenset({"sleep", "wait_event", "invoke"})
 # With this many open steps the run does not go on with each that ends, but with those that end within GATHER_MS.
 GATHERED_FROM = 20
 GATHER_MS = 500
+# Facts that end a run, or all of it but its compensations. A union of the classes would be made anew at each look.
+_ENDS = (RunCompleted, RunFailed, RunCancelled, CompensationStarted)
 
 
 class InvokeFailure(msgspec.Struct, frozen=True):
@@ -236,7 +238,7 @@ def with_steps_closed(run: Run | None, outcome: Outcome, now: Millis) -> Outcome
     if run is None or not outcome.facts:
         return outcome
     last = outcome.facts[-1]
-    if not isinstance(last, RunCompleted | RunFailed | RunCancelled | CompensationStarted):
+    if not isinstance(last, _ENDS):
         return outcome
     at_once = isinstance(last, RunCancelled) and run.cancelling is None
     # The end itself leaves its steps as they are.
@@ -293,8 +295,8 @@ def _completed(run: Run, step: Step, output: str, now: Millis, effects: tuple[Ef
 
 def _ended(run: Run, step: Step, now: Millis, effects: tuple[Effect, ...] = ()) -> Outcome:
     """An open step has ended as `step` says."""
-    facts, more, _ = decide_wake(run, run.open_waits - 1, now)
-    return Outcome((StepsRecorded(at=now, steps=(step,)), *facts), (*effects, *more))
+    wake = decide_wake(run, run.open_waits - 1, now)
+    return Outcome((StepsRecorded(at=now, steps=(step,)), *wake.facts), (*effects, *wake.effects))
 
 
 def decide_wake(run: Run, left: int, now: Millis) -> Outcome:

@@ -14,7 +14,7 @@ from ironflow.engine.effects import AddWait, Effect, SetTimer, StartChild
 from ironflow.engine.evolve import fold
 from ironflow.engine.facts import Fact, Join, RunFailed, StepsRecorded, Waiting, WakeScheduled, Woken
 from ironflow.engine.model import HANDLE, ErrorValue, Reason, Run, Step, error_text, read_family
-from ironflow.engine.outcome import Outcome
+from ironflow.engine.outcome import NOTHING, Outcome
 from ironflow.engine.step_attempts import rests
 from ironflow.engine.wake import GATHER_MS, GATHERED_FROM, invoke_failed
 
@@ -103,7 +103,7 @@ def _joining(
 def decide_openings(run: Run, yields: tuple[commands.YieldFor, ...], now: Millis) -> Outcome:
     """Open steps of an execution that goes on."""
     if not yields:
-        return Outcome()
+        return NOTHING
     openings = _openings(run, yields, now)
     if isinstance(openings, _Refused):
         # The report that ends the execution has this step again, and fails the run.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from ironflow.base.errors import IronflowError
@@ -40,7 +41,7 @@ class PendingCommand(NamedTuple):
     looked: Looked | None = None
 
 
-class Applied(NamedTuple):
+class Applied(msgspec.Struct, frozen=True):
     """What became of a command. refusal: why it was not applied. control: what the worker has to do now.
 
     started: what the report has started, as it is recorded. further: nothing became of it, until that was looked for.
@@ -103,9 +104,9 @@ class ReportRecorder:
             try:
                 if run is None:
                     raise StaleExecution(f"Job {fence.job_id!r} belongs to no run here. Drop the job.")
-                command = self._without_secrets(tx, run, _without_known_state(each.command, run, states))
-                if isinstance(command, commands.Report) and command.unasked_steps:
-                    command = self._with_code_change(tx, run, command)
+                command = each.command
+                if isinstance(command, commands.Report):
+                    command = self._prepared(tx, run, command, states)
                 run = self.with_ends(tx, run)
                 if run.open_waits and isinstance(command, commands.Report) and _closes_steps(command):
                     run = self._repository.with_open_steps(tx, run)
@@ -159,19 +160,26 @@ class ReportRecorder:
         seq = fence.execution_seq
         return Writer(run.id, run.execution_seq if seq is None else seq, run.attempt, texts)
 
+    def _prepared(
+        self, tx: Tx, run: Run, report: commands.Report, states: Sequence[tuple[Run, EntityState]]
+    ) -> commands.Report:
+        """The report as it is decided on. states: that reports of the same commit bring."""
+        if report.state is not None:
+            report = _without_known_state(report, report.state, run, states)
+        report = self._without_secrets(tx, run, report)
+        return self._with_code_change(tx, run, report) if report.unasked_steps else report
+
     def _with_code_change(self, tx: Tx, run: Run, report: commands.Report) -> commands.Report:
         self._index.refresh(tx)
         function = self._index.get(run.environment, run.function_id)
         return report if function is None else report_rules.decide_code_change(report, function.on_code_change)
 
-    def _without_secrets(
-        self, tx: Tx, run: Run, command: commands.Report | commands.Ack
-    ) -> commands.Report | commands.Ack:
-        """The command without the secrets that its function was given."""
+    def _without_secrets(self, tx: Tx, run: Run, report: commands.Report) -> commands.Report:
+        """The report without the secrets that its function was given."""
         function = self._index.get(run.environment, run.function_id)
-        if function is None or not function.secrets or isinstance(command, commands.Ack):
-            return command
-        return without_secrets(command, self._vault.recognized(tx, run.environment, function.secrets))
+        if function is None or not function.secrets:
+            return report
+        return without_secrets(report, self._vault.recognized(tx, run.environment, function.secrets))
 
     def with_ends(self, tx: Tx, run: Run) -> Run:
         """A run that is to be cancelled with its open steps: they end with its last execution."""
@@ -179,13 +187,11 @@ class ReportRecorder:
 
 
 def _without_known_state(
-    command: commands.Report | commands.Ack, run: Run, states: Sequence[tuple[Run, EntityState]]
-) -> commands.Report | commands.Ack:
-    """The command without a state that an earlier report of the same commit brings: it is not written yet."""
-    if isinstance(command, commands.Ack) or (change := command.state) is None:
-        return command
+    report: commands.Report, change: EntityState, run: Run, states: Sequence[tuple[Run, EntityState]]
+) -> commands.Report:
+    """The report without a state that an earlier report of the same commit brings: it is not written yet."""
     known = any(of.id == run.id and (change.number < state.number or change == state) for of, state in states)
-    return replace(command, state=None) if known else command
+    return replace(report, state=None) if known else report
 
 
 def _started(run: Run, command: commands.Report | commands.Ack) -> tuple[Step, ...]:
@@ -208,7 +214,9 @@ def _steps_touched(pending: list[PendingCommand]) -> dict[str, set[str]]:
     for each in pending:
         report = each.command
         if isinstance(report, commands.Report):
-            names = touched.setdefault(each.run_id, set())
+            names = touched.get(each.run_id)
+            if names is None:
+                names = touched[each.run_id] = set()
             # Most reports have few of them, and a loop over nothing takes less than a generator.
             for step in report.steps:
                 names.add(step.step_id)
@@ -219,5 +227,6 @@ def _steps_touched(pending: list[PendingCommand]) -> dict[str, set[str]]:
             for name in report.cancels:
                 if not name.endswith(":"):
                     names.add(name)
-            names.update(report.caused_by, report.uncompensated_steps)
+            if report.kind != "progress":
+                names.update(report.caused_by, report.uncompensated_steps)
     return touched

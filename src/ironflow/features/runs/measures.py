@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ironflow.base.measures import BoundedNames, Counter, Histogram
+from ironflow.base.measures import BoundedNames, Counter, Histogram, Labels
 from ironflow.base.notice import Notices
 from ironflow.engine import facts
 from ironflow.engine.decide import Decision
@@ -30,7 +30,7 @@ class RunMeasures:
 
     def __init__(self) -> None:
         self._runs, self._run_seconds = Counter(), Histogram()
-        self._steps, self._step_seconds = Counter(), Histogram()
+        self._step_seconds = Histogram()
         self._functions = BoundedNames(_FUNCTIONS_MAX)
         self._step_names = BoundedNames(_STEPS_MAX)
         self._environments = BoundedNames(_ENVIRONMENTS_MAX)
@@ -49,7 +49,7 @@ class RunMeasures:
                 "ironflow_run_duration_seconds", "Time from a run's creation to its end.", "histogram",
                 ("function_id", "environment"), spread=lambda: self._run_seconds.series,
             ),
-            Metric("ironflow_steps", "Steps that ended.", "counter", steps, read=lambda: self._steps.series),
+            Metric("ironflow_steps", "Steps that ended.", "counter", steps, read=self._steps),
             Metric(
                 "ironflow_step_duration_seconds", "Duration of steps.", "histogram", steps,
                 spread=lambda: self._step_seconds.series,
@@ -72,12 +72,14 @@ class RunMeasures:
                 self._runs.add((function_id, status, environment, cause))
                 self._run_seconds.add((function_id, environment), max(fact.at - run.created_at, 0) / 1000)
 
+    def _steps(self) -> dict[Labels, float]:
+        return {labels: sum(spread.counts) for labels, spread in self._step_seconds.series.items()}
+
     def _add_steps(self, run: Run, fact: facts.StepsRecorded) -> None:
         function_id = self._functions.name(run.function_id)
         for step in fact.steps:
             if step.status in _STEP_ENDS:
                 labels = (function_id, self._step_names.name(step.name), step.status)
-                self._steps.add(labels)
                 began = step.started_at or step.created_at
                 took = step.duration_ms if step.duration_ms is not None else max(fact.at - began, 0)
                 self._step_seconds.add(labels, took / 1000)

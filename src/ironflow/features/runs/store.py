@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from ironflow.base.ids import first_id_at
 from ironflow.base.json import write_json_text
@@ -41,12 +41,9 @@ _UPDATED = (*_PLAIN_CHANGING, "pause_requested", "id")
 # of the statement, also when its value stays.
 PROGRESS = ("updated_at", "version", "losses", "step_count", "next_sequence", "open_waits", "family", "id")
 _progress_values = attrgetter(*PROGRESS)
-_values_beside = attrgetter(*(name for name in _CHANGING if name not in PROGRESS))
 _run_values, _updated_values = attrgetter(*_PLAIN), attrgetter(*_PLAIN_CHANGING)
 _FIXED_OF_LEASE = ("run_id", "environment", "function_id", "slot_key", "limit_key", "actor_id")
 _fixed_of_lease = attrgetter("id", *_FIXED_OF_LEASE[1:])
-# Without the last one, `injected`, which is stored as a number.
-_lease_values, _step_values = attrgetter(*_LEASE_FIELDS), attrgetter(*_STEP_FIELDS[:-1])
 
 RUN_COLUMNS = ", ".join(f"r.{name}" for name in _RUN_FIELDS)
 LEASE_COLUMNS = ", ".join(f"j.{name}" for name in _LEASE_FIELDS)
@@ -99,7 +96,8 @@ WHERE run_id = :run_id ORDER BY sequence, number LIMIT :limit OFFSET :offset"""
 STARTED_BY = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.event_id IN {{each:event_ids}} ORDER BY r.id"
 FIRST_STEPS = f"""SELECT run_id, {STEP_COLUMNS} FROM steps
 WHERE run_id IN {{each:run_ids}} AND number < :each_max ORDER BY run_id, sequence, number"""
-SAVE_STEP = f"""INSERT INTO steps (run_id, {STEP_COLUMNS}) VALUES (:run_id, {_values(_STEP_FIELDS)})
+INSERT_STEP = f"INSERT INTO steps (run_id, {STEP_COLUMNS}) VALUES (:run_id, {_values(_STEP_FIELDS)})"
+SAVE_STEP = f"""{INSERT_STEP}
 ON CONFLICT (run_id, step_id) DO UPDATE SET
 {", ".join(f"{name} = excluded.{name}" for name in _STEP_FIELDS if name != "step_id")}"""
 
@@ -270,19 +268,14 @@ def update_runs(tx: Tx, runs: list[Run]) -> None:
     tx.many(UPDATE_RUN, [(*_updated_values(run), int(run.pause_requested), run.id) for run in runs])
 
 
-def is_progress(before: Run, after: Run) -> bool:
-    """Whether nothing has changed but what steps and renewed leases change."""
-    return _values_beside(before) == _values_beside(after)
-
-
 def update_progress(tx: Tx, runs: list[Run]) -> None:
-    """Writes the runs for which `is_progress` holds."""
+    """Writes runs of which only the columns of PROGRESS have changed."""
     tx.many(UPDATE_PROGRESS, [_progress_values(run) for run in runs])
 
 
 def save_leases(tx: Tx, runs: list[Run]) -> None:
     """Writes the leases of runs that have one."""
-    rows = [(*_fixed_of_lease(run), *_lease_values(run.lease)) for run in runs if run.lease is not None]
+    rows = [(*_fixed_of_lease(run), *astuple(run.lease)) for run in runs if run.lease is not None]
     tx.many(SAVE_LEASE, rows)
 
 
@@ -290,9 +283,19 @@ def drop_leases(tx: Tx, run_ids: list[str]) -> None:
     tx.many(DROP_LEASE, [(run_id,) for run_id in run_ids])
 
 
+def insert_steps(tx: Tx, steps: list[tuple[str, Step]]) -> None:
+    """Writes steps that are not recorded yet, given with their run ids."""
+    tx.many(INSERT_STEP, [_step_row(run_id, step) for run_id, step in steps])
+
+
 def save_steps(tx: Tx, steps: list[tuple[str, Step]]) -> None:
     """Writes steps, given with their run ids."""
-    tx.many(SAVE_STEP, [(run_id, *_step_values(step), int(step.injected)) for run_id, step in steps])
+    tx.many(SAVE_STEP, [_step_row(run_id, step) for run_id, step in steps])
+
+
+def _step_row(run_id: str, step: Step) -> Row:
+    """The values of the columns. The last one, `injected`, is stored as a number."""
+    return (run_id, *astuple(step)[:-1], int(step.injected))
 
 
 def find_steps(tx: Tx, run_id: str, named: str) -> list[Step]:

@@ -17,7 +17,7 @@ from ironflow.engine.effects import (
     StartChild,
     StartSuccessor,
 )
-from ironflow.engine.facts import Fact
+from ironflow.engine.facts import Fact, LeaseRenewed, StateChanged, StepsProgressed, StepsRecorded, ValuesSet
 from ironflow.engine.model import Lease, Run, RunValue, Step
 from ironflow.engine.recording import is_kept
 from ironflow.features.keys import in_tx as keys
@@ -32,6 +32,11 @@ from ironflow.features.timers.in_tx import Timer
 from ironflow.features.waits import in_tx as waits
 from ironflow.features.waits.in_tx import Wait
 from ironflow.storage.port import Tx
+
+# What such facts change of a run is written by `store.update_progress`. Comparing all other columns would take longer.
+PROGRESS_FACTS: frozenset[type[Fact]] = frozenset(
+    {StepsRecorded, StepsProgressed, LeaseRenewed, ValuesSet, StateChanged}
+)
 
 # A run before a decision (None for a new one), and what was decided.
 Change = tuple[Run | None, Decision]
@@ -68,6 +73,13 @@ def write_changes(tx: Tx, changes: Sequence[Change], now: Millis, *, handing_out
     return work.pools
 
 
+def _is_progress(facts: Sequence[Fact]) -> bool:
+    for fact in facts:  # noqa: SIM110 - a generator would take longer, with every report
+        if type(fact) not in PROGRESS_FACTS:
+            return False
+    return True
+
+
 def _has_grown(before: Run, after: Run) -> bool:
     return before.step_count <= STEPS_ADVISED_MAX < after.step_count
 
@@ -90,6 +102,8 @@ class UnitOfWork:
         self.revoked: list[str] = []
         # Of those that their workers are to end: their runs are to be cancelled.
         self.winding_down: list[str] = []
+        # Steps that no row is there for, and those that change.
+        self.new_steps: list[tuple[str, Step]] = []
         self.steps: list[tuple[str, Step]] = []
         self.values: list[tuple[str, RunValue]] = []
         self.facts: list[tuple[str, int, Fact]] = []
@@ -108,7 +122,7 @@ class UnitOfWork:
         if before is None:
             self.fresh.append(after)
         else:
-            (self.progressed if store.is_progress(before, after) else self.changed).append(after)
+            (self.progressed if _is_progress(decision.facts) else self.changed).append(after)
         self._add_lease(before.lease if before is not None else None, after)
         if after.status == "cancelled" and before is not None and before.lease is not None and before.lease.live:
             self.revoked.append(revoked_key(after.environment, before.lease))
@@ -116,7 +130,11 @@ class UnitOfWork:
             self.winding_down.append(revoked_key(after.environment, after.lease))
         known = before.steps if before is not None else {}
         if after.steps is not known:
-            self.steps += [(after.id, step) for step in after.steps.values() if known.get(step.step_id) is not step]
+            recorded = before.step_count if before is not None else 0
+            for step in after.steps.values():
+                if known.get(step.step_id) is not step:
+                    # Numbers count the steps of a run as they are recorded first.
+                    (self.new_steps if step.number >= recorded else self.steps).append((after.id, step))
         if after.values:
             self.values += [(after.id, value) for value in after.values.values()]
         if after.recorded:
@@ -172,6 +190,8 @@ class UnitOfWork:
             store.save_leases(tx, self.leases)
         if self.without_lease:
             store.drop_leases(tx, self.without_lease)
+        if self.new_steps:
+            store.insert_steps(tx, self.new_steps)
         if self.steps:
             store.save_steps(tx, self.steps)
         if self.values:
