@@ -101,16 +101,17 @@ class ReportRecorder:
         for each in pending:
             run = runs.get(each.run_id)
             fence = each.command.fence
+            report = each.command if isinstance(each.command, commands.Report) else None
             try:
                 if run is None:
                     raise StaleExecution(f"Job {fence.job_id!r} belongs to no run here. Drop the job.")
-                command = each.command
-                if isinstance(command, commands.Report):
-                    command = self._prepared(tx, run, command, states)
+                command = each.command if report is None else self._prepared(tx, run, report, states)
                 run = self.with_ends(tx, run)
                 if run.open_waits and isinstance(command, commands.Report) and _closes_steps(command):
                     run = self._repository.with_open_steps(tx, run)
-                run = self._enricher.with_history(tx, run, command)
+                if run.steps:
+                    # New steps diverge from nothing, and most reports have no others.
+                    run = self._enricher.with_history(tx, run, command)
                 decision = decide(run, self._enricher.enriched(tx, run, command, each.now, each.looked), each.now)
             except LookFurther as further:
                 applied.append(Applied(None, None, further=further))
@@ -122,12 +123,14 @@ class ReportRecorder:
                 applied.append(Applied(refusal, None))
                 continue
             after = decision.run
-            states += [(after, each.state) for each in decision.facts if isinstance(each, StateChanged)]
-            goes_on = isinstance(each.command, commands.Report) and each.command.kind == "progress"
+            if report is not None and report.state is not None:
+                states += [(after, fact.state) for fact in decision.facts if isinstance(fact, StateChanged)]
+            goes_on = report is not None and report.kind == "progress"
             if run.lease is not None and not goes_on:
                 freed.add((run.environment, run.lease.worker_id))
             control = rules.decide_control(after, fence.job_id) if goes_on else None
-            applied.append(Applied(None, control, _started(after, each.command)))
+            started = _started(after, report) if report is not None and report.yields else ()
+            applied.append(Applied(None, control, started))
             if each.logs:
                 written.append((self._writer(tx, run, fence), each.logs))
             if each.started:
@@ -194,12 +197,10 @@ def _without_known_state(
     return replace(report, state=None) if known else report
 
 
-def _started(run: Run, command: commands.Report | commands.Ack) -> tuple[Step, ...]:
+def _started(run: Run, report: commands.Report) -> tuple[Step, ...]:
     """What a report starts and its handler goes on with, as it is recorded."""
-    if isinstance(command, commands.Ack) or not command.yields:
-        return ()
-    progress = command.kind == "progress"
-    invokes = (each for each in command.yields if isinstance(each, commands.Invoke))
+    progress = report.kind == "progress"
+    invokes = (each for each in report.yields if isinstance(each, commands.Invoke))
     asked = (each.step_id for each in invokes if each.handle or (each.asynchronous and progress))
     return tuple(run.steps[step_id] for step_id in asked if step_id in run.steps)
 

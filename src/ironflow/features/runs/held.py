@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from ironflow.base.notice import Notices
-from ironflow.engine.model import Run, Step
+from ironflow.engine.model import Run
 from ironflow.features.runs import store
 from ironflow.features.runs.notices import RunChanges
 from ironflow.storage.port import Tx
@@ -57,20 +57,25 @@ class HeldRuns:
             if kept is None:
                 # All of them, in one statement: it locks them in the order of their ids.
                 return store.load(tx, ids, step_ids)
-            if run_id not in runs:
-                runs[run_id] = run = kept.run
-                names = step_ids.get(run_id, ())
-                complete = len(kept.step_ids) >= run.step_count
-                keys += [(run_id, name) for name in names if not complete or name in kept.step_ids]
+            if run_id in runs:
+                continue
+            runs[run_id] = kept.run
+            names = step_ids.get(run_id)
+            if names:
+                complete = len(kept.step_ids) >= kept.run.step_count
+                if not complete or not kept.step_ids.isdisjoint(names):
+                    keys += [(run_id, name) for name in names if not complete or name in kept.step_ids]
         versions, steps = store.lock_versions(tx, ids, keys)
         found: dict[str, Run] = {}
         changed: list[str] = []
         for run_id, version, updated_at in versions:
             run = runs[run_id]
-            if (run.version, run.updated_at) != (version, updated_at):
+            if run.version != version or run.updated_at != updated_at:
                 changed.append(run_id)
+            elif run_id in steps:
+                found[run_id] = replace(run, steps=steps[run_id])
             else:
-                found[run_id] = _with_steps(run, steps.get(run_id))
+                found[run_id] = run
         return found | store.load(tx, changed, step_ids) if changed else found
 
     def _keep(self, run: Run) -> None:
@@ -87,7 +92,3 @@ class HeldRuns:
         kept.run = bare
         if len(kept.step_ids) < STEPS_MAX:
             kept.step_ids.update(run.steps)
-
-
-def _with_steps(run: Run, steps: dict[str, Step] | None) -> Run:
-    return run if steps is None else replace(run, steps=steps)
