@@ -269,7 +269,7 @@ def update_runs(tx: Tx, runs: list[Run]) -> None:
 
 
 def update_progress(tx: Tx, runs: list[Run]) -> None:
-    """Writes runs of which only the columns of PROGRESS have changed."""
+    """Writes runs that have changed in columns of PROGRESS only."""
     tx.many(UPDATE_PROGRESS, [_progress_values(run) for run in runs])
 
 
