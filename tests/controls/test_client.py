@@ -52,6 +52,7 @@ async def test_a_run_is_paused_repaired_and_resumed(both: tuple[Work, Client]):
     with pytest.raises(RunNotPaused):
         await client.runs.inject(run.id, "charge", 1)
     assert (await client.runs.why(run.id)).reason == "no_free_worker"
+    assert await client.runs.why_many([run.id, "run_none"]) == [await client.runs.why(run.id)]
 
 
 async def test_a_failed_run_is_patched_and_retried_from_a_step(both: tuple[Work, Client]):

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ironflow.base.spelling import BadField
 from ironflow.base.time import to_datetime
 from ironflow.features.controls import contract as controls
 from ironflow.features.controls.contract import Why
@@ -246,3 +247,29 @@ async def test_an_ended_run_shows_its_status(server: Work):
         {"reason": "ended"},
         "It has ended: cancelled.",
     )
+
+
+async def test_runs_of_a_list_are_explained_together(server: Work):
+    await server.a_function()
+    run_ids = [(await server.emit()).run_ids[0] for _ in range(3)]
+    await server.call(runs.cancel, id=run_ids[1])
+    elsewhere = (await server.emit(env="staging")).run_ids
+    assert elsewhere == []
+
+    explained = (await server.call(controls.why_many, ids=[*run_ids[::-1], "run_unknown", run_ids[0]])).runs
+    assert [(each.run_id, each.reason) for each in explained] == [
+        (run_ids[2], "no_worker"),
+        (run_ids[1], "ended"),
+        (run_ids[0], "no_worker"),
+    ]
+    assert explained[0] == await why(server, run_ids[2])
+    assert (await server.call(controls.why_many, ids=run_ids, env="staging")).runs == []
+    with pytest.raises(BadField):
+        await server.ask(controls.why_many, {"ids": [f"run_{number}" for number in range(101)]})
+
+
+async def test_a_waiting_run_of_a_list_is_explained_by_its_step(server: Work):
+    run = await server.a_run()
+    await server.sleep(await server.claim(), until=server.now + 60_000)
+    (explained,) = (await server.call(controls.why_many, ids=[run.id])).runs
+    assert explained == await why(server, run)

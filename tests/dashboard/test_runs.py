@@ -142,6 +142,17 @@ def test_the_reason_of_a_pause_and_of_its_resume_are_shown(page: Page, shop: Sho
     shop.client.runs.cancel(run_id)
 
 
+def test_the_list_shows_why_a_run_is_queued(page: Page, shop: Shop):
+    shop.client.functions.register(id="unserved", triggers=[{"event": "item.unserved"}], mode="pull")
+    (run_id,) = shop.client.emit("item.unserved").run_ids
+    visit(page, "/runs?filter=function:unserved")
+
+    expect(page.get_by_role("row").filter(has_text="unserved")).to_contain_text(
+        "No live worker serves function 'unserved'"
+    )
+    shop.client.runs.cancel(run_id)
+
+
 def test_a_search_that_has_not_read_all_runs_is_shown_so_and_goes_on(page: Page, shop: Shop):
     def fewer(route: Route) -> None:
         route.continue_(url=route.request.url.replace("scan_max=100000", "scan_max=5"))

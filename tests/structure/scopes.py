@@ -65,6 +65,7 @@ controls.resume                      runs:write
 controls.retry                       runs:write
 controls.stuck                       runs:read
 controls.why                         runs:read
+controls.why_many                    runs:read
 deploys.registrations                functions:read
 deploys.versions                     functions:read
 deploys.move_runs                    runs:write

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from ironflow.sync import Client
 from tests.support.rest_chain import a_chain
 from tests.support.waiting import eventually
 
@@ -156,6 +157,16 @@ def test_runs_are_listed_by_function_status_event_and_page(ironflow):
     assert "There is more: --cursor " in first.err
     again = ironflow("run", "list", "--limit", "1", "--cursor", first.err.split()[-1])
     assert again.out.splitlines()[1] != first.out.splitlines()[1]
+
+
+def test_a_list_shows_why_a_run_is_pending(ironflow, server):
+    with Client(server) as client:
+        client.functions.register(id="unserved", triggers=[{"event": "visitor.unserved"}], mode="pull")
+    run_id = the_run(ironflow("emit", "visitor.unserved", "--json"))
+
+    row = ironflow("run", "list", "--function", "unserved").out.splitlines()[1]
+    assert row.startswith("pending (no_worker)")
+    assert run_id in row
 
 
 def test_a_run_is_cancelled_once(ironflow):

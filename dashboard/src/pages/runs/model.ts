@@ -64,14 +64,20 @@ function waiting(run: Run): string {
   return reason ? (RESTS[reason] ?? reason) + until : "";
 }
 
-export function rowOf(run: Run): Row {
+/** The runs of a page that are queued: the list does not say for what. */
+export function queued(runs: Run[]): string[] {
+  return runs.filter((run) => run.status === "pending").map((run) => run.id);
+}
+
+/** why: the server's sentence about a run that is queued. */
+export function rowOf(run: Run, why = ""): Row {
   const began = run.started_at ? Date.parse(run.started_at) : undefined;
   const ended = run.ended_at ? Date.parse(run.ended_at) : undefined;
   return {
     id: run.id,
     functionId: run.function_id,
     state: stateOf(run),
-    note: run.error?.message ?? run.cancellation_cause ?? waiting(run),
+    note: run.error?.message ?? run.cancellation_cause ?? (waiting(run) || why),
     at: run.created_at,
     took: began !== undefined && ended !== undefined ? ended - began : undefined,
   };

@@ -1,6 +1,6 @@
 """Views of runs: a table of many, a page of one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -31,13 +31,17 @@ _REASONS_SHOWN = (
 _WAIT_SHOWN_MS = 100
 
 
-def runs_table(found: list[Run], now: Millis) -> RenderableType:
-    """Runs as rows. A narrow terminal shows no event, then no attempt, then no duration."""
+def runs_table(found: list[Run], now: Millis, reasons: Mapping[str, str] | None = None) -> RenderableType:
+    """Runs as rows. A narrow terminal shows no event, then no attempt, then no duration.
+
+    reasons: by run id, why pending runs wait, as `Why.reason`.
+    """
+    given = reasons or {}
     return FittedTable(
         ["STATUS", "RUN", "FUNCTION", "EVENT", "ATTEMPT", "CREATED", "TOOK"],
         [
             [
-                run_status(each),
+                run_status(each, given.get(each.id, "")),
                 each.id,
                 each.function_id,
                 each.event_name or each.event_id,
@@ -103,11 +107,11 @@ def run_page(
     return Group(*parts)
 
 
-def run_status(run: Run) -> Text:
-    """The status as in filters, with the reason of a pause: `paused (sleep)`."""
+def run_status(run: Run, why: str = "") -> Text:
+    """The status as in filters, with the reason: `paused (sleep)`. why: of a run that is not paused."""
     if run.state == "cancelling":
         return Text("cancelling", style=status_style(RunStatus.CANCELLED))
-    reason = f" ({run.pause_reason})" if run.pause_reason else ""
+    reason = f" ({run.pause_reason or why})" if run.pause_reason or why else ""
     return Text(f"{run.status}{reason}", style=status_style(run.status))
 
 

@@ -36,6 +36,8 @@ app = App("run", help="List, follow and control runs.")
 RunId = Annotated[str, Parameter(help="The run's id, such as run_06DGK3…, or function:key.")]
 _POLL_EVERY_S = 0.25
 _CHILDREN_MAX = 50
+# Runs of a list whose reason to wait is asked for.
+_EXPLAINED_MAX = 100
 # In so many runs a text is looked for at a time.
 _SCAN_MAX = 100_000
 
@@ -209,12 +211,19 @@ def list_(
     if not answer.runs:
         cli.note("no runs" if back_to is None else f"no runs back to {moment_text(back_to, now)}", "dim")
     if answer.runs or cli.json:
-        cli.show(answer, lambda: runs_table(answer.runs, now))
+        cli.show(answer, lambda: runs_table(answer.runs, now, _why_pending(cli, answer.runs)))
     if answer.next_cursor and back_to is not None:
         cli.note(f"Searched back to {moment_text(back_to, now)}. To go on: --cursor {answer.next_cursor}", "dim")
     elif answer.next_cursor:
         of = "" if answer.total_count is None else f" of {answer.total_count}"
         cli.note(f"{len(answer.runs)}{of} runs. There is more: --cursor {answer.next_cursor}", "dim")
+
+
+def _why_pending(cli: Cli, found: list[Run]) -> dict[str, str]:
+    """Why the first pending runs of a list wait."""
+    ids = [each.id for each in found if each.status is RunStatus.PENDING][:_EXPLAINED_MAX]
+    explained = cli.call(control.why_many, control.ExplainRuns(ids=ids)).runs if ids else []
+    return {each.run_id: each.reason for each in explained}
 
 
 @app.command

@@ -129,6 +129,18 @@ class Why(Message, kw_only=True):
     held_by: list[str] | None = None
 
 
+class ExplainRuns(Message, kw_only=True):
+    """ids: of the runs of one page. Those that are not in the environment are left out of the answer."""
+
+    ids: Annotated[list[str], field(min_length=1, max_length=100)]
+
+
+class Explained(Message, kw_only=True):
+    """In the order of the request."""
+
+    runs: list[Why]
+
+
 class ListStuck(Message, kw_only=True):
     """pending_ms: how long a run may wait for a worker or a slot before it counts."""
 
@@ -190,6 +202,11 @@ why = operation(
     "controls.why", GetWhy, Why,
     rest="GET /api/v1/runs/{id}/why", scope="runs:read", errors=(RunNotFound,),
     doc="Why a run is not running: what it waits for, until when, or who holds its slot.",
+)  # fmt: skip
+why_many = operation(
+    "controls.why_many", ExplainRuns, Explained,
+    rest="POST /api/v1/runs/why", scope="runs:read",
+    doc="Why each of up to 100 runs is not running, for a list of runs.",
 )  # fmt: skip
 stuck = operation(
     "controls.stuck", ListStuck, Stuck,

@@ -60,6 +60,7 @@ class Controls:
             contract.inject: self.inject,
             contract.patch: self.patch,
             contract.why: self.why,
+            contract.why_many: self.why_many,
             contract.stuck: self.stuck,
         }
 
@@ -146,6 +147,20 @@ class Controls:
             run = _seen(tx, call, request.id)
             run = RunRepository.with_open_steps(tx, run)
             return explain(tx, self._repository, run, self._oldest(call))
+
+        return await self._db.read(look)
+
+    async def why_many(self, call: Call, request: contract.ExplainRuns) -> contract.Explained:
+        def look(tx: Tx) -> contract.Explained:
+            seen = RunRepository.look(tx, request.ids)
+            found = [seen[each] for each in dict.fromkeys(request.ids) if each in seen]
+            return contract.Explained(
+                runs=[
+                    explain(tx, self._repository, RunRepository.with_open_steps(tx, run), self._oldest(call))
+                    for run in found
+                    if run.environment == call.environment
+                ]
+            )
 
         return await self._db.read(look)
 

@@ -2,7 +2,7 @@
 
 from asyncio import sleep
 from builtins import list as list_
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -237,6 +237,10 @@ class Runs:
         """Why a run is not running: what it waits for, until when, or which runs hold its slot. Raises RunNotFound."""
         run_id = reference(run_id, key)
         return await self._calls.call(controls.why, controls.GetWhy(id=run_id))
+
+    async def why_many(self, run_ids: Sequence[str]) -> list_[Why]:
+        """As `why`, for up to 100 runs, in their order. Runs that are not there are left out."""
+        return (await self._calls.call(controls.why_many, controls.ExplainRuns(ids=list(run_ids)))).runs
 
     async def value(
         self, run_id: str, name: str, *, wait: Duration | None = None, after: int = 0, key: str = ""
