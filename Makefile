@@ -29,7 +29,7 @@ help:
 	@echo "make serve   a server for development on port 9123, on the file ironflow.db"
 	@echo "make dashboard  build the dashboard that the server shows; make demo and make serve do it too"
 	@echo "make screenshots  every page of it, dark and light, wide and narrow, as PNG files"
-	@echo "make pictures  the pictures of the guide \"Debugging\", made from real runs, in docs/images"
+	@echo "make pictures  the pictures of README.md and of the guide \"Debugging\", made from real runs, in docs/images"
 	@echo "make vscode  check the extension for VS Code, test it and package it as editors/vscode/dist/ironflow.vsix"
 	@echo "make test    all tests, on SQLite and, if there is one, PostgreSQL; TESTS=tests/kv for some of them"
 	@echo "make soak    two minutes of mixed load with restarts: flat descriptors, memory and threads; SOAK_MINUTES=30 for more"
@@ -66,8 +66,9 @@ dashboard-check: $(VENV)/.runs $(NODE_MODULES)
 screenshots: $(VENV)/.tests dashboard
 	@$(PY) -m tests.dashboard.screenshots $(SCREENSHOTS)
 
-# The pictures of the guide "Debugging", from real runs; someone has to look at them.
-pictures: $(VENV)/.tests
+# The pictures of README.md and of the guide "Debugging", from real runs; someone has to look at them.
+pictures: $(VENV)/.tests dashboard
+	@$(PY) -m tests.dashboard.pictures docs/images
 	@$(PY) -m tests.debugging.pictures docs/images
 
 # To install it: code --install-extension editors/vscode/dist/ironflow.vsix

@@ -6,8 +6,10 @@ python -m tests.dashboard.screenshots FOLDER [NAME...]
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from playwright.sync_api import Browser, Page, Request
@@ -107,6 +109,12 @@ class Asked:
     def _end(self, request: Request) -> None:
         self._pending.discard(request)
 
+    def visit(self, address: str) -> None:
+        """Opens an address and returns when all of the page has come."""
+        self._page.goto(address)
+        self._page.wait_for_selector("main[data-ready]")
+        self.wait()
+
     def wait(self) -> None:
         """Returns when all of it has come, and nothing else was asked for meanwhile."""
         quiet = 0
@@ -115,33 +123,44 @@ class Asked:
             quiet = 0 if self._pending else quiet + 1
 
 
-def shoot(browser: Browser, url: str, folder: Path, pages: dict[str, str]) -> None:
+class Shop(NamedTuple):
+    """A server with runs of every kind. pages: as of `addresses`."""
+
+    url: str
+    browser: Browser
+    pages: dict[str, str]
+
+
+@contextmanager
+def opened_shop() -> Iterator[Shop]:
+    with tempfile.TemporaryDirectory() as data:
+        server = ServerProcess(Path(data))
+        try:
+            with server.worker(FUNCTIONS, projections=PROJECTIONS), Client(server.url) as client:
+                pages = addresses(fill(client, lambda: time.sleep(3)))
+                with chromium_browser() as browser:
+                    yield Shop(server.url, browser, pages)
+        finally:
+            server.stop()
+
+
+def shoot(shop: Shop, folder: Path, pages: dict[str, str]) -> None:
     for theme in ("light", "dark"):
         for size, viewport in SIZES.items():
             scheme: Any = theme
-            context = browser.new_context(viewport=viewport, color_scheme=scheme, base_url=url)
+            context = shop.browser.new_context(viewport=viewport, color_scheme=scheme, base_url=shop.url)
             page = context.new_page()
             asked = Asked(page)
             for name, address in pages.items():
-                page.goto(address)
-                page.wait_for_selector("main[data-ready]")
-                asked.wait()
+                asked.visit(address)
                 page.screenshot(path=folder / f"{name}-{theme}-{size}.png")
             context.close()
 
 
 def main(folder: Path, names: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as data:
-        server = ServerProcess(Path(data))
-        try:
-            with server.worker(FUNCTIONS, projections=PROJECTIONS), Client(server.url) as client:
-                pages = addresses(fill(client, lambda: time.sleep(3)))
-                wanted = {name: address for name, address in pages.items() if not names or name in names}
-                with chromium_browser() as browser:
-                    shoot(browser, server.url, folder, wanted)
-        finally:
-            server.stop()
+    with opened_shop() as shop:
+        shoot(shop, folder, {name: address for name, address in shop.pages.items() if not names or name in names})
 
 
 if __name__ == "__main__":
