@@ -62,11 +62,11 @@ dashboard-check: $(VENV)/.runs $(NODE_MODULES)
 	$(NPM) run --silent check
 	$(NPM) run --silent test
 
-# The pages as people see them, in SCREENSHOTS; someone has to look at them.
+# The pages as people see them, in SCREENSHOTS, to be looked at.
 screenshots: $(VENV)/.tests dashboard
 	@$(PY) -m tests.dashboard.screenshots $(SCREENSHOTS)
 
-# The pictures of README.md and of the guide "Debugging", from real runs; someone has to look at them.
+# The pictures of README.md and of the guide "Debugging", from real runs, to be looked at.
 pictures: $(VENV)/.tests dashboard
 	@$(PY) -m tests.dashboard.pictures docs/images
 	@$(PY) -m tests.debugging.pictures docs/images

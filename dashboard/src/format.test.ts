@@ -8,7 +8,7 @@ describe("span", () => {
   ])("of %i ms is %s", (ms, text) => expect(span(ms)).toBe(text));
 });
 
-it("tells the past from the future", () => {
+it("distinguishes the past from the future", () => {
   expect(relative(0, 125_000)).toBe("2 m ago");
   expect(relative(82_800_000, 0)).toBe("in 23 h");
   expect(relative(2_274_825_600_000, 0)).toBe("in 72 y");

@@ -8,6 +8,7 @@ ordinary English use of a word may be allowed by its phrase. `EXCEPTIONS` allows
 """
 
 import io
+import os
 import re
 import sys
 import tokenize
@@ -18,8 +19,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
-SEARCHED = ("src", "docs", "changes", "tests", "examples", "benchmarks")
-SUFFIXES = {".py", ".md", ".proto", ".sql", ".toml"}
+SEARCHED = (
+    "src", "docs", "changes", "tests", "examples", "benchmarks", "dashboard", "editors", "README.md", "CONTRIBUTING.md",
+    "Makefile", "pyproject.toml",
+)  # fmt: skip
+SUFFIXES = {".py", ".md", ".proto", ".sql", ".toml", ".ts", ".svelte"}
+# Installed or generated, not written.
+NOT_WRITTEN = {"__pycache__", "node_modules", "built", "dist", "schema.d.ts"}
 
 # Words that are retired everywhere, and what the code says instead.
 RETIRED = {
@@ -167,9 +173,14 @@ def in_python(text: str) -> Iterator[tuple[int, str]]:
 def files(paths: list[str]) -> Iterator[Path]:
     for path in paths:
         start = ROOT / path
-        for file in [start] if start.is_file() else sorted(start.rglob("*")):
-            if file.suffix in SUFFIXES and "__pycache__" not in file.parts:
-                yield file
+        if start.is_file():
+            yield start
+            continue
+        for folder, folders, names in os.walk(start):
+            folders[:] = sorted(set(folders) - NOT_WRITTEN)
+            for name in sorted(set(names) - NOT_WRITTEN):
+                if Path(name).suffix in SUFFIXES:
+                    yield Path(folder, name)
 
 
 def found(paths: list[str]) -> Iterator[Found]:

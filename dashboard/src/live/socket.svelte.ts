@@ -91,7 +91,7 @@ class Live {
     };
   }
 
-  /** Finds out why the socket does not open: a browser is not told. A refused key opens the log-in. */
+  /** Finds out why the socket does not open: a browser does not show it. A refused key opens the log-in. */
   private async look(): Promise<void> {
     if (this.looking) return;
     this.looking = true;

@@ -2,8 +2,8 @@
 
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
-/** A word of a command line: as it is, or in quotes where a shell would read more into it. */
-export const word = (text: string): string => (/^[\w./:@-]+$/.test(text) ? text : quoted(text));
+/** An argument of a command line: as it is, or in quotes where a shell would interpret it. */
+export const argument = (text: string): string => (/^[\w./:@-]+$/.test(text) ? text : quoted(text));
 
 /** origin: the server's address. path: with its query. environment: named only when it is not `default`. withKey: name the variable of the key. */
 export function curl(origin: string, verb: string, path: string, environment: string, body?: unknown, withKey = false): string {

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { line, moment, terms } from "./filter";
 
-it("reads terms, quoted values and bare words", () => {
+it("reads terms, quoted values and bare texts", () => {
   expect(terms('status:failed error:"card declined" ord_1')).toEqual([
     { name: "status", value: "failed" }, { name: "error", value: "card declined" }, { name: "", value: "ord_1" },
   ]);

@@ -1,7 +1,7 @@
-// The filter line: `status:failed function:process-order since:1h error:"card declined" words`. Pure.
+// The filter line: `status:failed function:process-order since:1h error:"card declined" text`. Pure.
 
 export interface Term {
-  /** Empty for a bare word. */
+  /** Empty for a bare text. */
   name: string;
   value: string;
 }

@@ -32,7 +32,7 @@ type Schema = Record<string, unknown>;
 const DEPTH_MAX = 8;
 /** How many fields a form has; those beyond are fields of JSON. Schemas that refer to themselves have any number. */
 const FIELDS_MAX = 2000;
-/** Schemas that say more than these words about an object or a list are edited as JSON. */
+/** Schemas with one of these keywords are edited as JSON. */
 const BEYOND = ["oneOf", "allOf", "not", "if", "patternProperties", "propertyNames", "dependentSchemas", "unevaluatedProperties", "prefixItems", "contains"];
 
 function isSchema(value: unknown): value is Schema {
@@ -78,7 +78,7 @@ function withoutNull(schema: Schema, root: Schema): Schema {
 
 function kindOf(schema: Schema, depth: number): Kind {
   if (Array.isArray(schema["enum"]) || "const" in schema) return "choice";
-  if ("anyOf" in schema || BEYOND.some((word) => word in schema)) return "json";
+  if ("anyOf" in schema || BEYOND.some((keyword) => keyword in schema)) return "json";
   switch (schema["type"]) {
     case "string":
       return schema["format"] === "date" ? "date" : schema["format"] === "date-time" ? "moment" : "text";
@@ -234,7 +234,7 @@ export function jsonOf(text: string): unknown {
   }
 }
 
-/** What is wrong with a value before it is sent; empty when only the server can tell. */
+/** What is wrong with a value before it is sent; empty when only the server can decide. */
 export function faultOf(field: Field, value: unknown): string {
   if (value instanceof Unparsed) return value.reason;
   if (value === undefined) return "";

@@ -7,7 +7,7 @@ class Session {
   key = $state(sessionStorage.getItem(KEPT) ?? "");
   /** Why the log-in is open; empty while it is closed. */
   wanted = $state<"" | "needed" | "refused">("");
-  /** The log-in was closed without a key: requests are refused until someone opens it. */
+  /** The log-in was closed without a key: requests are refused until it is opened. */
   private declined = false;
   private waiting: ((entered: boolean) => void)[] = [];
 

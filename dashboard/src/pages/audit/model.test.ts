@@ -3,7 +3,7 @@ import { actor, grounds, query, summary, type Entry } from "./model";
 
 it("makes a request of a filter line", () => {
   expect(query("run:run_1 type:run.status_changed since:1h", 3_600_000)).toEqual({ query: { run_id: "run_1", event_type: "run.status_changed", from_timestamp: "1970-01-01T00:00:00.000Z" }, faults: [] });
-  expect(query("colour:red words", 0).faults).toHaveLength(2);
+  expect(query("colour:red text", 0).faults).toHaveLength(2);
 });
 
 it("shows what became of a run in a line", () => {

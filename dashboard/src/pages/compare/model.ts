@@ -4,7 +4,7 @@ import { difference, type Change } from "../../parts/difference";
 import { stateOf } from "../../parts/status";
 import { errorTitle, type Run, type Step } from "../run/model";
 
-export type Side = "a" | "b";
+export type RunName = "a" | "b";
 
 export interface Pair {
   /** The step's id without its run's; unique. */
@@ -94,7 +94,7 @@ export function duration(run: Run, now: number): number {
   return Math.max(0, (run.ended_at ? Date.parse(run.ended_at) : now) - Date.parse(run.started_at ?? run.created_at));
 }
 
-/** The result as a sentence, which a screen reader is told. */
+/** The result as a sentence, which a screen reader announces. */
 export function summary(a: Run, b: Run, all: Pair[]): string {
   const different = all.filter((each) => each.isDifferent).length;
   const [onlyA, onlyB] = [all.filter((each) => !each.b).length, all.filter((each) => !each.a).length];

@@ -39,7 +39,7 @@ it("cancels those whose next attempt is still to come", () => {
   expect([canCancel(GROUP), canCancel({ ...GROUP, pattern: "…" }), canCancel({ ...GROUP, pattern: "…", step: "" })]).toEqual([true, true, false]);
 });
 
-it("names all failed runs of the function where the pattern tells no messages apart", () => {
+it("names all failed runs of the function where the pattern stands for any message", () => {
   expect(which(GROUP, "resume")).toBe("failed runs of pay with this message at step charge");
   expect(which({ ...GROUP, pattern: "…" }, "resume")).toBe("all failed runs of pay at step charge in this time");
   for (const pattern of ["…", " … …", ""]) {

@@ -34,12 +34,12 @@ export function issueText(group: Group, origin: string): string {
   ].join("\n");
 }
 
-/** Whether the pattern tells messages apart. One that is nothing but … stands for any message. */
+/** Whether the pattern distinguishes messages. One that is nothing but … stands for any message. */
 const isSpecific = (group: Group): boolean => /[^…\s]/.test(group.pattern);
 
 export type GroupAction = "resume" | "retry" | "cancel";
 
-/** Whether runs that are to be tried again after this error can be told from all others that wait. */
+/** Whether runs that are to be tried again after this error can be distinguished from all others that wait. */
 export const canCancel = (group: Group): boolean => isSpecific(group) || group.step !== "";
 
 /**

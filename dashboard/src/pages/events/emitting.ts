@@ -1,7 +1,7 @@
 // What the emit form holds: where it begins, what is kept of it in this tab, and what it sends. Pure but for `kept` and `keep`.
 
 import type { Schemas } from "../../api/client";
-import { word } from "../../parts/copy";
+import { argument } from "../../parts/copy";
 import { written } from "../../parts/form";
 
 const KEPT = "ironflow.emit";
@@ -53,7 +53,7 @@ export function recipes(event: string, version: number, value: unknown): { pytho
   const of = version > 1;
   return {
     python: `await client.emit(${JSON.stringify(event)}, json.loads(${JSON.stringify(text)})${of ? `, version=${version}` : ""})`,
-    cli: `ironflow emit ${word(event)} --data '${text.replaceAll("'", `'\\''`)}'${of ? ` --version ${version}` : ""}`,
+    cli: `ironflow emit ${argument(event)} --data '${text.replaceAll("'", `'\\''`)}'${of ? ` --version ${version}` : ""}`,
   };
 }
 

@@ -10,18 +10,18 @@ export type Event = Schemas["Event"];
 export function query(line: string, now: number): { query: Record<string, string>; faults: string[] } {
   const asked: Record<string, string> = {};
   const faults: string[] = [];
-  const words: string[] = [];
+  const texts: string[] = [];
   for (const { name, value } of terms(line)) {
-    if (name === "") words.push(value);
+    if (name === "") texts.push(value);
     else if (name === "name") asked["names"] = value;
     else if (name === "source") asked["source"] = value;
     else if (name === "since" || name === "until") {
       const at = moment(value, now);
       if (at) asked[name] = at;
       else faults.push(`${name}:${value} is no time; write 1h, 30m, 7d or 2026-01-31T12:00Z`);
-    } else faults.push(`${name}: is not known; use name, source, since, until or words of the data`);
+    } else faults.push(`${name}: is not known; use name, source, since, until or a text of the data`);
   }
-  if (words.length > 0) asked["search"] = words.join(" ");
+  if (texts.length > 0) asked["search"] = texts.join(" ");
   return { query: asked, faults };
 }
 

@@ -1,7 +1,7 @@
 // What an endpoint serves against what is registered. Pure.
 
 import type { Schemas } from "../../api/client";
-import { word } from "../../parts/copy";
+import { argument } from "../../parts/copy";
 
 export { endpointFault } from "./model";
 export type Served = Schemas["ServedFunction"];
@@ -12,7 +12,7 @@ export function proposed(functions: Served[]): string[] {
 }
 
 /** The same as a command. */
-export const discoverCommand = (url: string): string => `ironflow register ${word(url)} --dry-run`;
+export const discoverCommand = (url: string): string => `ironflow register ${argument(url)} --dry-run`;
 
 /** What registering it does. */
 export function changeText(served: Served): string {

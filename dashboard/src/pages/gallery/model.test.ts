@@ -4,7 +4,7 @@ import { look } from "../../parts/status";
 
 it("has a status of every look, and one that is not known", () => {
   expect(new Set(STATUSES.map((each) => look(each).colour)).size).toBe(6);
-  expect(look(STATUSES.at(-1)!).word).toBe("a status of a newer server");
+  expect(look(STATUSES.at(-1)!).label).toBe("a status of a newer server");
 });
 
 it("has a form with a field of every kind", () => {

@@ -9,7 +9,7 @@ it("names what is worth a look, and nothing otherwise", () => {
   expect(trouble({ ...GROUP, status: "CONSUMER_GROUP_STATUS_PAUSED" as never })).toBe("paused: nothing is handed out");
 });
 
-it("shortens the words of enumerations", () => {
+it("shortens the values of enumerations", () => {
   expect([plain("ACK_MODE_MANUAL"), plain("auto"), plain(null)]).toEqual(["manual", "auto", ""]);
 });
 

@@ -6,7 +6,7 @@ import { count, span } from "../../format";
 export type Group = Schemas["ConsumerGroup"];
 export type DeadLetter = Schemas["DeadLetter"];
 
-/** The short word of `CONSUMER_GROUP_STATUS_ACTIVE`, `ACK_MODE_MANUAL` or `BACKPRESSURE_MODE_BUFFER`. */
+/** The short form of `CONSUMER_GROUP_STATUS_ACTIVE`, `ACK_MODE_MANUAL` or `BACKPRESSURE_MODE_BUFFER`. */
 export function plain(value: string | null | undefined): string {
   return (value ?? "").replace(/^(?:CONSUMER_GROUP_STATUS|ACK_MODE|BACKPRESSURE_MODE)_/, "").toLowerCase();
 }

@@ -5,7 +5,7 @@ import { count } from "../../format";
 
 export type Limit = Schemas["Limit"];
 
-/** `key:ID`, `env:NAME`, `key:*` and `env:*` in words. */
+/** `key:ID`, `env:NAME`, `key:*` and `env:*` as a sentence shows them. */
 export function whom(subject: string): string {
   if (subject === "key:*") return "every key without a limit of its own";
   if (subject === "env:*") return "every environment without a limit of its own";

@@ -46,7 +46,7 @@ export interface Drawn {
 
 export const BOX = { width: 190, height: 40, gapX: 90, gapY: 14 };
 export const BOXES_MAX = 200;
-export const WORDS: Record<Kind, string> = { event: "event", function: "function", topic: "topic", group: "group" };
+export const LABELS: Record<Kind, string> = { event: "event", function: "function", topic: "topic", group: "group" };
 const PAGES: Record<Kind, string> = { event: "events", function: "functions", topic: "topics", group: "groups" };
 
 export const idOf = (thing: Thing): string => `${thing.kind} ${thing.name}`;
@@ -169,7 +169,7 @@ function noteOf(thing: Thing, counts: Map<string, number>, links: Flow[]): strin
   if (thing.kind === "group") return "group";
   const count = thing.kind === "function" ? links.filter((flow) => idOf(flow.to) === idOf(thing)).reduce((sum, flow) => sum + flow.count, 0) : counts.get(idOf(thing));
   const failed = thing.kind === "function" ? links.filter((flow) => idOf(flow.to) === idOf(thing)).reduce((sum, flow) => sum + flow.failed, 0) : 0;
-  const text = count === undefined ? WORDS[thing.kind] : thing.kind === "function" ? `${count.toLocaleString("en-US")} ${count === 1 ? "run" : "runs"}` : `${WORDS[thing.kind]}, ${count.toLocaleString("en-US")}`;
+  const text = count === undefined ? LABELS[thing.kind] : thing.kind === "function" ? `${count.toLocaleString("en-US")} ${count === 1 ? "run" : "runs"}` : `${LABELS[thing.kind]}, ${count.toLocaleString("en-US")}`;
   return failed > 0 ? `${text}, ${failed.toLocaleString("en-US")} failed` : text;
 }
 

@@ -1,7 +1,7 @@
 // What the run page loads: the run, its steps by pages of 500, why it is where it is, its history, its state at an instant.
 
 import { ask, Failure } from "../../api/client";
-import { word } from "../../api/words";
+import { shortForm } from "../../api/spelling";
 import { gathered, live } from "../../live/socket.svelte";
 import { Resource } from "../../live/resource.svelte";
 import type { Run, RunState, Step, TimelineEvent } from "./model";
@@ -27,7 +27,7 @@ export async function allSteps(id: string, signal: AbortSignal, shown: (steps: S
   let next = PAGE;
   do {
     const page = await ask("get", "/api/v1/runs/{id}/steps", { path: { id, run_id: id }, query: { limit: PAGE, cursor }, signal });
-    steps.push(...page.steps.map((step) => ({ ...step, status: word(step.status), step_type: word(step.step_type) })));
+    steps.push(...page.steps.map((step) => ({ ...step, status: shortForm(step.status), step_type: shortForm(step.step_type) })));
     cursor = page.next_cursor ?? undefined;
     if (cursor && steps.length >= next) {
       shown([...steps]);

@@ -16,9 +16,9 @@ const STATUSES = new Set(["pending", "queued", "running", "waiting", "paused", "
 export function query(line: string, now: number): { query: Query; faults: string[] } {
   const asked: Query = {};
   const faults: string[] = [];
-  const words: string[] = [];
+  const texts: string[] = [];
   for (const { name, value } of terms(line)) {
-    if (name === "") words.push(value);
+    if (name === "") texts.push(value);
     else if (name === "status") {
       if (STATUSES.has(value)) asked["status"] = value;
       else faults.push(`status:${value} is no status; one of ${[...STATUSES].join(", ")}`);
@@ -35,9 +35,9 @@ export function query(line: string, now: number): { query: Query; faults: string
       const at = moment(value, now);
       if (at) asked[name] = at;
       else faults.push(`${name}:${value} is no time; write 1h, 30m, 7d or 2026-01-31T12:00Z`);
-    } else faults.push(`${name}: is not known; use status, function, event, parent, key, error, step, output, since, until or words`);
+    } else faults.push(`${name}: is not known; use status, function, event, parent, key, error, step, output, since, until or a text`);
   }
-  if (words.length > 0) asked["search"] = words.join(" ");
+  if (texts.length > 0) asked["search"] = texts.join(" ");
   return { query: asked, faults };
 }
 

@@ -1,7 +1,7 @@
 // What the page of one entity loads: its info, its events by pages, and the snapshot below a version.
 
 import { ask, Failure, type Asked } from "../../api/client";
-import { spelled } from "../../api/words";
+import { spelled } from "../../api/spelling";
 import { FOLD_MAX, type Snapshot, type StreamEvent } from "./model";
 
 const PAGE = 500;

@@ -1,4 +1,4 @@
-// Workers: how busy they are and whether they were heard of lately. Pure.
+// Workers: how busy they are and whether they made a request lately. Pure.
 
 import type { Schemas } from "../../api/client";
 

@@ -2,8 +2,8 @@
 
 const PREFIX = /^(?:RUN_STATUS|STEP_STATUS|STEP_TYPE|FUNCTION_STATUS|EXECUTION_MODE)_/;
 
-/** The short word of either form. */
-export function word<Value extends string>(value: Value): Value {
+/** The short form of either. */
+export function shortForm<Value extends string>(value: Value): Value {
   return value.replace(PREFIX, "").toLowerCase() as Value;
 }
 
