@@ -16,7 +16,7 @@ from ironflow.features.oidc.provider import ASK_AGAIN_MS
 from ironflow.features.oidc.service import Provider
 from ironflow.features.sessions.rules import COOKIE
 from tests.support.keys import Guarded, open_guarded
-from tests.support.users import MARK, a_user
+from tests.support.users import CSRF_HEADER, a_user
 
 ISSUER = "https://login.example.com/realms/a"
 CLIENT = "ironflow"
@@ -96,7 +96,7 @@ async def test_a_user_that_the_provider_confirms_gets_a_session(guarded: Guarded
         answer = await end(client, provider)
         assert (answer.status_code, answer.headers["location"]) == (302, "/")
         assert "HttpOnly; SameSite=Strict" in answer.headers["set-cookie"]
-        session = await client.get("/api/v1/auth/session", headers=MARK)
+        session = await client.get("/api/v1/auth/session", headers=CSRF_HEADER)
     assert session.json()["user"]["id"] == made["id"]
     assert provider.exchanged["code"] == "c0de"
     assert create_s256_code_challenge(provider.exchanged["code_verifier"]) == provider.asked["code_challenge"]
@@ -162,9 +162,7 @@ async def test_a_log_in_that_this_browser_did_not_begin_is_refused(guarded: Guar
     assert provider.exchanged == {}
 
 
-async def test_an_unknown_user_is_refused_unless_a_role_is_set(
-    guarded: Guarded, provider: SmallProvider, database_url: str
-):
+async def test_an_unknown_user_is_refused(guarded: Guarded, provider: SmallProvider):
     async with guarded.http() as client:
         await begin(client, provider)
         assert (await end(client, provider)).json()["reason"] == "OIDC_UNKNOWN_USER"

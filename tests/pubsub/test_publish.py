@@ -11,7 +11,7 @@ from ironflow.features.consumer_groups import contract as groups
 from ironflow.features.events import contract as events
 from ironflow.features.pubsub import contract as pubsub
 from ironflow.features.pubsub.contract import InvalidTopic
-from ironflow.features.subscriptions.presence import BELIEVED_MS
+from ironflow.features.subscriptions.presence import EXPIRES_MS
 from tests.log.records import everything_after
 from tests.subscriptions.following import following
 from tests.support.groups import join
@@ -101,7 +101,7 @@ BAD = ["", "a b", "a.*", "a.>", "line\nbreak", "x" * 257, "events:x", "system.ru
 BAD += [".", ".a", "a.", "a..b"]
 
 
-async def test_topics_that_are_none_are_refused(server: Work):
+async def test_invalid_topics_are_refused(server: Work):
     for topic in BAD:
         with pytest.raises(InvalidTopic):
             await server.call(pubsub.publish, topic=topic)
@@ -191,5 +191,5 @@ async def test_subscriptions_at_other_nodes_are_counted_while_their_node_runs(po
         assert (await first.call(pubsub.stats, topic="mail")).consumer_count == 1
         assert (await second.call(pubsub.stats, topic="mail")).consumer_count == 1
         # A node that has died writes no more.
-        first.move(BELIEVED_MS + 1)
+        first.move(EXPIRES_MS + 1)
         assert (await first.call(pubsub.stats, topic="mail")).consumer_count == 0

@@ -14,7 +14,7 @@ from ironflow.features.sessions.rules import COOKIE
 from ironflow.features.sessions.service import Sessions
 from ironflow.storage.port import Tx
 from tests.support.keys import SEED, Guarded, open_guarded
-from tests.support.users import MARK, PASSWORD, a_cookie, a_token, a_user, client_from, log_in
+from tests.support.users import CSRF_HEADER, PASSWORD, a_cookie, a_token, a_user, client_from, log_in
 
 HOUR_MS = 3_600_000
 
@@ -49,10 +49,10 @@ async def test_a_cookie_opens_what_the_own_page_asks_for(guarded: Guarded):
     await a_user(guarded)
     cookie = await a_cookie(guarded)
 
-    assert (await caller(guarded, cookie=cookie, **MARK))[0] == 200
+    assert (await caller(guarded, cookie=cookie, **CSRF_HEADER))[0] == 200
     assert (await caller(guarded, cookie=f"a=b; {cookie}", origin="http://server"))[0] == 200
     assert (await caller(guarded, cookie=cookie))[0] == 403
-    assert (await caller(guarded, cookie=cookie, origin="http://evil.example", **MARK))[0] == 403
+    assert (await caller(guarded, cookie=cookie, origin="http://evil.example", **CSRF_HEADER))[0] == 403
     async with guarded.http() as client:
         body = {"name": "x", "data": {}}
         forged = {"cookie": cookie, "origin": "http://evil.example", "content-type": "text/plain"}
@@ -86,11 +86,11 @@ async def test_a_session_is_a_new_one_whatever_the_browser_brought(guarded: Guar
         brought = {"cookie": f"{COOKIE}={planted}"} if header == "cookie" else {"authorization": f"Bearer {planted}"}
         async with guarded.http() as client:
             body = {"email": "ada@example.com", "password": PASSWORD, "cookie": True}
-            answer = await client.post("/api/v1/auth/login", json=body, headers={**brought, **MARK})
+            answer = await client.post("/api/v1/auth/login", json=body, headers={**brought, **CSRF_HEADER})
         assert answer.cookies[COOKIE] != planted
-        assert (await caller(guarded, cookie=f"{COOKIE}={answer.cookies[COOKIE]}", **MARK))[0] == 200
+        assert (await caller(guarded, cookie=f"{COOKIE}={answer.cookies[COOKIE]}", **CSRF_HEADER))[0] == 200
         if header == "cookie":
-            assert (await caller(guarded, cookie=f"{COOKIE}={planted}", **MARK))[0] == 401
+            assert (await caller(guarded, cookie=f"{COOKIE}={planted}", **CSRF_HEADER))[0] == 401
 
 
 async def test_a_cookies_secret_is_no_bearer_token_and_a_jwt_is_no_cookie_without_a_page(guarded: Guarded):
@@ -142,11 +142,11 @@ async def test_a_log_out_ends_the_session_and_forgets_the_cookie(guarded: Guarde
     async with guarded.http() as client:
         refused = await client.post("/api/v1/auth/logout", headers={"cookie": cookie, "origin": "http://evil.example"})
         assert refused.status_code == 403
-        answer = await client.post("/api/v1/auth/logout", headers={"cookie": cookie, **MARK})
+        answer = await client.post("/api/v1/auth/logout", headers={"cookie": cookie, **CSRF_HEADER})
     assert answer.json() == {"ended": True}
     assert answer.headers["set-cookie"].startswith(f"{COOKIE}=; Path=/; Max-Age=0")
-    assert (await caller(guarded, cookie=cookie, **MARK))[0] == 401
-    assert (await caller(guarded, cookie=other, **MARK))[0] == 200
+    assert (await caller(guarded, cookie=cookie, **CSRF_HEADER))[0] == 401
+    assert (await caller(guarded, cookie=other, **CSRF_HEADER))[0] == 200
 
 
 async def test_a_log_out_everywhere_ends_every_session_of_the_user_and_of_no_other(guarded: Guarded):
@@ -156,7 +156,7 @@ async def test_a_log_out_everywhere_ends_every_session_of_the_user_and_of_no_oth
     async with guarded.http() as client:
         headers = {"authorization": f"Bearer {token}"}
         assert (await client.post("/api/v1/auth/logout", json={"everywhere": True}, headers=headers)).is_success
-    assert (await caller(guarded, cookie=cookie, **MARK))[0] == 401
+    assert (await caller(guarded, cookie=cookie, **CSRF_HEADER))[0] == 401
     assert await guarded.status("GET", "/api/v1/runs", key=token) == 401
     assert await guarded.status("GET", "/api/v1/runs", key=bob) == 200
 

@@ -7,7 +7,7 @@ from ironflow.features.sessions.rules import COOKIE
 from tests.api_keys.test_walk import ROLES, Way, handshake, held, over_http2, paths_of_sockets, refusable, ways
 from tests.structure.scopes import roles_of
 from tests.support.keys import Guarded
-from tests.support.users import MARK, a_cookie, a_token, a_user
+from tests.support.users import CSRF_HEADER, a_cookie, a_token, a_user
 
 HOUR_MS = 3_600_000
 
@@ -25,18 +25,18 @@ async def unusable(guarded: Guarded) -> dict[str, dict[str, str]]:
     ended = [await a_token(guarded, "admin@example.com"), await a_cookie(guarded, "admin@example.com")]
     async with guarded.http() as client:
         await client.post("/api/v1/auth/logout", headers=bearer(ended[0]))
-        await client.post("/api/v1/auth/logout", headers={"cookie": ended[1], **MARK})
+        await client.post("/api/v1/auth/logout", headers={"cookie": ended[1], **CSRF_HEADER})
     head, payload, signature = ended[0].split(".")
     return {
         "expired token": bearer(expired[0]),
-        "expired cookie": {"cookie": expired[1], **MARK},
+        "expired cookie": {"cookie": expired[1], **CSRF_HEADER},
         "ended token": bearer(ended[0]),
-        "ended cookie": {"cookie": ended[1], **MARK},
+        "ended cookie": {"cookie": ended[1], **CSRF_HEADER},
         "forged token": bearer(f"{head}.{payload}.{signature[::-1]}"),
         "no signature": bearer(f"{head}.{payload}."),
-        "wrong cookie": {"cookie": f"{COOKIE}=ifses_{'0' * 64}", **MARK},
-        "two cookies": {"cookie": f"{COOKIE}=x; {COOKIE}=y", **MARK},
-        "empty cookie": {"cookie": f"{COOKIE}=", **MARK},
+        "wrong cookie": {"cookie": f"{COOKIE}=ifses_{'0' * 64}", **CSRF_HEADER},
+        "two cookies": {"cookie": f"{COOKIE}=x; {COOKIE}=y", **CSRF_HEADER},
+        "empty cookie": {"cookie": f"{COOKIE}=", **CSRF_HEADER},
     }
 
 
@@ -63,7 +63,7 @@ async def test_a_session_that_is_wrong_expired_or_ended_is_refused_by_every_oper
 async def test_no_operation_takes_the_cookie_from_another_page(guarded: Guarded):
     await a_user(guarded, "admin@example.com", "admin")
     cookie = await a_cookie(guarded, "admin@example.com")
-    foreign = [{}, {"origin": "http://evil.example", **MARK}, {"sec-fetch-site": "same-site", **MARK}]
+    foreign = [{}, {"origin": "http://evil.example", **CSRF_HEADER}, {"sec-fetch-site": "same-site", **CSRF_HEADER}]
     async with over_http2(guarded) as client:
         for operation in refusable():
             for way in ways(operation):
@@ -79,7 +79,7 @@ async def test_each_role_may_do_with_a_session_what_the_table_grants_and_nothing
         sessions[role] = (
             bearer(await a_token(guarded, f"{role}@example.com"))
             if kind == "token"
-            else {"cookie": await a_cookie(guarded, f"{role}@example.com"), **MARK}
+            else {"cookie": await a_cookie(guarded, f"{role}@example.com"), **CSRF_HEADER}
         )
     async with over_http2(guarded) as client:
         for operation in refusable():

@@ -38,7 +38,7 @@ async def believed(there: Work, here: Work) -> None:
     (loop,) = [each for each in there.inside.all_loops if each.name == relay.Relay.name]
     assert isinstance(loop, relay.Relay)
     async with asyncio.timeout(WITHIN_S):
-        while loop._believed_until < there.now:
+        while loop._wanted_until < there.now:
             # Repeated, as a node does by itself: a notification is lost on a node that does not listen yet.
             here.db.notify(relay.WANTED, "here")
             await asyncio.sleep(0.05)
@@ -75,7 +75,7 @@ async def test_without_a_subscription_nothing_is_written(nodes: tuple[Work, Work
     assert await rows(here) == 0
     async with following(here, "system.>"):
         await believed(there, here)
-    there.move(relay.BELIEVED_MS + 1)
+    there.move(relay.EXPIRES_MS + 1)
     await there.a_function("c")
     assert await rows(here) == 0
 

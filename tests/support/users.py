@@ -8,7 +8,7 @@ from ironflow.features.sessions.rules import COOKIE
 from tests.support.keys import SEED, Guarded
 
 PASSWORD = "correct horse battery"
-MARK = {"x-ironflow-csrf": "1"}
+CSRF_HEADER = {"x-ironflow-csrf": "1"}
 
 
 def client_from(guarded: Guarded, address: str) -> httpx.AsyncClient:
@@ -25,7 +25,7 @@ async def a_user(guarded: Guarded, email: str = "ada@example.com", *roles: str, 
 async def log_in(
     client: httpx.AsyncClient, email: str = "ada@example.com", password: str = PASSWORD, **fields: Any
 ) -> httpx.Response:
-    headers = MARK if fields.get("cookie") else {}
+    headers = CSRF_HEADER if fields.get("cookie") else {}
     body = {"email": email, "password": password, **fields}
     return await client.post("/api/v1/auth/login", json=body, headers=headers)
 

@@ -12,7 +12,7 @@ from ironflow.features.users.contract import LastAdministrator
 from ironflow.features.users.rules import UserRow
 from ironflow.features.users.service import Passwords
 from tests.support.keys import SEED, Guarded, open_guarded
-from tests.support.users import MARK, a_cookie, a_token, a_user, log_in
+from tests.support.users import CSRF_HEADER, a_cookie, a_token, a_user, log_in
 
 
 async def disable(guarded: Guarded, user: dict[str, Any], key: str = SEED, **fields: Any) -> int:
@@ -40,7 +40,7 @@ async def test_a_disabled_user_has_no_session_and_gets_none_until_enabled(guarde
     assert await guarded.status("GET", "/api/v1/runs", key=token) == 401
     assert await guarded.status("GET", "/api/v1/runs", key=bob) == 200
     async with guarded.http() as client:
-        assert (await client.get("/api/v1/runs", headers={"cookie": cookie, **MARK})).status_code == 401
+        assert (await client.get("/api/v1/runs", headers={"cookie": cookie, **CSRF_HEADER})).status_code == 401
         assert (await log_in(client)).status_code == 401
         # A new password does not enable.
         await guarded.request("PATCH", path, {"password": "another password"})

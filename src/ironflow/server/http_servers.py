@@ -216,7 +216,7 @@ def _report_unless_out_of_descriptors(loop: asyncio.AbstractEventLoop, context: 
 
 
 def _silence_banner() -> None:
-    """h2corn greets on stderr and has no setting for it; our own log line says what is needed."""
+    """h2corn prints a banner to stderr and has no setting for it; our own log line has the address."""
     from h2corn import _lib
 
     if hasattr(_lib, "emit_banner"):
@@ -245,7 +245,7 @@ class GranianServer:
             ssl_cert=Path(settings.tls_cert) if settings.tls_cert else None,
             ssl_key=Path(settings.tls_key) if settings.tls_key else None,
         )
-        # As of h2corn. Without it granian waits until each connection is closed, also one without a request.
+        # The same limit as h2corn has. Without it granian waits until every connection is closed, idle ones included.
         self._server.workers_kill_timeout = settings.shutdown_ms / 2000
 
     async def serve(self, started: Callable[[], None]) -> None:
@@ -275,10 +275,10 @@ async def _until_answering(address: str, serving: asyncio.Task[None]) -> None:
 
 def _address(settings: Settings, listening: socket.socket) -> str:
     host, port = settings.host, listening.getsockname()[1]
-    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::1", "::") else host
-    shown = "127.0.0.1" if shown == "localhost" and host in ("127.0.0.1", "0.0.0.0") else shown
+    # An address that stands for every interface cannot be opened as it is.
+    shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
     scheme = "https" if settings.tls_cert else "http"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{shown}:{port}"
+    return f"{scheme}://{shown}:{port}"
 
 
 def http_server(app: App, settings: Settings) -> HttpServer:

@@ -80,7 +80,7 @@ SQLITE = Dialect(
         # LIKE that ignores case: SQLite's does for ASCII.
         "ilike": "LIKE",
         # A part of the JSON text in a column, as JSON text; :json_path is a list of names and of numbers of elements.
-        # A number may be a name: what it stands in decides, so then the path is walked.
+        # A number is an index in an array and a name in an object; a path that has one is walked part by part.
         "json_part": _Named(
             "CASE WHEN EXISTS (SELECT 1 FROM json_each(:json_path) WHERE value GLOB '[-+0-9]*') THEN "
             "(WITH RECURSIVE walked(depth, part) AS (SELECT 0, NAME UNION ALL SELECT depth + 1, "

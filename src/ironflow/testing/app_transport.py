@@ -23,17 +23,17 @@ class AppTransport:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        # Requests, and parts of streams, until now.
+        # The number of requests and parts of streams so far.
         self.exchanged = 0
-        # Those of consumers that are under way.
+        # Requests and streams of consumers that are under way.
         self._requests = 0
         self._streams: set[_Streamed] = set()
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no request of a consumer is under way, and everything that their streams have brought has been read.
+        """Whether no request of a consumer is under way, and the consumers have read all that their streams brought.
 
-        What the test itself leaves unread, or waits for meanwhile, stops nothing.
+        Requests and streams of the test itself do not count.
         """
         return not self._requests and all(each.is_quiet for each in self._streams)
 

@@ -11,7 +11,7 @@ USED_EVERY_MS = 60_000
 
 
 class LookAgain:
-    """Closes the connections of keys that have expired, or of whose change or revocation this node was not notified."""
+    """Closes the connections of keys that have expired, or whose change or revocation this node has missed."""
 
     name = "api-keys"
     topic = ""

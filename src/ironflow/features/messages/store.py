@@ -14,11 +14,11 @@ from ironflow.storage.port import Tx
 
 _COLUMNS = ", ".join(Row._fields)
 ADD = f"INSERT INTO messages ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in Row._fields)})"
-# A look-up in the index for each inbox, whatever it has.
+# One look-up in the index for each inbox, however many messages it has.
 LAST = """SELECT wanted.value,
  (SELECT m.number FROM messages m WHERE m.inbox = wanted.value ORDER BY m.number DESC LIMIT 1)
 FROM {each:inboxes} AS wanted"""
-# By an index of its own, which `number > 0` names: in that of all messages, all that the run has taken comes first.
+# `number > 0` selects the partial index of unread messages: in the index of all, every taken message comes first.
 _UNREAD = "inbox = :inbox AND taken_at IS NULL AND number > 0"
 OLDEST_UNREAD = f"SELECT number FROM messages WHERE {_UNREAD} ORDER BY number LIMIT 1"
 NEXT = f"""SELECT {_COLUMNS} FROM messages
@@ -88,7 +88,7 @@ def next_unread(tx: Tx, run: Run, name: str) -> Row | None:
 
 
 def mark_taken(tx: Tx, taken: Sequence[tuple[Row, str, str, Millis]]) -> None:
-    """Messages are those of steps from now on. taken: with the run, its step, and the time."""
+    """Records that steps have taken messages. taken: each with the run, its step, and the time."""
     # In the order in which the statement names them.
     tx.many(TAKE, [(run_id, step_id, now, each.id) for each, run_id, step_id, now in taken])
 

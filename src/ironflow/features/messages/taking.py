@@ -25,7 +25,7 @@ SecretTexts = Callable[[Tx, Run], tuple[str, ...]]
 
 
 class Taking(NamedTuple):
-    """A take of a run that is executed. values: recorded whether or not there is a message."""
+    """A request of a running execution for a message. values: recorded whether or not there is one."""
 
     call: Call
     request: contract.TakeMessage

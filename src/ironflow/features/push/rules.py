@@ -20,7 +20,7 @@ LEASE_MARGIN_MS = 5_000
 # Statuses of an endpoint that understands the request and will refuse it again.
 FINAL_STATUSES = (400, 413, 422)
 RETRY_AFTER_S_MAX = 24 * 3600
-# Of one answer, which is recorded in one transaction: as many steps as a run is listed with.
+# One answer is recorded in one transaction. The list of a run's steps has the same limit.
 ANSWER_STEPS_MAX = 10_000
 # What an endpoint of ours may use besides steps that are recorded one by one.
 FEATURES = [

@@ -312,8 +312,10 @@ class ListRuns(Message, kw_only=True):
 
 
 class Runs(Message, kw_only=True):
-    """next_cursor: there is more, or there may be: searched_back_to is when the oldest run was created that was read by
-    then. A page may have no run and a cursor."""
+    """next_cursor: there is more, or there may be, where the search has read as many runs as one request may.
+
+    searched_back_to: the creation time of the oldest run that such a search has read. Its page may be empty.
+    """
 
     runs: Annotated[list[Run], field(1)]
     next_cursor: Annotated[str, field(2)] | None = None

@@ -112,7 +112,7 @@ class ServerState:
         )
 
     def _features(self) -> list[str]:
-        """What workers and clients ask for by name, and every feature that is installed."""
+        """The capabilities that workers and clients look for by name, and the installed features."""
         installed = self._about.installed()
         if not self._about.settings.oidc_issuer:
             installed.discard("oidc")

@@ -10,7 +10,7 @@ BATCH = 500
 
 
 class LookAgain:
-    """Closes the connections of sessions that have expired, or of whose end or change this node was not notified."""
+    """Closes the connections of sessions that have expired, or whose end or change this node has missed."""
 
     name = "sessions"
     topic = ""

@@ -13,7 +13,7 @@ from ironflow.features.subscriptions.log_feed import LogFeed
 from ironflow.storage.port import Database, Tx
 
 EVERY_MS = 5_000
-BELIEVED_MS = 3 * EVERY_MS
+EXPIRES_MS = 3 * EVERY_MS
 PATTERNS_MAX = 1_000
 
 
@@ -38,7 +38,7 @@ class TopicPresence:
 
         def write(tx: Tx) -> None:
             store.replace_topic_subscribers(tx, self._node, present, now)
-            store.delete_old_topic_subscribers(tx, now - BELIEVED_MS)
+            store.delete_old_topic_subscribers(tx, now - EXPIRES_MS)
 
         await self._db.write(write)
         self._written = present

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 WANTED, PUBLISHED = "system-wanted", "system-told"
 # A node that listens asks this often, and each request holds for three times as long.
 EVERY_MS = 5_000
-BELIEVED_MS = 3 * EVERY_MS
+EXPIRES_MS = 3 * EVERY_MS
 GATHER_S = 0.01
 BATCH = 500
 # More than this is not kept for a database that cannot be written to.
@@ -45,7 +45,7 @@ class Relay:
         self._feed = feed
         self._clock = clock
         self._node = node
-        self._believed_until = 0
+        self._wanted_until = 0
         self._waiting: list[Notices] = []
         self._number = clock.now() * 1000
         # Node -> number of the last of its notices that was read.
@@ -61,11 +61,11 @@ class Relay:
 
     def _wanted(self, nodes: set[str]) -> None:
         if nodes - {self._node, ""}:
-            self._believed_until = self._clock.now() + BELIEVED_MS
+            self._wanted_until = self._clock.now() + EXPIRES_MS
 
     def published(self, notices: Notices) -> None:
         """Called with everything that this node publishes."""
-        if self._believed_until < self._clock.now() or len(self._waiting) >= WAITING_MAX:
+        if self._wanted_until < self._clock.now() or len(self._waiting) >= WAITING_MAX:
             return
         self._waiting.append(notices)
         if not self._sending:

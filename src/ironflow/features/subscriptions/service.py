@@ -18,7 +18,7 @@ from ironflow.features.subscriptions.contract import Subscribe, SubscribeOptions
 from ironflow.features.subscriptions.entry import Entry as Entry
 from ironflow.features.subscriptions.entry import entry_of as entry_of
 from ironflow.features.subscriptions.log_feed import LogFeed
-from ironflow.features.subscriptions.presence import BELIEVED_MS
+from ironflow.features.subscriptions.presence import EXPIRES_MS
 from ironflow.features.subscriptions.subscription import Subscription as Subscription
 from ironflow.features.subscriptions.subscription import Tally
 from ironflow.features.subscriptions.system import SystemFeed
@@ -75,7 +75,7 @@ class Subscriptions(Lifecycle):
         Those of other nodes are up to 5 s old.
         """
         here = [(pattern, count) for (of, pattern), count in self._log.topic_subscribers().items() if of == environment]
-        elsewhere = store.topic_subscribers(tx, environment, self._node, now - BELIEVED_MS)
+        elsewhere = store.topic_subscribers(tx, environment, self._node, now - EXPIRES_MS)
         return [(topic_pattern(pattern), count) for pattern, count in (*here, *elsewhere)]
 
     def id_of(self, call: Call, request: Subscribe) -> str:

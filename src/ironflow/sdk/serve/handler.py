@@ -181,7 +181,7 @@ class ServeHandler:
         self, function: FunctionDefinition, request: Request, trace: TraceContext | None
     ) -> ServeResponse:
         job, callback = request.assignment(trace), request.ironflow
-        # A server of ours adds a member `ironflow`, and has what other servers lack.
+        # Our own server adds a member `ironflow`: it takes call backs, which others do not.
         ours = callback is not None
         reporter = self._callbacks.reporter(callback.url) if callback is not None else PLAIN
         each = ours and function.checkpoint != "batched"

@@ -23,8 +23,10 @@ class _RequestContext(msgspec.Struct):
 
 
 class _LambdaEvent(msgspec.Struct, rename="camel"):
-    """What an event is read for, of all three formats. Format 2.0 has the method in the request's context, format 1.0
-    and load balancers beside the path."""
+    """The fields that are read of an event, in all three formats.
+
+    Format 2.0 has the method in the request's context, format 1.0 and load balancers beside the path.
+    """
 
     request_context: _RequestContext | None = None
     http_method: str | None = None

@@ -36,7 +36,7 @@ async def call(
     try:
         if timeout_s is None:
             if on_loop or is_async(fn):
-                # As _result, without a coroutine more at every step.
+                # The same as `_result`; saves a coroutine at every step.
                 value = fn(*args, **kwargs)
                 return (await value if inspect.isawaitable(value) else value), None
             return await _result(fn, args, kwargs, on_loop), None

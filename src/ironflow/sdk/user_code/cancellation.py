@@ -16,9 +16,10 @@ _making_event = threading.Lock()
 
 
 class Cancellation:
-    """Whether a step or an execution is over although its body still runs. Every thread may ask it.
+    """Whether a step or an execution is over although its body still runs. Any thread may ask it.
 
-    Its threads are counted, so that the worker can wait for those that run on. within: the execution, of a step.
+    Its threads are counted, so that the worker can wait for those that run on. within: of a step, the cancellation of
+    its execution.
     """
 
     __slots__ = ("_event", "_idle", "_requested", "_steps", "_threads", "_within")
@@ -53,7 +54,7 @@ class Cancellation:
             each.request()
 
     def of_step(self) -> "_OfStep":
-        """The cancellation of a step that runs within the block; what is left without its result is cancelled."""
+        """A block in which a step runs. Gives the step's cancellation."""
         return _OfStep(self)
 
     def step_began(self) -> "Cancellation":
@@ -120,5 +121,5 @@ class _OfStep:
 
 
 def current() -> Cancellation | None:
-    """That of the step, or of the handler, whose code asks; None outside of them."""
+    """The cancellation of the step, else of the handler, whose code calls this; None outside of both."""
     return _current.get()

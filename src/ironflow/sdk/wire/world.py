@@ -20,8 +20,8 @@ class World(NamedTuple):
 
 
 class Iterated(Protocol):
-    """What iterates over events. waits: its loop waits for one that has not come. has_events: it has begun to ask for
-    them, and is not closed."""
+    """An iterator over events. waits: it waits for an event that has not come. has_events: it has begun to ask for
+    events, and is not closed."""
 
     @property
     def waits(self) -> bool: ...

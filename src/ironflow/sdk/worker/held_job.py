@@ -231,7 +231,7 @@ class HeldJob:
         self._go_on()
 
     def _acknowledge(self, refusal: IronflowError | None) -> None:
-        """The rows that were sent are known, or the only one of them is refused."""
+        """Counts the rows of the last report as known. refused: it had one row, which the server refused."""
         self._unreported.acknowledge(refused=refusal is not None)
         while self._waiting and self._waiting[0][0] <= self._unreported.known:
             _, recorded = self._waiting.pop(0)

@@ -44,8 +44,8 @@ class JobRunner:
 
     The connection sets reporter and ack to what its server supports. ack: starts the lease of a job, and raises for one
     that must not run; None while jobs come with running leases.
-    each: whether step calls return once the server has their results, where the function does not name it.
-    limits: whether executions over their function's timeout are ended here; not where time stands still.
+    each: the checkpoints of functions that set none: true for one after each step, false for batches.
+    limits: whether executions over their function's timeout are ended here; false on a virtual clock.
     clients: of `ctx.client`. codec: of payloads. strict: a step that is called and never awaited fails its run; else it
     is logged once for each function.
     """

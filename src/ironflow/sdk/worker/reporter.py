@@ -155,7 +155,7 @@ class _Sent:
 
 
 class BatchReporter:
-    """Reports that come while requests are on their way go together in the next.
+    """Sends together, in the next request, the reports that arrive while requests are on their way.
 
     requests_max: how many are on their way at a time. A job has one report on its way, so those of a job stay in order.
     """

@@ -24,7 +24,7 @@ class RunningSteps:
         self._sent_progress: list[StepProgress] = []
 
     def __bool__(self) -> bool:
-        """Whether a report, or the answer to the one on its way, has anything to do with these steps."""
+        """Whether the next report, or the one on its way, has anything of these steps."""
         return bool(self._to_announce or self._progress or self._sent_started or self._sent_progress)
 
     @property

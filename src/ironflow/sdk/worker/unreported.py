@@ -9,7 +9,7 @@ from ironflow.sdk.durable.job.report import ChangedState, JobUpdate, SetValue, S
 from ironflow.sdk.durable.run_logs import LogLine
 from ironflow.sdk.worker.reporter import Reporter
 
-# What a server refuses the state of an entity with.
+# Codes of the errors with which a server refuses the state of an entity.
 _STATE_REFUSED = frozenset(
     {
         "ENTITY_STATE_READ_ONLY",
@@ -39,7 +39,7 @@ class Unreported:
         self.reporter = reporter
 
     def reset(self) -> None:
-        """Nothing of it is known to the server any more."""
+        """Forgets all acknowledgements: everything is to be reported again."""
         self.known = self.known_value = self._known_state = 0
 
     @property
@@ -49,29 +49,29 @@ class Unreported:
 
     @property
     def count(self) -> int:
-        """How many rows those are."""
+        """The number of `rows`."""
         return len(self.execution.rows) - self.known if self.execution is not None else 0
 
     def lines(self) -> tuple[LogLine, ...]:
-        """The lines that a server takes which answers reports."""
+        """The log lines to report; none where the server does not answer reports."""
         if self.execution is None or not self.reporter.answers:
             return ()
         return self.execution.logs.waiting()
 
     def values(self, rows: int) -> tuple[list[SetValue], int]:
-        """The values that go to a server that knows so many rows, and the call that set the last of them."""
+        """The values to report when the server knows the first `rows` rows, and the number of the last one's call."""
         if self.execution is None or not self.reporter.many_waits:
             return [], self.known_value
         return self.execution.values.unsent(self.known_value, rows)
 
     def _state(self, rows: int) -> ChangedState | None:
-        """The state of the entity that goes with a report after which the server knows so many rows."""
+        """The state of the entity in a report after which the server knows the first `rows` rows."""
         state = self.execution.state.unsent(self._known_state, rows) if self.execution is not None else None
         self._sent_state = self._known_state if state is None else state.number
         return state
 
     def update(self, status: str, rows: list[StepRow]) -> JobUpdate:
-        """A report with these rows, the next ones that the server does not know."""
+        """A report with `rows`, which follow the rows that the server knows."""
         cancels = self.execution.cancels if self.execution is not None else []
         self._sent_lines = self.lines()
         values, self._sent_value = self.values(self.known + len(rows))
@@ -89,18 +89,18 @@ class Unreported:
         )
 
     def acknowledge(self, *, refused: bool) -> None:
-        """The rows that were sent are known, or the only one of them is refused."""
+        """Counts the rows of the last report as known. refused: it had one row, which the server refused."""
         self.known += self.sent
         if not refused:
             self.known_value, self._known_state = self._sent_value, self._sent_state
 
     def lines_reported(self) -> None:
-        """The lines that were sent are kept no more."""
+        """Drops the log lines of the last report."""
         if self._sent_lines and self.execution is not None:
             self.execution.logs.reported(self._sent_lines)
 
     def state_refused(self, fault: IronflowError) -> bool:
-        """Whether the report had a state of the entity and may be refused because of it; it is not sent again."""
+        """Whether the last report may be refused because of the entity's state in it. That state is not sent again."""
         if self.execution is None or self._sent_state == self._known_state or fault.code not in _STATE_REFUSED:
             return False
         self.execution.state.refused(fault)
@@ -109,7 +109,7 @@ class Unreported:
 
 
 def _plain(row: StepRow) -> StepRow:
-    """The row as the plain protocol has it."""
+    """The row without the fields that only our own server reads."""
     ours = ("keeps_failure", "announced", "attempt", "attempts_max", "progress")
     given = {name: msgspec.UNSET for name in ours if getattr(row, name) is not msgspec.UNSET}
     return msgspec.structs.replace(row, **given) if given else row

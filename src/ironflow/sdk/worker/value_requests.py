@@ -1,4 +1,4 @@
-"""Requests beside the reports of a job that record run values: those of messages."""
+"""Requests that record run values beside the reports of their job: takes of messages and answers to them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +12,7 @@ from ironflow.sdk.worker.unreported import Unreported
 
 
 class Checkpoints(Protocol):
-    """The reports of a job. submitted: one is on its way or asked for. over: there will be no more."""
+    """The reports of a job. submitted: one is on its way or requested. over: no more follow."""
 
     submitted: bool
 
@@ -23,7 +23,7 @@ class Checkpoints(Protocol):
 
 
 class ValueRequests:
-    """Reports and such requests wait for each other: of two values of one moment, the one that comes last stays."""
+    """Keeps reports and these requests apart: of two values of one name, the server keeps the one that arrives last."""
 
     def __init__(self, unreported: Unreported, checkpoints: Checkpoints) -> None:
         self._unreported = unreported
@@ -82,7 +82,7 @@ class ValueRequests:
             raise Stopped
 
     def wake(self) -> None:
-        """The outcome of a report is there, or no more will come."""
+        """Wakes requests that wait for the outcome of a report: it has arrived, or no more follow."""
         waiting, self._until_settled = self._until_settled, []
         for settled in waiting:
             if not settled.done():

@@ -23,20 +23,20 @@ class StepNotAwaited(NonRetryableError):
 
 
 _Made: TypeAlias = "CoroutineType[Any, Any, Any]"
-# What was made, the method and the step that it is of, the code that made it, and the place of the instruction there.
+# The coroutine, its method and step, the code that made the call, and the offset of the instruction in it.
 _Call: TypeAlias = "tuple[_Made, str, object, CodeType, int]"
 
 
 class Calls:
-    """The calls of step methods in one execution, as far as they may not have been awaited.
+    """The calls of step methods in one execution that may not have been awaited.
 
-    found: the first that was not awaited, and that nothing could await any more.
+    found: the first call that nothing can await any more.
     """
 
     def __init__(self) -> None:
         self.found: StepNotAwaited | None = None
         self._calls: list[_Call] = []
-        # Those that something held when a branch left for a wait.
+        # Calls that were still referenced when a branch ended to wait.
         self._left: list[_Call] = []
         self._prune_at = KEPT_MIN
 
@@ -48,13 +48,13 @@ class Calls:
             self._prune_at = max(KEPT_MIN, 2 * len(self._calls))
 
     def look(self, *, leaving: bool = False) -> None:
-        """Finds calls that nothing holds; Python does not warn of those. The others are looked at no more.
+        """Finds calls that nothing references, and forgets the others. Python does not warn of those it finds.
 
-        It is called before a step raises, and when the handler has returned: frames that an exception leaves lose what
-        they would have awaited, a variable or the rest of a list. leaving: a replay will await it.
+        Called before a step raises, and when the handler has returned: an exception drops the references of the frames
+        that it leaves. leaving: a replay will await them.
         """
         calls, self._calls = self._calls, []
-        # One after the other, so that none is held by more than its place.
+        # One after the other, so that the list holds the only reference to each.
         calls.reverse()
         while calls:
             if _is_new(calls[-1][0]) and _references(calls) == _UNHELD:
@@ -65,7 +65,7 @@ class Calls:
             calls.pop()
 
     def close(self) -> None:
-        """To be called at the end. Python does not warn of what is awaited by a replay."""
+        """Called at the end. Closes what a replay will await, so that Python does not warn of it."""
         left = self._left
         while left:
             if _is_new(left[-1][0]) and _references(left) == _UNHELD:
@@ -74,17 +74,18 @@ class Calls:
 
 
 def _is_new(made: _Made) -> bool:
-    """As inspect.getcoroutinestate; a frame is made for one that is new, so that comes last."""
+    """As inspect.getcoroutinestate. `cr_frame` is read last: it makes a frame for a new coroutine."""
     return not (made.cr_suspended or made.cr_running) and made.cr_frame is not None
 
 
 def _references(calls: Sequence[Sequence[Any]]) -> int:
-    """Of the coroutine of the last call. How many of them are of this function depends on the version of Python."""
+    """References to the coroutine of the last call, those of this function included, which Python versions count
+    differently."""
     made = calls[-1][0]
     return sys.getrefcount(made)
 
 
-# Of a coroutine that only its call holds.
+# The references to a coroutine that only its entry in the list holds.
 _UNHELD = _references([(object(),)])
 
 
@@ -99,7 +100,7 @@ def _not_awaited(call: _Call) -> StepNotAwaited:
 
 
 def noting_calls(cls: type[T]) -> type[T]:
-    """Has the public coroutine methods of a class of steps note their calls."""
+    """A class decorator: the public coroutine methods note their calls."""
     for name, method in list(vars(cls).items()):
         if inspect.iscoroutinefunction(method) and not name.startswith("_"):
             setattr(cls, name, _noting(name, method))
@@ -120,7 +121,7 @@ def _noting(name: str, method: Callable[..., _Made]) -> Callable[..., _Made]:
 
 
 def _marked(fn: T) -> T:
-    """Has inspect, and `unittest.mock` with it, take a plain function for the coroutine function that it stands for."""
+    """Marks a plain function as the coroutine function that it wraps, for `inspect` and `unittest.mock`."""
     if sys.version_info >= (3, 12):
         return inspect.markcoroutinefunction(fn)
     setattr(fn, "_is_coroutine", getattr(asyncio.coroutines, "_is_coroutine"))  # noqa: B009, B010 no type knows it

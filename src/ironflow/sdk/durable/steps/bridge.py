@@ -1,4 +1,4 @@
-"""What lets the thread of a handler that is a plain function wait for steps, which run on the event loop."""
+"""Lets a handler that is a plain function, in its thread, wait for steps, which run on the event loop."""
 
 import asyncio
 import threading

@@ -276,7 +276,7 @@ class StepRunner:
             self._idle.set_result(None)
 
     def ended_there(self, step_id: str, ended_at: datetime | None) -> None:
-        """The server has recorded a step while the execution goes on. ended_at: with which a replay goes on."""
+        """Notes that the server has recorded a step meanwhile. ended_at: the time that a replay goes on with."""
         if ended_at is not None:
             self.ended_at[step_id] = to_millis(ended_at)
 
