@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 SEMANTICS = (ROOT / "docs" / "reference" / "semantics.md").read_text()
 ROWS = re.findall(r"^\| (?!when|---)(.+?) \| (.+?) \| `([\w/]+\.py)::(\w+)` \|$", SEMANTICS, re.MULTILINE)
+CHANGES = sorted(path for path in (ROOT / "changes").glob("*.md") if path.name != "README.md")
 GUIDES = [
     ROOT / "docs" / "guides" / f"{name}.md"
     for name in (
@@ -66,3 +67,8 @@ def test_handlers_in_the_pages_for_users_annotate_their_context():
     bare = re.compile(r"def \w+\(ctx[,)]")
     code = {page.name: re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) for page in pages}
     assert {name for name, blocks in code.items() for block in blocks if bare.search(block)} == set()
+
+
+@pytest.mark.parametrize("note", CHANGES, ids=lambda path: path.stem)
+def test_a_note_of_a_change_begins_with_its_kind(note: Path):
+    assert re.match(r"# (Added|Changed|Fixed|Removed|Security): \S", note.read_text())
