@@ -5,7 +5,7 @@ import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from ironflow.base.errors import IronflowError
 from ironflow.features.subscriptions import contract
@@ -88,6 +88,8 @@ class Follower:
                     # Before it is handed out: a caller that stops iterating has seen it.
                     self.after = each.sequence
                     return each
+            case _:
+                assert_never(each)
         return None
 
     def _next_request(self) -> SubscriptionRequest:
