@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class Metrics:
     """The wire that answers /metrics. metrics: those of the features and transports, besides the count of calls.
 
-    It is no operation: it is in Prometheus' text format, belongs to the operator and to no environment, and is public,
-    as `/health` is. Source: protocol/operating.md 2.
-    call_of: authenticates a request where the page demands a key; None where it is public.
+    It is no operation: it is in Prometheus' text format, and belongs to the operator and to no environment.
+    call_of: authenticates a request where the setting `metrics_key` demands a key; None where the page is public, as
+    `/health` is. Source: protocol/operating.md 2.
     """
 
     def __init__(
