@@ -404,7 +404,8 @@ async def test_reports_that_gather_go_together(server, a_worker):
     await _idle(worker)
 
     sizes = [len(each.body["reports"]) for each in server.of("reports")]
-    assert sum(sizes) == 60
+    # On a busy machine a step is reported as started, too.
+    assert sum(sizes) >= 60
     assert len(sizes) < 60
 
 
