@@ -53,7 +53,7 @@ class Taker:
         self._lease_ms = lease_ms
 
     def apply(self, tx: Tx, takings: list[Taking]) -> list[Took | IronflowError]:
-        """What each took. Those of one run follow one another: each is decided on what the one before has left."""
+        """What each take received. Takes of one run are decided in order, each on what the one before has left."""
         answers: dict[int, Took | IronflowError] = {}
         left = list(enumerate(takings))
         while left:
@@ -67,7 +67,7 @@ class Taker:
         return [answers[place] for place in range(len(takings))]
 
     def _take(self, tx: Tx, takings: Sequence[tuple[int, Taking]], answers: dict[int, Took | IronflowError]) -> None:
-        """Takes of different runs, which have different inboxes where their executions hold them."""
+        """Decides takes that are all of different runs, and writes the results."""
         step_ids = {each.run_id: {each.request.step_id} for _, each in takings}
         runs = self._repository.load(tx, sorted(step_ids), step_ids)
         changes: list[Change] = []
@@ -139,7 +139,7 @@ def executed(run: Run | None, fence: commands.Fence) -> Run:
 
 
 def shown_values(fence: commands.Fence, values: tuple[RunValue, ...], lease_ms: int) -> commands.Report:
-    """A report of values alone. It is no boundary of a step, so a pause waits."""
+    """A report of values alone. It is not a step boundary, so a requested pause does not take effect."""
     return commands.Report(fence=fence, kind="progress", lease_ms=lease_ms, values=values, running=1)
 
 

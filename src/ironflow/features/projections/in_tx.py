@@ -25,7 +25,7 @@ def projection(tx: Tx, environment: str, name: str) -> ProjectionRow | None:
 
 
 class NextFeed(NamedTuple):
-    """at: before this time a runner is given nothing; in the past where it is given its next events now."""
+    """at: the earliest time at which a runner gets its next events; in the past when it gets them now."""
 
     at: Millis
 

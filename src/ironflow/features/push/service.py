@@ -126,7 +126,7 @@ class Push(Lifecycle):
         return await self._jobs.report(call, request)
 
     async def look_at(self, environment: str, url: str, timeout_s: float, bytes_max: int) -> Outgoing:
-        """What an endpoint answers to a GET, which is signed as its executions are. Raises a kind of RequestFailed."""
+        """The endpoint's answer to a GET that is signed as executions are. Raises a kind of RequestFailed."""
         headers = {"Accept": "application/json"}
         if keys := self._settings.keys(environment, ""):
             headers[HEADER] = sign_request(b"", keys, self._clock.now() // 1000)

@@ -58,7 +58,7 @@ class Query:
         return contract.SqlTables(tables=found, count=len(found))
 
     async def _sources(self, environment: str) -> dict[str, Source]:
-        """What a query may name: views of the server's tables, and tables of SQL projections at their places."""
+        """The tables that a query may name: views of the server's tables, and the tables of SQL projections."""
         views = views_of(environment, self._sandbox.dialect)
         places = await self._db.read(lambda tx: tables(tx, environment))
         return {name: Source(sql) for name, sql in views.items()} | {

@@ -47,8 +47,10 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """cursor: where the search goes on; empty when all have been searched. back_to: when the run there was created, of
-    a search that ended because it had read as many runs as it may."""
+    """cursor: where the search goes on; empty when all runs have been searched.
+
+    back_to: the creation time of the run at the cursor, of a search that has read as many runs as it may.
+    """
 
     runs: list[Run]
     cursor: str = ""

@@ -158,7 +158,7 @@ class Subscription:
         return bool(self._queue) or (not self._live and not self._closed)
 
     def take_queued(self) -> list[Entry]:
-        """What is in the queue, up to TAKE_MAX; nothing when `take` has to wait or to raise."""
+        """The entries in the queue, up to TAKE_MAX; none when `take` would wait or raise."""
         if len(self._queue) <= TAKE_MAX:
             taken = list(self._queue)
             self._queue.clear()

@@ -96,7 +96,7 @@ class SdkLogger:
         self._logger = logger
 
     def takes(self, level: int) -> bool:
-        """Whether a line of this level is written; what makes one can be left out otherwise."""
+        """Whether a line of this level is written. Otherwise a caller need not make its text."""
         return self._now().isEnabledFor(level)
 
     def _now(self) -> logging.Logger:

@@ -72,7 +72,7 @@ class WatchJobs(Message, kw_only=True):
 
 
 class JobControl(Message, kw_only=True):
-    """A job that is the worker's no more, or that it is to end: control is as in a verdict, but not `pause`."""
+    """A job that the worker has lost or must end. control: as in a verdict, never `pause`."""
 
     job_id: str
     control: str

@@ -14,7 +14,7 @@ Answering = Callable[[str, str, bool, Any], Awaitable[bool]]
 
 
 class TakenMessage(NamedTuple):
-    """ended_at: the time of the step that took it, in each replay, too; None where the server does not say it."""
+    """ended_at: the time of the step that took it, the same in each replay; None where the server does not send it."""
 
     message: Raw
     ended_at: datetime | None = None
