@@ -60,6 +60,10 @@ INVALID = [
     b'{"job_id":"j","status":"progress","steps":[{"id":"s","ended_at":"\\u0030001-01-01T00:00:00+14:00"}]}',
     b'{"job_id":"j","status":"progress","steps":[{"id":"s","ended_at":"9\\u0039\\u00399-12-31T23:59:59-14:00"}]}',
     b'{"job_id":"j","status":"completed","output":1e999}',
+    b'{"job_id":"j","status":"progress","steps":[{"id":"s"},{"id":"t","output":[1e999]}]}',
+    b'{"job_id":"j","status":"failed","error":{"message":"m","details":{"a":1e999}}}',
+    b'{"job_id":"j","status":"yielded","yield":{"type":"wait_for_event","step_id":"w","event_filter":{"payload":1e999}}}',
+    b'{"job_id":"j","status":"progress","logs":[{"number":0,"message":"m","data":{"a":1e999}}]}',
     b'{"job_id":"j","status":"completed","output":' + b"[" * 201 + b"]" * 201 + b"}",
 ]
 

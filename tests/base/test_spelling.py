@@ -56,7 +56,7 @@ def read(text: str | bytes) -> Parcel:
     return reader(Parcel).read(text.encode() if isinstance(text, str) else text)
 
 
-def written(message: Parcel, spelling: Any = "snake", rpc: bool = False, twins: Any = "both") -> dict[str, Any]:
+def written(message: msgspec.Struct, spelling: Any = "snake", rpc: bool = False, twins: Any = "both") -> dict[str, Any]:
     return json.loads(message_to_json(message, spelling, rpc=rpc, twins=twins))
 
 
