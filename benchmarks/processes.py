@@ -55,9 +55,11 @@ class Process:
         return _status_kb(self.pid, "VmRSS") * 1024
 
     def cpu_seconds(self) -> float:
-        """CPU time used so far, by all its threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU time used so far, by all its threads.
+
+        By the clock of the process (clock_getcpuclockid(3)): /proc rounds to hundredths of a second.
+        """
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def kill(self) -> None:
         """Sends SIGKILL; returns when the process has ended."""
