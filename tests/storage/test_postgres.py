@@ -160,6 +160,32 @@ async def test_behind_a_pooler_no_statement_is_prepared(
     await db.close()
 
 
+async def test_statements_stay_prepared_when_a_transaction_ends(db: Database):
+    prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%FROM notes%'"
+
+    def read(tx: Tx) -> int:
+        tx.rows("SELECT body FROM notes WHERE name = :name", {"name": "a"})
+        return tx.rows(prepared)[0][0]
+
+    counts = [await db.read(read) for _ in range(20)]
+
+    assert counts[-1] > 0
+
+
+async def test_rows_are_found_by_their_keys_however_empty_the_table_is(db: PostgresDatabase):
+    asked = "EXPLAIN SELECT body FROM notes WHERE name IN {each:names} {for_update}"
+
+    def plan(tx: Tx) -> str:
+        return "\n".join(row[0] for row in tx.rows(asked, {"names": ["a", "b"]}))
+
+    by_key = await db.write(plan)
+    shown = await db.read(lambda tx: tx.rows("SHOW enable_seqscan"))
+
+    assert "Index Scan" in by_key
+    assert "Seq Scan" not in by_key
+    assert shown == [("on",)]
+
+
 async def test_a_notification_that_comes_while_a_commit_hook_fails_runs_it_again(db: PostgresDatabase) -> None:
     given: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
     inside, go_on = threading.Event(), threading.Event()

@@ -36,6 +36,7 @@ from ironflow.storage.port import (
     bearable,
 )
 from ironflow.storage.postgres_commit import Connection, commit, configure
+from ironflow.storage.postgres_pipeline import Pipeline
 from ironflow.storage.postgres_tx import PostgresRead, PostgresSnapshot, PostgresTx, PostgresWrite
 from ironflow.storage.turns import Bounded, Turns
 
@@ -53,8 +54,6 @@ CONFLICT_PAUSE_S = 0.005
 MIGRATION_LOCK = 0x1F10
 # A server that does not answer within this time counts as unreachable.
 CONNECT_S = 10
-# A statement is prepared when a connection has run it this often.
-PREPARE_AFTER = 3
 
 
 class _Waiting:
@@ -176,7 +175,7 @@ class PostgresDatabase:
         """Runs `fn`, of one statement, without a transaction."""
         try:
             with self._pool.connection() as connection:
-                return fn(PostgresRead(connection))
+                return fn(PostgresRead(connection.pipeline_of_transactions))
         except (psycopg.Error, PoolTimeout) as fault:
             raise _as_storage_error(fault) from fault
         except StopIteration as fault:
@@ -188,15 +187,15 @@ class PostgresDatabase:
             try:
                 with self._pool.connection() as connection:
                     if reads:
-                        tx = PostgresSnapshot(connection)
+                        tx = PostgresSnapshot(connection.pipeline_of_transactions)
                         result = fn(tx)
-                        connection.rollback()
+                        tx.commit()
                     else:
-                        tx = PostgresWrite(connection, self._wait_ms)
+                        tx = PostgresWrite(connection.pipeline_of_transactions, self._wait_ms)
                         result = fn(tx)
                         transaction = tx.identify()
                         if transaction is not None:
-                            commit(connection, transaction, self._url, tx.send_queued if tx.is_waiting else None)
+                            commit(connection, transaction, self._url, tx.commit)
                 return result, tx
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as fault:
                 if attempt == TRIES:
@@ -314,7 +313,7 @@ async def open_postgres(url: str, notifier: Notifier, now: Millis, wait_ms: int 
 
     Raises CannotOpen when the server cannot be reached, DatabaseTooNew when a newer program wrote the database.
     """
-    options: dict[str, Any] = {"prepare_threshold": PREPARE_AFTER}
+    options: dict[str, Any] = {}
     pool: ConnectionPool[Connection] = ConnectionPool(
         url,
         connection_class=Connection,
@@ -342,7 +341,7 @@ def _migrate_and_open(url: str, pool: ConnectionPool[Connection], options: dict[
         def transaction(fn: Callable[[Tx], int]) -> int:
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-                tx = PostgresTx(connection)
+                tx = PostgresTx(Pipeline(connection, prepares=False))
                 result = fn(tx)
                 tx.flush()
                 return result

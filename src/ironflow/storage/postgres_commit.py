@@ -12,6 +12,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from ironflow.storage.port import CommitFailed, OutcomeUnknown, Row
+from ironflow.storage.postgres_pipeline import Pipeline
 
 # For how long the database is asked, and how often.
 LOOK_UP_S = 5.0
@@ -30,12 +31,14 @@ class Connection(psycopg.Connection[Row]):
     """A connection of the pool. incarnation: of the PostgreSQL at its other end, since its last start or crash."""
 
     incarnation: str = ""
+    pipeline_of_transactions: Pipeline
 
 
 def configure(connection: Connection) -> None:
     """Prepares a new connection of the pool."""
     connection.autocommit = True
     connection.incarnation = incarnation_of(connection)
+    connection.pipeline_of_transactions = Pipeline(connection, prepares=connection.prepare_threshold is not None)
 
 
 def incarnation_of(connection: psycopg.Connection[Any]) -> str:
@@ -43,21 +46,15 @@ def incarnation_of(connection: psycopg.Connection[Any]) -> str:
     return row[0] or "" if row else ""
 
 
-def commit(connection: Connection, transaction: str, url: str, send_queued: Callable[[], None] | None = None) -> None:
+def commit(connection: Connection, transaction: str, url: str, send: Callable[[], bytes]) -> None:
     """Returns when the transaction is committed, also where its answer was lost.
 
-    send_queued: sends its last statements; they go in one pipeline with the COMMIT, which none of them that fails lets
-    through. Raises what they raise, CommitFailed, OutcomeUnknown, and SerializationFailure or DeadlockDetected, after
-    which it can be run again.
+    send: sends its last statements with the COMMIT, which none of them that fails lets through, and returns its answer.
+    Raises what they raise, CommitFailed, OutcomeUnknown, and SerializationFailure or DeadlockDetected, after which it
+    can be run again.
     """
     try:
-        if send_queued is None:
-            committing = connection.execute(b"COMMIT", prepare=False)
-        else:
-            with connection.pipeline():
-                send_queued()
-                committing = connection.execute(b"COMMIT", prepare=False)
-        answer = committing.statusmessage
+        answer = send()
     except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
         raise
     except psycopg.Error as fault:
@@ -73,7 +70,7 @@ def commit(connection: Connection, transaction: str, url: str, send_queued: Call
         if outcome == "unknown":
             raise OutcomeUnknown from fault
         return
-    if answer != "COMMIT":
+    if answer != b"COMMIT":
         raise CommitFailed("A statement of the transaction had failed. Nothing was changed.")
 
 

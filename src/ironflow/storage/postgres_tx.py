@@ -5,37 +5,49 @@ is asked for rows, as one pipeline, the last of them before COMMIT.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-
-import psycopg
 
 from ironflow.base.notice import Notices
 from ironflow.notify.port import Notification
 from ironflow.storage.dialect import POSTGRES
 from ironflow.storage.port import Params, Query, Row, read_once
+from ironflow.storage.postgres_pipeline import PGresult, Pipeline, Statement
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _BEGIN = b"BEGIN"
 _BEGIN_READING = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # The id of the transaction, by which the outcome of a lost COMMIT is looked up.
 _ID = b"SELECT pg_current_xact_id()::text, set_config('lock_timeout', '%d', true)"
+# Rows are found by their keys. A plan is kept until its tables are analysed, and of those that were almost
+# empty when it was made, PostgreSQL would read all. Without the compiler, for which such plans look expensive.
+_BY_KEY = b"".join(
+    b", set_config('%s', 'off', true)" % each
+    for each in (b"enable_seqscan", b"enable_hashjoin", b"enable_mergejoin", b"jit")
+)
 
 
 @lru_cache(maxsize=2048)
-def pyformat(sql: str) -> bytes:
-    """Fragments filled in and `:name` turned into the driver's `%(name)s`, as the driver sends it."""
-    return _PARAMETER.sub(r"%(\1)s", POSTGRES.fill(sql).replace("%", "%%")).encode()
+def numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
+    """Fragments filled in and `:name` turned into `$1`, and the names in the order of their numbers."""
+    filled = POSTGRES.fill(sql)
+    names = tuple(dict.fromkeys(_PARAMETER.findall(filled)))
+    numbers = {name: f"${number}" for number, name in enumerate(names, 1)}
+    return _PARAMETER.sub(lambda found: numbers[found[1]], filled).encode(), names
 
 
 @lru_cache(maxsize=256)
 def in_order(sql: str) -> bytes:
-    """As `pyformat`, for parameters that are given in their order. Raises ValueError where one is named twice."""
-    filled = POSTGRES.fill(sql)
-    names = _PARAMETER.findall(filled)
-    if len(set(names)) < len(names):
+    """As it is sent, for parameters that are given in their order. Raises ValueError where one is named twice."""
+    text, names = numbered(sql)
+    if len(_PARAMETER.findall(POSTGRES.fill(sql))) > len(names):
         raise ValueError(f"a parameter is named twice: {sql}")
-    return _PARAMETER.sub("%s", filled.replace("%", "%%")).encode()
+    return text
+
+
+def statement(sql: str, params: Params) -> Statement:
+    text, names = numbered(sql)
+    return text, [params[name] for name in names]
 
 
 class PostgresTx:
@@ -43,33 +55,34 @@ class PostgresTx:
 
     alone = False
 
-    def __init__(self, connection: psycopg.Connection[Row]) -> None:
-        self._connection = connection
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
         self.notifications: list[Notification] = []
         self.published: list[Notices] = []
         # Sent with the next statement. None begins the transaction.
-        self._queued: list[tuple[bytes, Sequence[Params] | Sequence[Row]]] = []
-        self._begin: tuple[bytes, bytes] | None = None
-        self._id: psycopg.Cursor[Row] | None = None
+        self._queued: list[Statement] = []
+        self._begin: tuple[bytes, ...] = ()
+        self._id: str | None = None
 
     def rows(self, sql: str, params: Params | None = None) -> list[Row]:
-        return self._execute(sql, params).fetchall()
+        return self._pipeline.rows(self._execute(sql, params))
 
     def row(self, sql: str, params: Params | None = None) -> Row | None:
-        return self._execute(sql, params).fetchone()
+        rows = self._pipeline.rows(self._execute(sql, params))
+        return rows[0] if rows else None
 
     def run(self, sql: str, params: Params | None = None) -> int:
-        return self._execute(sql, params).rowcount
+        return self._execute(sql, params).command_tuples or 0
 
     def many(self, sql: str, params: Sequence[Params] | Sequence[Row]) -> None:
-        if params:
-            self._queued.append((in_order(sql) if isinstance(params[0], tuple) else pyformat(sql), params))
+        if not params:
+            return
+        for each in params:
+            self._queued.append((in_order(sql), each) if isinstance(each, tuple) else statement(sql, each))
 
     def batch(self, queries: Sequence[Query]) -> list[list[Row]]:
-        with self._connection.pipeline():
-            self.send_queued()
-            cursors = [self._connection.execute(pyformat(sql), params) for sql, params in queries]
-        return [cursor.fetchall() for cursor in cursors]
+        results = self._run([statement(sql, params) for sql, params in queries])
+        return [self._pipeline.rows(result) for result in results]
 
     def notify(self, topic: str, key: str = "") -> None:
         self.notifications.append((topic, key))
@@ -80,66 +93,58 @@ class PostgresTx:
     def flush(self) -> None:
         """Sends what has waited; after it all statements have succeeded."""
         if self._queued:
-            with self._connection.pipeline():
-                self.send_queued()
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether statements have not been sent."""
-        return bool(self._queued)
+            self._run(())
 
     def identify(self) -> str | None:
         """The id of the transaction, None where it did nothing. A COMMIT without it could not be looked up."""
         if self._id is None:
             self.flush()
-        row = self._id.fetchone() if self._id is not None else None
-        return row[0] if row else None
+        return self._id
 
-    def _execute(self, sql: str, params: Params | None) -> psycopg.Cursor[Row]:
-        if self._begin is None and not self._queued:
-            return self._connection.execute(pyformat(sql), params or {})
-        with self._connection.pipeline():
-            self.send_queued()
-            return self._connection.execute(pyformat(sql), params or {})
+    def commit(self) -> bytes:
+        """Sends what has waited, and the COMMIT, which PostgreSQL skips where one of them fails. Returns its answer."""
+        if self._begin and not self._queued:
+            return b"COMMIT"
+        (result,) = self._run([(b"COMMIT", ())])
+        return result.command_status or b""
 
-    def send_queued(self) -> None:
-        """Within a pipeline."""
-        if self._begin is not None:
-            begin, identify = self._begin
-            self._connection.execute(begin, prepare=False)
-            if identify:
-                self._id = self._connection.execute(identify)
-            self._begin = None
+    def _execute(self, sql: str, params: Params | None) -> PGresult:
+        return self._run([statement(sql, params or {})])[0]
+
+    def _run(self, statements: Iterable[Statement]) -> list[PGresult]:
+        """The results of these statements, which go after what has waited."""
+        begin, self._begin = self._begin, ()
         queued, self._queued = self._queued, []
-        for sql, params in queued:
-            with self._connection.cursor() as cursor:
-                cursor.executemany(sql, params)
+        results = self._pipeline.run([*((each, ()) for each in begin), *queued, *statements])
+        if len(begin) > 1:
+            ((self._id, *_),) = self._pipeline.rows(results[1])
+        return results[len(begin) + len(queued) :]
 
 
 class PostgresWrite(PostgresTx):
     """A transaction that waits for a lock for `lock_ms` at most. It begins with its first statement."""
 
-    def __init__(self, connection: psycopg.Connection[Row], lock_ms: int) -> None:
-        super().__init__(connection)
-        self._begin = (_BEGIN, _ID % lock_ms)
+    def __init__(self, pipeline: Pipeline, lock_ms: int) -> None:
+        super().__init__(pipeline)
+        self._begin = (_BEGIN, _ID % lock_ms + _BY_KEY)
 
 
 class PostgresSnapshot(PostgresTx):
     """A transaction that reads; all queries see one moment."""
 
-    def __init__(self, connection: psycopg.Connection[Row]) -> None:
-        super().__init__(connection)
-        self._begin = (_BEGIN_READING, b"")
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__(pipeline)
+        self._begin = (_BEGIN_READING,)
 
 
 class PostgresRead(PostgresTx):
     """One statement that reads, without a transaction around it."""
 
-    def __init__(self, connection: psycopg.Connection[Row]) -> None:
-        super().__init__(connection)
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__(pipeline)
         self._read = False
 
-    def _execute(self, sql: str, params: Params | None) -> psycopg.Cursor[Row]:
+    def _execute(self, sql: str, params: Params | None) -> PGresult:
         read_once(self._read)
         self._read = True
         return super()._execute(sql, params)
