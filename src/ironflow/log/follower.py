@@ -25,13 +25,14 @@ PROBE = 16
 class Follower:
     """One reader of the log. position: its cursor, everything up to there is handled; wanted: what it reads.
 
-    until: where it stops, None to follow the head. batch_max, bytes_max: records in one page, and about how much data
+    until: where it stops, None to follow the head. head: as it was read before, where `until` is known not to be beyond
+    it. batch_max, bytes_max: records in one page, and about how much data
     of theirs, judged by its first records; the next page is smaller when the last one had more. look: positions looked
     at in one read.
     """
 
     topic = TOPIC
-    __slots__ = ("_until", "batch", "batch_max", "bytes_max", "end", "look", "position", "wanted")
+    __slots__ = ("_head", "_until", "batch", "batch_max", "bytes_max", "end", "look", "position", "wanted")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Follower:
         batch_max: int = 500,
         bytes_max: int = 8 * 1024 * 1024,
         until: int | None = None,
+        head: int = 0,
         look: int = LOOK,
     ) -> None:
         self.wanted = wanted
@@ -49,6 +51,7 @@ class Follower:
         self.bytes_max = bytes_max
         self.look = look
         self._until = until
+        self._head = head
         # The head as of the last read, or where it stops before.
         self.end = position
 
@@ -58,7 +61,9 @@ class Follower:
         return self.position < self.end
 
     def find_end(self, tx: Tx) -> int:
-        self.end = head(tx) if self._until is None else min(head(tx), self._until)
+        if self._until is None or self._until > self._head:
+            self._head = head(tx)
+        self.end = self._head if self._until is None else min(self._head, self._until)
         return self.end
 
     def read(self, tx: Tx, limit: int | None = None) -> Page[Record]:

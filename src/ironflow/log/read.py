@@ -36,6 +36,12 @@ def head(tx: Tx) -> int:
     return row[0] if row else 0
 
 
+def lock_head_and_find(tx: Tx, event_id: str) -> tuple[int, Record | None]:
+    """As `lock_head`, and the record with this id, in one round trip."""
+    (head_row,), found = tx.batch([(HEAD_TO_LOCK, {}), (BY_IDS, {"ids": [event_id]})])
+    return head_row[0], Record(*found[0]) if found else None
+
+
 def lock_head(tx: Tx) -> int:
     """The last position assigned; no other is assigned until this transaction commits."""
     row = tx.row(HEAD_TO_LOCK)

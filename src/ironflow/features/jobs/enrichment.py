@@ -27,7 +27,7 @@ from ironflow.features.jobs.rules import Timing
 from ironflow.features.messages import in_tx as messages
 from ironflow.features.runs.in_tx import RunRepository, event_text, new_values, taken, watches_of
 from ironflow.features.waits.in_tx import LookBack, Looked, LookFurther, Wait
-from ironflow.log.read import lock_head, records
+from ironflow.log.read import lock_head_and_find
 from ironflow.log.record import Record
 from ironflow.storage.port import Tx
 
@@ -60,7 +60,8 @@ class ReportEnricher:
     ) -> commands.Report | commands.Ack:
         """The command as the engine needs it; the command itself when there is nothing to look up.
 
-        looked: for events of its waits, after it raised LookFurther. Nothing is written where it raises.
+        looked: for events of its waits, after it raised LookFurther. Nothing is written where it raises. The index of
+        functions is as of this transaction where the command invokes one.
         """
         if isinstance(command, commands.Ack) or run.lease is None:
             return command
@@ -106,7 +107,6 @@ class ReportEnricher:
         waits = [each for each in found.values() if isinstance(each, commands.WaitForEvent)]
         invokes = [each for each in found.values() if isinstance(each, commands.Invoke)]
         if invokes:
-            self._index.refresh(tx)
             invokes = [self._invoke(run, each) for each in invokes]
             found |= {each.step_id: each for each in invokes}
         watches = {each.step_id: watches for each in invokes if (watches := self._watches(run, each))}
@@ -145,8 +145,7 @@ class ReportEnricher:
         have taken do not count. watches: by the step of the child. Raises LookFurther.
         """
         # Nothing is appended between this look and our commit: an event comes before the look or finds the wait.
-        last = lock_head(tx)
-        began = records(tx, [run.event_id]).get(run.event_id)
+        last, began = lock_head_and_find(tx, run.event_id)
         data = read_json(began.data) if began else None
         waits = [report_rules.with_trigger_value(wait, data) for wait in waits]
         new = [wait for wait in waits if not _is_known(run, wait)]

@@ -90,8 +90,8 @@ class ReportRecorder:
         """Acks and reports of one commit, in order, by request."""
         pending = [each for request in requests for each in request]
         runs = self._repository.load_held(tx, [each.run_id for each in pending], _steps_touched(pending))
-        if self._vault.are_there:
-            # Another node may have registered functions that declare secrets.
+        if self._vault.are_there or any(_invokes(each.command) for each in pending):
+            # Another node may have registered functions that declare secrets, or those that are invoked.
             self._index.refresh(tx)
         changes: dict[str, Change] = {}
         applied: list[Applied] = []
@@ -203,6 +203,10 @@ def _started(run: Run, report: commands.Report) -> tuple[Step, ...]:
     invokes = (each for each in report.yields if isinstance(each, commands.Invoke))
     asked = (each.step_id for each in invokes if each.handle or (each.asynchronous and progress))
     return tuple(run.steps[step_id] for step_id in asked if step_id in run.steps)
+
+
+def _invokes(command: commands.Report | commands.Ack) -> bool:
+    return isinstance(command, commands.Report) and any(isinstance(each, commands.Invoke) for each in command.yields)
 
 
 def _closes_steps(report: commands.Report) -> bool:

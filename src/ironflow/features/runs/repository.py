@@ -187,13 +187,18 @@ class RunRepository:
     def _save(self, tx: Tx, changes: Sequence[Change], now: Millis, *, handing_out: bool = True) -> set[SlotPool]:
         """As `save`; returns the pools with slots that may have become free or wanted."""
         pools = write_changes(tx, changes, now, handing_out=handing_out)
-        for before, decision in changes:
+        changed = [(before, decision) for before, decision in changes if decision.run is not before]
+        children = [
+            (decision.run, effect)
+            for _, decision in changed
+            for effect in decision.effects
+            if isinstance(effect, StartChild)
+        ]
+        if children:
+            pools |= self._start_children(tx, children, now)
+        finished: list[Run] = []
+        for before, decision in changed:
             run = decision.run
-            if run is before:
-                continue
-            children = [effect for effect in decision.effects if isinstance(effect, StartChild)]
-            if children:
-                pools |= self._start_children(tx, run, children, now)
             for effect in decision.effects:
                 if isinstance(effect, StartSuccessor):
                     pools |= self._restart(tx, run, effect, now, paused=before is not None and before.pause_requested)
@@ -206,8 +211,8 @@ class RunRepository:
                 and run.parent_run_id is not None
                 and run.parent_step_id is not None
             ):
-                pools |= self._resume_parent(tx, run, now)
-        return pools
+                finished.append(run)
+        return pools | self._resume_parents(tx, finished, now) if finished else pools
 
     def _replace(self, tx: Tx, replaced: dict[str, str], now: Millis) -> set[SlotPool]:
         """Cancels runs whose keys others have taken over. They are locked by now."""
@@ -284,7 +289,7 @@ class RunRepository:
             case CancelChild():
                 return self._cancel_child(tx, effect, now)
             case StartChild() | StartSuccessor():
-                # All children of a decision are created together, and a successor apart.
+                # All children are created together, and a successor apart.
                 return set()
             case SetTimer() | DropTimer() | DropTimers() | AddWait() | DropWait() | DropSteps():
                 # Rows of this run, which its unit of work writes.
@@ -301,11 +306,11 @@ class RunRepository:
         command = commands.Cancel(cause=effect.cause, force=effect.force)
         return self._save(tx, [(child, decide(child, command, now))], now)
 
-    def _start_children(self, tx: Tx, run: Run, starts: list[StartChild], now: Millis) -> set[SlotPool]:
-        """The children of one report: many rows of a table in one statement."""
-        events = self._inheritance.applied(tx, [self._input(tx, run, start, now) for start in starts])
+    def _start_children(self, tx: Tx, starts: list[tuple[Run, StartChild]], now: Millis) -> set[SlotPool]:
+        """The children of the reports of one commit, with their parents: many rows of a table in one statement."""
+        events = self._inheritance.applied(tx, [self._input(tx, run, start, now) for run, start in starts])
         created: list[Creation] = []
-        for start, event in zip(starts, events, strict=True):
+        for (run, start), event in zip(starts, events, strict=True):
             function = self._index.get(run.environment, start.function_id)
             if function is None:
                 raise LookupError(f"function {start.function_id!r} is not in the index")
@@ -324,7 +329,7 @@ class RunRepository:
         # As in `start`: the input of a child is appended after its run is written.
         append(tx, events)
         _watch(tx, created)
-        return pools | self._cancel_late(tx, [start.run_id for start in starts if start.cancelled], now)
+        return pools | self._cancel_late(tx, [start.run_id for _, start in starts if start.cancelled], now)
 
     def _input(self, tx: Tx, parent: Run, start: StartChild, now: Millis) -> Record:
         return Record(
@@ -397,13 +402,21 @@ class RunRepository:
         command = commands.ChildStarted(step_id=step_id, child_run_id=child.id, timeout_ms=timeout_ms)
         return self._save(tx, [(parent, decide(parent, command, now))], now)
 
-    def _resume_parent(self, tx: Tx, child: Run, now: Millis) -> set[SlotPool]:
-        """Completes the step of the parent that waits for this child with the child's result."""
-        parent_id, step_id = child.parent_run_id or "", child.parent_step_id or ""
-        parent = store.load(tx, [parent_id], {parent_id: {step_id}}).get(parent_id)
-        if parent is None:
-            return set()
-        return self._save(tx, [(parent, decide(parent, child_ended(child, step_id), now))], now)
+    def _resume_parents(self, tx: Tx, children: list[Run], now: Millis) -> set[SlotPool]:
+        """Completes the steps of the parents that wait for these children with the children's results."""
+        step_ids: dict[str, set[str]] = {}
+        for child in children:
+            step_ids.setdefault(child.parent_run_id or "", set()).add(child.parent_step_id or "")
+        parents = store.load(tx, list(step_ids), step_ids)
+        changes: dict[str, Change] = {}
+        for child in children:
+            parent = parents.get(child.parent_run_id or "")
+            if parent is None:
+                continue
+            decision = decide(parent, child_ended(child, child.parent_step_id or ""), now)
+            gather(changes, parent, decision)
+            parents[parent.id] = decision.run
+        return self._save(tx, list(changes.values()), now)
 
 
 def taken(tx: Tx, run_id: str) -> set[str]:

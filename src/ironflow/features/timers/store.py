@@ -45,7 +45,7 @@ def drop_timers(tx: Tx, run_ids: list[str]) -> None:
 
 
 def drop_timer(tx: Tx, run_id: str, kind: TimerKind, step_id: str) -> None:
-    tx.run(DELETE, {"run_id": run_id, "kind": kind, "step_id": step_id})
+    tx.many(DELETE, [{"run_id": run_id, "kind": kind, "step_id": step_id}])
 
 
 def take_due(tx: Tx, now: Millis, limit: int) -> list[Timer]:

@@ -32,7 +32,8 @@ class _Search:
 class LookBack:
     """Finds the first event of each wait after a position and up to `last`, a page at a time.
 
-    waits: of one run, or of runs whose step ids differ. taken: ids of events that do not count.
+    waits: of one run, or of runs whose step ids differ. last: not beyond the head of the log. taken: ids of events that
+    do not count.
     """
 
     def __init__(self, waits: Collection[Wait], position: int, last: int, taken: Collection[str]) -> None:
@@ -43,7 +44,8 @@ class LookBack:
             by_event.setdefault((wait.environment, wait.event), []).append(wait)
         self._searches = [
             _Search(
-                Follower(Filter(environment, names=(event,)), position, until=last, batch_max=PAGE), Unmatched(missing)
+                Follower(Filter(environment, names=(event,)), position, until=last, head=last, batch_max=PAGE),
+                Unmatched(missing),
             )
             for (environment, event), missing in by_event.items()
         ]
