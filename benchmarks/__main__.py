@@ -16,6 +16,7 @@ from benchmarks.processes import open_workspace
 NAMES = (
     "limits",
     "workflows",
+    "workflows_postgres",
     "app",
     "latency",
     "streaming",
