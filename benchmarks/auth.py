@@ -32,8 +32,8 @@ from ironflow.features.api_keys.service import Authenticator
 from ironflow.features.policies.in_tx import Grant, PolicyRow
 from ironflow.server.building import build
 
-SECONDS = 0.5
-PAIRS = 25
+SECONDS = 1.0
+PAIRS = 15
 WARM_UP_S = 2.0
 KEY = "ifkey_" + "a1" * 20
 TRIES = 300
