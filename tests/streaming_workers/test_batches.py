@@ -1,14 +1,19 @@
 """Streams of workers that ask for batches: jobs that have begun, reports with verdicts. Source: ADR 0027."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from ironflow.base.call import Call
+from ironflow.base.spelling import reader
 from ironflow.base.time import FixedClock
 from ironflow.features.jobs.loops import ReclaimLeases
 from ironflow.features.runs import contract as runs
-from ironflow.features.streaming_workers.contract import InvalidFrame, LeaseState
+from ironflow.features.streaming_workers import contract
+from ironflow.features.streaming_workers.contract import InvalidFrame, LeaseState, WorkerMessage
 from tests.streaming_workers.streaming import a_stream, eventually
 from tests.streaming_workers.test_stream import started, status_of, steps_of
 from tests.support.server import open_server
@@ -105,6 +110,36 @@ async def test_a_worker_never_has_more_jobs_than_it_takes_and_gets_the_next_with
         assert await worker.verdicts(1) == {jobs[0]["job_id"]: None}
         (third,) = await worker.jobs()
         assert third["run_id"] not in {job["run_id"] for job in jobs}
+
+
+@pytest.mark.parametrize(("batches", "at_once"), [(True, [2]), (False, [1, 1])])
+async def test_frames_that_wait_together_are_sent_together_to_a_worker_with_batches(
+    server: Work, batches: bool, at_once: list[int]
+) -> None:
+    await server.a_function()
+
+    async def incoming() -> AsyncIterator[WorkerMessage]:
+        register = {"workerId": "s1", "functionIds": ["charge"], "maxConcurrentJobs": 2, "batches": batches}
+        yield reader(WorkerMessage).read(msgspec.json.encode({"register": register}))
+        await asyncio.Event().wait()
+
+    call = Call(environment="default", now=server.now)
+    answers = server.inside.dispatch.batches(contract.connect, call, incoming())
+    assert [each.registered is not None for each in await anext(answers)] == [True]
+    job_ids: list[str] = []
+    for _ in range(2):
+        await server.emit()
+        (message,) = await anext(answers)
+        found = msgspec.json.decode(message.jobs.body)["jobs"] if batches else [{"job_id": message.job.job_id}]
+        job_ids += [each["job_id"] for each in found]
+
+    for job_id in job_ids:
+        server.db.notify("job_revoked", f"default/s1/{job_id}", local=True)
+
+    sent = [[each.cancel.job_id for each in await anext(answers)] for _ in at_once]
+    assert [len(each) for each in sent] == at_once
+    assert sorted(job_id for each in sent for job_id in each) == sorted(job_ids)
+    await answers.aclose()
 
 
 async def test_what_broke_off_on_its_way_to_the_worker_is_given_out_again_at_once(server: Work) -> None:

@@ -1,11 +1,10 @@
-"""Reports of many jobs in few requests: how many are on their way at a time."""
+"""Reports of many jobs in few requests, one on its way at a time."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import pytest
 
 from ironflow.base.time import SystemClock
 from ironflow.sdk.definition.function import function
@@ -76,43 +75,22 @@ def submit(reporter: BatchReporter, *names: str) -> list[One]:
     return reports
 
 
-@pytest.mark.parametrize(
-    ("requests_max", "sent"),
-    [(1, [["a", "b"]]), (2, [["a", "b"], ["c"]]), (3, [["a", "b"], ["c"], ["d", "e"]])],
-)
-async def test_so_many_requests_are_on_their_way_at_a_time(requests_max: int, sent: Any) -> None:
+async def test_one_request_is_on_its_way_and_the_next_takes_all_that_came_meanwhile() -> None:
     channel = Channel()
-    reporter = BatchReporter(channel, requests_max=requests_max)
+    reporter = BatchReporter(channel)
+    reports: list[list[One]] = []
     for names in ("ab", "c", "de"):
-        submit(reporter, *names)
+        reports.append(submit(reporter, *names))
         await ticks()
-    assert channel.requests == sent
+    assert channel.requests == [["a", "b"]]
 
     channel.answer(0)
     await ticks()
 
-    left = [name for name in "abcde" if name not in {each for request in sent for each in request}]
-    assert channel.requests == [*sent, *([left] if left else [])]
+    assert channel.requests == [["a", "b"], ["c", "d", "e"]]
+    assert [each.result is not None for group in reports for each in group] == [True, True, False, False, False]
     await reporter.close()
-
-
-async def test_an_answer_that_comes_first_settles_its_own_reports_first() -> None:
-    channel = Channel()
-    reporter = BatchReporter(channel, requests_max=2)
-    (first,) = submit(reporter, "a")
-    await ticks()
-    (second,) = submit(reporter, "b")
-    await ticks()
-
-    channel.answer(1)
-    await ticks()
-
-    assert (first.result, second.result) == (None, ReportResult(ReportStatus.APPLIED))
-    submit(reporter, "c")
-    await ticks()
-    assert channel.requests == [["a"], ["b"], ["c"]]
-    await reporter.close()
-    assert first.result == ReportResult(ReportStatus.UNKNOWN)
+    assert reports[2][1].result == ReportResult(ReportStatus.UNKNOWN)
 
 
 async def nothing_published(*_: Any) -> dict[str, Any]:
@@ -135,7 +113,7 @@ async def test_what_a_cancelled_handler_has_left_is_reported_after_the_report_on
 
     channel = Channel()
     jobs = JobRunner({"f": handler}, nothing_published, QUICK, 1, "default", SystemClock())
-    jobs.reporter = BatchReporter(channel, requests_max=2)
+    jobs.reporter = BatchReporter(channel)
     job = a_job()
     jobs.take(job)
     await asyncio.wait_for(hanging.wait(), 10)

@@ -33,7 +33,9 @@ class StreamingWorkers(Lifecycle):
         """The method of each operation."""
         return {contract.connect: self.connect}
 
-    async def connect(self, call: Call, incoming: AsyncIterator[WorkerMessage]) -> AsyncGenerator[EngineMessage, None]:
+    async def connect(
+        self, call: Call, incoming: AsyncIterator[WorkerMessage]
+    ) -> AsyncGenerator[list[EngineMessage], None]:
         try:
             first = await anext(incoming)
         except StopAsyncIteration:

@@ -82,6 +82,8 @@ class Session:
         self._reporting: set[asyncio.Task[None]] = set()
         self._endings = endings
         self._failed: BaseException | None = None
+        # All frames before the end of the stream were taken out of the outbox.
+        self._ended = False
         self._draining = False
         # The worker drains, and is gone when its stream ends.
         self._leaves = False
@@ -95,8 +97,8 @@ class Session:
         """The jobs that the worker holds."""
         return self._held.ids
 
-    async def answers(self, incoming: AsyncIterator[WorkerMessage]) -> AsyncGenerator[EngineMessage, None]:
-        """The frames for the worker, until the stream ends. Raises the error of an invalid frame."""
+    async def answers(self, incoming: AsyncIterator[WorkerMessage]) -> AsyncGenerator[list[EngineMessage], None]:
+        """The frames for the worker, those together that wait together. Raises the error of an invalid frame."""
         registered = contract.Registered(
             worker_id=self.worker.id, heartbeat_interval_ms=HEARTBEAT_MS, batches=self._batches
         )
@@ -104,8 +106,8 @@ class Session:
         self._held.start()
         receiving = asyncio.create_task(self._receive(incoming))
         try:
-            while (outgoing := await self._outbox.get()) is not None:
-                yield outgoing.message
+            while waiting := await self._waiting():
+                yield waiting
                 self._held.capacity_changed()
             if self._failed is not None:
                 raise self._failed
@@ -115,6 +117,20 @@ class Session:
             self._endings.add(stopping)
             stopping.add_done_callback(self._endings.discard)
             await asyncio.shield(stopping)
+
+    async def _waiting(self) -> list[EngineMessage]:
+        """The frames for the worker, once there is one; none at the end. One commit has answers and new jobs.
+
+        Without batches one at a time: those that are not on their way yet are given back when the stream breaks.
+        """
+        messages: list[EngineMessage] = []
+        while not self._ended and (not messages or (self._batches and not self._outbox.empty())):
+            outgoing = await self._outbox.get()
+            if outgoing is None:
+                self._ended = True
+            else:
+                messages.append(outgoing.message)
+        return messages
 
     def inherit(self, job_ids: Collection[str]) -> None:
         """Takes over the jobs of the worker's earlier stream, unless it dropped them with that."""

@@ -155,42 +155,31 @@ class _Sent:
 
 
 class BatchReporter:
-    """Sends together, in the next request, the reports that arrive while requests are on their way.
-
-    requests_max: how many are on their way at a time. A job has one report on its way, so those of a job stay in order.
-    """
+    """Sends one request at a time. Reports that arrive while it is on its way go together in the next."""
 
     answers = announces = True
 
     def __init__(
-        self,
-        protocol: ReportChannel,
-        many_waits: bool = False,
-        features: frozenset[str] = frozenset(),
-        requests_max: int = 1,
+        self, protocol: ReportChannel, many_waits: bool = False, features: frozenset[str] = frozenset()
     ) -> None:
         self._protocol = protocol
         self.many_waits = many_waits
         self.features = features
         self._plain = PlainReporter(protocol)
         self._waiting: list[Report] = []
-        self._requests_max = requests_max
-        self._senders: set[asyncio.Task[None]] = set()
-        # One of them has not begun to send, and takes what comes until then.
-        self._starting = False
+        self._sender: asyncio.Task[None] | None = None
 
     def submit(self, report: Report) -> None:
         self._waiting.append(report)
-        if not self._starting and len(self._senders) < self._requests_max:
+        if self._sender is None:
             # The task starts after those that are about to report too, so that they share its first request.
-            self._starting = True
-            self._senders.add(asyncio.create_task(self._send_all()))
+            self._sender = asyncio.create_task(self._send_all())
 
     async def close(self) -> None:
-        await _cancel(set(self._senders))
+        if self._sender is not None:
+            await _cancel({self._sender})
 
     async def _send_all(self) -> None:
-        self._starting = False
         try:
             while self._waiting:
                 batch = self._next_batch()
@@ -206,8 +195,7 @@ class BatchReporter:
                 # What goes on because of these answers, and ends at once, goes into the next request.
                 await asyncio.sleep(0)
         finally:
-            # At once: what is submitted from now on needs another.
-            self._senders = {each for each in self._senders if each is not asyncio.current_task()}
+            self._sender = None
 
     def _next_batch(self) -> list[_Sent]:
         """The oldest reports that fit into one request; at least one."""

@@ -100,8 +100,7 @@ class StreamingConnection:
         self._channel = 0
         self._on_ready = on_ready
         self._worker_id = protocol.worker_id
-        # While the server stores one batch, handlers go on after another, and fill the next.
-        self._batches = BatchReporter(self, requests_max=2)
+        self._batches = BatchReporter(self)
         self._framed = FrameReporter(self)
         self._stream: Duplex | None = None
         self._opened = asyncio.Event()
