@@ -487,6 +487,17 @@ async def test_the_oldest_unread_message_is_found_among_the_unread_ones_alone(tm
         assert step == "SEARCH messages USING INDEX messages_oldest_unread (inbox=? AND number>?)"
 
 
+async def test_the_next_message_of_each_inbox_is_found_by_its_index(tmp_path: Path):
+    """Whatever the runs have taken so far, and however many of them take in one commit."""
+    async with open_server(Work, str(tmp_path / "ironflow.db")) as server:
+        params = {"inboxes": ["run_1", "run_2"], "name": "prompt"}
+        plan = await server.db.read(lambda tx: tx.rows(f"EXPLAIN QUERY PLAN {store.NEXT_OF_MANY}", params))
+
+        steps = [row[3] for row in plan]
+        assert "SEARCH n USING INDEX messages_unread (inbox=? AND name=?)" in steps
+        assert [step for step in steps if step.startswith(("SEARCH m ", "SCAN m ")) and "(id=?)" not in step] == []
+
+
 async def test_messages_are_purged_after_their_retention(database_url: str):
     async with open_server(Work, database_url, message_retention_days=1) as server:
         await a_chat(server)

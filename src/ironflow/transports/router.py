@@ -14,12 +14,17 @@ _SEGMENT = re.compile(r"\{(\w+)(\.\.\.)?\}")
 
 
 class _Shape(NamedTuple, Generic[T]):
-    """A path with names. rank: the least is tried first. prefix: as of `_prefix`, None when a name is in it."""
+    """A path with names. rank: the least is tried first. prefix: as of `_prefix`, None when a name is in it.
+
+    tail: what follows its last name. slashes: how many a path of this shape has, None with a rest.
+    """
 
     rank: tuple[int, ...]
     pattern: re.Pattern[str]
     target: T
     prefix: str | None
+    tail: str
+    slashes: int | None
 
 
 class Router(Generic[T]):
@@ -44,7 +49,9 @@ class Router(Generic[T]):
             self._exact[method, path] = target
             return
         shapes = self._shaped.setdefault(method, [])
-        shapes.append(_Shape(_rank(path), _compile(path), target, _prefix_of_shape(path)))
+        slashes = None if "...}" in path else path.count("/")
+        tail = path.rpartition("}")[2]
+        shapes.append(_Shape(_rank(path), _compile(path), target, _prefix_of_shape(path), tail, slashes))
         shapes.sort(key=lambda shape: shape.rank)
         for prefix in {None, *(shape.prefix for shape in shapes)}:
             self._by_prefix[method, prefix] = [shape for shape in shapes if shape.prefix in (None, prefix)]
@@ -54,7 +61,11 @@ class Router(Generic[T]):
         exact = self._exact.get((method, path))
         if exact is not None:
             return exact, {}
+        slashes = path.count("/")
         for shape in self._by_prefix.get((method, _prefix(path))) or self._by_prefix.get((method, None), ()):
+            # Most shapes of a prefix are passed over without their expressions, which take longer.
+            if shape.slashes not in (None, slashes) or not path.endswith(shape.tail):
+                continue
             match = shape.pattern.fullmatch(path)
             if match is not None:
                 return shape.target, match.groupdict()

@@ -3,7 +3,7 @@
 A run that restarts moves none: the inbox is that of its chain.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from ironflow.base.json import write_json_text
@@ -23,6 +23,10 @@ _UNREAD = "inbox = :inbox AND taken_at IS NULL AND number > 0"
 OLDEST_UNREAD = f"SELECT number FROM messages WHERE {_UNREAD} ORDER BY number LIMIT 1"
 NEXT = f"""SELECT {_COLUMNS} FROM messages
 WHERE inbox = :inbox AND name = :name AND taken_at IS NULL ORDER BY number LIMIT 1"""
+# A look-up in the index for each inbox.
+NEXT_OF_MANY = f"""SELECT {", ".join(f"m.{name}" for name in Row._fields)} FROM {{each:inboxes}} AS wanted
+JOIN messages m ON m.id = (SELECT n.id FROM messages n
+ WHERE n.inbox = wanted.value AND n.name = :name AND n.taken_at IS NULL ORDER BY n.number LIMIT 1)"""
 TAKE = """UPDATE messages SET run_id = :run_id, taken_by = :step_id, taken_at = :now
 WHERE id = :id AND taken_at IS NULL"""
 ONE = f"SELECT {_COLUMNS} FROM messages WHERE id = :id"
@@ -85,6 +89,19 @@ def next_unread(tx: Tx, run: Run, name: str) -> Row | None:
     """The next unread message of that name in the run's inbox."""
     row = tx.row(NEXT, {"inbox": run.chain_id, "name": name})
     return None if row is None else Row(*row)
+
+
+def next_unread_of(tx: Tx, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Row]:
+    """The next unread message of each inbox and name that is given, where there is one; by these."""
+    by_name: dict[str, list[str]] = {}
+    for inbox, name in wanted:
+        by_name.setdefault(name, []).append(inbox)
+    found: dict[tuple[str, str], Row] = {}
+    for name, inboxes in by_name.items():
+        for row in tx.rows(NEXT_OF_MANY, {"inboxes": inboxes, "name": name}):
+            message = Row(*row)
+            found[message.inbox, name] = message
+    return found
 
 
 def mark_taken(tx: Tx, taken: Sequence[tuple[Row, str, str, Millis]]) -> None:

@@ -1,6 +1,6 @@
 """The hot path of take: the messages that runs take in one commit, for all takes that wait for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -70,11 +70,12 @@ class Taker:
         """Decides takes that are all of different runs, and writes the results."""
         step_ids = {each.run_id: {each.request.step_id} for _, each in takings}
         runs = self._repository.load(tx, sorted(step_ids), step_ids)
+        unread = store.next_unread_of(tx, _wanted(takings, runs))
         changes: list[Change] = []
         marks: list[tuple[Row, str, str, Millis]] = []
         for place, each in takings:
             try:
-                answers[place] = self._decided(tx, each, runs.get(each.run_id), changes, marks)
+                answers[place] = self._decided(tx, each, runs.get(each.run_id), unread, changes, marks)
             except IronflowError as refusal:
                 answers[place] = refusal
         if marks:
@@ -87,6 +88,7 @@ class Taker:
         tx: Tx,
         taking: Taking,
         run: Run | None,
+        unread: Mapping[tuple[str, str], Row],
         changes: list[Change],
         marks: list[tuple[Row, str, str, Millis]],
     ) -> Took:
@@ -99,11 +101,11 @@ class Taker:
         shown = shown_values(taking.fence, values, self._lease_ms)
         known = run.steps.get(request.step_id)
         message, text = None, None
-        if known is not None and (known.open or has_ended(known)):
-            # The answer to the first request was lost. A step that was cancelled waits anew, as after a resume.
+        if known is not None and _is_recorded(known):
+            # The answer to the first request was lost.
             took = Took(known.output, handler_time(known))
         else:
-            message = store.next_unread(tx, run, request.name)
+            message = unread.get((run.chain_id, request.name))
             took = Took(None, None)
         if message is not None:
             # The request may have waited for it.
@@ -128,6 +130,22 @@ class Taker:
             return took
         marks.append((message, run.id, request.step_id, now))
         return Took(text, handler_time(decision.run.steps[request.step_id]))
+
+
+def _wanted(takings: Sequence[tuple[int, Taking]], runs: Mapping[str, Run]) -> set[tuple[str, str]]:
+    """Inbox and name of each message that may be taken."""
+    wanted: set[tuple[str, str]] = set()
+    for _, each in takings:
+        run = runs.get(each.run_id)
+        known = run.steps.get(each.request.step_id) if run is not None else None
+        if run is not None and (known is None or not _is_recorded(known)):
+            wanted.add((run.chain_id, each.request.name))
+    return wanted
+
+
+def _is_recorded(step: Step) -> bool:
+    """Whether a take has a step already. One that was cancelled waits anew, as after a resume."""
+    return step.open or has_ended(step)
 
 
 def executed(run: Run | None, fence: commands.Fence) -> Run:
