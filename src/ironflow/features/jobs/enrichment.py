@@ -66,7 +66,9 @@ class ReportEnricher:
         if isinstance(command, commands.Ack) or run.lease is None:
             return command
         if command.values:
-            command = replace(command, values=new_values(tx, run.id, command.values))
+            values = new_values(tx, run.id, command.values)
+            if values is not command.values:
+                command = replace(command, values=values)
         if command.state is not None:
             command = replace(command, state=self._state(tx, run, command, now))
         if command.restart is not None:

@@ -27,6 +27,7 @@ OF_RUN = """SELECT name, value, version, updated_at FROM run_values WHERE run_id
 ORDER BY name LIMIT :limit"""
 BYTES = "SELECT CAST(coalesce(sum(octet_length(value)), 0) AS BIGINT) FROM run_values WHERE run_id = :run_id"
 ONE = "SELECT name, value, version, updated_at FROM run_values WHERE run_id = :run_id AND name = :name"
+NUMBER = "SELECT name, number, value FROM run_values WHERE run_id = :run_id AND name = :name"
 NUMBERS = "SELECT name, number, value FROM run_values WHERE run_id = :run_id AND name IN {each:names}"
 DROP_FROM = "DELETE FROM run_values WHERE run_id = :run_id AND sequence > :from_sequence"
 DROP_ALL = "DELETE FROM run_values WHERE run_id IN {each:ids}"
@@ -34,19 +35,10 @@ DROP_ALL = "DELETE FROM run_values WHERE run_id IN {each:ids}"
 
 def save(tx: Tx, values: list[tuple[str, RunValue]]) -> None:
     """Writes values, given with their run ids, and notifies `run_values` with each run."""
+    # In the order in which the statement names them.
     tx.many(
         SAVE,
-        [
-            {
-                "run_id": run_id,
-                "name": value.name,
-                "value": value.value,
-                "number": value.number,
-                "sequence": value.sequence,
-                "updated_at": value.updated_at,
-            }
-            for run_id, value in values
-        ],
+        [(run_id, value.name, value.value, value.number, value.sequence, value.updated_at) for run_id, value in values],
     )
     for run_id in {run_id for run_id, _ in values}:
         tx.notify("run_values", run_id)
@@ -54,14 +46,19 @@ def save(tx: Tx, values: list[tuple[str, RunValue]]) -> None:
 
 def news(tx: Tx, run_id: str, values: tuple[RunValue, ...]) -> tuple[RunValue, ...]:
     """Those that change what is stored: a replay sets again what the run has set before."""
-    rows = tx.rows(NUMBERS, {"run_id": run_id, "names": [value.name for value in values]})
+    if len(values) == 1:
+        # Nearly always: a list of names takes SQLite a table of its own.
+        rows = tx.rows(NUMBER, {"run_id": run_id, "name": values[0].name})
+    else:
+        rows = tx.rows(NUMBERS, {"run_id": run_id, "names": [value.name for value in values]})
     stored = {name: (number, value) for name, number, value in rows}
     fresh = (0, "")
-    return tuple(
+    news = [
         each
         for each in values
         if each.number >= stored.get(each.name, fresh)[0] and (each.number, each.value) != stored.get(each.name)
-    )
+    ]
+    return values if len(news) == len(values) else tuple(news)
 
 
 def of_run(tx: Tx, run_id: str, after: str, limit: int) -> list[StoredValue]:
