@@ -266,6 +266,10 @@ class Dispatch:
             handler: Any = self._handler(operation, call, request)
             with self._counted(call):
                 async with aclosing(handler(call, request)) as answers:
+                    if ends_at is None:
+                        async for answer in answers:
+                            yield answer if isinstance(answer, list) else [answer]
+                        return
                     while True:
                         # Around each answer, not around all: the time that the reader takes does not count.
                         async with asyncio.timeout_at(ends_at):

@@ -214,17 +214,23 @@ class _Requests:
         """patient: between two messages a client may be silent for as long as it likes, never within one."""
         frames = self._frames
         while (message := frames.message()) is None:
-            idle_s = None if patient and not frames.within else http.BODY_IDLE_S
-            try:
-                async with asyncio.timeout(idle_s):
-                    chunk = await self._exchange.chunk()
-            except TimeoutError:
-                raise RequestTimeout(f"The message did not arrive: nothing came for {idle_s:g} s.") from None
+            if patient and not frames.within:
+                chunk = await self._exchange.chunk()
+            else:
+                chunk = await self._promptly(http.BODY_IDLE_S)
             if chunk is None:
                 frames.end()
                 return None
             frames.feed(chunk)
         return message
+
+    async def _promptly(self, idle_s: float) -> bytes | None:
+        """As `chunk` of the exchange. Raises RequestTimeout after `idle_s` seconds."""
+        try:
+            async with asyncio.timeout(idle_s):
+                return await self._exchange.chunk()
+        except TimeoutError:
+            raise RequestTimeout(f"The message did not arrive: nothing came for {idle_s:g} s.") from None
 
 
 class _Deadline:

@@ -6,6 +6,7 @@ Source: protocol/worker-stream.md 2, 4 and 5.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import assert_never
 
 import msgspec
@@ -50,12 +51,13 @@ JobFrame = (
     | contract.JobFailed
 )
 Content = JobFrame | contract.Register | contract.Heartbeat | contract.JobNack | contract.JobReports
+_contents = attrgetter(*WorkerMessage.__struct_fields__)
 _STEPS = re.compile(r"STEP_(?:TYPE|STATUS)_")
 
 
 def content_of(frame: WorkerMessage) -> Content | None:
     """The one field that is set; None for a frame that this server does not know. Raises InvalidFrame."""
-    found = [value for name in frame.__struct_fields__ if (value := getattr(frame, name)) is not None]
+    found = [value for value in _contents(frame) if value is not None]
     if len(found) > 1:
         raise InvalidFrame(f"A frame has one field; this one has {len(found)}.")
     return found[0] if found else None

@@ -200,22 +200,27 @@ class Session:
     # Frames of the worker
 
     async def _receive(self, incoming: AsyncIterator[WorkerMessage]) -> None:
+        loop = asyncio.get_running_loop()
+        # One for the stream, moved on by each frame: one for each frame takes longer than to read it.
+        silent = asyncio.timeout(SILENT_S)
         try:
-            while True:
-                try:
-                    async with asyncio.timeout(SILENT_S):
-                        frame = await anext(incoming)
-                except StopAsyncIteration:
-                    # The worker sends no more; its reports still reach the database.
-                    await asyncio.gather(self._held.sent(), *self._reporting)
-                    return self.end()
-                except TimeoutError:
-                    logger.info("worker stream silent", extra={"worker_id": self.worker.id})
-                    return self.end()
-                content = rules.content_of(frame)
-                # A newer worker may send frames that this server does not know.
-                if content is not None:
-                    await self._handle(content)
+            async with silent:
+                async for frame in incoming:
+                    silent.reschedule(None)
+                    content = rules.content_of(frame)
+                    # A newer worker may send frames that this server does not know.
+                    if content is not None:
+                        await self._handle(content)
+                    silent.reschedule(loop.time() + SILENT_S)
+                silent.reschedule(None)
+                # The worker sends no more; its reports still reach the database.
+                await asyncio.gather(self._held.sent(), *self._reporting)
+                self.end()
+        except TimeoutError:
+            if not silent.expired():
+                raise
+            logger.info("worker stream silent", extra={"worker_id": self.worker.id})
+            self.end()
         except IronflowError as refusal:
             self.end(refusal)
 
