@@ -504,11 +504,15 @@ async def test_messages_are_purged_after_their_retention(database_url: str):
         await send(server, 0, start=True)
         await send(server, 1)
         await take(server, await server.claim())
+        ended = await server.call(contract.send, run_id="chat:bob", name="prompt", data=2, start=True)
+        await server.call(runs.cancel, id=ended.run_id)
         server.move(2 * 24 * 3_600_000)
         await server.loops()
 
         found = (await server.call(contract.list_, run_id="chat:ada")).messages
         assert [msgspec.json.decode(each.data) for each in found] == [1]
+        # Unread, but its run has ended.
+        assert (await server.call(contract.list_, run_id=ended.run_id)).messages == []
 
 
 async def test_a_paused_run_keeps_its_messages(server: Work):

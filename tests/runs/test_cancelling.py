@@ -343,6 +343,24 @@ async def test_children_are_cancelled_with_their_parent_and_are_undone_by_themse
     assert {run.status for run in await server.runs()} == {RunStatus.CANCELLED}
 
 
+async def test_a_parent_that_is_cancelled_changes_nothing_for_a_child_that_is_being_cancelled(server: Work):
+    await server.a_function("settle", on=None, **CONFIG)
+    await server.a_worker("w1", ("charge", "settle"))
+    await server.a_function()
+    (parent,) = (await server.emit(data={"total": 1})).run_ids
+    job = await server.claim()
+    await server.report(job, "yielded", yields=[invokes(job, "settle")])
+    child = await server.claim()
+    await server.report(child, "yielded", step(child, "flight"), yields=[waits_for(child, "paid")])
+    await cancel(server, child.run_id, reason="first")
+
+    await cancel(server, parent, reason="second")
+
+    run = await server.run(child.run_id)
+    assert (run.state, run.cancel_requested and run.cancel_requested.reason) == ("cancelling", "first")
+    assert await undone(server) == child.run_id
+
+
 async def test_a_forced_cancel_forces_the_children(server: Work):
     await server.a_function("settle", on=None, **CONFIG)
     await server.a_worker("w1", ("charge", "settle"))

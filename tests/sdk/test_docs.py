@@ -56,5 +56,16 @@ NAMES = [
 ]
 
 
+def test_the_reference_has_each_method_of_handlers_and_each_setting_of_functions():
+    steps = [name for name, _ in inspect.getmembers(Steps, inspect.isfunction) if not name.startswith("_")]
+    context = [name for name in dir(ironflow.Context) if not name.startswith("_")]
+    settings = REFERENCE.partition("## `@function")[2].partition("\n## ")[0]
+
+    assert {"receive", "invoke", "wait_any"} < set(steps)
+    assert [name for name in steps if f"`{name}(" not in REFERENCE] == []
+    assert [name for name in context if f"ctx.{name}" not in REFERENCE] == []
+    assert [name for name in inspect.signature(ironflow.function).parameters if f"`{name}`" not in settings] == []
+
+
 def test_the_reference_names_all_there_is():
     assert [name for name in NAMES if not re.search(rf"\b{re.escape(name)}\b", REFERENCE)] == []

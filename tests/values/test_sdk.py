@@ -120,6 +120,25 @@ def test_a_value_of_an_earlier_place_is_sent_after_one_of_a_later_place():
     assert [each.name for each in values.unsent(sent, 0)[0]] == ["b"]
 
 
+@pytest.mark.parametrize("late", [0, 1])
+async def test_of_parallel_branches_the_one_whose_last_step_ended_later_sets_the_value(late: int):
+    @function("race")
+    async def race(ctx):
+        async def one(step, index):
+            await step.sleep("nap", "2h" if index == late else "1h")
+            ctx.set("who", index)
+
+        await ctx.step.parallel("both", [lambda step: one(step, 0), lambda step: one(step, 1)])
+        await ctx.step.sleep("rest", "1h")
+
+    async with time_machine(functions=[race]) as machine:
+        run = await machine.invoke(race)
+        for value in (1 - late, late, late):
+            await machine.advance("1h")
+            assert await machine.client.runs.value(run.id, "who") == value
+        assert run.status == "completed"
+
+
 @pytest.mark.parametrize("first", [0, 1])
 async def test_parallel_branches_that_set_one_name_leave_the_same_value_in_every_replay(first: int):
     ended = [asyncio.Event(), asyncio.Event()]
@@ -142,6 +161,8 @@ async def test_parallel_branches_that_set_one_name_leave_the_same_value_in_every
     async with time_machine(functions=[race]) as machine:
         run = await machine.invoke(race)
         before = await machine.client.runs.value_with_version(run.id, "who")
+        # The time of the machine stands still: both steps ended at the same moment, and the later branch wins.
+        assert before.value == 1
         for _ in range(2):
             await machine.advance("1h")
             assert await machine.client.runs.value_with_version(run.id, "who") == before

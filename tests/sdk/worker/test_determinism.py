@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pytest import raises
 
-from ironflow import StepError, function
+from ironflow import Retry, StepError, function
 from ironflow.base.errors import Unimplemented
 from ironflow.sdk.client.client import Client
 from ironflow.sdk.durable.steps.step_runner import StepWithinStep
@@ -96,16 +96,18 @@ async def test_the_time_moves_with_steps_that_fail_and_with_the_clock_of_a_worke
 
     @function("failing")
     async def failing(ctx):
+        await ctx.step.run("good", lambda: None)
         with raises(StepError):
-            await ctx.step.run("bad", fails)
+            await ctx.step.run("bad", fails, retry=Retry(max_attempts=2, initial_delay="1m"))
         seen.append(ctx.now())
         await ctx.step.sleep("nap", "1h")
         return (ctx.now() - seen[0]).total_seconds()
 
     async with time_machine([failing]) as machine:
         run = await machine.invoke("failing")
-        await machine.advance("1h")
-        assert (run.output, seen) == (3600.0, [NEW_YEAR, NEW_YEAR])
+        await machine.advance("2h")
+        # That of its last attempt, not of the step before it.
+        assert (run.output, seen) == (3600.0, [NEW_YEAR + timedelta(minutes=1)] * 2)
 
 
 async def test_bodies_of_steps_have_the_standard_library() -> None:
