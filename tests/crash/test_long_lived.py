@@ -1,4 +1,4 @@
-"""`kill -9` at each point between what a long-lived run records and its answer: all of it happened once."""
+"""`kill -9` at each point between what a long-working run records and its answer: all of it happened once."""
 
 import asyncio
 from pathlib import Path
@@ -34,7 +34,7 @@ async def test_what_a_long_lived_run_records_happens_once_whatever_is_killed(
                 worker = scene.start_worker(point=point, kills=pids, **stream)
                 await scene.workers_ready(client)
                 key = point.replace(" ", "-")
-                lived = asyncio.gather(lives(client, key), changes(client, key))
+                working = asyncio.gather(asks(client, key), changes(client, key))
                 dying = worker if killed == "worker" else scene.server
                 await until(lambda dying=dying: dying.exit_code is not None, f"{killed} killed: {point}", within_s=60)
                 if killed != "worker":
@@ -43,7 +43,7 @@ async def test_what_a_long_lived_run_records_happens_once_whatever_is_killed(
                     await until(lambda worker=worker: worker.exit_code is not None, f"worker killed: {point}")
                     scene.kill_worker(worker)
                     scene.start_worker(**stream)
-                answers, outputs = await lived
+                answers, outputs = await working
                 assert (answers, outputs) == ([1, 3, 6], [[0, 5], [5, 12]]), point
                 await check_run(client, key, point)
                 await check_entity(client, key, point)
@@ -51,7 +51,7 @@ async def test_what_a_long_lived_run_records_happens_once_whatever_is_killed(
                     scene.kill_worker(each)
 
 
-async def lives(client: Client, key: str) -> list[Any]:
+async def asks(client: Client, key: str) -> list[Any]:
     """Asks, one question after another, and ends the run."""
     more: dict[str, Any] = {"start": True, "input": {"total": 0}}
     answers = [
