@@ -1,4 +1,4 @@
-"""`kill -9` at each point between what a long-working run records and its answer: all of it happened once."""
+"""`kill -9` at each point between what a long-lived run records and its answer: all of it happened once."""
 
 import asyncio
 from pathlib import Path
