@@ -86,7 +86,8 @@ def test_a_statement_is_prepared_when_it_was_run_several_times_and_stays_after_a
         pipeline.run([(b"ROLLBACK", ())])
     found, count = pipeline.run([(NAMES, ()), (PREPARED, ())])
     assert pipeline.rows(found) == []
-    assert pipeline.rows(count)[0][0] > 0
+    # BEGIN, ROLLBACK, the names and the division, each once.
+    assert pipeline.rows(count) == [(4,)]
 
 
 @pytest.mark.parametrize(

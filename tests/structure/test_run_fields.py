@@ -7,12 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ironflow.engine.evolve import evolve
-from ironflow.engine.facts import LeaseRenewed, RunCompleted, StepsRecorded
-from ironflow.engine.model import Lease, Policy, Run, Step
+from ironflow.engine.model import Lease, Run, Step
 from ironflow.features.query.views import views_of
 from ironflow.features.runs import contract
-from ironflow.features.runs.store import PROGRESS, is_progress
+from ironflow.features.runs.store import PROGRESS
 from ironflow.notify.port import LocalNotifier
 from ironflow.sdk.client.views import runs as views
 from ironflow.storage.open import open_database
@@ -110,23 +108,6 @@ async def test_rows_of_a_run_are_found_by_an_index_whatever_table_they_are_in(tm
     finally:
         await db.close()
     assert with_run - indexed == BY_OTHER_KEYS
-
-
-def test_a_step_and_a_renewed_lease_are_progress():
-    lease = Lease(state="held", ready_at=1)
-    before = Run(
-        id="run_1", environment="default", function_id="f", function_version=1, event_id="evt_1", event_name="e",
-        status="running", policy=Policy(), created_at=1, updated_at=1, losses=2, lease=lease,
-    )  # fmt: skip
-    step = Step(
-        step_id="s", name="s", type="start_function", status="waiting", sequence=4, number=0, attempt=1, created_at=2,
-        updated_at=2,
-    )  # fmt: skip
-    recorded = evolve(before, StepsRecorded(at=2, steps=(step,)))
-    renewed = evolve(recorded, LeaseRenewed(at=3, lease=lease))
-    assert is_progress(before, renewed)
-    assert (renewed.step_count, renewed.next_sequence, renewed.losses) == (1, 5, 0)
-    assert not is_progress(before, evolve(renewed, RunCompleted(at=4, output="1", report="")))
 
 
 def test_booleans_are_those_that_the_store_converts():

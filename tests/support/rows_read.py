@@ -40,7 +40,8 @@ class _Counting:
 
     def __init__(self, tx: Any, reads: Reads) -> None:
         self._tx, self._reads = tx, reads
-        self._sqlite = tx._connection if isinstance(tx._connection, apsw.Connection) else None
+        connection = getattr(tx, "_connection", None)
+        self._sqlite = connection if isinstance(connection, apsw.Connection) else None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tx, name)

@@ -74,8 +74,12 @@ class Pipeline:
             self._flush()
             results: list[PGresult] = []
             failed: PGresult | None = None
+            preparing = iter(prepared)
             for prepares in is_preparing:
                 came = [self._received() for _ in range(prepares + 1)]
+                if prepares and (key := next(preparing)) and came[0].status in _OK:
+                    # It stays prepared, also when the transaction is rolled back.
+                    self._names[key] = prepared[key]
                 failed = failed or next((result for result in came if result.status not in _OK), None)
                 results.append(came[-1])
             self._received(ends=False)
@@ -86,7 +90,6 @@ class Pipeline:
             raise
         if failed is not None:
             raise error_from_result(failed, encoding=self._encoding)
-        self._names |= prepared
         return results
 
     def rows(self, result: PGresult) -> list[Row]:
