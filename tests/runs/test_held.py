@@ -8,6 +8,7 @@ from ironflow.engine import commands
 from ironflow.engine.decide import decide
 from ironflow.engine.model import Run
 from ironflow.features.controls import contract as controls
+from ironflow.features.environment_deletions import in_tx as deletions
 from ironflow.features.runs import store
 from ironflow.features.runs.held import HeldRuns
 from ironflow.features.runs.in_tx import RunChanges, RunRepository
@@ -110,6 +111,19 @@ async def test_what_a_transaction_decided_that_failed_is_not_kept(server: Work):
     held, _ = await load_held(server, run.id)
 
     assert not held.pause_requested
+
+
+async def test_a_lease_that_went_with_its_environment_is_not_kept(server: Work):
+    run = await server.a_run(status="running")
+    await server.db.write(lambda tx: deletions.start(tx, "env_1", "default", "default", "", server.now))
+    (loop,) = [each for each in server.inside.all_loops if each.name == "environment-deletions"]
+    while await server.db.read(lambda tx: tx.row("SELECT 1 FROM jobs")):
+        await loop.run_once(server.now)
+
+    held, whole = await load_held(server, run.id)
+
+    assert held.lease is None
+    assert whole
 
 
 async def test_as_many_held_runs_are_kept_as_there_may_be_and_none_that_has_ended(server: Work):

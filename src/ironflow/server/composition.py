@@ -46,6 +46,7 @@ from ironflow.features.query import install as query
 from ironflow.features.redaction import install as redaction
 from ironflow.features.roles import install as roles
 from ironflow.features.run_logs import install as run_logs
+from ironflow.features.runs import in_tx as runs_in_tx
 from ironflow.features.runs import install as runs
 from ironflow.features.runs.in_tx import RunRepository
 from ironflow.features.schedules import install as schedules
@@ -84,7 +85,9 @@ FEATURES: list[Callable[[Parts], None]] = [
     lambda parts: orgs.install(parts, count_projects=projects_in_tx.count_of_org),
     lambda parts: projects.install(parts, count_environments=environments_in_tx.count_of_project),
     lambda parts: environments.install(parts, revoke_keys=api_keys_in_tx.revoke_of),
-    lambda parts: environment_deletions.install(parts, {"webhook_sources": webhooks_in_tx.delete_some}),
+    lambda parts: environment_deletions.install(
+        parts, {"jobs": runs_in_tx.delete_leases, "webhook_sources": webhooks_in_tx.delete_some}
+    ),
     policies.install,
     lambda parts: roles.install(parts, count_keys=api_keys_in_tx.count_by_role),
     api_keys.install,

@@ -20,7 +20,7 @@ DeleteSome = Callable[[Tx, str, int], int]
 class DeleteRows:
     """Works on the oldest deletion; its progress is in the same transaction, so that a crash costs one batch.
 
-    by_feature: of tables whose rows have others beside them that do not name the environment, what deletes both.
+    by_feature: what deletes rows of a table, where rows of other tables go or change with them.
     After the last table it begins anew, until a pass over all of them finds nothing.
     """
 

@@ -1,7 +1,7 @@
 """Runs whose jobs workers hold, kept as this process committed them last: their reports come one after another.
 
-Nothing is decided on a kept run before the transaction has compared it with its row. A decision changes the version of
-its run, and nothing but decisions writes a run with a live lease: where the version is equal, the rest is equal, too.
+Nothing is decided on a kept run before the transaction has compared it with its row. Whatever writes a run with a live
+lease changes its version, decisions and the deletion of an environment: where the version is equal, the rest is, too.
 Source: docs/internals/decisions/0095-a-held-run-is-kept-and-compared.md.
 """
 

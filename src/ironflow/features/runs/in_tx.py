@@ -44,7 +44,7 @@ from ironflow.features.runs.statistics import (
     unfinished_by_version,
     unfinished_counts,
 )
-from ironflow.features.runs.store import look
+from ironflow.features.runs.store import delete_leases, look
 from ironflow.features.runs.unit_of_work import Change, job_key, revoked_key
 from ironflow.features.runs.values import StoredValue
 from ironflow.features.runs.values import drop_all as drop_values
@@ -80,6 +80,7 @@ __all__ = [
     "count_by_status",
     "count_some",
     "creation",
+    "delete_leases",
     "drop_values",
     "due_command",
     "error_message",

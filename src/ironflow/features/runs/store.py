@@ -72,6 +72,9 @@ _JOB_FIELDS = (*_FIXED_OF_LEASE, *_LEASE_FIELDS)
 SAVE_LEASE = f"""INSERT INTO jobs ({", ".join(_JOB_FIELDS)}) VALUES ({_values(_JOB_FIELDS)})
 ON CONFLICT (run_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _LEASE_FIELDS)}"""
 DROP_LEASE = "DELETE FROM jobs WHERE run_id = :run_id"
+LEASED = "SELECT run_id FROM jobs WHERE environment = :environment LIMIT :limit"
+RAISE_VERSIONS = "UPDATE runs SET version = version + 1 WHERE id IN {each:ids}"
+DROP_LEASES = "DELETE FROM jobs WHERE run_id IN {each:ids}"
 
 SOME_STEPS = f"SELECT run_id, {STEP_COLUMNS} FROM steps WHERE (run_id, step_id) IN {{pairs:keys}}"
 # What a handler is replayed over: finished steps, those with an attempt to come, invoked functions that failed,
@@ -281,6 +284,18 @@ def save_leases(tx: Tx, runs: list[Run]) -> None:
 
 def drop_leases(tx: Tx, run_ids: list[str]) -> None:
     tx.many(DROP_LEASE, [(run_id,) for run_id in run_ids])
+
+
+def delete_leases(tx: Tx, environment: str, limit: int) -> int:
+    """Removes up to `limit` leases of a deleted environment, and returns how many. Reports of them are refused then:
+    the versions of their runs rise, so that no process decides on a run that it has kept.
+    """
+    ids = [row[0] for row in tx.rows(LEASED, {"environment": environment, "limit": limit})]
+    if ids:
+        lock_versions(tx, ids, [])
+        tx.run(RAISE_VERSIONS, {"ids": ids})
+        tx.run(DROP_LEASES, {"ids": ids})
+    return len(ids)
 
 
 def insert_steps(tx: Tx, steps: list[tuple[str, Step]]) -> None:
