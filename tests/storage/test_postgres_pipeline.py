@@ -8,6 +8,7 @@ import pytest
 
 from ironflow.storage import postgres_pipeline
 from ironflow.storage.postgres_pipeline import Pipeline
+from ironflow.storage.postgres_tx import PostgresWrite
 
 ADD = b"INSERT INTO notes VALUES ($1, $2)"
 NAMES = b"SELECT name FROM notes ORDER BY name"
@@ -88,6 +89,32 @@ def test_a_statement_is_prepared_when_it_was_run_several_times_and_stays_after_a
     assert pipeline.rows(found) == []
     # BEGIN, ROLLBACK, the names and the division, each once.
     assert pipeline.rows(count) == [(4,)]
+
+
+def test_a_prepared_statement_whose_table_has_changed_fails_once(connection: psycopg.Connection[Any]):
+    pipeline = Pipeline(connection, prepares=True)
+    everything = b"SELECT name, body FROM notes"
+    for _ in range(5):
+        pipeline.run([(everything, ())])
+    connection.execute("ALTER TABLE notes ALTER COLUMN body TYPE bytea USING convert_to(body, 'UTF8')")
+
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="cached plan"):
+        pipeline.run([(everything, ())])
+    for _ in range(5):
+        pipeline.run([(everything, ())])
+
+
+def test_a_refused_value_begins_no_transaction_and_loses_no_statement_before_it(pipeline: Pipeline):
+    tx = PostgresWrite(pipeline, lock_ms=1_000)
+    add = "INSERT INTO notes VALUES (:name, :body)"
+    tx.many(add, [("a", "")])
+    with pytest.raises(psycopg.DataError, match="NUL"):
+        tx.run(add, {"name": "b", "body": "\0"})
+    tx.run(add, {"name": "c", "body": ""})
+
+    assert tx.rows(NAMES.decode()) == [("a",), ("c",)]
+    pipeline.run([(b"ROLLBACK", ())])
+    assert pipeline.rows(pipeline.run([(NAMES, ())])[0]) == []
 
 
 @pytest.mark.parametrize(

@@ -28,13 +28,15 @@ _DEPENDS_ON_VALUES = re.compile(rb"\bLIMIT\b|\bBETWEEN\b|[<>]=? ?\$")
 _BYTEA, _INT8, _INT4 = 17, 20, 23
 _INT8_MAX, _INT4_MAX = 2**63, 2**31
 _OK = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+# A prepared statement whose columns have other types since then, and one that the session does not have.
+_OUTDATED = (b"0A000", b"26000")
 
 # A statement, with its parameters as $1, $2 …, and their values.
 Statement = tuple[bytes, Sequence[Any]]
 _Types = tuple[int, ...]
 
 
-class _Ready(NamedTuple):
+class Ready(NamedTuple):
     """A statement as it is sent. formats: None where all values are texts."""
 
     text: bytes
@@ -62,9 +64,16 @@ class Pipeline:
         self._readable.register(self._pgconn.socket, select.POLLIN)
         self._both.register(self._pgconn.socket, select.POLLIN | select.POLLOUT)
 
+    def ready(self, statements: Sequence[Statement]) -> list[Ready]:
+        """The statements as they are sent. Raises DataError for a value that PostgreSQL cannot have."""
+        return [self._dumped(text, values) for text, values in statements]
+
     def run(self, statements: Sequence[Statement]) -> list[PGresult]:
         """The result of each. Where one fails, those after it are not executed, and its error is raised."""
-        ready = [self._dumped(text, values) for text, values in statements]
+        return self.send(self.ready(statements))
+
+    def send(self, ready: Sequence[Ready]) -> list[PGresult]:
+        """As `run`, of statements that are ready."""
         pgconn = self._pgconn
         prepared: dict[tuple[bytes, _Types], bytes] = {}
         try:
@@ -89,6 +98,9 @@ class Pipeline:
             pgconn.finish()
             raise
         if failed is not None:
+            if failed.error_field(pq.DiagnosticField.SQLSTATE) in _OUTDATED:
+                # All are prepared anew: the table of one is that of others.
+                self._names.clear()
             raise error_from_result(failed, encoding=self._encoding)
         return results
 
@@ -99,7 +111,7 @@ class Pipeline:
         self._adapting.set_pgresult(result)
         return self._adapting.load_rows(0, count, tuple)
 
-    def _send(self, each: _Ready, prepared: dict[tuple[bytes, _Types], bytes]) -> bool:
+    def _send(self, each: Ready, prepared: dict[tuple[bytes, _Types], bytes]) -> bool:
         """Whether it is prepared with it. prepared: what this pipeline has prepared; here it is added."""
         pgconn = self._pgconn
         key = each.text, each.types
@@ -150,7 +162,7 @@ class Pipeline:
             pgconn.get_result()
         return result
 
-    def _dumped(self, text: bytes, values: Sequence[Any]) -> _Ready:
+    def _dumped(self, text: bytes, values: Sequence[Any]) -> Ready:
         """Raises DataError for a value that PostgreSQL cannot have."""
         dumped: list[bytes | None] = []
         types: list[int] = []
@@ -177,4 +189,4 @@ class Pipeline:
                 (given,) = self._adapting.dump_sequence([value], [PyFormat.TEXT])
                 dumped.append(given if given is None else bytes(given))
                 types.append((self._adapting.types or (0,))[0])
-        return _Ready(text, dumped, tuple(types), formats)
+        return Ready(text, dumped, tuple(types), formats)

@@ -113,9 +113,11 @@ class PostgresTx:
 
     def _run(self, statements: Iterable[Statement]) -> list[PGresult]:
         """The results of these statements, which go after what has waited."""
-        begin, self._begin = self._begin, ()
-        queued, self._queued = self._queued, []
-        results = self._pipeline.run([*((each, ()) for each in begin), *queued, *statements])
+        begin, queued = self._begin, self._queued
+        # Where a value is refused nothing is sent, and what has waited goes on waiting.
+        ready = self._pipeline.ready([*((each, ()) for each in begin), *queued, *statements])
+        self._begin, self._queued = (), []
+        results = self._pipeline.send(ready)
         if len(begin) > 1:
             ((self._id, *_),) = self._pipeline.rows(results[1])
         return results[len(begin) + len(queued) :]
