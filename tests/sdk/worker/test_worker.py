@@ -493,6 +493,20 @@ async def test_it_asks_for_no_more_jobs_before_it_could_list_those_that_it_has(s
     assert [each.kind for each in server.received[-4:]] == ["poll", "heartbeat", "heartbeat", "poll"]
 
 
+async def test_a_server_that_gives_no_lost_jobs_back_is_not_sent_a_list_before_each_poll(server, a_worker):
+    server.features = LOST_ANSWERS
+    await a_worker(double)
+    await server.until(lambda: server.polls_open)
+    server.features = ["acked-polls", "batch-reports"]
+    # Another server, an older one, stands where the first was.
+    await server.script("poll", (404, {"error": "worker not found"}))
+    await server.until(lambda: len(server.of("register")) == 2)
+    for number in range(3):
+        await server.final(await server.give(data=number))
+
+    assert server.of("heartbeat") == []
+
+
 async def test_a_drained_worker_lists_its_jobs_when_it_gave_up_its_poll(server, a_worker):
     server.features = LOST_ANSWERS
     worker = await a_worker(double)

@@ -173,6 +173,7 @@ class PollingConnection:
         else:
             self._controlled.clear()
         self._numbered = LOST_ANSWERS in features and self._jobs.ack is None
+        self._answer_lost = self._answer_lost and self._numbered
         functions = await self._registering.run(self._protocol, features if BATCH_REPORTS in features else frozenset())
         await self._protocol.register({**self._registration, "function_ids": functions})
         self._registered = True
