@@ -1,6 +1,7 @@
 """PostgreSQL: conflicts are run again, a lost connection fails one, and a caller that leaves changes nothing."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 
@@ -9,7 +10,7 @@ import pytest
 
 from ironflow.notify.port import LocalNotifier
 from ironflow.storage import postgres
-from ironflow.storage.port import Database, StorageFailed, Tx
+from ironflow.storage.port import CommitFailed, Database, StorageFailed, Tx
 from ironflow.storage.postgres import POOL_SIZE, PostgresDatabase, open_postgres
 from tests.storage.notes import adding, names
 
@@ -61,6 +62,18 @@ async def test_a_transaction_that_always_conflicts_is_storage_failed_in_the_end(
         await db.write(conflict)
 
     assert 1 < len(tries) < 20
+
+
+async def test_a_transaction_with_a_failed_statement_is_not_committed_though_its_function_returns(db: Database) -> None:
+    def overlook(tx: Tx) -> None:
+        with contextlib.suppress(psycopg.Error):
+            tx.run("SELECT 1/0")
+
+    with pytest.raises(CommitFailed):
+        await db.write(overlook)
+    with pytest.raises(CommitFailed):
+        await db.write(lambda tx: [adding("a")(tx), overlook(tx)])
+    assert await db.read(names) == []
 
 
 async def test_nothing_is_answered_before_commit_has_returned(db: Database, empty_postgres_url: str) -> None:

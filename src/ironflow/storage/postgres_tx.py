@@ -11,7 +11,7 @@ from functools import lru_cache
 from ironflow.base.notice import Notices
 from ironflow.notify.port import Notification
 from ironflow.storage.dialect import POSTGRES
-from ironflow.storage.port import Params, Query, Row, read_once
+from ironflow.storage.port import CommitFailed, Params, Query, Row, read_once
 from ironflow.storage.postgres_pipeline import PGresult, Pipeline, Statement
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
@@ -96,9 +96,14 @@ class PostgresTx:
             self._run(())
 
     def identify(self) -> str | None:
-        """The id of the transaction, None where it did nothing. A COMMIT without it could not be looked up."""
+        """The id of the transaction, None where it did nothing. A COMMIT without it could not be looked up.
+
+        Raises CommitFailed where a statement failed before the id came.
+        """
         if self._id is None:
             self.flush()
+        if self._id is None and not self._begin:
+            raise CommitFailed("A statement of the transaction had failed. Nothing was changed.")
         return self._id
 
     def commit(self) -> bytes:
