@@ -10,7 +10,7 @@ from ironflow.engine.model import Run
 from ironflow.features.controls import contract as controls
 from ironflow.features.environment_deletions import in_tx as deletions
 from ironflow.features.runs import store
-from ironflow.features.runs.held import HeldRuns
+from ironflow.features.runs.held import STEP_ID_CHARS_MAX, HeldRuns
 from ironflow.features.runs.in_tx import RunChanges, RunRepository
 from ironflow.storage.port import Tx
 from tests.support.rows_read import reads_of
@@ -81,6 +81,26 @@ async def test_a_step_from_before_the_lease_is_found(server: Work):
 
     assert set(held.steps) == {f"{run.id}:first:0"}
     assert not whole
+
+
+async def test_the_id_of_a_step_is_kept_unless_it_is_long(server: Work):
+    run = await server.a_run()
+    job = await server.claim()
+    repository = server.part(RunRepository)
+
+    async def looks_for_steps() -> bool:
+        with reads_of(server.db) as reads:
+            await server.db.write(lambda tx: repository.load_held(tx, [run.id], {run.id: {"another"}}))
+        return any("FROM steps" in sql for _, sql in reads.each)
+
+    await server.report(job, "progress", step(job, "short", 1))
+    assert not await looks_for_steps()
+
+    long = "x" * STEP_ID_CHARS_MAX
+    await server.report(job, "progress", step(job, long, 2))
+    assert await looks_for_steps()
+    held, _ = await load_held(server, run.id, f"{run.id}:{long}:0")
+    assert len(held.steps) == 1
 
 
 async def test_a_run_that_another_node_has_changed_is_read_anew(server: Work):

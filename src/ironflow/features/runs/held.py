@@ -16,10 +16,10 @@ from ironflow.features.runs import store
 from ironflow.features.runs.notices import RunChanges
 from ironflow.storage.port import Tx
 
-# A kept run takes about 2 KB, with its steps up to 20 KB.
+# A kept run takes about 2 KB, with its steps up to 20 KB, or 60 KB where their ids are long.
 RUNS_MAX = 5_000
-# The ids of more steps of a run are not kept.
-STEPS_MAX = 200
+# The ids of more steps of a run are not kept, and none that is longer.
+STEPS_MAX, STEP_ID_CHARS_MAX = 200, 200
 
 
 @dataclass(eq=False, slots=True)
@@ -91,4 +91,4 @@ class HeldRuns:
             self._kept[run.id] = kept = _Kept(bare, set())
         kept.run = bare
         if len(kept.step_ids) < STEPS_MAX:
-            kept.step_ids.update(run.steps)
+            kept.step_ids.update([step_id for step_id in run.steps if len(step_id) <= STEP_ID_CHARS_MAX])
