@@ -10,11 +10,15 @@ from ironflow.base.errors import Unavailable
 from ironflow.base.json import Json
 from ironflow.features.held_jobs.contract import Fence, PendingReport
 from ironflow.features.held_jobs.service import HeldJobs
-from ironflow.features.jobs.contract import Assignment, RegisterWorker
+from ironflow.features.jobs.contract import Assignment, RegisterWorker, ReportedStep, Yield
 from ironflow.features.jobs.in_tx import WorkerRow
+from ironflow.features.jobs.report_rules import YIELDS_MAX
 from ironflow.features.jobs.service import Jobs
+from ironflow.features.runs import contract as runs
 from tests.support.work import Work
 
+# Of the characters of an output, beyond what a server accepts.
+TOO_MANY = 8 * 1024 * 1024
 ENDPOINT = RegisterWorker(worker="endpoint", hostname="h", function_ids=["charge"], max_concurrent_jobs=2)
 
 
@@ -130,3 +134,33 @@ async def test_an_undelivered_job_goes_back_when_the_executor_is_closed(server: 
     await held.close([job.job_id], ())
 
     assert (await server.claim()).run_id == run.id
+
+
+async def test_a_job_is_released_when_the_refusal_of_its_late_report_cannot_be_recorded(server: Work) -> None:
+    await server.a_function()
+    (run_id,) = (await server.emit()).run_ids
+    async with an_endpoint(server) as (endpoint, held):
+        job = await soon(endpoint.delivered)
+        await server.call(runs.cancel, id=run_id)
+
+        held.enqueue(completed(job, output=f'"{"x" * TOO_MANY}"'))
+
+        assert await soon(endpoint.releases) == job.job_id
+    assert (await server.run(run_id)).status.value == "cancelled"
+
+
+async def test_a_report_that_is_refused_for_more_than_one_reason_fails_the_run(server: Work) -> None:
+    await server.a_function()
+    (run_id,) = (await server.emit()).run_ids
+    async with an_endpoint(server) as (endpoint, held):
+        job = await soon(endpoint.delivered)
+        large = ReportedStep(id=f"{run_id}:a:0", output=Json(f'"{"x" * TOO_MANY}"'.encode()))
+        sleeps = tuple(Yield(type="sleep", step_id=f"{run_id}:{n}:0") for n in range(YIELDS_MAX + 1))
+        fence = Fence(job.job_id, job.execution_seq, job.lease_token)
+
+        held.enqueue(PendingReport(fence, steps=(large,), ended="yielded", yields=sleeps))
+
+        assert await soon(endpoint.releases) == job.job_id
+    run = await server.run(run_id)
+    assert run.error is not None
+    assert (run.status.value, run.error.code) == ("failed", "INVALID_REPORT")

@@ -7,6 +7,7 @@ one. The steps and the end of a short job, which arrive together, are one update
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -248,18 +249,24 @@ class HeldJobs:
         job_id = pending.fence.job_id
         error = ReportedError(message=refusal.message, code=refusal.code, retryable=False)
         logger.warning("report refused", extra={"job_id": job_id, "error": refusal.code})
-        try:
-            failed = rules.failure_of(pending, error, with_steps=True)
-            await self._jobs.update(self._now(), rules.update_of(failed, self.worker.id))
-        except IronflowError as again:
-            if again.code != refusal.code:
-                raise
-            # It is for one of the steps that the report was refused.
-            failed = rules.failure_of(pending, error, with_steps=False)
-            await self._jobs.update(self._now(), rules.update_of(failed, self.worker.id))
+        # A report is refused before its fence is looked at: the job may be another's by now.
+        with suppress(StaleExecution):
+            await self._record_failure(pending, error)
         self.release(job_id)
         if not pending.ended:
             self._executor.cancel(job_id, refusal.message)
+
+    async def _record_failure(self, pending: PendingReport, error: ReportedError) -> None:
+        """Raises StaleExecution, Unavailable."""
+        try:
+            failed = rules.failure_of(pending, error, with_steps=True)
+            await self._jobs.update(self._now(), rules.update_of(failed, self.worker.id))
+        except (StaleExecution, Unavailable):
+            raise
+        except IronflowError:
+            # It may be one of the steps that is refused, for the same reason or for another.
+            failed = rules.failure_of(pending, error, with_steps=False)
+            await self._jobs.update(self._now(), rules.update_of(failed, self.worker.id))
 
     async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
         """The result of `work()`, repeated while the database is unavailable or the worker is not registered."""
