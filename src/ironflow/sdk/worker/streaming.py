@@ -21,6 +21,7 @@ from ironflow.base.errors import (
     IronflowError,
     MethodNotAllowed,
     NotFound,
+    PayloadTooLarge,
     PermissionDenied,
     Unauthenticated,
     Unimplemented,
@@ -61,6 +62,8 @@ PATH = f"{RPC_PREFIX}{contract.connect.rpc[0]}"
 RESENT_WITHIN_S = 30.0
 # How long the worker waits for the server to end a stream that the worker has closed.
 CLOSE_WAIT_S = 2.0
+# The code of the error with which a server ends a stream that has a larger frame than it accepts.
+_FRAME_TOO_LARGE = "MESSAGE_TOO_LARGE"
 # For the report of an execution that took too long, after its threads were waited for.
 END_MS = 5_000
 
@@ -148,6 +151,7 @@ class StreamingConnection:
             stream = await self.connect(self._url, PATH, self._headers, self._timing.request)
         except Refused as refused:
             raise _as_worker_error(error_in(refused.answer)) from None
+        ended: IronflowError = ConnectionLost(f"The stream to {self._url} ended.")
         try:
             grace = {"graceMs": round(self._timing.late_threads * 1000) + END_MS} if self._controlled else {}
             if LOST_ANSWERS in features:
@@ -158,12 +162,18 @@ class StreamingConnection:
             await run_until_first_failure(
                 asyncio.create_task(self._read_frames(stream, backoff, heartbeats)), heartbeats
             )
+        except IronflowError as fault:
+            if fault.code != _FRAME_TOO_LARGE or not self._pending_reports:
+                raise
+            # The reports on their way are refused, as a poll's server refuses a request; the worker goes on.
+            ended = PayloadTooLarge(fault.message)
+            raise ConnectionLost(f"{self._url} ended the stream: {fault.message}") from None
         finally:
             self._stream = None
             self._opened.clear()
             for pending in self._pending_reports.values():
                 if not pending.done():
-                    pending.set_exception(ConnectionLost(f"The stream to {self._url} ended."))
+                    pending.set_exception(ended)
             await stream.abort()
 
     async def _read_frames(self, stream: Duplex, backoff: Backoff, heartbeats: "asyncio.Task[None]") -> None:
@@ -298,7 +308,7 @@ class StreamingConnection:
     async def report(self, updates: Sequence[Raw]) -> dict[str, ReportAnswer]:
         """Reports of different jobs; returns when the server has them or refuses them: the answers by job id.
 
-        Raises ConnectionLost, DeadlineExceeded.
+        Raises ConnectionLost, DeadlineExceeded, PayloadTooLarge.
         """
         await self._open_stream()
         self._number += 1
