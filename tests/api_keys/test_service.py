@@ -180,6 +180,25 @@ async def test_what_is_open_with_a_revoked_or_expired_key_is_closed(guarded: Gua
     assert [name for name, _ in closed] == [f"key:{expiring['id']}"]
 
 
+@pytest.mark.parametrize("unknown", ["no", "after missed notifications"])
+async def test_what_is_open_with_an_expired_key_is_closed_after_a_request_with_it_was_refused(
+    guarded: Guarded, unknown: str
+):
+    made = await guarded.a_key("role_viewer", expires_in="1h")
+    assert await guarded.status("GET", "/api/v1/runs", key=made["key"]) == 200
+    closed: list[str] = []
+    principal = Principal(f"key:{made['id']}")
+    guarded.dispatch.connections.opened("stream", principal, lambda error: closed.append(error.message)).__enter__()
+    if unknown != "no":
+        guarded.part(Authenticator)._keys_changed({""})  # pyright: ignore[reportPrivateUsage]
+
+    guarded.move(3_600_000)
+    assert await guarded.status("GET", "/api/v1/runs", key=made["key"]) == 401
+    await guarded.loop("api-keys")
+
+    assert closed == ["The key has expired."]
+
+
 async def test_a_revocation_that_was_not_notified_is_found_by_the_loop(guarded: Guarded):
     made = await guarded.a_key("role_viewer")
     assert await guarded.status("GET", "/api/v1/runs", key=made["key"]) == 200

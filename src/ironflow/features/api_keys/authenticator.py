@@ -28,6 +28,7 @@ from ironflow.storage.port import Database, Tx
 KNOWN_MAX = 20_000
 # Headers whose hashes are kept, one for each beginning that a header and the visible part of its key make.
 HEADERS_MAX = 1_000
+_EXPIRED = "The key has expired."
 _VISIBLE_CHARS = len("Bearer ") + rules.SHOWN_CHARS
 
 
@@ -105,8 +106,7 @@ class Authenticator:
             self._headers[header[:_VISIBLE_CHARS]] = header, secret_hash
 
     async def _look_up(self, secret_hash: str, now: Millis) -> _Known:
-        self._known.pop(secret_hash, None)
-
+        # One that has expired stays known until the loop has closed its connections.
         def look(tx: Tx) -> _Known | None:
             key = store.key_by_hash(tx, secret_hash)
             until = rules.valid_until(key, secret_hash, now)
@@ -176,18 +176,21 @@ class Authenticator:
 
         Also returns when the next key in use expires.
         """
-        expired = {each.key_id for each in self._known.values() if each.valid_until and each.valid_until <= now}
-        if expired:
-            self._end(expired, Unauthenticated("The key has expired."))
+        expired = {each.key_id for each in self._known.values() if _is_over(each.valid_until, now)}
+        self._end(expired, Unauthenticated(_EXPIRED))
         ended = len(expired)
+        due = [known.valid_until for known in self._known.values() if known.valid_until]
         held = self._principals()
         if held:
             found, changed = await self._db.read(lambda tx: _present(tx, held))
-            revoked = {_key_id(each) for each in held} - found
+            revoked = {_key_id(each) for each in held} - found.keys()
+            # Of connections whose keys this node has forgotten.
+            expired = {key_id for key_id, expires_at in found.items() if _is_over(expires_at, now)}
             self._end(revoked, Unauthenticated("The key was revoked."))
-            self._end(changed, AccessChanged())
-            ended += len(revoked) + len(changed)
-        due = [known.valid_until for known in self._known.values() if known.valid_until]
+            self._end(expired, Unauthenticated(_EXPIRED))
+            self._end(changed - expired, AccessChanged())
+            ended += len(revoked | expired | changed)
+            due += [expires_at for expires_at in found.values() if expires_at > now]
         return ended, min(due, default=None)
 
     def take_used(self) -> dict[str, Millis]:
@@ -208,10 +211,15 @@ def _key_id(principal: Principal) -> str:
     return principal.name.removeprefix("key:")
 
 
-def _present(tx: Tx, held: Sequence[Principal]) -> tuple[set[str], set[str]]:
-    """The ids of those of these keys that exist, and of those of them that may do something else by now."""
+def _is_over(until: Millis, now: Millis) -> bool:
+    """until: 0 for ever."""
+    return 0 < until <= now
+
+
+def _present(tx: Tx, held: Sequence[Principal]) -> tuple[dict[str, Millis], set[str]]:
+    """When each of these keys expires, of those that exist, and the ids of those that may do something else by now."""
     found = store.keys(tx, {_key_id(each) for each in held})
     grants = {grant: _key_id(each) for grant, each in roles.grants_of(held).items() if _key_id(each) in found}
     orgs = orgs_of_keys(tx, found.values())
     changed = roles.outdated(tx, {grant: (found[key_id].roles, orgs[key_id]) for grant, key_id in grants.items()})
-    return set(found), {grants[each] for each in changed}
+    return {key_id: key.expires_at for key_id, key in found.items()}, {grants[each] for each in changed}
