@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ironflow.sync import Client
 from tests.cli.guarded import Guarded, guarded, server
 
 __all__ = ["guarded", "server"]
@@ -62,6 +63,23 @@ def test_the_policy_allow_emit_lets_a_key_emit_and_nothing_else(ironflow):
     assert ironflow("role", "remove-policy", role["id"], policy["id"]).code == 0
     assert ironflow("emit", "order.placed", "--api-key", key).code == 5
     assert ironflow("policy", "delete", policy["id"], "--yes").code == 0
+
+
+def test_a_key_that_may_only_list_the_runs_of_one_function_lists_those_that_are_pending(ironflow, server, guarded):
+    with Client(server, api_key=guarded.key) as client:
+        client.functions.register(id="unserved", triggers=[{"event": "visitor.unserved"}], mode="pull")
+        (run_id,) = client.emit("visitor.unserved").run_ids
+    condition = 'request.function_id == "unserved"'
+    given = ["--effect", "allow", "--actions", "runs:read", "--resources", "*", "--condition", condition, "--json"]
+    policy = json.loads(ironflow("policy", "create", "--name", "list-unserved", *given).out)
+    role = json.loads(ironflow("role", "create", "lister", "--json").out)
+    assert ironflow("role", "assign-policy", role["id"], policy["id"]).code == 0
+    key = ironflow("apikey", "create", "lister", "--role", role["id"]).out.strip()
+
+    listed = ironflow("run", "list", "--function", "unserved", "--api-key", key)
+
+    assert (listed.code, listed.err) == (0, "")
+    assert [row.split()[:2] for row in listed.out.splitlines()[1:]] == [["pending", run_id]]
 
 
 def test_a_condition_is_tried_with_given_values(ironflow):

@@ -8,6 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ironflow.base.duration import duration_ms
+from ironflow.base.errors import MethodNotAllowed, NotFound, PermissionDenied
 from ironflow.base.json import NULL
 from ironflow.base.spelling import writer
 from ironflow.cli.event.emit import Data, DataFile, Key
@@ -220,9 +221,14 @@ def list_(
 
 
 def _why_pending(cli: Cli, found: list[Run]) -> dict[str, str]:
-    """Why the first pending runs of a list wait."""
+    """Why the first pending runs of a list wait; empty where an older server or a policy gives the list alone."""
     ids = [each.id for each in found if each.status is RunStatus.PENDING][:_EXPLAINED_MAX]
-    explained = cli.call(control.why_many, control.ExplainRuns(ids=ids)).runs if ids else []
+    if not ids:
+        return {}
+    try:
+        explained = cli.call(control.why_many, control.ExplainRuns(ids=ids)).runs
+    except (PermissionDenied, NotFound, MethodNotAllowed):
+        return {}
     return {each.run_id: each.reason for each in explained}
 
 
