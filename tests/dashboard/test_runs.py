@@ -153,6 +153,17 @@ def test_the_list_shows_why_a_run_is_queued(page: Page, shop: Shop):
     shop.client.runs.cancel(run_id)
 
 
+def test_the_list_is_shown_without_reasons_where_these_are_refused(page: Page, shop: Shop):
+    shop.client.functions.register(id="unserved", triggers=[{"event": "item.unserved"}], mode="pull")
+    (run_id,) = shop.client.emit("item.unserved").run_ids
+    page.route("**/api/v1/runs/why", lambda route: route.fulfill(status=403, json={"message": "This needs runs:read."}))
+    visit(page, "/runs?filter=function:unserved")
+
+    row = page.get_by_role("row").filter(has=page.locator(f'a[href="/runs/{run_id}"]'))
+    expect(row).to_contain_text("queued")
+    shop.client.runs.cancel(run_id)
+
+
 def test_a_search_that_has_not_read_all_runs_is_shown_so_and_goes_on(page: Page, shop: Shop):
     def fewer(route: Route) -> None:
         route.continue_(url=route.request.url.replace("scan_max=100000", "scan_max=5"))
