@@ -102,8 +102,9 @@ def test_a_missing_service_is_named_in_a_short_line(monkeypatch: pytest.MonkeyPa
         "PostgreSQL is missing: `make services` provides it",
         "NATS is missing: `make services` provides it",
         "Chromium is missing: `make services` provides it",
-        "Go is missing: `make services` provides it",
-        "Node.js is missing: `make services` provides it",
+        "Go is missing: install the package golang-go",
+        "Node.js is missing: install the package nodejs",
+        "Caddy is missing: install the package caddy",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Finds the services that some tests need: PostgreSQL, NATS and Chromium.
+"""Finds the services and programs that some tests need: PostgreSQL, NATS, Chromium, Go, Node.js and Caddy.
 
 A server is the one that IRONFLOW_TEST_POSTGRES (a libpq address) or IRONFLOW_TEST_NATS (nats://host:port) names,
 else the one that `make services` started, else one at its usual local address. A PostgreSQL user has to be allowed to
@@ -20,15 +20,19 @@ MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = curre
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """address: None when it is missing. fault: the reason, where a server was named or found and cannot be used."""
+    """address: None when it is missing. fault: the reason, where a server was named or found and cannot be used.
+
+    source: where it comes from.
+    """
 
     name: str
     address: str | None
     fault: str = ""
+    source: str = "`make services` provides it"
 
     @property
     def missing(self) -> str:
-        return f"{self.name} is missing{f' ({self.fault})' if self.fault else ''}: `make services` provides it"
+        return f"{self.name} is missing{f' ({self.fault})' if self.fault else ''}: {self.source}"
 
 
 @cache
@@ -79,17 +83,17 @@ def find_chromium() -> Service:
 
 @cache
 def find_go() -> Service:
-    return Service("Go", shutil.which("go"))
+    return Service("Go", shutil.which("go"), source="install the package golang-go")
 
 
 @cache
 def find_node() -> Service:
-    return Service("Node.js", shutil.which("node"))
+    return Service("Node.js", shutil.which("node"), source="install the package nodejs")
 
 
 @cache
 def find_caddy() -> Service:
-    return Service("Caddy", shutil.which("caddy"))
+    return Service("Caddy", shutil.which("caddy"), source="install the package caddy")
 
 
 # By the names that IRONFLOW_TEST_REQUIRE uses.
