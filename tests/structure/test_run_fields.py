@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from ironflow.engine.model import Lease, Run, Step
+from ironflow.features.jobs.contract import ReportedStep, UpdateJob
+from ironflow.features.jobs.report_rules import ATTEMPTS, REST
 from ironflow.features.query.views import views_of
 from ironflow.features.runs import contract
 from ironflow.features.runs.store import PROGRESS
@@ -118,6 +120,19 @@ def test_booleans_are_those_that_the_store_converts():
         "watched",
     ]
     assert [each.name for each in msgspec.structs.fields(Step) if each.type is bool] == [Step.__struct_fields__[-1]]
+
+
+def test_every_field_of_a_report_is_read():
+    """Those that few reports have are looked for by name: one that is not listed would be lost."""
+    by_the_service = {"worker", "started", "logs"}
+    of_every_report = {"job", "execution_seq", "lease_token", "status", "steps", "step_offset", "output"}
+    assert {*UpdateJob.__struct_fields__} == by_the_service | of_every_report | {*REST}
+
+    of_every_step = {
+        "id", "name", "type", "status", "output", "error", "duration_ms", "started_at", "ended_at", "announced",
+        "source",
+    }  # fmt: skip
+    assert {*ReportedStep.__struct_fields__} == of_every_step | {*ATTEMPTS, "retry_in_ms"}
 
 
 @pytest.mark.parametrize(

@@ -85,10 +85,12 @@ def report_of(request: UpdateJob, lease_ms: int, output_bytes_max: int, now: Mil
     return _with_rest(report, request, output_bytes_max) if any(_rest_of(request)) else report
 
 
-_rest_of = attrgetter(
+# Fields of a job update that few have.
+REST = (
     "error", "yielded", "yields", "cancels", "uncompensated", "running", "caused_by", "unasked_steps",
     "uncompensated_steps", "join", "restart", "values", "progress", "state",
 )  # fmt: skip
+_rest_of = attrgetter(*REST)
 
 
 def _with_rest(report: commands.Report, request: UpdateJob, output_bytes_max: int) -> commands.Report:
@@ -182,7 +184,9 @@ def _step(step: ReportedStep, job_id: str, output_bytes_max: int) -> commands.St
     return _with_attempts(report, step) if any(_attempts_of(step)) else report
 
 
-_attempts_of = attrgetter("compensation_for", "keeps_failure", "attempt", "attempts_max", "progress")
+# Fields of a reported step that few have; `retry_in_ms` comes with an attempt.
+ATTEMPTS = ("compensation_for", "keeps_failure", "attempt", "attempts_max", "progress")
+_attempts_of = attrgetter(*ATTEMPTS)
 
 
 def _with_attempts(report: commands.StepReport, step: ReportedStep) -> commands.StepReport:
