@@ -19,7 +19,10 @@ from ironflow.sdk.client.views.base import View
 
 
 class Function(View, kw_only=True, frozen=True):
-    """A registered function. version rises when its configuration changes."""
+    """A registered function. version rises when its configuration changes.
+
+    warnings: settings that were taken and have no effect, such as a trigger that no event can ever fire.
+    """
 
     id: str
     name: str
@@ -56,6 +59,7 @@ class Function(View, kw_only=True, frozen=True):
     on_code_change: str = ""
     priority: str = ""
     entity: EntityConfig | None = None
+    warnings: list[str] = []
 
 
 class Registered(View, kw_only=True, frozen=True):

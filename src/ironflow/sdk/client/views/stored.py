@@ -24,11 +24,15 @@ class Stored(View, kw_only=True, frozen=True):
 
 
 class Entry(Stored, kw_only=True, frozen=True):
-    """One revision of a key. operation: `put` or `delete`; value: the stored bytes, empty on delete."""
+    """One revision of a key. operation: `put` or `delete`; value: the stored bytes, empty on delete.
+
+    written_by: the key or user that wrote it; in a history, where there is authentication.
+    """
 
     revision: int
     created_at: datetime
     operation: str
+    written_by: str | None = None
 
 
 class KeyChange(Stored, kw_only=True, frozen=True):
