@@ -8,16 +8,13 @@ from pathlib import Path
 from socket import create_server
 
 import httpx
-import msgspec
 import pytest
-from websockets.sync.client import connect
 
-from ironflow.cli.process import Child
 from tests.support.certificates import Pair, a_pair
 from tests.support.services import find_caddy
 from tests.support.waiting import eventually
 from tests.wire.server_process import a_server
-from tests.wire.test_tls import FUNCTIONS
+from tests.wire.tls_address import check_requests_and_websockets, check_worker
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "guides" / "security.md"
 CADDY = find_caddy()
@@ -75,29 +72,9 @@ def proxied(tmp_path: Path) -> Iterator[tuple[str, Pair]]:
 
 
 def test_requests_and_websockets_pass_the_proxy(proxied: tuple[str, Pair]):
-    url, pair = proxied
-    for http2, version in ((False, "HTTP/1.1"), (True, "HTTP/2")):
-        with httpx.Client(verify=pair.trusted, http2=http2) as client:
-            answer = client.get(f"{url}/ready")
-        assert (answer.status_code, answer.http_version) == (200, version)
-    with connect(f"{url.replace('https', 'wss')}/ws", ssl=pair.trusted) as socket:
-        socket.send('{"type":"subscribe","subscription":{"pattern":"visitor.*"}}')
-        answered = msgspec.json.decode(socket.recv(timeout=10))
-    assert answered["results"][0]["status"] == "ok"
+    check_requests_and_websockets(*proxied)
 
 
 @pytest.mark.parametrize("mode", [[], ["--stream"]], ids=["polling", "streaming"])
 def test_a_worker_runs_behind_the_proxy(tmp_path: Path, proxied: tuple[str, Pair], mode: list[str]):
-    url, pair = proxied
-    (tmp_path / "visitors.py").write_text(FUNCTIONS)
-    with (tmp_path / "worker.log").open("wb") as log:
-        trusted = {"IRONFLOW_SERVER_URL": url, "SSL_CERT_FILE": str(pair.cert)}
-        worker = Child(["worker", "visitors:functions", *mode], folder=tmp_path, output=log, environment=trusted)
-        try:
-            with httpx.Client(verify=pair.trusted, base_url=url) as client:
-                eventually(lambda: client.get("/api/v1/workers").json()["workers"])
-                body = {"name": "visitor.arrived", "data": {"name": "Ada"}}
-                (run_id,) = client.post("/api/v1/events", json=body).json()["run_ids"]
-                eventually(lambda: client.get(f"/api/v1/runs/{run_id}").json()["status"] == "completed")
-        finally:
-            worker.stop()
+    check_worker(*proxied, mode, tmp_path)

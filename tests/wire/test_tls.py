@@ -5,30 +5,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from websockets.sync.client import connect
 
 from ironflow.base.errors import IronflowError
-from ironflow.cli.process import Child
 from ironflow.server.settings import load_settings
 from tests.support.certificates import Pair, a_pair
 from tests.support.waiting import eventually
 from tests.wire.server_process import a_server
-
-FUNCTIONS = """
-from ironflow import function
-
-
-@function("greet", on="visitor.arrived")
-async def greet(ctx, visitor: dict):
-    return await ctx.step.run("compose", lambda: f"Hello {visitor['name']}")
-
-
-functions = [greet]
-"""
+from tests.wire.tls_address import check_requests_and_websockets, check_worker
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +26,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 def test_one_port_has_http_1_and_2_and_websockets_over_tls(tmp_path: Path, pair: Pair):
     with a_server(tmp_path, **pair.settings) as server:
         assert server.address.startswith("https://")
-        for http2, version in ((False, "HTTP/1.1"), (True, "HTTP/2")):
-            with httpx.Client(verify=pair.trusted, http2=http2) as client:
-                answer = client.get(f"{server.address}/ready")
-            assert (answer.status_code, answer.http_version) == (200, version)
-        with connect(f"{server.address.replace('https', 'wss')}/ws", ssl=pair.trusted) as socket:
-            socket.send('{"type":"subscribe","subscription":{"pattern":"visitor.*"}}')
-            answered = msgspec.json.decode(socket.recv(timeout=10))
-        assert answered["results"][0]["status"] == "ok"
+        check_requests_and_websockets(server.address, pair)
         with pytest.raises(httpx.TransportError):
             httpx.get(server.address.replace("https", "http") + "/ready")
 
@@ -55,19 +34,8 @@ def test_one_port_has_http_1_and_2_and_websockets_over_tls(tmp_path: Path, pair:
 @pytest.mark.processes
 @pytest.mark.parametrize("mode", [[], ["--stream"]], ids=["polling", "streaming"])
 def test_a_worker_runs_over_tls(tmp_path: Path, pair: Pair, mode: list[str]):
-    (tmp_path / "visitors.py").write_text(FUNCTIONS)
-    with a_server(tmp_path, **pair.settings) as server, (tmp_path / "worker.log").open("wb") as log:
-        trusted = {"IRONFLOW_SERVER_URL": server.address, "SSL_CERT_FILE": str(pair.cert)}
-        arguments = ["worker", "visitors:functions", *mode]
-        worker = Child(arguments, folder=tmp_path, output=log, environment=trusted)
-        try:
-            with httpx.Client(verify=pair.trusted, base_url=server.address) as client:
-                eventually(lambda: client.get("/api/v1/workers").json()["workers"])
-                body = {"name": "visitor.arrived", "data": {"name": "Ada"}}
-                (run_id,) = client.post("/api/v1/events", json=body).json()["run_ids"]
-                eventually(lambda: client.get(f"/api/v1/runs/{run_id}").json()["status"] == "completed")
-        finally:
-            worker.stop()
+    with a_server(tmp_path, **pair.settings) as server:
+        check_worker(server.address, pair, mode, tmp_path)
 
 
 @pytest.mark.parametrize(
