@@ -127,6 +127,24 @@ class Scene:
         self.workers.append(worker)
         return worker
 
+    async def replace_killed(
+        self, killed: str, worker: Process, point: str, settings: Mapping[str, str], *, within_s: float = 30
+    ) -> None:
+        """Waits until what kills itself at the point is gone, and starts it again.
+
+        killed: `worker`, `server` or `both`. settings: of the new worker.
+        """
+        server = self.server
+        assert server is not None
+        dying = worker if killed == "worker" else server
+        await until(lambda: dying.exit_code is not None, f"{killed} killed: {point}", within_s=within_s)
+        if killed != "worker":
+            await self.start_server()
+        if killed != "server":
+            await until(lambda: worker.exit_code is not None, f"worker killed: {point}")
+            self.kill_worker(worker)
+            self.start_worker(**settings)
+
     def kill_worker(self, worker: Process) -> None:
         worker.kill()
         self.workers.remove(worker)

@@ -35,14 +35,7 @@ async def test_compensations_of_a_cancelled_run_are_recorded_once(
                 run_id = (await client.invoke("trip", idempotency_key=point.replace(" ", "-"))).run_id
                 await until(lambda run_id=run_id: waits(client, run_id), f"it waits: {point}", within_s=30)
                 assert (await client.runs.cancel(run_id, reason="rain")).cancel_requested is not None
-                dying = worker if killed == "worker" else scene.server
-                await until(lambda dying=dying: dying.exit_code is not None, f"{killed} killed: {point}", within_s=30)
-                if killed != "worker":
-                    await scene.start_server()
-                if killed != "server":
-                    await until(lambda worker=worker: worker.exit_code is not None, f"worker killed: {point}")
-                    scene.kill_worker(worker)
-                    scene.start_worker(**stream)
+                await scene.replace_killed(killed, worker, point, stream)
                 run = await client.runs.wait(run_id, timeout="60s")
                 assert (run.status, run.cancellation_cause) == ("cancelled", "rain"), point
                 found = [step for step in await client.runs.steps(run_id) if step.compensation_for]

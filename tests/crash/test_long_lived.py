@@ -10,7 +10,6 @@ from ironflow import Client
 from ironflow.features.messages import contract as messages
 from tests.crash.long_lived import IN_A_LINK, MOMENTS, POINTS
 from tests.crash.scene import Scene
-from tests.crash.until import until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 KILLED = ("worker", "server", "both")
@@ -35,14 +34,7 @@ async def test_what_a_long_lived_run_records_happens_once_whatever_is_killed(
                 await scene.workers_ready(client)
                 key = point.replace(" ", "-")
                 working = asyncio.gather(asks(client, key), changes(client, key))
-                dying = worker if killed == "worker" else scene.server
-                await until(lambda dying=dying: dying.exit_code is not None, f"{killed} killed: {point}", within_s=60)
-                if killed != "worker":
-                    await scene.start_server()
-                if killed != "server":
-                    await until(lambda worker=worker: worker.exit_code is not None, f"worker killed: {point}")
-                    scene.kill_worker(worker)
-                    scene.start_worker(**stream)
+                await scene.replace_killed(killed, worker, point, stream, within_s=60)
                 answers, outputs = await working
                 assert (answers, outputs) == ([1, 3, 6], [[0, 5], [5, 12]]), point
                 await check_run(client, key, point)

@@ -11,7 +11,6 @@ import pytest
 
 from tests.crash.recorded_steps import POINTS, STEPS, Line
 from tests.crash.scene import Scene
-from tests.crash.until import until
 
 pytestmark = pytest.mark.processes
 
@@ -51,14 +50,7 @@ async def test_a_step_that_has_returned_is_never_executed_again(
                 worker = scene.start_worker(point=point, kills=pids, **stream)
                 await scene.workers_ready(client)
                 run_id = (await client.invoke("recorded-steps", idempotency_key=point.replace(" ", "-"))).run_id
-                dying = worker if killed == "worker" else scene.server
-                await until(lambda dying=dying: dying.exit_code is not None, f"{killed} killed: {point}", within_s=30)
-                if killed != "worker":
-                    await scene.start_server()
-                if killed != "server":
-                    await until(lambda worker=worker: worker.exit_code is not None, f"worker killed: {point}")
-                    scene.kill_worker(worker)
-                    scene.start_worker(**stream)
+                await scene.replace_killed(killed, worker, point, stream)
                 run = await client.runs.wait(run_id, timeout="60s")
                 assert (run.output, run.attempt) == (OUTPUT, 1), point
                 bodies = Counter(line.step for line in lines(scene) if line.run_id == run_id and line.what == "body")

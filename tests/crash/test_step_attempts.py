@@ -29,14 +29,7 @@ async def test_the_count_of_attempts_survives_kills(tmp_path: Path, database_url
                 worker = scene.start_worker(point=point, kills=pids, **stream)
                 await scene.workers_ready(client)
                 run_id = (await client.invoke("order", idempotency_key=point.replace(" ", "-"))).run_id
-                dying = worker if killed == "worker" else scene.server
-                await until(lambda dying=dying: dying.exit_code is not None, f"{killed} killed: {point}", within_s=30)
-                if killed != "worker":
-                    await scene.start_server()
-                if killed != "server":
-                    await until(lambda worker=worker: worker.exit_code is not None, f"worker killed: {point}")
-                    scene.kill_worker(worker)
-                    scene.start_worker(**stream)
+                await scene.replace_killed(killed, worker, point, stream)
                 run = await client.runs.wait(run_id, timeout="60s")
                 assert (run.output, run.attempt) == ("ConnectionError: the bank is away", 1), point
                 (step,) = await client.runs.steps(run_id)
